@@ -1,0 +1,360 @@
+"""Plan groups, what belongs to them and to their students, and the plans.
+
+The database is the last wall: whatever forgets the lock still cannot give a student two
+live plans at one time, a group two generations of one number, or a row another tenant's parent.
+"""
+
+from alembic import op
+
+revision = "sp_0001"
+down_revision = None
+branch_labels = ("studyplan",)
+depends_on = None
+
+# The comment marks the extension as ours, so that downgrade drops it only then.
+CREATE_BTREE_GIST = """
+DO $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'btree_gist') THEN
+    CREATE EXTENSION btree_gist SCHEMA public;
+    COMMENT ON EXTENSION btree_gist IS 'created by studyplan-domain';
+  END IF;
+END
+$$
+"""
+
+DROP_BTREE_GIST = """
+DO $$
+BEGIN
+  IF EXISTS (
+    SELECT FROM pg_extension
+    WHERE extname = 'btree_gist'
+      AND obj_description(oid, 'pg_extension') = 'created by studyplan-domain'
+  ) THEN
+    DROP EXTENSION btree_gist;
+  END IF;
+END
+$$
+"""
+
+PLAN_GROUPS = """
+CREATE TABLE plan_groups (
+  id uuid CONSTRAINT pk_plan_groups PRIMARY KEY,
+  tenant_id uuid NOT NULL,
+  student_id uuid NOT NULL,
+  name text NOT NULL,
+  purpose text,
+  status text NOT NULL DEFAULT 'draft',
+  period_start date NOT NULL,
+  period_end date NOT NULL,
+  target_date date,
+  time_zone text NOT NULL DEFAULT 'Asia/Seoul',
+  study_days smallint NOT NULL DEFAULT 6,
+  review_days smallint NOT NULL DEFAULT 1,
+  level text NOT NULL DEFAULT 'middle',
+  level_factor numeric,
+  weakness_factor numeric NOT NULL DEFAULT 1.2,
+  strategy_factor numeric NOT NULL DEFAULT 1.0,
+  review_factor numeric NOT NULL DEFAULT 0.4,
+  self_study_on_holidays boolean NOT NULL DEFAULT false,
+  generation integer NOT NULL DEFAULT 0,
+  version integer NOT NULL DEFAULT 1,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  CONSTRAINT uq_plan_groups_tenant_id_id UNIQUE (tenant_id, id),
+  CONSTRAINT uq_plan_groups_tenant_id_student_id_id UNIQUE (tenant_id, student_id, id),
+  CONSTRAINT ck_plan_groups_status CHECK (
+    status IN ('draft', 'saved', 'active', 'paused', 'completed', 'cancelled')),
+  CONSTRAINT ck_plan_groups_period CHECK (
+    period_start <= period_end AND period_end - period_start < 3660),
+  CONSTRAINT ck_plan_groups_cycle CHECK (
+    study_days BETWEEN 1 AND 30 AND review_days BETWEEN 0 AND 7),
+  CONSTRAINT ck_plan_groups_level CHECK (level IN ('high', 'middle', 'low')),
+  CONSTRAINT ck_plan_groups_factors CHECK (
+    level_factor > 0 AND level_factor <= 10
+    AND weakness_factor > 0 AND weakness_factor <= 10
+    AND strategy_factor > 0 AND strategy_factor <= 10
+    AND review_factor > 0 AND review_factor <= 10),
+  CONSTRAINT ck_plan_groups_generation CHECK (generation >= 0)
+)
+"""
+
+ONE_ACTIVE_GROUP = """
+CREATE UNIQUE INDEX uq_plan_groups_active_student ON plan_groups (tenant_id, student_id)
+WHERE status = 'active'
+"""
+
+CONTENTS = """
+CREATE TABLE contents (
+  id uuid CONSTRAINT pk_contents PRIMARY KEY,
+  tenant_id uuid NOT NULL,
+  group_id uuid NOT NULL,
+  position smallint NOT NULL,
+  type text NOT NULL,
+  title text NOT NULL,
+  subject text,
+  allocation text NOT NULL,
+  weekly_days smallint,
+  first_unit integer NOT NULL,
+  last_unit integer NOT NULL,
+  minutes_per_unit smallint,
+  difficulty text,
+  wrap_up_minutes smallint NOT NULL DEFAULT 0,
+  version integer NOT NULL DEFAULT 1,
+  CONSTRAINT fk_contents_plan_groups FOREIGN KEY (tenant_id, group_id)
+    REFERENCES plan_groups (tenant_id, id) ON DELETE CASCADE,
+  CONSTRAINT uq_contents_group_id_id UNIQUE (group_id, id),
+  CONSTRAINT uq_contents_group_id_position UNIQUE (group_id, position)
+    DEFERRABLE INITIALLY IMMEDIATE,
+  CONSTRAINT ck_contents_type CHECK (type IN ('book', 'lecture', 'custom')),
+  CONSTRAINT ck_contents_allocation CHECK (
+    allocation = 'weakness' AND weekly_days IS NULL
+    OR allocation = 'strategy' AND weekly_days IS NOT NULL AND weekly_days IN (2, 3, 4)),
+  CONSTRAINT ck_contents_range CHECK (
+    1 <= first_unit AND first_unit <= last_unit AND last_unit - first_unit < 100000),
+  CONSTRAINT ck_contents_minutes CHECK (minutes_per_unit BETWEEN 1 AND 1440),
+  CONSTRAINT ck_contents_length CHECK (
+    type = 'book' AND (minutes_per_unit IS NULL OR difficulty IS NULL)
+    OR type = 'lecture' AND minutes_per_unit IS NULL AND difficulty IS NULL
+    OR type = 'custom' AND minutes_per_unit IS NOT NULL AND difficulty IS NULL),
+  CONSTRAINT ck_contents_difficulty CHECK (
+    difficulty IN ('foundation', 'standard', 'advanced', 'top')),
+  CONSTRAINT ck_contents_wrap_up CHECK (wrap_up_minutes BETWEEN 0 AND 1440)
+)
+"""
+
+LECTURE_EPISODES = """
+CREATE TABLE lecture_episodes (
+  content_id uuid NOT NULL,
+  unit integer NOT NULL,
+  group_id uuid NOT NULL,
+  minutes smallint,
+  CONSTRAINT pk_lecture_episodes PRIMARY KEY (content_id, unit),
+  CONSTRAINT fk_lecture_episodes_contents FOREIGN KEY (group_id, content_id)
+    REFERENCES contents (group_id, id) ON DELETE CASCADE,
+  CONSTRAINT ck_lecture_episodes_unit CHECK (unit >= 1),
+  CONSTRAINT ck_lecture_episodes_minutes CHECK (minutes BETWEEN 1 AND 1440)
+)
+"""
+
+LECTURE_EPISODES_INDEX = """
+CREATE INDEX ix_lecture_episodes_group_id ON lecture_episodes (group_id)
+"""
+
+BLOCKS = """
+CREATE TABLE blocks (
+  id uuid CONSTRAINT pk_blocks PRIMARY KEY,
+  tenant_id uuid NOT NULL,
+  group_id uuid NOT NULL,
+  kind text NOT NULL,
+  weekday smallint NOT NULL,
+  start_minute smallint NOT NULL,
+  end_minute smallint NOT NULL,
+  version integer NOT NULL DEFAULT 1,
+  CONSTRAINT fk_blocks_plan_groups FOREIGN KEY (tenant_id, group_id)
+    REFERENCES plan_groups (tenant_id, id) ON DELETE CASCADE,
+  CONSTRAINT ck_blocks_kind CHECK (kind IN ('study', 'self_study')),
+  CONSTRAINT ck_blocks_weekday CHECK (weekday BETWEEN 0 AND 6),
+  CONSTRAINT ck_blocks_span CHECK (
+    0 <= start_minute AND start_minute < end_minute AND end_minute <= 1440)
+)
+"""
+
+BLOCKS_INDEX = "CREATE INDEX ix_blocks_group_id ON blocks (group_id)"
+
+NON_STUDY_BLOCKS = """
+CREATE TABLE non_study_blocks (
+  id uuid CONSTRAINT pk_non_study_blocks PRIMARY KEY,
+  tenant_id uuid NOT NULL,
+  group_id uuid NOT NULL,
+  label text,
+  weekday smallint NOT NULL,
+  start_minute smallint NOT NULL,
+  end_minute smallint NOT NULL,
+  version integer NOT NULL DEFAULT 1,
+  CONSTRAINT fk_non_study_blocks_plan_groups FOREIGN KEY (tenant_id, group_id)
+    REFERENCES plan_groups (tenant_id, id) ON DELETE CASCADE,
+  CONSTRAINT ck_non_study_blocks_weekday CHECK (weekday BETWEEN 0 AND 6),
+  CONSTRAINT ck_non_study_blocks_span CHECK (
+    0 <= start_minute AND start_minute < end_minute AND end_minute <= 1440)
+)
+"""
+
+NON_STUDY_BLOCKS_INDEX = "CREATE INDEX ix_non_study_blocks_group_id ON non_study_blocks (group_id)"
+
+EXCLUSIONS = """
+CREATE TABLE exclusions (
+  id uuid CONSTRAINT pk_exclusions PRIMARY KEY,
+  tenant_id uuid NOT NULL,
+  student_id uuid NOT NULL,
+  group_id uuid,
+  date date NOT NULL,
+  type text NOT NULL,
+  reason text,
+  version integer NOT NULL DEFAULT 1,
+  CONSTRAINT fk_exclusions_plan_groups FOREIGN KEY (tenant_id, student_id, group_id)
+    REFERENCES plan_groups (tenant_id, student_id, id) ON DELETE CASCADE,
+  CONSTRAINT ck_exclusions_type CHECK (
+    type IN ('vacation', 'personal', 'other', 'designated_holiday'))
+)
+"""
+
+EXCLUSIONS_INDEX = """
+CREATE INDEX ix_exclusions_student_id_date ON exclusions (student_id, date)
+"""
+
+EXCLUSIONS_GROUP_INDEX = "CREATE INDEX ix_exclusions_group_id ON exclusions (group_id)"
+
+ACADEMY_SCHEDULES = """
+CREATE TABLE academy_schedules (
+  id uuid CONSTRAINT pk_academy_schedules PRIMARY KEY,
+  tenant_id uuid NOT NULL,
+  student_id uuid NOT NULL,
+  weekday smallint NOT NULL,
+  start_minute smallint NOT NULL,
+  end_minute smallint NOT NULL,
+  travel_minutes smallint NOT NULL DEFAULT 0,
+  name text,
+  subject text,
+  version integer NOT NULL DEFAULT 1,
+  CONSTRAINT ck_academy_schedules_weekday CHECK (weekday BETWEEN 0 AND 6),
+  CONSTRAINT ck_academy_schedules_span CHECK (
+    0 <= start_minute AND start_minute < end_minute AND end_minute <= 1440),
+  CONSTRAINT ck_academy_schedules_travel CHECK (travel_minutes BETWEEN 0 AND 1440),
+  CONSTRAINT ex_academy_schedules_overlap EXCLUDE USING gist (
+    tenant_id WITH =, student_id WITH =, weekday WITH =,
+    int4range(start_minute, end_minute) WITH &&)
+)
+"""
+
+PLAN_GENERATIONS = """
+CREATE TABLE plan_generations (
+  group_id uuid NOT NULL,
+  number integer NOT NULL,
+  tenant_id uuid NOT NULL,
+  generated_at timestamptz NOT NULL DEFAULT now(),
+  requested_by text,
+  today date NOT NULL,
+  waited_ms integer NOT NULL DEFAULT 0,
+  plan_count integer NOT NULL,
+  unplaced jsonb NOT NULL,
+  warnings jsonb NOT NULL,
+  quality jsonb NOT NULL,
+  input_hash text NOT NULL,
+  engine_version text NOT NULL,
+  CONSTRAINT pk_plan_generations PRIMARY KEY (group_id, number),
+  CONSTRAINT fk_plan_generations_plan_groups FOREIGN KEY (tenant_id, group_id)
+    REFERENCES plan_groups (tenant_id, id) ON DELETE CASCADE,
+  CONSTRAINT ck_plan_generations_number CHECK (number >= 1),
+  CONSTRAINT ck_plan_generations_waited CHECK (waited_ms >= 0),
+  CONSTRAINT ck_plan_generations_plan_count CHECK (plan_count >= 0)
+)
+"""
+
+STUDENT_PLANS = """
+CREATE TABLE student_plans (
+  id uuid CONSTRAINT pk_student_plans PRIMARY KEY,
+  tenant_id uuid NOT NULL,
+  student_id uuid NOT NULL,
+  group_id uuid NOT NULL,
+  content_id uuid NOT NULL,
+  generation integer NOT NULL,
+  sequence integer NOT NULL,
+  kind text NOT NULL,
+  date date NOT NULL,
+  start_minute smallint NOT NULL,
+  end_minute smallint NOT NULL,
+  first_unit integer NOT NULL,
+  last_unit integer NOT NULL,
+  part smallint NOT NULL DEFAULT 1,
+  parts smallint NOT NULL DEFAULT 1,
+  wrap_up_minutes smallint NOT NULL DEFAULT 0,
+  reserve boolean NOT NULL DEFAULT false,
+  week smallint NOT NULL,
+  cycle smallint NOT NULL,
+  cycle_day smallint,
+  state text NOT NULL DEFAULT 'planned',
+  done_through integer,
+  pinned boolean NOT NULL DEFAULT false,
+  live boolean NOT NULL DEFAULT true,
+  retired_as text,
+  version integer NOT NULL DEFAULT 1,
+  CONSTRAINT fk_student_plans_plan_groups FOREIGN KEY (tenant_id, student_id, group_id)
+    REFERENCES plan_groups (tenant_id, student_id, id) ON DELETE CASCADE,
+  CONSTRAINT fk_student_plans_contents FOREIGN KEY (group_id, content_id)
+    REFERENCES contents (group_id, id),
+  CONSTRAINT fk_student_plans_plan_generations FOREIGN KEY (group_id, generation)
+    REFERENCES plan_generations (group_id, number),
+  CONSTRAINT uq_student_plans_group_id_generation_sequence
+    UNIQUE (group_id, generation, sequence),
+  CONSTRAINT ck_student_plans_kind CHECK (kind IN ('study', 'review')),
+  CONSTRAINT ck_student_plans_span CHECK (
+    0 <= start_minute AND start_minute < end_minute AND end_minute <= 1440),
+  CONSTRAINT ck_student_plans_range CHECK (1 <= first_unit AND first_unit <= last_unit),
+  CONSTRAINT ck_student_plans_part CHECK (1 <= part AND part <= parts),
+  CONSTRAINT ck_student_plans_wrap_up CHECK (
+    0 <= wrap_up_minutes AND wrap_up_minutes < end_minute - start_minute),
+  CONSTRAINT ck_student_plans_week CHECK (week >= 1 AND cycle >= 1 AND cycle_day >= 1),
+  CONSTRAINT ck_student_plans_sequence CHECK (sequence >= 1),
+  CONSTRAINT ck_student_plans_state CHECK (
+    state IN ('planned', 'started', 'part_done', 'done')),
+  CONSTRAINT ck_student_plans_done_through CHECK (
+    (state = 'part_done') = (done_through IS NOT NULL)
+    AND first_unit <= done_through AND done_through < last_unit),
+  CONSTRAINT ck_student_plans_live CHECK (
+    live = (retired_as IS NULL)
+    AND (retired_as IS NULL OR retired_as IN ('replaced', 'missed', 'cancelled'))),
+  CONSTRAINT ex_student_plans_overlap EXCLUDE USING gist (
+    student_id WITH =, date WITH =, int4range(start_minute, end_minute) WITH &&)
+    WHERE (live)
+)
+"""
+
+STUDENT_PLANS_INDEX = """
+CREATE INDEX ix_student_plans_group_id_date ON student_plans (group_id, date) WHERE live
+"""
+
+STUDENT_PLANS_CONTENT_INDEX = """
+CREATE INDEX ix_student_plans_content_id ON student_plans (content_id)
+"""
+
+TABLES = (
+    "student_plans",
+    "plan_generations",
+    "academy_schedules",
+    "exclusions",
+    "non_study_blocks",
+    "blocks",
+    "lecture_episodes",
+    "contents",
+    "plan_groups",
+)
+
+
+def upgrade() -> None:
+    for statement in (
+        CREATE_BTREE_GIST,
+        PLAN_GROUPS,
+        ONE_ACTIVE_GROUP,
+        CONTENTS,
+        LECTURE_EPISODES,
+        LECTURE_EPISODES_INDEX,
+        BLOCKS,
+        BLOCKS_INDEX,
+        NON_STUDY_BLOCKS,
+        NON_STUDY_BLOCKS_INDEX,
+        EXCLUSIONS,
+        EXCLUSIONS_INDEX,
+        EXCLUSIONS_GROUP_INDEX,
+        ACADEMY_SCHEDULES,
+        PLAN_GENERATIONS,
+        STUDENT_PLANS,
+        STUDENT_PLANS_INDEX,
+        STUDENT_PLANS_CONTENT_INDEX,
+    ):
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    for table in TABLES:
+        op.execute(f"DROP TABLE {table}")
+    op.execute(DROP_BTREE_GIST)

@@ -1,0 +1,85 @@
+"""The declarative base, the naming convention and the column types that recur.
+
+What ``alembic upgrade`` makes is the schema; these classes follow it, and a test compares
+the two. Nothing here creates a table.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, DateTime, Dialect, MetaData, SmallInteger, Text, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+NAMING_CONVENTION = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(referred_table_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """The base of every mapped class of this package, with metadata of its own."""
+
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        str: Text,
+        datetime: DateTime(timezone=True),
+    }
+
+
+class Word(TypeDecorator[Any]):
+    """A ``StrEnum`` stored as its text; a CHECK constraint of the table has the same words.
+
+    An enum type of PostgreSQL would need ``ALTER TYPE`` for every new word.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, words: type[StrEnum]) -> None:
+        super().__init__()
+        self.words = words
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else self.words(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
+        return None if value is None else self.words(value)
+
+
+Id = Annotated[UUID, mapped_column(primary_key=True)]
+Small = Annotated[int, mapped_column(SmallInteger)]
+SmallZero = Annotated[int, mapped_column(SmallInteger, server_default=text("0"))]
+No = Annotated[bool, mapped_column(server_default=text("false"))]
+
+
+class Versioned:
+    """Rows that people edit: a stale ``version`` makes the flush fail instead of overwriting."""
+
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+
+    @declared_attr.directive
+    def __mapper_args__(cls) -> dict[str, Any]:  # noqa: N805 - SQLAlchemy passes the class
+        return {"version_id_col": cls.version}
+
+
+def words_check(column: str, words: type[StrEnum]) -> CheckConstraint:
+    """The CHECK that lists the words of an enum column."""
+    listed = ", ".join(f"'{word.value}'" for word in words)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+def span_checks() -> tuple[CheckConstraint, ...]:
+    """A weekly span: its weekday, and ``[start, end)`` within one day."""
+    return (
+        CheckConstraint("weekday BETWEEN 0 AND 6", name="weekday"),
+        CheckConstraint(
+            "0 <= start_minute AND start_minute < end_minute AND end_minute <= 1440",
+            name="span",
+        ),
+    )

@@ -1,0 +1,157 @@
+"""The plans, and the record of each generation."""
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Index,
+    UniqueConstraint,
+    column,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, ExcludeConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from domain.models.base import Base, Id, No, Small, SmallZero, Versioned, Word, words_check
+from domain.scheduling import PlanKind
+
+
+class PlanState(StrEnum):
+    """How far the student is with a plan."""
+
+    PLANNED = "planned"
+    STARTED = "started"
+    PART_DONE = "part_done"
+    DONE = "done"
+
+
+class RetiredAs(StrEnum):
+    """Why a plan is not live any more."""
+
+    REPLACED = "replaced"
+    MISSED = "missed"
+    CANCELLED = "cancelled"
+
+
+class PlanGeneration(Base):
+    """One run that replaced a group's regenerable plans, written with them."""
+
+    __tablename__ = "plan_generations"
+
+    group_id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[UUID]
+    generated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    requested_by: Mapped[str | None]
+    today: Mapped[date]
+    waited_ms: Mapped[int] = mapped_column(server_default=text("0"))
+    plan_count: Mapped[int]
+    unplaced: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    warnings: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    quality: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    input_hash: Mapped[str]
+    engine_version: Mapped[str]
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "group_id"],
+            ["plan_groups.tenant_id", "plan_groups.id"],
+            ondelete="CASCADE",
+        ),
+        CheckConstraint("number >= 1", name="number"),
+        CheckConstraint("waited_ms >= 0", name="waited"),
+        CheckConstraint("plan_count >= 0", name="plan_count"),
+    )
+
+
+class StudentPlan(Versioned, Base):
+    """One dated, timed row: a range of units of one content, ``[start, end)`` on one day.
+
+    A plan is *live* until it is replaced, missed, or its group is cancelled; two live
+    plans of one student never overlap. ``done_through`` is the last done unit of a plan
+    that is part done.
+    """
+
+    __tablename__ = "student_plans"
+
+    id: Mapped[Id] = mapped_column(default=uuid4)
+    tenant_id: Mapped[UUID]
+    student_id: Mapped[UUID]
+    group_id: Mapped[UUID]
+    content_id: Mapped[UUID] = mapped_column(index=True)
+    generation: Mapped[int]
+    sequence: Mapped[int]
+    kind: Mapped[PlanKind] = mapped_column(Word(PlanKind))
+    date: Mapped[date]
+    start_minute: Mapped[Small]
+    end_minute: Mapped[Small]
+    first_unit: Mapped[int]
+    last_unit: Mapped[int]
+    part: Mapped[Small] = mapped_column(default=1, server_default=text("1"))
+    parts: Mapped[Small] = mapped_column(default=1, server_default=text("1"))
+    wrap_up_minutes: Mapped[SmallZero] = mapped_column(default=0)
+    reserve: Mapped[No] = mapped_column(default=False)
+    week: Mapped[Small]
+    cycle: Mapped[Small]
+    cycle_day: Mapped[Small | None]
+    state: Mapped[PlanState] = mapped_column(
+        Word(PlanState), default=PlanState.PLANNED, server_default=text("'planned'")
+    )
+    done_through: Mapped[int | None]
+    pinned: Mapped[No] = mapped_column(default=False)
+    live: Mapped[bool] = mapped_column(default=True, server_default=text("true"))
+    retired_as: Mapped[RetiredAs | None] = mapped_column(Word(RetiredAs))
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "student_id", "group_id"],
+            ["plan_groups.tenant_id", "plan_groups.student_id", "plan_groups.id"],
+            ondelete="CASCADE",
+        ),
+        ForeignKeyConstraint(["group_id", "content_id"], ["contents.group_id", "contents.id"]),
+        ForeignKeyConstraint(
+            ["group_id", "generation"], ["plan_generations.group_id", "plan_generations.number"]
+        ),
+        UniqueConstraint("group_id", "generation", "sequence"),
+        Index(None, "group_id", "date", postgresql_where=text("live")),
+        words_check("kind", PlanKind),
+        words_check("state", PlanState),
+        CheckConstraint(
+            "0 <= start_minute AND start_minute < end_minute AND end_minute <= 1440", name="span"
+        ),
+        CheckConstraint("1 <= first_unit AND first_unit <= last_unit", name="range"),
+        CheckConstraint("1 <= part AND part <= parts", name="part"),
+        CheckConstraint(
+            "0 <= wrap_up_minutes AND wrap_up_minutes < end_minute - start_minute", name="wrap_up"
+        ),
+        CheckConstraint("week >= 1 AND cycle >= 1 AND cycle_day >= 1", name="week"),
+        CheckConstraint("sequence >= 1", name="sequence"),
+        CheckConstraint(
+            "(state = 'part_done') = (done_through IS NOT NULL) "
+            "AND first_unit <= done_through AND done_through < last_unit",
+            name="done_through",
+        ),
+        CheckConstraint(
+            "live = (retired_as IS NULL) AND (retired_as IS NULL "
+            "OR retired_as IN ('replaced', 'missed', 'cancelled'))",
+            name="live",
+        ),
+        ExcludeConstraint(
+            ("student_id", "="),
+            ("date", "="),
+            (func.int4range(column("start_minute"), column("end_minute")), "&&"),
+            name="ex_student_plans_overlap",
+            using="gist",
+            where=text("live"),
+        ),
+    )
+
+    @property
+    def minutes(self) -> int:
+        """The plan's length, wrap-up included."""
+        return self.end_minute - self.start_minute

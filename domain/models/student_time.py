@@ -1,0 +1,85 @@
+"""What belongs to a student in all groups: exclusions and weekly classes."""
+
+from datetime import date
+from uuid import UUID, uuid4
+
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, column, func
+from sqlalchemy.dialects.postgresql import ExcludeConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from domain.models.base import (
+    Base,
+    Id,
+    Small,
+    SmallZero,
+    Versioned,
+    Word,
+    span_checks,
+    words_check,
+)
+from domain.scheduling import AcademySchedule as PlannedAcademySchedule
+from domain.scheduling import Exclusion as PlannedExclusion
+from domain.scheduling import ExclusionType
+
+
+class Exclusion(Versioned, Base):
+    """A date without study: the student's, in all groups, or one group's own."""
+
+    __tablename__ = "exclusions"
+
+    id: Mapped[Id] = mapped_column(default=uuid4)
+    tenant_id: Mapped[UUID]
+    student_id: Mapped[UUID]
+    group_id: Mapped[UUID | None] = mapped_column(index=True)
+    date: Mapped[date]
+    type: Mapped[ExclusionType] = mapped_column(Word(ExclusionType))
+    reason: Mapped[str | None]
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "student_id", "group_id"],
+            ["plan_groups.tenant_id", "plan_groups.student_id", "plan_groups.id"],
+            ondelete="CASCADE",
+        ),
+        Index(None, "student_id", "date"),
+        words_check("type", ExclusionType),
+    )
+
+    def to_request(self) -> PlannedExclusion:
+        """The exclusion as the planning core sees it."""
+        return PlannedExclusion(self.date, self.type)
+
+
+class AcademySchedule(Versioned, Base):
+    """A weekly class of the student, with travel before and after it."""
+
+    __tablename__ = "academy_schedules"
+
+    id: Mapped[Id] = mapped_column(default=uuid4)
+    tenant_id: Mapped[UUID]
+    student_id: Mapped[UUID]
+    weekday: Mapped[Small]
+    start_minute: Mapped[Small]
+    end_minute: Mapped[Small]
+    travel_minutes: Mapped[SmallZero] = mapped_column(default=0)
+    name: Mapped[str | None]
+    subject: Mapped[str | None]
+
+    __table_args__ = (
+        *span_checks(),
+        CheckConstraint("travel_minutes BETWEEN 0 AND 1440", name="travel"),
+        ExcludeConstraint(
+            ("tenant_id", "="),
+            ("student_id", "="),
+            ("weekday", "="),
+            (func.int4range(column("start_minute"), column("end_minute")), "&&"),
+            name="ex_academy_schedules_overlap",
+            using="gist",
+        ),
+    )
+
+    def to_request(self) -> PlannedAcademySchedule:
+        """The class as the planning core sees it."""
+        return PlannedAcademySchedule(
+            self.weekday, self.start_minute, self.end_minute, self.travel_minutes
+        )

@@ -1,0 +1,191 @@
+"""Student plans, and the one way in which a generation is written."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import CursorResult, Table, case, insert, literal, select, update
+from sqlalchemy.orm import Session
+
+from domain.database_errors import translated
+from domain.errors import EditedMeanwhileError
+from domain.models import PlanGeneration, PlanGroup, PlanState, RetiredAs, StudentPlan
+from domain.repositories.copying import copy_rows
+from domain.repositories.snapshot import PlanningSnapshot
+from domain.scheduling import Schedule
+
+_COPIED: Final = (
+    "id", "tenant_id", "student_id", "group_id", "content_id", "generation", "sequence",
+    "kind", "date", "start_minute", "end_minute", "first_unit", "last_unit", "part", "parts",
+    "wrap_up_minutes", "reserve", "week", "cycle", "cycle_day",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRecord:
+    """What is kept of a generation besides its plans."""
+
+    today: date
+    requested_by: str | None
+    waited_ms: int
+    input_hash: str
+    engine_version: str
+
+
+class StudentPlanRepository:
+    """Plans of a tenant's students."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def live(self, tenant_id: UUID, group_id: UUID) -> Sequence[StudentPlan]:
+        """The group's live plans by date and time."""
+        return self._session.scalars(
+            select(StudentPlan)
+            .where(
+                StudentPlan.tenant_id == tenant_id,
+                StudentPlan.group_id == group_id,
+                StudentPlan.live,
+            )
+            .order_by(StudentPlan.date, StudentPlan.start_minute)
+        ).all()
+
+    def of_student(
+        self, tenant_id: UUID, student_id: UUID, first: date, last: date
+    ) -> Sequence[StudentPlan]:
+        """The student's live plans in all groups from ``first`` to ``last``, by time."""
+        return self._session.scalars(
+            select(StudentPlan)
+            .where(
+                StudentPlan.tenant_id == tenant_id,
+                StudentPlan.student_id == student_id,
+                StudentPlan.date.between(first, last),
+                StudentPlan.live,
+            )
+            .order_by(StudentPlan.date, StudentPlan.start_minute)
+        ).all()
+
+    def of_generation(self, tenant_id: UUID, group_id: UUID, number: int) -> Sequence[StudentPlan]:
+        """The plans that a generation wrote, live or not, in its sequence."""
+        return self._session.scalars(
+            select(StudentPlan)
+            .where(
+                StudentPlan.tenant_id == tenant_id,
+                StudentPlan.group_id == group_id,
+                StudentPlan.generation == number,
+            )
+            .order_by(StudentPlan.sequence)
+        ).all()
+
+    def store_generation(
+        self, snapshot: PlanningSnapshot, schedule: Schedule, record: GenerationRecord
+    ) -> tuple[int, list[UUID]]:
+        """Write a generation over ``snapshot``: its number and the new plans' ids, in sequence.
+
+        Raises the group's fence first, so that of two writers that both believe to hold the
+        lock the second fails; then retires what is not kept, then copies the new plans.
+        Four round trips, whatever the number of rows. The caller holds the group's lock.
+
+        Raises ``EditedMeanwhileError`` if the group or its plans are not those of the
+        snapshot any more, and ``StudentPlansOverlapError``.
+        """
+        with translated(group_id=snapshot.group_id, student_id=snapshot.student_id):
+            self._raise_fence(snapshot, schedule, record)
+            self._retire(snapshot, record.today)
+            ids = [uuid4() for _ in schedule.plans]
+            table = StudentPlan.__table__
+            assert isinstance(table, Table)  # noqa: S101 - narrows a FromClause for mypy
+            copy_rows(
+                self._session.connection(),
+                table,
+                _COPIED,
+                _rows(snapshot, schedule, ids),
+            )
+        return snapshot.generation + 1, ids
+
+    def _raise_fence(
+        self, snapshot: PlanningSnapshot, schedule: Schedule, record: GenerationRecord
+    ) -> None:
+        raised = (
+            update(PlanGroup)
+            .where(
+                PlanGroup.id == snapshot.group_id,
+                PlanGroup.tenant_id == snapshot.tenant_id,
+                PlanGroup.generation == snapshot.generation,
+                PlanGroup.status == snapshot.status,
+            )
+            .values(generation=PlanGroup.generation + 1)
+            .returning(PlanGroup.id, PlanGroup.tenant_id, PlanGroup.generation)
+            .cte("raised")
+        )
+        columns = PlanGeneration.__table__.c
+        told: dict[str, Any] = {
+            "requested_by": record.requested_by,
+            "today": record.today,
+            "waited_ms": record.waited_ms,
+            "plan_count": len(schedule.plans),
+            "unplaced": [asdict(one) for one in schedule.unplaced],
+            "warnings": [asdict(one) for one in schedule.warnings],
+            "quality": asdict(schedule.quality),
+            "input_hash": record.input_hash,
+            "engine_version": record.engine_version,
+        }
+        values = [literal(value, columns[name].type) for name, value in told.items()]
+        written = self._session.execute(
+            insert(PlanGeneration).from_select(
+                ["group_id", "tenant_id", "number", *told],
+                select(raised.c.id, raised.c.tenant_id, raised.c.generation, *values),
+                include_defaults=False,
+            ),
+            execution_options={"preserve_rowcount": True},
+        )
+        _require(written, 1, snapshot.group_id)
+
+    def _retire(self, snapshot: PlanningSnapshot, today: date) -> None:
+        retired = self._session.execute(
+            update(StudentPlan)
+            .where(
+                StudentPlan.group_id == snapshot.group_id,
+                StudentPlan.live,
+                StudentPlan.state == PlanState.PLANNED,
+                ~StudentPlan.pinned,
+            )
+            .values(
+                live=False,
+                retired_as=case(
+                    (StudentPlan.date < today, RetiredAs.MISSED.value),
+                    else_=RetiredAs.REPLACED.value,
+                ),
+                version=StudentPlan.version + 1,
+            )
+            .execution_options(synchronize_session=False)
+        )
+        _require(retired, snapshot.replaceable, snapshot.group_id)
+
+
+def _require(result: Any, rows: int, group_id: UUID) -> None:
+    found: CursorResult[Any] = result
+    if found.rowcount != rows:
+        raise EditedMeanwhileError(group_id=group_id)
+
+
+def _rows(
+    snapshot: PlanningSnapshot, schedule: Schedule, ids: Sequence[UUID]
+) -> Iterator[tuple[Any, ...]]:
+    """Rows in the order of ``_COPIED``."""
+    tenant_id, student_id, group_id = (
+        snapshot.tenant_id,
+        snapshot.student_id,
+        snapshot.group_id,
+    )
+    generation = snapshot.generation + 1
+    contents = snapshot.content_ids
+    for plan_id, plan in zip(ids, schedule.plans, strict=True):
+        yield (
+            plan_id, tenant_id, student_id, group_id, contents[plan.content], generation,
+            plan.sequence, plan.kind.value, plan.date, plan.start, plan.end, plan.first_unit,
+            plan.last_unit, plan.part, plan.parts, plan.wrap_up_minutes, plan.reserve,
+            plan.week, plan.cycle, plan.cycle_day,
+        )  # fmt: skip

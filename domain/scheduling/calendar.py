@@ -1,0 +1,101 @@
+"""The days of a period: what each is for, its place in the cycle, and its time.
+
+Only dates that are not excluded and have study time count in a cycle, so an exclusion
+pushes the review day later and never eats it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+
+from domain.scheduling.request import Request
+from domain.scheduling.spans import Span, merged, without
+from domain.scheduling.vocabulary import MINUTES_OF_A_DAY, BlockKind, ExclusionType
+
+
+class DayKind(StrEnum):
+    """What a date is for."""
+
+    STUDY = "study"
+    REVIEW = "review"
+    HOLIDAY = "holiday"
+    """A designated holiday whose reserve is open, for weakness contents alone."""
+    EXCLUDED = "excluded"
+    NO_TIME = "no_time"
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One date of the period.
+
+    ``cycle`` of a date that does not count is that of the last counted one, 1 if none;
+    its ``cycle_day`` is ``None``. ``study`` and ``reserve`` are tidy spans before any plan.
+    """
+
+    date: date
+    kind: DayKind
+    week: int
+    cycle: int
+    cycle_day: int | None
+    study: tuple[Span, ...]
+    reserve: tuple[Span, ...]
+
+
+def calendar(request: Request) -> list[Day]:
+    """Every date of the period in order."""
+    weekly = [_weekday_time(request, weekday) for weekday in range(7)]
+    excluded = _excluded(request)
+    length = request.study_days + request.review_days
+    days: list[Day] = []
+    counted = 0
+    for offset in range((request.period_end - request.period_start).days + 1):
+        today = request.period_start + timedelta(days=offset)
+        study, reserve, holiday_reserve = weekly[today.isoweekday() % 7]
+        cycle, cycle_day = max(1, -(-counted // length)), None
+        kind = DayKind.NO_TIME
+        if today in excluded:
+            kind, study, reserve = DayKind.EXCLUDED, (), ()
+            if excluded[today] and request.self_study_on_holidays:
+                kind, reserve = DayKind.HOLIDAY, holiday_reserve
+        elif study:
+            cycle, cycle_day = counted // length + 1, counted % length + 1
+            kind = DayKind.STUDY if cycle_day <= request.study_days else DayKind.REVIEW
+            counted += 1
+        days.append(Day(today, kind, offset // 7 + 1, cycle, cycle_day, study, reserve))
+    return days
+
+
+def _excluded(request: Request) -> dict[date, bool]:
+    """Excluded dates, each with whether it is a designated holiday and nothing else."""
+    dates: dict[date, bool] = {}
+    for exclusion in request.exclusions:
+        holiday = exclusion.type is ExclusionType.DESIGNATED_HOLIDAY
+        dates[exclusion.date] = dates.get(exclusion.date, True) and holiday
+    return dates
+
+
+def _weekday_time(
+    request: Request, weekday: int
+) -> tuple[tuple[Span, ...], tuple[Span, ...], tuple[Span, ...]]:
+    """Study time, reserve, and the reserve of a holiday, which no study time narrows."""
+    closed = [
+        (other.start, other.end) for other in request.non_study_blocks if other.weekday == weekday
+    ]
+    closed += [
+        (lesson.start - lesson.travel_minutes, lesson.end + lesson.travel_minutes)
+        for lesson in request.academy_schedules
+        if lesson.weekday == weekday
+    ]
+
+    def open_time(kind: BlockKind) -> list[Span]:
+        blocks = (b for b in request.blocks if b.weekday == weekday and b.kind is kind)
+        return without(merged(_clipped((b.start, b.end) for b in blocks)), closed)
+
+    study = open_time(BlockKind.STUDY)
+    self_study = open_time(BlockKind.SELF_STUDY)
+    return tuple(study), tuple(without(self_study, study)), tuple(self_study)
+
+
+def _clipped(spans: Iterable[Span]) -> Iterable[Span]:
+    return ((max(0, start), min(MINUTES_OF_A_DAY, end)) for start, end in spans)

@@ -1,0 +1,206 @@
+"""Dealing a content's units to days that cannot hold the even deal.
+
+Sought are the cumulative counts nearest to the even ones (least sum of squared
+deviations, ties: units earlier) that the days can hold. What a day can take depends on
+the units that are next, so the count after a day lies between two bounds that ascend with
+the count before it; the exact optimum is found by dynamic programming over a band around
+the even counts, which is widened until no count outside it could be better.
+"""
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Final
+
+from domain.scheduling.demand import Demand
+from domain.scheduling.packing import Room, fewest_cuts, reach, reach_back
+
+_FIRST_BAND: Final = 4
+
+
+@dataclass(slots=True)
+class Deal:
+    """What each day gets of a demand.
+
+    Items are whole units, or pieces of units that had to be cut: item ``i`` is of unit
+    number ``units[i]``, the first ``i`` items last ``prefix[i]`` minutes, and day
+    ``days[j]`` gets the items ``[counts[j - 1], counts[j])``.
+    """
+
+    demand: Demand
+    units: list[int]
+    prefix: list[int]
+    days: list[int]
+    counts: list[int]
+
+    def by_day(self) -> list[tuple[int, int, int]]:
+        """(day, first item, after the last item) for every day that gets something."""
+        return [
+            (day, before, after)
+            for day, before, after in zip(self.days, [0, *self.counts], self.counts, strict=False)
+            if after > before
+        ]
+
+
+def deal_nearest(demand: Demand, even: Sequence[int], rooms: Sequence[Room]) -> Deal:
+    """Deal all units of a demand whose minutes fit ``rooms`` (one for each of its own days).
+
+    ``even`` are the even cumulative counts for the same days. Whole units in study time
+    are tried first, then whole units with the reserve; only when neither holds everything
+    are units cut, as few as possible.
+    """
+    days, prefix, units, targets = demand.own, demand.prefix, demand.units, list(even)
+    deal = _deal_whole(prefix, targets, rooms)
+    if deal is None:
+        units, prefix, targets = _cut(demand, targets, rooms)
+        deal = _deal_whole(prefix, targets, rooms)
+    if deal is None:
+        raise AssertionError("pieces cut to measure must fit where they were measured")
+    return Deal(demand, units, prefix, days, deal)
+
+
+def _cut(
+    demand: Demand, even: Sequence[int], rooms: Sequence[Room]
+) -> tuple[list[int], list[int], list[int]]:
+    """Units, prefix and even counts of the demand's pieces."""
+    lengths = [length for room in rooms for length in room.lengths()]
+    cuts = fewest_cuts(demand.prefix, lengths)
+    if cuts is None:
+        raise AssertionError("the caller has made sure that the minutes fit")
+    prefix = sorted({*demand.prefix, *cuts})
+    units = [demand.units[bisect_left(demand.prefix, end) - 1] for end in prefix[1:]]
+    return units, prefix, [bisect_left(prefix, demand.prefix[count]) for count in even]
+
+
+def _deal_whole(
+    prefix: Sequence[int], even: Sequence[int], rooms: Sequence[Room]
+) -> list[int] | None:
+    """The nearest cumulative counts that keep every item whole, or ``None``."""
+    study = [[end - start for start, end in room.study] for room in rooms]
+    items = len(prefix) - 1
+    if _furthest(prefix, study)[-1] == items:
+        return _Chain(prefix, study, None).nearest(even)
+    both = [room.lengths() for room in rooms]
+    if _furthest(prefix, both)[-1] == items:
+        return _Chain(prefix, both, study).nearest(even)
+    return None
+
+
+def _furthest(prefix: Sequence[int], lengths: Sequence[Sequence[int]]) -> list[int]:
+    return list(accumulate(lengths, lambda at, spans: reach(prefix, at, spans), initial=0))
+
+
+class _Chain:
+    """Counts after each day, every one bounded by the one before it.
+
+    ``first`` are lengths that a day must fill before others are used (study time before
+    the reserve), ``None`` if there is no such duty.
+    """
+
+    def __init__(
+        self,
+        prefix: Sequence[int],
+        lengths: Sequence[Sequence[int]],
+        first: Sequence[Sequence[int]] | None,
+    ) -> None:
+        self.prefix, self.lengths, self.first = prefix, lengths, first
+        self.items = len(prefix) - 1
+        # Of units of one length a span holds the same number wherever they begin.
+        self.unit = _common_length(prefix)
+        self.highest = _furthest(prefix, lengths)[1:]
+        self.lowest = self._lowest()
+
+    def nearest(self, even: Sequence[int]) -> list[int]:
+        """The feasible counts with the least squared distance from ``even``."""
+        centre = [
+            min(max(target, low), high)
+            for target, low, high in zip(even, self.lowest, self.highest, strict=True)
+        ]
+        forced = sum((c - target) ** 2 for c, target in zip(centre, even, strict=True))
+        band = _FIRST_BAND
+        while True:
+            found = self._within(even, centre, band)
+            # A count outside the band would cost at least (band + 1)² more than forced.
+            if found and (found[0] - forced < (band + 1) ** 2 or band > self.items):
+                return found[1]
+            band *= 3
+
+    def _lowest(self) -> list[int]:
+        """The least count after each day from which the rest still fits."""
+        need = self.items
+        backwards = []
+        for lengths in reversed(self.lengths):
+            backwards.append(need)
+            need = reach_back(self.prefix, need, lengths)
+        late = backwards[::-1]
+        if self.first is None:
+            return late
+        early = _furthest(self.prefix, self.first)[1:]
+        return [max(a, b) for a, b in zip(late, early, strict=True)]
+
+    def _within(
+        self, even: Sequence[int], centre: Sequence[int], band: int
+    ) -> tuple[int, list[int]] | None:
+        bounds = [
+            (max(low, c - band), min(high, c + band))
+            for low, high, c in zip(self.lowest, self.highest, centre, strict=True)
+        ]
+        ahead: dict[int, int] = {self.items: 0}
+        choices: list[dict[int, int]] = []
+        for day in range(len(even) - 1, -1, -1):
+            low, high = bounds[day]
+            costs = {
+                count: cost + (count - even[day]) ** 2
+                for count, cost in ahead.items()
+                if low <= count <= high
+            }
+            before = bounds[day - 1] if day else (0, 0)
+            ahead, choice = self._step(day, range(before[0], before[1] + 1), costs)
+            choices.append(choice)
+        if 0 not in ahead:
+            return None
+        counts = list(accumulate(reversed(choices), lambda at, choice: choice[at], initial=0))
+        return ahead[0], counts[1:]
+
+    def _reached(self, befores: range, lengths: Sequence[int]) -> Sequence[int]:
+        if self.unit:
+            slots = sum(length // self.unit for length in lengths)
+            return [min(before + slots, self.items) for before in befores]
+        return [reach(self.prefix, before, lengths) for before in befores]
+
+    def _step(
+        self, day: int, befores: range, costs: dict[int, int]
+    ) -> tuple[dict[int, int], dict[int, int]]:
+        """For every count before the day the cheapest count after it, the highest if tied.
+
+        Both bounds of a window ascend with the count before, so a monotone queue finds
+        all minima in one pass.
+        """
+        afters = sorted(costs)
+        window: deque[int] = deque()
+        best: dict[int, int] = {}
+        choice: dict[int, int] = {}
+        entered = 0
+        highs = self._reached(befores, self.lengths[day])
+        lows = befores if self.first is None else self._reached(befores, self.first[day])
+        for before, low, high in zip(befores, lows, highs, strict=True):
+            while entered < len(afters) and afters[entered] <= high:
+                after = afters[entered]
+                while window and costs[window[-1]] >= costs[after]:
+                    window.pop()
+                window.append(after)
+                entered += 1
+            while window and window[0] < low:
+                window.popleft()
+            if window:
+                choice[before] = window[0]
+                best[before] = costs[window[0]]
+        return best, choice
+
+
+def _common_length(prefix: Sequence[int]) -> int:
+    """The length that all items share, 0 if they differ."""
+    lengths = {after - before for before, after in pairwise(prefix)}
+    return lengths.pop() if len(lengths) == 1 else 0

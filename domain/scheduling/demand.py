@@ -1,0 +1,123 @@
+"""What remains to be planned of a content, and the days it may use."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+from domain.scheduling.allocation import own_days
+from domain.scheduling.calendar import Day, DayKind
+from domain.scheduling.minutes import unit_minutes
+from domain.scheduling.request import Content, KeptPlan, Request
+from domain.scheduling.vocabulary import Allocation, PlanKind
+
+
+@dataclass(slots=True)
+class Demand:
+    """The remaining units of one content, gaps closed up.
+
+    ``units`` are their numbers, ``prefix[i]`` the minutes of the first ``i`` of them.
+    ``kept_pieces`` counts, for a unit that is planned in part already, the pieces that
+    stay. ``days`` are the content's study days from today on, ``holidays`` the designated
+    holidays whose reserve it may use (indexes into the calendar, ascending).
+    """
+
+    content: Content
+    minutes: list[int]
+    """Of every unit of the whole range, remaining or not."""
+    units: list[int]
+    prefix: list[int]
+    days: list[int]
+    holidays: list[int]
+    longest: int
+    """Minutes of the longest unit that remains, 0 if none does."""
+    kept_pieces: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def own(self) -> list[int]:
+        """All days the content may use, ascending."""
+        return sorted(self.days + self.holidays) if self.holidays else self.days
+
+    def limited(self, count: int) -> "Demand":
+        """The same demand for its first ``count`` units alone."""
+        return Demand(
+            self.content,
+            self.minutes,
+            self.units[:count],
+            self.prefix[: count + 1],
+            self.days,
+            self.holidays,
+            self.longest,
+            self.kept_pieces,
+        )
+
+
+def demands(request: Request, days: Sequence[Day], first_day: int) -> list[Demand]:
+    """One demand a content, in the order of placing: weakness, then strategy, by position."""
+    kept: dict[int, list[KeptPlan]] = defaultdict(list)
+    for plan in request.kept:
+        if plan.kind is PlanKind.STUDY:
+            kept[plan.content].append(plan)
+    open_holidays = [
+        index
+        for index, day in enumerate(days)
+        if index >= first_day and day.kind is DayKind.HOLIDAY and day.reserve
+    ]
+    return [
+        _demand(
+            content,
+            unit_minutes(content, request.factors),
+            [index for index in own_days(content, days) if index >= first_day],
+            open_holidays if content.allocation is Allocation.WEAKNESS else [],
+            kept[content.position],
+        )
+        for content in sorted(request.contents, key=placing_order)
+    ]
+
+
+def placing_order(content: Content) -> tuple[bool, int]:
+    """Weakness before strategy, then by position."""
+    return content.allocation is not Allocation.WEAKNESS, content.position
+
+
+def _demand(
+    content: Content,
+    minutes: list[int],
+    days: list[int],
+    holidays: list[int],
+    kept: Iterable[KeptPlan],
+) -> Demand:
+    whole, pieces = _kept_units(kept)
+    left = dict(enumerate(minutes, content.first_unit))
+    for unit in whole:
+        left.pop(unit, None)
+    for unit, lengths in pieces.items():
+        if unit in left:
+            left[unit] -= sum(lengths)
+            if left[unit] <= 0:
+                del left[unit]
+    return Demand(
+        content,
+        minutes,
+        list(left),
+        [0, *accumulate(left.values())],
+        days,
+        holidays,
+        max(left.values(), default=0),
+        {unit: len(lengths) for unit, lengths in pieces.items() if unit in left},
+    )
+
+
+def _kept_units(kept: Iterable[KeptPlan]) -> tuple[set[int], dict[int, list[int]]]:
+    """Units that stay whole, and for units that stay in pieces the minutes of each piece."""
+    whole: set[int] = set()
+    pieces: dict[int, list[int]] = defaultdict(list)
+    expected: dict[int, int] = {}
+    for plan in kept:
+        if plan.parts == 1:
+            whole.update(range(plan.first_unit, plan.last_kept_unit + 1))
+        elif plan.last_kept_unit >= plan.first_unit:
+            pieces[plan.first_unit].append(plan.end - plan.start - plan.wrap_up_minutes)
+            expected[plan.first_unit] = plan.parts
+    whole.update(unit for unit, lengths in pieces.items() if len(lengths) >= expected[unit])
+    return whole, pieces

@@ -1,0 +1,64 @@
+"""What a unit costs: domain rules of minutes, in exact arithmetic.
+
+Rounding is half up, and always of a cumulative sum, so that the minutes of consecutive
+ranges add up to those of their union.
+"""
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from itertools import accumulate, pairwise
+from typing import Final
+
+from domain.scheduling.request import Content, Factors
+from domain.scheduling.vocabulary import Allocation, ContentType, Difficulty
+
+UNKNOWN_PAGE_MINUTES: Final = 6
+UNKNOWN_EPISODE_MINUTES: Final = 30
+DIFFICULTY_MINUTES: Final = {
+    Difficulty.FOUNDATION: 4,
+    Difficulty.STANDARD: 6,
+    Difficulty.ADVANCED: 8,
+    Difficulty.TOP: 10,
+}
+
+
+def unit_minutes(content: Content, factors: Factors) -> list[int]:
+    """Minutes of each unit of the content's range, in order, by the student's factor."""
+    cumulative = accumulate(raw_unit_minutes(content))
+    return deltas(rounded_multiples(cumulative, subject_factor(content, factors)))
+
+
+def raw_unit_minutes(content: Content) -> Sequence[int]:
+    """Minutes of each unit before the factor: given, by difficulty, or assumed."""
+    if content.type is ContentType.LECTURE:
+        return [
+            UNKNOWN_EPISODE_MINUTES if minutes is None else minutes
+            for minutes in content.episode_minutes
+        ]
+    return [_minutes_per_unit(content)] * (content.last_unit - content.first_unit + 1)
+
+
+def subject_factor(content: Content, factors: Factors) -> Fraction:
+    """p = level × subject."""
+    weak = content.allocation is Allocation.WEAKNESS
+    return Fraction(factors.level) * Fraction(factors.weakness if weak else factors.strategy)
+
+
+def rounded_multiples(values: Iterable[int], factor: Fraction) -> list[int]:
+    """``factor`` × each value, rounded half up."""
+    top, bottom = 2 * factor.numerator, 2 * factor.denominator
+    half = factor.denominator
+    return [(top * value + half) // bottom for value in values]
+
+
+def deltas(cumulative: Iterable[int]) -> list[int]:
+    """The steps of a cumulative sum that begins after zero."""
+    return [after - before for before, after in pairwise((0, *cumulative))]
+
+
+def _minutes_per_unit(content: Content) -> int:
+    if content.minutes_per_unit is not None:
+        return content.minutes_per_unit
+    if content.difficulty is not None:
+        return DIFFICULTY_MINUTES[content.difficulty]
+    return UNKNOWN_PAGE_MINUTES

@@ -1,0 +1,87 @@
+"""How even a schedule is, and how even any could be."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from domain.scheduling.calendar import Day, DayKind
+from domain.scheduling.capacity import Classes
+from domain.scheduling.demand import Demand
+from domain.scheduling.packing import Room
+from domain.scheduling.placement import Row
+from domain.scheduling.request import KeptPlan
+from domain.scheduling.schedule import Quality
+from domain.scheduling.spans import total
+from domain.scheduling.vocabulary import PlanKind
+
+
+def quality(
+    days: Sequence[Day],
+    demands: Sequence[Demand],
+    rows: Iterable[Row],
+    rooms: Mapping[int, Room],
+    kept: Iterable[tuple[int, KeptPlan]],
+) -> Quality:
+    """Figures over the study days in ``rooms``; ``kept`` are the kept plans by day.
+
+    ``demands`` are those that ``rows`` place.
+    """
+    kept_load: Counter[int] = Counter()
+    reserve = 0
+    for day, plan in kept:
+        if plan.kind is PlanKind.STUDY and day in rooms:
+            kept_load[day] += plan.end - plan.start
+            reserve += (plan.end - plan.start) * plan.reserve
+    load = Counter(kept_load)
+    for row in rows:
+        load[row.day] += row.end - row.start
+        reserve += (row.end - row.start) * row.reserve
+    loads = [load[day] for day in rooms if days[day].kind is DayKind.STUDY]
+    if not loads:
+        return Quality(peak=0, least_peak=0, spread=0, reserve=reserve)
+    return Quality(
+        peak=max(loads),
+        least_peak=_least_peak(days, demands, rooms, kept_load),
+        spread=max(loads) - min(loads),
+        reserve=reserve,
+    )
+
+
+def _least_peak(
+    days: Sequence[Day],
+    demands: Sequence[Demand],
+    rooms: Mapping[int, Room],
+    kept: Mapping[int, int],
+) -> int:
+    """The least peak that leaves a flow for all minutes, found by bisection.
+
+    Days alike in owners, room and kept minutes are counted, not visited one by one.
+    A holiday is no study day: it holds what it holds under any peak.
+    """
+    classes = Classes.among(demands)
+    needs = [demand.prefix[-1] for demand in demands]
+    study = [day for day in rooms if days[day].kind is DayKind.STUDY]
+    alike: Counter[tuple[int, int, int]] = Counter()
+    for day, owners in classes.day_owners.items():
+        held = total(rooms[day].study) + total(rooms[day].reserve)
+        known = kept[day] if days[day].kind is DayKind.STUDY else -held
+        alike[owners, held, known] += 1
+
+    def possible(peak: int) -> bool:
+        held = dict.fromkeys(classes.subsets, 0)
+        for (owners, room, known), count in alike.items():
+            open_ = count * (room if known < 0 else min(room, max(0, peak - known)))
+            for subset in classes.subsets:
+                if subset & owners:
+                    held[subset] += open_
+        return classes.fits(needs, held)
+
+    too_low = max((kept[day] for day in study), default=0) - 1
+    full = (kept[day] + total(rooms[day].study) + total(rooms[day].reserve) for day in study)
+    enough = max(too_low + 1, *full)
+    while enough - too_low > 1:
+        middle = (too_low + enough) // 2
+        if possible(middle):
+            enough = middle
+        else:
+            too_low = middle
+    return enough

@@ -1,0 +1,205 @@
+"""Reviews: what a cycle studied, on the cycle's review days.
+
+Ranges of units are half-open in here, so that the arithmetic of spans serves for them.
+"""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import accumulate, pairwise
+
+from domain.scheduling.calendar import Day, DayKind
+from domain.scheduling.demand import Demand
+from domain.scheduling.minutes import deltas, rounded_multiples
+from domain.scheduling.notices import Notice, notice
+from domain.scheduling.packing import Room, Run, fewest_cuts, pack, reach
+from domain.scheduling.placement import Row
+from domain.scheduling.request import Request
+from domain.scheduling.spans import Span, merged, total
+from domain.scheduling.studied import studied_by_cycle
+from domain.scheduling.vocabulary import PlanKind
+
+
+@dataclass(slots=True)
+class _Review:
+    """A contiguous range that a cycle studied, the minutes it cost, and those of its review."""
+
+    demand: Demand
+    units: Span
+    study: int
+    minutes: int = 0
+
+    @property
+    def content(self) -> int:
+        return self.demand.content.position
+
+
+def place_reviews(
+    request: Request,
+    days: Sequence[Day],
+    demands: Sequence[Demand],
+    rows: Iterable[Row],
+    rooms: Mapping[int, Room],
+) -> tuple[list[Row], list[Notice]]:
+    """Review rows of every cycle, and what had to be shortened or stays without review.
+
+    ``rows`` are the new study rows, ``rooms`` the free time by day; review days carry no
+    new study. A range is reviewed on the first review day of its cycle that is not past,
+    then on the next. A group without review days asked for none, so nothing is reported.
+    """
+    if request.review_days == 0:
+        return [], []
+    review_rows: list[Row] = []
+    notices: list[Notice] = []
+    open_days: dict[int, list[int]] = defaultdict(list)
+    for index in sorted(rooms):
+        if days[index].kind is DayKind.REVIEW:
+            open_days[days[index].cycle].append(index)
+    for cycle, studied in sorted(studied_by_cycle(request, days, rows).items()):
+        own = open_days[cycle]
+        reviews, late = _reviews(demands, studied, own)
+        notices += _set_minutes(request, cycle, reviews, sum(_held(rooms[day]) for day in own))
+        for review in reviews:
+            if review.minutes:
+                review_rows += _place(review, {day: rooms[day] for day in own})
+        notices += [_unreviewed(cycle, r) for r in [*reviews, *late] if not r.minutes]
+    return review_rows, notices
+
+
+def _reviews(
+    demands: Sequence[Demand],
+    studied: Mapping[int, Sequence[tuple[Span, int]]],
+    review_days: Sequence[int],
+) -> tuple[list[_Review], list[_Review]]:
+    """Ranges studied before the first review day, in the order of placing; and the others."""
+    timely: list[_Review] = []
+    late: list[_Review] = []
+    for demand in demands:
+        found = studied.get(demand.content.position, ())
+        before = [span for span, day in found if review_days and day < review_days[0]]
+        after = [span for span, day in found if not review_days or day >= review_days[0]]
+        timely += [_review(demand, units) for units in merged(before)]
+        late += [_review(demand, units) for units in merged(after)]
+    return timely, late
+
+
+def _review(demand: Demand, units: Span) -> _Review:
+    first = demand.content.first_unit
+    return _Review(demand, units, sum(demand.minutes[units[0] - first : units[1] - first]))
+
+
+def _set_minutes(
+    request: Request, cycle: int, reviews: Sequence[_Review], free: int
+) -> list[Notice]:
+    """Review factor × study minutes, each content rounded once; alike less if too much."""
+    ordered = sorted(reviews, key=lambda review: (review.content, review.units))
+    factor = Fraction(request.factors.review)
+    for content in dict.fromkeys(review.content for review in ordered):
+        own = [review for review in ordered if review.content == content]
+        costs = rounded_multiples(accumulate(review.study for review in own), factor)
+        for review, minutes in zip(own, deltas(costs), strict=True):
+            review.minutes = minutes
+    need = sum(review.minutes for review in ordered)
+    if need <= free:
+        return []
+    given = rounded_multiples(
+        accumulate(review.minutes for review in ordered), Fraction(free, need)
+    )
+    for review, minutes in zip(ordered, deltas(given), strict=True):
+        review.minutes = minutes
+    return [notice("review_shrunk", cycle=cycle, need=need, free=free)] if free else []
+
+
+def _place(review: _Review, rooms: Mapping[int, Room]) -> Iterator[Row]:
+    """Rows of a review; its units are cut only if they do not fit whole. Takes the room."""
+    items, prefix = _items(review)
+    placed = _pack_over_days(prefix, rooms)
+    pieces = [1] * len(items)
+    if placed is None:
+        lengths = [length for room in rooms.values() for length in room.lengths()]
+        cuts = fewest_cuts(prefix, lengths)
+        if cuts is None:
+            raise AssertionError("reviews are shrunk to what their days hold")
+        whole, prefix = prefix, sorted({*prefix, *cuts})
+        origin = [bisect_left(whole, end) - 1 for end in prefix[1:]]
+        items, pieces = [items[i] for i in origin], [origin.count(i) for i in origin]
+        placed = _pack_over_days(prefix, rooms)
+    if placed is None:
+        raise AssertionError("pieces cut to measure must fit where they were measured")
+    part = 0
+    for day, run in placed:
+        rooms[day].take([run])
+        for first, last in _stretches(run, pieces):
+            part = part % pieces[first] + 1
+            start = run.start + prefix[first] - prefix[run.first]
+            yield Row(
+                day,
+                start,
+                start + prefix[last] - prefix[first],
+                review.content,
+                PlanKind.REVIEW,
+                items[first][0],
+                items[last - 1][1] - 1,
+                part if pieces[first] > 1 else 1,
+                pieces[first],
+                0,
+                run.reserve,
+            )
+
+
+def _items(review: _Review) -> tuple[list[Span], list[int]]:
+    """Units with their review minutes; a unit of 0 minutes stays with the one before it."""
+    first = review.demand.content.first_unit
+    start, end = review.units
+    study = review.demand.minutes[start - first : end - first]
+    after = rounded_multiples(accumulate(study), Fraction(review.minutes, review.study))
+    bounds = [start]
+    prefix = [0]
+    for unit, minutes in enumerate(after, start):
+        if minutes > prefix[-1]:
+            prefix.append(minutes)
+            bounds.append(unit + 1)
+        elif len(bounds) > 1:
+            bounds[-1] = unit + 1
+    return list(pairwise(bounds)), prefix
+
+
+def _pack_over_days(
+    prefix: Sequence[int], rooms: Mapping[int, Room]
+) -> list[tuple[int, Run]] | None:
+    """As much as fits on each day in turn, or ``None`` if something is left."""
+    placed: list[tuple[int, Run]] = []
+    first = 0
+    for day, room in rooms.items():
+        last = reach(prefix, first, room.lengths())
+        if last > first:
+            placed += [(day, run) for run in pack(prefix, first, last, room) or ()]
+            first = last
+    return placed if first == len(prefix) - 1 else None
+
+
+def _stretches(run: Run, pieces: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Whole items of a run together, each piece by itself."""
+    first = run.first
+    while first < run.last:
+        last = first + 1
+        while last < run.last and pieces[first] == 1 and pieces[last] == 1:
+            last += 1
+        yield first, last
+        first = last
+
+
+def _held(room: Room) -> int:
+    return total(room.study) + total(room.reserve)
+
+
+def _unreviewed(cycle: int, review: _Review) -> Notice:
+    return notice(
+        "unreviewed",
+        cycle=cycle,
+        content=review.content,
+        first_unit=review.units[0],
+        last_unit=review.units[1] - 1,
+    )

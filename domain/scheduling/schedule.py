@@ -1,0 +1,84 @@
+"""What the scheduling core answers: one frozen schedule that says everything it has to say."""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import date
+
+from domain.scheduling.notices import Notice
+from domain.scheduling.vocabulary import PlanKind, UnplacedReason
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledPlan:
+    """One dated, timed row: units ``first_unit``–``last_unit`` of a content, ``[start, end)``.
+
+    A row with ``parts > 1`` is piece ``part`` of one unit. ``wrap_up_minutes`` are the last
+    ones of the row. ``cycle_day`` is ``None`` on a designated holiday. ``sequence`` counts
+    the rows of the schedule from 1 in order of time.
+    """
+
+    sequence: int
+    date: date
+    start: int
+    end: int
+    content: int
+    kind: PlanKind
+    first_unit: int
+    last_unit: int
+    part: int
+    parts: int
+    wrap_up_minutes: int
+    reserve: bool
+    week: int
+    cycle: int
+    cycle_day: int | None
+
+    @property
+    def minutes(self) -> int:
+        """The row's length, wrap-up included."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Unplaced:
+    """A range of a content that found no place, and why."""
+
+    content: int
+    first_unit: int
+    last_unit: int
+    minutes: int
+    reason: UnplacedReason
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How even the result is, in minutes of study a study day from today on (new and kept).
+
+    ``least_peak`` is a lower bound of the peak of any plan of the same units; wrap-up is
+    left out of it. ``reserve`` is the study placed outside study time.
+    """
+
+    peak: int
+    least_peak: int
+    spread: int
+    reserve: int
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The answer to a request: plans by time, the unplaced by position, warnings, quality."""
+
+    plans: tuple[ScheduledPlan, ...]
+    unplaced: tuple[Unplaced, ...]
+    warnings: tuple[Notice, ...]
+    quality: Quality
+
+    def canonical_json(self) -> str:
+        """The one spelling of this schedule: sorted keys, no spaces, ISO dates."""
+        return json.dumps(
+            asdict(self),
+            sort_keys=True,
+            separators=(",", ":"),
+            ensure_ascii=False,
+            default=date.isoformat,
+        )

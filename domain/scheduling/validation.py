@@ -1,0 +1,142 @@
+"""The rules of a request, each with the sentence that refuses it.
+
+Fields are named as the documents and the application know them:
+``contents[0].range``, ``academy_schedules[1].start``. Indexes count the rows as given.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from fractions import Fraction
+from itertools import combinations
+from typing import Final
+
+from domain.errors import Fault
+from domain.scheduling.minutes import raw_unit_minutes, subject_factor
+from domain.scheduling.request import (
+    AcademySchedule,
+    Block,
+    Content,
+    Factors,
+    NonStudyBlock,
+    Request,
+)
+from domain.scheduling.vocabulary import MINUTES_OF_A_DAY, Allocation, ContentType
+
+MOST_CONTENTS: Final = 9
+MOST_UNITS: Final = 100_000
+MOST_DAYS: Final = 3660
+MOST_STUDY_DAYS: Final = 30
+MOST_REVIEW_DAYS: Final = 7
+WEEKLY_DAYS: Final = (2, 3, 4)
+HIGHEST_FACTOR: Final = Decimal(10)
+
+
+def faults(request: Request) -> list[Fault]:
+    """Everything that is wrong with a request; it may be scheduled when there is nothing."""
+    found = [*_period(request), *_cycle(request), *_factors(request.factors)]
+    found += _weekly("blocks", request.blocks)
+    found += _weekly("non_study_blocks", request.non_study_blocks)
+    found += _weekly("academy_schedules", request.academy_schedules)
+    found += _classes(request.academy_schedules)
+    if len(request.contents) > MOST_CONTENTS:
+        found.append(Fault("contents", f"at most {MOST_CONTENTS} contents are allowed"))
+    positions = Counter(content.position for content in request.contents)
+    for index, content in enumerate(request.contents):
+        field = f"contents[{index}]"
+        if positions[content.position] > 1:
+            found.append(Fault(f"{field}.position", "must be unique in the group"))
+        found += content_faults(field, content)
+        if not any(fault.field.startswith("factors") for fault in found):
+            found += _too_short(field, content, request.factors)
+    return found
+
+
+def content_faults(field: str, content: Content) -> Iterator[Fault]:
+    """What is wrong with a content by itself; ``field`` is the path of the content."""
+    first, last = content.first_unit, content.last_unit
+    if first < 1 or last < first:
+        yield Fault(f"{field}.range", "must be 1 ≤ first ≤ last")
+    elif last - first >= MOST_UNITS:
+        yield Fault(f"{field}.range", f"must have at most {MOST_UNITS} units")
+    if content.allocation is Allocation.STRATEGY and content.weekly_days not in WEEKLY_DAYS:
+        yield Fault(f"{field}.weekly_days", "must be 2, 3 or 4 for a strategy content")
+    if content.allocation is Allocation.WEAKNESS and content.weekly_days is not None:
+        yield Fault(f"{field}.weekly_days", "is for strategy contents alone")
+    if not 0 <= content.wrap_up_minutes <= MINUTES_OF_A_DAY:
+        yield Fault(f"{field}.wrap_up_minutes", "must be 0 to 1440")
+    yield from _length_faults(field, content)
+
+
+def _length_faults(field: str, content: Content) -> Iterator[Fault]:
+    given = content.minutes_per_unit
+    if given is not None and not 1 <= given <= MINUTES_OF_A_DAY:
+        yield Fault(f"{field}.minutes_per_unit", "must be 1 to 1440")
+    if content.difficulty is not None and content.type is not ContentType.BOOK:
+        yield Fault(f"{field}.difficulty", "is for books alone")
+    elif content.difficulty is not None and given is not None:
+        yield Fault(f"{field}.difficulty", "give minutes or difficulty, not both")
+    if content.type is ContentType.CUSTOM and given is None:
+        yield Fault(f"{field}.minutes_per_unit", "is required for a custom content")
+    if content.type is not ContentType.LECTURE:
+        if content.episode_minutes:
+            yield Fault(f"{field}.episodes", "are for lectures alone")
+        return
+    if given is not None:
+        yield Fault(f"{field}.minutes_per_unit", "a lecture has minutes for each episode")
+    count = content.last_unit - content.first_unit + 1
+    if len(content.episode_minutes) != count:
+        yield Fault(f"{field}.episodes", f"must have {max(count, 0)} entries, one a unit")
+    if any(m is not None and not 1 <= m <= MINUTES_OF_A_DAY for m in content.episode_minutes):
+        yield Fault(f"{field}.episodes", "each must be 1 to 1440 minutes, or unknown")
+
+
+def _too_short(field: str, content: Content, factors: Factors) -> Iterator[Fault]:
+    """A unit must last a minute: below that, rows could not be told apart in time."""
+    if content.last_unit - content.first_unit >= MOST_UNITS:
+        return
+    shortest = min(raw_unit_minutes(content), default=1)
+    if shortest >= 1 and Fraction(shortest) * subject_factor(content, factors) < 1:
+        lecture = content.type is ContentType.LECTURE
+        name = "episodes" if lecture else "minutes_per_unit"
+        yield Fault(f"{field}.{name}", "a unit must last at least one minute by the factor")
+
+
+def _period(request: Request) -> Iterator[Fault]:
+    length = (request.period_end - request.period_start).days + 1
+    if length < 1:
+        yield Fault("period", "must not end before it starts")
+    elif length > MOST_DAYS:
+        yield Fault("period", f"must have at most {MOST_DAYS} days")
+
+
+def _cycle(request: Request) -> Iterator[Fault]:
+    if not 1 <= request.study_days <= MOST_STUDY_DAYS:
+        yield Fault("cycle.study_days", f"must be 1 to {MOST_STUDY_DAYS}")
+    if not 0 <= request.review_days <= MOST_REVIEW_DAYS:
+        yield Fault("cycle.review_days", f"must be 0 to {MOST_REVIEW_DAYS}")
+
+
+def _factors(factors: Factors) -> Iterator[Fault]:
+    for name in ("level", "weakness", "strategy", "review"):
+        value: Decimal = getattr(factors, name)
+        if not value.is_finite() or not 0 < value <= HIGHEST_FACTOR:
+            yield Fault(f"factors.{name}", f"must be above 0 and at most {HIGHEST_FACTOR}")
+
+
+def _weekly(field: str, rows: Iterable[Block | NonStudyBlock | AcademySchedule]) -> Iterator[Fault]:
+    for index, row in enumerate(rows):
+        if not 0 <= row.weekday <= 6:
+            yield Fault(f"{field}[{index}].weekday", "must be 0 (Sunday) to 6 (Saturday)")
+        if not 0 <= row.start < row.end <= MINUTES_OF_A_DAY:
+            yield Fault(f"{field}[{index}].start", "must be before the end, both in one day")
+
+
+def _classes(lessons: tuple[AcademySchedule, ...]) -> Iterator[Fault]:
+    for index, lesson in enumerate(lessons):
+        if not 0 <= lesson.travel_minutes <= MINUTES_OF_A_DAY:
+            yield Fault(f"academy_schedules[{index}].travel_minutes", "must be 0 to 1440")
+    for (_, one), (index, other) in combinations(enumerate(lessons), 2):
+        meet = one.start < other.end and other.start < one.end
+        if one.weekday == other.weekday and meet:
+            yield Fault(f"academy_schedules[{index}].start", "overlaps another class")

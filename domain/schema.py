@@ -1,0 +1,72 @@
+"""The schema, as Alembic's revisions make it. The only module that imports alembic."""
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from domain.errors import SchemaError
+
+VERSION_TABLE = "studyplan_alembic_version"
+
+
+def upgrade(connection: sa.Connection, revision: str = "head", *, grant_to: str = "") -> None:
+    """Bring the database to ``revision``.
+
+    On a connection without a transaction the run is serialised by an advisory lock and
+    committed; inside the caller's transaction it is part of that and the caller commits.
+    ``grant_to`` names roles, separated by commas, that may execute the lock functions.
+    """
+    command.upgrade(_config(connection, grant_to), revision)
+
+
+def downgrade(connection: sa.Connection, revision: str = "base") -> None:
+    """Take the database back to ``revision``, under the same conditions as ``upgrade``."""
+    command.downgrade(_config(connection), revision)
+
+
+def current_revision(connection: sa.Connection) -> str | None:
+    """The revision that the database has, ``None`` if it has none."""
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    return context.get_current_revision()
+
+
+def head_revision() -> str | None:
+    """The revision that this package needs."""
+    return ScriptDirectory(str(migrations_directory())).get_current_head()
+
+
+def is_current(connection: sa.Connection) -> bool:
+    """Whether the database has exactly the schema that this package needs."""
+    return current_revision(connection) == head_revision()
+
+
+def require_current(connection: sa.Connection) -> None:
+    """Raise ``SchemaError`` unless the schema is current; says both revisions."""
+    found, needed = current_revision(connection), head_revision()
+    if found != needed:
+        raise SchemaError(
+            f"The database has revision {found or 'none'} of the schema, this package needs "
+            f"{needed}. Run `python -m domain upgrade`, or `alembic upgrade head`."
+        )
+
+
+def migrations_directory() -> Path:
+    """Where the revisions are: in the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "migrations"
+    return installed if installed.is_dir() else package.parent / "alembic"
+
+
+def _config(connection: sa.Connection, grant_to: str = "") -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(migrations_directory()).replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
+    attributes: dict[str, Any] = config.attributes
+    attributes["connection"] = connection
+    attributes["grant_to"] = grant_to
+    return config

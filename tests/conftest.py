@@ -1,0 +1,96 @@
+"""A real PostgreSQL for every test: the embedded one, or the server of ``TEST_DATABASE_URL``.
+
+A missing server is an error, never a skip. What enters a unit of work commits for real, in
+a database cloned from a migrated template; tests keep apart by ids of their own.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import schema
+from domain.embedded import embedded_postgres
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[sa.URL]:
+    """A database on the server under test whose role may create databases."""
+    given = os.environ.get("TEST_DATABASE_URL")
+    if given:
+        yield sa.make_url(given).set(drivername="postgresql+psycopg")
+        return
+    with embedded_postgres() as server:
+        yield sa.make_url(server.url)
+
+
+@pytest.fixture(scope="session")
+def maintenance(server_url: sa.URL) -> Iterator[sa.Connection]:
+    """An autocommit connection that creates and drops databases."""
+    engine = sa.create_engine(server_url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def new_database(
+    server_url: sa.URL, maintenance: sa.Connection
+) -> Iterator[Callable[[str], sa.URL]]:
+    """Makes a database, a copy of ``template``; all are dropped in the end."""
+    made: list[str] = []
+
+    def make(template: str = "template0") -> sa.URL:
+        name = f"studyplan_test_{os.getpid()}_{next(_numbers)}"
+        maintenance.exec_driver_sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        made.append(name)
+        return server_url.set(database=name)
+
+    yield make
+    for name in reversed(made):
+        maintenance.exec_driver_sql(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def template(new_database: Callable[[str], sa.URL]) -> str:
+    """The name of a database with the current schema that nobody is connected to."""
+    url = new_database("template0")
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        schema.upgrade(connection)
+    engine.dispose()
+    assert url.database is not None
+    return url.database
+
+
+@pytest.fixture(scope="module")
+def database_url(template: str, new_database: Callable[[str], sa.URL]) -> sa.URL:
+    """A migrated database for the tests of one module, which commit for real."""
+    return new_database(template)
+
+
+@pytest.fixture(scope="module")
+def engine(database_url: sa.URL) -> Iterator[sa.Engine]:
+    engine = sa.create_engine(database_url, pool_size=40, max_overflow=0, pool_timeout=20)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def session_factory(engine: sa.Engine) -> sessionmaker[Session]:
+    return sessionmaker(engine)
+
+
+@pytest.fixture
+def session(engine: sa.Engine) -> Iterator[Session]:
+    """A Session whose work is rolled back; commits inside it are savepoints."""
+    with engine.connect() as connection:
+        transaction = connection.begin()
+        with Session(connection, join_transaction_mode="create_savepoint") as session:
+            yield session
+        transaction.rollback()
