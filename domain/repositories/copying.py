@@ -1,32 +1,28 @@
 """Binary COPY on a Session's own connection, in its own transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection
 from sqlalchemy.util.concurrency import await_only
-
-_TYPE_NAMES = {"SMALLINT": "int2", "INTEGER": "int4", "TEXT": "text", "BOOLEAN": "bool"}
 
 
 def copy_rows(
     connection: Connection,
-    table: Table,
-    columns: Sequence[str],
+    table: str,
+    columns: Mapping[str, str],
     rows: Iterable[Sequence[Any]],
 ) -> None:
-    """Copy rows into a table: two round trips, whatever their number.
+    """Copy rows into ``columns`` (name → type) of a table: two round trips for any number.
 
     The transaction is the connection's own. A Session does not learn of it: whatever was
     pending must be flushed before, and after an error the transaction is lost.
     """
-    dialect = connection.dialect
-    types = [table.c[name].type.compile(dialect) for name in columns]
-    types = [_TYPE_NAMES.get(name, name.lower()) for name in types]
-    quoted = ", ".join(dialect.identifier_preparer.quote(name) for name in columns)
-    target = dialect.identifier_preparer.format_table(table)
-    statement = f"COPY {target} ({quoted}) FROM STDIN (FORMAT BINARY)"
+    quoted = connection.dialect.identifier_preparer.quote
+    names = ", ".join(map(quoted, columns))
+    statement = f"COPY {quoted(table)} ({names}) FROM STDIN (FORMAT BINARY)"
+    types = list(columns.values())
     driver = connection.connection.driver_connection
     if isinstance(driver, psycopg.AsyncConnection):
         await_only(_copy_async(driver, statement, types, rows))

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import CursorResult, Table, case, insert, literal, select, update
+from sqlalchemy import CursorResult, case, insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from domain.database_errors import translated
@@ -16,11 +16,29 @@ from domain.repositories.copying import copy_rows
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.scheduling import Schedule
 
-_COPIED: Final = (
-    "id", "tenant_id", "student_id", "group_id", "content_id", "generation", "sequence",
-    "kind", "date", "start_minute", "end_minute", "first_unit", "last_unit", "part", "parts",
-    "wrap_up_minutes", "reserve", "week", "cycle", "cycle_day",
-)  # fmt: skip
+COPIED: Final = {
+    "id": "uuid",
+    "tenant_id": "uuid",
+    "student_id": "uuid",
+    "group_id": "uuid",
+    "content_id": "uuid",
+    "generation": "int4",
+    "sequence": "int4",
+    "kind": "text",
+    "date": "date",
+    "start_minute": "int2",
+    "end_minute": "int2",
+    "first_unit": "int4",
+    "last_unit": "int4",
+    "part": "int2",
+    "parts": "int2",
+    "wrap_up_minutes": "int2",
+    "reserve": "bool",
+    "week": "int2",
+    "cycle": "int2",
+    "cycle_day": "int2",
+}
+"""The columns of a new plan in the order in which they are copied, and their types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +112,18 @@ class StudentPlanRepository:
         with translated(group_id=snapshot.group_id, student_id=snapshot.student_id):
             self._raise_fence(snapshot, schedule, record)
             self._retire(snapshot, record.today)
-            ids = [uuid4() for _ in schedule.plans]
-            table = StudentPlan.__table__
-            assert isinstance(table, Table)  # noqa: S101 - narrows a FromClause for mypy
-            copy_rows(
-                self._session.connection(),
-                table,
-                _COPIED,
-                _rows(snapshot, schedule, ids),
-            )
+            ids = self.copy_plans(snapshot, schedule)
         return snapshot.generation + 1, ids
+
+    def copy_plans(self, snapshot: PlanningSnapshot, schedule: Schedule) -> list[UUID]:
+        """Copy the schedule's plans as those of the snapshot's next generation; their ids.
+
+        Two round trips. ``store_generation`` is what makes a generation of them.
+        """
+        ids = [uuid4() for _ in schedule.plans]
+        rows = _rows(snapshot, schedule, ids)
+        copy_rows(self._session.connection(), StudentPlan.__tablename__, COPIED, rows)
+        return ids
 
     def _raise_fence(
         self, snapshot: PlanningSnapshot, schedule: Schedule, record: GenerationRecord
@@ -174,7 +194,7 @@ def _require(result: Any, rows: int, group_id: UUID) -> None:
 def _rows(
     snapshot: PlanningSnapshot, schedule: Schedule, ids: Sequence[UUID]
 ) -> Iterator[tuple[Any, ...]]:
-    """Rows in the order of ``_COPIED``."""
+    """Rows in the order of ``COPIED``."""
     tenant_id, student_id, group_id = (
         snapshot.tenant_id,
         snapshot.student_id,

@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.scheduling.allocation import even_deal
-from domain.scheduling.balance import set_aside
 from domain.scheduling.capacity import Classes, shares
-from domain.scheduling.dealing import Deal, deal_nearest
+from domain.scheduling.dealing import Deal
 from domain.scheduling.demand import Demand
-from domain.scheduling.minutes import deltas
 from domain.scheduling.packing import Room, Run, pack
 from domain.scheduling.spans import total
+from domain.scheduling.turns import deal_in_turn, mend
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +39,8 @@ def allot(demands: Sequence[Demand], rooms: Mapping[int, Room]) -> Allotment:
     """Deal out everything if the minutes fit, else each content's share.
 
     The even deal stands if every day can place it whole in study time. Otherwise contents
-    are dealt one after the other, each as near to its even deal as the room allows that is
-    not set aside for those after it.
+    are dealt in turn, each as near to its even deal as the room allows that is not set
+    aside for those after it; where that cut units, pairs of contents are dealt again.
     """
     deals = [_even(demand) for demand in demands]
     items = _by_day(deals)
@@ -53,17 +52,10 @@ def allot(demands: Sequence[Demand], rooms: Mapping[int, Room]) -> Allotment:
     held = classes.held(lambda day: total(rooms[day].study) + total(rooms[day].reserve))
     counts = shares(demands, classes, held)
     limited = [demand.limited(count) for demand, count in zip(demands, counts, strict=True)]
-    deals, runs = _one_after_the_other(limited, rooms)
-    return Allotment(_by_day(deals), runs, counts)
-
-
-def even_minutes(demand: Demand) -> dict[int, int]:
-    """Minutes of each day of the even deal of all that remains; nothing if it has no day."""
-    if not demand.days:
-        return {}
-    counts = even_deal(len(demand.units), len(demand.days))
-    minutes = deltas(demand.prefix[count] for count in counts)
-    return dict(zip(demand.days, minutes, strict=True))
+    dealt = deal_in_turn(limited, rooms)
+    mend(dealt, rooms)
+    runs = {day: [one.runs[day] for one in dealt if day in one.runs] for day in sorted(rooms)}
+    return Allotment(_by_day([one.deal for one in dealt]), runs, counts)
 
 
 def _even(demand: Demand) -> Deal:
@@ -94,45 +86,3 @@ def _fits_study(items: Sequence[Item], room: Room) -> bool:
             return False
         left.take(runs)
     return True
-
-
-def _one_after_the_other(
-    demands: Sequence[Demand], rooms: Mapping[int, Room]
-) -> tuple[list[Deal], dict[int, list[list[Run]]]]:
-    days = max(rooms, default=-1) + 1
-    empty = Room((), ())
-    free = [rooms[day].copy() if day in rooms else empty for day in range(days)]
-    even = [even_minutes(demand) for demand in demands]
-    aside = set_aside(
-        demands,
-        [[minutes.get(day, 0) for day in range(days)] for minutes in even],
-        [total(room.study) for room in free] + [total(room.reserve) for room in free],
-    )
-    later = [sum(load[bin_] for load in aside) for bin_ in range(2 * days)]
-    deals: list[Deal] = []
-    runs: dict[int, list[list[Run]]] = defaultdict(list)
-    for demand, load in zip(demands, aside, strict=True):
-        later = [sum_ - minutes for sum_, minutes in zip(later, load, strict=True)]
-        usable = [free[day].leaving(later[day], later[days + day]) for day in demand.own]
-        deal = deal_nearest(demand, _targets(demand), usable)
-        deals.append(deal)
-        by_day = dict(zip(demand.own, usable, strict=True))
-        for day, first, last in deal.by_day():
-            packed = pack(deal.prefix, first, last, by_day[day])
-            if packed is None:
-                raise AssertionError("what a day was dealt must fit its room")
-            free[day].take(packed)
-            runs[day].append(packed)
-    return deals, runs
-
-
-def _targets(demand: Demand) -> list[int]:
-    """The even cumulative counts for all own days; a holiday is owed nothing."""
-    if not demand.own:
-        return []
-    counts = even_deal(len(demand.units), len(demand.days)) if demand.days else []
-    after = dict(zip(demand.days, counts, strict=True))
-    targets: list[int] = []
-    for day in demand.own:
-        targets.append(after.get(day, targets[-1] if targets else 0))
-    return targets

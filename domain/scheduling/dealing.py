@@ -61,6 +61,12 @@ def deal_nearest(demand: Demand, even: Sequence[int], rooms: Sequence[Room]) -> 
     return Deal(demand, units, prefix, days, deal)
 
 
+def fits_whole(demand: Demand, rooms: Sequence[Room]) -> bool:
+    """Whether the rooms of its own days hold all units of a demand uncut."""
+    lengths = [room.lengths() for room in rooms]
+    return _furthest(demand.prefix, lengths)[-1] == len(demand.units)
+
+
 def _cut(
     demand: Demand, even: Sequence[int], rooms: Sequence[Room]
 ) -> tuple[list[int], list[int], list[int]]:
@@ -109,8 +115,15 @@ class _Chain:
         self.items = len(prefix) - 1
         # Of units of one length a span holds the same number wherever they begin.
         self.unit = _common_length(prefix)
+        self.lowest = self._latest(lengths)
         self.highest = _furthest(prefix, lengths)[1:]
-        self.lowest = self._lowest()
+        if first is not None:
+            early, late = _furthest(prefix, first)[1:], self._latest(first)
+            self.lowest = [max(pair) for pair in zip(self.lowest, early, strict=True)]
+            # Further on than this, the time to fill first on later days would stay idle.
+            capped = [min(pair) for pair in zip(self.highest, late, strict=True)]
+            if all(low <= high for low, high in zip(self.lowest, capped, strict=True)):
+                self.highest = capped
 
     def nearest(self, even: Sequence[int]) -> list[int]:
         """The feasible counts with the least squared distance from ``even``."""
@@ -120,25 +133,24 @@ class _Chain:
         ]
         forced = sum((c - target) ** 2 for c, target in zip(centre, even, strict=True))
         band = _FIRST_BAND
-        while True:
+        while band <= 3 * self.items + _FIRST_BAND:
             found = self._within(even, centre, band)
             # A count outside the band would cost at least (band + 1)² more than forced.
             if found and (found[0] - forced < (band + 1) ** 2 or band > self.items):
                 return found[1]
             band *= 3
+        # Units of different lengths may leave no way between the caps; then they are lifted.
+        self.highest = _furthest(self.prefix, self.lengths)[1:]
+        return self.nearest(even)
 
-    def _lowest(self) -> list[int]:
-        """The least count after each day from which the rest still fits."""
+    def _latest(self, lengths: Sequence[Sequence[int]]) -> list[int]:
+        """The least count after each day from which the rest still fits into ``lengths``."""
         need = self.items
         backwards = []
-        for lengths in reversed(self.lengths):
+        for spans in reversed(lengths):
             backwards.append(need)
-            need = reach_back(self.prefix, need, lengths)
-        late = backwards[::-1]
-        if self.first is None:
-            return late
-        early = _furthest(self.prefix, self.first)[1:]
-        return [max(a, b) for a, b in zip(late, early, strict=True)]
+            need = reach_back(self.prefix, need, spans)
+        return backwards[::-1]
 
     def _within(
         self, even: Sequence[int], centre: Sequence[int], band: int

@@ -17,9 +17,9 @@ class Demand:
     """The remaining units of one content, gaps closed up.
 
     ``units`` are their numbers, ``prefix[i]`` the minutes of the first ``i`` of them.
-    ``kept_pieces`` counts, for a unit that is planned in part already, the pieces that
-    stay. ``days`` are the content's study days from today on, ``holidays`` the designated
-    holidays whose reserve it may use (indexes into the calendar, ascending).
+    ``kept_pieces`` has, for a unit that is planned in part already, the numbers of the
+    pieces that stay. ``days`` are the content's study days from today on, ``holidays`` the
+    designated holidays whose reserve it may use (indexes into the calendar, ascending).
     """
 
     content: Content
@@ -31,7 +31,7 @@ class Demand:
     holidays: list[int]
     longest: int
     """Minutes of the longest unit that remains, 0 if none does."""
-    kept_pieces: dict[int, int] = field(default_factory=dict)
+    kept_pieces: dict[int, set[int]] = field(default_factory=dict)
 
     @property
     def own(self) -> list[int]:
@@ -91,9 +91,9 @@ def _demand(
     left = dict(enumerate(minutes, content.first_unit))
     for unit in whole:
         left.pop(unit, None)
-    for unit, lengths in pieces.items():
+    for unit, kept_lengths in pieces.items():
         if unit in left:
-            left[unit] -= sum(lengths)
+            left[unit] -= sum(kept_lengths.values())
             if left[unit] <= 0:
                 del left[unit]
     return Demand(
@@ -104,20 +104,21 @@ def _demand(
         days,
         holidays,
         max(left.values(), default=0),
-        {unit: len(lengths) for unit, lengths in pieces.items() if unit in left},
+        {unit: set(numbers) for unit, numbers in pieces.items() if unit in left},
     )
 
 
-def _kept_units(kept: Iterable[KeptPlan]) -> tuple[set[int], dict[int, list[int]]]:
-    """Units that stay whole, and for units that stay in pieces the minutes of each piece."""
+def _kept_units(kept: Iterable[KeptPlan]) -> tuple[set[int], dict[int, dict[int, int]]]:
+    """Units that stay whole, and of units that stay in pieces the pieces' minutes by number."""
     whole: set[int] = set()
-    pieces: dict[int, list[int]] = defaultdict(list)
+    pieces: dict[int, dict[int, int]] = defaultdict(dict)
     expected: dict[int, int] = {}
     for plan in kept:
         if plan.parts == 1:
             whole.update(range(plan.first_unit, plan.last_kept_unit + 1))
         elif plan.last_kept_unit >= plan.first_unit:
-            pieces[plan.first_unit].append(plan.end - plan.start - plan.wrap_up_minutes)
+            minutes = plan.end - plan.start - plan.wrap_up_minutes
+            pieces[plan.first_unit][plan.part] = minutes
             expected[plan.first_unit] = plan.parts
-    whole.update(unit for unit, lengths in pieces.items() if len(lengths) >= expected[unit])
+    whole.update(unit for unit, numbers in pieces.items() if len(numbers) >= expected[unit])
     return whole, pieces

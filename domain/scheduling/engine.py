@@ -14,7 +14,7 @@ from domain.errors import (
     NoStudyDaysError,
     NothingPlacedError,
 )
-from domain.scheduling.allotment import Allotment, allot, even_minutes
+from domain.scheduling.allotment import Allotment, allot
 from domain.scheduling.calendar import Day, DayKind, calendar
 from domain.scheduling.demand import Demand, demands
 from domain.scheduling.minutes import UNKNOWN_EPISODE_MINUTES
@@ -26,6 +26,7 @@ from domain.scheduling.request import Request
 from domain.scheduling.review import place_reviews
 from domain.scheduling.schedule import Schedule, ScheduledPlan, Unplaced
 from domain.scheduling.spans import Span, merged, total, without
+from domain.scheduling.turns import even_minutes
 from domain.scheduling.validation import faults
 from domain.scheduling.vocabulary import ContentType, UnplacedReason
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import NamedTuple
 
 from domain.scheduling.allotment import Allotment, Item
@@ -52,20 +53,51 @@ def place(allotment: Allotment, rooms: Mapping[int, Room]) -> tuple[list[Row], l
     for day in sorted(allotment.items):
         items = allotment.items[day]
         wraps = [item.deal.demand.content.wrap_up_minutes for item in items]
-        runs = _pack_all(items, wraps, rooms[day])
-        if runs is None:
-            given, runs = _shrink(items, wraps, rooms[day])
-            if runs is None:
-                runs = allotment.runs[day]
-            shrunk += [
-                ShrunkWrapUp(day, item.deal.demand.content.position, need, got)
-                for item, need, got in zip(items, wraps, given, strict=True)
-                if got < need
-            ]
-            wraps = given
-        for item, item_runs, wrap in zip(items, runs, wraps, strict=True):
+        runs, given = _with_wrap_ups(items, wraps, rooms[day], allotment.runs.get(day))
+        shrunk += [
+            ShrunkWrapUp(day, item.deal.demand.content.position, need, got)
+            for item, need, got in zip(items, wraps, given, strict=True)
+            if got < need
+        ]
+        for item, item_runs, wrap in zip(items, runs, given, strict=True):
             rows += _rows(day, item, item_runs, wrap, parts)
     return rows, shrunk
+
+
+def _with_wrap_ups(
+    items: Sequence[Item], wraps: Sequence[int], room: Room, found: list[list[Run]] | None
+) -> tuple[list[list[Run]], list[int]]:
+    """Runs of a day's items and the wrap-ups they got.
+
+    Each content in turn gets the longest wrap-up with which every unit stays whole and
+    none is driven from study time into the reserve. ``found`` is the placing to fall back
+    on where the items fit in that way alone.
+    """
+    bare = _pack_all(items, [0] * len(items), room)
+    if bare is None:
+        return _stretched(wraps, room, found or [])
+    if not any(wraps):
+        return bare, [0] * len(items)
+    most_reserve = _reserve_used(items, bare)
+    given = list(wraps)
+
+    def attempt() -> list[list[Run]] | None:
+        runs = _pack_all(items, given, room)
+        return runs if runs and _reserve_used(items, runs) <= most_reserve else None
+
+    if runs := attempt():
+        return runs, given
+    given, best = [0] * len(items), bare
+    for index, wrap in enumerate(wraps):
+        fits, too_long = 0, wrap + 1
+        while too_long - fits > 1:
+            given[index] = (fits + too_long) // 2
+            if runs := attempt():
+                fits, best = given[index], runs
+            else:
+                too_long = given[index]
+        given[index] = fits
+    return best, given
 
 
 def _pack_all(items: Sequence[Item], wraps: Sequence[int], room: Room) -> list[list[Run]] | None:
@@ -81,49 +113,56 @@ def _pack_all(items: Sequence[Item], wraps: Sequence[int], room: Room) -> list[l
     return placed
 
 
-def _shrink(
-    items: Sequence[Item], wraps: Sequence[int], room: Room
-) -> tuple[list[int], list[list[Run]] | None]:
-    """The longest wrap-ups, one content after the other, with which every unit stays whole."""
-    given = [0] * len(items)
-    best = _pack_all(items, given, room)
-    if best is None:
-        return given, None
-    for index, wrap in enumerate(wraps):
-        fits, too_long = 0, wrap + 1
-        while too_long - fits > 1:
-            given[index] = (fits + too_long) // 2
-            runs = _pack_all(items, given, room)
-            if runs is None:
-                too_long = given[index]
-            else:
-                fits, best = given[index], runs
-        given[index] = fits
-    return given, best
+def _reserve_used(items: Sequence[Item], runs: Sequence[Sequence[Run]]) -> int:
+    """Minutes of study in the reserve, wrap-ups aside."""
+    return sum(
+        item.deal.prefix[run.last] - item.deal.prefix[run.first]
+        for item, own in zip(items, runs, strict=True)
+        for run in own
+        if run.reserve
+    )
+
+
+def _stretched(
+    wraps: Sequence[int], room: Room, runs: list[list[Run]]
+) -> tuple[list[list[Run]], list[int]]:
+    """Runs that stay where they are, their last ones stretched into what is free behind them."""
+    starts = [run.start for own in runs for run in own]
+    ends = [end for _, end in (*room.study, *room.reserve)]
+    stretched, given = [], []
+    for wrap, own in zip(wraps, runs, strict=True):
+        last = own[-1]
+        limit = min(bound for bound in (*starts, *ends) if bound >= last.end)
+        given.append(min(wrap, limit - last.end))
+        stretched.append([*own[:-1], last._replace(end=last.end + given[-1])])
+    return stretched, given
 
 
 class _Parts:
     """Numbers the pieces of split units over all days."""
 
     def __init__(self, allotment: Allotment) -> None:
-        self.seen: dict[int, Counter[int]] = {}
+        self.taken: dict[int, dict[int, set[int]]] = {}
         self.pieces: dict[int, Counter[int]] = {}
         deals = {id(item.deal): item.deal for items in allotment.items.values() for item in items}
         for deal in deals.values():
             kept = deal.demand.kept_pieces
             if kept or len(deal.units) > len(deal.demand.units):
                 position = deal.demand.content.position
-                self.seen[position] = Counter(kept)
-                self.pieces[position] = Counter(kept) + Counter(deal.units)
+                self.taken[position] = {unit: set(numbers) for unit, numbers in kept.items()}
+                self.pieces[position] = Counter(deal.units)
+                self.pieces[position].update({u: len(numbers) for u, numbers in kept.items()})
 
     def of(self, content: int) -> Mapping[int, int]:
         """How many pieces each unit of a content has; empty if none is split."""
         return self.pieces.get(content, {})
 
     def next(self, content: int, unit: int) -> int:
-        """The number of the unit's next piece."""
-        self.seen[content][unit] += 1
-        return self.seen[content][unit]
+        """The least number that no piece of the unit has yet, kept ones among them."""
+        taken = self.taken[content].setdefault(unit, set())
+        number = next(number for number in count(1) if number not in taken)
+        taken.add(number)
+        return number
 
 
 def _rows(day: int, item: Item, runs: Iterable[Run], wrap_up: int, parts: _Parts) -> Iterator[Row]:

@@ -128,11 +128,12 @@ def _place(review: _Review, rooms: Mapping[int, Room]) -> Iterator[Row]:
         placed = _pack_over_days(prefix, rooms)
     if placed is None:
         raise AssertionError("pieces cut to measure must fit where they were measured")
-    part = 0
+    placed_pieces = 0
     for day, run in placed:
         rooms[day].take([run])
         for first, last in _stretches(run, pieces):
-            part = part % pieces[first] + 1
+            split = pieces[first] > 1
+            placed_pieces = placed_pieces % pieces[first] + 1 if split else 0
             start = run.start + prefix[first] - prefix[run.first]
             yield Row(
                 day,
@@ -142,7 +143,7 @@ def _place(review: _Review, rooms: Mapping[int, Room]) -> Iterator[Row]:
                 PlanKind.REVIEW,
                 items[first][0],
                 items[last - 1][1] - 1,
-                part if pieces[first] > 1 else 1,
+                placed_pieces if split else 1,
                 pieces[first],
                 0,
                 run.reserve,

@@ -21,10 +21,9 @@ from domain.scheduling.request import (
     NonStudyBlock,
     Request,
 )
-from domain.scheduling.vocabulary import MINUTES_OF_A_DAY, Allocation, ContentType
+from domain.scheduling.vocabulary import MINUTES_OF_A_DAY, MOST_UNITS, Allocation, ContentType
 
 MOST_CONTENTS: Final = 9
-MOST_UNITS: Final = 100_000
 MOST_DAYS: Final = 3660
 MOST_STUDY_DAYS: Final = 30
 MOST_REVIEW_DAYS: Final = 7

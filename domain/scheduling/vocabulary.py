@@ -9,6 +9,9 @@ from enum import StrEnum
 MINUTES_OF_A_DAY = 24 * 60
 """``24:00``, the last legal end of a span."""
 
+MOST_UNITS = 100_000
+"""The most units that a content may have."""
+
 
 class Allocation(StrEnum):
     """How often a subject is studied: 취약 every study day, 전략 on some of each cycle."""

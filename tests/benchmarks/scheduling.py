@@ -1,0 +1,87 @@
+"""The planning core by itself: plain Python, no database."""
+
+from datetime import date, timedelta
+from importlib.resources import files
+
+from domain.cli.document import read_document
+from domain.cli.store import to_request
+from domain.scheduling import (
+    AcademySchedule,
+    Allocation,
+    Block,
+    BlockKind,
+    Content,
+    ContentType,
+    NonStudyBlock,
+    Request,
+    schedule,
+)
+from tests.benchmarks.timing import line, medians
+
+
+def run() -> None:
+    """The worked example, a year of nine books, a tight year, and growth with the rows."""
+    example = to_request(read_document(files("domain.cli").joinpath("example.json").read_bytes()))
+    roomy, tight = books(365, 9, 300), books(365, 9, 2500)
+    found = medians(
+        {
+            "worked example": lambda: schedule(example),
+            "365 days × 9 books": lambda: schedule(roomy),
+        },
+        rounds=30,
+    )
+    line("worked example", f"{found['worked example'] * 1000:.2f} ms", "goal ≤ 3 ms")
+    line("365 days × 9 books", f"{found['365 days × 9 books'] * 1000:.1f} ms", "goal ≤ 60 ms")
+    slow = medians({"tight": lambda: schedule(tight)}, rounds=5)["tight"]
+    line("365 days × 9 books, hardly any time to spare", f"{slow * 1000:.0f} ms")
+    growth()
+
+
+def growth() -> None:
+    """Seconds a row × log(row) for calendars of one to eight years."""
+    sizes = {days: books(days, 9, days) for days in (365, 730, 1460, 2920)}
+    rows = {days: len(schedule(request).plans) for days, request in sizes.items()}
+    found = medians(
+        {str(days): lambda request=request: schedule(request) for days, request in sizes.items()},
+        rounds=5,
+    )
+    base = found["365"] / n_log_n(rows[365])
+    for days, count in rows.items():
+        ratio = found[str(days)] / n_log_n(count) / base
+        line(f"{count} rows: time a row × log(row), against one year", f"{ratio:.2f}", "goal ≤ 1")
+
+
+def n_log_n(rows: int) -> float:
+    return rows * rows.bit_length()
+
+
+def books(days: int, count: int, pages: int) -> Request:
+    """Three weaknesses and strategies of 2, 3 and 4 days, 9 hours a day, lunch and a class."""
+    start = date(2025, 1, 1)
+    return Request(
+        period_start=start,
+        period_end=start + timedelta(days=days - 1),
+        today=start,
+        contents=tuple(
+            Content(
+                position=i,
+                type=ContentType.BOOK,
+                allocation=Allocation.WEAKNESS if i < 3 else Allocation.STRATEGY,
+                first_unit=1,
+                last_unit=pages,
+                weekly_days=None if i < 3 else 2 + i % 3,
+                minutes_per_unit=4 + i % 3,
+            )
+            for i in range(count)
+        ),
+        blocks=tuple(
+            block
+            for day in range(7)
+            for block in (
+                Block(BlockKind.STUDY, day, 600, 1140),
+                Block(BlockKind.SELF_STUDY, day, 1140, 1320),
+            )
+        ),
+        non_study_blocks=tuple(NonStudyBlock(day, 720, 780) for day in range(7)),
+        academy_schedules=(AcademySchedule(3, 840, 1020, 60),),
+    )

@@ -1,0 +1,99 @@
+"""Writing plans inside the transaction, against the fastest way there is and the usual one."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import PlanGroup, PlanGroupLock, StudentPlan, UnitOfWork
+from domain.repositories import PlanningSnapshot
+from domain.repositories.student_plans import COPIED
+from domain.scheduling import Schedule, schedule
+from tests.benchmarks.scheduling import books
+from tests.benchmarks.timing import line, medians
+from tests.factories import ContentFactory, PlanGroupFactory
+
+COPY = f"COPY student_plans ({', '.join(COPIED)}) FROM STDIN (FORMAT BINARY)"
+PARENT = sa.text(
+    "INSERT INTO plan_generations (group_id, tenant_id, number, today, plan_count, unplaced, "
+    "warnings, quality, input_hash, engine_version) "
+    "VALUES (:group, :tenant, 1, :today, 0, '[]', '[]', '{}', '', '')"
+)
+
+
+def run(engine: sa.Engine) -> None:
+    """1,000 plans against one raw binary COPY, 2,000 against ``add_all``."""
+    found = medians(contestants(engine, 1000), rounds=15)
+    line("1,000 plans: the repository's writing / raw binary COPY",
+         f"{found['ours'] / found['copy']:.2f}", "goal ≤ 1.5")  # fmt: skip
+    found = medians(contestants(engine, 2000), rounds=9)
+    line("2,000 plans: the repository's writing / add_all and flush",
+         f"{found['ours'] / found['add_all']:.2f}", "goal ≤ 0.4")  # fmt: skip
+
+
+def contestants(engine: sa.Engine, rows: int) -> dict[str, Callable[[], None]]:
+    """The same rows into the same table three times; each transaction is rolled back."""
+    factory: sessionmaker[Session] = sessionmaker(engine)
+    group, snapshot, planned = world(factory, rows)
+    values = [
+        (
+            group.tenant_id, group.student_id, group.id, snapshot.content_ids[plan.content], 1,
+            plan.sequence, plan.kind.value, plan.date, plan.start, plan.end, plan.first_unit,
+            plan.last_unit, plan.part, plan.parts, plan.wrap_up_minutes, plan.reserve,
+            plan.week, plan.cycle, plan.cycle_day,
+        )
+        for plan in planned.plans
+    ]  # fmt: skip
+
+    def ours() -> None:
+        with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+            uow.session.execute(PARENT, parent(group))
+            uow.plans.copy_plans(snapshot, planned)
+            uow.rollback()
+
+    def copy() -> None:
+        with factory() as session:
+            session.execute(PARENT, parent(group))
+            driver: Any = session.connection().connection.driver_connection
+            with driver.cursor() as cursor, cursor.copy(COPY) as writing:
+                writing.set_types(list(COPIED.values()))
+                for row in values:
+                    writing.write_row([uuid4(), *row])
+            session.rollback()
+
+    def add_all() -> None:
+        with factory() as session:
+            session.execute(PARENT, parent(group))
+            session.add_all(
+                StudentPlan(**dict(zip(COPIED, [uuid4(), *row], strict=True))) for row in values
+            )
+            session.flush()
+            session.rollback()
+
+    return {"ours": ours, "copy": copy, "add_all": add_all}
+
+
+def world(factory: sessionmaker[Session], rows: int) -> tuple[PlanGroup, PlanningSnapshot, Schedule]:
+    """A stored group and a schedule of exactly ``rows`` plans for it."""
+    request = books(days=730, count=9, pages=730)
+    group: PlanGroup = PlanGroupFactory(
+        period_start=request.period_start,
+        period_end=request.period_end,
+        contents=[ContentFactory(position=i) for i in range(9)],
+    )
+    with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+        uow.groups.add(group)
+        uow.session.flush()
+        snapshot = uow.groups.snapshot(group.tenant_id, group.id)
+        uow.session.expire_on_commit = False
+        uow.commit()
+    full = schedule(request)
+    return group, snapshot, replace(full, plans=full.plans[:rows])
+
+
+def parent(group: PlanGroup) -> dict[str, Any]:
+    """The generation that the plans belong to."""
+    return {"group": group.id, "tenant": group.tenant_id, "today": group.period_start}

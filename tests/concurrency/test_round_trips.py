@@ -1,0 +1,72 @@
+"""A generation costs a constant number of round trips, counted from libpq's own trace."""
+
+import re
+import tempfile
+from datetime import date, timedelta
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import Content, PlanGroup
+from tests.concurrency.worlds import generate, stored_group
+from tests.factories import ContentFactory
+
+MOST_ROUND_TRIPS = 12
+END_OF_A_TRIP = r"^[^\t\n]*\tB\t\d+\t(?:ReadyForQuery|CopyInResponse)"
+
+
+def round_trips_of_a_generation(database_url: sa.URL, group: PlanGroup) -> tuple[int, int]:
+    """(round trips, rows): every ReadyForQuery and CopyInResponse is the end of one trip."""
+    engine = sa.create_engine(database_url, pool_size=1, max_overflow=0)
+    with engine.connect() as warm:
+        connection = warm.connection.driver_connection
+        assert connection is not None
+    with tempfile.TemporaryFile("w+", errors="replace") as trace:
+        connection.pgconn.trace(trace.fileno())
+        result = generate(sessionmaker(engine), group, today=group.period_start)
+        connection.pgconn.untrace()
+        trace.seek(0)
+        trips = len(re.findall(END_OF_A_TRIP, trace.read(), re.MULTILINE))
+    engine.dispose()
+    return trips, len(result.plans)
+
+
+def books(count: int, pages: int) -> list[Content]:
+    return [ContentFactory(position=i, last_unit=pages, minutes_per_unit=1) for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def counted(
+    database_url: sa.URL, session_factory: sessionmaker[Session]
+) -> dict[str, tuple[int, int]]:
+    start = date(2025, 1, 6)
+    worlds = {
+        "few rows": stored_group(
+            session_factory, period_end=start + timedelta(days=8), contents=books(1, 9)
+        ),
+        "nine contents": stored_group(session_factory, contents=books(9, 40)),
+        "many rows": stored_group(
+            session_factory, period_end=start + timedelta(days=1300), contents=books(9, 2500)
+        ),
+    }
+    return {name: round_trips_of_a_generation(database_url, g) for name, g in worlds.items()}
+
+
+def test_the_worlds_differ_by_three_orders_of_magnitude(
+    counted: dict[str, tuple[int, int]],
+) -> None:
+    assert counted["few rows"][1] <= 10
+    assert counted["many rows"][1] >= 10_000
+
+
+def test_a_generation_takes_at_most_twelve_round_trips(
+    counted: dict[str, tuple[int, int]],
+) -> None:
+    assert max(trips for trips, _ in counted.values()) <= MOST_ROUND_TRIPS
+
+
+def test_the_number_does_not_depend_on_rows_or_contents(
+    counted: dict[str, tuple[int, int]],
+) -> None:
+    assert len({trips for trips, _ in counted.values()}) == 1

@@ -1,0 +1,76 @@
+"""The database is the last wall: what it refuses even when nobody takes a lock."""
+
+import threading
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import (
+    EditedMeanwhileError,
+    GenerationResult,
+    PlanGenerationService,
+    PlanGroup,
+    PlanGroupLock,
+    StudentPlansOverlapError,
+    UnitOfWork,
+    locks,
+)
+from domain.scheduling import Request, Schedule, schedule
+from tests.concurrency.contenders import PATIENCE, contend
+from tests.concurrency.worlds import TODAY, stored_group, traces
+
+
+@pytest.fixture
+def no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody is told at once that the lock is theirs; a transaction begins all the same."""
+
+    def pretend(connection: sa.Connection, lock: Any) -> int:
+        connection.exec_driver_sql("SELECT 1")
+        return 0
+
+    monkeypatch.setattr(locks, "acquire", pretend)
+
+
+@pytest.mark.usefixtures("no_lock")
+def test_two_simultaneous_generations_leave_one_set_of_plans(
+    engine: sa.Engine, session_factory: sessionmaker[Session]
+) -> None:
+    group = stored_group(session_factory)
+    both_have_read = threading.Barrier(2)
+    answers = contend(2, lambda _: _generate(session_factory, group, both_have_read))
+    (result,), (refusal,) = answers.results, answers.refusals
+    assert isinstance(refusal, EditedMeanwhileError)
+    generation, records, plans = traces(engine, group.id)
+    assert generation == len(records) == 1
+    assert {row.id for row in plans} == set(result.plan_ids)
+
+
+@pytest.mark.usefixtures("no_lock")
+def test_two_groups_of_one_student_cannot_be_planned_into_one_hour(
+    engine: sa.Engine, session_factory: sessionmaker[Session]
+) -> None:
+    one = stored_group(session_factory)
+    other = stored_group(session_factory, tenant_id=one.tenant_id, student_id=one.student_id)
+    free, both_have_read = iter((one, other)), threading.Barrier(2)
+    answers = contend(2, lambda _: _generate(session_factory, next(free), both_have_read))
+    (result,), (refusal,) = answers.results, answers.refusals
+    assert isinstance(refusal, StudentPlansOverlapError)
+    loser = other if result.group_id == one.id else one
+    assert traces(engine, loser.id) == (0, [], [])
+
+
+def _generate(
+    factory: sessionmaker[Session], group: PlanGroup, both_have_read: threading.Barrier
+) -> GenerationResult:
+    def compute(request: Request) -> Schedule:
+        both_have_read.wait(PATIENCE)
+        return schedule(request)
+
+    with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+        result = PlanGenerationService(compute).generate(
+            uow, tenant_id=group.tenant_id, group_id=group.id, today=TODAY
+        )
+        uow.commit()
+    return result

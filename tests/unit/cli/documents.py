@@ -1,0 +1,38 @@
+"""Documents for tests: the shipped example, and small ones."""
+
+import json
+from importlib import resources
+from typing import Any
+
+from domain.cli.document import PlanGroupDocument, read_document
+
+EXAMPLE = resources.files("domain.cli").joinpath("example.json").read_bytes()
+BOOK: dict[str, Any] = {
+    "type": "book",
+    "title": "수학",
+    "allocation": "weakness",
+    "range": [1, 40],
+    "minutes_per_unit": 5,
+}
+LECTURE: dict[str, Any] = {
+    "type": "lecture",
+    "title": "영어",
+    "allocation": "weakness",
+    "range": [3, 6],
+}
+SMALL: dict[str, Any] = {
+    "name": "기말고사",
+    "period": {"start": "2025-01-06", "end": "2025-01-12"},
+    "blocks": [{"kind": "study", "start": "10:00", "end": "12:00"}],
+    "contents": [BOOK],
+}
+
+
+def written(**keys: Any) -> bytes:
+    """A small document of one week with other values for some keys."""
+    return json.dumps({**SMALL, **keys}).encode()
+
+
+def small(**keys: Any) -> PlanGroupDocument:
+    """The same, read."""
+    return read_document(written(**keys))

@@ -1,0 +1,258 @@
+import json
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import domain.cli.document
+from domain.cli.document import ContentEntry, PlanGroupDocument, read_document
+from domain.cli.fields import LARGEST_INTEGER
+from domain.errors import InvalidInputError
+from domain.scheduling.vocabulary import BlockKind, Difficulty, ExclusionType, Level
+
+EXAMPLE = Path(domain.cli.document.__file__).with_name("example.json").read_bytes()
+PERIOD = {"start": "2025-01-01", "end": "2025-01-28"}
+BLOCK = {"kind": "study", "start": "10:00", "end": "19:00"}
+HOLIDAY = {"date": "2025-01-15", "type": "휴가"}
+CLASS = {"weekday": 3, "start": "14:00", "end": "17:00"}
+BOOK = {"type": "book", "title": "수학", "allocation": "weakness", "range": [1, 200]}
+
+
+def read(**keys: Any) -> PlanGroupDocument:
+    return read_document(json.dumps({"name": "중간고사", "period": PERIOD, **keys}).encode())
+
+
+def faults(data: bytes | str) -> dict[str, str]:
+    try:
+        read_document(data.encode() if isinstance(data, str) else data)
+    except InvalidInputError as error:
+        return {fault.field: fault.message for fault in error.faults}
+    return {}
+
+
+def faults_of(**keys: Any) -> dict[str, str]:
+    return faults(json.dumps({"name": "중간고사", "period": PERIOD, **keys}))
+
+
+def test_the_worked_example_is_read() -> None:
+    document = read_document(EXAMPLE)
+    assert (document.name, document.time_zone) == ("1학기 중간고사 대비", "Asia/Seoul")
+    assert (document.period.start, document.period.end) == (date(2025, 1, 1), date(2025, 1, 28))
+    assert [block.kind for block in document.blocks] == [BlockKind.STUDY, BlockKind.SELF_STUDY]
+    assert (document.blocks[0].start, document.blocks[0].end) == (600, 1140)
+    assert document.academy_schedules[0].travel_minutes == 60
+    assert document.exclusions[0].type is ExclusionType.VACATION
+    assert [content.range[1] for content in document.contents] == [200, 150, 30, 180]
+
+
+def test_what_is_left_out_has_its_usual_value() -> None:
+    document = read()
+    assert (document.cycle.study_days, document.cycle.review_days) == (6, 1)
+    assert (document.level, document.time_zone) == (Level.MIDDLE, "Asia/Seoul")
+    assert set(document.factors.model_dump().values()) == {None}
+    assert (document.blocks, document.contents) == ((), ())
+    assert read(blocks=[BLOCK]).blocks[0].weekdays == (0, 1, 2, 3, 4, 5, 6)
+
+
+def test_factors_are_exact_whether_numbers_or_text() -> None:
+    text = (
+        '{"name": "a", "period": %s, "factors": {"level": 0.85, "weakness": "1.20", "review": 1}}'
+    )
+    factors = read_document((text % json.dumps(PERIOD)).encode()).factors
+    assert (factors.level, factors.weakness) == (Decimal("0.85"), Decimal("1.20"))
+    assert (factors.strategy, factors.review) == (None, Decimal(1))
+
+
+def test_a_day_may_end_at_midnight() -> None:
+    assert read(blocks=[{**BLOCK, "end": "24:00"}]).blocks[0].end == 1440
+
+
+@pytest.mark.parametrize("word", ["기초", "개념", "foundation"])
+def test_words_are_korean_or_english(word: str) -> None:
+    content = read(contents=[{**BOOK, "difficulty": word}]).contents[0]
+    assert content.difficulty is Difficulty.FOUNDATION
+
+
+def test_episodes_may_be_unknown() -> None:
+    lecture = {**BOOK, "type": "lecture", "range": [1, 3], "episodes": [30, None, 45]}
+    assert read(contents=[lecture]).contents[0].episodes == (30, None, 45)
+
+
+def test_keys_with_an_underscore_are_ignored_at_every_level() -> None:
+    document = read(_note=1, contents=[{**BOOK, "_note": {"deep": True}}])
+    assert len(document.contents) == 1
+
+
+def test_a_byte_order_mark_is_accepted() -> None:
+    assert read_document(b"\xef\xbb\xbf" + EXAMPLE) == read_document(EXAMPLE)
+
+
+@pytest.mark.parametrize(
+    ("keys", "field", "message"),
+    [
+        ({"name": ""}, "name", "must not be empty"),
+        ({"name": " "}, "name", "must not be empty"),
+        ({"name": "가" * 201}, "name", "must be at most 200 characters long"),
+        ({"name": "a\0b"}, "name", "must not contain NUL or half a surrogate pair"),
+        ({"name": "\ud800"}, "name", "must not contain NUL or half a surrogate pair"),
+        ({"name": None}, "name", "must be text"),
+        ({"nmae": "a"}, "nmae", "is not a known key"),
+        ({"\x1b[2J": 1}, "\\x1b[2J", "is not a known key"),
+        ({"period": {"start": "2025-01-01"}}, "period.end", "is required"),
+        ({"period": {**PERIOD, "start": "2025-02-30"}}, "period.start", "must be a date"),
+        ({"period": {**PERIOD, "start": "20250101"}}, "period.start", "must be a date"),
+        ({"period": [PERIOD]}, "period", "must be an object"),
+        ({"target_date": 20250315}, "target_date", "must be a date"),
+        ({"time_zone": "Asia/Busan"}, "time_zone", "must be the name of a time zone"),
+        ({"time_zone": "../etc/passwd"}, "time_zone", "must be the name of a time zone"),
+        ({"cycle": {"study_days": 1 << 31}}, "cycle.study_days", "must be at most 2147483647"),
+        ({"cycle": {"review_days": -1}}, "cycle.review_days", "must be at least 0"),
+        ({"cycle": {"study_days": True}}, "cycle.study_days", "must be a whole number"),
+        ({"cycle": {"study_days": 1.5}}, "cycle.study_days", "must be a whole number"),
+        ({"level": "중"}, "level", "must be one of high, middle, low"),
+        ({"factors": {"level": 0}}, "factors.level", "must be a number greater than 0"),
+        ({"factors": {"level": True}}, "factors.level", "must be a number greater than 0"),
+        ({"factors": {"review": "1e3"}}, "factors.review", "must be a number greater than 0"),
+        ({"factors": {"level": float("nan")}}, "factors.level", "must be a finite number"),
+        ({"factors": {"level": float("inf")}}, "factors.level", "must be a finite number"),
+        ({"self_study_on_holidays": 0}, "self_study_on_holidays", "must be true or false"),
+        ({"blocks": {}}, "blocks", "must be a list"),
+        ({"blocks": [BLOCK, "x"]}, "blocks[1]", "must be an object"),
+        ({"blocks": [{**BLOCK, "kind": "play"}]}, "blocks[0].kind", "must be one of study"),
+        ({"blocks": [{**BLOCK, "start": "9:00"}]}, "blocks[0].start", "must be a time"),
+        ({"blocks": [{**BLOCK, "start": "24:00"}]}, "blocks[0].start", "must be earlier than"),
+        ({"blocks": [{**BLOCK, "end": "24:01"}]}, "blocks[0].end", "must be a time"),
+        ({"blocks": [{**BLOCK, "end": "10:00"}]}, "blocks[0].end", "must be later than start"),
+        ({"blocks": [{**BLOCK, "weekdays": []}]}, "blocks[0].weekdays", "must name at least"),
+        ({"blocks": [{**BLOCK, "weekdays": [1, 1]}]}, "blocks[0].weekdays", "must name at least"),
+        ({"blocks": [{**BLOCK, "weekdays": [7]}]}, "blocks[0].weekdays[0]", "must be at most 6"),
+        ({"non_study_blocks": [{"start": "12:00"}]}, "non_study_blocks[0].end", "is required"),
+        (
+            {"academy_schedules": [{**CLASS, "travel_minutes": 1441}]},
+            "academy_schedules[0].travel_minutes",
+            "must be at most 1440",
+        ),
+        ({"exclusions": [{"date": "2025-01-15"}]}, "exclusions[0].type", "is required"),
+        ({"exclusions": [{**HOLIDAY, "type": "x"}]}, "exclusions[0].type", "must be one of 휴가"),
+        ({"contents": [{**BOOK, "title": " "}]}, "contents[0].title", "must not be empty"),
+        ({"contents": [{**BOOK, "range": [1]}]}, "contents[0].range", "must be [first, last]"),
+        ({"contents": [{**BOOK, "range": [1, True]}]}, "contents[0].range", "must be [first, "),
+        (
+            {"contents": [{**BOOK, "range": [1, LARGEST_INTEGER + 1]}]},
+            "contents[0].range",
+            "must be [first, last]",
+        ),
+        (
+            {"contents": [{**BOOK, "minutes_per_unit": 1441}]},
+            "contents[0].minutes_per_unit",
+            "must be at most 1440",
+        ),
+        (
+            {"contents": [{**BOOK, "episodes": [30, 0]}]},
+            "contents[0].episodes[1]",
+            "must be at least 1",
+        ),
+        (
+            {"contents": [{**BOOK, "minutes_per_unit": 30, "episodes": [30]}]},
+            "contents[0].episodes",
+            "must not stand beside minutes_per_unit",
+        ),
+    ],
+)
+def test_a_bad_value_is_refused_by_the_name_of_its_field(
+    keys: Mapping[str, Any], field: str, message: str
+) -> None:
+    found = faults_of(**keys)
+    assert list(found) == [field]
+    assert found[field].startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "is empty"),
+        (b"\xef\xbb\xbf \n", "is empty"),
+        (b'{"name": "\xff"}', "is not UTF-8 at byte 10"),
+        (b"[]", "must be an object"),
+        (b"null", "must be an object"),
+        (b'{"name": }', "is not JSON: Expecting value (line 1, column 10)"),
+        (b"[" * 100_000, "is nested too deeply"),
+        (b'{"a":' * 100_000, "is nested too deeply"),
+    ],
+)
+def test_what_is_no_json_object_is_a_fault_of_the_document(data: bytes, message: str) -> None:
+    assert faults(data) == {"document": message}
+
+
+def test_a_key_that_comes_twice_is_a_fault_where_it_stands() -> None:
+    text = (
+        '{"name": "a", "period": {"start": "2025-01-01", "end": "2025-01-02", "end": "2025-01-03"}}'
+    )
+    assert faults(text) == {"period.end": "is given twice"}
+
+
+def test_numbers_beyond_all_measure_are_refused() -> None:
+    nines = "9" * 5000
+    text = '{"level": 1e99999999999999999999, "review": 1E+999999, "weakness": ' + nines + "}"
+    found = faults(f'{{"factors": {text}, "cycle": {{"study_days": {nines}}}}}')
+    assert found["factors.level"] == "must be a finite number"
+    assert found["factors.review"].startswith("must be a number greater than 0")
+    assert found["factors.weakness"].startswith("must be a number greater than 0")
+    assert found["cycle.study_days"] == "must be at most 2147483647"
+
+
+def test_all_faults_are_told_at_once_in_the_order_of_the_document() -> None:
+    bad = {"type": "film", "allocation": "weakness", "range": "1-9", "extra": 1}
+    found = faults(json.dumps({"period": {}, "contents": [BOOK, bad]}))
+    assert list(found) == [
+        "name",
+        "period.start",
+        "period.end",
+        "contents[1].type",
+        "contents[1].title",
+        "contents[1].range",
+        "contents[1].extra",
+    ]
+
+
+TEXT = st.text(st.characters(), max_size=12)  # surrogates, too
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+KEYS = st.sampled_from([*PlanGroupDocument.model_fields, "_note"])
+CONTENT_KEYS = st.sampled_from([*ContentEntry.model_fields, "_note"])
+# the first draw of text on a machine builds tables, which is no fault of a strategy
+patient = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+
+
+@patient
+@given(st.dictionaries(KEYS | TEXT, JSON))
+def test_arbitrary_values_raise_nothing_but_invalid_input(keys: dict[str, Any]) -> None:
+    for field, message in faults_of(**keys).items():
+        assert field.isprintable()
+        assert message.startswith(("must ", "is "))
+
+
+@patient
+@given(st.dictionaries(CONTENT_KEYS, JSON))
+def test_arbitrary_values_in_a_content_are_its_faults(keys: dict[str, Any]) -> None:
+    assert all(field.startswith("contents[0]") for field in faults_of(contents=[{**BOOK, **keys}]))
+
+
+@patient
+@given(st.binary() | st.text(alphabet='{}[]",:1eE.-+nulNaIfity\\d8 ').map(str.encode))
+def test_arbitrary_bytes_raise_nothing_but_invalid_input(data: bytes) -> None:
+    assert faults(data)
+
+
+@patient
+@given(TEXT)
+def test_any_text_as_a_time_zone_is_read_or_refused(name: str) -> None:
+    assert list(faults_of(time_zone=name)) in ([], ["time_zone"])

@@ -1,0 +1,131 @@
+import json
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from domain.cli.document import PlanGroupDocument, read_document
+from domain.cli.store import faults_of, to_group
+from tests.unit.cli.documents import BOOK, EXAMPLE, LECTURE, SMALL, small
+
+CLASS = {"weekday": 3, "start": "14:00", "end": "17:00"}
+STRATEGY = {**BOOK, "allocation": "strategy"}
+
+
+def fields(document: PlanGroupDocument) -> list[str]:
+    return [fault.field for fault in faults_of(document)]
+
+
+def test_the_worked_example_has_no_fault() -> None:
+    assert faults_of(read_document(EXAMPLE)) == []
+
+
+def test_a_draft_without_contents_and_blocks_has_no_fault() -> None:
+    assert faults_of(small(contents=[], blocks=[])) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "field"),
+    [
+        ({"period": {"start": "2025-01-12", "end": "2025-01-06"}}, "period"),
+        ({"period": {"start": "2025-01-01", "end": "2055-01-01"}}, "period"),
+        ({"cycle": {"study_days": 0}}, "cycle.study_days"),
+        ({"cycle": {"review_days": 8}}, "cycle.review_days"),
+        ({"contents": [BOOK] * 10}, "contents"),
+        ({"contents": [BOOK, {**BOOK, "range": [9, 1]}]}, "contents[1].range"),
+        ({"contents": [{**BOOK, "range": [1, 100_001]}]}, "contents[0].range"),
+        ({"contents": [STRATEGY]}, "contents[0].weekly_days"),
+        ({"contents": [{**STRATEGY, "weekly_days": 5}]}, "contents[0].weekly_days"),
+        ({"contents": [{**BOOK, "weekly_days": 2}]}, "contents[0].weekly_days"),
+        ({"contents": [{**BOOK, "difficulty": "기본"}]}, "contents[0].difficulty"),
+        ({"contents": [{**LECTURE, "difficulty": "기본"}]}, "contents[0].difficulty"),
+        (
+            {"contents": [{**BOOK, "type": "custom", "minutes_per_unit": None}]},
+            "contents[0].minutes_per_unit",
+        ),
+        (
+            {"contents": [{**BOOK, "minutes_per_unit": None, "episodes": [9] * 40}]},
+            "contents[0].episodes",
+        ),
+        ({"contents": [{**LECTURE, "episodes": [30] * 3}]}, "contents[0].episodes"),
+        ({"contents": [{**LECTURE, "episodes": [30] * 5}]}, "contents[0].episodes"),
+        (
+            {"contents": [{**LECTURE, "episodes": [9, 1, 9, 9]}], "factors": {"weakness": 0.5}},
+            "contents[0].episodes",
+        ),
+        ({"academy_schedules": [CLASS, {**CLASS, "start": "16:59"}]}, "academy_schedules[1].start"),
+        ({"exclusions": [{"date": "2025-01-13", "type": "기타"}]}, "exclusions[0].date"),
+    ],
+)
+def test_a_broken_rule_is_named_as_the_document_names_it(keys: dict[str, Any], field: str) -> None:
+    assert fields(small(**keys)) == [field]
+
+
+def test_classes_that_touch_or_are_on_other_weekdays_do_not_overlap() -> None:
+    others = [{**CLASS, "start": "17:00", "end": "18:00"}, {**CLASS, "weekday": 4}]
+    assert fields(small(academy_schedules=[CLASS, *others])) == []
+
+
+def test_the_one_number_of_a_lecture_is_at_fault_rather_than_its_episodes() -> None:
+    lecture = {**LECTURE, "minutes_per_unit": 1}
+    found = small(contents=[BOOK, lecture], factors={"weakness": "0.5"})
+    assert fields(found) == ["contents[1].minutes_per_unit"]
+
+
+@pytest.mark.parametrize("said", [{"minutes_per_unit": 30}, {"episodes": [30]}, {}])
+@pytest.mark.parametrize("units", [[9, 1], [1, 2_000_000_000]])
+def test_nothing_is_said_of_episodes_where_the_range_is_at_fault(
+    said: dict[str, Any], units: list[int]
+) -> None:
+    assert fields(small(contents=[{**LECTURE, **said, "range": units}])) == ["contents[0].range"]
+
+
+def test_no_exclusion_is_outside_a_period_that_is_none() -> None:
+    document = small(
+        period={"start": "2025-01-12", "end": "2025-01-06"},
+        exclusions=[{"date": "2025-01-08", "type": "휴가"}],
+    )
+    assert fields(document) == ["period"]
+
+
+def test_the_ends_of_the_period_are_within_it() -> None:
+    days = [{"date": day, "type": "기타"} for day in ("2025-01-06", "2025-01-12")]
+    assert fields(small(exclusions=days)) == []
+
+
+minutes = st.none() | st.integers(1, 1440)
+contents = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["book", "lecture", "custom"]),
+        "title": st.just("a"),
+        "allocation": st.sampled_from(["weakness", "strategy"]),
+        "range": st.tuples(st.integers(1, 30), st.integers(1, 30)).map(list),
+    },
+    optional={
+        "weekly_days": st.integers(0, 7),
+        "minutes_per_unit": minutes,
+        "difficulty": st.sampled_from(["기초", "top"]),
+        "wrap_up_minutes": st.integers(0, 1440),
+    },
+)
+weekdays = st.lists(st.integers(0, 6), min_size=1, unique=True)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(
+    st.lists(contents, max_size=10),
+    weekdays,
+    st.fixed_dictionaries({}, optional={"level": st.integers(1, 10), "review": st.just(0.1)}),
+)
+def test_a_well_formed_document_is_faultless_or_told_by_its_own_fields(
+    entries: list[dict[str, Any]], days: list[int], factors: dict[str, Any]
+) -> None:
+    block = {"kind": "study", "weekdays": days, "start": "10:00", "end": "12:00"}
+    text = json.dumps({**SMALL, "blocks": [block], "contents": entries, "factors": factors})
+    document = read_document(text.encode())
+    found = faults_of(document)
+    assert all(fault.field.startswith("contents") for fault in found)
+    if not found:
+        to_group(document, UUID(int=1), UUID(int=2))[0].check()

@@ -1,0 +1,134 @@
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from domain.cli.document import read_document
+from domain.cli.store import to_group, to_request
+from domain.models import (
+    AcademySchedule,
+    Block,
+    Content,
+    Exclusion,
+    GroupStatus,
+    NonStudyBlock,
+    PlanGroup,
+)
+from domain.scheduling import BlockKind, ContentType, ExclusionType, Factors, schedule
+from tests.unit.cli.documents import BOOK, EXAMPLE, LECTURE, small
+
+TENANT, STUDENT = UUID(int=1), UUID(int=2)
+
+
+def group_of(**keys: Any) -> PlanGroup:
+    return to_group(small(**keys), TENANT, STUDENT)[0]
+
+
+def span(row: Block | NonStudyBlock) -> tuple[int, int, int]:
+    return row.weekday, row.start_minute, row.end_minute
+
+
+def test_a_document_becomes_a_saved_group_with_its_settings() -> None:
+    group, _, _ = to_group(read_document(EXAMPLE), TENANT, STUDENT)
+    assert (group.tenant_id, group.student_id) == (TENANT, STUDENT)
+    assert group.status is GroupStatus.SAVED
+    assert (group.name, group.purpose) == ("1학기 중간고사 대비", "내신대비")
+    assert (group.period_start, group.period_end) == (date(2025, 1, 1), date(2025, 1, 28))
+    assert group.target_date == date(2025, 3, 15)
+    assert (group.study_days, group.review_days) == (6, 1)
+
+
+def test_every_part_belongs_to_the_group_and_its_tenant() -> None:
+    group_id = uuid4()
+    group, schedules, exclusions = to_group(
+        read_document(EXAMPLE), TENANT, STUDENT, group_id=group_id
+    )
+    assert group.id == group_id
+    parts: list[Content | Block | NonStudyBlock | Exclusion] = [
+        *group.contents,
+        *group.blocks,
+        *group.non_study_blocks,
+        *exclusions,
+    ]
+    assert {(part.tenant_id, part.group_id) for part in parts} == {(TENANT, group_id)}
+    rows: list[AcademySchedule | Exclusion] = [*schedules, *exclusions]
+    assert {(row.tenant_id, row.student_id) for row in rows} == {(TENANT, STUDENT)}
+
+
+def test_the_exclusions_of_a_document_are_the_groups_own() -> None:
+    group, _, exclusions = to_group(read_document(EXAMPLE), TENANT, STUDENT)
+    assert [(one.group_id, one.date, one.type, one.reason) for one in exclusions] == [
+        (group.id, date(2025, 1, 15), ExclusionType.VACATION, "가족 여행")
+    ]
+
+
+def test_classes_are_the_students() -> None:
+    _, schedules, _ = to_group(read_document(EXAMPLE), TENANT, STUDENT)
+    [one] = schedules
+    assert (one.weekday, one.start_minute, one.end_minute) == (3, 840, 1020)
+    assert (one.travel_minutes, one.name, one.subject) == (60, "수학 학원", "수학")
+
+
+def test_contents_stand_at_their_index_in_the_document() -> None:
+    group, _, _ = to_group(read_document(EXAMPLE), TENANT, STUDENT)
+    assert [(content.position, content.last_unit) for content in group.contents] == [
+        (0, 200),
+        (1, 150),
+        (2, 30),
+        (3, 180),
+    ]
+
+
+def test_a_block_becomes_one_row_for_each_of_its_weekdays() -> None:
+    block = {"kind": "self_study", "weekdays": [5, 1], "start": "19:00", "end": "24:00"}
+    lunch = {"label": "점심", "weekdays": [0, 6], "start": "12:00", "end": "13:00"}
+    group = group_of(blocks=[block], non_study_blocks=[lunch])
+    assert [span(row) for row in group.blocks] == [(1, 1140, 1440), (5, 1140, 1440)]
+    assert {row.kind for row in group.blocks} == {BlockKind.SELF_STUDY}
+    assert [span(row) for row in group.non_study_blocks] == [(0, 720, 780), (6, 720, 780)]
+
+
+def test_factors_that_are_left_out_are_the_usual_ones() -> None:
+    assert group_of(level="low").factors == Factors(level=Decimal("1.2"))
+    group = group_of(factors={"level": 2, "weakness": "0.5", "strategy": 0.25, "review": 1})
+    assert group.factors == Factors(Decimal(2), Decimal("0.5"), Decimal("0.25"), Decimal(1))
+
+
+@pytest.mark.parametrize(
+    ("said", "minutes"),
+    [
+        ({"minutes_per_unit": 45}, [45, 45, 45, 45]),
+        ({"episodes": [30, None, 45, 20]}, [30, None, 45, 20]),
+        ({}, [None, None, None, None]),
+    ],
+)
+def test_a_lecture_has_one_episode_for_each_unit(
+    said: dict[str, Any], minutes: list[int | None]
+) -> None:
+    [content] = group_of(contents=[{**LECTURE, **said}]).contents
+    assert content.type is ContentType.LECTURE
+    assert content.minutes_per_unit is None
+    assert [episode.unit for episode in content.episodes] == [3, 4, 5, 6]
+    assert [episode.minutes for episode in content.episodes] == minutes
+    assert {episode.content_id for episode in content.episodes} == {content.id}
+
+
+@pytest.mark.parametrize("units", [[1, 2_000_000_000], [9, 1]])
+def test_a_range_beyond_measure_is_not_expanded(units: list[int]) -> None:
+    lecture = {**LECTURE, "range": units, "minutes_per_unit": 30}
+    assert group_of(contents=[lecture]).contents[0].episodes == []
+
+
+def test_a_book_keeps_its_minutes_or_its_difficulty() -> None:
+    hard = {**BOOK, "minutes_per_unit": None, "difficulty": "최상"}
+    given, by_difficulty = group_of(contents=[BOOK, hard]).contents
+    assert (given.minutes_per_unit, given.difficulty) == (5, None)
+    assert (by_difficulty.minutes_per_unit, by_difficulty.difficulty) == (None, "top")
+
+
+def test_the_request_has_the_classes_and_exclusions_too() -> None:
+    request = to_request(read_document(EXAMPLE))
+    assert len(request.academy_schedules) == len(request.exclusions) == 1
+    assert schedule(request).quality.peak == 271

@@ -1,0 +1,175 @@
+"""The calendar of a request, minute by minute: slow, and easy to believe.
+
+Every day is two sets of minutes. Nothing here is shared with the engine, so a mistake
+would have to be made twice, in two ways, to go unseen.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property
+from typing import Literal
+
+from domain.scheduling.request import Busy, Content, KeptPlan, Request
+from domain.scheduling.vocabulary import Allocation, BlockKind, ExclusionType
+
+Minutes = frozenset[int]
+Kind = Literal["study", "review", "holiday", "none"]
+NOTHING: Minutes = frozenset()
+
+
+@dataclass(frozen=True)
+class Day:
+    """A date of the period; ``holiday`` is a designated one whose reserve is open."""
+
+    date: date
+    kind: Kind
+    week: int
+    cycle: int
+    cycle_day: int | None
+    study: Minutes
+    reserve: Minutes
+
+
+@dataclass(frozen=True)
+class World:
+    """A request and what follows from it before anything is planned."""
+
+    request: Request
+
+    @cached_property
+    def first(self) -> date:
+        """The day planning begins with."""
+        return max(self.request.today, self.request.period_start)
+
+    @cached_property
+    def days(self) -> dict[date, Day]:
+        """Every date of the period."""
+        return {day.date: day for day in _days(self.request)}
+
+    @cached_property
+    def taken(self) -> dict[date, Minutes]:
+        """The minutes of the live plans that stay, in this group and in others."""
+        taken: dict[date, set[int]] = {}
+        plans: list[Busy | KeptPlan] = [*self.request.busy, *self.request.kept]
+        for plan in plans:
+            taken.setdefault(plan.date, set()).update(range(plan.start, plan.end))
+        return {day: frozenset(minutes) for day, minutes in taken.items()}
+
+    def free(self, day: date, *, reserve: bool) -> Minutes:
+        """The minutes of study time, or of the reserve, in which a new plan may lie."""
+        if day not in self.days or day < self.first:
+            return NOTHING
+        whole = self.days[day].reserve if reserve else self.days[day].study
+        return whole - self.taken.get(day, NOTHING)
+
+    def room(self, day: date) -> int:
+        """What a day holds: study time and reserve."""
+        return len(self.free(day, reserve=False)) + len(self.free(day, reserve=True))
+
+    def study_days(self) -> list[date]:
+        """The study days from today on."""
+        return [d.date for d in self.days.values() if d.kind == "study" and d.date >= self.first]
+
+    def own_days(self, content: Content) -> list[date]:
+        """The study days from today on that belong to the content."""
+        own = _own_days(self.days.values(), content)
+        return [day for day in own if day >= self.first]
+
+    def open_days(self, content: Content) -> list[date]:
+        """Its own days, and the holidays whose reserve is open to it."""
+        if content.allocation is not Allocation.WEAKNESS:
+            return self.own_days(content)
+        holidays = [d.date for d in self.days.values() if d.kind == "holiday"]
+        return sorted(self.own_days(content) + [day for day in holidays if day >= self.first])
+
+    def cycle_of(self, day: date) -> int:
+        """The cycle of a date; between counted days that of the last one before it."""
+        return self.days[day].cycle
+
+    def review_days(self, cycle: int) -> list[date]:
+        """The review days of a cycle from today on."""
+        days = (d for d in self.days.values() if d.kind == "review" and d.cycle == cycle)
+        return [d.date for d in days if d.date >= self.first]
+
+
+def spans(minutes: Minutes) -> list[tuple[int, int]]:
+    """The maximal half-open spans of a set of minutes."""
+    starts = sorted(m for m in minutes if m - 1 not in minutes)
+    ends = sorted(m + 1 for m in minutes if m + 1 not in minutes)
+    return list(zip(starts, ends, strict=True))
+
+
+def weekday(day: date) -> int:
+    """0 = Sunday … 6 = Saturday."""
+    return day.isoweekday() % 7
+
+
+def strategy_indices(count: int, wanted: int) -> set[int]:
+    """Which of the ``count`` study days of a cycle a strategy of ``wanted`` days takes."""
+    if count <= wanted:
+        return set(range(count))
+    return {(2 * i + 1) * count // (2 * wanted) for i in range(wanted)}
+
+
+def _days(request: Request) -> Iterator[Day]:
+    size = request.study_days + request.review_days
+    counted, cycle = 0, 1
+    for offset in range((request.period_end - request.period_start).days + 1):
+        day = request.period_start + timedelta(days=offset)
+        study, reserve = _hours(request, day)
+        kind: Kind = "holiday" if _is_open_holiday(request, day) else "none"
+        position: int | None = None
+        if study:
+            cycle, index = counted // size + 1, counted % size
+            position, kind = index + 1, "study" if index < request.study_days else "review"
+            counted += 1
+        yield Day(day, kind, offset // 7 + 1, cycle, position, study, reserve)
+
+
+def _hours(request: Request, day: date) -> tuple[Minutes, Minutes]:
+    excluded = any(exclusion.date == day for exclusion in request.exclusions)
+    if excluded and not _is_open_holiday(request, day):
+        return NOTHING, NOTHING
+    blocked = _blocked(request, weekday(day))
+    study = _block_minutes(request, weekday(day), BlockKind.STUDY) - blocked
+    self_study = _block_minutes(request, weekday(day), BlockKind.SELF_STUDY) - blocked
+    # A holiday has no study time, so what is in both kinds of block is reserve there.
+    return (NOTHING, self_study) if excluded else (study, self_study - study)
+
+
+def _is_open_holiday(request: Request, day: date) -> bool:
+    types = {exclusion.type for exclusion in request.exclusions if exclusion.date == day}
+    return request.self_study_on_holidays and types == {ExclusionType.DESIGNATED_HOLIDAY}
+
+
+def _block_minutes(request: Request, on: int, kind: BlockKind) -> Minutes:
+    blocks = (b for b in request.blocks if b.weekday == on and b.kind is kind)
+    return frozenset(minute for b in blocks for minute in range(b.start, b.end))
+
+
+def _blocked(request: Request, on: int) -> Minutes:
+    meals = {m for b in request.non_study_blocks if b.weekday == on for m in range(b.start, b.end)}
+    classes = {
+        minute
+        for c in request.academy_schedules
+        if c.weekday == on
+        for minute in range(c.start - c.travel_minutes, c.end + c.travel_minutes)
+    }
+    return frozenset(meals | classes)
+
+
+def _own_days(days: Iterable[Day], content: Content) -> list[date]:
+    cycles: dict[int, list[date]] = {}
+    for day in days:
+        if day.kind == "study":
+            cycles.setdefault(day.cycle, []).append(day.date)
+    if content.allocation is Allocation.WEAKNESS:
+        return [day for dates in cycles.values() for day in dates]
+    wanted = content.weekly_days or 0
+    return [
+        day
+        for dates in cycles.values()
+        for index, day in enumerate(dates)
+        if index in strategy_indices(len(dates), wanted)
+    ]

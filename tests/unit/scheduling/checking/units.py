@@ -1,0 +1,195 @@
+"""What rows carry: every unit once, in order, for its minutes; and what was left out."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+from domain.scheduling.schedule import ScheduledPlan
+from domain.scheduling.vocabulary import ContentType, PlanKind, UnplacedReason
+from tests.unit.scheduling.checking.amounts import Amounts
+from tests.unit.scheduling.checking.case import Case, listed, name, units
+from tests.unit.scheduling.checking.flow import fair_share, fits
+
+
+def check_units(case: Case) -> Iterator[str]:
+    """The cover of every range, the minutes of rows, wrap-ups and the unplaced tail."""
+    for amounts in case.amounts.values():
+        yield from _cover(case, amounts)
+        yield from _ascending(case.study_of(amounts.content.position))
+        yield from _study_minutes(case.study_of(amounts.content.position), amounts)
+        yield from _fragments(case, amounts)
+        yield from _wrap_ups(case, amounts)
+    yield from _unplaced(case)
+    yield from _everything_placed(case)
+    yield from _shares(case)
+
+
+def pieces_are_whole(rows: Iterable[ScheduledPlan]) -> Iterator[str]:
+    """Of a unit in parts, every part stands there once, in order of time."""
+    pieces: dict[int, list[ScheduledPlan]] = defaultdict(list)
+    for row in rows:
+        if row.parts == 1 and row.part == 1:
+            continue
+        if row.first_unit != row.last_unit:
+            yield f"{name(row)} is a piece of more than one unit"
+        pieces[row.first_unit].append(row)
+    for unit, found in pieces.items():
+        numbers = [(row.part, row.parts) for row in found]
+        if numbers != [(i, len(found)) for i in range(1, len(found) + 1)]:
+            yield f"the pieces of unit {unit} of content {found[0].content} are {numbers}"
+
+
+def carried(rows: Iterable[ScheduledPlan]) -> Counter[int]:
+    """How often each unit is carried; the pieces of a unit carry it once together."""
+    whole = [row for row in rows if row.part == row.parts]
+    return Counter(unit for row in whole for unit in units(row))
+
+
+def _cover(case: Case, amounts: Amounts) -> Iterator[str]:
+    position = amounts.content.position
+    rows = case.study_of(position)
+    yield from pieces_are_whole(rows)
+    found = carried(rows) + Counter(amounts.kept)
+    for tail in case.schedule.unplaced:
+        if tail.content == position:
+            found.update(range(tail.first_unit, tail.last_unit + 1))
+    missing = set(amounts.units) - set(found)
+    strange = set(found) - set(amounts.units)
+    twice = {unit for unit, times in found.items() if times > 1}
+    for what, which in (("missing", missing), ("outside the range", strange), ("twice", twice)):
+        if which:
+            yield f"content {position}: units {listed(which)} are {what}"
+
+
+def _ascending(rows: list[ScheduledPlan]) -> Iterator[str]:
+    for before, after in pairwise(rows):
+        continued = before.last_unit == after.first_unit and before.part + 1 == after.part
+        if after.first_unit <= before.last_unit and not continued:
+            yield f"{name(after)} does not ascend after {name(before)}"
+
+
+def _study_minutes(rows: list[ScheduledPlan], amounts: Amounts) -> Iterator[str]:
+    pieces: Counter[int] = Counter()
+    for row in rows:
+        net = row.minutes - row.wrap_up_minutes
+        if not set(units(row)) <= set(amounts.units):
+            continue
+        if row.parts > 1:
+            pieces[row.first_unit] += net
+            if net < 1:
+                yield f"{name(row)} is wrap-up alone"
+        elif net != amounts.cost(units(row)):
+            yield f"{name(row)} takes {net} min, its units cost {amounts.cost(units(row))}"
+        if amounts.content.type is ContentType.LECTURE and row.first_unit != row.last_unit:
+            yield f"{name(row)} holds more than one episode"
+    for unit, net in pieces.items():
+        if net != amounts.minutes[unit]:
+            yield f"the pieces of unit {unit} take {net} min, it costs {amounts.minutes[unit]}"
+
+
+def _fragments(case: Case, amounts: Amounts) -> Iterator[str]:
+    """Only the end of a span divides a row (and an episode stands alone)."""
+    if amounts.content.type is ContentType.LECTURE:
+        return
+    for a, b in pairwise(case.study_of(amounts.content.position)):
+        touching = (a.date, a.end, a.reserve) == (b.date, b.start, b.reserve)
+        if touching and a.parts == b.parts == 1 and a.last_unit + 1 == b.first_unit:
+            yield f"{name(a)} and {name(b)} should be one row"
+
+
+def _wrap_ups(case: Case, amounts: Amounts) -> Iterator[str]:
+    position, wanted = amounts.content.position, amounts.content.wrap_up_minutes
+    by_day: dict[object, list[ScheduledPlan]] = defaultdict(list)
+    for row in case.study_of(position):
+        by_day[row.date].append(row)
+    told = {str(n["date"]): n for n in case.notices("wrap_up_shrunk") if n["content"] == position}
+    for day, rows in by_day.items():
+        given = rows[-1].wrap_up_minutes
+        if any(row.wrap_up_minutes for row in rows[:-1]):
+            yield f"content {position} has a wrap-up before its last row of {day}"
+        if given > wanted:
+            yield f"{name(rows[-1])} has {given} min of wrap-up, the content {wanted}"
+        if _kept_that_day(case, position, day):
+            continue
+        if given < wanted:
+            yield from _shrunk_wrap_up(case, rows[-1], wanted, told.get(str(day)))
+        elif str(day) in told:
+            yield f"the wrap-up of content {position} on {day} is reported as shrunk and is not"
+    for row in case.reviews:
+        if row.content == position and row.wrap_up_minutes:
+            yield f"{name(row)} is a review with a wrap-up"
+
+
+def _kept_that_day(case: Case, position: int, day: object) -> bool:
+    """A kept row of the day may already carry the day's one wrap-up."""
+    kept = (p for p in case.request.kept if p.kind is PlanKind.STUDY)
+    return any(plan.content == position and plan.date == day for plan in kept)
+
+
+def _shrunk_wrap_up(
+    case: Case, row: ScheduledPlan, wanted: int, told: dict[str, object] | None
+) -> Iterator[str]:
+    if told is None:
+        yield f"the wrap-up of {name(row)} is {row.wrap_up_minutes} of {wanted} min, unreported"
+    elif (told["need"], told["given"]) != (wanted, row.wrap_up_minutes):
+        yield f"the warning about the wrap-up of {name(row)} says {told}"
+    free = case.world.free(row.date, reserve=row.reserve)
+    followed = any(r.date == row.date and r.start == row.end for r in case.rows)
+    if row.end in free and not followed:
+        yield f"the wrap-up of {name(row)} is shrunk although room follows"
+
+
+def _unplaced(case: Case) -> Iterator[str]:
+    placed = {p: a.cost(case.placed(p)) for p, a in case.amounts.items()}
+    order = [(tail.content, tail.first_unit) for tail in case.schedule.unplaced]
+    if order != sorted(order):
+        yield "the unplaced do not stand by position"
+    for position, amounts in case.amounts.items():
+        tails = [tail for tail in case.schedule.unplaced if tail.content == position]
+        for tail in tails:
+            cost = amounts.cost(range(tail.first_unit, tail.last_unit + 1))
+            if tail.minutes != cost:
+                yield f"{tail} costs {cost} min"
+        if not tails:
+            continue
+        following = min(tail.first_unit for tail in tails)
+        if any(unit > following for unit in case.placed(position)):
+            yield f"what is unplaced of content {position} is not the tail"
+        more = {**placed, position: placed[position] + amounts.minutes[following]}
+        if fits(more, case.open_days, case.room):
+            yield f"unit {following} of content {position} is unplaced and would fit"
+        yield from _reasons(case, amounts, {tail.reason for tail in tails}, following)
+
+
+def _reasons(
+    case: Case, amounts: Amounts, reasons: set[UnplacedReason], following: int
+) -> Iterator[str]:
+    position = amounts.content.position
+    days = case.open_days[position]
+    if (UnplacedReason.NO_DAY in reasons) != (not days):
+        yield f"content {position} has {len(days)} days left and is unplaced for {reasons}"
+    longest = max((case.room[day] for day in days), default=0)
+    if UnplacedReason.DAY_TOO_SHORT in reasons and amounts.minutes[following] <= longest:
+        yield f"unit {following} of content {position} is not too long for every day"
+
+
+def _everything_placed(case: Case) -> Iterator[str]:
+    needs = {p: a.cost(a.remaining) for p, a in case.amounts.items()}
+    if case.schedule.unplaced and fits(needs, case.open_days, case.room):
+        yield f"the minutes fit, and {len(case.schedule.unplaced)} tails are unplaced"
+
+
+def _shares(case: Case) -> Iterator[str]:
+    """Each content gets at least the whole units of its proportional share."""
+    needs = {p: a.cost(a.remaining) for p, a in case.amounts.items()}
+    possible = {p: need for p, need in needs.items() if case.open_days[p]}
+    part = fair_share(possible, case.open_days, case.room)
+    for position in possible:
+        amounts = case.amounts[position]
+        rest = [unit for unit in amounts.remaining if unit not in case.placed(position)]
+        got = amounts.cost(case.placed(position))
+        if rest and got + amounts.minutes[rest[0]] <= part * needs[position]:
+            yield (
+                f"content {position} got {got} min and not unit {rest[0]}, "
+                f"its share is {float(part * needs[position]):.1f} of {needs[position]} min"
+            )

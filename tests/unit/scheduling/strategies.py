@@ -1,0 +1,216 @@
+"""Requests of every kind: loose, tight, over-full, begun long ago, odd.
+
+Every request here is well-formed, so a schedule or one of the documented errors must come
+of it, and nothing else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+
+from hypothesis import strategies as st
+
+from domain.scheduling.request import (
+    AcademySchedule,
+    Block,
+    Busy,
+    Content,
+    Exclusion,
+    Factors,
+    NonStudyBlock,
+    Request,
+)
+from domain.scheduling.vocabulary import (
+    Allocation,
+    BlockKind,
+    ContentType,
+    Difficulty,
+    ExclusionType,
+)
+from tests.unit.scheduling.checking.amounts import Amounts
+from tests.unit.scheduling.checking.calendar import World
+
+WEEK = range(7)
+STEPS = st.sampled_from([1, 5, 10, 30])
+DATES = st.dates(date(2024, 2, 20), date(2025, 3, 5))
+
+
+@st.composite
+def factors(draw: st.DrawFn) -> Factors:
+    """The settings people use, and odd ones."""
+    return Factors(
+        level=Decimal(draw(st.sampled_from(["1.0", "0.85", "1.2"]))),
+        weakness=Decimal(draw(st.sampled_from(["1.2", "1.0", "1.15"]))),
+        strategy=Decimal(draw(st.sampled_from(["1.0", "0.95", "1.1"]))),
+        review=Decimal(draw(st.sampled_from(["0.4", "0.4", "0.15", "1.0"]))),
+    )
+
+
+@st.composite
+def clock_spans(draw: st.DrawFn, shortest: int = 10, longest: int = 600) -> tuple[int, int]:
+    """A span of a day, on a grid so that spans often touch."""
+    step = draw(STEPS)
+    start = draw(st.integers(0, (1440 - shortest) // step)) * step
+    return start, min(start + draw(st.integers(shortest, longest)), 1440)
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> tuple[Block, ...]:
+    """Daily hours, some weekdays different; before school, overlapping and touching ones."""
+    rows: list[Block] = []
+    for kind, most in ((BlockKind.STUDY, 3), (BlockKind.SELF_STUDY, 2)):
+        least = 1 if kind is BlockKind.STUDY else 0
+        for start, end in draw(st.lists(clock_spans(), min_size=least, max_size=most)):
+            weekdays = draw(st.sampled_from([tuple(WEEK), (1, 2, 3, 4, 5), (0, 3, 6)]))
+            rows += [Block(kind, weekday, start, end) for weekday in weekdays]
+    return tuple(rows)
+
+
+@st.composite
+def classes(draw: st.DrawFn) -> tuple[AcademySchedule, ...]:
+    """At most one class a weekday, so that none overlap."""
+    weekdays = draw(st.lists(st.sampled_from(WEEK), unique=True, max_size=3))
+    return tuple(
+        AcademySchedule(weekday, *draw(clock_spans(30, 180)), draw(st.sampled_from([0, 30, 60])))
+        for weekday in weekdays
+    )
+
+
+@st.composite
+def exclusions(draw: st.DrawFn, start: date, days: int) -> tuple[Exclusion, ...]:
+    """All types, some dates twice, some outside the period."""
+    types = st.sampled_from([*ExclusionType, ExclusionType.DESIGNATED_HOLIDAY])
+    rows = st.tuples(st.integers(-1, days), types)
+    found = draw(st.lists(rows, max_size=max(1, days // 3)))
+    return tuple(Exclusion(start + timedelta(days=offset), type_) for offset, type_ in found)
+
+
+@st.composite
+def contents(draw: st.DrawFn, position: int, most_units: int = 60) -> Content:
+    """One content of any type; its units cost a minute or more after every factor."""
+    weak = draw(st.booleans())
+    type_ = draw(st.sampled_from([ContentType.BOOK, *ContentType]))
+    first = draw(st.integers(1, 40))
+    count = draw(st.integers(1, most_units if type_ is not ContentType.LECTURE else 20))
+    minutes = st.one_of(st.integers(2, 12), st.integers(2, 120))
+    given = type_ is ContentType.CUSTOM or (type_ is ContentType.BOOK and draw(st.booleans()))
+    episodes = st.lists(st.one_of(st.none(), minutes), min_size=count, max_size=count)
+    return Content(
+        position=position,
+        type=type_,
+        allocation=Allocation.WEAKNESS if weak else Allocation.STRATEGY,
+        first_unit=first,
+        last_unit=first + count - 1,
+        weekly_days=None if weak else draw(st.sampled_from([2, 3, 4])),
+        minutes_per_unit=draw(minutes) if given else None,
+        difficulty=draw(st.sampled_from([None, *Difficulty]))
+        if type_ is ContentType.BOOK and not given
+        else None,
+        episode_minutes=tuple(draw(episodes)) if type_ is ContentType.LECTURE else (),
+        wrap_up_minutes=draw(st.sampled_from([0, 0, 5, 15])),
+    )
+
+
+@st.composite
+def content_lists(draw: st.DrawFn, most: int = 5, most_units: int = 60) -> tuple[Content, ...]:
+    """Some contents, positions unique but neither dense nor in order."""
+    positions = draw(st.lists(st.integers(1, 20), unique=True, min_size=1, max_size=most))
+    return tuple(draw(contents(position, most_units)) for position in positions)
+
+
+@st.composite
+def busy_rows(draw: st.DrawFn, start: date, days: int) -> tuple[Busy, ...]:
+    """Plans of other groups."""
+    rows = draw(st.lists(st.tuples(st.integers(0, days - 1), clock_spans(10, 240)), max_size=4))
+    return tuple(Busy(start + timedelta(days=offset), *span) for offset, span in rows)
+
+
+@st.composite
+def any_requests(draw: st.DrawFn) -> Request:
+    """Anything well-formed, without kept plans."""
+    start, days = draw(DATES), draw(st.integers(1, 45))
+    today = draw(st.sampled_from([0, 0, 0, 0, -3, days // 4, days // 3, days // 2, days - 1, days]))
+    meals = draw(st.lists(clock_spans(30, 90), max_size=2))
+    return Request(
+        period_start=start,
+        period_end=start + timedelta(days=days - 1),
+        today=start + timedelta(days=today),
+        contents=draw(content_lists()),
+        blocks=draw(blocks()),
+        study_days=draw(st.integers(1, 6)),
+        review_days=draw(st.integers(0, 2)),
+        factors=draw(factors()),
+        self_study_on_holidays=draw(st.booleans()),
+        non_study_blocks=tuple(
+            NonStudyBlock(weekday, *meal)
+            for meal in meals
+            for weekday in draw(st.sampled_from([WEEK, [1, 3, 5]]))
+        ),
+        academy_schedules=draw(classes()),
+        exclusions=draw(exclusions(start, days)),
+        busy=draw(busy_rows(start, days)),
+    )
+
+
+@st.composite
+def loose_requests(draw: st.DrawFn) -> Request:
+    """Long days and modest contents: the even deal should be what comes out."""
+    request = draw(any_requests())
+    wide = tuple(Block(BlockKind.STUDY, weekday, 8 * 60, 24 * 60) for weekday in WEEK)
+    few = draw(content_lists(most=3, most_units=40))
+    return replace(
+        request,
+        blocks=wide,
+        contents=few,
+        today=request.period_start,
+        academy_schedules=(),
+        non_study_blocks=request.non_study_blocks[:7],
+        busy=request.busy[:1],
+    )
+
+
+@st.composite
+def tight_requests(draw: st.DrawFn) -> Request:
+    """Few minutes a day, and contents cut to about what the days hold."""
+    start, days = draw(DATES), draw(st.integers(1, 12))
+    short = st.tuples(st.sampled_from([480, 500, 600, 720]), st.integers(1, 70))
+    spans = {weekday: draw(st.lists(short, min_size=1, max_size=2)) for weekday in WEEK}
+    kinds = st.sampled_from([BlockKind.STUDY, BlockKind.STUDY, BlockKind.SELF_STUDY])
+    hours = [
+        Block(draw(kinds), weekday, begin, begin + length)
+        for weekday, some in spans.items()
+        for begin, length in some
+    ]
+    request = Request(
+        period_start=start,
+        period_end=start + timedelta(days=days - 1),
+        today=start + timedelta(days=draw(st.sampled_from([0, 0, 0, days // 2]))),
+        contents=draw(content_lists(most=4, most_units=12)),
+        blocks=tuple(hours),
+        study_days=draw(st.integers(1, 6)),
+        review_days=draw(st.integers(0, 2)),
+        factors=draw(factors()),
+        self_study_on_holidays=draw(st.booleans()),
+        exclusions=draw(exclusions(start, days)),
+    )
+    return _cut_to_fit(request, draw(st.sampled_from([0.5, 0.8, 0.95, 1.0, 1.0, 1.1, 1.5])))
+
+
+def _cut_to_fit(request: Request, part: float) -> Request:
+    world = World(request)
+    cut: list[Content] = []
+    for content in request.contents:
+        room = sum(world.room(day) for day in world.open_days(content))
+        wanted = part * room / len(request.contents)
+        costs = Amounts(content, request).minutes
+        last = content.first_unit
+        while last < content.last_unit and sum(_until(costs, last + 1)) <= wanted:
+            last += 1
+        episodes = content.episode_minutes[: last - content.first_unit + 1]
+        cut.append(replace(content, last_unit=last, episode_minutes=episodes))
+    return replace(request, contents=tuple(cut))
+
+
+def _until(costs: dict[int, int], last: int) -> Sequence[int]:
+    return [minutes for unit, minutes in costs.items() if unit <= last]

@@ -1,0 +1,235 @@
+"""Cycles, days of a subject, free time and minutes, as the plans of whole requests show them."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from domain.scheduling.request import Factors, Request
+from domain.scheduling.vocabulary import Difficulty, ExclusionType, PlanKind
+from tests.unit.scheduling.build import (
+    MONDAY,
+    ask,
+    block,
+    book,
+    custom,
+    holiday,
+    kept,
+    lecture,
+    lesson,
+    off,
+    on,
+    reserve,
+)
+from tests.unit.scheduling.reading import answer_to, dates, hours, ranges, study
+
+NO_WEDNESDAYS = [day for day in range(7) if day != 3]
+
+
+def cycle_days(request: Request) -> str:
+    """Every date of the period: ``06s1/1`` study, ``12r7/1`` review, ``08e`` none."""
+    kinds = {
+        row.date: f"{'s' if row.kind is PlanKind.STUDY else 'r'}{row.cycle_day}/{row.cycle}"
+        for row in answer_to(request).plans
+    }
+    count = (request.period_end - request.period_start).days + 1
+    days = [request.period_start + timedelta(days=offset) for offset in range(count)]
+    return " ".join(f"{day:%d}{kinds.get(day, 'e')}" for day in days)
+
+
+@pytest.mark.parametrize(
+    ("period", "more", "expected"),
+    [
+        (
+            "01-06..01-20",
+            {"exclusions": off("01-08")},
+            (
+                "06s1/1 07s2/1 08e 09s3/1 10s4/1 11s5/1 12s6/1 13r7/1 "
+                "14s1/2 15s2/2 16s3/2 17s4/2 18s5/2 19s6/2 20r7/2"
+            ),
+        ),
+        (
+            "01-06..01-21",
+            {"cycle": (5, 2), "blocks": block(10, 14)},
+            (
+                "06s1/1 07s2/1 08s3/1 09s4/1 10s5/1 11r6/1 12r7/1 "
+                "13s1/2 14s2/2 15s3/2 16s4/2 17s5/2 18r6/2 19r7/2 20s1/3 21s2/3"
+            ),
+        ),
+        (
+            "01-06..01-15",
+            {"cycle": (5, 1)},
+            "06s1/1 07s2/1 08s3/1 09s4/1 10s5/1 11r6/1 12s1/2 13s2/2 14s3/2 15s4/2",
+        ),
+        (
+            "01-06..01-15",
+            {"cycle": (6, 0)},
+            "06s1/1 07s2/1 08s3/1 09s4/1 10s5/1 11s6/1 12s1/2 13s2/2 14s3/2 15s4/2",
+        ),
+        (
+            "01-06..01-14",
+            {"exclusions": off("01-06", "01-07", "01-08")},
+            "06e 07e 08e 09s1/1 10s2/1 11s3/1 12s4/1 13s5/1 14s6/1",
+        ),
+        (
+            "01-06..01-20",
+            {"exclusions": off("01-12")},
+            (
+                "06s1/1 07s2/1 08s3/1 09s4/1 10s5/1 11s6/1 12e 13r7/1 "
+                "14s1/2 15s2/2 16s3/2 17s4/2 18s5/2 19s6/2 20r7/2"
+            ),
+        ),
+        ("2024-02-27..2024-03-02", {}, "27s1/1 28s2/1 29s3/1 01s4/1 02s5/1"),
+        (
+            "01-06..01-10",
+            {"exclusions": off("01-08", "01-08", "01-05", "01-20")},
+            "06s1/1 07s2/1 08e 09s3/1 10s4/1",
+        ),
+        (
+            "01-06..01-20",
+            {"blocks": block(10, 19, NO_WEDNESDAYS)},
+            (
+                "06s1/1 07s2/1 08e 09s3/1 10s4/1 11s5/1 12s6/1 13r7/1 14s1/2 "
+                "15e 16s2/2 17s3/2 18s4/2 19s5/2 20s6/2"
+            ),
+        ),
+    ],
+    ids=[f"C{number}" for number in range(1, 10)],
+)
+def test_only_days_that_count_move_the_cycle_on(
+    period: str, more: dict[str, Any], expected: str
+) -> None:
+    factors = Factors(weakness=Decimal("1.0"), review=Decimal("0.6"))
+    request = ask(book(1, 60, 20), period=period, factors=factors, **more)
+    assert cycle_days(request) == expected
+
+
+@pytest.mark.parametrize(
+    ("period", "excluded", "weekly", "expected"),
+    [
+        ("01-06..01-19", (), 2, "07 10 14 17"),
+        ("01-06..01-19", (), 3, "07 09 11 14 16 18"),
+        ("01-06..01-19", (), 4, "06 08 09 11 13 15 16 18"),
+        ("01-06..01-19", (), None, "06 07 08 09 10 11 13 14 15 16 17 18"),
+        ("01-06..01-16", ("01-08",), 2, "07 11 14 16"),
+        ("01-06..01-16", ("01-08",), 3, "07 10 12 14 15 16"),
+        ("01-06..01-16", ("01-08",), 4, "06 09 10 12 14 15 16"),
+        ("01-06..01-08", (), 2, "06 08"),
+        ("01-06..01-08", (), 3, "06 07 08"),
+    ],
+    ids=["A1", "A2", "A3", "A4", "A6-2", "A6-3", "A6-4", "A7-2", "A7-3"],
+)
+def test_the_days_of_a_subject_come_from_the_cycle(
+    period: str, excluded: tuple[str, ...], weekly: int | None, expected: str
+) -> None:
+    request = ask(book(1, 60, 2, weekly=weekly), period=period, exclusions=off(*excluded))
+    assert dates(study(answer_to(request))) == [f"01-{day}" for day in expected.split()]
+
+
+def test_own_days_of_the_past_drop_out_and_none_are_added() -> None:
+    request = ask(book(1, 60, 2, weekly=3), period="01-06..01-19", today="01-10")
+    assert dates(study(answer_to(request))) == ["01-11", "01-14", "01-16", "01-18"]
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"academy_schedules": (lesson(MONDAY, 14, 16, 30),)}, "10-12 13-13:30 16:30-19"),
+        ({"academy_schedules": (lesson(MONDAY, 14, 16),)}, "10-12 13-14 16-19"),
+        ({"academy_schedules": (lesson(MONDAY, 19, 21, 60),)}, "10-12 13-18"),
+        ({"academy_schedules": (lesson(MONDAY, 13.5, 15, 60),)}, "10-12 16-19"),
+        ({"blocks": block(0, 6), "academy_schedules": (lesson(MONDAY, 0.5, 1, 60),)}, "02-06"),
+        ({"blocks": block(14, 16) + block(9, 11)}, "09-11 14-16"),
+        ({"blocks": block(9, 12) + block(11, 14), "non_study_blocks": ()}, "09-14"),
+        ({"blocks": block(10, 12) + reserve(11, 14)}, "10-12 13-14"),
+        ({"blocks": block(10, 11) + reserve(8, 9)}, "08-09 10-11"),
+        ({"blocks": block(22, 24)}, "22-24"),
+    ],
+    ids=["K1", "K2", "K3", "K4", "K5", "K9a", "K9b", "both-kinds", "reserve-first", "midnight"],
+)
+def test_more_minutes_than_a_day_has_show_its_free_time(
+    more: dict[str, Any], expected: str
+) -> None:
+    answer = answer_to(ask(custom(1, 999, 1), period="01-06..01-06", **more))
+    told = [text.replace(":00", "") for text in hours(study(answer))]
+    assert " ".join(told) == expected
+
+
+def test_a_block_on_mondays_leaves_the_other_days_empty() -> None:
+    answer = answer_to(ask(custom(1, 20, 1), period="01-06..01-14", blocks=block(10, 19, [1])))
+    assert dates(study(answer)) == ["01-06", "01-13"]
+
+
+@pytest.mark.parametrize("kind", list(ExclusionType))
+def test_no_exclusion_is_studied_on_unless_the_group_allows_it(kind: ExclusionType) -> None:
+    excluded = off("01-07", type_=kind)
+    answer = answer_to(ask(book(1, 9), period="01-06..01-08", exclusions=excluded))
+    assert dates(study(answer)) == ["01-06", "01-08"]
+
+
+def test_an_open_holiday_lends_its_reserve_to_weakness_alone() -> None:
+    request = ask(
+        custom(1, 200, 1, position=1),
+        custom(1, 200, 1, position=2, weekly=2),
+        period="01-06..01-08",
+        blocks=block(10, 11) + reserve(13, 15),
+        exclusions=holiday("01-07"),
+        self_study_on_holidays=True,
+    )
+    answer = answer_to(request)
+    on_holiday = [row for row in answer.plans if row.date == on("01-07")]
+    assert {row.content for row in on_holiday} == {1}
+    assert [(row.reserve, row.cycle, row.cycle_day) for row in on_holiday] == [(True, 1, None)]
+
+
+def test_another_exclusion_closes_a_holiday() -> None:
+    request = ask(
+        custom(1, 300, 1),
+        period="01-06..01-08",
+        blocks=block(10, 11) + reserve(13, 15),
+        exclusions=holiday("01-07") + off("01-07"),
+        self_study_on_holidays=True,
+    )
+    assert dates(study(answer_to(request))) == ["01-06", "01-08"]
+
+
+@pytest.mark.parametrize(
+    ("difficulty", "minutes"),
+    [
+        (Difficulty.FOUNDATION, 40),
+        (Difficulty.STANDARD, 60),
+        (Difficulty.ADVANCED, 80),
+        (Difficulty.TOP, 100),
+        (None, 60),
+    ],
+)
+def test_m1_a_book_costs_what_its_difficulty_says(
+    difficulty: Difficulty | None, minutes: int
+) -> None:
+    request = ask(book(1, 10, None, difficulty=difficulty), period="01-06..01-06")
+    assert [row.minutes for row in study(answer_to(request))] == [minutes]
+
+
+def test_m5_an_episode_of_unknown_length_takes_thirty_minutes_and_is_reported() -> None:
+    answer = answer_to(ask(lecture(30, None, 35, 30), period="01-06..01-06"))
+    assert sum(row.minutes for row in study(answer)) == 125
+    assert [w.data["first_unit"] for w in answer.warnings if w.code == "assumed_minutes"] == [2]
+
+
+@pytest.mark.parametrize(
+    ("level", "weekly", "minutes"),
+    [("0.85", 2, 51), ("0.85", None, 61), ("1.0", None, 72), ("1.2", None, 86)],
+)
+def test_m6_level_and_subject_stretch_the_minutes_exactly(
+    level: str, weekly: int | None, minutes: int
+) -> None:
+    factors = Factors(level=Decimal(level))
+    request = ask(book(1, 10, weekly=weekly), period="01-06..01-06", factors=factors)
+    assert [row.minutes for row in study(answer_to(request))] == [minutes]
+
+
+def test_a_range_with_a_gap_makes_rows_that_stop_at_it() -> None:
+    done = kept(5, 6, "01-06", 8, 8.5)
+    answer = answer_to(ask(book(1, 10), period="01-06..01-07", today="01-07", kept=(done,)))
+    assert ranges(study(answer)) == [(1, 4), (7, 10)]

@@ -1,0 +1,188 @@
+"""The checker itself: it accepts a right schedule and names what is wrong with a wrong one."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.errors import InvalidInputError, NoStudyDaysError, NothingPlacedError
+from domain.scheduling.notices import notice
+from domain.scheduling.request import Factors
+from domain.scheduling.schedule import Quality, Schedule, ScheduledPlan, Unplaced
+from domain.scheduling.vocabulary import PlanKind, UnplacedReason
+from tests.unit.scheduling.build import ask, block, book, busy, on, reserve, row
+from tests.unit.scheduling.checker import check, check_refusal
+from tests.unit.scheduling.checking.flow import fits, max_flow
+
+SIX_DAYS = ask(book(1, 100), blocks=block(10, 19) + reserve(19, 22))
+RANGES = [(1, 17), (18, 33), (34, 50), (51, 67), (68, 83), (84, 100)]
+
+
+def right() -> Schedule:
+    """What a tutor would write by hand for ``SIX_DAYS``: the case S1."""
+    study = [row(i, 600, 600 + 6 * (b - a + 1), a, b) for i, (a, b) in enumerate(RANGES, 1)]
+    reviews = [
+        row(7, 600, 720, 1, 50, kind=PlanKind.REVIEW),
+        row(7, 780, 900, 51, 100, kind=PlanKind.REVIEW, sequence=8),
+    ]
+    quality = Quality(peak=102, least_peak=100, spread=6, reserve=0)
+    return Schedule((*study, *reviews), (), (), quality)
+
+
+def changed(index: int, **more: object) -> Schedule:
+    """The right schedule with one row spoilt."""
+    plans = list(right().plans)
+    plans[index] = replace(plans[index], **more)  # type: ignore[arg-type]
+    return replace(right(), plans=tuple(plans))
+
+
+def without(*indices: int) -> Schedule:
+    """The right schedule with rows dropped and the rest numbered again."""
+    plans = [plan for index, plan in enumerate(right().plans) if index not in indices]
+    renumbered = [replace(plan, sequence=i) for i, plan in enumerate(plans, 1)]
+    return replace(right(), plans=tuple(renumbered))
+
+
+def with_row(extra: ScheduledPlan) -> Schedule:
+    """The right schedule with one row more, numbered by time."""
+    plans = sorted([*right().plans, extra], key=lambda plan: (plan.date, plan.start))
+    renumbered = [replace(plan, sequence=i) for i, plan in enumerate(plans, 1)]
+    return replace(right(), plans=tuple(renumbered))
+
+
+def test_a_right_schedule_has_no_violation() -> None:
+    assert check(SIX_DAYS, right()) == []
+
+
+def _swapped(plans: tuple[ScheduledPlan, ...]) -> tuple[ScheduledPlan, ...]:
+    first, third = plans[0], plans[2]
+    return (
+        replace(first, first_unit=third.first_unit, last_unit=third.last_unit),
+        plans[1],
+        replace(third, first_unit=first.first_unit, last_unit=first.last_unit),
+        *plans[3:],
+    )
+
+
+def _moved_unit() -> Schedule:
+    plans = list(right().plans)
+    plans[0] = replace(plans[0], last_unit=16, end=696)
+    plans[1] = replace(plans[1], first_unit=17, end=702)
+    return replace(right(), plans=tuple(plans))
+
+
+def _quality(**more: int) -> Schedule:
+    return replace(right(), quality=replace(right().quality, **more))
+
+
+SABOTAGE: dict[str, tuple[Callable[[], Schedule], str]] = {
+    "a row overlaps another": (lambda: with_row(row(1, 660, 666, 1, 1)), "overlap"),
+    "a row lies in lunch": (lambda: changed(1, start=700, end=796), "not free study time"),
+    "a row lies before the block": (lambda: changed(1, start=540, end=636), "not free study"),
+    "a row claims the reserve in study time": (lambda: changed(1, reserve=True), "not free res"),
+    "a row starts after an idle gap": (lambda: changed(0, start=800, end=902), "gap"),
+    "a row lies before today": (lambda: changed(0, date=on("01-05")), "outside the period"),
+    "a row lies after the period": (lambda: changed(5, date=on("01-13")), "outside the period"),
+    "a study row lies on the review day": (
+        lambda: changed(5, date=on("01-12"), start=900, end=1002, cycle_day=7),
+        "not on a day of its content",
+    ),
+    "a review lies on a study day": (
+        lambda: changed(6, date=on("01-11"), start=702, end=720, cycle_day=6),
+        "not on a review day",
+    ),
+    "a row is dropped": (lambda: without(2), "missing"),
+    "a range stands there twice": (lambda: changed(1, first_unit=1, last_unit=16), "twice"),
+    "a range descends": (
+        lambda: replace(right(), plans=_swapped(right().plans)),
+        "does not ascend",
+    ),
+    "a row is too short for its units": (lambda: changed(0, end=700), "cost 102"),
+    "a row has no minutes": (lambda: changed(0, end=600), "has no minute"),
+    "a wrap-up nobody asked for": (lambda: changed(0, end=712, wrap_up_minutes=10), "wrap-up"),
+    "a piece stands alone": (lambda: changed(0, parts=2), "pieces of unit"),
+    "the wrong cycle": (lambda: changed(3, cycle=2), "does not carry"),
+    "the wrong week": (lambda: changed(3, week=2), "does not carry"),
+    "the wrong day of the cycle": (lambda: changed(3, cycle_day=None), "does not carry"),
+    "sequence numbers with a hole": (lambda: changed(7, sequence=9), "sequence"),
+    "an unknown content": (lambda: changed(0, content=9), "does not have"),
+    "the review is missing": (lambda: without(6, 7), "no review, no warning"),
+    "the review is too short": (lambda: changed(7, end=890), "is reviewed 230 min"),
+    "a review covers too much": (lambda: changed(7, last_unit=101), "not studied before"),
+    "a range is reviewed twice": (lambda: changed(7, first_unit=50), "reviewed twice"),
+    "shrinking is told and did not happen": (
+        lambda: replace(right(), warnings=(notice("review_shrunk", cycle=1, need=9, free=8),)),
+        "told as shrunk",
+    ),
+    "something that fits is unplaced": (
+        lambda: replace(without(5), unplaced=(Unplaced(1, 84, 100, 102, UnplacedReason.NO_ROOM),)),
+        "would fit",
+    ),
+    "the unplaced have the wrong minutes": (
+        lambda: replace(without(5), unplaced=(Unplaced(1, 84, 100, 99, UnplacedReason.NO_ROOM),)),
+        "costs 102",
+    ),
+    "there are days and the reason denies it": (
+        lambda: replace(without(5), unplaced=(Unplaced(1, 84, 100, 102, UnplacedReason.NO_DAY),)),
+        "6 days left",
+    ),
+    "the deal is uneven": (_moved_unit, "even deal"),
+    "the peak is too low": (lambda: _quality(peak=101), "peak 102"),
+    "the bound is too low": (lambda: _quality(least_peak=99), "least peak is 100"),
+    "the spread is wrong": (lambda: _quality(spread=7), "spread 6"),
+    "the reserve is wrong": (lambda: _quality(reserve=1), "use the reserve"),
+}
+
+
+@pytest.mark.parametrize("spoilt", SABOTAGE)
+def test_the_checker_tells_when(spoilt: str) -> None:
+    make, expected = SABOTAGE[spoilt]
+    assert expected in " | ".join(check(SIX_DAYS, make()))
+
+
+def test_the_checker_tells_when_a_row_lies_on_the_time_of_another_group() -> None:
+    taken = replace(SIX_DAYS, busy=(busy("01-06", 11, 12),))
+    assert "not free study time" in " | ".join(check(taken, right()))
+
+
+def test_the_checker_tells_when_the_factor_is_forgotten() -> None:
+    slower = replace(SIX_DAYS, factors=Factors(weakness=Decimal("1.2")))
+    assert "its units cost" in " | ".join(check(slower, right()))
+
+
+def test_the_checker_tells_when_strategy_days_are_too_many() -> None:
+    strategy = replace(SIX_DAYS, contents=(book(1, 100, weekly=3),))
+    found = " | ".join(check(strategy, right()))
+    assert "studied on 6 days of cycle 1" in found
+    assert "not on a day of its content" in found
+
+
+def test_an_error_without_a_cause_is_a_violation() -> None:
+    assert check_refusal(SIX_DAYS, NoStudyDaysError())
+    assert check_refusal(SIX_DAYS, NothingPlacedError())
+    assert check_refusal(SIX_DAYS, InvalidInputError.of("contents", "no"))
+
+
+def test_an_error_with_a_cause_is_none() -> None:
+    after = replace(SIX_DAYS, today=on("01-13"))
+    assert check_refusal(after, NoStudyDaysError()) == []
+    assert check_refusal(replace(SIX_DAYS, blocks=block(12, 13)), NothingPlacedError()) == []
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.dictionaries(st.integers(1, 4), st.integers(0, 20), min_size=1),
+    st.lists(st.integers(0, 12), min_size=1, max_size=4),
+    st.data(),
+)
+def test_the_cuts_and_the_augmenting_paths_agree(
+    needs: dict[int, int], held: list[int], data: st.DataObject
+) -> None:
+    room = {on("01-06") + timedelta(days=i): minutes for i, minutes in enumerate(held)}
+    some_days = st.lists(st.sampled_from(sorted(room)), unique=True)
+    days = {content: data.draw(some_days) for content in needs}
+    assert fits(needs, days, room) == (max_flow(needs, days, room) == sum(needs.values()))
