@@ -9,12 +9,11 @@ ends. Should the watcher be killed too, the next start sweeps.
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from domain.embedded.account import Account
+from domain.embedded.child import disown, ended, until
 
 # $1 is the private directory. A line on the pipe means that all is well and over. The
 # process id is believed only if its command line names the directory (where /proc tells).
@@ -51,18 +50,13 @@ class Watcher:
         if pipe is not None and not pipe.closed:
             with suppress(BrokenPipeError), pipe:
                 pipe.write(b"done\n")
-        self._process.wait()
+        until(lambda: ended(self._process), seconds=5)
 
     def abandon(self) -> None:
         """In a forked child: let go of the pipe, for only the parent's life is to count."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         disown(self._process)
-
-
-def disown(process: subprocess.Popen[bytes]) -> None:
-    """In a forked child: nothing to wait for, and no warning that it was not waited for."""
-    process.returncode = 0
 
 
 def postmaster_file(data: Path) -> list[str]:
@@ -80,16 +74,6 @@ def stop_orphan(data: Path) -> None:
                 if _serves(int(pid), data):
                     os.kill(int(pid), number)
                     until(lambda: not _serves(int(pid), data), seconds=5)
-
-
-def until(condition: Callable[[], bool], *, seconds: float) -> bool:
-    """Wait for the condition; False when the time ran out."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return True
 
 
 def _serves(pid: int, data: Path) -> bool:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from domain.embedded.account import Account
+from domain.embedded.child import disown, ended, until
 from domain.embedded.home import Home
-from domain.embedded.orphan import disown, postmaster_file, until
+from domain.embedded.orphan import postmaster_file
 
 USER = "postgres"
 INITDB_SECONDS = 120
@@ -77,7 +78,7 @@ class Postmaster:
         for request in requests[immediate:]:
             if self._process is None or self._ended():
                 break
-            self._process.send_signal(request)
+            os.kill(self._process.pid, request)
             until(self._ended, seconds=STOP_SECONDS)
 
     def abandon(self) -> None:
@@ -90,16 +91,24 @@ class Postmaster:
             "initdb",
             *("-D", str(self._home.data), "-U", USER, "-E", "UTF8", "--no-locale"),
             *("--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={secret}"),
-            *("--no-sync", "--no-instructions"),
+            *("--no-sync", "--no-instructions", *self._shared_memory_option()),
         )
         try:
-            until(lambda: process.poll() is not None, seconds=INITDB_SECONDS)
+            until(lambda: ended(process), seconds=INITDB_SECONDS)
         finally:
-            if process.poll() is None:
+            if not ended(process):
                 os.killpg(process.pid, signal.SIGKILL)  # with the server that initdb itself runs
-                process.wait()
+                until(lambda: ended(process), seconds=STOP_SECONDS)
         if process.returncode != 0:
             raise ServerStartError(f"initdb from {self._bindir} failed.\n{self._home.tail()}")
+
+    def _shared_memory_option(self) -> list[str]:
+        """Keeps the servers that initdb runs from leaving files in /dev/shm if killed.
+
+        initdb knows the option since PostgreSQL 16, and its help text says whether it does.
+        """
+        known = b"--set" in (self._bindir / "initdb").read_bytes()
+        return ["--set=dynamic_shared_memory_type=mmap"] if known else []
 
     def _spawn(self, program: str, *options: str) -> subprocess.Popen[bytes]:
         command = [str(self._bindir / program), *options]
@@ -107,7 +116,7 @@ class Postmaster:
             return self._account.spawn(command, home=self._home.path, log=log)
 
     def _ended(self) -> bool:
-        return self._process is None or self._process.poll() is not None
+        return self._process is None or ended(self._process)
 
     def _ready(self) -> bool:
         # The id is compared, as a killed server leaves its file, and "ready" in it, behind.
