@@ -16,7 +16,7 @@ from domain.errors import (
     SchedulingError,
     StudentPlansOverlapError,
 )
-from domain.locks import PlanGroupLock, plan_group_lock_key
+from domain.lock_policy import Limits, PlanGroupLock, StudentLock, plan_group_lock_key
 from domain.models import (
     AcademySchedule,
     Base,
@@ -47,6 +47,7 @@ __all__ = [
     "GroupStatus",
     "InvalidInputError",
     "LectureEpisode",
+    "Limits",
     "LockTimeoutError",
     "MisuseError",
     "NonStudyBlock",
@@ -60,6 +61,7 @@ __all__ = [
     "PlanGroupRepository",
     "PlanState",
     "SchedulingError",
+    "StudentLock",
     "StudentPlan",
     "StudentPlanRepository",
     "StudentPlansOverlapError",

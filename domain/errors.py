@@ -112,7 +112,13 @@ class LockHolder:
 
     pid: int | None
     since: datetime | None
+    held_ms: int | None
     application_name: str | None
+
+    @property
+    def retry_after(self) -> int | None:
+        """Seconds after which to try again: as long again as it has been held, 1 to 30."""
+        return None if self.held_ms is None else min(30, max(1, -(-self.held_ms // 1000)))
 
 
 class LockError(DomainError):
@@ -123,25 +129,47 @@ class LockError(DomainError):
 
 
 class PlanGroupLockedError(LockError):
-    """Somebody else holds the group's lock and no wait was asked for."""
+    """Somebody else holds the lock, of the group or of its student, and no wait was possible.
+
+    ``retry_after`` is in seconds, ``None`` where the database does not tell about the holder.
+    """
 
     code = "plan_group_locked"
     ko = "플랜 생성이 이미 진행 중입니다. 잠시 후 다시 시도해주세요."
     en = "Plans are already being generated for this group. Please try again in a moment."
 
-    def __init__(self, *, group_id: UUID, holder: LockHolder | None = None) -> None:
-        super().__init__(group_id=group_id, holder=holder)
+    def __init__(
+        self,
+        *,
+        group_id: UUID | None,
+        scope: Literal["group", "student"] = "group",
+        holder: LockHolder | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        told = retry_after or (holder.retry_after if holder else None)
+        super().__init__(group_id=group_id, scope=scope, holder=holder, retry_after=told)
 
 
 class LockTimeoutError(LockError):
-    """Somebody else held the group's lock for the whole of the bounded wait."""
+    """Somebody else held the lock for the whole of the bounded wait."""
 
     code = "plan_group_lock_timeout"
     ko = PlanGroupLockedError.ko
     en = PlanGroupLockedError.en
 
-    def __init__(self, *, group_id: UUID, waited_ms: int, holder: LockHolder | None = None) -> None:
-        super().__init__(group_id=group_id, waited_ms=waited_ms, holder=holder)
+    def __init__(
+        self,
+        *,
+        group_id: UUID | None,
+        waited_ms: int,
+        scope: Literal["group", "student"] = "group",
+        holder: LockHolder | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        told = retry_after or (holder.retry_after if holder else None)
+        super().__init__(
+            group_id=group_id, waited_ms=waited_ms, scope=scope, holder=holder, retry_after=told
+        )
 
 
 class EditedMeanwhileError(DomainError):
@@ -231,6 +259,17 @@ class ValidationError(DomainError):
     """The input was refused whole; nothing was written."""
 
     http_status = 422
+
+
+class IdempotencyMismatchError(ValidationError):
+    """The idempotency key was used before, for another group or another input."""
+
+    code = "idempotency_mismatch"
+    ko = "같은 요청 키가 다른 내용으로 사용되었습니다."
+    en = "The same request key was used for different input."
+
+    def __init__(self, *, idempotency_key: str) -> None:
+        super().__init__(idempotency_key=idempotency_key)
 
 
 class InvalidInputError(ValidationError):

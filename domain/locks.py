@@ -1,14 +1,13 @@
-"""The lock of a plan group: its key, and the one statement that takes it.
+"""The locks of plan groups and students: keys, policy, and the statements that take them.
 
 The only module that names the SQL lock functions and their SQLSTATEs. The functions belong
 to Alembic; ``alembic/versions/sp_0002_lock_functions.py`` has their text.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import psycopg
@@ -17,37 +16,41 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from domain.errors import (
-    InvalidInputError,
+    LockError,
     LockHolder,
     LockTimeoutError,
     PlanGroupLockedError,
+    PlanGroupNotFoundError,
     SchemaError,
     WrongTransactionError,
 )
+from domain.lock_policy import PlanGroupLock, StudentLock, plan_group_lock_key
+from domain.waiters import waiting_slot
 
-LONGEST_WAIT: Final = timedelta(minutes=10)
+FUNCTIONS_VERSION: Final = 1
 
-_ACQUIRE: Final = "SELECT * FROM public.acquire_plan_group_lock(%s, %s)"
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_TRANSACTION_TIMEOUT_SINCE: Final = 170000
+_SELECT: Final = (
+    "SELECT acquired, outcome, lock_key, waited_ms, "
+    "holder_pid, holder_since, holder_held_ms, holder_application"
+)
+# A limit that the session has of its own stays: whoever set it knows the server. It could
+# not be lowered in a running transaction anyhow. Before PostgreSQL 17 there is only the first.
+_LIMIT: Final = (
+    ", set_config('{0}', CASE current_setting('{0}') WHEN '0' THEN %s "
+    "ELSE current_setting('{0}') END, true)"
+)
+_LIMITS_15: Final = _LIMIT.format("idle_in_transaction_session_timeout")
+_LIMITS_17: Final = _LIMITS_15 + _LIMIT.format("transaction_timeout")
+_ONE: Final = " FROM public.acquire_plan_group_lock(%s, %s)"
+_SEVERAL: Final = " FROM public.acquire_plan_locks(%s::bigint[], %s)"
 _CHECK: Final = "SELECT * FROM public.check_plan_group_lock(%s)"
-
-
-@dataclass(frozen=True, slots=True)
-class PlanGroupLock:
-    """The lock of one group and how long to wait for it; by default not at all.
-
-    Raises ``InvalidInputError`` for an id that is no UUID and for a wait that is negative
-    or longer than ``LONGEST_WAIT``.
-    """
-
-    group_id: UUID
-    wait: timedelta = timedelta(0)
-
-    def __post_init__(self) -> None:
-        # Callers without a type checker pass ids from a URL and numbers for durations.
-        if not isinstance(self.group_id, UUID):
-            raise InvalidInputError.of("group_id", "must be a UUID")
-        if not timedelta(0) <= self.wait <= LONGEST_WAIT:
-            raise InvalidInputError.of("wait", f"must be 0 to {LONGEST_WAIT}")
+_STUDENT: Final = (
+    "SELECT g.student_id, l.* FROM plan_groups g, LATERAL "
+    "public.acquire_plan_locks(ARRAY[public.student_lock_key(g.student_id)], %s) l "
+    "WHERE g.tenant_id = %s AND g.id = %s"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,43 +63,61 @@ class LockStatus:
     waiting: int
 
 
-def plan_group_lock_key(group_id: UUID) -> int:
-    """The signed 64-bit key of a group, the same as the SQL function's.
-
-    The first 8 bytes, big-endian, of sha256 over a namespace and the id's 16 bytes. At
-    100,000 groups two share a key with a probability of 3e-10.
-    """
-    digest = hashlib.sha256(b"studyplan.plan_group:" + group_id.bytes).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
-
-
-def acquire(connection: Connection, lock: PlanGroupLock) -> int:
+def acquire(connection: Connection, lock: PlanGroupLock | StudentLock) -> int:
     """Take the lock as the first statement of the connection's outermost transaction.
 
-    One round trip beyond the driver's BEGIN; the lock is released when the transaction
-    ends, however it ends. Returns the milliseconds waited.
+    One round trip beyond the driver's BEGIN, limits included, waiting or not. The lock is
+    released when the transaction ends, however it ends. Returns the milliseconds waited.
 
-    Raises ``PlanGroupLockedError`` (no wait was asked for), ``LockTimeoutError``,
-    ``WrongTransactionError`` (autocommit, an open transaction, a savepoint, an isolation
-    level above READ COMMITTED) and ``SchemaError`` (functions missing or not granted).
+    Raises ``PlanGroupLockedError`` (no wait was asked for, or no slot to wait in was
+    free), ``LockTimeoutError``, ``WrongTransactionError`` (autocommit, an open transaction,
+    a savepoint, an isolation level above READ COMMITTED) and ``SchemaError`` (functions
+    missing or not granted).
     """
     refuse_wrong_transaction(connection)
-    wait_ms = -(-lock.wait // timedelta(milliseconds=1))
-    row = _first_row(connection, _ACQUIRE, (lock.group_id, wait_ms))
-    acquired, outcome, _key, waited_ms, pid, since, application = row
-    if acquired:
-        return int(waited_ms)
-    holder = _holder(pid, since, application)
-    if outcome == "busy":
-        raise PlanGroupLockedError(group_id=lock.group_id, holder=holder)
-    raise LockTimeoutError(group_id=lock.group_id, waited_ms=waited_ms, holder=holder)
+    limits = [str(lock.limits.idle // _MILLISECOND), str(lock.limits.transaction // _MILLISECOND)]
+    chosen = _LIMITS_17
+    if server_version(connection) < _TRANSACTION_TIMEOUT_SINCE:
+        limits, chosen = limits[:1], _LIMITS_15
+    one_group = isinstance(lock, PlanGroupLock) and not lock.others
+    statement = _SELECT + chosen + (_ONE if one_group else _SEVERAL)
+    key = lock.group_id if isinstance(lock, PlanGroupLock) and one_group else lock.keys
+    with waiting_slot(connection.engine, wanted=bool(lock.wait)) as may_wait:
+        wait_ms = -(-lock.wait // _MILLISECOND) if may_wait else 0
+        row = _first_row(connection, statement, (*limits, key, wait_ms))
+    if row[0]:
+        return int(row[3])
+    if isinstance(lock, StudentLock):
+        raise _refusal(None, "student", row)
+    raise _refusal(_group_of(row[2], lock), "group", row)
+
+
+def acquire_student(
+    connection: Connection, tenant_id: UUID, group_id: UUID, wait: timedelta
+) -> UUID:
+    """Take the lock of the group's student too; the group's is held already. The student's id.
+
+    Always after the group's lock: two groups of one student must not plan the same hour,
+    and requests that take both in this order cannot deadlock.
+
+    Raises ``PlanGroupNotFoundError``, ``PlanGroupLockedError`` and ``LockTimeoutError``.
+    """
+    with waiting_slot(connection.engine, wanted=bool(wait)) as may_wait:
+        wait_ms = -(-wait // _MILLISECOND) if may_wait else 0
+        row = _first_row(connection, _STUDENT, (wait_ms, tenant_id, group_id))
+    if not row:
+        raise PlanGroupNotFoundError(group_id=group_id)
+    student_id: UUID = row[0]
+    if not row[1]:
+        raise _refusal(group_id, "student", row[1:])
+    return student_id
 
 
 def check(connection: Connection, group_id: UUID) -> LockStatus:
     """Who holds the group's lock, since when, and how many wait. Takes nothing."""
     row = _first_row(connection, _CHECK, (group_id,))
-    held, held_by_me, _key, pid, since, application, waiting = row
-    return LockStatus(held, held_by_me, _holder(pid, since, application), waiting)
+    held, held_by_me, _key, pid, since, held_ms, application, waiting = row
+    return LockStatus(held, held_by_me, _holder(pid, since, held_ms, application), waiting)
 
 
 def transaction_status(connection: Connection) -> TransactionStatus:
@@ -124,6 +145,12 @@ def refuse_wrong_transaction(connection: Connection) -> None:
             "The connection is inside a transaction already: rolling back a savepoint would "
             "free the lock early. Give the unit of work a session factory on an engine."
         )
+
+
+def server_version(connection: Connection) -> int:
+    """The server's version as libpq numbers it, such as 180003; no round trip."""
+    driver = connection.connection.driver_connection
+    return 0 if driver is None else int(driver.info.server_version)
 
 
 def rolled_back_work(connection: Connection) -> bool:
@@ -160,8 +187,8 @@ def _translated(
     match error.sqlstate:
         case "42883" | "3F000":
             return SchemaError(
-                "The lock functions are missing. Run `alembic upgrade head` (README, "
-                "'Schema') on this database."
+                "The lock functions are missing or of another version. Run `alembic upgrade "
+                "head` (README, 'Schema') on this database."
             )
         case "42501":
             return SchemaError(
@@ -179,7 +206,25 @@ def _translated(
     return DBAPIError.instance(statement, values, error, psycopg.Error, connection_invalidated=lost)
 
 
+def _refusal(
+    group_id: UUID | None, scope: Literal["group", "student"], row: Sequence[Any]
+) -> LockError:
+    _acquired, outcome, _key, waited_ms, *told = row[:8]
+    holder = _holder(*told)
+    if outcome == "busy":
+        return PlanGroupLockedError(group_id=group_id, scope=scope, holder=holder)
+    return LockTimeoutError(group_id=group_id, scope=scope, waited_ms=waited_ms, holder=holder)
+
+
+def _group_of(key: int, lock: PlanGroupLock) -> UUID:
+    """Which of the lock's groups has the key that was busy."""
+    return next((g for g in lock.group_ids if plan_group_lock_key(g) == key), lock.group_id)
+
+
 def _holder(
-    pid: int | None, since: datetime | None, application_name: str | None
+    pid: int | None,
+    since: datetime | None,
+    held_ms: int | None,
+    application_name: str | None,
 ) -> LockHolder | None:
-    return None if pid is None else LockHolder(pid, since, application_name)
+    return None if pid is None else LockHolder(pid, since, held_ms, application_name)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from enum import Enum
 from types import TracebackType
 from typing import Any, Final, Self
@@ -19,7 +20,7 @@ from domain.errors import (
     UncommittedChangesError,
     UnitOfWorkStateError,
 )
-from domain.locks import PlanGroupLock
+from domain.lock_policy import PlanGroupLock, StudentLock
 from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
 
 _INFO_KEY: Final = "studyplan.unit_of_work"
@@ -63,7 +64,9 @@ class UnitOfWork:
     :param lock: which lock, and how long to wait for it.
     """
 
-    def __init__(self, session_factory: Callable[[], Session], *, lock: PlanGroupLock) -> None:
+    def __init__(
+        self, session_factory: Callable[[], Session], *, lock: PlanGroupLock | StudentLock
+    ) -> None:
         self.lock = lock
         self.waited_ms = 0
         """How long entering waited for the lock, in milliseconds."""
@@ -73,6 +76,7 @@ class UnitOfWork:
         self._root: SessionTransaction | None = None
         self._connection: Connection | None = None
         self._thread = 0
+        self._students = {lock.student_id} if isinstance(lock, StudentLock) else set()
         self._committing = False
 
     def __enter__(self) -> Self:
@@ -140,10 +144,10 @@ class UnitOfWork:
         and ``EditedMeanwhileError`` or ``StudentPlansOverlapError`` if the rows say so.
         """
         session = self.session
-        self.require_lock(self.lock.group_id)
+        self.require_held()
         self._committing = True
         try:
-            with translated(group_id=self.lock.group_id):
+            with translated():
                 session.commit()
         finally:
             self._committing = False
@@ -171,11 +175,24 @@ class UnitOfWork:
 
     def require_lock(self, group_id: UUID) -> None:
         """Raise ``LockNotHeldError`` unless this transaction holds the lock of ``group_id``."""
-        if group_id != self.lock.group_id:
+        if group_id not in self.lock.group_ids:
             raise LockNotHeldError(
-                f"The unit of work holds the lock of group {self.lock.group_id}, "
-                f"not of {group_id}. Enter one for the group that is written."
+                f"The unit of work does not hold the lock of group {group_id}. "
+                "Enter one for every group that is written."
             )
+        self.require_held()
+
+    def require_student_lock(self, student_id: UUID) -> None:
+        """Raise ``LockNotHeldError`` unless this transaction holds the student's lock."""
+        if student_id not in self._students:
+            raise LockNotHeldError(
+                f"The unit of work does not hold the lock of student {student_id}. "
+                "Enter one with a StudentLock, or call lock_student()."
+            )
+        self.require_held()
+
+    def require_held(self) -> None:
+        """Raise ``LockNotHeldError`` unless the transaction still holds what it took."""
         if (state := self.lock_state()) is not LockState.HELD:
             raise LockNotHeldError(
                 f"The lock is {state.value}: the transaction that took it has ended or failed. "
@@ -189,6 +206,19 @@ class UnitOfWork:
                 "Commit through the unit of work: session.commit() would free the lock inside "
                 "the block."
             )
+
+    def lock_student(self, tenant_id: UUID, group_id: UUID) -> UUID:
+        """Take the lock of a held group's student too, under the same policy; the student's id.
+
+        For services that write plans: two groups of one student never plan the same hour.
+        Raises ``PlanGroupNotFoundError`` (also for another tenant's group),
+        ``PlanGroupLockedError`` and ``LockTimeoutError``.
+        """
+        self.require_lock(group_id)
+        left = max(timedelta(0), self.lock.wait - timedelta(milliseconds=self.waited_ms))
+        student_id = locks.acquire_student(self.session.connection(), tenant_id, group_id, left)
+        self._students.add(student_id)
+        return student_id
 
     def _begin(self, session: Session) -> None:
         _guard(self._factory, session)
@@ -226,13 +256,13 @@ def _guard(factory: Callable[[], Session], session: Session) -> None:
 def _before_flush(session: Session, *_: Any) -> None:
     uow: UnitOfWork | None = session.info.get(_INFO_KEY)
     if uow is not None:
-        uow.require_lock(uow.lock.group_id)
+        uow.require_held()
 
 
 def _before_execute(state: ORMExecuteState) -> None:
     uow: UnitOfWork | None = state.session.info.get(_INFO_KEY)
     if uow is not None and not state.is_select:
-        uow.require_lock(uow.lock.group_id)
+        uow.require_held()
 
 
 def _before_commit(session: Session) -> None:

@@ -241,10 +241,15 @@ CREATE TABLE plan_generations (
   quality jsonb NOT NULL,
   input_hash text NOT NULL,
   engine_version text NOT NULL,
+  idempotency_key text,
+  request_hash text,
   CONSTRAINT pk_plan_generations PRIMARY KEY (group_id, number),
   CONSTRAINT fk_plan_generations_plan_groups FOREIGN KEY (tenant_id, group_id)
     REFERENCES plan_groups (tenant_id, id) ON DELETE CASCADE,
+  CONSTRAINT uq_plan_generations_tenant_id_idempotency_key UNIQUE (tenant_id, idempotency_key),
   CONSTRAINT ck_plan_generations_number CHECK (number >= 1),
+  CONSTRAINT ck_plan_generations_idempotency CHECK (
+    (idempotency_key IS NULL) = (request_hash IS NULL)),
   CONSTRAINT ck_plan_generations_waited CHECK (waited_ms >= 0),
   CONSTRAINT ck_plan_generations_plan_count CHECK (plan_count >= 0)
 )

@@ -29,14 +29,17 @@ END
 $$
 """
 
-# pg_locks shows a bigint key as two unsigned halves with objsubid 1.
+# pg_locks shows a bigint key as two unsigned halves with objsubid 1. The lock is the
+# holder's first statement, so its transaction's start is the time since when it is held.
 HOLDER = """
 CREATE FUNCTION public.plan_lock_holder(
-  p_key bigint, OUT pid integer, OUT since timestamptz, OUT application_name text)
+  p_key bigint, OUT pid integer, OUT since timestamptz, OUT held_ms integer,
+  OUT application_name text)
 LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT l.pid, a.xact_start, a.application_name
+  SELECT l.pid, a.xact_start,
+    (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)::integer, a.application_name
   FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
   WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
     AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
@@ -46,65 +49,104 @@ AS $$
 $$
 """
 
-REFUSE_SNAPSHOTS = """
+# All keys or none, in the order of the keys: two that ask for the same keys in different
+# orders would deadlock. Advisory locks taken inside a block's subtransaction stay when the
+# block ends well and are gone when it fails, so a refusal holds nothing and the transaction
+# goes on. set_config inside a failed block is undone with it; after a good one it is put back.
+ACQUIRE_MANY = """
+CREATE FUNCTION public.acquire_plan_locks(
+  p_keys bigint[], p_wait_ms integer DEFAULT 0,
+  OUT acquired boolean, OUT outcome text, OUT lock_key bigint, OUT waited_ms integer,
+  OUT holder_pid integer, OUT holder_since timestamptz, OUT holder_held_ms integer,
+  OUT holder_application text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  sorted_keys bigint[];
+  asked_at timestamptz;
+  lock_timeout_before text;
+BEGIN
   IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-    RAISE EXCEPTION '{name}: needs READ COMMITTED, the transaction is %',
+    RAISE EXCEPTION 'acquire_plan_locks: needs READ COMMITTED, the transaction is %',
       upper(current_setting('transaction_isolation'))
       USING ERRCODE = '25001',
       HINT = 'A snapshot older than the lock does not see what the last holder wrote.';
   END IF;
   IF p_wait_ms IS NULL OR p_wait_ms < 0 THEN
-    RAISE EXCEPTION '{name}: p_wait_ms must be 0 or more' USING ERRCODE = '22023';
+    RAISE EXCEPTION 'acquire_plan_locks: p_wait_ms must be 0 or more' USING ERRCODE = '22023';
   END IF;
+  IF p_keys IS NULL OR array_position(p_keys, NULL) IS NOT NULL THEN
+    RAISE EXCEPTION 'acquire_plan_locks: keys must not be null' USING ERRCODE = '22004';
+  END IF;
+  sorted_keys := ARRAY(SELECT DISTINCT k FROM unnest(p_keys) k ORDER BY k);
+  IF cardinality(sorted_keys) NOT BETWEEN 1 AND 100 THEN
+    RAISE EXCEPTION 'acquire_plan_locks: 1 to 100 keys are allowed' USING ERRCODE = '22023';
+  END IF;
+  waited_ms := 0;
+  asked_at := clock_timestamp();
+  lock_timeout_before := current_setting('lock_timeout');
+  acquired := true;
+  outcome := 'acquired';
+  BEGIN
+    FOREACH lock_key IN ARRAY sorted_keys LOOP
+      CONTINUE WHEN pg_try_advisory_xact_lock(lock_key);
+      IF p_wait_ms = 0 THEN
+        outcome := 'busy';
+        RAISE lock_not_available;
+      END IF;
+      -- The bound is one for all keys: what earlier ones took is not waited again.
+      waited_ms := extract(epoch FROM clock_timestamp() - asked_at) * 1000;
+      PERFORM set_config('lock_timeout', greatest(1, p_wait_ms - waited_ms)::text, true);
+      PERFORM pg_advisory_xact_lock(lock_key);
+      outcome := 'waited';
+    END LOOP;
+    PERFORM set_config('lock_timeout', lock_timeout_before, true);
+  EXCEPTION WHEN lock_not_available THEN
+    acquired := false;
+    outcome := CASE WHEN p_wait_ms = 0 THEN 'busy' ELSE 'timeout' END;
+  END;
+  IF outcome <> 'acquired' THEN
+    waited_ms := CASE WHEN p_wait_ms = 0 THEN 0
+      ELSE extract(epoch FROM clock_timestamp() - asked_at) * 1000 END;
+  END IF;
+  IF NOT acquired THEN
+    SELECT h.pid, h.since, h.held_ms, h.application_name
+      INTO holder_pid, holder_since, holder_held_ms, holder_application
+      FROM public.plan_lock_holder(lock_key) h;
+  END IF;
+END
+$$
 """
 
-# An advisory lock taken inside the block's subtransaction stays when the block ends well
-# and is gone when it fails, so a failed wait holds nothing and the transaction goes on.
-# set_config inside a failed block is undone with it; after a good one it is put back.
+# The way of nearly every request, a free lock, goes without the subtransaction, and with the
+# key's expression in place: a call of plan_group_lock_key would double its cost.
 ACQUIRE = """
 CREATE FUNCTION public.acquire_plan_group_lock(
   p_group_id uuid, p_wait_ms integer DEFAULT 0,
   OUT acquired boolean, OUT outcome text, OUT lock_key bigint, OUT waited_ms integer,
-  OUT holder_pid integer, OUT holder_since timestamptz, OUT holder_application text)
+  OUT holder_pid integer, OUT holder_since timestamptz, OUT holder_held_ms integer,
+  OUT holder_application text)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-  asked_at timestamptz;
-  lock_timeout_before text;
 BEGIN
-{checks}
-  lock_key := public.plan_group_lock_key(p_group_id);
-  waited_ms := 0;
-  acquired := pg_try_advisory_xact_lock(lock_key);
-  IF acquired THEN
-    outcome := 'acquired';
-    RETURN;
+  IF p_wait_ms >= 0 AND p_group_id IS NOT NULL
+    AND current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
+  THEN
+    lock_key := ('x' || encode(substring(sha256(
+      convert_to('studyplan.plan_group:', 'UTF8') || uuid_send(p_group_id)) FOR 8), 'hex')
+    )::bit(64)::bigint;
+    IF pg_try_advisory_xact_lock(lock_key) THEN
+      acquired := true;
+      outcome := 'acquired';
+      waited_ms := 0;
+      RETURN;
+    END IF;
   END IF;
-  SELECT h.pid, h.since, h.application_name
-    INTO holder_pid, holder_since, holder_application
-    FROM public.plan_lock_holder(lock_key) h;
-  IF p_wait_ms = 0 THEN
-    outcome := 'busy';
-    RETURN;
-  END IF;
-  asked_at := clock_timestamp();
-  lock_timeout_before := current_setting('lock_timeout');
-  BEGIN
-    PERFORM set_config('lock_timeout', p_wait_ms::text, true);
-    PERFORM pg_advisory_xact_lock(lock_key);
-    PERFORM set_config('lock_timeout', lock_timeout_before, true);
-    acquired := true;
-    outcome := 'waited';
-  EXCEPTION WHEN lock_not_available THEN
-    outcome := 'timeout';
-  END;
-  waited_ms := extract(epoch FROM clock_timestamp() - asked_at) * 1000;
-  IF NOT acquired THEN
-    SELECT h.pid, h.since, h.application_name
-      INTO holder_pid, holder_since, holder_application
-      FROM public.plan_lock_holder(lock_key) h;
-  END IF;
+  SELECT * INTO acquired, outcome, lock_key, waited_ms,
+    holder_pid, holder_since, holder_held_ms, holder_application
+    FROM public.acquire_plan_locks(ARRAY[public.plan_group_lock_key(p_group_id)], p_wait_ms);
 END
 $$
 """
@@ -113,15 +155,15 @@ CHECK = """
 CREATE FUNCTION public.check_plan_group_lock(
   p_group_id uuid,
   OUT held boolean, OUT held_by_me boolean, OUT lock_key bigint,
-  OUT holder_pid integer, OUT holder_since timestamptz, OUT holder_application text,
-  OUT waiting integer)
+  OUT holder_pid integer, OUT holder_since timestamptz, OUT holder_held_ms integer,
+  OUT holder_application text, OUT waiting integer)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   lock_key := public.plan_group_lock_key(p_group_id);
-  SELECT h.pid, h.since, h.application_name
-    INTO holder_pid, holder_since, holder_application
+  SELECT h.pid, h.since, h.held_ms, h.application_name
+    INTO holder_pid, holder_since, holder_held_ms, holder_application
     FROM public.plan_lock_holder(lock_key) h;
   held := holder_pid IS NOT NULL;
   held_by_me := held AND holder_pid = pg_backend_pid();
@@ -134,24 +176,31 @@ END
 $$
 """
 
+# Raised with the functions' signatures; the package asks for it at start-up.
+VERSION = """
+CREATE FUNCTION public.plan_lock_version() RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT 1 $$
+"""
+
 FUNCTIONS = (
+    "plan_lock_version()",
     "check_plan_group_lock(uuid)",
     "acquire_plan_group_lock(uuid, integer)",
+    "acquire_plan_locks(bigint[], integer)",
     "plan_lock_holder(bigint)",
+    "student_lock_key(uuid)",
     "plan_group_lock_key(uuid)",
 )
 
 
 def upgrade() -> None:
-    op.execute(
-        KEY.format(
-            name="plan_group_lock_key", argument="p_group_id", namespace="studyplan.plan_group:"
-        )
-    )
-    op.execute(HOLDER)
-    checks = REFUSE_SNAPSHOTS.format(name="acquire_plan_group_lock")
-    op.execute(ACQUIRE.format(checks=checks))
-    op.execute(CHECK)
+    for kind, argument in (("plan_group", "p_group_id"), ("student", "p_student_id")):
+        name, namespace = f"{kind}_lock_key", f"studyplan.{kind}:"
+        op.execute(KEY.format(name=name, argument=argument, namespace=namespace))
+    for statement in (HOLDER, ACQUIRE_MANY, ACQUIRE, CHECK, VERSION):
+        op.execute(statement)
     roles = context.config.attributes.get("grant_to") or context.get_x_argument(
         as_dictionary=True
     ).get("grant_to")

@@ -56,6 +56,8 @@ class PlanGeneration(Base):
     quality: Mapped[dict[str, Any]] = mapped_column(JSONB)
     input_hash: Mapped[str]
     engine_version: Mapped[str]
+    idempotency_key: Mapped[str | None]
+    request_hash: Mapped[str | None]
 
     __table_args__ = (
         ForeignKeyConstraint(
@@ -63,7 +65,9 @@ class PlanGeneration(Base):
             ["plan_groups.tenant_id", "plan_groups.id"],
             ondelete="CASCADE",
         ),
+        UniqueConstraint("tenant_id", "idempotency_key"),
         CheckConstraint("number >= 1", name="number"),
+        CheckConstraint("(idempotency_key IS NULL) = (request_hash IS NULL)", name="idempotency"),
         CheckConstraint("waited_ms >= 0", name="waited"),
         CheckConstraint("plan_count >= 0", name="plan_count"),
     )

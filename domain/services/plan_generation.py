@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from domain.locks import PlanGroupLock
+from domain.lock_policy import PlanGroupLock
 from domain.repositories import PlanGroupRepository, PlanningSnapshot
 from domain.repositories.student_plans import GenerationRecord
 from domain.scheduling import (
@@ -71,7 +71,7 @@ class PlanGenerationService:
         Raises besides the class's errors ``LockNotHeldError``, ``EditedMeanwhileError`` and
         ``StudentPlansOverlapError``. After any error nothing of it is kept.
         """
-        uow.require_lock(group_id)
+        uow.lock_student(tenant_id, group_id)
         snapshot = uow.groups.snapshot(tenant_id, group_id)
         request, computed = self._planned(snapshot, today)
         record = GenerationRecord(

@@ -1,6 +1,7 @@
 """The planning core by itself: plain Python, no database."""
 
 from datetime import date, timedelta
+from functools import partial
 from importlib.resources import files
 
 from domain.cli.document import read_document
@@ -42,8 +43,7 @@ def growth() -> None:
     sizes = {days: books(days, 9, days) for days in (365, 730, 1460, 2920)}
     rows = {days: len(schedule(request).plans) for days, request in sizes.items()}
     found = medians(
-        {str(days): lambda request=request: schedule(request) for days, request in sizes.items()},
-        rounds=5,
+        {str(days): partial(schedule, request) for days, request in sizes.items()}, rounds=5
     )
     base = found["365"] / n_log_n(rows[365])
     for days, count in rows.items():

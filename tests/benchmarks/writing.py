@@ -76,13 +76,15 @@ def contestants(engine: sa.Engine, rows: int) -> dict[str, Callable[[], None]]:
     return {"ours": ours, "copy": copy, "add_all": add_all}
 
 
-def world(factory: sessionmaker[Session], rows: int) -> tuple[PlanGroup, PlanningSnapshot, Schedule]:
+def world(
+    factory: sessionmaker[Session], rows: int
+) -> tuple[PlanGroup, PlanningSnapshot, Schedule]:
     """A stored group and a schedule of exactly ``rows`` plans for it."""
     request = books(days=730, count=9, pages=730)
-    group: PlanGroup = PlanGroupFactory(
+    group = PlanGroupFactory.build(
         period_start=request.period_start,
         period_end=request.period_end,
-        contents=[ContentFactory(position=i) for i in range(9)],
+        contents=[ContentFactory.build(position=i) for i in range(9)],
     )
     with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
         uow.groups.add(group)

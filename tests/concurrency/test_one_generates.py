@@ -151,7 +151,7 @@ def test_requests_that_race_without_being_held_never_leave_a_mix(
 def test_a_group_that_does_not_exist_is_refused_and_its_lock_is_free_again(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
-    nobody = PlanGroupFactory()
+    nobody = PlanGroupFactory.build()
     with pytest.raises(PlanGroupNotFoundError):
         generate(session_factory, nobody)
     assert advisory_locks(engine) == 0
@@ -179,7 +179,7 @@ def _request_in_a_process(
 ) -> None:
     """Held before the commit until the seven others have their answer, or hold as well."""
     engine = sa.create_engine(url, poolclass=sa.NullPool)
-    group = PlanGroupFactory(id=group_id, tenant_id=tenant_id)
+    group = PlanGroupFactory.build(id=group_id, tenant_id=tenant_id)
 
     def hold() -> None:
         for _ in range(7):

@@ -33,7 +33,9 @@ def round_trips_of_a_generation(database_url: sa.URL, group: PlanGroup) -> tuple
 
 
 def books(count: int, pages: int) -> list[Content]:
-    return [ContentFactory(position=i, last_unit=pages, minutes_per_unit=1) for i in range(count)]
+    return [
+        ContentFactory.build(position=i, last_unit=pages, minutes_per_unit=1) for i in range(count)
+    ]
 
 
 @pytest.fixture(scope="module")

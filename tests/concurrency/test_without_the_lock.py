@@ -2,6 +2,7 @@
 
 import threading
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -30,7 +31,14 @@ def no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
         connection.exec_driver_sql("SELECT 1")
         return 0
 
+    def student_of(connection: sa.Connection, tenant_id: UUID, group_id: UUID, _: Any) -> Any:
+        return connection.scalar(
+            sa.text("SELECT student_id FROM plan_groups WHERE tenant_id = :tenant AND id = :id"),
+            {"tenant": tenant_id, "id": group_id},
+        )
+
     monkeypatch.setattr(locks, "acquire", pretend)
+    monkeypatch.setattr(locks, "acquire_student", student_of)
 
 
 @pytest.mark.usefixtures("no_lock")

@@ -22,7 +22,7 @@ TODAY = date(2025, 1, 6)
 
 def stored_group(factory: sessionmaker[Session], **fields: Any) -> PlanGroup:
     """A group that is committed; detached, with its columns loaded."""
-    group: PlanGroup = PlanGroupFactory(**fields)
+    group = PlanGroupFactory.build(**fields)
     with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
         uow.session.expire_on_commit = False
         uow.groups.add(group)

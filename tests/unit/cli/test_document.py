@@ -2,20 +2,16 @@ import json
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-import domain.cli.document
-from domain.cli.document import ContentEntry, PlanGroupDocument, read_document
+from domain.cli.document import PlanGroupDocument, read_document
 from domain.cli.fields import LARGEST_INTEGER
 from domain.errors import InvalidInputError
 from domain.scheduling.vocabulary import BlockKind, Difficulty, ExclusionType, Level
+from tests.unit.cli.documents import EXAMPLE
 
-EXAMPLE = Path(domain.cli.document.__file__).with_name("example.json").read_bytes()
 PERIOD = {"start": "2025-01-01", "end": "2025-01-28"}
 BLOCK = {"kind": "study", "start": "10:00", "end": "19:00"}
 HOLIDAY = {"date": "2025-01-15", "type": "휴가"}
@@ -218,41 +214,3 @@ def test_all_faults_are_told_at_once_in_the_order_of_the_document() -> None:
         "contents[1].range",
         "contents[1].extra",
     ]
-
-
-TEXT = st.text(st.characters(), max_size=12)  # surrogates, too
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
-    max_leaves=12,
-)
-KEYS = st.sampled_from([*PlanGroupDocument.model_fields, "_note"])
-CONTENT_KEYS = st.sampled_from([*ContentEntry.model_fields, "_note"])
-# the first draw of text on a machine builds tables, which is no fault of a strategy
-patient = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-
-
-@patient
-@given(st.dictionaries(KEYS | TEXT, JSON))
-def test_arbitrary_values_raise_nothing_but_invalid_input(keys: dict[str, Any]) -> None:
-    for field, message in faults_of(**keys).items():
-        assert field.isprintable()
-        assert message.startswith(("must ", "is "))
-
-
-@patient
-@given(st.dictionaries(CONTENT_KEYS, JSON))
-def test_arbitrary_values_in_a_content_are_its_faults(keys: dict[str, Any]) -> None:
-    assert all(field.startswith("contents[0]") for field in faults_of(contents=[{**BOOK, **keys}]))
-
-
-@patient
-@given(st.binary() | st.text(alphabet='{}[]",:1eE.-+nulNaIfity\\d8 ').map(str.encode))
-def test_arbitrary_bytes_raise_nothing_but_invalid_input(data: bytes) -> None:
-    assert faults(data)
-
-
-@patient
-@given(TEXT)
-def test_any_text_as_a_time_zone_is_read_or_refused(name: str) -> None:
-    assert list(faults_of(time_zone=name)) in ([], ["time_zone"])

@@ -1,0 +1,74 @@
+"""The database of a command: that of ``DATABASE_URL``, or a throwaway one."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+
+from domain import schema
+from domain.embedded import embedded_postgres
+
+CONNECT_SECONDS = 10
+_DRIVERS = {"postgres", "postgresql", "postgresql+psycopg"}
+
+
+class DatabaseUrlError(ValueError):
+    """``DATABASE_URL`` names no PostgreSQL database; the text, without the URL, says why."""
+
+
+def given_url() -> sa.URL | None:
+    """``DATABASE_URL`` for psycopg, ``None`` if it is not set; raises ``DatabaseUrlError``."""
+    text = os.environ.get("DATABASE_URL", "").strip()
+    if not text:
+        return None
+    driver = text.partition("://")[0]
+    try:
+        url = sa.make_url(text)
+    except (sa.exc.ArgumentError, ValueError):
+        raise DatabaseUrlError("DATABASE_URL is not a URL") from None
+    if driver not in _DRIVERS:
+        raise DatabaseUrlError("DATABASE_URL must begin with postgresql://")
+    return url.set(drivername="postgresql+psycopg")
+
+
+@contextmanager
+def engine_for(url: sa.URL, *, connections: int = 1) -> Iterator[sa.Engine]:
+    """An engine that keeps so many connections and is disposed of after the block.
+
+    A host that does not answer is given up on after ``CONNECT_SECONDS``.
+    """
+    if "connect_timeout" not in url.query:
+        url = url.update_query_dict({"connect_timeout": str(CONNECT_SECONDS)})
+    engine = sa.create_engine(url, pool_size=connections)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def current_database(url: sa.URL | None) -> Iterator[sa.Engine]:
+    """A database with the current schema: that of the URL, or else a throwaway one.
+
+    Raises ``SchemaError`` if the given one has another schema. It is never upgraded here.
+    """
+    if url is not None:
+        with engine_for(url) as engine:
+            with engine.connect() as connection:
+                schema.require_current(connection)
+            yield engine
+        return
+    with embedded_postgres() as server, engine_for(sa.make_url(server.url)) as engine:
+        upgrade(engine)
+        yield engine
+
+
+def upgrade(engine: sa.Engine) -> tuple[str | None, str | None]:
+    """Bring the database to the current schema; the revisions before and after."""
+    with engine.connect() as connection:
+        before = schema.current_revision(connection)
+        connection.rollback()  # the run commits by itself where no transaction is open
+        schema.upgrade(connection)
+        after = schema.current_revision(connection)
+    return before, after

@@ -1,0 +1,160 @@
+"""How contents, days and minutes are named and coloured, in Korean or English."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Final, Self
+
+from rich.console import Console
+
+from domain.cli.document import ContentEntry
+from domain.cli.paper import clean, encodes
+from domain.scheduling import (
+    ContentType,
+    ExclusionType,
+    Notice,
+    PlanKind,
+    ScheduledPlan,
+    Unplaced,
+    UnplacedReason,
+)
+from domain.scheduling.calendar import DayKind
+from domain.scheduling.notices import Language
+
+_KO: Final = {
+    "weekdays": "월 화 수 목 금 토 일",
+    "week": "{week}주차",
+    DayKind.STUDY: "공부",
+    DayKind.REVIEW: "복습",
+    DayKind.HOLIDAY: "휴일",
+    DayKind.EXCLUDED: "제외",
+    DayKind.NO_TIME: "시간 없음",
+    ExclusionType.VACATION: "휴가",
+    ExclusionType.PERSONAL: "개인사정",
+    ExclusionType.OTHER: "기타",
+    ExclusionType.DESIGNATED_HOLIDAY: "휴일지정",
+    "reserve": "자율",
+    "wrap_up": "마무리 {minutes}분",
+    "duration": "{hours}시간 {minutes}분",
+    "hours": "{hours}시간",
+    "minutes": "{minutes}분",
+    ContentType.BOOK: "p.{range}",
+    ContentType.LECTURE: "{range}강",
+    ContentType.CUSTOM: "유닛 {range}",
+    "content": "콘텐츠 {number}",
+    "all_placed": "모든 내용을 배치했습니다.",
+    "unplaced": "배치하지 못한 내용",
+    "peak": "가장 긴 날",
+    "least_peak": "이론상 최소",
+    "spread": "날짜별 차이",
+    "reserve_used": "자율학습 사용",
+    UnplacedReason.NO_DAY: "공부할 날이 없습니다",
+    UnplacedReason.NO_ROOM: "남은 시간이 부족합니다",
+    UnplacedReason.DAY_TOO_SHORT: "하루에 다 담을 수 없습니다",
+}
+_EN: Final = {
+    "weekdays": "Mon Tue Wed Thu Fri Sat Sun",
+    "week": "Week {week}",
+    DayKind.STUDY: "study",
+    DayKind.REVIEW: "review",
+    DayKind.HOLIDAY: "holiday",
+    DayKind.EXCLUDED: "off",
+    DayKind.NO_TIME: "no time",
+    ExclusionType.VACATION: "vacation",
+    ExclusionType.PERSONAL: "personal",
+    ExclusionType.OTHER: "other",
+    ExclusionType.DESIGNATED_HOLIDAY: "designated",
+    "reserve": "reserve",
+    "wrap_up": "wrap-up {minutes}m",
+    "duration": "{hours}h {minutes}m",
+    "hours": "{hours}h",
+    "minutes": "{minutes}m",
+    ContentType.BOOK: "p.{range}",
+    ContentType.LECTURE: "ep.{range}",
+    ContentType.CUSTOM: "unit {range}",
+    "content": "content {number}",
+    "all_placed": "Everything was placed.",
+    "unplaced": "Not placed",
+    "peak": "longest day",
+    "least_peak": "least possible",
+    "spread": "spread",
+    "reserve_used": "reserve used",
+    UnplacedReason.NO_DAY: "no day is left for it",
+    UnplacedReason.NO_ROOM: "its days are full",
+    UnplacedReason.DAY_TOO_SHORT: "longer than any of its days",
+}
+# readable on dark and on light backgrounds alike; nine contents are the most a group has
+_COLOURS: Final = (
+    "#3b82f6", "#e0663d", "#16a34a", "#a855f7", "#c98a04", "#0e9fb5", "#e0457b", "#6b9e1f",
+    "#8292a6",
+)  # fmt: skip
+
+
+def readable_language(console: Console, wanted: Language) -> Language:
+    """English where the output cannot show Korean."""
+    return wanted if encodes("가", console.encoding) else "en"
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The words for one document's contents, which are named by their index.
+
+    People count from one, so the first content is shown as number 1.
+    """
+
+    titles: Sequence[str]
+    types: Sequence[ContentType]
+    language: Language
+
+    @classmethod
+    def of(cls, console: Console, contents: Sequence[ContentEntry], wanted: Language) -> Self:
+        """Numbers stand for titles that the output cannot show, and English for Korean."""
+        titles = [clean(content.title) for content in contents]
+        return cls(
+            [title if encodes(title, console.encoding) else "" for title in titles],
+            [content.type for content in contents],
+            readable_language(console, wanted),
+        )
+
+    def word(self, name: str, **data: object) -> str:
+        return (_KO if self.language == "ko" else _EN)[name].format(**data)
+
+    def title(self, content: int) -> str:
+        return self.titles[content] or self.word("content", number=content + 1)
+
+    def numbered(self, content: int) -> str:
+        return f"{content + 1} {self.title(content)}"
+
+    def colour(self, content: int) -> str:
+        return _COLOURS[content % len(_COLOURS)]
+
+    def weekday(self, day: date) -> str:
+        return self.word("weekdays").split()[day.weekday()]
+
+    def units(self, plan: ScheduledPlan | Unplaced) -> str:
+        first, last = plan.first_unit, plan.last_unit
+        span = f"{first}" if first == last else f"{first}–{last}"
+        return self.word(self.types[plan.content], range=span)
+
+    def duration(self, minutes: int) -> str:
+        hours, rest = divmod(minutes, 60)
+        name = ("duration" if rest else "hours") if hours else "minutes"
+        return self.word(name, hours=hours, minutes=rest)
+
+    def sentence(self, warning: Notice) -> str:
+        """The warning, with the title in place of the content's index."""
+        content = warning.data.get("content")
+        if isinstance(content, int):
+            name = self.titles[content] or f"{content + 1}"
+            warning = replace(warning, data={**warning.data, "content": name})
+        return warning.message(self.language)
+
+    def details(self, plan: ScheduledPlan) -> list[str]:
+        """Review, units, part, wrap-up and reserve, in the order in which they are read."""
+        details = [self.word(DayKind.REVIEW)] if plan.kind is PlanKind.REVIEW else []
+        details.append(self.units(plan))
+        if plan.parts > 1:
+            details.append(f"({plan.part}/{plan.parts})")
+        if plan.wrap_up_minutes:
+            details.append(self.word("wrap_up", minutes=plan.wrap_up_minutes))
+        return [*details, f"[{self.word('reserve')}]"] if plan.reserve else details

@@ -1,0 +1,49 @@
+"""Asking the lock functions, and waiting for others to ask, without a sleep."""
+
+import time
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import sqlalchemy as sa
+
+ACQUIRE = sa.text("SELECT * FROM public.acquire_plan_group_lock(:group_id, :wait_ms)")
+CHECK = sa.text("SELECT * FROM public.check_plan_group_lock(:group_id)")
+ADVISORY_LOCKS = sa.text(
+    "SELECT count(*) FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted "
+    "AND pid = pg_catalog.pg_backend_pid()"
+)
+PATIENCE = 20.0
+
+
+def acquire(connection: sa.Connection, group_id: UUID | None, wait_ms: int = 0) -> sa.Row[Any]:
+    """One call, in the connection's transaction."""
+    return connection.execute(ACQUIRE, {"group_id": group_id, "wait_ms": wait_ms}).one()
+
+
+def check(connection: sa.Connection, group_id: UUID | None) -> sa.Row[Any]:
+    return connection.execute(CHECK, {"group_id": group_id}).one()
+
+
+def backend_pid(connection: sa.Connection) -> int:
+    return int(connection.execute(sa.select(sa.func.pg_backend_pid())).scalar_one())
+
+
+def locks_held(connection: sa.Connection) -> int:
+    """How many advisory locks the connection's own backend holds."""
+    return int(connection.execute(ADVISORY_LOCKS).scalar_one())
+
+
+def until_waiting(connection: sa.Connection, group_id: UUID, waiting: int) -> None:
+    """Poll until exactly so many wait for the group's lock."""
+    deadline = time.monotonic() + PATIENCE
+    while (found := check(connection, group_id).waiting) != waiting:
+        assert time.monotonic() < deadline, f"{found} wait, not {waiting}"
+        connection.rollback()
+    connection.rollback()
+
+
+def sqlstate(error: sa.exc.DBAPIError) -> str | None:
+    """The five letters by which PostgreSQL tells its errors apart."""
+    assert isinstance(error.orig, psycopg.Error)
+    return error.orig.sqlstate

@@ -1,0 +1,138 @@
+"""One valid row of every table, as plain values: what each bad row of a test differs from.
+
+Not the mapped classes: they would refuse a bad word before PostgreSQL could.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+
+TENANT, STUDENT, GROUP, CONTENT = (UUID(int=number) for number in range(1, 5))
+OTHER_TENANT, OTHER_STUDENT, OTHER_GROUP, OTHER_CONTENT = (UUID(int=n) for n in range(11, 15))
+FOREIGN_GROUP = UUID(int=23)
+DAY = date(2025, 1, 6)
+
+_WHOSE = {"tenant_id": TENANT, "group_id": GROUP}
+_SPAN = {"weekday": 1, "start_minute": 600, "end_minute": 720}
+_UNITS = {"first_unit": 1, "last_unit": 10}
+
+ROWS: dict[str, dict[str, Any]] = {
+    "plan_groups": {
+        "id": GROUP,
+        "tenant_id": TENANT,
+        "student_id": STUDENT,
+        "name": "겨울방학",
+        "status": "active",
+        "period_start": DAY,
+        "period_end": date(2025, 1, 19),
+    },
+    "contents": {
+        "id": CONTENT,
+        **_WHOSE,
+        **_UNITS,
+        "position": 1,
+        "type": "book",
+        "title": "수학",
+        "allocation": "weakness",
+    },
+    "lecture_episodes": {"content_id": CONTENT, "unit": 1, "group_id": GROUP, "minutes": 30},
+    "blocks": {"id": uuid4(), **_WHOSE, **_SPAN, "kind": "study"},
+    "non_study_blocks": {"id": uuid4(), **_WHOSE, **_SPAN},
+    "exclusions": {
+        "id": uuid4(),
+        **_WHOSE,
+        "student_id": STUDENT,
+        "date": DAY,
+        "type": "vacation",
+    },
+    "academy_schedules": {
+        "id": uuid4(),
+        "tenant_id": TENANT,
+        "student_id": STUDENT,
+        **_SPAN,
+    },
+    "plan_generations": {
+        **_WHOSE,
+        "number": 1,
+        "today": DAY,
+        "plan_count": 1,
+        "unplaced": "[]",
+        "warnings": "[]",
+        "quality": "{}",
+        "input_hash": "0",
+        "engine_version": "1",
+        "idempotency_key": "once",
+        "request_hash": "0",
+    },
+    "student_plans": {
+        "id": uuid4(),
+        **_WHOSE,
+        "student_id": STUDENT,
+        "content_id": CONTENT,
+        **_UNITS,
+        "generation": 1,
+        "sequence": 1,
+        "kind": "study",
+        "date": DAY,
+        "start_minute": 600,
+        "end_minute": 660,
+        "week": 1,
+        "cycle": 1,
+        "cycle_day": 1,
+    },
+}
+# Not active, for a student has one active group; and one that another tenant owns.
+MORE: dict[str, list[dict[str, Any]]] = {
+    "plan_groups": [
+        {"id": OTHER_GROUP, "status": "saved"},
+        {"id": FOREIGN_GROUP, "tenant_id": OTHER_TENANT, "student_id": OTHER_STUDENT},
+    ],
+    "contents": [{"id": OTHER_CONTENT, "group_id": OTHER_GROUP}],
+}
+
+# What makes a copy of a row another row.
+FRESH: dict[str, dict[str, Any]] = {
+    "contents": {"position": 2},
+    "lecture_episodes": {"unit": 2},
+    "plan_groups": {"status": "paused"},
+    "plan_generations": {"number": 2, "idempotency_key": "twice"},
+    "academy_schedules": {"weekday": 2},
+    "student_plans": {"sequence": 2, "start_minute": 700, "end_minute": 760},
+}
+
+
+def insert_valid_rows(connection: sa.Connection) -> None:
+    for table, row in ROWS.items():
+        insert(connection, table, row)
+        for changes in MORE.get(table, []):
+            insert(connection, table, {**row, **changes})
+
+
+def another(table: str, **changes: Any) -> dict[str, Any]:
+    """A valid row beside the first, with ``changes``."""
+    row = {**ROWS[table], **FRESH.get(table, {})}
+    if "id" in row:
+        row["id"] = uuid4()
+    return {**row, **changes}
+
+
+def insert(connection: sa.Connection, table: str, row: Mapping[str, Any]) -> None:
+    target = sa.table(table, *(sa.column(name) for name in row))
+    connection.execute(sa.insert(target).values(dict(row)))
+
+
+def update(connection: sa.Connection, table: str, changes: Mapping[str, Any]) -> None:
+    """Change the valid row."""
+    row = ROWS[table]
+    key = [name for name in ("id", "content_id", "unit", "number") if name in row]
+    keys = key[:1] if key[0] == "id" else key
+    target = sa.table(table, *(sa.column(name) for name in {**row, **changes}))
+    found = connection.execute(
+        sa.update(target)
+        .where(*(target.c[name] == row[name] for name in keys))
+        .values(dict(changes))
+    )
+    assert found.rowcount == 1

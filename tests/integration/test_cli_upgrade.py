@@ -1,0 +1,71 @@
+from collections.abc import Callable
+
+import pytest
+import sqlalchemy as sa
+
+from domain import schema
+from domain.cli.database import given_url
+from domain.cli.main import main
+
+
+def test_an_empty_database_gets_the_schema_and_then_has_it(
+    new_database: Callable[[str], sa.URL],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url = new_database("template0")
+    monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+    assert main(["upgrade"]) == 0
+    head = schema.head_revision()
+    assert capsys.readouterr().out == f"The schema is at {head} (from nothing).\n"
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        assert schema.is_current(connection)
+    assert main(["upgrade"]) == 0
+    assert capsys.readouterr().out == f"The schema is at {head} (already).\n"
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_the_usual_spellings_of_a_url_mean_psycopg(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"{scheme}://me:p%40ss@host:5433/db?sslmode=require")
+    url = given_url()
+    assert url is not None
+    assert url.drivername == "postgresql+psycopg"
+    assert (url.password, url.port, url.query["sslmode"]) == ("p@ss", 5433, "require")
+
+
+@pytest.mark.parametrize("text", ["", "  ", None])
+def test_a_missing_database_url_is_told(
+    text: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    if text is not None:
+        monkeypatch.setenv("DATABASE_URL", text)
+    assert main(["upgrade"]) == 2
+    assert capsys.readouterr().err.startswith("Set DATABASE_URL")
+
+
+@pytest.mark.parametrize(
+    "text", ["secret", "postgres://host:secret/db", "mysql://me:secret@host/db", "://secret"]
+)
+def test_what_is_no_postgresql_url_is_refused_without_being_repeated(
+    text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", text)
+    assert main(["upgrade"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("DATABASE_URL ")
+    assert "secret" not in told
+
+
+def test_a_database_that_does_not_answer_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:secret@127.0.0.1:1/none")
+    assert main(["upgrade"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("The database failed: ")
+    assert told.count("\n") == 1
+    assert "secret" not in told

@@ -1,0 +1,245 @@
+"""The database is the last wall: every constraint refuses what it is there for."""
+
+from datetime import date, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from tests.integration import rows
+from tests.integration.rows import (
+    DAY,
+    FOREIGN_GROUP,
+    OTHER_CONTENT,
+    OTHER_GROUP,
+    OTHER_STUDENT,
+    OTHER_TENANT,
+    ROWS,
+    another,
+)
+
+
+class Case(NamedTuple):
+    """A bad row and who refuses it: the valid row changed, or a new one beside it.
+
+    ``alone`` names constraints that would refuse it first; they are dropped before.
+    """
+
+    constraint: str
+    table: str
+    changes: dict[str, Any]
+    new: bool = False
+    alone: tuple[str, ...] = ()
+
+
+def spans(table: str) -> list[Case]:
+    """A weekly span: its weekday, and [start, end) within one day."""
+    return [
+        Case(f"ck_{table}_weekday", table, {"weekday": -1}),
+        Case(f"ck_{table}_weekday", table, {"weekday": 7}),
+        Case(f"ck_{table}_span", table, {"start_minute": 720}),
+        Case(f"ck_{table}_span", table, {"start_minute": 721}),
+        Case(f"ck_{table}_span", table, {"start_minute": -1}),
+        Case(f"ck_{table}_span", table, {"end_minute": 1441}),
+    ]
+
+
+PRIMARY_KEYS = [Case(f"pk_{table}", table, dict(row), new=True) for table, row in ROWS.items()]
+
+GROUPS = [
+    Case("ck_plan_groups_status", "plan_groups", {"status": "canceled"}),
+    Case("ck_plan_groups_period", "plan_groups", {"period_end": DAY - timedelta(1)}),
+    Case("ck_plan_groups_period", "plan_groups", {"period_end": DAY + timedelta(3660)}),
+    Case("ck_plan_groups_cycle", "plan_groups", {"study_days": 0}),
+    Case("ck_plan_groups_cycle", "plan_groups", {"study_days": 31}),
+    Case("ck_plan_groups_cycle", "plan_groups", {"review_days": -1}),
+    Case("ck_plan_groups_cycle", "plan_groups", {"review_days": 8}),
+    Case("ck_plan_groups_level", "plan_groups", {"level": "top"}),
+    *(
+        Case("ck_plan_groups_factors", "plan_groups", {f"{factor}_factor": value})
+        for factor in ("level", "weakness", "strategy", "review")
+        for value in (0, -1, 11, float("nan"))
+    ),
+    Case("ck_plan_groups_generation", "plan_groups", {"generation": -1}),
+    Case("uq_plan_groups_active_student", "plan_groups", {"status": "active"}, new=True),
+    Case(
+        "uq_plan_groups_tenant_id_id",
+        "plan_groups",
+        {"id": rows.GROUP},
+        new=True,
+        alone=("pk_plan_groups",),
+    ),
+    Case(
+        "uq_plan_groups_tenant_id_student_id_id",
+        "plan_groups",
+        {"id": rows.GROUP},
+        new=True,
+        alone=("pk_plan_groups", "uq_plan_groups_tenant_id_id"),
+    ),
+]
+
+CONTENTS = [
+    Case("fk_contents_plan_groups", "contents", {"tenant_id": OTHER_TENANT}),
+    Case("fk_contents_plan_groups", "contents", {"group_id": FOREIGN_GROUP}, new=True),
+    Case("uq_contents_group_id_position", "contents", {"position": 1}, new=True),
+    Case(
+        "uq_contents_group_id_id",
+        "contents",
+        {"id": rows.CONTENT},
+        new=True,
+        alone=("pk_contents",),
+    ),
+    Case("ck_contents_type", "contents", {"type": "film"}, alone=("ck_contents_length",)),
+    Case("ck_contents_allocation", "contents", {"allocation": "daily"}),
+    Case("ck_contents_allocation", "contents", {"weekly_days": 3}),
+    Case("ck_contents_allocation", "contents", {"allocation": "strategy"}),
+    Case("ck_contents_allocation", "contents", {"allocation": "strategy", "weekly_days": 5}),
+    Case("ck_contents_allocation", "contents", {"allocation": "strategy", "weekly_days": 1}),
+    Case("ck_contents_range", "contents", {"first_unit": 11}),
+    Case("ck_contents_range", "contents", {"first_unit": 0}),
+    Case("ck_contents_range", "contents", {"last_unit": 100_001}),
+    Case("ck_contents_minutes", "contents", {"minutes_per_unit": 0}),
+    Case("ck_contents_minutes", "contents", {"minutes_per_unit": 1441}),
+    Case("ck_contents_length", "contents", {"minutes_per_unit": 6, "difficulty": "top"}),
+    Case("ck_contents_length", "contents", {"type": "lecture", "minutes_per_unit": 6}),
+    Case("ck_contents_length", "contents", {"type": "lecture", "difficulty": "top"}),
+    Case("ck_contents_length", "contents", {"type": "custom"}),
+    Case("ck_contents_difficulty", "contents", {"difficulty": "hard"}),
+    Case("ck_contents_wrap_up", "contents", {"wrap_up_minutes": -1}),
+    Case("ck_contents_wrap_up", "contents", {"wrap_up_minutes": 1441}),
+    Case("fk_lecture_episodes_contents", "lecture_episodes", {"group_id": OTHER_GROUP}),
+    Case("ck_lecture_episodes_unit", "lecture_episodes", {"unit": 0}),
+    Case("ck_lecture_episodes_minutes", "lecture_episodes", {"minutes": 0}),
+    Case("ck_lecture_episodes_minutes", "lecture_episodes", {"minutes": 1441}),
+]
+
+TIME = [
+    *spans("blocks"),
+    *spans("non_study_blocks"),
+    *spans("academy_schedules"),
+    Case("ck_blocks_kind", "blocks", {"kind": "free"}),
+    Case("fk_blocks_plan_groups", "blocks", {"tenant_id": OTHER_TENANT}),
+    Case("fk_non_study_blocks_plan_groups", "non_study_blocks", {"tenant_id": OTHER_TENANT}),
+    Case("ck_exclusions_type", "exclusions", {"type": "holiday"}),
+    Case("fk_exclusions_plan_groups", "exclusions", {"student_id": OTHER_STUDENT}),
+    Case("fk_exclusions_plan_groups", "exclusions", {"tenant_id": OTHER_TENANT}),
+    Case("fk_exclusions_plan_groups", "exclusions", {"group_id": FOREIGN_GROUP}),
+    Case("ck_academy_schedules_travel", "academy_schedules", {"travel_minutes": -1}),
+    Case("ck_academy_schedules_travel", "academy_schedules", {"travel_minutes": 1441}),
+    *(
+        Case(
+            "ex_academy_schedules_overlap",
+            "academy_schedules",
+            {"weekday": 1, "start_minute": start, "end_minute": end},
+            new=True,
+        )
+        for start, end in [(600, 720), (500, 601), (719, 800), (610, 620), (500, 800)]
+    ),
+]
+
+GENERATIONS = [
+    Case("fk_plan_generations_plan_groups", "plan_generations", {"tenant_id": OTHER_TENANT}),
+    Case("ck_plan_generations_number", "plan_generations", {"number": 0}, new=True),
+    Case("ck_plan_generations_waited", "plan_generations", {"waited_ms": -1}),
+    Case("ck_plan_generations_plan_count", "plan_generations", {"plan_count": -1}),
+    Case("ck_plan_generations_idempotency", "plan_generations", {"request_hash": None}),
+    Case("ck_plan_generations_idempotency", "plan_generations", {"idempotency_key": None}),
+    Case(
+        "uq_plan_generations_tenant_id_idempotency_key",
+        "plan_generations",
+        {"idempotency_key": "once"},
+        new=True,
+    ),
+]
+
+
+def plan(rule: str, **changes: Any) -> Case:
+    """The valid plan changed into a bad one."""
+    return Case(f"ck_student_plans_{rule}", "student_plans", changes)
+
+
+def second_plan(constraint: str, **changes: Any) -> Case:
+    """A second plan beside the valid one."""
+    return Case(constraint, "student_plans", changes, new=True)
+
+
+PLANS = [
+    second_plan("fk_student_plans_plan_groups", tenant_id=OTHER_TENANT),
+    second_plan("fk_student_plans_plan_groups", student_id=OTHER_STUDENT),
+    second_plan("fk_student_plans_plan_groups", group_id=FOREIGN_GROUP),
+    second_plan("fk_student_plans_contents", content_id=OTHER_CONTENT),
+    second_plan("fk_student_plans_contents", content_id=UUID(int=99)),
+    second_plan("fk_student_plans_plan_generations", generation=2),
+    second_plan("uq_student_plans_group_id_generation_sequence", sequence=1),
+    *(
+        second_plan("ex_student_plans_overlap", start_minute=start, end_minute=end)
+        for start, end in [(600, 660), (540, 601), (659, 720), (610, 620), (500, 800)]
+    ),
+    plan("kind", kind="test"),
+    plan("span", start_minute=660),
+    plan("span", start_minute=661),
+    plan("span", start_minute=-1),
+    plan("span", end_minute=1441),
+    plan("range", first_unit=11),
+    plan("range", first_unit=0),
+    plan("part", part=0),
+    plan("part", part=2),
+    plan("part", part=1, parts=0),
+    plan("wrap_up", wrap_up_minutes=-1),
+    plan("wrap_up", wrap_up_minutes=60),
+    plan("week", week=0),
+    plan("week", cycle=0),
+    plan("week", cycle_day=0),
+    plan("sequence", sequence=0),
+    plan("state", state="missed"),
+    plan("done_through", state="planned", done_through=5),
+    plan("done_through", state="done", done_through=5),
+    plan("done_through", state="part_done"),
+    plan("done_through", state="part_done", done_through=0),
+    plan("done_through", state="part_done", done_through=10),
+    plan("live", live=False),
+    plan("live", retired_as="missed"),
+    plan("live", live=False, retired_as="lost"),
+]
+
+CASES = [*PRIMARY_KEYS, *GROUPS, *CONTENTS, *TIME, *GENERATIONS, *PLANS]
+
+
+def write(connection: sa.Connection, case: Case) -> None:
+    if case.new:
+        rows.insert(connection, case.table, another(case.table, **case.changes))
+    else:
+        rows.update(connection, case.table, case.changes)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.constraint}-{case.changes}"[:70])
+def test_the_database_refuses_the_row(world: sa.Connection, case: Case) -> None:
+    for constraint in case.alone:
+        world.exec_driver_sql(f"ALTER TABLE {case.table} DROP CONSTRAINT {constraint} CASCADE")
+    with pytest.raises(sa.exc.IntegrityError) as refused:
+        write(world, case)
+    assert isinstance(refused.value.orig, psycopg.Error)
+    assert refused.value.orig.diag.constraint_name == case.constraint
+
+
+def test_no_constraint_is_without_a_row_that_it_refuses(world: sa.Connection) -> None:
+    """NOT NULL aside, which the comparison of the classes with the schema covers."""
+    found = world.scalars(
+        sa.text(
+            "SELECT conname FROM pg_constraint WHERE connamespace = 'public'::regnamespace "
+            "AND contype IN ('c', 'f', 'p', 'u', 'x') UNION "
+            "SELECT indexrelid::regclass::text FROM pg_index JOIN pg_class c ON c.oid = indexrelid "
+            "WHERE indisunique AND relnamespace = 'public'::regnamespace"
+        )
+    )
+    alembics = {"studyplan_alembic_version_pkc"}
+    assert set(found) - alembics == {case.constraint for case in CASES}
+
+
+def test_the_valid_rows_have_a_valid_neighbour(world: sa.Connection) -> None:
+    """Else a bad row could be refused for a reason of its neighbour."""
+    for table in ROWS:
+        rows.insert(world, table, another(table))
+    assert world.scalar(sa.text("SELECT max(date) FROM student_plans")) == date(2025, 1, 6)

@@ -1,0 +1,127 @@
+"""What the constraints must let pass: the neighbours of what they refuse."""
+
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from tests.integration import rows
+from tests.integration.rows import (
+    DAY,
+    FOREIGN_GROUP,
+    GROUP,
+    OTHER_STUDENT,
+    OTHER_TENANT,
+    another,
+)
+
+AT_THE_SAME_TIME = {"start_minute": 600, "end_minute": 660}
+
+
+@pytest.mark.parametrize(
+    ("table", "changes"),
+    [
+        ("student_plans", {"start_minute": 540, "end_minute": 600}),
+        ("student_plans", {"start_minute": 660, "end_minute": 720}),
+        ("student_plans", {**AT_THE_SAME_TIME, "date": DAY + timedelta(1)}),
+        ("student_plans", {**AT_THE_SAME_TIME, "live": False, "retired_as": "replaced"}),
+        ("student_plans", {**AT_THE_SAME_TIME, "live": False, "retired_as": "missed"}),
+        ("student_plans", {**AT_THE_SAME_TIME, "live": False, "retired_as": "cancelled"}),
+        ("student_plans", {"start_minute": 1380, "end_minute": 1440}),
+        ("student_plans", {"state": "part_done", "done_through": 1}),
+        ("student_plans", {"state": "part_done", "done_through": 9}),
+        ("student_plans", {"part": 2, "parts": 3, "last_unit": 1, "cycle_day": None}),
+        ("student_plans", {"wrap_up_minutes": 59}),
+        ("academy_schedules", {"weekday": 1, "start_minute": 720, "end_minute": 800}),
+        ("academy_schedules", {"weekday": 1, "travel_minutes": 60, "start_minute": 500,
+                               "end_minute": 600}),
+        ("academy_schedules", {"weekday": 1, "student_id": OTHER_STUDENT}),
+        ("academy_schedules", {"weekday": 1, "tenant_id": OTHER_TENANT}),
+        ("plan_groups", {"status": "paused"}),
+        ("plan_groups", {"status": "active", "student_id": OTHER_STUDENT}),
+        ("plan_groups", {"status": "active", "tenant_id": OTHER_TENANT}),
+        ("plan_groups", {"period_end": DAY}),
+        ("plan_groups", {"review_days": 0, "level_factor": 10}),
+        ("contents", {"first_unit": 7, "last_unit": 7}),
+        ("contents", {"first_unit": 1, "last_unit": 100_000, "difficulty": "top"}),
+        ("contents", {"type": "lecture"}),
+        ("contents", {"type": "custom", "minutes_per_unit": 1440}),
+        ("contents", {"allocation": "strategy", "weekly_days": 2}),
+        ("lecture_episodes", {"minutes": None}),
+        ("blocks", {"start_minute": 0, "end_minute": 1440}),
+        ("exclusions", {"group_id": None, "student_id": OTHER_STUDENT}),
+        ("exclusions", {}),
+        ("plan_generations", {"idempotency_key": None, "request_hash": None}),
+        ("plan_generations", {"idempotency_key": "once", "tenant_id": OTHER_TENANT,
+                              "group_id": FOREIGN_GROUP}),
+    ],
+)  # fmt: skip
+def test_the_database_takes_the_row(
+    world: sa.Connection, table: str, changes: dict[str, Any]
+) -> None:
+    rows.insert(world, table, another(table, **changes))
+
+
+def test_a_plan_that_is_no_longer_live_makes_room_in_the_same_transaction(
+    world: sa.Connection,
+) -> None:
+    rows.update(world, "student_plans", {"live": False, "retired_as": "replaced"})
+    rows.insert(world, "student_plans", another("student_plans", **AT_THE_SAME_TIME))
+
+
+def test_two_groups_of_a_student_in_whatever_tenant_cannot_take_one_hour(
+    world: sa.Connection,
+) -> None:
+    """The plans' wall knows no tenant: a student who is two tenants' has one body."""
+    row = {"tenant_id": OTHER_TENANT, "group_id": FOREIGN_GROUP}
+    rows.update(world, "plan_groups", {"status": "saved"})
+    world.execute(
+        sa.text("UPDATE plan_groups SET student_id = :student, status = 'saved' WHERE id = :id"),
+        {"student": rows.STUDENT, "id": FOREIGN_GROUP},
+    )
+    foreign = another("contents", **row)
+    rows.insert(world, "contents", foreign)
+    rows.insert(world, "plan_generations", another("plan_generations", **row, number=1))
+    plan = another("student_plans", **row, content_id=foreign["id"], **AT_THE_SAME_TIME)
+    with pytest.raises(sa.exc.IntegrityError) as refused:
+        rows.insert(world, "student_plans", plan)
+    assert isinstance(refused.value.orig, psycopg.errors.ExclusionViolation)
+
+
+def test_contents_may_change_places_in_one_statement(world: sa.Connection) -> None:
+    rows.insert(world, "contents", another("contents"))
+    world.exec_driver_sql("UPDATE contents SET position = 3 - position WHERE position IN (1, 2)")
+
+
+def test_contents_may_change_places_one_by_one_if_the_check_is_deferred(
+    world: sa.Connection,
+) -> None:
+    neighbour = another("contents")
+    rows.insert(world, "contents", neighbour)
+    world.exec_driver_sql("SET CONSTRAINTS uq_contents_group_id_position DEFERRED")
+    rows.update(world, "contents", {"position": 2})
+    world.execute(
+        sa.text("UPDATE contents SET position = 1 WHERE id = :id"), {"id": neighbour["id"]}
+    )
+    world.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+def test_a_group_takes_everything_it_owns_with_it(world: sa.Connection) -> None:
+    world.execute(sa.text("DELETE FROM plan_groups WHERE id = :id"), {"id": GROUP})
+    for table in ("contents", "blocks", "non_study_blocks", "exclusions", "lecture_episodes",
+                  "plan_generations", "student_plans"):  # fmt: skip
+        target = sa.table(table, sa.column("group_id"))
+        left = sa.select(sa.func.count()).select_from(target).where(target.c.group_id == GROUP)
+        assert world.scalar(left) == 0, table
+
+
+def test_a_content_with_plans_stays(world: sa.Connection) -> None:
+    with pytest.raises(sa.exc.IntegrityError, match="fk_student_plans_contents"):
+        world.execute(sa.text("DELETE FROM contents WHERE id = :id"), {"id": rows.CONTENT})
+
+
+def test_a_generation_with_plans_stays(world: sa.Connection) -> None:
+    with pytest.raises(sa.exc.IntegrityError, match="fk_student_plans_plan_generations"):
+        world.exec_driver_sql("DELETE FROM plan_generations")

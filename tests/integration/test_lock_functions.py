@@ -1,0 +1,194 @@
+"""The lock functions in SQL: the key, what they refuse, and what they are to PostgreSQL."""
+
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.lock_policy import plan_group_lock_key, student_lock_key
+from tests.integration.asking import acquire, check, locks_held, sqlstate
+
+# A key's derivation never changes silently: whoever changes it breaks these on purpose.
+VECTORS = [
+    ("00000000-0000-0000-0000-000000000000", 3_951_135_822_935_051_754),
+    ("ffffffff-ffff-ffff-ffff-ffffffffffff", 335_632_020_308_948_449),
+    ("00000000-0000-0000-0000-000000000001", 5_927_402_120_003_673_213),
+    ("11111111-1111-1111-1111-111111111111", -8_180_545_681_339_190_070),
+    ("123e4567-e89b-12d3-a456-426614174000", -3_852_737_189_570_708_137),
+    ("6ba7b810-9dad-11d1-80b4-00c04fd430c8", -7_244_312_793_212_684_281),
+    ("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", -8_696_344_223_247_781_398),
+    ("01890a5d-ac96-774b-bcce-b302099a8057", 8_630_377_851_017_503_824),
+]
+STUDENT_VECTORS = [
+    ("00000000-0000-0000-0000-000000000000", 5_011_920_308_705_816_017),
+    ("ffffffff-ffff-ffff-ffff-ffffffffffff", 2_255_634_801_004_434_637),
+    ("11111111-1111-1111-1111-111111111111", 6_913_834_237_271_919_990),
+    ("123e4567-e89b-12d3-a456-426614174000", -1_310_318_816_214_873_634),
+]
+KEYS = sa.text(
+    "SELECT public.plan_group_lock_key(id), public.student_lock_key(id) "
+    "FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS given (id, place) ORDER BY place"
+)
+NULL_CALLS = [
+    "SELECT public.plan_group_lock_key(NULL)",
+    "SELECT public.acquire_plan_group_lock(NULL)",
+    "SELECT public.acquire_plan_group_lock(NULL, 10)",
+    "SELECT public.check_plan_group_lock(NULL)",
+    "SELECT public.student_lock_key(NULL)",
+    "SELECT public.acquire_plan_locks(NULL)",
+    "SELECT public.acquire_plan_locks(ARRAY[1, NULL, 2])",
+]
+FUNCTIONS = [
+    "acquire_plan_group_lock",
+    "acquire_plan_locks",
+    "check_plan_group_lock",
+    "plan_lock_holder",
+]
+PURE_FUNCTIONS = ["plan_group_lock_key", "student_lock_key", "plan_lock_version"]
+PROPERTIES = sa.text(
+    "SELECT provolatile, proparallel, prosecdef, proconfig FROM pg_proc "
+    "WHERE proname = :name AND pronamespace = 'public'::regnamespace"
+)
+# What a plain wrapper would call if the caller's search path came first.
+HOSTILE = """
+CREATE SCHEMA hostile;
+CREATE FUNCTION hostile.pg_try_advisory_xact_lock(bigint) RETURNS boolean
+  LANGUAGE sql AS 'SELECT true';
+CREATE FUNCTION hostile.pg_advisory_xact_lock(bigint) RETURNS void LANGUAGE sql AS 'SELECT';
+CREATE FUNCTION hostile.sha256(bytea) RETURNS bytea LANGUAGE sql AS $$SELECT ''::bytea$$;
+CREATE FUNCTION hostile.uuid_send(uuid) RETURNS bytea LANGUAGE sql AS $$SELECT ''::bytea$$;
+CREATE FUNCTION hostile.pg_backend_pid() RETURNS integer LANGUAGE sql AS 'SELECT 0';
+CREATE FUNCTION hostile.plan_group_lock_key(uuid) RETURNS bigint LANGUAGE sql
+  AS 'SELECT 1::bigint';
+CREATE FUNCTION hostile.current_setting(text) RETURNS text LANGUAGE sql
+  AS $$SELECT 'read committed'$$;
+CREATE VIEW hostile.pg_locks AS SELECT * FROM pg_catalog.pg_locks WHERE false;
+"""
+HOSTILE_PATH = "SET LOCAL search_path = hostile, pg_catalog, public"
+
+
+@pytest.mark.parametrize(("group_id", "key"), VECTORS)
+def test_the_published_vectors_of_a_group_hold_in_python_and_in_sql(
+    connection: sa.Connection, group_id: str, key: int
+) -> None:
+    assert plan_group_lock_key(UUID(group_id)) == key
+    assert connection.execute(KEYS, {"ids": [group_id]}).one()[0] == key
+
+
+@pytest.mark.parametrize(("student_id", "key"), STUDENT_VECTORS)
+def test_the_published_vectors_of_a_student_hold_in_python_and_in_sql(
+    connection: sa.Connection, student_id: str, key: int
+) -> None:
+    assert student_lock_key(UUID(student_id)) == key
+    assert connection.execute(KEYS, {"ids": [student_id]}).one()[1] == key
+
+
+@given(ids=st.lists(st.uuids(), min_size=1, max_size=60))
+@settings(max_examples=40, deadline=None)
+def test_sql_and_python_agree_on_every_key(engine: sa.Engine, ids: list[UUID]) -> None:
+    with engine.connect() as connection:
+        found = connection.execute(KEYS, {"ids": ids}).all()
+    assert found == [(plan_group_lock_key(id_), student_lock_key(id_)) for id_ in ids]
+
+
+@pytest.mark.parametrize("call", NULL_CALLS)
+def test_a_null_id_is_refused_and_nothing_is_locked(connection: sa.Connection, call: str) -> None:
+    savepoint = connection.begin_nested()
+    with pytest.raises(sa.exc.DBAPIError, match="must not be null") as refused:
+        connection.exec_driver_sql(call)
+    assert sqlstate(refused.value) == "22004"
+    savepoint.rollback()
+    assert locks_held(connection) == 0
+
+
+@pytest.mark.parametrize("wait", ["-1", "NULL"])
+def test_a_wait_below_zero_is_refused(connection: sa.Connection, wait: str) -> None:
+    call = f"SELECT public.acquire_plan_group_lock(gen_random_uuid(), {wait})"
+    with pytest.raises(sa.exc.DBAPIError, match="p_wait_ms must be 0 or more") as refused:
+        connection.exec_driver_sql(call)
+    assert sqlstate(refused.value) == "22023"
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+@pytest.mark.parametrize("wait_ms", [0, 10])
+def test_a_snapshot_older_than_the_lock_is_refused(
+    connection: sa.Connection, level: str, wait_ms: int
+) -> None:
+    connection.exec_driver_sql(f"SET TRANSACTION ISOLATION LEVEL {level}")
+    with pytest.raises(sa.exc.DBAPIError, match=f"the transaction is {level}") as refused:
+        acquire(connection, uuid4(), wait_ms)
+    assert sqlstate(refused.value) == "25001"
+
+
+@pytest.mark.parametrize("level", ["READ COMMITTED", "READ UNCOMMITTED"])
+def test_the_levels_that_read_afresh_are_accepted(connection: sa.Connection, level: str) -> None:
+    connection.exec_driver_sql(f"SET TRANSACTION ISOLATION LEVEL {level}")
+    assert acquire(connection, uuid4()).acquired
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_lock_function_is_volatile_unparallel_and_runs_as_its_caller(
+    connection: sa.Connection, name: str
+) -> None:
+    path = ["search_path=pg_catalog, pg_temp"]
+    assert connection.execute(PROPERTIES, {"name": name}).all() == [("v", "u", False, path)]
+
+
+@pytest.mark.parametrize("name", PURE_FUNCTIONS)
+def test_a_key_is_immutable_and_runs_as_its_caller(connection: sa.Connection, name: str) -> None:
+    (found,) = connection.execute(PROPERTIES, {"name": name}).all()
+    assert found == ("i", "s", False, ["search_path=pg_catalog, pg_temp"])
+
+
+def test_a_client_reads_acquired_off_the_first_column(connection: sa.Connection) -> None:
+    statement = "SELECT * FROM public.acquire_plan_group_lock(gen_random_uuid())"
+    keys = list(connection.exec_driver_sql(statement).keys())
+    assert keys == [
+        "acquired",
+        "outcome",
+        "lock_key",
+        "waited_ms",
+        "holder_pid",
+        "holder_since",
+        "holder_held_ms",
+        "holder_application",
+    ]
+
+
+def test_a_hostile_search_path_fools_a_plain_wrapper_but_not_the_function(
+    engine: sa.Engine, connection: sa.Connection
+) -> None:
+    group_id = uuid4()
+    with engine.begin() as setup:
+        setup.exec_driver_sql(HOSTILE)
+    connection.exec_driver_sql(HOSTILE_PATH)
+    assert connection.scalar(sa.text("SELECT pg_try_advisory_xact_lock(1)")) is True
+    assert locks_held(connection) == 0, "the trap is armed"
+    taken = acquire(connection, group_id)
+    assert (taken.acquired, taken.lock_key) == (True, plan_group_lock_key(group_id))
+    assert locks_held(connection) == 1
+    assert check(connection, group_id).held_by_me
+    with engine.connect() as other:
+        other.exec_driver_sql(HOSTILE_PATH)
+        assert acquire(other, group_id).outcome == "busy"
+        assert acquire(other, group_id, 20).outcome == "timeout"
+        assert locks_held(other) == 0
+        other.rollback()
+        other.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        other.exec_driver_sql(HOSTILE_PATH)
+        with pytest.raises(sa.exc.DBAPIError, match="needs READ COMMITTED"):
+            acquire(other, group_id)
+
+
+def test_a_temporary_table_cannot_stand_in_for_the_locks(
+    engine: sa.Engine, connection: sa.Connection
+) -> None:
+    group_id = uuid4()
+    acquire(connection, group_id)
+    with engine.connect() as other:
+        other.exec_driver_sql("CREATE TEMP TABLE pg_locks (LIKE pg_catalog.pg_locks)")
+        other.exec_driver_sql("SET LOCAL search_path = pg_temp, public")
+        assert check(other, group_id).held
+        other.rollback()

@@ -1,0 +1,214 @@
+"""Acquiring the lock in SQL: at once, busy, after a wait, too late; and what it shows."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from domain import plan_group_lock_key
+from tests.integration.asking import (
+    acquire,
+    backend_pid,
+    check,
+    locks_held,
+    sqlstate,
+    until_waiting,
+)
+
+LONG_ENOUGH = 20_000
+SHORT = 30
+
+
+@pytest.fixture
+def group_id() -> UUID:
+    return uuid4()
+
+
+@pytest.fixture
+def other(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A second connection, the one that comes too late."""
+    with engine.connect() as connection:
+        yield connection
+
+
+def lock_timeout(connection: sa.Connection) -> object:
+    return connection.scalar(sa.text("SHOW lock_timeout"))
+
+
+def test_a_free_lock_is_acquired_at_once(connection: sa.Connection, group_id: UUID) -> None:
+    taken = acquire(connection, group_id)
+    assert taken == (True, "acquired", plan_group_lock_key(group_id), 0, None, None, None, None)
+
+
+def test_the_holder_may_ask_again(connection: sa.Connection, group_id: UUID) -> None:
+    acquire(connection, group_id)
+    assert acquire(connection, group_id).outcome == "acquired"
+
+
+def test_groups_do_not_stand_in_each_others_way(
+    connection: sa.Connection, other: sa.Connection, group_id: UUID
+) -> None:
+    assert acquire(connection, group_id).acquired
+    assert acquire(other, uuid4()).acquired
+
+
+def test_a_busy_answer_names_the_holder(
+    connection: sa.Connection, other: sa.Connection, group_id: UUID
+) -> None:
+    connection.exec_driver_sql("SET LOCAL application_name = 'the winner'")
+    began = connection.scalar(sa.select(sa.func.now()))
+    acquire(connection, group_id)
+    busy = acquire(other, group_id)
+    assert (busy.acquired, busy.outcome, busy.waited_ms) == (False, "busy", 0)
+    assert (busy.holder_pid, busy.holder_since) == (backend_pid(connection), began)
+    assert busy.holder_application == "the winner"
+    assert 0 <= busy.holder_held_ms < 60_000
+    assert datetime.now(UTC) - busy.holder_since < timedelta(minutes=1)
+    assert locks_held(other) == 0
+
+
+def test_a_bounded_wait_ends_with_a_timeout_that_names_the_holder(
+    connection: sa.Connection, other: sa.Connection, group_id: UUID
+) -> None:
+    acquire(connection, group_id)
+    late = acquire(other, group_id, SHORT)
+    assert (late.acquired, late.outcome) == (False, "timeout")
+    assert SHORT <= late.waited_ms < 10_000
+    assert late.holder_pid == backend_pid(connection)
+    assert locks_held(other) == 0
+
+
+def test_the_transaction_goes_on_after_a_timeout(
+    connection: sa.Connection, other: sa.Connection, group_id: UUID
+) -> None:
+    acquire(connection, group_id)
+    other.exec_driver_sql("CREATE TEMP TABLE before_the_wait (n integer)")
+    assert acquire(other, group_id, SHORT).outcome == "timeout"
+    assert other.scalar(sa.text("SELECT count(*) FROM before_the_wait")) == 0
+    connection.rollback()
+    assert acquire(other, group_id, SHORT).outcome == "acquired"
+    other.rollback()
+
+
+@pytest.mark.parametrize("end", [sa.Connection.commit, sa.Connection.rollback])
+def test_a_waiter_gets_the_lock_when_the_holder_ends(
+    connection: sa.Connection,
+    other: sa.Connection,
+    group_id: UUID,
+    end: Callable[[sa.Connection], None],
+) -> None:
+    acquire(connection, group_id)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(acquire, other, group_id, LONG_ENOUGH)
+        with other.engine.connect() as observer:
+            until_waiting(observer, group_id, 1)
+        end(connection)
+        taken = waiting.result(timeout=LONG_ENOUGH)
+    assert (taken.acquired, taken.outcome) == (True, "waited")
+    assert 0 <= taken.waited_ms < LONG_ENOUGH
+    assert locks_held(other) == 1
+    assert acquire(connection, group_id).outcome == "busy"
+
+
+@pytest.mark.parametrize("before", ["0", "7s"])
+@pytest.mark.parametrize("scope", ["SESSION", "LOCAL"])
+@pytest.mark.parametrize(
+    ("outcome", "wait_ms"), [("acquired", LONG_ENOUGH), ("busy", 0), ("timeout", SHORT)]
+)
+def test_lock_timeout_is_what_it_was(
+    *,
+    connection: sa.Connection,
+    other: sa.Connection,
+    group_id: UUID,
+    before: str,
+    scope: str,
+    outcome: str,
+    wait_ms: int,
+) -> None:
+    if outcome != "acquired":
+        acquire(connection, group_id)
+    other.exec_driver_sql(f"SET {scope} lock_timeout = '{before}'")
+    assert acquire(other, group_id, wait_ms).outcome == outcome
+    assert lock_timeout(other) == before
+    other.rollback()
+    assert lock_timeout(other) == "0"
+
+
+@pytest.mark.parametrize("before", ["0", "19s"])
+def test_lock_timeout_is_what_it_was_after_a_wait_that_succeeded(
+    connection: sa.Connection, other: sa.Connection, group_id: UUID, before: str
+) -> None:
+    acquire(connection, group_id)
+    other.exec_driver_sql(f"SET LOCAL lock_timeout = '{before}'")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(acquire, other, group_id, LONG_ENOUGH)
+        with other.engine.connect() as observer:
+            until_waiting(observer, group_id, 1)
+        connection.rollback()
+        assert waiting.result(timeout=LONG_ENOUGH).outcome == "waited"
+    assert lock_timeout(other) == before
+
+
+def test_the_statement_timeout_of_the_caller_is_no_lock_timeout(
+    connection: sa.Connection, other: sa.Connection, group_id: UUID
+) -> None:
+    acquire(connection, group_id)
+    other.exec_driver_sql("SET LOCAL statement_timeout = '50ms'")
+    with pytest.raises(sa.exc.OperationalError) as cancelled:
+        acquire(other, group_id, LONG_ENOUGH)
+    assert sqlstate(cancelled.value) == "57014"
+
+
+def test_check_tells_who_holds_and_how_many_wait(
+    engine: sa.Engine, connection: sa.Connection, other: sa.Connection, group_id: UUID
+) -> None:
+    free = check(other, group_id)
+    assert free == (False, False, plan_group_lock_key(group_id), None, None, None, None, 0)
+    other.rollback()
+    acquire(connection, group_id)
+    mine, theirs = check(connection, group_id), check(other, group_id)
+    assert (mine.held, mine.held_by_me) == (True, True)
+    assert (theirs.held, theirs.held_by_me) == (True, False)
+    assert mine.holder_pid == theirs.holder_pid == backend_pid(connection)
+    other.rollback()
+
+    def wait_and_give_back() -> None:
+        with engine.connect() as waiter:
+            acquire(waiter, group_id, LONG_ENOUGH)
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(wait_and_give_back)
+        until_waiting(other, group_id, 1)
+        second = pool.submit(wait_and_give_back)
+        until_waiting(other, group_id, 2)
+        connection.rollback()
+        first.result(timeout=LONG_ENOUGH)
+        second.result(timeout=LONG_ENOUGH)
+    assert check(other, group_id) == free
+
+
+def test_check_takes_nothing(connection: sa.Connection, group_id: UUID) -> None:
+    check(connection, group_id)
+    assert locks_held(connection) == 0
+
+
+def test_check_is_not_fooled_by_locks_that_look_alike(
+    connection: sa.Connection, maintenance: sa.Connection, other: sa.Connection
+) -> None:
+    """A pair of integers has the same halves, another database the same key."""
+    group_id = UUID(int=1)
+    key = plan_group_lock_key(group_id)
+    high, low = key >> 32, key & 0xFFFFFFFF
+    pair = {"high": high, "low": low - (1 << 32) if low >= 1 << 31 else low}
+    other.execute(
+        sa.text("SELECT pg_advisory_xact_lock(CAST(:high AS int), CAST(:low AS int))"), pair
+    )
+    maintenance.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": key})
+    try:
+        assert not check(connection, group_id).held
+    finally:
+        maintenance.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+    assert acquire(connection, group_id).acquired

@@ -1,0 +1,234 @@
+"""A generation with real commits: what it stores, and what it says of itself."""
+
+from datetime import date, timedelta
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import (
+    GroupStatus,
+    PlanGeneration,
+    PlanGroup,
+    PlanGroupRepository,
+    PlanState,
+    StudentPlanRepository,
+)
+from domain.scheduling import (
+    ENGINE_VERSION,
+    Allocation,
+    BlockKind,
+    ExclusionType,
+    PlanKind,
+    fingerprint,
+    schedule,
+)
+from tests.factories import (
+    EVERY_DAY,
+    AcademyScheduleFactory,
+    BlockFactory,
+    ContentFactory,
+    ExclusionFactory,
+    lecture,
+)
+from tests.integration.storing import (
+    FIRST,
+    as_columns,
+    book_group,
+    change,
+    columns,
+    fresh_ids,
+    generate,
+    live,
+    mark,
+    plans,
+    ranges,
+    store,
+    stored_group,
+    units,
+)
+
+Factory = sessionmaker[Session]
+
+
+def records(factory: Factory, group: PlanGroup) -> list[PlanGeneration]:
+    """The generations' records, the newest first."""
+    with factory() as session:
+        return list(PlanGroupRepository(session).generations(group.tenant_id, group.id))
+
+
+def everything(factory: Factory) -> PlanGroup:
+    """A group whose schedule has every kind of row: lectures, parts, reserve, a holiday."""
+    group = stored_group(
+        factory,
+        self_study_on_holidays=True,
+        contents=[
+            ContentFactory.build(position=0, last_unit=5, minutes_per_unit=700),
+            lecture(
+                1,
+                [30, None, 45, 30],
+                allocation=Allocation.STRATEGY,
+                weekly_days=3,
+                wrap_up_minutes=15,
+            ),
+        ],
+        blocks=[
+            *(BlockFactory.build(weekday=day) for day in EVERY_DAY),
+            *(
+                BlockFactory.build(
+                    weekday=day, kind=BlockKind.SELF_STUDY, start_minute=1140, end_minute=1320
+                )
+                for day in EVERY_DAY
+            ),
+        ],
+    )
+    whose = {"tenant_id": group.tenant_id, "student_id": group.student_id}
+    holiday = ExclusionFactory.build(
+        **whose, date=date(2025, 1, 9), type=ExclusionType.DESIGNATED_HOLIDAY
+    )
+    store(factory, holiday, AcademyScheduleFactory.build(**whose))
+    return group
+
+
+def test_the_rows_are_exactly_the_schedules(session_factory: Factory) -> None:
+    group = everything(session_factory)
+    with session_factory() as session:
+        snapshot = PlanGroupRepository(session).snapshot(group.tenant_id, group.id)
+    expected = schedule(snapshot.request(FIRST))
+    assert {row.reserve for row in expected.plans} == {True, False}
+    assert any(row.parts > 1 for row in expected.plans)
+    assert any(row.cycle_day is None for row in expected.plans)
+    assert any(row.wrap_up_minutes for row in expected.plans)
+    result = generate(session_factory, group)
+    assert (result.plans, result.unplaced) == (expected.plans, expected.unplaced)
+    assert (result.warnings, result.quality) == (expected.warnings, expected.quality)
+    with session_factory() as session:
+        rows = StudentPlanRepository(session).of_generation(group.tenant_id, group.id, 1)
+        stored = [columns(row) for row in rows]
+    assert stored == [as_columns(plan, result, group) for plan in expected.plans]
+
+
+def test_generations_are_numbered_from_one(session_factory: Factory) -> None:
+    group = book_group(session_factory)
+    assert [generate(session_factory, group).generation for _ in range(3)] == [1, 2, 3]
+    assert [record.number for record in records(session_factory, group)] == [3, 2, 1]
+    assert {plan.generation for plan in live(session_factory, group)} == {3}
+    with session_factory() as session:
+        assert PlanGroupRepository(session).get(group.tenant_id, group.id).generation == 3
+
+
+def test_the_record_tells_what_the_generation_did(session_factory: Factory) -> None:
+    blocks = [BlockFactory.build(weekday=day, end_minute=660) for day in EVERY_DAY]
+    group = stored_group(
+        session_factory,
+        contents=[ContentFactory.build(position=0, last_unit=400), lecture(1, [None, 20])],
+        blocks=blocks,
+    )
+    result = generate(session_factory, group, FIRST + timedelta(1))
+    (record,) = records(session_factory, group)
+    assert record.today == date(2025, 1, 7)
+    assert record.plan_count == len(result.plans) == len(live(session_factory, group))
+    assert record.engine_version == ENGINE_VERSION
+    assert record.requested_by is None
+    assert record.waited_ms == 0
+    assert [one["reason"] for one in record.unplaced] == [one.reason for one in result.unplaced]
+    assert [one["last_unit"] for one in record.unplaced] == [
+        one.last_unit for one in result.unplaced
+    ]
+    assert [one["code"] for one in record.warnings] == [one.code for one in result.warnings]
+    assert {"assumed_minutes", "shortage"} <= {one["code"] for one in record.warnings}
+    assert [one["data"] for one in record.warnings] == [one.data for one in result.warnings]
+    assert record.quality["peak"] == result.quality.peak
+    assert set(record.quality) == {"peak", "least_peak", "spread", "reserve"}
+
+
+def test_equal_input_has_an_equal_fingerprint_whoever_asks(session_factory: Factory) -> None:
+    first, second = book_group(session_factory), book_group(session_factory)
+    other = book_group(session_factory, last=101)
+    for group in (first, second, other, first):
+        generate(session_factory, group)
+    again, once = records(session_factory, first)
+    (twin,) = records(session_factory, second)
+    assert again.input_hash == once.input_hash == twin.input_hash
+    assert records(session_factory, other)[0].input_hash != once.input_hash
+    with session_factory() as session:
+        snapshot = PlanGroupRepository(session).snapshot(first.tenant_id, first.id)
+    assert fingerprint(snapshot.request(FIRST)) == once.input_hash
+
+
+@pytest.mark.parametrize("status", [GroupStatus.SAVED, GroupStatus.ACTIVE])
+def test_saved_and_active_groups_are_generated(
+    session_factory: Factory, status: GroupStatus
+) -> None:
+    group = book_group(session_factory, status=status)
+    assert generate(session_factory, group).plans
+
+
+def test_a_first_generation_in_mid_period_deals_the_whole_range_over_the_rest(
+    session_factory: Factory,
+) -> None:
+    group = book_group(session_factory)
+    generate(session_factory, group, date(2025, 1, 14))
+    study = plans(session_factory, group, kind=PlanKind.STUDY)
+    assert units(study) == set(range(1, 101))
+    assert min(plan.date for plan in study) == date(2025, 1, 14)
+
+
+def test_before_the_period_today_is_its_first_day(session_factory: Factory) -> None:
+    early, punctual = book_group(session_factory), book_group(session_factory)
+    assert (
+        generate(session_factory, early, date(2024, 11, 5)).plans
+        == generate(session_factory, punctual).plans
+    )
+    assert records(session_factory, early)[0].today == date(2024, 11, 5)
+
+
+def test_exclusions_count_only_if_they_are_of_this_student_group_and_period(
+    session_factory: Factory,
+) -> None:
+    whose = fresh_ids()
+    other = book_group(session_factory, **whose)
+    group = book_group(session_factory, **whose)
+    strangers = {"tenant_id": whose["tenant_id"], "student_id": fresh_ids()["student_id"]}
+    store(
+        session_factory,
+        ExclusionFactory.build(**whose, date=date(2025, 1, 5)),
+        ExclusionFactory.build(**whose, date=date(2025, 1, 20)),
+        ExclusionFactory.build(**whose, date=date(2025, 1, 8), group_id=other.id),
+        ExclusionFactory.build(**strangers, date=date(2025, 1, 9)),
+        ExclusionFactory.build(**whose, date=date(2025, 1, 10)),
+        ExclusionFactory.build(**whose, date=date(2025, 1, 11), group_id=group.id),
+    )
+    generate(session_factory, group)
+    dates = {plan.date for plan in live(session_factory, group)}
+    period = {FIRST + timedelta(offset) for offset in range(14)}
+    assert period - dates == {date(2025, 1, 10), date(2025, 1, 11)}
+
+
+@pytest.mark.parametrize("status", [GroupStatus.ACTIVE, GroupStatus.PAUSED])
+def test_the_time_of_the_students_other_group_is_taken(
+    session_factory: Factory, status: GroupStatus
+) -> None:
+    whose = fresh_ids()
+    other = book_group(session_factory, **whose)
+    generate(session_factory, other)
+    change(session_factory, other, status=status)
+    group = book_group(session_factory, **whose)
+    alone = book_group(session_factory)
+    assert ranges(live(session_factory, other)) == [
+        (plan.first_unit, plan.last_unit) for plan in generate(session_factory, alone).plans
+    ]
+    generate(session_factory, group)
+    taken = {(plan.date, plan.start_minute) for plan in live(session_factory, other)}
+    assert not taken & {(p.date, p.start_minute) for p in live(session_factory, group)}
+    assert units(plans(session_factory, group, kind=PlanKind.STUDY)) == set(range(1, 101))
+
+
+def test_a_plan_of_another_group_that_is_not_live_takes_no_time(session_factory: Factory) -> None:
+    whose = fresh_ids()
+    other = book_group(session_factory, **whose)
+    generate(session_factory, other)
+    for plan in live(session_factory, other):
+        mark(session_factory, plan, live=False, retired_as="cancelled")
+    group, alone = book_group(session_factory, **whose), book_group(session_factory)
+    assert generate(session_factory, group).plans == generate(session_factory, alone).plans
+    assert {p.state for p in live(session_factory, group)} == {PlanState.PLANNED}

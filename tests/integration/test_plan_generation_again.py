@@ -1,0 +1,148 @@
+"""Generating again: what is kept, what is missed, what is replaced, what is planned again."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import PlanGroup, PlanState, StudentPlan
+from domain.models import RetiredAs
+from domain.scheduling import PlanKind
+from tests.integration.storing import (
+    FIRST,
+    book_group,
+    change,
+    columns,
+    done_by,
+    generate,
+    live,
+    mark,
+    plans,
+    ranges,
+    units,
+)
+
+Factory = sessionmaker[Session]
+KEPT: list[dict[str, Any]] = [
+    done_by(PlanState.DONE),
+    done_by(PlanState.STARTED),
+    {"pinned": True},
+]
+
+
+def three_days(factory: Factory) -> tuple[PlanGroup, list[StudentPlan]]:
+    """11–15, 16–20 and 21–25 on three days, in a period that then turns out a week longer."""
+    group = book_group(factory, 11, 25, period_end=FIRST + timedelta(2), review_days=0)
+    generate(factory, group)
+    change(factory, group, period_end=FIRST + timedelta(9))
+    rows = live(factory, group)
+    assert ranges(rows) == [(11, 15), (16, 20), (21, 25)]
+    return group, rows
+
+
+def test_unfinished_work_is_a_set_of_ranges(session_factory: Factory) -> None:
+    group, (missed, done, part) = three_days(session_factory)
+    mark(session_factory, done, **done_by(PlanState.DONE))
+    mark(session_factory, part, **done_by(PlanState.PART_DONE, through=22))
+    generate(session_factory, group, FIRST + timedelta(3))
+    again = plans(session_factory, group, generation=2)
+    assert units(again) == {*range(11, 16), *range(23, 26)}
+    assert min(row.date for row in again) >= FIRST + timedelta(3)
+    assert all(row.last_unit <= 15 or row.first_unit >= 23 for row in again)
+    assert [row.id for row in live(session_factory, group)][:2] == [done.id, part.id]
+    (retired,) = plans(session_factory, group, live=False)
+    assert (retired.id, retired.retired_as) == (missed.id, RetiredAs.MISSED)
+
+
+@pytest.mark.parametrize("fields", KEPT, ids=["done", "started", "pinned"])
+@pytest.mark.parametrize("today", [FIRST, FIRST + timedelta(3)], ids=["future", "past"])
+def test_a_kept_plan_stays_as_it_is_and_is_not_planned_again(
+    session_factory: Factory, fields: dict[str, Any], today: date
+) -> None:
+    group, rows = three_days(session_factory)
+    mark(session_factory, rows[1], **fields)
+    (before,) = plans(session_factory, group, id=rows[1].id)
+    generate(session_factory, group, today)
+    (after,) = plans(session_factory, group, id=rows[1].id)
+    assert columns(after) == columns(before)
+    assert after.live
+    assert units(plans(session_factory, group, generation=2)) == {
+        *range(11, 16),
+        *range(21, 26),
+    }
+
+
+def test_a_kept_plan_keeps_its_time(session_factory: Factory) -> None:
+    group, rows = three_days(session_factory)
+    mark(session_factory, rows[0], pinned=True)
+    generate(session_factory, group)
+    on_the_day = [p for p in live(session_factory, group) if p.date == rows[0].date]
+    assert all(p.id == rows[0].id or p.start_minute >= rows[0].end_minute for p in on_the_day)
+
+
+def test_what_is_past_is_missed_and_what_is_not_is_replaced(session_factory: Factory) -> None:
+    group, rows = three_days(session_factory)
+    generate(session_factory, group, FIRST + timedelta(1))
+    retired = plans(session_factory, group, generation=1)
+    assert [row.id for row in retired] == [row.id for row in rows]
+    assert [row.retired_as for row in retired] == [
+        RetiredAs.MISSED,
+        RetiredAs.REPLACED,
+        RetiredAs.REPLACED,
+    ]
+    assert not any(row.live for row in retired)
+    assert [row.version for row in retired] == [2, 2, 2]
+
+
+def test_what_was_retired_before_stays_as_it_was(session_factory: Factory) -> None:
+    group, _ = three_days(session_factory)
+    generate(session_factory, group, FIRST + timedelta(1))
+    before = [columns(row) for row in plans(session_factory, group, generation=1)]
+    generate(session_factory, group, FIRST + timedelta(5))
+    assert [columns(row) for row in plans(session_factory, group, generation=1)] == before
+
+
+def test_nothing_left_to_plan_is_an_empty_result_with_a_warning(
+    session_factory: Factory,
+) -> None:
+    group, rows = three_days(session_factory)
+    for row in rows:
+        mark(session_factory, row, **done_by(PlanState.DONE))
+    result = generate(session_factory, group, FIRST + timedelta(3))
+    assert (result.generation, result.plans, result.plan_ids) == (2, (), ())
+    assert (result.unplaced, [one.code for one in result.warnings]) == ((), ["nothing_left"])
+    assert result.warnings[0].message() == "계획할 내용이 남아 있지 않습니다."
+    assert [row.id for row in live(session_factory, group)] == [row.id for row in rows]
+
+
+def test_what_every_generation_leaves_live_is_the_whole_range_once(
+    session_factory: Factory,
+) -> None:
+    group = book_group(session_factory, 1, 60)
+    generate(session_factory, group)
+    for offset in range(6):
+        today = FIRST + timedelta(offset)
+        for row in live(session_factory, group):
+            if row.date == today and row.kind is PlanKind.STUDY:
+                half = (row.first_unit + row.last_unit) // 2
+                state = PlanState.PART_DONE if half < row.last_unit else PlanState.DONE
+                through = half if state is PlanState.PART_DONE else None
+                mark(session_factory, row, **done_by(state, through))
+        generate(session_factory, group, today + timedelta(1))
+        study = [p for p in live(session_factory, group) if p.kind is PlanKind.STUDY]
+        covered = [
+            unit
+            for row in study
+            for unit in range(row.first_unit, (row.done_through or row.last_unit) + 1)
+        ]
+        assert sorted(covered) == list(range(1, 61))
+
+
+def test_a_second_generation_of_the_same_day_gives_the_same_plans(
+    session_factory: Factory,
+) -> None:
+    group = book_group(session_factory)
+    first, second = generate(session_factory, group), generate(session_factory, group)
+    assert first.plans == second.plans
+    assert set(first.plan_ids).isdisjoint(second.plan_ids)

@@ -1,0 +1,247 @@
+"""Whatever stops a generation leaves the group exactly as it was."""
+
+import pkgutil
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import (
+    DomainError,
+    EditedMeanwhileError,
+    GroupStatus,
+    PlanGenerationService,
+    PlanGroup,
+    PlanGroupLock,
+    PlanGroupNotFoundError,
+    PlanGroupNotGeneratableError,
+    PlanState,
+    StudentPlansOverlapError,
+    UnitOfWork,
+    generate_plans,
+)
+from domain.errors import NoBlocksError, NoContentsError, NoStudyDaysError, NothingPlacedError
+from domain.scheduling import Request, Schedule, schedule
+from tests.factories import BlockFactory
+from tests.integration.asking import check
+from tests.integration.storing import (
+    FIRST,
+    book_group,
+    change,
+    done_by,
+    dump,
+    fresh_ids,
+    generate,
+    live,
+    mark,
+    stored_group,
+)
+
+Factory = sessionmaker[Session]
+STEPS = [
+    "domain.repositories.PlanGroupRepository.snapshot",
+    "domain.repositories.PlanningSnapshot.request",
+    "domain.services.plan_generation.fingerprint",
+    "domain.repositories.StudentPlanRepository.store_generation",
+    "domain.repositories.StudentPlanRepository._raise_fence",
+    "domain.repositories.StudentPlanRepository._retire",
+    "domain.repositories.student_plans.copy_rows",
+]
+
+
+class Broken(Exception):  # noqa: N818 - it stands for any
+    """Something that nobody expects."""
+
+
+@pytest.fixture
+def group(session_factory: Factory) -> PlanGroup:
+    """A group that was generated once, with a plan that is done."""
+    group = book_group(session_factory)
+    generate(session_factory, group)
+    mark(session_factory, live(session_factory, group)[0], **done_by(PlanState.DONE))
+    return group
+
+
+def with_computation(
+    factory: Factory, group: PlanGroup, compute: Callable[[Request], Schedule]
+) -> None:
+    with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+        PlanGenerationService(compute).generate(
+            uow, tenant_id=group.tenant_id, group_id=group.id, today=date(2025, 1, 8)
+        )
+        uow.commit()
+
+
+@pytest.mark.parametrize(
+    "status",
+    [GroupStatus.DRAFT, GroupStatus.PAUSED, GroupStatus.COMPLETED, GroupStatus.CANCELLED],
+)
+def test_a_group_in_another_state_is_refused(
+    session_factory: Factory, group: PlanGroup, status: GroupStatus
+) -> None:
+    change(session_factory, group, status=status)
+    before = dump(session_factory, group.id)
+    with pytest.raises(PlanGroupNotGeneratableError) as refused:
+        generate(session_factory, group)
+    assert (refused.value.group_id, refused.value.status) == (group.id, status.value)
+    assert dump(session_factory, group.id) == before
+
+
+def test_an_unknown_group_is_not_found(session_factory: Factory) -> None:
+    lock = PlanGroupLock(uuid4())
+    with pytest.raises(PlanGroupNotFoundError):
+        generate_plans(session_factory, lock, tenant_id=uuid4(), today=FIRST)
+
+
+def test_another_tenants_group_is_not_found_and_stays(
+    session_factory: Factory, group: PlanGroup
+) -> None:
+    before = dump(session_factory, group.id)
+    with pytest.raises(PlanGroupNotFoundError):
+        generate_plans(session_factory, PlanGroupLock(group.id), tenant_id=uuid4(), today=FIRST)
+    assert dump(session_factory, group.id) == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"contents": []}, NoContentsError),
+        ({"blocks": []}, NoBlocksError),
+        ({"period_end": date(2025, 1, 7)}, NoStudyDaysError),
+        (
+            {"blocks": [BlockFactory.build(weekday=1, start_minute=720, end_minute=780)]},
+            NothingPlacedError,
+        ),
+    ],
+)
+def test_an_impossible_request_leaves_the_group_as_it_was(
+    session_factory: Factory, fields: dict[str, Any], error: type[DomainError]
+) -> None:
+    impossible = stored_group(session_factory, **fields)
+    before = dump(session_factory, impossible.id)
+    with pytest.raises(error) as refused:
+        generate(session_factory, impossible, date(2025, 1, 8))
+    assert dump(session_factory, impossible.id) == before
+    problems = [refused.value.to_problem(language) for language in ("ko", "en")]
+    assert [problem["detail"] for problem in problems] == [error.ko, error.en]
+    assert {problem["status"] for problem in problems} == {422}
+
+
+def test_a_computation_that_fails_leaves_the_group_as_it_was(
+    session_factory: Factory, group: PlanGroup
+) -> None:
+    def broken(_: Request) -> Schedule:
+        raise Broken
+
+    before = dump(session_factory, group.id)
+    with pytest.raises(Broken):
+        with_computation(session_factory, group, broken)
+    assert dump(session_factory, group.id) == before
+    assert generate(session_factory, group).generation == 2
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_failure_at_any_step_leaves_the_group_as_it_was(
+    *,
+    session_factory: Factory,
+    group: PlanGroup,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    moment: str,
+) -> None:
+    original: Callable[..., Any] = pkgutil.resolve_name(step)
+
+    def broken(*arguments: Any, **named: Any) -> None:
+        if moment == "after":
+            original(*arguments, **named)
+        raise Broken
+
+    before = dump(session_factory, group.id)
+    with monkeypatch.context() as patched:
+        patched.setattr(step, broken)
+        with pytest.raises(Broken):
+            generate(session_factory, group)
+    assert dump(session_factory, group.id) == before
+    assert generate(session_factory, group).generation == 2
+
+
+def test_a_commit_that_fails_leaves_the_group_as_it_was(
+    session_factory: Factory, group: PlanGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Session) -> None:
+        raise Broken
+
+    before = dump(session_factory, group.id)
+    with monkeypatch.context() as patched:
+        patched.setattr(Session, "commit", broken)
+        with pytest.raises(Broken):
+            generate(session_factory, group)
+    assert dump(session_factory, group.id) == before
+    assert generate(session_factory, group).generation == 2
+
+
+# --- what others do meanwhile, without the lock ---------------------------------------
+
+
+def meanwhile(act: Callable[[], object]) -> Callable[[Request], Schedule]:
+    """A computation during which somebody else acts and commits."""
+
+    def compute(request: Request) -> Schedule:
+        act()
+        return schedule(request)
+
+    return compute
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda factory, group: mark(factory, live(factory, group)[5], **done_by(PlanState.STARTED)),
+        lambda factory, group: mark(
+            factory, live(factory, group)[5], live=False, retired_as="cancelled"
+        ),
+        lambda factory, group: change(factory, group, status=GroupStatus.PAUSED),
+        lambda factory, group: change(factory, group, generation=7),
+    ],
+    ids=["started", "retired", "paused", "generated"],
+)
+def test_what_was_edited_meanwhile_is_not_overwritten(
+    session_factory: Factory, group: PlanGroup, act: Callable[[Factory, PlanGroup], None]
+) -> None:
+    with pytest.raises(EditedMeanwhileError) as refused:
+        with_computation(session_factory, group, meanwhile(lambda: act(session_factory, group)))
+    assert refused.value.group_id == group.id
+    assert {plan.generation for plan in live(session_factory, group)} == {1}
+
+
+def test_an_hour_that_was_taken_meanwhile_is_not_given_twice(session_factory: Factory) -> None:
+    whose = fresh_ids()
+    group, other = book_group(session_factory, **whose), book_group(session_factory, **whose)
+    before = dump(session_factory, group.id)
+    with pytest.raises(StudentPlansOverlapError) as refused:
+        with_computation(
+            session_factory, group, meanwhile(lambda: generate(session_factory, other))
+        )
+    assert refused.value.student_id == whose["student_id"]
+    assert dump(session_factory, group.id) == before
+    assert generate(session_factory, group).generation == 1
+
+
+def test_a_connection_that_dies_meanwhile_leaves_the_group_as_it_was(
+    session_factory: Factory, group: PlanGroup, engine: sa.Engine
+) -> None:
+    def kill() -> None:
+        with engine.connect() as other:
+            holder = check(other, group.id).holder_pid
+            other.execute(sa.select(sa.func.pg_terminate_backend(holder)))
+
+    before = dump(session_factory, group.id)
+    with pytest.raises(sa.exc.OperationalError):
+        with_computation(session_factory, group, meanwhile(kill))
+    assert dump(session_factory, group.id) == before
+    assert generate(session_factory, group).generation == 2

@@ -1,0 +1,206 @@
+"""The repositories' queries: each tenant's own, in the promised order, in few statements."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from domain import (
+    InvalidInputError,
+    PlanGroup,
+    PlanGroupNotFoundError,
+    PlanGroupRepository,
+    StudentPlan,
+    StudentPlanRepository,
+    StudentTimeRepository,
+)
+from domain.repositories.student_plans import COPIED
+from domain.scheduling import Allocation, Level, Request, fingerprint
+from tests.factories import (
+    AcademyScheduleFactory,
+    ContentFactory,
+    ExclusionFactory,
+    PlanGroupFactory,
+    lecture,
+)
+from tests.integration.rows import GROUP, STUDENT, TENANT, another, insert
+from tests.integration.storing import FIRST, fresh_ids
+
+
+@pytest.fixture
+def groups(session: Session) -> PlanGroupRepository:
+    return PlanGroupRepository(session)
+
+
+def added(session: Session, **fields: object) -> PlanGroup:
+    """A group that is flushed, and forgotten by the Session."""
+    group = PlanGroupFactory.build(**fields)
+    PlanGroupRepository(session).add(group)
+    session.flush()
+    session.expunge_all()
+    return group
+
+
+def test_a_group_comes_back_with_everything_it_owns(
+    session: Session, groups: PlanGroupRepository
+) -> None:
+    contents = [ContentFactory.build(position=0), lecture(1, [30, None, 45])]
+    built = PlanGroupFactory.build(contents=contents, level=Level.HIGH)
+    expected = built.to_request(FIRST)
+    groups.add(built)
+    session.flush()
+    session.expunge_all()
+    found = groups.get(built.tenant_id, built.id)
+    assert found is not built
+    assert fingerprint(found.to_request(FIRST)) == fingerprint(expected)
+    assert [content.position for content in found.contents] == [0, 1]
+    assert [episode.minutes for episode in found.contents[1].episodes] == [30, None, 45]
+    assert found.created_at.tzinfo is not None
+
+
+def test_another_tenants_group_does_not_exist(
+    session: Session, groups: PlanGroupRepository
+) -> None:
+    group = added(session)
+    for load in (groups.get, groups.snapshot):
+        with pytest.raises(PlanGroupNotFoundError) as refused:
+            load(uuid4(), group.id)
+        assert refused.value.group_id == group.id
+        with pytest.raises(PlanGroupNotFoundError):
+            load(group.tenant_id, uuid4())
+    assert groups.of_student(uuid4(), group.student_id) == []
+    assert groups.generations(uuid4(), group.id) == []
+
+
+def test_a_broken_rule_is_refused_naming_the_field_and_nothing_is_added(
+    session: Session, groups: PlanGroupRepository
+) -> None:
+    group = PlanGroupFactory.build(
+        period_end=date(2025, 1, 5),
+        contents=[ContentFactory.build(position=0, allocation=Allocation.STRATEGY)],
+    )
+    with pytest.raises(InvalidInputError) as refused:
+        groups.add(group)
+    assert refused.value.field == "period, contents[0].weekly_days"
+    assert not session.new
+
+
+def test_a_draft_may_be_without_contents_and_blocks(session: Session) -> None:
+    assert added(session, contents=[], blocks=[]).contents == []
+
+
+def test_a_students_groups_come_by_start_of_period(
+    session: Session, groups: PlanGroupRepository
+) -> None:
+    whose = fresh_ids()
+    late = added(session, **whose, period_start=date(2025, 1, 10))
+    early = added(session, **whose)
+    added(session, tenant_id=whose["tenant_id"])
+    found = groups.of_student(whose["tenant_id"], whose["student_id"])
+    assert [group.id for group in found] == [early.id, late.id]
+
+
+def test_the_snapshot_is_the_request_that_the_classes_make(
+    session: Session, groups: PlanGroupRepository
+) -> None:
+    """Two ways of loading, one meaning."""
+    group = added(
+        session,
+        contents=[
+            ContentFactory.build(position=4),
+            lecture(1, [30, None, 45], allocation=Allocation.STRATEGY, weekly_days=2),
+        ],
+        level=Level.LOW,
+        self_study_on_holidays=True,
+    )
+    whose = {"tenant_id": group.tenant_id, "student_id": group.student_id}
+    lesson = AcademyScheduleFactory.build(**whose)
+    exclusion = ExclusionFactory.build(**whose)
+    session.add_all([lesson, exclusion])
+    session.flush()
+    expected = replace(
+        groups.get(group.tenant_id, group.id).to_request(FIRST),
+        academy_schedules=(lesson.to_request(),),
+        exclusions=(exclusion.to_request(),),
+    )
+    snapshot = groups.snapshot(group.tenant_id, group.id)
+    found: Request = snapshot.request(FIRST)
+    assert fingerprint(found) == fingerprint(expected)
+    assert found.contents == expected.contents
+    assert found.factors == expected.factors
+    assert snapshot.content_ids == {c.position: c.id for c in group.contents}
+    assert (snapshot.student_id, snapshot.time_zone) == (group.student_id, "Asia/Seoul")
+    assert (snapshot.generation, snapshot.plans, snapshot.replaceable) == (0, (), 0)
+
+
+def test_a_level_factor_of_the_groups_own_beats_the_levels(
+    session: Session, groups: PlanGroupRepository
+) -> None:
+    group = added(session, level=Level.HIGH, level_factor=Decimal(2))
+    assert groups.get(group.tenant_id, group.id).factors.level == 2
+    assert groups.snapshot(group.tenant_id, group.id).settings.factors.level == 2
+
+
+def test_live_plans_come_by_time_and_the_others_not_at_all(
+    session: Session, world: sa.Connection
+) -> None:
+    insert(world, "student_plans", another("student_plans", sequence=3, start_minute=540,
+                                           end_minute=600))  # fmt: skip
+    insert(world, "student_plans", another("student_plans", live=False, retired_as="missed"))
+    plans = StudentPlanRepository(Session(world))
+    assert [p.start_minute for p in plans.live(TENANT, GROUP)] == [540, 600]
+    assert [p.sequence for p in plans.of_generation(TENANT, GROUP, 1)] == [1, 2, 3]
+    assert plans.live(uuid4(), GROUP) == plans.of_generation(uuid4(), GROUP, 1) == []
+    assert len(plans.of_student(TENANT, STUDENT, FIRST, FIRST)) == 2
+    assert plans.of_student(TENANT, STUDENT, FIRST + timedelta(1), date(2025, 2, 1)) == []
+    assert plans.of_student(uuid4(), STUDENT, FIRST, FIRST) == []
+
+
+def test_a_students_time_is_the_tenants_and_in_order(session: Session) -> None:
+    whose = fresh_ids()
+    late, early = date(2025, 1, 9), date(2025, 1, 8)
+    session.add_all(
+        [
+            ExclusionFactory.build(**whose, date=late),
+            ExclusionFactory.build(**whose, date=early),
+            AcademyScheduleFactory.build(**whose, weekday=4),
+            AcademyScheduleFactory.build(**whose, weekday=3),
+            AcademyScheduleFactory.build(**fresh_ids()),
+        ]
+    )
+    session.flush()
+    time = StudentTimeRepository(session)
+    ids = whose["tenant_id"], whose["student_id"]
+    assert [one.date for one in time.exclusions(*ids)] == [early, late]
+    assert [one.weekday for one in time.academy_schedules(*ids)] == [3, 4]
+    assert time.exclusions(uuid4(), ids[1]) == []
+    assert time.academy_schedules(uuid4(), ids[1]) == []
+
+
+def test_a_stale_version_fails_instead_of_overwriting(session: Session) -> None:
+    group = added(session)
+    mine = session.get_one(PlanGroup, group.id)
+    session.execute(
+        sa.text("UPDATE plan_groups SET version = version + 1 WHERE id = :id"), {"id": group.id}
+    )
+    mine.name = "다른 이름"
+    with pytest.raises(sa.orm.exc.StaleDataError), session.begin_nested():
+        session.flush()
+
+
+def test_the_types_of_copied_columns_are_those_of_the_table(connection: sa.Connection) -> None:
+    """Binary COPY converts nothing: a wrong width is a wrong row or none."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT attname, typname FROM pg_attribute JOIN pg_type t ON t.oid = atttypid "
+            "WHERE attrelid = 'student_plans'::regclass AND attnum > 0"
+        )
+    )
+    types = {row.attname: row.typname for row in rows}
+    assert COPIED.items() <= types.items()
+    left = StudentPlan.__table__.columns.keys() - COPIED.keys()
+    assert left == {"state", "done_through", "pinned", "live", "retired_as", "version"}

@@ -1,0 +1,205 @@
+"""One unit of work = one lock = one transaction = one commit; and what misuse is told."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import PlanGroup, PlanGroupLock, UnitOfWork
+from domain.errors import LockNotHeldError, UncommittedChangesError, UnitOfWorkStateError
+from tests.factories import PlanGroupFactory
+
+Factory = sessionmaker[Session]
+
+Write = Callable[[UnitOfWork, UUID], None]
+
+READING = sa.select(sa.func.count()).select_from(PlanGroup)
+
+
+def orm_add(uow: UnitOfWork, group_id: UUID) -> None:
+    uow.groups.add(PlanGroupFactory.build(id=group_id))
+
+
+def orm_flush(uow: UnitOfWork, group_id: UUID) -> None:
+    uow.groups.add(PlanGroupFactory.build(id=group_id))
+    uow.session.flush()
+
+
+def values(group_id: UUID) -> dict[str, Any]:
+    group = PlanGroupFactory.build(id=group_id)
+    names = ["id", "tenant_id", "student_id", "name", "period_start", "period_end"]
+    return {name: getattr(group, name) for name in names}
+
+
+def core_insert(uow: UnitOfWork, group_id: UUID) -> None:
+    table = PlanGroup.metadata.tables["plan_groups"]
+    uow.session.execute(sa.insert(table).values(values(group_id)))
+
+
+def text_insert(uow: UnitOfWork, group_id: UUID) -> None:
+    uow.session.connection().execute(
+        sa.text(
+            "INSERT INTO plan_groups (id, tenant_id, student_id, name, period_start, period_end)"
+            " VALUES (:id, :tenant_id, :student_id, :name, :period_start, :period_end)"
+        ),
+        values(group_id),
+    )
+
+
+def driver_insert(uow: UnitOfWork, group_id: UUID) -> None:
+    row = values(group_id)
+    uow.session.connection().exec_driver_sql(
+        "INSERT INTO plan_groups (id, tenant_id, student_id, name, period_start, period_end)"
+        " VALUES (%s, %s, %s, %s, %s, %s)",
+        tuple(row.values()),
+    )
+
+
+def fail(write: Write, uow: UnitOfWork, group_id: UUID, error: Exception) -> None:
+    write(uow, group_id)
+    raise error
+
+
+def lose_lock_and_write(write: Write, uow: UnitOfWork, group_id: UUID) -> None:
+    uow.session.rollback()
+    write(uow, group_id)
+
+
+def lose_lock_write_and_commit(write: Write, uow: UnitOfWork, group_id: UUID) -> None:
+    lose_lock_and_write(write, uow, group_id)
+    uow.commit()
+
+
+WRITES = [orm_add, orm_flush, core_insert, text_insert, driver_insert]
+
+
+@pytest.fixture
+def lock() -> PlanGroupLock:
+    return PlanGroupLock(uuid4())
+
+
+@pytest.fixture
+def uow(session_factory: Factory, lock: PlanGroupLock) -> UnitOfWork:
+    return UnitOfWork(session_factory, lock=lock)
+
+
+def exists(factory: Factory, group_id: UUID) -> bool:
+    with factory() as session:
+        return session.get(PlanGroup, group_id) is not None
+
+
+# --- keeping and giving up ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_what_is_committed_stays(
+    session_factory: Factory, uow: UnitOfWork, lock: PlanGroupLock, write: Write
+) -> None:
+    with uow:
+        write(uow, lock.group_id)
+        uow.commit()
+    assert exists(session_factory, lock.group_id)
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_leaving_with_uncommitted_work_says_so_and_keeps_nothing(
+    session_factory: Factory, uow: UnitOfWork, lock: PlanGroupLock, write: Write
+) -> None:
+    with pytest.raises(UncommittedChangesError, match=r"without commit\(\)"), uow:
+        write(uow, lock.group_id)
+    assert not exists(session_factory, lock.group_id)
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_an_exception_rolls_back_and_goes_on_unchanged(
+    session_factory: Factory, uow: UnitOfWork, lock: PlanGroupLock, write: Write
+) -> None:
+    error = KeyError("the caller's own")
+    with pytest.raises(KeyError) as caught, uow:
+        fail(write, uow, lock.group_id, error)
+    assert caught.value is error
+    assert error.__cause__ is error.__context__ is None
+    assert not exists(session_factory, lock.group_id)
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_an_explicit_rollback_says_that_it_is_meant(
+    session_factory: Factory, uow: UnitOfWork, lock: PlanGroupLock, write: Write
+) -> None:
+    with uow:
+        write(uow, lock.group_id)
+        uow.rollback()
+    assert not exists(session_factory, lock.group_id)
+
+
+def test_leaving_after_reading_alone_is_fine(uow: UnitOfWork) -> None:
+    with uow:
+        uow.session.scalar(READING)
+
+
+def test_a_changed_object_that_was_never_flushed_is_uncommitted_work(
+    session_factory: Factory, lock: PlanGroupLock
+) -> None:
+    with session_factory.begin() as session:
+        session.add(PlanGroupFactory.build(id=lock.group_id, name="alt"))
+    uow = UnitOfWork(session_factory, lock=lock)
+    with pytest.raises(UncommittedChangesError), uow:
+        uow.session.get_one(PlanGroup, lock.group_id).name = "neu"
+    with session_factory() as session:
+        assert session.get_one(PlanGroup, lock.group_id).name == "alt"
+
+
+# --- behind its back ------------------------------------------------------------------
+
+
+def test_a_session_that_commits_by_itself_is_stopped(
+    session_factory: Factory, uow: UnitOfWork, lock: PlanGroupLock
+) -> None:
+    with uow:
+        orm_flush(uow, lock.group_id)
+        with pytest.raises(UnitOfWorkStateError, match="Commit through the unit of work"):
+            uow.session.commit()
+        uow.rollback()
+    assert not exists(session_factory, lock.group_id)
+
+
+def test_a_savepoint_inside_may_commit_and_roll_back(
+    session_factory: Factory, uow: UnitOfWork, lock: PlanGroupLock
+) -> None:
+    other = uuid4()
+    with uow:
+        with uow.session.begin_nested():
+            orm_add(uow, lock.group_id)
+        savepoint = uow.session.begin_nested()
+        orm_flush(uow, other)
+        savepoint.rollback()
+        uow.commit()
+    assert exists(session_factory, lock.group_id)
+    assert not exists(session_factory, other)
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_writing_after_the_session_was_rolled_back_is_stopped(
+    session_factory: Factory, uow: UnitOfWork, lock: PlanGroupLock, write: Write
+) -> None:
+    with pytest.raises(LockNotHeldError, match="The lock is lost"), uow:
+        lose_lock_write_and_commit(write, uow, lock.group_id)
+    assert not exists(session_factory, lock.group_id)
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_writing_after_a_rollback_is_not_lost_silently(
+    uow: UnitOfWork, lock: PlanGroupLock, write: Write
+) -> None:
+    with pytest.raises((LockNotHeldError, UncommittedChangesError)), uow:
+        lose_lock_and_write(write, uow, lock.group_id)
+
+
+def test_another_groups_lock_is_not_this_ones(uow: UnitOfWork, lock: PlanGroupLock) -> None:
+    with uow:
+        uow.require_lock(lock.group_id)
+        with pytest.raises(LockNotHeldError, match="Enter one for the group that is written"):
+            uow.require_lock(uuid4())

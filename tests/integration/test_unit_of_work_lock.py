@@ -1,0 +1,197 @@
+"""The lock of a unit of work: first, held throughout, in the right transaction, freed."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import timedelta
+from uuid import uuid4
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import LockTimeoutError, PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork
+from domain.errors import SchemaError, WrongTransactionError
+from domain.locks import check as lock_status
+from tests.factories import PlanGroupFactory
+from tests.integration.asking import acquire, backend_pid, check, locks_held
+
+Factory = sessionmaker[Session]
+
+
+@pytest.fixture
+def lock() -> PlanGroupLock:
+    return PlanGroupLock(uuid4())
+
+
+@pytest.fixture
+def one_connection(database_url: sa.URL) -> Iterator[sa.Engine]:
+    """A pool of one: what is given back dirty is what the next one gets."""
+    engine = sa.create_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=5)
+    yield engine
+    engine.dispose()
+
+
+def test_the_lock_is_held_from_entry_to_exit(
+    session_factory: Factory, connection: sa.Connection, lock: PlanGroupLock
+) -> None:
+    assert not check(connection, lock.group_id).held
+    with UnitOfWork(session_factory, lock=lock) as uow:
+        found = check(connection, lock.group_id)
+        assert (found.held, found.held_by_me) == (True, False)
+        assert found.holder_pid == backend_pid(uow.session.connection())
+        assert locks_held(uow.session.connection()) == 1
+    assert not check(connection, lock.group_id).held
+
+
+def test_the_lock_is_free_as_soon_as_it_is_committed_or_rolled_back(
+    session_factory: Factory, connection: sa.Connection, lock: PlanGroupLock
+) -> None:
+    for end in (UnitOfWork.commit, UnitOfWork.rollback):
+        with UnitOfWork(session_factory, lock=lock) as uow:
+            end(uow)
+            assert not check(connection, lock.group_id).held
+
+
+def test_the_lock_survives_flushes_savepoints_and_reads(
+    session_factory: Factory, connection: sa.Connection, lock: PlanGroupLock
+) -> None:
+    with UnitOfWork(session_factory, lock=lock) as uow:
+        uow.groups.add(PlanGroupFactory.build(id=lock.group_id))
+        uow.session.flush()
+        uow.session.begin_nested().rollback()
+        uow.session.expire_all()
+        assert uow.session.get_one(PlanGroup, lock.group_id).name
+        assert check(connection, lock.group_id).held
+        uow.commit()
+
+
+def test_the_lock_is_the_first_statement_of_the_transaction(
+    one_connection: sa.Engine, lock: PlanGroupLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen in the driver, which everything has to pass."""
+    sent: list[str] = []
+    execute: Any = psycopg.Cursor.execute
+
+    def note(cursor: Any, query: Any, *rest: Any, **more: Any) -> Any:
+        sent.append(str(query))
+        return execute(cursor, query, *rest, **more)
+
+    with one_connection.connect():
+        pass
+    monkeypatch.setattr(psycopg.Cursor, "execute", note)
+    with UnitOfWork(sessionmaker(one_connection), lock=lock) as uow:
+        assert len(sent) == 1
+        assert "acquire_plan_group_lock" in sent[0]
+        uow.session.scalar(sa.select(sa.func.now()))
+        assert len(sent) == 2
+
+
+def test_a_busy_lock_is_told_at_once_with_its_holder(
+    session_factory: Factory, connection: sa.Connection, lock: PlanGroupLock
+) -> None:
+    connection.exec_driver_sql("SET LOCAL application_name = 'first'")
+    acquire(connection, lock.group_id)
+    with pytest.raises(PlanGroupLockedError) as refused, UnitOfWork(session_factory, lock=lock):
+        pass
+    assert refused.value.group_id == lock.group_id
+    assert refused.value.holder.pid == backend_pid(connection)
+    assert refused.value.holder.application_name == "first"
+
+
+def test_a_bounded_wait_ends_in_a_timeout(
+    session_factory: Factory, connection: sa.Connection, lock: PlanGroupLock
+) -> None:
+    acquire(connection, lock.group_id)
+    patient = PlanGroupLock(lock.group_id, wait=timedelta(milliseconds=30))
+    with pytest.raises(LockTimeoutError) as late, UnitOfWork(session_factory, lock=patient):
+        pass
+    assert late.value.waited_ms >= 30
+    assert late.value.holder.pid == backend_pid(connection)
+    assert lock_status(connection, lock.group_id).held_by_me
+
+
+def test_a_refused_unit_of_work_gives_its_connection_back_clean(
+    one_connection: sa.Engine, connection: sa.Connection, lock: PlanGroupLock
+) -> None:
+    acquire(connection, lock.group_id)
+    for wait in (timedelta(0), timedelta(milliseconds=20)):
+        refused = UnitOfWork(
+            sessionmaker(one_connection), lock=PlanGroupLock(lock.group_id, wait=wait)
+        )
+        with pytest.raises((PlanGroupLockedError, LockTimeoutError)), refused:
+            pass
+    connection.rollback()
+    with UnitOfWork(sessionmaker(one_connection), lock=lock) as uow:
+        assert uow.waited_ms == 0
+
+
+def fail(_: UnitOfWork) -> None:
+    raise KeyError
+
+
+@pytest.mark.parametrize("end", [UnitOfWork.commit, UnitOfWork.rollback, fail, repr])
+def test_the_connection_goes_back_to_the_pool_clean(
+    one_connection: sa.Engine, lock: PlanGroupLock, end: Callable[[UnitOfWork], object]
+) -> None:
+    with suppress(KeyError), UnitOfWork(sessionmaker(one_connection), lock=lock) as uow:
+        uow.session.scalar(sa.select(sa.func.now()))
+        end(uow)
+    with one_connection.connect() as next_one:
+        driver = next_one.connection.driver_connection
+        assert driver is not None
+        assert driver.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+        assert locks_held(next_one) == 0
+        for name in ("lock_timeout", "idle_in_transaction_session_timeout"):
+            assert next_one.scalar(sa.text(f"SHOW {name}")) == "0"
+
+
+# --- transactions that the lock cannot protect ----------------------------------------
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE", "AUTOCOMMIT"])
+def test_an_engine_with_another_isolation_is_refused(
+    engine: sa.Engine, connection: sa.Connection, lock: PlanGroupLock, level: str
+) -> None:
+    other = sessionmaker(engine.execution_options(isolation_level=level))
+    with pytest.raises(WrongTransactionError), UnitOfWork(other, lock=lock):
+        pass
+    assert not check(connection, lock.group_id).held
+
+
+@pytest.mark.parametrize("mode", ["conditional_savepoint", "create_savepoint", "rollback_only",
+                                  "control_fully"])  # fmt: skip
+def test_a_connection_that_is_in_a_transaction_is_refused(
+    connection: sa.Connection, lock: PlanGroupLock, mode: str
+) -> None:
+    connection.begin()
+    connection.exec_driver_sql("SELECT 1")
+    factory = sessionmaker(connection, join_transaction_mode=mode)
+    with pytest.raises(WrongTransactionError, match="inside a transaction already"):
+        UnitOfWork(factory, lock=lock).__enter__()
+    assert locks_held(connection) == 0
+
+
+def test_a_connection_in_a_transaction_that_has_sent_nothing_yet_is_refused(
+    connection: sa.Connection, lock: PlanGroupLock
+) -> None:
+    """Its BEGIN is only pending; a savepoint would still be the unit of work's outermost."""
+    connection.begin()
+    factory = sessionmaker(connection, join_transaction_mode="create_savepoint")
+    with pytest.raises(WrongTransactionError, match="inside a transaction already"):
+        UnitOfWork(factory, lock=lock).__enter__()
+    assert locks_held(connection) == 0
+
+
+def test_a_session_that_is_in_use_is_refused(session_factory: Factory, lock: PlanGroupLock) -> None:
+    with session_factory() as session:
+        session.scalar(sa.select(sa.func.now()))
+        with pytest.raises(WrongTransactionError, match="inside a transaction already"):
+            UnitOfWork(lambda: session, lock=lock).__enter__()
+
+
+def test_a_database_without_the_functions_says_what_to_run(
+    empty_engine: sa.Engine, lock: PlanGroupLock
+) -> None:
+    with pytest.raises(SchemaError, match="alembic upgrade head"):
+        UnitOfWork(sessionmaker(empty_engine), lock=lock).__enter__()

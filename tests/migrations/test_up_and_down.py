@@ -1,0 +1,135 @@
+"""The revisions go up from nothing, down to nothing, and up to the same again."""
+
+import pytest
+import sqlalchemy as sa
+
+from domain import schema
+from domain.errors import SchemaError
+from domain.models import Base
+from tests.migrations.catalog import VERSION_TABLE, catalog, without_version_table
+
+LOCK_FUNCTIONS = {
+    "acquire_plan_group_lock",
+    "acquire_plan_locks",
+    "check_plan_group_lock",
+    "plan_group_lock_key",
+    "plan_lock_holder",
+    "plan_lock_version",
+    "student_lock_key",
+}
+
+
+def test_an_empty_database_gets_every_table_and_function(connection: sa.Connection) -> None:
+    schema.upgrade(connection)
+    tables = set(sa.inspect(connection).get_table_names(schema="public"))
+    assert tables == {*Base.metadata.tables, VERSION_TABLE}
+    functions = connection.scalars(
+        sa.text(
+            "SELECT proname FROM pg_proc p WHERE pronamespace = 'public'::regnamespace AND "
+            "NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')"
+        )
+    )
+    assert set(functions) == LOCK_FUNCTIONS
+
+
+def test_downgrade_to_base_leaves_alembics_empty_table_alone(connection: sa.Connection) -> None:
+    before = catalog(connection)
+    schema.upgrade(connection)
+    schema.downgrade(connection)
+    after = catalog(connection)
+    assert without_version_table(after) == before
+    assert sa.inspect(connection).get_table_names(schema="public") == [VERSION_TABLE]
+    assert connection.scalar(sa.select(sa.func.count()).select_from(sa.table(VERSION_TABLE))) == 0
+
+
+def test_up_down_up_gives_the_identical_catalog(connection: sa.Connection) -> None:
+    schema.upgrade(connection)
+    first = catalog(connection)
+    schema.downgrade(connection)
+    schema.upgrade(connection)
+    assert catalog(connection) == first
+
+
+def test_each_revision_undoes_exactly_what_it_did(connection: sa.Connection) -> None:
+    schema.upgrade(connection, "sp_0001")
+    tables_alone = catalog(connection)
+    schema.upgrade(connection, "sp_0002")
+    assert catalog(connection) != tables_alone
+    schema.downgrade(connection, "sp_0001")
+    assert catalog(connection) == tables_alone
+
+
+def test_a_second_upgrade_changes_nothing(connection: sa.Connection) -> None:
+    schema.upgrade(connection)
+    first = catalog(connection)
+    schema.upgrade(connection)
+    assert catalog(connection) == first
+
+
+def test_upgrade_is_part_of_the_transaction_that_the_caller_began(
+    connection: sa.Connection,
+) -> None:
+    before = catalog(connection)
+    with connection.begin() as transaction:
+        schema.upgrade(connection)
+        assert schema.is_current(connection)
+        transaction.rollback()
+    assert catalog(connection) == before
+
+
+def test_a_failing_upgrade_leaves_nothing_and_frees_the_migration_lock(
+    connection: sa.Connection,
+) -> None:
+    with connection.begin():
+        connection.exec_driver_sql(
+            "CREATE FUNCTION public.plan_group_lock_key(uuid)"
+            " RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'"
+        )
+    before = catalog(connection)
+    with pytest.raises(sa.exc.ProgrammingError, match="already exists"):
+        schema.upgrade(connection)
+    assert catalog(connection) == before
+    assert (
+        connection.scalar(
+            sa.text(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+                " AND pid = pg_backend_pid()"
+            )
+        )
+        == 0
+    )
+
+
+def test_the_schema_says_whether_it_is_the_one_that_is_needed(connection: sa.Connection) -> None:
+    assert schema.current_revision(connection) is None
+    assert not schema.is_current(connection)
+    with pytest.raises(SchemaError, match=r"has revision none .* needs sp_\d+"):
+        schema.require_current(connection)
+    connection.rollback()
+    schema.upgrade(connection, "sp_0001")
+    with pytest.raises(SchemaError, match=r"has revision sp_0001 .*`alembic upgrade head`"):
+        schema.require_current(connection)
+    connection.rollback()
+    schema.upgrade(connection)
+    assert schema.current_revision(connection) == schema.head_revision()
+    assert schema.is_current(connection)
+    schema.require_current(connection)
+
+
+def test_asking_for_the_revision_first_does_not_make_the_upgrade_vanish(
+    engine: sa.Engine,
+) -> None:
+    with engine.connect() as connection:
+        if not schema.is_current(connection):
+            schema.upgrade(connection)
+    with engine.connect() as connection:
+        assert schema.is_current(connection)
+
+
+def test_the_callers_search_path_is_its_own_again_after_the_upgrade(
+    connection: sa.Connection,
+) -> None:
+    with connection.begin():
+        connection.exec_driver_sql("SET LOCAL search_path = pg_catalog")
+        schema.upgrade(connection)
+        assert connection.scalar(sa.text("SHOW search_path")) == "pg_catalog"

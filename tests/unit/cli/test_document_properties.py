@@ -1,0 +1,59 @@
+import json
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from domain.cli.document import ContentEntry, PlanGroupDocument, read_document
+from domain.errors import InvalidInputError
+from tests.unit.cli.documents import BOOK, SMALL
+
+
+def faults(data: bytes) -> dict[str, str]:
+    try:
+        read_document(data)
+    except InvalidInputError as error:
+        return {fault.field: fault.message for fault in error.faults}
+    return {}
+
+
+def faults_of(**keys: Any) -> dict[str, str]:
+    return faults(json.dumps({**SMALL, **keys}).encode())
+
+
+TEXT = st.text(st.characters(), max_size=12)  # surrogates, too
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+KEYS = st.sampled_from([*PlanGroupDocument.model_fields, "_note"])
+CONTENT_KEYS = st.sampled_from([*ContentEntry.model_fields, "_note"])
+# the first draw of text on a machine builds tables, which is no fault of a strategy
+patient = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+
+
+@patient
+@given(st.dictionaries(KEYS | TEXT, JSON))
+def test_arbitrary_values_raise_nothing_but_invalid_input(keys: dict[str, Any]) -> None:
+    for field, message in faults_of(**keys).items():
+        assert field.isprintable()
+        assert message.startswith(("must ", "is "))
+
+
+@patient
+@given(st.dictionaries(CONTENT_KEYS, JSON))
+def test_arbitrary_values_in_a_content_are_its_faults(keys: dict[str, Any]) -> None:
+    assert all(field.startswith("contents[0]") for field in faults_of(contents=[{**BOOK, **keys}]))
+
+
+@patient
+@given(st.binary() | st.text(alphabet='{}[]",:1eE.-+nulNaIfity\\d8 ').map(str.encode))
+def test_arbitrary_bytes_raise_nothing_but_invalid_input(data: bytes) -> None:
+    assert faults(data)
+
+
+@patient
+@given(TEXT)
+def test_any_text_as_a_time_zone_is_read_or_refused(name: str) -> None:
+    assert list(faults_of(time_zone=name)) in ([], ["time_zone"])

@@ -1,0 +1,107 @@
+"""D1–D8: what remains is dealt out evenly, or as evenly as the days can hold."""
+
+from itertools import combinations_with_replacement, pairwise
+
+import pytest
+
+from domain.scheduling.allocation import even_deal
+from domain.scheduling.calendar import calendar
+from domain.scheduling.dealing import deal_nearest
+from domain.scheduling.demand import Demand, demands
+from domain.scheduling.packing import Room
+from tests.unit.scheduling.build import ask, book
+
+BOUNDARIES = {
+    "D1": (100, 7, [14, 29, 43, 57, 71, 86, 100]),
+    "D2": (100, 3, [33, 67, 100]),
+    "D3": (10, 4, [3, 5, 8, 10]),
+    "D4": (103, 10, [10, 21, 31, 41, 52, 62, 72, 82, 93, 103]),
+}
+
+
+def demand(units: int, days: int) -> Demand:
+    """So many units of one minute for the first so many days."""
+    request = ask(book(1, units, 1), period=f"01-06..01-{5 + days:02}", cycle=(6, 0))
+    (found,) = demands(request, calendar(request), 0)
+    return found
+
+
+def nearest(units: int, capacities: list[int], reserve: list[int] | None = None) -> list[int]:
+    """What each day gets of units of one minute, by the days' minutes."""
+    extra = reserve or [0] * len(capacities)
+    rooms = [
+        Room([(600, 600 + study)] if study else [], [(1200, 1200 + more)] if more else [])
+        for study, more in zip(capacities, extra, strict=True)
+    ]
+    even = even_deal(units, len(capacities))
+    deal = deal_nearest(demand(units, len(capacities)), even, rooms)
+    return [after - before for before, after in pairwise([0, *deal.counts])]
+
+
+@pytest.mark.parametrize("case", BOUNDARIES)
+def test_a_range_is_dealt_by_cumulative_rounding_half_up(case: str) -> None:
+    total, days, boundaries = BOUNDARIES[case]
+    assert even_deal(total, days) == boundaries
+
+
+def test_d5_five_units_over_ten_days_are_five_days_of_one() -> None:
+    counts = [0, *even_deal(5, 10)]
+    assert sorted(after - before for before, after in pairwise(counts)) == [0] * 5 + [1] * 5
+
+
+def test_d6_a_single_unit_lies_on_the_middle_day() -> None:
+    assert even_deal(1, 3) == [0, 1, 1]
+
+
+def test_d7_units_without_days_are_a_clear_failure() -> None:
+    with pytest.raises(ValueError, match="no day to deal units to"):
+        even_deal(1, 0)
+    assert even_deal(0, 0) == []
+
+
+def test_d8_a_short_day_gives_to_its_neighbours() -> None:
+    assert nearest(15, [10, 3, 10]) == [6, 3, 6]
+
+
+def test_of_two_deals_that_are_equally_near_the_earlier_units_win() -> None:
+    """Even are 5, 11 and 16; 6, 9 and 7, 10 both miss by one and by two."""
+    assert nearest(16, [10, 3, 10]) == [7, 3, 6]
+
+
+@pytest.mark.parametrize("total", [0, 1, 6, 7, 100, 103])
+@pytest.mark.parametrize("days", range(1, 15))
+def test_an_even_deal_is_complete_ascends_and_is_even_to_one_unit(total: int, days: int) -> None:
+    counts = even_deal(total, days)
+    shares = [after - before for before, after in pairwise([0, *counts])]
+    assert len(counts) == days
+    assert counts[-1] == total
+    assert max(shares) - min(shares) <= 1
+    assert min(shares) >= 0
+
+
+@pytest.mark.parametrize("units", range(1, 10))
+@pytest.mark.parametrize("capacities", [[4, 1, 4], [1, 5, 3], [0, 3, 6], [3, 3, 3], [2, 0, 7]])
+def test_the_deal_is_the_nearest_of_all_that_fit(units: int, capacities: list[int]) -> None:
+    """Against every possible deal, ties to the earlier units."""
+    even = even_deal(units, 3)
+    possible = [
+        [*counts, units]
+        for counts in combinations_with_replacement(range(units + 1), 2)
+        if all(
+            after - before <= room
+            for before, after, room in zip([0, *counts], [*counts, units], capacities, strict=True)
+        )
+    ]
+    least = min(distance(counts, even) for counts in possible)
+    earliest = max(counts for counts in possible if distance(counts, even) == least)
+    found = nearest(units, capacities)
+    assert [sum(found[: day + 1]) for day in range(3)] == earliest
+
+
+def distance(counts: list[int], even: list[int]) -> int:
+    return sum((count - target) ** 2 for count, target in zip(counts, even, strict=True))
+
+
+def test_study_time_of_all_days_comes_before_anybodys_reserve() -> None:
+    assert nearest(9, [5, 1, 5], [9, 9, 9]) == [4, 1, 4]
+    assert nearest(12, [5, 1, 5], [9, 9, 9]) == [5, 2, 5]

@@ -1,0 +1,141 @@
+"""K1–K10: what is left of a day's blocks."""
+
+from typing import Any
+
+import pytest
+
+from domain.scheduling.calendar import Day, DayKind, calendar
+from domain.scheduling.spans import Span, front, merged, total, without
+from domain.scheduling.vocabulary import MINUTES_OF_A_DAY, ExclusionType
+from tests.unit.scheduling.build import (
+    MONDAY,
+    ask,
+    at,
+    block,
+    holiday,
+    lesson,
+    lunch,
+    off,
+    reserve,
+)
+
+NO_LUNCH: dict[str, Any] = {"non_study_blocks": ()}
+CASES: dict[str, tuple[dict[str, Any], str]] = {
+    "K1": ({"academy_schedules": (lesson(MONDAY, 14, 16, 30),)}, "10-12 13-13:30 16:30-19"),
+    "K2": ({"academy_schedules": (lesson(MONDAY, 14, 16, 0),)}, "10-12 13-14 16-19"),
+    "K3": ({"academy_schedules": (lesson(MONDAY, 19, 21, 60),)}, "10-12 13-18"),
+    "K4": ({"academy_schedules": (lesson(MONDAY, 13.5, 15, 60),)}, "10-12 16-19"),
+    "K5": ({"blocks": block(0, 6), "academy_schedules": (lesson(MONDAY, 0.5, 1, 60),)}, "2-6"),
+    "K9, apart": ({"blocks": block(14, 16) + block(9, 11), **NO_LUNCH}, "9-11 14-16"),
+    "K9, overlapping": ({"blocks": block(9, 12) + block(11, 14), **NO_LUNCH}, "9-14"),
+    "K10": ({"blocks": block(12, 13)}, ""),
+    "touching": ({"blocks": block(9, 11) + block(11, 14), **NO_LUNCH}, "9-14"),
+    "midnight": ({"blocks": block(22, 24)}, "22-24"),
+    "travel beyond midnight": (
+        {"blocks": block(20, 24), "academy_schedules": (lesson(MONDAY, 22, 23.5, 60),)},
+        "20-21",
+    ),
+    "a long lunch": ({"non_study_blocks": lunch(9, 18)}, "18-19"),
+    "a class on another day": ({"academy_schedules": (lesson(2, 14, 16, 30),)}, "10-12 13-19"),
+}
+
+
+def spans(text: str) -> tuple[Span, ...]:
+    """``"10-12 13-13:30"`` in minutes."""
+    pairs = (one.split("-") for one in text.split())
+    return tuple((minutes(start), minutes(end)) for start, end in pairs)
+
+
+def minutes(clock: str) -> int:
+    return at(clock if ":" in clock else f"{clock}:00")
+
+
+def monday(**more: Any) -> Day:
+    return calendar(ask(period="01-06..01-06", **more))[0]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_blocks_less_meals_classes_and_travel_are_study_time(case: str) -> None:
+    more, expected = CASES[case]
+    assert monday(**more).study == spans(expected)
+
+
+@pytest.mark.parametrize("kind", list(ExclusionType))
+def test_k6_every_type_of_exclusion_closes_the_date(kind: ExclusionType) -> None:
+    days = calendar(ask(period="01-06..01-08", exclusions=off("01-07", type_=kind)))
+    assert days[1].kind is DayKind.EXCLUDED
+    assert days[1].study == days[1].reserve == ()
+
+
+def test_k7_on_an_open_holiday_the_reserve_is_all_there_is() -> None:
+    request: dict[str, Any] = {
+        "period": "01-06..01-07",
+        "blocks": block(10, 19) + reserve(13, 19),
+        "exclusions": holiday("01-07"),
+    }
+    day = calendar(ask(**request, self_study_on_holidays=True))[1]
+    assert (day.kind, day.study, day.reserve) == (DayKind.HOLIDAY, (), spans("13-19"))
+    assert calendar(ask(**request))[1].kind is DayKind.EXCLUDED
+
+
+def test_k8_a_block_on_mondays_leaves_the_other_days_empty() -> None:
+    days = calendar(ask(period="01-06..01-13", blocks=block(10, 19, [MONDAY])))
+    assert [bool(day.study) for day in days] == [True, *[False] * 6, True]
+
+
+def test_k10_a_block_that_lunch_eats_leaves_a_day_without_time() -> None:
+    assert monday(blocks=block(12, 13)).kind is DayKind.NO_TIME
+
+
+def test_what_is_in_both_kinds_of_block_is_study_time() -> None:
+    day = monday(blocks=block(10, 14) + reserve(9, 18))
+    assert (day.study, day.reserve) == (spans("10-12 13-14"), spans("9-10 14-18"))
+
+
+def test_the_reserve_loses_meals_classes_and_travel_as_well() -> None:
+    day = monday(blocks=reserve(9, 19), academy_schedules=(lesson(MONDAY, 15, 16, 30),))
+    assert (day.study, day.reserve) == ((), spans("9-12 13-14:30 16:30-19"))
+
+
+def test_a_block_longer_than_a_day_is_clipped_to_it() -> None:
+    assert merged([(0, MINUTES_OF_A_DAY)]) == [(0, 1440)]
+    assert monday(blocks=block(0, 24), **NO_LUNCH).study == ((0, 1440),)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], []),
+        ([(5, 5), (7, 6)], []),
+        ([(3, 5), (1, 2)], [(1, 2), (3, 5)]),
+        ([(1, 3), (3, 5)], [(1, 5)]),
+        ([(1, 9), (2, 3)], [(1, 9)]),
+    ],
+)
+def test_spans_are_tidied(given: list[Span], expected: list[Span]) -> None:
+    assert merged(given) == expected
+
+
+@pytest.mark.parametrize(
+    ("holes", "expected"),
+    [
+        ([], [(10, 20), (30, 40)]),
+        ([(0, 50)], []),
+        ([(10, 20)], [(30, 40)]),
+        ([(12, 15)], [(10, 12), (15, 20), (30, 40)]),
+        ([(15, 35)], [(10, 15), (35, 40)]),
+        ([(20, 30)], [(10, 20), (30, 40)]),
+        ([(35, 38), (11, 12)], [(10, 11), (12, 20), (30, 35), (38, 40)]),
+        ([(15, 15)], [(10, 15), (15, 20), (30, 40)]),
+    ],
+)
+def test_holes_are_cut_out(holes: list[Span], expected: list[Span]) -> None:
+    found = without([(10, 20), (30, 40)], holes)
+    assert merged(found) == merged(expected)
+    assert total(found) == total(expected)
+
+
+@pytest.mark.parametrize(("count", "expected"), [(0, []), (4, [(1, 5)]), (6, [(1, 5), (7, 9)])])
+def test_the_front_of_spans_is_their_first_minutes(count: int, expected: list[Span]) -> None:
+    assert front([(1, 5), (7, 20)], count) == expected
+    assert front([(1, 5)], 99) == [(1, 5)]

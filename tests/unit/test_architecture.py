@@ -1,0 +1,103 @@
+"""The rooms of the package, and the one direction in which they know each other."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+
+import domain
+
+PROJECT = Path(__file__).parents[2]
+TOP_LEVEL = {"alembic", "alembic.ini", "domain", "tests", "pyproject.toml", "README.md", "LICENSE"}
+MADE_BY_TOOLS = {"build", "dist", "htmlcov"}
+PUBLIC = [
+    "domain",
+    "domain.embedded",
+    "domain.errors",
+    "domain.locks",
+    "domain.models",
+    "domain.repositories",
+    "domain.scheduling",
+    "domain.schema",
+    "domain.services",
+    "domain.unit_of_work",
+]
+WITH_ALL = [name for name in PUBLIC if "__all__" in vars(importlib.import_module(name))]
+SOURCES = sorted((PROJECT / "domain").rglob("*.py"))
+
+
+def test_the_imports_keep_their_contracts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+    assert lint_imports(no_cache=True) == EXIT_STATUS_SUCCESS
+
+
+def test_the_top_level_is_as_it_was_agreed() -> None:
+    found = {path.name for path in PROJECT.iterdir() if not path.name.startswith(".")}
+    assert found - TOP_LEVEL - MADE_BY_TOOLS == set()
+    assert {"alembic", "alembic.ini", "domain", "tests", "pyproject.toml"} <= found
+
+
+def test_our_migrations_do_not_shadow_the_library() -> None:
+    assert not list((PROJECT / "alembic").rglob("__init__.py"))
+    library = importlib.import_module("alembic").__file__
+    assert library is not None
+    assert PROJECT / "alembic" not in Path(library).parents
+
+
+@pytest.mark.parametrize("name", WITH_ALL)
+def test_every_public_name_is_there_once_and_in_order(name: str) -> None:
+    module: ModuleType = importlib.import_module(name)
+    names: list[str] = module.__all__
+    assert len(names) == len(set(names))
+    assert [name for name in names if not hasattr(module, name)] == []
+
+
+def test_the_rooms_with_a_front_door_say_what_is_public() -> None:
+    assert {"domain", "domain.models", "domain.scheduling", "domain.services"} <= set(WITH_ALL)
+
+
+def test_the_package_is_typed_for_its_users() -> None:
+    assert (PROJECT / "domain" / "py.typed").is_file()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_a_module_begins_with_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text("utf-8")))
+
+
+def test_importing_the_package_brings_in_neither_alembic_nor_the_extras() -> None:
+    program = (
+        "import sys, domain; "
+        "print(*{'alembic', 'pydantic', 'rich', 'domain.schema'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout.strip() == ""
+
+
+def test_the_planning_core_needs_the_standard_library_alone() -> None:
+    program = (
+        "import sys; before = set(sys.modules); import domain.scheduling.engine; "
+        "names = {name.partition('.')[0] for name in set(sys.modules) - before}; "
+        "print(*sorted(names - sys.stdlib_module_names - {'domain'}))"
+    )
+    bare = [sys.executable, "-S", "-c", "import sys; sys.path.insert(0, '.')\n" + stub + program]
+    done = subprocess.run(bare, cwd=PROJECT, capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout.strip() == ""
+
+
+# ``domain`` itself imports SQLAlchemy; an empty package in its place shows the core alone.
+stub = (
+    "import types; package = types.ModuleType('domain'); package.__path__ = ['domain']\n"
+    "sys.modules['domain'] = package\n"
+)
+
+
+def test_the_public_names_fit_on_one_screen() -> None:
+    assert domain.__file__ is not None
+    assert len(Path(domain.__file__).read_text("utf-8").splitlines()) <= 100

@@ -1,0 +1,264 @@
+"""Every error says what it is in code, status, retryable and two languages."""
+
+import json
+import pickle
+from datetime import UTC, date, datetime
+from inspect import getmembers, isclass
+from typing import Any, Literal
+from uuid import UUID
+
+import pytest
+
+from domain import errors
+from domain.errors import (
+    DayWithoutPlan,
+    DomainError,
+    EditedMeanwhileError,
+    Fault,
+    IdempotencyMismatchError,
+    InvalidInputError,
+    LockError,
+    LockHolder,
+    LockNotHeldError,
+    LockTimeoutError,
+    MisuseError,
+    NoBlocksError,
+    NoContentsError,
+    NoStudyDaysError,
+    NotFoundError,
+    NothingPlacedError,
+    PlanGroupLockedError,
+    PlanGroupNotFoundError,
+    PlanGroupNotGeneratableError,
+    SchedulingError,
+    SchemaError,
+    StudentPlansOverlapError,
+    TransitionNotAllowedError,
+    UncommittedChangesError,
+    UnitOfWorkStateError,
+    ValidationError,
+    WrongStateError,
+    WrongTransactionError,
+)
+
+GROUP = UUID("123e4567-e89b-12d3-a456-426614174000")
+IN_PROGRESS = "플랜 생성이 이미 진행 중입니다. 잠시 후 다시 시도해주세요."
+
+# code, HTTP status, retryable, Korean: the specification's table.
+TABLE: list[tuple[DomainError, str, int, bool, str]] = [
+    (PlanGroupLockedError(group_id=GROUP), "plan_group_locked", 409, True, IN_PROGRESS),
+    (
+        LockTimeoutError(group_id=GROUP, waited_ms=250),
+        "plan_group_lock_timeout",
+        409,
+        True,
+        IN_PROGRESS,
+    ),
+    (
+        PlanGroupNotFoundError(group_id=GROUP),
+        "plan_group_not_found",
+        404,
+        False,
+        "플랜 그룹을 찾을 수 없습니다.",
+    ),
+    (
+        PlanGroupNotGeneratableError(group_id=GROUP, status="draft"),
+        "plan_group_not_generatable",
+        409,
+        False,
+        "플랜 그룹이 저장되거나 활성화된 상태에서만 플랜을 생성할 수 있습니다.",
+    ),
+    (
+        TransitionNotAllowedError(group_id=GROUP, from_status="completed", to_status="active"),
+        "transition_not_allowed",
+        409,
+        False,
+        "completed 상태에서 active 상태로 전이할 수 없습니다.",
+    ),
+    (
+        StudentPlansOverlapError(student_id=GROUP),
+        "student_plans_overlap",
+        409,
+        True,
+        "학생의 다른 플랜과 시간이 겹칩니다. 다시 시도해주세요.",
+    ),
+    (
+        EditedMeanwhileError(group_id=GROUP),
+        "edited_meanwhile",
+        409,
+        True,
+        "플랜이 이미 수정되었습니다. 새로고침 후 다시 시도해주세요.",
+    ),
+    (NoContentsError(), "no_contents", 422, False, "플랜 콘텐츠가 없습니다."),
+    (NoBlocksError(), "no_blocks", 422, False, "블록 세트가 설정되지 않았습니다."),
+    (
+        NoStudyDaysError(),
+        "no_study_days",
+        422,
+        False,
+        "학습 가능한 날짜가 없습니다. 기간과 제외일을 확인해주세요.",
+    ),
+    (
+        NothingPlacedError(days=[DayWithoutPlan(date(2025, 1, 6), "full")]),
+        "nothing_placed",
+        422,
+        False,
+        "일정에 맞는 플랜을 생성할 수 없습니다. 기간과 콘텐츠 양을 확인해주세요.",
+    ),
+    (
+        IdempotencyMismatchError(idempotency_key="k-1"),
+        "idempotency_mismatch",
+        422,
+        False,
+        "같은 요청 키가 다른 내용으로 사용되었습니다.",
+    ),
+    (
+        InvalidInputError([Fault("period", "ends early"), Fault("contents[0].range", "reversed")]),
+        "invalid_input",
+        422,
+        False,
+        "입력값이 올바르지 않습니다: period, contents[0].range",
+    ),
+]
+EXAMPLES = [row[0] for row in TABLE]
+FAMILIES = {
+    DomainError,
+    LockError,
+    NotFoundError,
+    SchedulingError,
+    ValidationError,
+    WrongStateError,
+}
+MISUSES = [
+    LockNotHeldError,
+    SchemaError,
+    UncommittedChangesError,
+    UnitOfWorkStateError,
+    WrongTransactionError,
+]
+
+
+def named(value: object) -> str:
+    return type(value).__name__ if isinstance(value, DomainError) else str(value)
+
+
+@pytest.mark.parametrize(("error", "code", "status", "retryable", "korean"), TABLE, ids=named)
+def test_an_error_is_what_the_table_says(
+    *, error: DomainError, code: str, status: int, retryable: bool, korean: str
+) -> None:
+    assert (error.code, error.http_status, error.retryable) == (code, status, retryable)
+    assert error.message() == error.message("ko") == korean
+
+
+def test_every_concrete_error_is_in_the_table() -> None:
+    classes = {kind for _, kind in getmembers(errors, isclass) if issubclass(kind, DomainError)}
+    assert classes - FAMILIES == {type(error) for error in EXAMPLES}
+
+
+def test_no_two_errors_share_a_code() -> None:
+    codes = [error.code for error in EXAMPLES]
+    assert len(codes) == len(set(codes))
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=named)
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_a_problem_is_ready_for_json(error: DomainError, language: Literal["ko", "en"]) -> None:
+    problem = error.to_problem(language)
+    assert json.loads(json.dumps(problem)) == problem
+    assert problem["type"] == f"urn:studyplan:problem:{error.code}"
+    assert (problem["status"], problem["code"]) == (error.http_status, error.code)
+    assert problem["retryable"] is error.retryable
+    assert problem["detail"] == error.message(language)
+    assert problem["title"]
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=named)
+def test_the_two_languages_differ_and_leave_no_brace(error: DomainError) -> None:
+    korean, english = error.message("ko"), error.message("en")
+    assert english.isascii()
+    assert not korean.isascii()
+    assert not set(korean + english) & set("{}")
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=named)
+def test_an_error_survives_pickling(error: DomainError) -> None:
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    assert type(copy) is type(error)
+    assert copy.data == error.data
+    assert str(copy) == str(error)
+    assert copy.to_problem() == error.to_problem()
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=named)
+def test_the_data_are_attributes_and_fields_of_the_problem(error: DomainError) -> None:
+    problem = error.to_problem()
+    for name, value in error.data.items():
+        assert getattr(error, name) == value
+        assert name in problem
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = error.no_such_name
+
+
+def test_the_data_cannot_be_changed() -> None:
+    data: Any = PlanGroupNotFoundError(group_id=GROUP).data
+    with pytest.raises(TypeError):
+        data["group_id"] = None
+
+
+def test_a_lock_error_says_who_holds_since_when() -> None:
+    since = datetime(2025, 1, 6, 9, 0, tzinfo=UTC)
+    holder = LockHolder(pid=42, since=since, held_ms=1500, application_name="worker")
+    error = PlanGroupLockedError(group_id=GROUP, holder=holder)
+    assert error.to_problem()["holder"] == {
+        "pid": 42,
+        "since": "2025-01-06T09:00:00+00:00",
+        "held_ms": 1500,
+        "application_name": "worker",
+    }
+    assert pickle.loads(pickle.dumps(error)).holder == holder  # noqa: S301 - our own
+    json.dumps(error.to_problem())
+
+
+@pytest.mark.parametrize(
+    ("held_ms", "seconds"), [(None, None), (0, 1), (1, 1), (1001, 2), (29_500, 30), (10**7, 30)]
+)
+def test_the_longer_a_lock_is_held_the_later_to_try_again(
+    held_ms: int | None, seconds: int | None
+) -> None:
+    holder = LockHolder(pid=42, since=None, held_ms=held_ms, application_name=None)
+    for error in (
+        PlanGroupLockedError(group_id=GROUP, holder=holder),
+        LockTimeoutError(group_id=GROUP, waited_ms=1, holder=holder),
+    ):
+        assert error.retry_after == error.to_problem()["retry_after"] == seconds
+
+
+def test_invalid_input_has_one_entry_for_every_field() -> None:
+    error = InvalidInputError(
+        [Fault("name", "is empty"), Fault("name", "is short"), Fault("period", "is over")]
+    )
+    assert error.field == "name, period"
+    assert error.to_problem()["errors"] == [
+        {"field": "name", "message": "is empty"},
+        {"field": "name", "message": "is short"},
+        {"field": "period", "message": "is over"},
+    ]
+    assert str(error) == "name: is empty; name: is short; period: is over"
+    assert InvalidInputError.of("name", "is empty").field == "name"
+
+
+def test_nothing_placed_tells_why_for_each_day() -> None:
+    days = NothingPlacedError(days=[DayWithoutPlan(date(2025, 1, 6), "full")]).to_problem()
+    assert days["days"] == [{"date": "2025-01-06", "reason": "full"}]
+
+
+@pytest.mark.parametrize("misuse", MISUSES)
+def test_misuse_is_a_bug_and_no_domain_error(misuse: type[MisuseError]) -> None:
+    assert issubclass(misuse, MisuseError)
+    assert issubclass(misuse, RuntimeError)
+    assert not issubclass(misuse, DomainError)
+
+
+def test_every_misuse_is_known() -> None:
+    classes = {kind for _, kind in getmembers(errors, isclass) if issubclass(kind, MisuseError)}
+    assert classes - {MisuseError} == set(MISUSES)
