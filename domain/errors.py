@@ -98,9 +98,26 @@ class TransitionNotAllowedError(WrongStateError):
     code = "transition_not_allowed"
     ko = "{from_status} 상태에서 {to_status} 상태로 전이할 수 없습니다."
     en = "A plan group cannot go from {from_status} to {to_status}."
+    _KOREAN: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "draft": "초안",
+            "saved": "저장됨",
+            "active": "활성",
+            "paused": "일시정지",
+            "cancelled": "취소됨",
+            "completed": "완료",
+        }
+    )
 
     def __init__(self, *, group_id: UUID, from_status: str, to_status: str) -> None:
         super().__init__(group_id=group_id, from_status=from_status, to_status=to_status)
+
+    def message(self, language: Literal["ko", "en"] = "ko") -> str:
+        """The sentence, with the states in its own language."""
+        if language == "en":
+            return super().message(language)
+        words = {name: self._KOREAN[self.data[name]] for name in ("from_status", "to_status")}
+        return self.ko.format(**words)
 
 
 # --- the lock -----------------------------------------------------------------------

@@ -12,10 +12,12 @@ from domain import schema
 
 MIGRATION_LOCK = 7_310_868_735_423_512_941
 RUNS = 3
+# A failure must end the test, not hang it.
+IMPATIENT = "-c lock_timeout=20s -c idle_in_transaction_session_timeout=20s"
 
 
 def upgrade(url: sa.URL) -> bool:
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"options": IMPATIENT})
     try:
         with engine.connect() as connection:
             schema.upgrade(connection)
