@@ -116,7 +116,7 @@ def student_lock_key(student_id: UUID) -> int:
     return _key(b"studyplan.student:", student_id)
 
 
-def _check_policy(wait: timedelta, limits: Limits) -> None:
+def _check_policy(wait: object, limits: Limits) -> None:
     # Callers without a type checker pass numbers for durations.
     if not isinstance(wait, timedelta) or not timedelta(0) <= wait <= LONGEST_WAIT:
         raise InvalidInputError.of("wait", f"must be a timedelta from 0 to {LONGEST_WAIT}")

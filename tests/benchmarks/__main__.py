@@ -18,7 +18,7 @@ WITH_DATABASE: dict[str, Callable[[sa.Engine], None]] = {
 def main(names: list[str]) -> None:
     chosen = names or ["scheduling", *WITH_DATABASE]
     if "scheduling" in chosen:
-        print("scheduling")  # noqa: T201 - it is the report
+        print("scheduling")
         scheduling.run()
     if not WITH_DATABASE.keys() & set(chosen):
         return
@@ -28,7 +28,7 @@ def main(names: list[str]) -> None:
             schema.upgrade(connection)
         for name, run in WITH_DATABASE.items():
             if name in chosen:
-                print(name)  # noqa: T201 - it is the report
+                print(name)
                 run(engine)
         engine.dispose()
 

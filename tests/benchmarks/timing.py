@@ -19,4 +19,4 @@ def medians(contestants: Mapping[str, Callable[[], object]], rounds: int) -> dic
 
 def line(what: str, figure: str, goal: str = "") -> None:
     """One line of the report."""
-    print(f"  {what:<58} {figure:>12}   {goal}", flush=True)  # noqa: T201 - it is the report
+    print(f"  {what:<58} {figure:>12}   {goal}", flush=True)

@@ -3,7 +3,7 @@
 import multiprocessing
 import threading
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -61,7 +61,7 @@ def test_of_8_processes_at_once_exactly_one_generates(
     start, finished = context.Barrier(8), context.Semaphore(0)
     answers: Any = context.Queue()
     url = database_url.render_as_string(hide_password=False)
-    arguments = (url, group.tenant_id, group.id, start, finished, answers)
+    arguments = (url, (group.tenant_id, group.id), start, finished, answers)
     processes = [context.Process(target=_request_in_a_process, args=arguments) for _ in range(8)]
     for process in processes:
         process.start()
@@ -175,10 +175,11 @@ def _noting(statements: list[str]) -> Any:
 
 
 def _request_in_a_process(
-    url: str, tenant_id: Any, group_id: Any, start: Any, finished: Any, answers: Any
+    url: str, ids: tuple[UUID, UUID], start: Any, finished: Any, answers: Any
 ) -> None:
     """Held before the commit until the seven others have their answer, or hold as well."""
     engine = sa.create_engine(url, poolclass=sa.NullPool)
+    tenant_id, group_id = ids
     group = PlanGroupFactory.build(id=group_id, tenant_id=tenant_id)
 
     def hold() -> None:

@@ -26,9 +26,7 @@ def test_of_eight_simultaneous_requests_one_generates_and_seven_are_refused(
 ) -> None:
     document, tenant_id, group_id = demo.example(), uuid4(), uuid4()
     with UnitOfWork(session_factory, lock=PlanGroupLock(group_id)) as uow:
-        store(
-                uow, document, tenant_id=tenant_id, student_id=uuid4(), group_id=group_id
-            )
+        store(uow, document, tenant_id=tenant_id, student_id=uuid4(), group_id=group_id)
         uow.commit()
     race = Race(
         session_factory, tenant_id=tenant_id, group_id=group_id, today=document.period.start
