@@ -40,7 +40,8 @@ def allot(demands: Sequence[Demand], rooms: Mapping[int, Room]) -> Allotment:
 
     The even deal stands if every day can place it whole in study time. Otherwise contents
     are dealt in turn, each as near to its even deal as the room allows that is not set
-    aside for those after it; where that cut units, pairs of contents are dealt again.
+    aside for those after it; where that cut units, pairs of contents are dealt again. In a
+    calendar that is full to the last minute cuts cannot be helped.
     """
     deals = [_even(demand) for demand in demands]
     items = _by_day(deals)
@@ -53,7 +54,8 @@ def allot(demands: Sequence[Demand], rooms: Mapping[int, Room]) -> Allotment:
     counts = shares(demands, classes, held)
     limited = [demand.limited(count) for demand, count in zip(demands, counts, strict=True)]
     dealt = deal_in_turn(limited, rooms)
-    mend(dealt, rooms)
+    if counts == [len(demand.units) for demand in demands]:
+        mend(dealt, rooms)
     runs = {day: [one.runs[day] for one in dealt if day in one.runs] for day in sorted(rooms)}
     return Allotment(_by_day([one.deal for one in dealt]), runs, counts)
 

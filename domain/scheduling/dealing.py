@@ -3,8 +3,11 @@
 Sought are the cumulative counts nearest to the even ones (least sum of squared
 deviations, ties: units earlier) that the days can hold. What a day can take depends on
 the units that are next, so the count after a day lies between two bounds that ascend with
-the count before it; the exact optimum is found by dynamic programming over a band around
-the even counts, which is widened until no count outside it could be better.
+the count before it, and dynamic programming over the counts finds the optimum. Small
+worlds are searched whole. Large ones are searched in a band around the best counts so far,
+until it does not move: for units of one length that is the optimum too, for the problem is
+L♮-convex then (Murota, Discrete Convex Analysis, 2003: a local minimum is a global one);
+for others no joint move of up to ``_BAND`` units a day is better.
 """
 
 from bisect import bisect_left
@@ -17,7 +20,9 @@ from typing import Final
 from domain.scheduling.demand import Demand
 from domain.scheduling.packing import Room, fewest_cuts, reach, reach_back
 
-_FIRST_BAND: Final = 4
+_BAND: Final = 8
+_SMALL: Final = 40_000
+"""Days × items up to which all counts are tried."""
 
 
 @dataclass(slots=True)
@@ -131,17 +136,50 @@ class _Chain:
             min(max(target, low), high)
             for target, low, high in zip(even, self.lowest, self.highest, strict=True)
         ]
-        forced = sum((c - target) ** 2 for c, target in zip(centre, even, strict=True))
-        band = _FIRST_BAND
-        while band <= 3 * self.items + _FIRST_BAND:
-            found = self._within(even, centre, band)
-            # A count outside the band would cost at least (band + 1)² more than forced.
-            if found and (found[0] - forced < (band + 1) ** 2 or band > self.items):
-                return found[1]
-            band *= 3
-        # Units of different lengths may leave no way between the caps; then they are lifted.
-        self.highest = _furthest(self.prefix, self.lengths)[1:]
-        return self.nearest(even)
+        if self._possible(centre):
+            return centre
+        if self.items * len(even) <= _SMALL:
+            found = self._within(even, centre, self.items)
+        else:
+            start = self._kept_close(even)
+            found = start and self._descended(even, start)
+        if found is None:
+            # Items of different lengths may leave no way below the caps; then they are lifted.
+            self.highest = _furthest(self.prefix, self.lengths)[1:]
+            return self.nearest(even)
+        return found
+
+    def _kept_close(self, even: Sequence[int]) -> list[int] | None:
+        """Feasible counts: day by day the even one, or as near to it as the day allows."""
+        counts = [0]
+        for day, target in enumerate(even):
+            low, high = self._bounds(day, counts[-1])
+            low, high = max(low, self.lowest[day]), min(high, self.highest[day])
+            if low > high:
+                return None
+            counts.append(min(max(target, low), high))
+        return counts[1:]
+
+    def _descended(self, even: Sequence[int], counts: list[int]) -> list[int]:
+        """Move to the nearest counts within a band around the last ones, until nothing moves."""
+        while (better := self._within(even, counts, _BAND)) not in (None, counts):
+            counts = better or counts
+        return counts
+
+    def _possible(self, counts: Sequence[int]) -> bool:
+        """Whether each day can take its step; nothing is nearer to even than the centre then."""
+        for day, (before, after) in enumerate(pairwise([0, *counts])):
+            low, high = self._bounds(day, before)
+            if not low <= after <= high:
+                return False
+        return True
+
+    def _bounds(self, day: int, before: int) -> tuple[int, int]:
+        """The least and the highest count after a day."""
+        one = range(before, before + 1)
+        (high,) = self._reached(one, self.lengths[day])
+        (low,) = one if self.first is None else self._reached(one, self.first[day])
+        return low, high
 
     def _latest(self, lengths: Sequence[Sequence[int]]) -> list[int]:
         """The least count after each day from which the rest still fits into ``lengths``."""
@@ -152,9 +190,8 @@ class _Chain:
             need = reach_back(self.prefix, need, spans)
         return backwards[::-1]
 
-    def _within(
-        self, even: Sequence[int], centre: Sequence[int], band: int
-    ) -> tuple[int, list[int]] | None:
+    def _within(self, even: Sequence[int], centre: Sequence[int], band: int) -> list[int] | None:
+        """The nearest feasible counts within ``band`` of ``centre``."""
         bounds = [
             (max(low, c - band), min(high, c + band))
             for low, high, c in zip(self.lowest, self.highest, centre, strict=True)
@@ -174,7 +211,7 @@ class _Chain:
         if 0 not in ahead:
             return None
         counts = list(accumulate(reversed(choices), lambda at, choice: choice[at], initial=0))
-        return ahead[0], counts[1:]
+        return counts[1:]
 
     def _reached(self, befores: range, lengths: Sequence[int]) -> Sequence[int]:
         if self.unit:
