@@ -18,6 +18,22 @@ from domain.models import Base
 MIGRATION_LOCK = 7_310_868_735_423_512_941
 WAIT_SECONDS = 300
 POLL_SECONDS = 0.2
+GRANT = """
+DO $$
+DECLARE
+  signature text;
+BEGIN
+  FOR signature IN
+    SELECT oid::regprocedure::text FROM pg_proc
+    WHERE pronamespace = 'public'::regnamespace AND proname IN (
+      'acquire_plan_group_lock', 'acquire_plan_locks', 'check_plan_group_lock',
+      'plan_group_lock_key', 'plan_lock_holder', 'plan_lock_version', 'student_lock_key')
+  LOOP
+    EXECUTE 'GRANT EXECUTE ON FUNCTION ' || signature || ' TO {role}';
+  END LOOP;
+END
+$$
+"""
 
 
 @contextmanager
@@ -52,9 +68,26 @@ def run(connection: sa.Connection) -> None:
         ],
         include_name=lambda name, kind, _: kind != "table" or name in Base.metadata.tables,
     )
+    search_path = sa.func.current_setting("search_path")
     with context.begin_transaction():
+        own = connection.scalar(sa.select(search_path))
         connection.exec_driver_sql("SET LOCAL search_path = public")
         context.run_migrations()
+        grant()
+        # A caller's transaction goes on after this one.
+        put_back = sa.func.set_config("search_path", own, sa.true())
+        connection.execute(sa.select(put_back))
+
+
+def grant() -> None:
+    """Let the roles of ``-x grant_to=ROLE,…`` execute the lock functions there are."""
+    named = context.config.attributes.get("grant_to") or context.get_x_argument(
+        as_dictionary=True
+    ).get("grant_to")
+    quote = context.get_context().dialect.identifier_preparer.quote_identifier
+    for role in str(named or "").split(","):
+        if role.strip():
+            context.execute(GRANT.format(role=quote(role.strip()).replace("'", "''")))
 
 
 def run_online() -> None:
@@ -87,6 +120,7 @@ def run_offline() -> None:
     with context.begin_transaction():
         context.execute("SET LOCAL search_path = public")
         context.run_migrations()
+        grant()
 
 
 def _with_driver(url: str) -> sa.URL:

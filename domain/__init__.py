@@ -5,8 +5,10 @@ handbook; ``domain.scheduling`` is the pure planning core and ``domain.schema`` 
 """
 
 from domain.errors import (
+    CommitOutcomeUnknownError,
     DomainError,
     EditedMeanwhileError,
+    IdempotencyMismatchError,
     InvalidInputError,
     LockTimeoutError,
     MisuseError,
@@ -17,6 +19,7 @@ from domain.errors import (
     StudentPlansOverlapError,
 )
 from domain.lock_policy import Limits, PlanGroupLock, StudentLock, plan_group_lock_key
+from domain.locks import LockStatus, lock_status
 from domain.models import (
     AcademySchedule,
     Base,
@@ -39,15 +42,18 @@ __all__ = [
     "AcademySchedule",
     "Base",
     "Block",
+    "CommitOutcomeUnknownError",
     "Content",
     "DomainError",
     "EditedMeanwhileError",
     "Exclusion",
     "GenerationResult",
     "GroupStatus",
+    "IdempotencyMismatchError",
     "InvalidInputError",
     "LectureEpisode",
     "Limits",
+    "LockStatus",
     "LockTimeoutError",
     "MisuseError",
     "NonStudyBlock",
@@ -68,5 +74,6 @@ __all__ = [
     "StudentTimeRepository",
     "UnitOfWork",
     "generate_plans",
+    "lock_status",
     "plan_group_lock_key",
 ]

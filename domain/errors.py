@@ -88,10 +88,12 @@ class WrongStateError(DomainError):
 class PlanGroupNotGeneratableError(WrongStateError):
     code = "plan_group_not_generatable"
     ko = "플랜 그룹이 저장되거나 활성화된 상태에서만 플랜을 생성할 수 있습니다."
-    en = "Plans can be generated only while the plan group is saved or active; it is {status}."
+    en = (
+        "Plans can be generated only while the plan group is saved or active; it is {group_status}."
+    )
 
-    def __init__(self, *, group_id: UUID, status: str) -> None:
-        super().__init__(group_id=group_id, status=status)
+    def __init__(self, *, group_id: UUID, group_status: str) -> None:
+        super().__init__(group_id=group_id, group_status=group_status)
 
 
 class TransitionNotAllowedError(WrongStateError):
@@ -118,6 +120,44 @@ class TransitionNotAllowedError(WrongStateError):
             return super().message(language)
         words = {name: self._KOREAN[self.data[name]] for name in ("from_status", "to_status")}
         return self.ko.format(**words)
+
+
+class PlanGroupNotEditableError(WrongStateError):
+    code = "plan_group_not_editable"
+    ko = "완료되거나 취소된 플랜 그룹은 수정할 수 없습니다."
+    en = "A completed or cancelled plan group cannot be edited; it is {group_status}."
+
+    def __init__(self, *, group_id: UUID, group_status: str) -> None:
+        super().__init__(group_id=group_id, group_status=group_status)
+
+
+class ContentNotFoundError(NotFoundError):
+    code = "content_not_found"
+    ko = "콘텐츠를 찾을 수 없습니다."
+    en = "The content was not found."
+
+    def __init__(self, *, content_id: UUID) -> None:
+        super().__init__(content_id=content_id)
+
+
+class StudentPlanNotFoundError(NotFoundError):
+    code = "student_plan_not_found"
+    ko = "플랜을 찾을 수 없습니다."
+    en = "The plan was not found."
+
+    def __init__(self, *, plan_id: UUID) -> None:
+        super().__init__(plan_id=plan_id)
+
+
+class TimeEntryNotFoundError(NotFoundError):
+    """A block, a non-study block, an exclusion or a class; ``kind`` names its table."""
+
+    code = "time_entry_not_found"
+    ko = "시간 항목을 찾을 수 없습니다."
+    en = "The time entry was not found."
+
+    def __init__(self, *, entry_id: UUID, kind: str) -> None:
+        super().__init__(entry_id=entry_id, kind=kind)
 
 
 # --- the lock -----------------------------------------------------------------------
@@ -213,6 +253,18 @@ class StudentPlansOverlapError(DomainError):
 
     def __init__(self, *, student_id: UUID | None = None) -> None:
         super().__init__(student_id=student_id)
+
+
+class CommitOutcomeUnknownError(DomainError):
+    """The connection died during the commit: the work may be stored, or not.
+
+    Trying again is safe only with an idempotency key, and so not ``retryable`` by itself.
+    """
+
+    code = "commit_outcome_unknown"
+    http_status = 503
+    ko = "저장 결과를 확인할 수 없습니다. 새로고침하여 확인해주세요."
+    en = "It is not known whether the changes were stored. Please reload and check."
 
 
 # --- scheduling ---------------------------------------------------------------------

@@ -1,24 +1,33 @@
-"""The locks of plan groups and students: keys, policy, and the statements that take them.
+"""The locks of plan groups and students: statements that take them, and ask about them.
 
 The only module that names the SQL lock functions and their SQLSTATEs. The functions belong
 to Alembic; ``alembic/versions/sp_0002_lock_functions.py`` has their text.
 """
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final
 from uuid import UUID
 
-import psycopg
-from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
+from domain import events, lock_limits
+from domain.driver import (
+    first_row,
+    refuse_wrong_transaction,
+    rolled_back_work,
+    server_version,
+    transaction_status,
+)
 from domain.errors import (
     LockError,
     LockHolder,
     LockTimeoutError,
+    MisuseError,
     PlanGroupLockedError,
     PlanGroupNotFoundError,
     SchemaError,
@@ -27,30 +36,38 @@ from domain.errors import (
 from domain.lock_policy import PlanGroupLock, StudentLock, plan_group_lock_key
 from domain.waiters import waiting_slot
 
+__all__ = [
+    "FUNCTIONS_VERSION",
+    "LockStatus",
+    "acquire",
+    "acquire_student",
+    "check",
+    "functions_version",
+    "keys_in_sql",
+    "lock_status",
+    "refuse_wrong_transaction",
+    "rolled_back_work",
+    "server_version",
+    "transaction_status",
+]
+
 FUNCTIONS_VERSION: Final = 1
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_TRANSACTION_TIMEOUT_SINCE: Final = 170000
 _SELECT: Final = (
     "SELECT acquired, outcome, lock_key, waited_ms, "
     "holder_pid, holder_since, holder_held_ms, holder_application"
 )
-# A limit that the session has of its own stays: whoever set it knows the server. It could
-# not be lowered in a running transaction anyhow. Before PostgreSQL 17 there is only the first.
-_LIMIT: Final = (
-    ", set_config('{0}', CASE current_setting('{0}') WHEN '0' THEN %s "
-    "ELSE current_setting('{0}') END, true)"
-)
-_LIMITS_15: Final = _LIMIT.format("idle_in_transaction_session_timeout")
-_LIMITS_17: Final = _LIMITS_15 + _LIMIT.format("transaction_timeout")
 _ONE: Final = " FROM public.acquire_plan_group_lock(%s, %s)"
 _SEVERAL: Final = " FROM public.acquire_plan_locks(%s::bigint[], %s)"
 _CHECK: Final = "SELECT * FROM public.check_plan_group_lock(%s)"
 _STUDENT: Final = (
-    "SELECT g.student_id, l.* FROM plan_groups g, LATERAL "
+    "SELECT l.*, g.student_id FROM plan_groups g, LATERAL "
     "public.acquire_plan_locks(ARRAY[public.student_lock_key(g.student_id)], %s) l "
     "WHERE g.tenant_id = %s AND g.id = %s"
 )
+_VERSION: Final = "SELECT public.plan_lock_version()"
+_KEYS: Final = "SELECT public.plan_group_lock_key(%s), public.student_lock_key(%s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,28 +85,23 @@ def acquire(connection: Connection, lock: PlanGroupLock | StudentLock) -> int:
 
     One round trip beyond the driver's BEGIN, limits included, waiting or not. The lock is
     released when the transaction ends, however it ends. Returns the milliseconds waited.
+    Tells ``domain.events`` what came of it.
 
     Raises ``PlanGroupLockedError`` (no wait was asked for, or no slot to wait in was
     free), ``LockTimeoutError``, ``WrongTransactionError`` (autocommit, an open transaction,
     a savepoint, an isolation level above READ COMMITTED) and ``SchemaError`` (functions
     missing or not granted).
     """
-    refuse_wrong_transaction(connection)
-    limits = [str(lock.limits.idle // _MILLISECOND), str(lock.limits.transaction // _MILLISECOND)]
-    chosen = _LIMITS_17
-    if server_version(connection) < _TRANSACTION_TIMEOUT_SINCE:
-        limits, chosen = limits[:1], _LIMITS_15
-    one_group = isinstance(lock, PlanGroupLock) and not lock.others
-    statement = _SELECT + chosen + (_ONE if one_group else _SEVERAL)
-    key = lock.group_id if isinstance(lock, PlanGroupLock) and one_group else lock.keys
-    with waiting_slot(connection.engine, wanted=bool(lock.wait)) as may_wait:
-        wait_ms = -(-lock.wait // _MILLISECOND) if may_wait else 0
-        row = _first_row(connection, statement, (*limits, key, wait_ms))
-    if row[0]:
-        return int(row[3])
-    if isinstance(lock, StudentLock):
-        raise _refusal(None, "student", row)
-    raise _refusal(_group_of(row[2], lock), "group", row)
+    try:
+        refuse_wrong_transaction(connection)
+        row = _taken(connection, lock)
+    except Exception as error:
+        events.emit(replace(_asked(lock), outcome="error", error_type=events.error_type(error)))
+        raise
+    lock_limits.tell_kept(connection.engine.pool, lock.limits, row[8:])
+    if row[0] and row[1] == "acquired" and not events.heard(events.LOCK_LOG, logging.DEBUG):
+        return 0
+    return _answered(_asked(lock, None if row[0] else row[2]), row)
 
 
 def acquire_student(
@@ -98,93 +110,119 @@ def acquire_student(
     """Take the lock of the group's student too; the group's is held already. The student's id.
 
     Always after the group's lock: two groups of one student must not plan the same hour,
-    and requests that take both in this order cannot deadlock.
+    and requests that take both in this order cannot deadlock. Tells ``domain.events``.
 
     Raises ``PlanGroupNotFoundError``, ``PlanGroupLockedError`` and ``LockTimeoutError``.
     """
-    with waiting_slot(connection.engine, wanted=bool(wait)) as may_wait:
-        wait_ms = -(-wait // _MILLISECOND) if may_wait else 0
-        row = _first_row(connection, _STUDENT, (wait_ms, tenant_id, group_id))
+    asked = events.LockEvent("acquired", "student", group_id)
+    try:
+        with waiting_slot(connection.engine, wanted=bool(wait)) as may_wait:
+            values = (_wait_ms(wait, may_wait), tenant_id, group_id)
+            row = _first_row(connection, _STUDENT, values)
+    except Exception as error:
+        events.emit(replace(asked, outcome="error", error_type=events.error_type(error)))
+        raise
     if not row:
         raise PlanGroupNotFoundError(group_id=group_id)
-    student_id: UUID = row[0]
-    if not row[1]:
-        raise _refusal(group_id, "student", row[1:])
+    student_id: UUID = row[8]
+    if not row[0] or row[1] != "acquired" or events.heard(events.LOCK_LOG, logging.DEBUG):
+        _answered(replace(asked, student_id=student_id), row)
     return student_id
 
 
-def check(connection: Connection, group_id: UUID) -> LockStatus:
-    """Who holds the group's lock, since when, and how many wait. Takes nothing."""
-    row = _first_row(connection, _CHECK, (group_id,))
-    held, held_by_me, _key, pid, since, held_ms, application, waiting = row
-    return LockStatus(held, held_by_me, _holder(pid, since, held_ms, application), waiting)
+def lock_status(asker: Session | Connection, group_id: UUID) -> LockStatus:
+    """Who holds the group's lock, since when, and how many wait. Takes nothing.
 
-
-def transaction_status(connection: Connection) -> TransactionStatus:
-    """What the driver knows of the server's transaction, without a round trip."""
-    driver = connection.connection.driver_connection
-    if driver is None or driver.closed:
-        return TransactionStatus.UNKNOWN
-    status: TransactionStatus = driver.info.transaction_status
-    return status
-
-
-def refuse_wrong_transaction(connection: Connection) -> None:
-    """Raise unless the connection is about to begin its outermost, real transaction."""
-    driver = connection.connection.driver_connection
-    if driver is not None and driver.autocommit:
-        raise WrongTransactionError(
-            "The connection is in autocommit mode: the lock would end with its own statement "
-            "and still answer yes. Use an engine with a transactional isolation level."
-        )
-    if connection.in_nested_transaction() or transaction_status(connection) not in {
-        TransactionStatus.IDLE,
-        TransactionStatus.UNKNOWN,
-    }:
-        raise WrongTransactionError(
-            "The connection is inside a transaction already: rolling back a savepoint would "
-            "free the lock early. Give the unit of work a session factory on an engine."
-        )
-
-
-def server_version(connection: Connection) -> int:
-    """The server's version as libpq numbers it, such as 180003; no round trip."""
-    driver = connection.connection.driver_connection
-    return 0 if driver is None else int(driver.info.server_version)
-
-
-def rolled_back_work(connection: Connection) -> bool:
-    """Roll the transaction back and tell whether it had written anything, in one round trip.
-
-    A transaction has an id on the server from its first write on, whichever way that came.
+    One statement in the asker's transaction, which the asker ends. Of a holder under
+    another role the database tells the process alone unless the asking one may read
+    ``pg_stat_activity`` (``pg_read_all_stats``). Raises ``SchemaError``.
     """
-    cursor = connection.connection.cursor()
-    try:
-        cursor.execute("SELECT pg_current_xact_id_if_assigned() IS NOT NULL; ROLLBACK")
-        (wrote,) = cursor.fetchone() or (False,)
-        return bool(wrote)
-    finally:
-        cursor.close()
+    connection = asker.connection() if isinstance(asker, Session) else asker
+    found = _asked_of(connection, _CHECK, (group_id,))
+    held, held_by_me, _key, *holder, waiting = found
+    return LockStatus(held, held_by_me, _holder(*holder), waiting)
+
+
+check = lock_status
+
+
+def functions_version(connection: Connection) -> int:
+    """The version of the database's lock functions; ``FUNCTIONS_VERSION`` is what fits.
+
+    Raises ``SchemaError`` if there are none or the role may not execute them.
+    """
+    return int(_asked_of(connection, _VERSION, ())[0])
+
+
+def keys_in_sql(connection: Connection, id_: UUID) -> tuple[int, int]:
+    """The keys that the database derives from an id, as a group's and as a student's."""
+    group, student = _asked_of(connection, _KEYS, (id_, id_))
+    return group, student
+
+
+def _taken(connection: Connection, lock: PlanGroupLock | StudentLock) -> Sequence[Any]:
+    """The row of the statement that sets the limits and asks for the lock."""
+    version = server_version(connection)
+    one_group = isinstance(lock, PlanGroupLock) and not lock.others
+    statement = _SELECT + lock_limits.columns(version) + (_ONE if one_group else _SEVERAL)
+    key = lock.group_id if isinstance(lock, PlanGroupLock) and one_group else lock.keys
+    limits = lock_limits.values(version, lock.limits)
+    with waiting_slot(connection.engine, wanted=bool(lock.wait)) as may_wait:
+        values = (*limits, key, _wait_ms(lock.wait, may_wait))
+        return _first_row(connection, statement, values)
+
+
+def _wait_ms(wait: timedelta, may_wait: bool) -> int:  # noqa: FBT001 - what the slot said
+    return -(-wait // _MILLISECOND) if may_wait else 0
+
+
+def _asked(lock: PlanGroupLock | StudentLock, busy_key: int | None = None) -> events.LockEvent:
+    """An event about the lock; the group that has ``busy_key``, or the only one, is named."""
+    if isinstance(lock, StudentLock):
+        return events.LockEvent("acquired", "student", student_id=lock.student_id)
+    named = None if lock.others else lock.group_id
+    if busy_key is not None and lock.others:
+        keys = ((plan_group_lock_key(group_id), group_id) for group_id in lock.group_ids)
+        named = next((group_id for key, group_id in keys if key == busy_key), lock.group_id)
+    return events.LockEvent("acquired", "group", named, group_ids=lock.group_ids)
+
+
+def _answered(asked: events.LockEvent, row: Sequence[Any]) -> int:
+    """Tell what the server answered: the milliseconds waited, or the refusal is raised."""
+    acquired, outcome, _key, waited_ms, *told = row[:8]
+    event = replace(asked, outcome=outcome, waited_ms=waited_ms, holder=_holder(*told))
+    refusal = None if acquired else _refusal(event)
+    events.emit(event if refusal is None else replace(event, error_type=refusal.code))
+    if refusal is not None:
+        raise refusal
+    return int(waited_ms)
+
+
+def _refusal(event: events.LockEvent) -> LockError:
+    about: dict[str, Any] = {"group_id": event.group_id, "scope": event.scope}
+    if event.outcome == "busy":
+        return PlanGroupLockedError(**about, holder=event.holder)
+    return LockTimeoutError(**about, holder=event.holder, waited_ms=event.waited_ms)
 
 
 def _first_row(connection: Connection, statement: str, values: tuple[Any, ...]) -> Sequence[Any]:
-    # The driver's own execution: the lock is on the path of every request, and compiling
-    # and event dispatch would cost as much again as the statement.
-    cursor = connection.connection.cursor()
     try:
-        cursor.execute(statement, values)
-        row: Sequence[Any] = cursor.fetchone() or ()
-    except psycopg.Error as error:
-        raise _translated(connection, statement, values, error) from error
-    finally:
-        cursor.close()
-    return row
+        return first_row(connection, statement, values)
+    except DBAPIError as error:
+        raise _meaning(error) from error.orig
 
 
-def _translated(
-    connection: Connection, statement: str, values: tuple[Any, ...], error: psycopg.Error
-) -> Exception:
-    match error.sqlstate:
+def _asked_of(connection: Connection, statement: str, values: tuple[Any, ...]) -> Sequence[Any]:
+    """The row of a statement that takes nothing, in the connection's transaction."""
+    try:
+        return connection.exec_driver_sql(statement, values).one()
+    except DBAPIError as error:
+        raise _meaning(error) from error.orig
+
+
+def _meaning(error: DBAPIError) -> MisuseError | DBAPIError:
+    """What a SQLSTATE means where a lock function was called; the error itself if nothing."""
+    match getattr(error.orig, "sqlstate", None):
         case "42883" | "3F000":
             return SchemaError(
                 "The lock functions are missing or of another version. Run `alembic upgrade "
@@ -200,25 +238,8 @@ def _translated(
                 "The lock needs READ COMMITTED: a snapshot older than the lock does not see "
                 "what its last holder wrote."
             )
-    lost = transaction_status(connection) is TransactionStatus.UNKNOWN
-    if lost:
-        connection.invalidate(error)
-    return DBAPIError.instance(statement, values, error, psycopg.Error, connection_invalidated=lost)
-
-
-def _refusal(
-    group_id: UUID | None, scope: Literal["group", "student"], row: Sequence[Any]
-) -> LockError:
-    _acquired, outcome, _key, waited_ms, *told = row[:8]
-    holder = _holder(*told)
-    if outcome == "busy":
-        return PlanGroupLockedError(group_id=group_id, scope=scope, holder=holder)
-    return LockTimeoutError(group_id=group_id, scope=scope, waited_ms=waited_ms, holder=holder)
-
-
-def _group_of(key: int, lock: PlanGroupLock) -> UUID:
-    """Which of the lock's groups has the key that was busy."""
-    return next((g for g in lock.group_ids if plan_group_lock_key(g) == key), lock.group_id)
+        case _:
+            return error
 
 
 def _holder(

@@ -1,5 +1,8 @@
 """The schema, as Alembic's revisions make it. The only module that imports alembic."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +11,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 
 from domain.errors import SchemaError
 
 VERSION_TABLE = "studyplan_alembic_version"
+
+# Alembic keeps the environment of a run in module globals, so threads must take turns.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def upgrade(connection: sa.Connection, revision: str = "head", *, grant_to: str = "") -> None:
@@ -20,19 +27,34 @@ def upgrade(connection: sa.Connection, revision: str = "head", *, grant_to: str 
     On a connection without a transaction the run is serialised by an advisory lock and
     committed; inside the caller's transaction it is part of that and the caller commits.
     ``grant_to`` names roles, separated by commas, that may execute the lock functions.
+
+    Raises ``SchemaError`` if the database has a revision that this package does not know,
+    or if ``revision`` is none; nothing is changed then.
     """
-    command.upgrade(_config(connection, grant_to), revision)
+    with _ONE_AT_A_TIME, _revisions_known(revision):
+        command.upgrade(_config(connection, grant_to), revision)
 
 
 def downgrade(connection: sa.Connection, revision: str = "base") -> None:
     """Take the database back to ``revision``, under the same conditions as ``upgrade``."""
-    command.downgrade(_config(connection), revision)
+    with _ONE_AT_A_TIME, _revisions_known(revision):
+        command.downgrade(_config(connection), revision)
 
 
 def current_revision(connection: sa.Connection) -> str | None:
-    """The revision that the database has, ``None`` if it has none."""
+    """The revision that the database has, known or not; ``None`` if it has none.
+
+    Raises ``SchemaError`` if it has several.
+    """
+    began = not connection.in_transaction()
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    return context.get_current_revision()
+    try:
+        with _revisions_known():
+            return context.get_current_revision()
+    finally:
+        # A transaction left open here would swallow an upgrade that follows.
+        if began:
+            connection.rollback()
 
 
 def head_revision() -> str | None:
@@ -60,6 +82,21 @@ def migrations_directory() -> Path:
     package = Path(__file__).parent
     installed = package / "migrations"
     return installed if installed.is_dir() else package.parent / "alembic"
+
+
+@contextmanager
+def _revisions_known(asked_for: str | None = None) -> Iterator[None]:
+    """Say what alembic's errors about revisions mean here."""
+    try:
+        yield
+    except CommandError as error:
+        unknown = getattr(error.__cause__, "argument", None)
+        if unknown is None or unknown == asked_for:
+            raise SchemaError(f"The revisions cannot be run: {error}") from error
+        raise SchemaError(
+            f"The database has revision {unknown}, which this version of the package does not "
+            "know: a newer one has migrated it. Install that version, or a later one."
+        ) from error
 
 
 def _config(connection: sa.Connection, grant_to: str = "") -> Config:

@@ -10,10 +10,19 @@ from itertools import count
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import settings
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import schema
 from domain.embedded import embedded_postgres
+
+pytest_plugins = ["domain.testing.plugin"]
+
+# The same examples every time: whoever runs the suite learns what the gate learned.
+# HYPOTHESIS_PROFILE=exploring looks for new ones.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("exploring")
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 _numbers = count(1)
 

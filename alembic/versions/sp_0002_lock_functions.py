@@ -6,7 +6,7 @@ answer true and hold nothing. Whoever changes the derivation of a key must take 
 and the new lock for one release, or old and new workers would not exclude each other.
 """
 
-from alembic import context, op
+from alembic import op
 
 revision = "sp_0002"
 down_revision = "sp_0001"
@@ -39,7 +39,8 @@ LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT l.pid, a.xact_start,
-    (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)::integer, a.application_name
+    least(extract(epoch FROM clock_timestamp() - a.xact_start) * 1000, 2147483647)::integer,
+    a.application_name
   FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
   WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
     AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
@@ -68,9 +69,10 @@ DECLARE
   lock_timeout_before text;
 BEGIN
   IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-    RAISE EXCEPTION 'acquire_plan_locks: needs READ COMMITTED, the transaction is %',
-      upper(current_setting('transaction_isolation'))
-      USING ERRCODE = '25001',
+    RAISE EXCEPTION USING
+      ERRCODE = '25001',
+      MESSAGE = 'acquire_plan_locks: needs READ COMMITTED, the transaction is '
+        || upper(current_setting('transaction_isolation')),
       HINT = 'A snapshot older than the lock does not see what the last holder wrote.';
   END IF;
   IF p_wait_ms IS NULL OR p_wait_ms < 0 THEN
@@ -119,8 +121,9 @@ END
 $$
 """
 
-# The way of nearly every request, a free lock, goes without the subtransaction, and with the
-# key's expression in place: a call of plan_group_lock_key would double its cost.
+# The ways of nearly every request, a free lock and a refusal at once, go without the
+# subtransaction, and with the key's expression in place: a call of plan_group_lock_key would
+# double the cost.
 ACQUIRE = """
 CREATE FUNCTION public.acquire_plan_group_lock(
   p_group_id uuid, p_wait_ms integer DEFAULT 0,
@@ -141,6 +144,15 @@ BEGIN
       acquired := true;
       outcome := 'acquired';
       waited_ms := 0;
+      RETURN;
+    END IF;
+    IF p_wait_ms = 0 THEN
+      acquired := false;
+      outcome := 'busy';
+      waited_ms := 0;
+      SELECT h.pid, h.since, h.held_ms, h.application_name
+        INTO holder_pid, holder_since, holder_held_ms, holder_application
+        FROM public.plan_lock_holder(lock_key) h;
       RETURN;
     END IF;
   END IF;
@@ -201,16 +213,8 @@ def upgrade() -> None:
         op.execute(KEY.format(name=name, argument=argument, namespace=namespace))
     for statement in (HOLDER, ACQUIRE_MANY, ACQUIRE, CHECK, VERSION):
         op.execute(statement)
-    roles = context.config.attributes.get("grant_to") or context.get_x_argument(
-        as_dictionary=True
-    ).get("grant_to")
     for function in FUNCTIONS:
         op.execute(f"REVOKE EXECUTE ON FUNCTION public.{function} FROM PUBLIC")
-        if roles:
-            quoted = ", ".join(
-                '"{}"'.format(role.strip().replace('"', '""')) for role in str(roles).split(",")
-            )
-            op.execute(f"GRANT EXECUTE ON FUNCTION public.{function} TO {quoted}")
 
 
 def downgrade() -> None:

@@ -1,13 +1,14 @@
 """Plan groups."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy import and_, case, delete, select, tuple_, update
+from sqlalchemy.orm import Session, aliased, selectinload
 
 from domain.errors import PlanGroupNotFoundError
-from domain.models import Content, PlanGeneration, PlanGroup
+from domain.models import Content, GroupStatus, PlanGeneration, PlanGroup
 from domain.repositories.snapshot import PlanningSnapshot, load_snapshot
 
 
@@ -40,6 +41,43 @@ class PlanGroupRepository:
             raise PlanGroupNotFoundError(group_id=group_id)
         return group
 
+    def alone(self, tenant_id: UUID, group_id: UUID) -> PlanGroup:
+        """The group's own row, read anew. Raises ``PlanGroupNotFoundError``."""
+        group = self._session.scalars(
+            select(PlanGroup)
+            .where(PlanGroup.tenant_id == tenant_id, PlanGroup.id == group_id)
+            .execution_options(populate_existing=True)
+        ).one_or_none()
+        if group is None:
+            raise PlanGroupNotFoundError(group_id=group_id)
+        return group
+
+    def active_beside(self, tenant_id: UUID, group_id: UUID) -> UUID | None:
+        """The other group of the same student that is active, if there is one.
+
+        Raises ``PlanGroupNotFoundError``. Without the student's lock the answer is outdated
+        as soon as it is given.
+        """
+        other = aliased(PlanGroup)
+        found = self._session.execute(
+            select(other.id)
+            .select_from(PlanGroup)
+            .outerjoin(
+                other,
+                and_(
+                    other.tenant_id == PlanGroup.tenant_id,
+                    other.student_id == PlanGroup.student_id,
+                    other.status == GroupStatus.ACTIVE,
+                    other.id != PlanGroup.id,
+                ),
+            )
+            .where(PlanGroup.tenant_id == tenant_id, PlanGroup.id == group_id)
+        ).one_or_none()
+        if found is None:
+            raise PlanGroupNotFoundError(group_id=group_id)
+        active: UUID | None = found[0]
+        return active
+
     def of_student(self, tenant_id: UUID, student_id: UUID) -> Sequence[PlanGroup]:
         """The student's groups by start of period."""
         return self._session.scalars(
@@ -62,3 +100,39 @@ class PlanGroupRepository:
             .where(PlanGeneration.tenant_id == tenant_id, PlanGeneration.group_id == group_id)
             .order_by(PlanGeneration.number.desc())
         ).all()
+
+    def move_contents(
+        self, tenant_id: UUID, group_id: UUID, moves: Mapping[tuple[UUID, int], int]
+    ) -> bool:
+        """Give contents, by id and version, new positions, and raise their versions.
+
+        ``False`` if one of them is not there in its version. One statement: positions are
+        unique, and row by row two would meet half-way. The caller holds the group's lock.
+        """
+        positions = {content_id: position for (content_id, _), position in moves.items()}
+        moved: Any = self._session.execute(
+            update(Content)
+            .where(
+                Content.tenant_id == tenant_id,
+                Content.group_id == group_id,
+                tuple_(Content.id, Content.version).in_(moves),
+            )
+            .values(position=case(positions, value=Content.id), version=Content.version + 1)
+            .execution_options(synchronize_session="fetch")
+        )
+        return bool(moved.rowcount == len(moves))
+
+    def remove(self, tenant_id: UUID, group_id: UUID, version: int) -> bool:
+        """Delete the group with everything it owns, plans and records of generations too.
+
+        ``False`` if the tenant has no such group in this version. The caller holds the
+        group's lock and the student's.
+        """
+        removed: Any = self._session.execute(
+            delete(PlanGroup).where(
+                PlanGroup.tenant_id == tenant_id,
+                PlanGroup.id == group_id,
+                PlanGroup.version == version,
+            )
+        )
+        return bool(removed.rowcount)

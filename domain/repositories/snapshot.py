@@ -91,7 +91,9 @@ class PlanningSnapshot:
     def require_generatable(self) -> None:
         """Raise ``PlanGroupNotGeneratableError`` unless the group is saved or active."""
         if self.status not in GENERATABLE:
-            raise PlanGroupNotGeneratableError(group_id=self.group_id, status=self.status.value)
+            raise PlanGroupNotGeneratableError(
+                group_id=self.group_id, group_status=self.status.value
+            )
 
     def request(self, today: date) -> Request:
         """What the planning core is asked: today clamped to the period's first day."""
@@ -201,9 +203,6 @@ def _statement() -> Select[*tuple[Any, ...]]:
     """The group's columns, and beside them one JSON array of arrays for each kind of row."""
     group = PlanGroup
     mine = StudentPlan.group_id == group.id
-    student = and_(
-        StudentPlan.student_id == group.student_id, StudentPlan.tenant_id == group.tenant_id
-    )
     return select(
         group.student_id, group.status, group.time_zone, group.generation,
         group.period_start, group.period_end, group.study_days, group.review_days,
@@ -247,7 +246,7 @@ def _statement() -> Select[*tuple[Any, ...]]:
         _rows(
             StudentPlan.date, StudentPlan.start_minute, StudentPlan.end_minute,
             where=and_(
-                student, ~mine, StudentPlan.live,
+                StudentPlan.student_id == group.student_id, ~mine, StudentPlan.live,
                 StudentPlan.date.between(group.period_start, group.period_end),
             ),
         ).label("busy"),

@@ -6,11 +6,11 @@ from datetime import date
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import CursorResult, case, insert, literal, select, update
+from sqlalchemy import CursorResult, and_, case, func, insert, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from domain.database_errors import translated
-from domain.errors import EditedMeanwhileError
+from domain.errors import EditedMeanwhileError, StudentPlanNotFoundError
 from domain.models import PlanGeneration, PlanGroup, PlanState, RetiredAs, StudentPlan
 from domain.repositories.copying import copy_rows
 from domain.repositories.snapshot import PlanningSnapshot
@@ -50,6 +50,18 @@ class GenerationRecord:
     waited_ms: int
     input_hash: str
     engine_version: str
+    idempotency_key: str | None = None
+    request_hash: str | None = None
+    """What was asked under the key; there is one exactly if there is a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContentHistory:
+    """How many plans a content has, and the units of those that generations keep."""
+
+    plans: int
+    first_kept: int | None
+    last_kept: int | None
 
 
 class StudentPlanRepository:
@@ -97,6 +109,51 @@ class StudentPlanRepository:
             .order_by(StudentPlan.sequence)
         ).all()
 
+    def find(self, tenant_id: UUID, group_id: UUID, plan_id: UUID) -> StudentPlan:
+        """A plan of the group, live or not, read anew. Raises ``StudentPlanNotFoundError``."""
+        plan = self._session.scalars(
+            select(StudentPlan)
+            .where(
+                StudentPlan.tenant_id == tenant_id,
+                StudentPlan.group_id == group_id,
+                StudentPlan.id == plan_id,
+            )
+            .execution_options(populate_existing=True)
+        ).one_or_none()
+        if plan is None:
+            raise StudentPlanNotFoundError(plan_id=plan_id)
+        return plan
+
+    def content_history(self, tenant_id: UUID, content_id: UUID) -> ContentHistory:
+        """What the plans of a content, live or not, bind it to."""
+        kept = and_(
+            StudentPlan.live, or_(StudentPlan.pinned, StudentPlan.state != PlanState.PLANNED)
+        )
+        found = self._session.execute(
+            select(
+                func.count(),
+                func.min(StudentPlan.first_unit).filter(kept),
+                func.max(StudentPlan.last_unit).filter(kept),
+            ).where(StudentPlan.tenant_id == tenant_id, StudentPlan.content_id == content_id)
+        ).one()
+        return ContentHistory(*found)
+
+    def retire_as_cancelled(self, tenant_id: UUID, group_id: UUID) -> int:
+        """Retire all live plans of a group, whatever their state; how many there were.
+
+        The caller holds the group's lock and the student's.
+        """
+        retired: Any = self._session.execute(
+            update(StudentPlan)
+            .where(
+                StudentPlan.tenant_id == tenant_id,
+                StudentPlan.group_id == group_id,
+                StudentPlan.live,
+            )
+            .values(live=False, retired_as=RetiredAs.CANCELLED, version=StudentPlan.version + 1)
+        )
+        return int(retired.rowcount)
+
     def store_generation(
         self, snapshot: PlanningSnapshot, schedule: Schedule, record: GenerationRecord
     ) -> tuple[int, list[UUID]]:
@@ -107,9 +164,11 @@ class StudentPlanRepository:
         Four round trips, whatever the number of rows. The caller holds the group's lock.
 
         Raises ``EditedMeanwhileError`` if the group or its plans are not those of the
-        snapshot any more, and ``StudentPlansOverlapError``.
+        snapshot any more, ``StudentPlansOverlapError``, and ``IdempotencyMismatchError`` if
+        another group took the record's key meanwhile.
         """
-        with translated(group_id=snapshot.group_id, student_id=snapshot.student_id):
+        known = {"group_id": snapshot.group_id, "student_id": snapshot.student_id}
+        with translated(**known, idempotency_key=record.idempotency_key):
             self._raise_fence(snapshot, schedule, record)
             self._retire(snapshot, record.today)
             ids = self.copy_plans(snapshot, schedule)
@@ -151,6 +210,8 @@ class StudentPlanRepository:
             "quality": asdict(schedule.quality),
             "input_hash": record.input_hash,
             "engine_version": record.engine_version,
+            "idempotency_key": record.idempotency_key,
+            "request_hash": record.request_hash,
         }
         values = [literal(value, columns[name].type) for name, value in told.items()]
         written = self._session.execute(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from domain.models import AcademySchedule, Exclusion
@@ -17,11 +17,21 @@ class StudentTimeRepository:
 
     def exclusions(self, tenant_id: UUID, student_id: UUID) -> Sequence[Exclusion]:
         """The student's own and those of single groups, by date."""
-        return self._session.scalars(
-            select(Exclusion)
-            .where(Exclusion.tenant_id == tenant_id, Exclusion.student_id == student_id)
-            .order_by(Exclusion.date, Exclusion.id)
-        ).all()
+        return self._exclusions(
+            Exclusion.tenant_id == tenant_id, Exclusion.student_id == student_id
+        )
+
+    def of_student(self, tenant_id: UUID, student_id: UUID) -> Sequence[Exclusion]:
+        """The student's own exclusions, those of no single group, by date."""
+        return self._exclusions(
+            Exclusion.tenant_id == tenant_id,
+            Exclusion.student_id == student_id,
+            Exclusion.group_id.is_(None),
+        )
+
+    def of_group(self, tenant_id: UUID, group_id: UUID) -> Sequence[Exclusion]:
+        """The exclusions of this group alone, by date."""
+        return self._exclusions(Exclusion.tenant_id == tenant_id, Exclusion.group_id == group_id)
 
     def academy_schedules(self, tenant_id: UUID, student_id: UUID) -> Sequence[AcademySchedule]:
         """The student's classes by weekday and time."""
@@ -29,4 +39,9 @@ class StudentTimeRepository:
             select(AcademySchedule)
             .where(AcademySchedule.tenant_id == tenant_id, AcademySchedule.student_id == student_id)
             .order_by(AcademySchedule.weekday, AcademySchedule.start_minute)
+        ).all()
+
+    def _exclusions(self, *where: ColumnElement[bool]) -> Sequence[Exclusion]:
+        return self._session.scalars(
+            select(Exclusion).where(*where).order_by(Exclusion.date, Exclusion.id)
         ).all()

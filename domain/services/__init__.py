@@ -1,5 +1,35 @@
-"""Services: load, compute, apply. They never commit; that is the unit of work's."""
+"""Services: load, compute, apply. They never commit; that is the unit of work's.
 
+Every write of a group, of its plans and of its student's time goes through one of them.
+The functions ``generate_plans`` and ``activate`` are whole requests and do commit.
+"""
+
+from domain.services.deletion import GroupDeletionService
+from domain.services.group_edits import GroupEditService
+from domain.services.group_states import (
+    TRANSITIONS,
+    GroupStateService,
+    StateChange,
+    activate,
+)
+from domain.services.group_time import GroupTimeService
 from domain.services.plan_generation import GenerationResult, PlanGenerationService, generate_plans
+from domain.services.plan_progress import PlanProgressService
+from domain.services.row_versions import RowVersion
+from domain.services.student_time import StudentTimeService
 
-__all__ = ["GenerationResult", "PlanGenerationService", "generate_plans"]
+__all__ = [
+    "TRANSITIONS",
+    "GenerationResult",
+    "GroupDeletionService",
+    "GroupEditService",
+    "GroupStateService",
+    "GroupTimeService",
+    "PlanGenerationService",
+    "PlanProgressService",
+    "RowVersion",
+    "StateChange",
+    "StudentTimeService",
+    "activate",
+    "generate_plans",
+]

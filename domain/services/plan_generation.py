@@ -1,46 +1,25 @@
 """The main job: a group's plans, generated under its lock."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable
 from datetime import date
+from time import perf_counter
+from typing import Literal
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from domain import events
+from domain.errors import DomainError
 from domain.lock_policy import PlanGroupLock
 from domain.repositories import PlanGroupRepository, PlanningSnapshot
 from domain.repositories.student_plans import GenerationRecord
-from domain.scheduling import (
-    ENGINE_VERSION,
-    Notice,
-    Quality,
-    Request,
-    Schedule,
-    ScheduledPlan,
-    Unplaced,
-    fingerprint,
-    schedule,
-)
+from domain.scheduling import ENGINE_VERSION, Request, Schedule, fingerprint, schedule
+from domain.services.generation_result import GenerationResult
+from domain.services.idempotency import GenerationRequest
 from domain.unit_of_work import UnitOfWork
 
-
-@dataclass(frozen=True, slots=True)
-class GenerationResult:
-    """What a generation or a preview came to.
-
-    ``generation`` and ``plan_ids`` (in the order of ``plans``) are ``None`` and empty for a
-    preview. ``content_ids`` names the contents that ``plans`` and ``unplaced`` refer to by
-    position.
-    """
-
-    group_id: UUID
-    generation: int | None
-    plans: tuple[ScheduledPlan, ...]
-    plan_ids: tuple[UUID, ...]
-    content_ids: Mapping[int, UUID]
-    unplaced: tuple[Unplaced, ...]
-    warnings: tuple[Notice, ...]
-    quality: Quality
+__all__ = ["GenerationResult", "PlanGenerationService", "generate_plans"]
 
 
 class PlanGenerationService:
@@ -61,6 +40,7 @@ class PlanGenerationService:
         group_id: UUID,
         today: date,
         requested_by: str | None = None,
+        idempotency_key: str | None = None,
     ) -> GenerationResult:
         """Replace the group's plans that are not kept by newly computed ones.
 
@@ -68,22 +48,24 @@ class PlanGenerationService:
         and pinned plans stay, past ones that are none of these become missed. ``today`` is
         the civil date in the group's time zone; planning begins on it.
 
-        Raises besides the class's errors ``LockNotHeldError``, ``EditedMeanwhileError`` and
-        ``StudentPlansOverlapError``. After any error nothing of it is kept.
+        With an ``idempotency_key``, of 1 to 200 characters and the tenant's own, the same
+        input gives the first result again, ``repeated``, whatever became of the group and
+        its plans since; nothing is generated. Tells ``domain.events`` what came of it.
+
+        Raises besides the class's errors ``LockNotHeldError``, ``EditedMeanwhileError``,
+        ``StudentPlansOverlapError``, for the student's lock ``PlanGroupLockedError`` and
+        ``LockTimeoutError``, and ``IdempotencyMismatchError`` if the key was used for
+        another input. After any error nothing of it is kept.
         """
-        uow.lock_student(tenant_id, group_id)
-        snapshot = uow.groups.snapshot(tenant_id, group_id)
-        request, computed = self._planned(snapshot, today)
-        record = GenerationRecord(
-            today=today,
-            requested_by=requested_by,
-            waited_ms=uow.waited_ms,
-            input_hash=fingerprint(request),
-            engine_version=ENGINE_VERSION,
-        )
-        uow.require_lock(group_id)
-        number, ids = uow.plans.store_generation(snapshot, computed, record)
-        return _result(snapshot, computed, number, tuple(ids))
+        began = perf_counter()
+        try:
+            asked = GenerationRequest(tenant_id, group_id, today, requested_by, idempotency_key)
+            result = self._answer(uow, asked)
+        except Exception as error:
+            _tell_failed(group_id, error, perf_counter() - began)
+            raise
+        _tell(result, perf_counter() - began)
+        return result
 
     def preview(
         self, session: Session, *, tenant_id: UUID, group_id: UUID, today: date
@@ -91,7 +73,27 @@ class PlanGenerationService:
         """What ``generate`` would give now: no lock, nothing written, one round trip."""
         snapshot = PlanGroupRepository(session).snapshot(tenant_id, group_id)
         _, computed = self._planned(snapshot, today)
-        return _result(snapshot, computed, None, ())
+        return GenerationResult.of(snapshot, computed)
+
+    def _answer(self, uow: UnitOfWork, asked: GenerationRequest) -> GenerationResult:
+        first = asked.answered_before(uow)
+        if first is not None:
+            return GenerationResult.again(first)
+        uow.lock_student(asked.tenant_id, asked.group_id)
+        snapshot = uow.groups.snapshot(asked.tenant_id, asked.group_id)
+        request, computed = self._planned(snapshot, asked.today)
+        record = GenerationRecord(
+            today=asked.today,
+            requested_by=asked.requested_by,
+            waited_ms=uow.waited_ms,
+            input_hash=fingerprint(request),
+            engine_version=ENGINE_VERSION,
+            idempotency_key=asked.key,
+            request_hash=asked.hash,
+        )
+        uow.require_lock(asked.group_id)
+        number, ids = uow.plans.store_generation(snapshot, computed, record)
+        return GenerationResult.of(snapshot, computed, number, tuple(ids))
 
     def _planned(self, snapshot: PlanningSnapshot, today: date) -> tuple[Request, Schedule]:
         snapshot.require_generatable()
@@ -106,6 +108,7 @@ def generate_plans(
     tenant_id: UUID,
     today: date,
     requested_by: str | None = None,
+    idempotency_key: str | None = None,
 ) -> GenerationResult:
     """The whole request in one call: lock, generate, commit.
 
@@ -118,24 +121,29 @@ def generate_plans(
             group_id=lock.group_id,
             today=today,
             requested_by=requested_by,
+            idempotency_key=idempotency_key,
         )
         uow.commit()
     return result
 
 
-def _result(
-    snapshot: PlanningSnapshot,
-    computed: Schedule,
-    generation: int | None,
-    plan_ids: tuple[UUID, ...],
-) -> GenerationResult:
-    return GenerationResult(
-        group_id=snapshot.group_id,
-        generation=generation,
-        plans=computed.plans,
-        plan_ids=plan_ids,
-        content_ids=snapshot.content_ids,
-        unplaced=computed.unplaced,
-        warnings=computed.warnings,
-        quality=computed.quality,
+def _tell(result: GenerationResult, seconds: float) -> None:
+    if events.heard(events.GENERATION_LOG, logging.INFO):
+        events.emit(
+            events.GenerationEvent(
+                "repeated" if result.repeated else "generated",
+                result.group_id,
+                seconds,
+                generation=result.generation,
+                rows=len(result.plans),
+                unplaced=len(result.unplaced),
+            )
+        )
+
+
+def _tell_failed(group_id: UUID, error: Exception, seconds: float) -> None:
+    outcome: Literal["refused", "failed"] = (
+        "refused" if isinstance(error, DomainError) else "failed"
     )
+    told = events.error_type(error)
+    events.emit(events.GenerationEvent(outcome, group_id, seconds, error_type=told))

@@ -1,5 +1,6 @@
 """Runs the benchmarks named on the command line, all by default."""
 
+import importlib
 import sys
 from collections.abc import Callable
 
@@ -7,16 +8,24 @@ import sqlalchemy as sa
 
 from domain import schema
 from domain.embedded import embedded_postgres
-from tests.benchmarks import scheduling, unit_of_work, writing
+from tests.benchmarks import contention, scheduling, unit_of_work, writing
+
+
+def peers(engine: sa.Engine) -> None:
+    """Needs the libraries to compare with: ``pip install sqlalchemy-dlock pals``."""
+    importlib.import_module("tests.benchmarks.peers").run(engine)
+
 
 WITH_DATABASE: dict[str, Callable[[sa.Engine], None]] = {
     "unit_of_work": unit_of_work.run,
     "writing": writing.run,
+    "contention": contention.run,
+    "peers": peers,
 }
 
 
 def main(names: list[str]) -> None:
-    chosen = names or ["scheduling", *WITH_DATABASE]
+    chosen = names or ["scheduling", *(name for name in WITH_DATABASE if name != "peers")]
     if "scheduling" in chosen:
         print("scheduling")
         scheduling.run()

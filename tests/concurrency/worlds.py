@@ -15,7 +15,10 @@ from domain import (
     PlanGroupLock,
     UnitOfWork,
 )
+from domain.testing import advisory_locks
 from tests.factories import PlanGroupFactory
+
+__all__ = ["TODAY", "advisory_locks", "generate", "live_plans", "stored_group", "traces"]
 
 TODAY = date(2025, 1, 6)
 
@@ -77,16 +80,3 @@ def traces(engine: sa.Engine, group_id: UUID) -> tuple[Any, ...]:
                 {"group": group_id},
             ).all(),
         )
-
-
-def advisory_locks(engine: sa.Engine, *, granted: bool = True) -> int:
-    """How many advisory locks are held (or waited for) in this database."""
-    with engine.connect() as connection:
-        found = connection.scalar(
-            sa.text(
-                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted = :granted "
-                "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            ),
-            {"granted": granted},
-        )
-    return int(found or 0)

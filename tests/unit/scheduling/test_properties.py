@@ -21,7 +21,6 @@ ROOT = Path(__file__).parents[3]
 often = settings(
     max_examples=150,
     deadline=None,
-    derandomize=bool(os.environ.get("CI")),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

@@ -1,0 +1,103 @@
+"""A generation as it was stored: what the same request is answered the second time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from domain.models import Content, PlanGeneration, StudentPlan
+from domain.scheduling import Notice, Quality, Schedule, ScheduledPlan, Unplaced
+from domain.scheduling.vocabulary import UnplacedReason
+
+
+@dataclass(frozen=True, slots=True)
+class StoredGeneration:
+    """The record of a generation with its rows, in the words of the scheduling core.
+
+    The contents, and their positions in ``schedule.plans``, are those of now.
+    """
+
+    group_id: UUID
+    number: int
+    schedule: Schedule
+    plan_ids: tuple[UUID, ...]
+    content_ids: Mapping[int, UUID]
+
+
+def record_of_key(session: Session, tenant_id: UUID, key: str) -> PlanGeneration | None:
+    """The tenant's record under an idempotency key, of whichever group."""
+    return session.scalars(
+        select(PlanGeneration).where(
+            PlanGeneration.tenant_id == tenant_id, PlanGeneration.idempotency_key == key
+        )
+    ).one_or_none()
+
+
+def load_stored(session: Session, record: PlanGeneration) -> StoredGeneration:
+    """The rest of a recorded generation, in two statements.
+
+    Only what generating wrote of a row: that a plan was done or replaced since makes no
+    difference.
+    """
+    contents = session.execute(
+        select(Content.position, Content.id)
+        .where(Content.group_id == record.group_id, Content.tenant_id == record.tenant_id)
+        .order_by(Content.position)
+    ).all()
+    found = session.execute(
+        _ROWS.where(
+            StudentPlan.tenant_id == record.tenant_id,
+            StudentPlan.group_id == record.group_id,
+            StudentPlan.generation == record.number,
+        )
+    ).all()
+    rows = [_scheduled(row) for row in found]
+    return StoredGeneration(
+        group_id=record.group_id,
+        number=record.number,
+        schedule=Schedule(
+            plans=tuple(plan for _, plan in rows),
+            unplaced=tuple(map(_unplaced, record.unplaced)),
+            warnings=tuple(Notice(**told) for told in record.warnings),
+            quality=Quality(**record.quality),
+        ),
+        plan_ids=tuple(plan_id for plan_id, _ in rows),
+        content_ids=dict(contents),
+    )
+
+
+def _unplaced(told: Mapping[str, Any]) -> Unplaced:
+    return Unplaced(**{**told, "reason": UnplacedReason(told["reason"])})
+
+
+def _scheduled(row: Sequence[Any]) -> tuple[UUID, ScheduledPlan]:
+    plan_id, *values = row
+    return plan_id, ScheduledPlan(*values)
+
+
+# The id, then the fields of ScheduledPlan in their order.
+_ROWS = (
+    select(
+        StudentPlan.id,
+        StudentPlan.sequence,
+        StudentPlan.date,
+        StudentPlan.start_minute,
+        StudentPlan.end_minute,
+        Content.position,
+        StudentPlan.kind,
+        StudentPlan.first_unit,
+        StudentPlan.last_unit,
+        StudentPlan.part,
+        StudentPlan.parts,
+        StudentPlan.wrap_up_minutes,
+        StudentPlan.reserve,
+        StudentPlan.week,
+        StudentPlan.cycle,
+        StudentPlan.cycle_day,
+    )
+    .join(Content, Content.id == StudentPlan.content_id)
+    .order_by(StudentPlan.sequence)
+)

@@ -1,0 +1,158 @@
+"""Whole units of work tried again, where that can help and cannot do harm.
+
+The only module that needs tenacity: ``pip install 'studyplan-domain[retry]'``.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, Protocol, TypeVar, overload
+
+from domain.database_errors import connection_lost, sqlstate
+from domain.errors import CommitOutcomeUnknownError, DomainError, InvalidInputError
+from domain.events import error_type
+
+try:
+    import tenacity
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        "tenacity is missing: pip install 'studyplan-domain[retry]'", name="tenacity"
+    ) from missing
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+_LOG: Final = logging.getLogger("studyplan.retry")
+# Serialization failure, deadlock, lock not available: the server undid the transaction.
+_UNDONE: Final = frozenset({"40001", "40P01", "55P03"})
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often, how long, and with which pauses.
+
+    The pause before attempt n + 1 is random between 0 and ``first_pause`` · 2ⁿ⁻¹, at most
+    ``longest_pause``; on top of ``retry_after`` where the refusal has one. No attempt
+    begins later than ``deadline`` after the first did; one that runs is not interrupted.
+    """
+
+    attempts: int = 5
+    deadline: timedelta = timedelta(seconds=60)
+    first_pause: timedelta = timedelta(milliseconds=100)
+    longest_pause: timedelta = timedelta(seconds=5)
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise InvalidInputError.of("attempts", "must be 1 or more")
+        if min(self.deadline, self.first_pause, self.longest_pause) < timedelta(0):
+            raise InvalidInputError.of("policy", "must not have a negative duration")
+
+
+USUAL: Final = RetryPolicy()
+
+
+class Keyed(Protocol[T_co]):
+    """Work that hands the idempotency key on to the service."""
+
+    def __call__(self, *, idempotency_key: str) -> T_co: ...
+
+
+@overload
+def retrying(work: Callable[[], T], *, policy: RetryPolicy = USUAL) -> T: ...
+@overload
+def retrying(work: Keyed[T], *, idempotency_key: str, policy: RetryPolicy = USUAL) -> T: ...
+def retrying(
+    work: Callable[..., T], *, idempotency_key: str | None = None, policy: RetryPolicy = USUAL
+) -> T:
+    """Call ``work`` until it succeeds, fails for good, or the policy's end; its result.
+
+    ``work`` opens its own unit of work, so that every attempt is a transaction of its own.
+    With an ``idempotency_key`` it is called as ``work(idempotency_key=…)``, and only then
+    is a commit of which nobody knows the outcome tried again::
+
+        retrying(
+            partial(generate_plans, factory, PlanGroupLock(group_id), tenant_id=…, today=…),
+            idempotency_key=key,
+        )
+
+    Tried again is what ``worth_retrying`` says; the last error is raised as it is.
+    """
+    arguments = _arguments(idempotency_key)
+    return tenacity.Retrying(**_controls(policy, idempotency_key))(work, **arguments)
+
+
+@overload
+async def retrying_async(work: Callable[[], Awaitable[T]], *, policy: RetryPolicy = USUAL) -> T: ...
+@overload
+async def retrying_async(
+    work: Keyed[Awaitable[T]], *, idempotency_key: str, policy: RetryPolicy = USUAL
+) -> T: ...
+async def retrying_async(
+    work: Callable[..., Awaitable[T]],
+    *,
+    idempotency_key: str | None = None,
+    policy: RetryPolicy = USUAL,
+) -> T:
+    """``retrying`` for work that is awaited; its pauses are asyncio's."""
+    arguments = _arguments(idempotency_key)
+    return await tenacity.AsyncRetrying(**_controls(policy, idempotency_key))(work, **arguments)
+
+
+def worth_retrying(error: BaseException, *, with_key: bool = False) -> bool:
+    """Whether trying again can help and nothing can happen twice; never told by a text.
+
+    Yes for a lock that was busy, an overlap, an edit meanwhile, a deadlock, a serialization
+    failure and a connection lost before the commit. For one lost in the commit only with
+    an idempotency key.
+    """
+    if isinstance(error, CommitOutcomeUnknownError):
+        return with_key
+    if isinstance(error, DomainError):
+        return error.retryable
+    return sqlstate(error) in _UNDONE or connection_lost(error)
+
+
+def _arguments(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"idempotency_key": key}
+
+
+def _controls(policy: RetryPolicy, key: str | None) -> dict[str, Any]:
+    return {
+        "retry": tenacity.retry_if_exception(
+            lambda error: worth_retrying(error, with_key=key is not None)
+        ),
+        "stop": tenacity.stop_after_attempt(policy.attempts)
+        | tenacity.stop_before_delay(policy.deadline),
+        "wait": _Pause(policy),
+        "before_sleep": _tell,
+        "reraise": True,
+    }
+
+
+class _Pause(tenacity.wait.wait_base):
+    """Exponential with full jitter, after what the refusal asks for."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._jitter = tenacity.wait_random_exponential(
+            multiplier=policy.first_pause.total_seconds(), max=policy.longest_pause.total_seconds()
+        )
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> float:
+        error = _error(retry_state)
+        asked = getattr(error, "retry_after", None) if isinstance(error, DomainError) else None
+        return float(asked or 0) + self._jitter(retry_state)
+
+
+def _tell(state: tenacity.RetryCallState) -> None:
+    error = _error(state)
+    told = {
+        "event": "retry.waiting",
+        "attempt": state.attempt_number,
+        "seconds": state.upcoming_sleep,
+        "error_type": error_type(error) if error else None,
+    }
+    _LOG.info("retry.waiting", extra=told)
+
+
+def _error(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None

@@ -1,0 +1,66 @@
+"""What a generation or a preview came to, fresh or from its record."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+from uuid import UUID
+
+from domain.repositories import PlanningSnapshot
+from domain.repositories.repeated import StoredGeneration
+from domain.scheduling import Notice, Quality, Schedule, ScheduledPlan, Unplaced
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationResult:
+    """What a generation or a preview came to.
+
+    ``generation`` and ``plan_ids`` (in the order of ``plans``) are ``None`` and empty for a
+    preview. ``content_ids`` names the contents that ``plans`` and ``unplaced`` refer to by
+    position. ``repeated`` tells that the request had been answered before, under its
+    idempotency key, and that nothing was generated now; it does not count in comparisons.
+    """
+
+    group_id: UUID
+    generation: int | None
+    plans: tuple[ScheduledPlan, ...]
+    plan_ids: tuple[UUID, ...]
+    content_ids: Mapping[int, UUID]
+    unplaced: tuple[Unplaced, ...]
+    warnings: tuple[Notice, ...]
+    quality: Quality
+    repeated: bool = field(default=False, compare=False)
+
+    @classmethod
+    def of(
+        cls,
+        snapshot: PlanningSnapshot,
+        computed: Schedule,
+        generation: int | None = None,
+        plan_ids: tuple[UUID, ...] = (),
+    ) -> Self:
+        """The result of a computation over ``snapshot``; a preview has no generation."""
+        return cls(
+            group_id=snapshot.group_id,
+            generation=generation,
+            plans=computed.plans,
+            plan_ids=plan_ids,
+            content_ids=snapshot.content_ids,
+            unplaced=computed.unplaced,
+            warnings=computed.warnings,
+            quality=computed.quality,
+        )
+
+    @classmethod
+    def again(cls, stored: StoredGeneration) -> Self:
+        """The result of a generation that was stored before."""
+        return cls(
+            group_id=stored.group_id,
+            generation=stored.number,
+            plans=stored.schedule.plans,
+            plan_ids=stored.plan_ids,
+            content_ids=stored.content_ids,
+            unplaced=stored.schedule.unplaced,
+            warnings=stored.schedule.warnings,
+            quality=stored.schedule.quality,
+            repeated=True,
+        )

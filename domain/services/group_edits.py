@@ -1,0 +1,231 @@
+"""Editing a group: its settings and its contents."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Any, Final, Unpack
+from uuid import UUID, uuid4
+
+from sqlalchemy.orm.attributes import flag_modified
+
+from domain.errors import (
+    ContentNotFoundError,
+    EditedMeanwhileError,
+    Fault,
+    InvalidInputError,
+    PlanGroupNotEditableError,
+)
+from domain.models import (
+    Content,
+    GroupStatus,
+    LectureEpisode,
+    PlanGroup,
+)
+from domain.repositories.student_plans import ContentHistory
+from domain.services.edit_fields import ContentFields, SettingsFields, assign, checked
+from domain.services.row_versions import RowVersion, flush, require_version, written
+from domain.unit_of_work import UnitOfWork
+
+FINISHED: Final = frozenset({GroupStatus.COMPLETED, GroupStatus.CANCELLED})
+
+
+class GroupEditService:
+    """Edits what a group is about; ``GroupTimeService`` edits when it is studied.
+
+    Every method needs the group's lock, so that nothing changes under a generation that
+    runs; the caller commits. The plans stay as they are until the next generation.
+
+    A completed group is a record and a cancelled one is put away: neither can be edited.
+    Whoever wants a cancelled group back activates it first, edits it, and generates.
+
+    Errors of every method: ``PlanGroupNotFoundError`` (also for another tenant's group),
+    ``PlanGroupNotEditableError``, ``EditedMeanwhileError`` if a row is not in the version
+    that the caller saw, ``InvalidInputError`` with every field at fault, for the group as
+    it would be, and ``LockNotHeldError``. After any of them nothing is written, even if
+    the caller goes on and commits.
+    """
+
+    def change_settings(
+        self,
+        uow: UnitOfWork,
+        *,
+        tenant_id: UUID,
+        group_id: UUID,
+        expected_version: int,
+        **fields: Unpack[SettingsFields],
+    ) -> RowVersion:
+        """Change the given settings of the group and leave the others.
+
+        The group's own exclusions must be within its new period (``exclusions[i].date``).
+        """
+        group = editable_group(uow, tenant_id, group_id)
+        require_version(group, expected_version, group_id)
+        values = checked(PlanGroup, SettingsFields, fields)
+        own = uow.student_time.of_group(tenant_id, group_id)
+        assign(group, values)
+        accept(uow, group, [exclusion.date for exclusion in own])
+        return written(uow, group, group_id)
+
+    def add_content(
+        self, uow: UnitOfWork, *, tenant_id: UUID, group_id: UUID, **fields: Unpack[ContentFields]
+    ) -> RowVersion:
+        """Add a content after the last one; a lecture needs its ``episodes``."""
+        group = editable_group(uow, tenant_id, group_id)
+        path = f"contents[{len(group.contents)}]"
+        values = checked(Content, ContentFields, fields, path, new=True)
+        minutes = _episode_minutes(path, fields.get("episodes", ()))
+        position = max((content.position for content in group.contents), default=-1) + 1
+        usual = {"wrap_up_minutes": 0}
+        content = Content(
+            id=uuid4(), tenant_id=tenant_id, group_id=group_id, position=position, **usual | values
+        )
+        _set_episodes(content, minutes)
+        group.contents.append(content)
+        accept(uow, group)
+        return written(uow, content, group_id)
+
+    def change_content(
+        self,
+        uow: UnitOfWork,
+        *,
+        tenant_id: UUID,
+        group_id: UUID,
+        content_id: UUID,
+        expected_version: int,
+        **fields: Unpack[ContentFields],
+    ) -> RowVersion:
+        """Change the given fields of a content; ``episodes`` replaces all of a lecture's.
+
+        A range must keep the units of plans that are done, started or pinned, and the type
+        of a content with plans cannot change: what was planned in pages is no episodes.
+        """
+        group = editable_group(uow, tenant_id, group_id)
+        index, content = _content(group, content_id)
+        require_version(content, expected_version, group_id)
+        path = f"contents[{index}]"
+        values = checked(Content, ContentFields, fields, path)
+        episodes = fields.get("episodes")
+        minutes = None if episodes is None else _episode_minutes(path, episodes)
+        history = uow.plans.content_history(tenant_id, content_id)
+        if found := list(_history_faults(path, content, values, history)):
+            raise InvalidInputError(found)
+        assign(content, values)
+        if minutes is not None:
+            _set_episodes(content, minutes)
+            # Episodes have no version of their own: a change of theirs is the content's.
+            flag_modified(content, "last_unit")
+        accept(uow, group)
+        return written(uow, content, group_id)
+
+    def remove_content(
+        self,
+        uow: UnitOfWork,
+        *,
+        tenant_id: UUID,
+        group_id: UUID,
+        content_id: UUID,
+        expected_version: int,
+    ) -> None:
+        """Remove a content that was never planned.
+
+        One that plans refer to, live or not, is refused (``contents[i]``): they are history.
+        """
+        group = editable_group(uow, tenant_id, group_id)
+        index, content = _content(group, content_id)
+        require_version(content, expected_version, group_id)
+        if uow.plans.content_history(tenant_id, content_id).plans:
+            raise InvalidInputError.of(
+                f"contents[{index}]", "has plans, which are history; shorten its range instead"
+            )
+        group.contents.remove(content)
+        flush(uow, group_id)
+
+    def reorder_contents(
+        self, uow: UnitOfWork, *, tenant_id: UUID, group_id: UUID, order: Sequence[RowVersion]
+    ) -> list[RowVersion]:
+        """Put the contents in ``order``: all of them, each in the version the caller saw.
+
+        Raises ``EditedMeanwhileError`` as well if contents came or went meanwhile.
+        """
+        group = editable_group(uow, tenant_id, group_id)
+        seen = [(row.id, row.version) for row in order]
+        if len(dict(seen)) < len(seen):
+            raise InvalidInputError.of("contents", "must name each content once")
+        if set(seen) != {(content.id, content.version) for content in group.contents}:
+            raise EditedMeanwhileError(group_id=group_id)
+        positions = sorted(content.position for content in group.contents)
+        if not uow.groups.move_contents(
+            tenant_id, group_id, dict(zip(seen, positions, strict=True))
+        ):
+            raise EditedMeanwhileError(group_id=group_id)
+        return [RowVersion(row.id, row.version + 1) for row in order]
+
+
+def editable_group(uow: UnitOfWork, tenant_id: UUID, group_id: UUID) -> PlanGroup:
+    """The group with everything it owns, under its lock, unless it is finished."""
+    uow.require_lock(group_id)
+    group = uow.groups.get(tenant_id, group_id)
+    if group.status in FINISHED:
+        raise PlanGroupNotEditableError(group_id=group_id, group_status=group.status.value)
+    return group
+
+
+def accept(uow: UnitOfWork, group: PlanGroup, excluded: Sequence[date] = ()) -> None:
+    """Check the group as it would be; on a fault take every change of it back, and raise."""
+    session = uow.session
+    with session.no_autoflush:
+        found = [*_faults(group), *outside(group, excluded)]
+    if found:
+        session.expire(group)
+        raise InvalidInputError(found)
+
+
+def outside(group: PlanGroup, excluded: Sequence[date], first: int = 0) -> Iterator[Fault]:
+    """The group's own exclusions that are not within its period, counted from ``first``."""
+    for index, day in enumerate(excluded, first):
+        if not group.period_start <= day <= group.period_end:
+            yield Fault(f"exclusions[{index}].date", "must be within the period")
+
+
+def _faults(group: PlanGroup) -> Sequence[Fault]:
+    try:
+        group.check()
+    except InvalidInputError as refused:
+        return refused.faults
+    return ()
+
+
+def _content(group: PlanGroup, content_id: UUID) -> tuple[int, Content]:
+    for index, content in enumerate(group.contents):
+        if content.id == content_id:
+            return index, content
+    raise ContentNotFoundError(content_id=content_id)
+
+
+def _episode_minutes(path: str, minutes: Sequence[int | None]) -> Sequence[int | None]:
+    if any(length is not None and type(length) is not int for length in minutes):
+        raise InvalidInputError.of(f"{path}.episodes", "must be whole numbers, or unknown")
+    return minutes
+
+
+def _set_episodes(content: Content, minutes: Sequence[int | None]) -> None:
+    """One episode a unit, from the content's first; known ones keep their rows."""
+    known = {episode.unit: episode for episode in content.episodes}
+    episodes = []
+    for unit, length in enumerate(minutes, content.first_unit):
+        episode = known.get(unit) or LectureEpisode(
+            content_id=content.id, group_id=content.group_id, unit=unit
+        )
+        episode.minutes = length
+        episodes.append(episode)
+    content.episodes = episodes
+
+
+def _history_faults(
+    path: str, content: Content, values: dict[str, Any], history: ContentHistory
+) -> Iterator[Fault]:
+    if history.plans and values.get("type", content.type) is not content.type:
+        yield Fault(f"{path}.type", "has plans, which count its units")
+    first = values.get("first_unit", content.first_unit)
+    last = values.get("last_unit", content.last_unit)
+    if first > (history.first_kept or first) or last < (history.last_kept or last):
+        yield Fault(f"{path}.range", "must contain what is done, started or pinned")

@@ -1,0 +1,160 @@
+"""The life of a group: every change of its state, and what follows from it for its plans."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from time import monotonic
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from domain.errors import EditedMeanwhileError, InvalidInputError, TransitionNotAllowedError
+from domain.lock_policy import PlanGroupLock
+from domain.models import GroupStatus, PlanGroup
+from domain.repositories import PlanGroupRepository
+from domain.services.row_versions import flush, require_version
+from domain.unit_of_work import UnitOfWork
+
+TRANSITIONS: Final[Mapping[GroupStatus, frozenset[GroupStatus]]] = {
+    GroupStatus.DRAFT: frozenset({GroupStatus.SAVED, GroupStatus.CANCELLED}),
+    GroupStatus.SAVED: frozenset({GroupStatus.ACTIVE, GroupStatus.DRAFT, GroupStatus.CANCELLED}),
+    GroupStatus.ACTIVE: frozenset(
+        {GroupStatus.PAUSED, GroupStatus.COMPLETED, GroupStatus.CANCELLED}
+    ),
+    GroupStatus.PAUSED: frozenset({GroupStatus.ACTIVE, GroupStatus.CANCELLED}),
+    GroupStatus.CANCELLED: frozenset({GroupStatus.ACTIVE}),
+    GroupStatus.COMPLETED: frozenset(),
+}
+"""What each state may become. The same state again is no transition."""
+
+ATTEMPTS: Final = 3
+_UNDER_THE_STUDENTS_LOCK: Final = frozenset({GroupStatus.ACTIVE, GroupStatus.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """What a transition came to."""
+
+    group_id: UUID
+    from_status: GroupStatus
+    status: GroupStatus
+    version: int
+    paused_group_id: UUID | None = None
+    """The student's other group, which this activation paused."""
+    cancelled_plans: int = 0
+    """How many live plans this cancellation retired."""
+
+
+class GroupStateService:
+    """Changes a group's state by the table ``TRANSITIONS``, and nothing else does."""
+
+    def change(
+        self,
+        uow: UnitOfWork,
+        *,
+        tenant_id: UUID,
+        group_id: UUID,
+        to: GroupStatus,
+        expected_version: int | None = None,
+    ) -> StateChange:
+        """Make one transition. Needs the group's lock; the caller commits.
+
+        Cancelling takes the student's lock too and retires all live plans of the group,
+        done and pinned ones as well: their time is free from then on. A cancelled group
+        that comes back has no live plans until it is generated again. Every other
+        transition leaves the plans as they are.
+
+        Activating takes the student's lock too and pauses the student's other active
+        group, whose lock the unit of work must hold as well; ``activate`` finds it, takes
+        both and commits. ``expected_version`` is for those who decided by what they saw.
+
+        Raises ``TransitionNotAllowedError``, ``EditedMeanwhileError``,
+        ``PlanGroupNotFoundError``, ``LockNotHeldError`` and, for the student's lock,
+        ``PlanGroupLockedError`` and ``LockTimeoutError``; nothing is written then.
+        """
+        to = _word(to)
+        if to in _UNDER_THE_STUDENTS_LOCK:
+            uow.lock_student(tenant_id, group_id)
+        uow.require_lock(group_id)
+        group = uow.groups.alone(tenant_id, group_id)
+        if expected_version is not None:
+            require_version(group, expected_version, group_id)
+        before = group.status
+        _require_transition(group, to)
+        paused = _pause_active(uow, group) if to is GroupStatus.ACTIVE else None
+        cancelled = 0
+        if to is GroupStatus.CANCELLED:
+            cancelled = uow.plans.retire_as_cancelled(tenant_id, group_id)
+        group.status = to
+        flush(uow, group_id)
+        return StateChange(group_id, before, to, group.version, paused, cancelled)
+
+
+def activate(
+    session_factory: Callable[[], Session],
+    *,
+    tenant_id: UUID,
+    group_id: UUID,
+    wait: timedelta = timedelta(0),
+    expected_version: int | None = None,
+) -> StateChange:
+    """The whole request in one call: activate a group and pause the student's other one.
+
+    Which group is active is read without a lock; then both groups' locks are taken in one
+    statement, then the student's, and it is read again. If another group became active
+    meanwhile, everything starts over, three times in all. One transaction makes both
+    changes, so at every moment the student has at most one active group. ``wait`` bounds
+    the waiting for locks of all attempts together.
+
+    Raises ``EditedMeanwhileError`` after the third attempt, and what ``UnitOfWork`` and
+    ``GroupStateService.change`` raise.
+    """
+    deadline = monotonic() + wait.total_seconds()
+    for attempt in range(ATTEMPTS):
+        with session_factory() as session:
+            other = PlanGroupRepository(session).active_beside(tenant_id, group_id)
+        ids = {group_id} if other is None else {group_id, other}
+        left = max(timedelta(0), timedelta(seconds=deadline - monotonic()))
+        with UnitOfWork(
+            session_factory, lock=PlanGroupLock.of(ids, left if attempt else wait)
+        ) as uow:
+            uow.lock_student(tenant_id, group_id)
+            if uow.groups.active_beside(tenant_id, group_id) in {None, other}:
+                changed = GroupStateService().change(
+                    uow,
+                    tenant_id=tenant_id,
+                    group_id=group_id,
+                    to=GroupStatus.ACTIVE,
+                    expected_version=expected_version,
+                )
+                uow.commit()
+                return changed
+    raise EditedMeanwhileError(group_id=group_id)
+
+
+def _word(to: GroupStatus) -> GroupStatus:
+    # Callers without a type checker pass the word as it comes from a form.
+    try:
+        return GroupStatus(to)
+    except ValueError:
+        raise InvalidInputError.of("status", f"must be one of {', '.join(GroupStatus)}") from None
+
+
+def _require_transition(group: PlanGroup, to: GroupStatus) -> None:
+    if to not in TRANSITIONS[group.status]:
+        raise TransitionNotAllowedError(
+            group_id=group.id, from_status=group.status.value, to_status=to.value
+        )
+
+
+def _pause_active(uow: UnitOfWork, group: PlanGroup) -> UUID | None:
+    """Pause the student's other active group, before this one: the index allows one active."""
+    active = uow.groups.active_beside(group.tenant_id, group.id)
+    if active is None:
+        return None
+    uow.require_lock(active)
+    other = uow.groups.alone(group.tenant_id, active)
+    other.status = GroupStatus.PAUSED
+    flush(uow, other.id)
+    return other.id

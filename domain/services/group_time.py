@@ -1,0 +1,196 @@
+"""Editing when a group is studied: its blocks, its non-study blocks, its own exclusions."""
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar, Unpack
+from uuid import UUID, uuid4
+
+from domain.errors import InvalidInputError
+from domain.models import Block, Exclusion, NonStudyBlock, PlanGroup
+from domain.services.edit_fields import (
+    BlockFields,
+    ExclusionFields,
+    NonStudyBlockFields,
+    assign,
+    checked,
+)
+from domain.services.group_edits import accept, editable_group, outside
+from domain.services.row_versions import RowVersion, entry, flush, written
+from domain.unit_of_work import UnitOfWork
+
+Span = TypeVar("Span", Block, NonStudyBlock)
+_FIELDS: Final[Mapping[type, type]] = {Block: BlockFields, NonStudyBlock: NonStudyBlockFields}
+
+
+class GroupTimeService:
+    """Edits a group's weekly time and the dates that it alone excludes.
+
+    Guarantees and errors are those of ``GroupEditService``, and ``TimeEntryNotFoundError``
+    for a row that is not this group's. An entry is one row of one weekday, or of one date;
+    changing it leaves the fields that are not given. Blocks that overlap merge, and a date
+    may be excluded twice.
+    """
+
+    def add_block(
+        self, uow: UnitOfWork, *, tenant_id: UUID, group_id: UUID, **fields: Unpack[BlockFields]
+    ) -> RowVersion:
+        """Add study time or self-study time; every field is needed."""
+        group = editable_group(uow, tenant_id, group_id)
+        return _add(uow, group, Block, fields)
+
+    def change_block(
+        self,
+        uow: UnitOfWork,
+        *,
+        tenant_id: UUID,
+        group_id: UUID,
+        block_id: UUID,
+        expected_version: int,
+        **fields: Unpack[BlockFields],
+    ) -> RowVersion:
+        """Change the given fields of a block."""
+        group = editable_group(uow, tenant_id, group_id)
+        return _change(uow, group, Block, RowVersion(block_id, expected_version), fields)
+
+    def remove_block(
+        self,
+        uow: UnitOfWork,
+        *,
+        tenant_id: UUID,
+        group_id: UUID,
+        block_id: UUID,
+        expected_version: int,
+    ) -> None:
+        """Remove a block; a group without any can be stored, but not generated."""
+        group = editable_group(uow, tenant_id, group_id)
+        _remove(uow, group, Block, RowVersion(block_id, expected_version))
+
+    def add_non_study_block(
+        self,
+        uow: UnitOfWork,
+        *,
+        tenant_id: UUID,
+        group_id: UUID,
+        **fields: Unpack[NonStudyBlockFields],
+    ) -> RowVersion:
+        """Add a span that is never planned; every field but ``label`` is needed."""
+        group = editable_group(uow, tenant_id, group_id)
+        return _add(uow, group, NonStudyBlock, fields)
+
+    def change_non_study_block(
+        self,
+        uow: UnitOfWork,
+        *,
+        tenant_id: UUID,
+        group_id: UUID,
+        block_id: UUID,
+        expected_version: int,
+        **fields: Unpack[NonStudyBlockFields],
+    ) -> RowVersion:
+        """Change the given fields of a span that is never planned."""
+        group = editable_group(uow, tenant_id, group_id)
+        return _change(uow, group, NonStudyBlock, RowVersion(block_id, expected_version), fields)
+
+    def remove_non_study_block(
+        self,
+        uow: UnitOfWork,
+        *,
+        tenant_id: UUID,
+        group_id: UUID,
+        block_id: UUID,
+        expected_version: int,
+    ) -> None:
+        """Remove a span that is never planned."""
+        group = editable_group(uow, tenant_id, group_id)
+        _remove(uow, group, NonStudyBlock, RowVersion(block_id, expected_version))
+
+    def add_exclusion(
+        self, uow: UnitOfWork, *, tenant_id: UUID, group_id: UUID, **fields: Unpack[ExclusionFields]
+    ) -> RowVersion:
+        """Exclude a date of the period for this group alone; ``reason`` may be left out."""
+        group = editable_group(uow, tenant_id, group_id)
+        index = len(uow.student_time.of_group(tenant_id, group_id))
+        values = _exclusion_values(group, index, fields, new=True)
+        exclusion = Exclusion(
+            id=uuid4(),
+            tenant_id=tenant_id,
+            student_id=group.student_id,
+            group_id=group_id,
+            **values,
+        )
+        uow.session.add(exclusion)
+        return written(uow, exclusion, group_id)
+
+    def change_exclusion(
+        self,
+        uow: UnitOfWork,
+        *,
+        tenant_id: UUID,
+        group_id: UUID,
+        exclusion_id: UUID,
+        expected_version: int,
+        **fields: Unpack[ExclusionFields],
+    ) -> RowVersion:
+        """Change the given fields of one of the group's own exclusions."""
+        group = editable_group(uow, tenant_id, group_id)
+        own = uow.student_time.of_group(tenant_id, group_id)
+        seen = RowVersion(exclusion_id, expected_version)
+        index, exclusion = entry(Exclusion, own, seen, group_id)
+        assign(exclusion, _exclusion_values(group, index, fields))
+        return written(uow, exclusion, group_id)
+
+    def remove_exclusion(
+        self,
+        uow: UnitOfWork,
+        *,
+        tenant_id: UUID,
+        group_id: UUID,
+        exclusion_id: UUID,
+        expected_version: int,
+    ) -> None:
+        """Remove one of the group's own exclusions."""
+        editable_group(uow, tenant_id, group_id)
+        own = uow.student_time.of_group(tenant_id, group_id)
+        seen = RowVersion(exclusion_id, expected_version)
+        _, exclusion = entry(Exclusion, own, seen, group_id)
+        uow.session.delete(exclusion)
+        flush(uow, group_id)
+
+
+def _spans(group: PlanGroup, kind: type[Span]) -> list[Span]:
+    found: list[Span] = getattr(group, kind.__tablename__)
+    return found
+
+
+def _add(
+    uow: UnitOfWork, group: PlanGroup, kind: type[Span], fields: Mapping[str, Any]
+) -> RowVersion:
+    spans = _spans(group, kind)
+    values = checked(kind, _FIELDS[kind], fields, f"{kind.__tablename__}[{len(spans)}]", new=True)
+    span = kind(id=uuid4(), tenant_id=group.tenant_id, group_id=group.id, **values)
+    spans.append(span)
+    accept(uow, group)
+    return written(uow, span, group.id)
+
+
+def _change(
+    uow: UnitOfWork, group: PlanGroup, kind: type[Span], seen: RowVersion, fields: Mapping[str, Any]
+) -> RowVersion:
+    index, span = entry(kind, _spans(group, kind), seen, group.id)
+    assign(span, checked(kind, _FIELDS[kind], fields, f"{kind.__tablename__}[{index}]"))
+    accept(uow, group)
+    return written(uow, span, group.id)
+
+
+def _remove(uow: UnitOfWork, group: PlanGroup, kind: type[Span], seen: RowVersion) -> None:
+    index, _ = entry(kind, _spans(group, kind), seen, group.id)
+    del _spans(group, kind)[index]
+    flush(uow, group.id)
+
+
+def _exclusion_values(
+    group: PlanGroup, index: int, fields: ExclusionFields, *, new: bool = False
+) -> dict[str, Any]:
+    values = checked(Exclusion, ExclusionFields, fields, f"exclusions[{index}]", new=new)
+    if "date" in values and (found := list(outside(group, [values["date"]], index))):
+        raise InvalidInputError(found)
+    return values

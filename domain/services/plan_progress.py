@@ -1,0 +1,85 @@
+"""What a student or a tutor does to single plans: progress, and pins."""
+
+from uuid import UUID
+
+from domain.errors import InvalidInputError
+from domain.models import PlanState, StudentPlan
+from domain.services.row_versions import RowVersion, require_version, written
+from domain.unit_of_work import UnitOfWork
+
+
+class PlanProgressService:
+    """Marks and pins live plans, in a group of any state.
+
+    Needs the group's lock, so that no generation replaces what is being marked; the caller
+    commits. What is started, part done, done or pinned is kept by later generations.
+
+    Errors of every method: ``StudentPlanNotFoundError`` (also for another tenant's or
+    another group's plan), ``EditedMeanwhileError`` if the plan is not in
+    ``expected_version``, ``InvalidInputError`` (field ``plan_id``) if it is not live any
+    more, and ``LockNotHeldError``. After any of them nothing is written.
+    """
+
+    def mark(
+        self,
+        uow: UnitOfWork,
+        *,
+        tenant_id: UUID,
+        group_id: UUID,
+        plan_id: UUID,
+        expected_version: int,
+        state: PlanState,
+        done_through: int | None = None,
+    ) -> RowVersion:
+        """Set how far the student is with a plan; any state may follow any other.
+
+        ``done_through``, the last unit that is done, is for ``PART_DONE`` alone: at least
+        the plan's first unit and below its last. Raises besides the class's errors
+        ``InvalidInputError`` for the fields ``state`` and ``done_through``.
+        """
+        plan = _live_plan(uow, tenant_id, group_id, plan_id, expected_version)
+        _check(plan, state, done_through)
+        plan.state = PlanState(state)
+        plan.done_through = done_through
+        return written(uow, plan, group_id)
+
+    def pin(
+        self,
+        uow: UnitOfWork,
+        *,
+        tenant_id: UUID,
+        group_id: UUID,
+        plan_id: UUID,
+        expected_version: int,
+        pinned: bool = True,
+    ) -> RowVersion:
+        """Keep a plan where it is, or with ``pinned=False`` let generations move it again."""
+        plan = _live_plan(uow, tenant_id, group_id, plan_id, expected_version)
+        plan.pinned = pinned
+        return written(uow, plan, group_id)
+
+
+def _live_plan(
+    uow: UnitOfWork, tenant_id: UUID, group_id: UUID, plan_id: UUID, expected_version: int
+) -> StudentPlan:
+    uow.require_lock(group_id)
+    plan = uow.plans.find(tenant_id, group_id, plan_id)
+    require_version(plan, expected_version, group_id)
+    if not plan.live:
+        raise InvalidInputError.of("plan_id", "the plan is not live any more")
+    return plan
+
+
+def _check(plan: StudentPlan, state: PlanState, done_through: int | None) -> None:
+    if state not in set(PlanState):
+        raise InvalidInputError.of("state", f"must be one of {', '.join(PlanState)}")
+    if state != PlanState.PART_DONE:
+        if done_through is not None:
+            raise InvalidInputError.of("done_through", "is for a part-done plan alone")
+        return
+    first, last = plan.first_unit, plan.last_unit
+    if type(done_through) is not int or not first <= done_through < last:
+        sentence = f"must be {first} to {last - 1}, below the plan's last unit"
+        if first == last:
+            sentence = "a plan of one unit cannot be part done"
+        raise InvalidInputError.of("done_through", sentence)

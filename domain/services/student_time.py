@@ -1,0 +1,167 @@
+"""Editing what belongs to a student in all groups: weekly classes and exclusions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Any, Unpack
+from uuid import UUID, uuid4
+
+from domain.errors import InvalidInputError
+from domain.models import AcademySchedule, Exclusion
+from domain.scheduling import Request, faults
+from domain.services.edit_fields import ClassFields, ExclusionFields, assign, checked
+from domain.services.row_versions import RowVersion, entry, flush, written
+from domain.unit_of_work import UnitOfWork
+
+
+class StudentTimeService:
+    """Edits a student's classes, and the exclusions that count in all of their groups.
+
+    Every method needs the student's lock, which each generation takes too: none plans by
+    the old time and commits after the new. The caller commits. Plans that stand already
+    stay until their group is generated again. A group's own exclusions are not found here;
+    ``GroupTimeService`` edits them.
+
+    Errors of every method: ``TimeEntryNotFoundError`` (also for another tenant's row),
+    ``EditedMeanwhileError`` if the row is not in ``expected_version``,
+    ``InvalidInputError`` with every field at fault and ``LockNotHeldError``. After any of
+    them nothing is written. In fields such as ``academy_schedules[2].start`` the index is
+    that of the student's stored rows in their order; a new row comes after them.
+    """
+
+    def add_class(
+        self, uow: UnitOfWork, *, tenant_id: UUID, student_id: UUID, **fields: Unpack[ClassFields]
+    ) -> RowVersion:
+        """Add a weekly class; its weekday, start and end are needed.
+
+        Two classes may touch, and travel may overlap, but the classes themselves may not.
+        """
+        classes = _classes(uow, tenant_id, student_id)
+        values = _class_values(fields, None, classes)
+        lesson = AcademySchedule(id=uuid4(), tenant_id=tenant_id, student_id=student_id, **values)
+        uow.session.add(lesson)
+        return written(uow, lesson)
+
+    def change_class(
+        self,
+        uow: UnitOfWork,
+        *,
+        tenant_id: UUID,
+        student_id: UUID,
+        class_id: UUID,
+        expected_version: int,
+        **fields: Unpack[ClassFields],
+    ) -> RowVersion:
+        """Change the given fields of a class."""
+        classes = _classes(uow, tenant_id, student_id)
+        index, lesson = entry(AcademySchedule, classes, RowVersion(class_id, expected_version))
+        assign(lesson, _class_values(fields, index, classes))
+        return written(uow, lesson)
+
+    def remove_class(
+        self,
+        uow: UnitOfWork,
+        *,
+        tenant_id: UUID,
+        student_id: UUID,
+        class_id: UUID,
+        expected_version: int,
+    ) -> None:
+        """Remove a class."""
+        classes = _classes(uow, tenant_id, student_id)
+        _, lesson = entry(AcademySchedule, classes, RowVersion(class_id, expected_version))
+        uow.session.delete(lesson)
+        flush(uow)
+
+    def add_exclusion(
+        self,
+        uow: UnitOfWork,
+        *,
+        tenant_id: UUID,
+        student_id: UUID,
+        **fields: Unpack[ExclusionFields],
+    ) -> RowVersion:
+        """Exclude a date in all groups; any date, for groups ignore those outside."""
+        own = _exclusions(uow, tenant_id, student_id)
+        path = f"exclusions[{len(own)}]"
+        values = checked(Exclusion, ExclusionFields, fields, path, new=True)
+        exclusion = Exclusion(id=uuid4(), tenant_id=tenant_id, student_id=student_id, **values)
+        uow.session.add(exclusion)
+        return written(uow, exclusion)
+
+    def change_exclusion(
+        self,
+        uow: UnitOfWork,
+        *,
+        tenant_id: UUID,
+        student_id: UUID,
+        exclusion_id: UUID,
+        expected_version: int,
+        **fields: Unpack[ExclusionFields],
+    ) -> RowVersion:
+        """Change the given fields of an exclusion."""
+        own = _exclusions(uow, tenant_id, student_id)
+        index, exclusion = entry(Exclusion, own, RowVersion(exclusion_id, expected_version))
+        assign(exclusion, checked(Exclusion, ExclusionFields, fields, f"exclusions[{index}]"))
+        return written(uow, exclusion)
+
+    def remove_exclusion(
+        self,
+        uow: UnitOfWork,
+        *,
+        tenant_id: UUID,
+        student_id: UUID,
+        exclusion_id: UUID,
+        expected_version: int,
+    ) -> None:
+        """Remove an exclusion."""
+        own = _exclusions(uow, tenant_id, student_id)
+        _, exclusion = entry(Exclusion, own, RowVersion(exclusion_id, expected_version))
+        uow.session.delete(exclusion)
+        flush(uow)
+
+
+def _classes(uow: UnitOfWork, tenant_id: UUID, student_id: UUID) -> Sequence[AcademySchedule]:
+    uow.require_student_lock(student_id)
+    return uow.student_time.academy_schedules(tenant_id, student_id)
+
+
+def _exclusions(uow: UnitOfWork, tenant_id: UUID, student_id: UUID) -> Sequence[Exclusion]:
+    uow.require_student_lock(student_id)
+    return uow.student_time.of_student(tenant_id, student_id)
+
+
+def _class_values(
+    fields: Mapping[str, Any], index: int | None, classes: Sequence[AcademySchedule]
+) -> dict[str, Any]:
+    """The fields of a class that fits among the student's others; ``index``: one of them."""
+    path = f"academy_schedules[{len(classes) if index is None else index}]"
+    values = checked(AcademySchedule, ClassFields, fields, path, new=index is None)
+    lesson = AcademySchedule(travel_minutes=0) if index is None else _copy(classes[index])
+    assign(lesson, values)
+    others = [other.to_request() for i, other in enumerate(classes) if i != index]
+    asked = Request(
+        period_start=date.min,
+        period_end=date.min,
+        today=date.min,
+        contents=(),
+        blocks=(),
+        academy_schedules=(*others, lesson.to_request()),
+    )
+    # The stored classes agree with each other: whatever is at fault is the last one.
+    if found := faults(asked):
+        last = f"academy_schedules[{len(others)}]"
+        raise InvalidInputError(
+            replace(fault, field=fault.field.replace(last, path)) for fault in found
+        )
+    return values
+
+
+def _copy(lesson: AcademySchedule) -> AcademySchedule:
+    """A copy that no Session knows: what is refused must not be written by a later flush."""
+    return AcademySchedule(
+        weekday=lesson.weekday,
+        start_minute=lesson.start_minute,
+        end_minute=lesson.end_minute,
+        travel_minutes=lesson.travel_minutes,
+    )

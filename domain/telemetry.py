@@ -1,0 +1,144 @@
+"""Locks and generations as OpenTelemetry spans and metrics.
+
+The only module that needs opentelemetry: ``pip install 'studyplan-domain[telemetry]'``.
+
+========================================  ==========  =====================================
+instrument                                unit        attributes
+========================================  ==========  =====================================
+``studyplan.lock.wait``, histogram        s           outcome, scope, error.type
+``studyplan.lock.requests``, counter      {request}   outcome, scope, error.type
+``studyplan.generation.duration``,        s           outcome, error.type
+histogram
+``studyplan.generation.rows``, counter    {row}       outcome
+========================================  ==========  =====================================
+
+``outcome`` and ``scope`` are spelled ``studyplan.outcome`` and ``studyplan.scope``, and
+all have ``db.system.name`` and ``db.operation.name`` too. Ids are attributes of spans
+alone. A span ends when its event is told and begins as long before as the event lasted,
+under the caller's current span.
+"""
+
+import threading
+import time
+from typing import Any, Final
+
+from domain.events import Event, GenerationEvent, LockEvent, subscribe
+
+try:
+    from opentelemetry import metrics, trace
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        "opentelemetry is missing: pip install 'studyplan-domain[telemetry]'",
+        name="opentelemetry",
+    ) from missing
+
+_NAME: Final = "studyplan"
+# Seconds: most locks are free, and a wait is at most minutes.
+_BOUNDS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0)
+_changing = threading.Lock()
+_installed: list[Any] = []
+
+
+def instrument(
+    tracer_provider: trace.TracerProvider | None = None,
+    meter_provider: metrics.MeterProvider | None = None,
+) -> None:
+    """Report every event from now on, to the global providers unless others are given.
+
+    Does nothing if it was called before: ``uninstrument`` first to change the providers.
+    """
+    with _changing:
+        if not _installed:
+            _installed.append(subscribe(_Reporter(tracer_provider, meter_provider)))
+
+
+def uninstrument() -> None:
+    """Report nothing any more."""
+    with _changing:
+        while _installed:
+            _installed.pop()()
+
+
+class _Reporter:
+    """A listener that has its instruments made once."""
+
+    def __init__(
+        self,
+        tracer_provider: trace.TracerProvider | None,
+        meter_provider: metrics.MeterProvider | None,
+    ) -> None:
+        self._tracer = trace.get_tracer(_NAME, tracer_provider=tracer_provider)
+        meter = metrics.get_meter(_NAME, meter_provider=meter_provider)
+        self._wait = meter.create_histogram(
+            "studyplan.lock.wait",
+            "s",
+            "Wait for a lock",
+            explicit_bucket_boundaries_advisory=_BOUNDS,
+        )
+        self._requests = meter.create_counter(
+            "studyplan.lock.requests", "{request}", "Requests for a lock by outcome"
+        )
+        self._duration = meter.create_histogram(
+            "studyplan.generation.duration",
+            "s",
+            "Generations, from the key's lookup to the last row",
+            explicit_bucket_boundaries_advisory=_BOUNDS,
+        )
+        self._rows = meter.create_counter(
+            "studyplan.generation.rows", "{row}", "Plans that generations gave"
+        )
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, LockEvent):
+            self._lock(event)
+        else:
+            self._generation(event)
+
+    def _lock(self, event: LockEvent) -> None:
+        common = {**_common(event, f"acquire_{event.scope}_lock"), "studyplan.scope": event.scope}
+        self._wait.record(event.waited_ms / 1000, common)
+        self._requests.add(1, common)
+        own = {
+            "studyplan.group_id": _text(event.group_id),
+            "studyplan.student_id": _text(event.student_id),
+            "studyplan.holder.pid": event.holder and event.holder.pid,
+        }
+        self._span(common, own, event.waited_ms / 1000)
+
+    def _generation(self, event: GenerationEvent) -> None:
+        common = _common(event, "generate_plans")
+        self._duration.record(event.seconds, common)
+        self._rows.add(event.rows, common)
+        own = {
+            "studyplan.group_id": _text(event.group_id),
+            "studyplan.generation": event.generation,
+            "studyplan.rows": event.rows,
+            "studyplan.unplaced": event.unplaced,
+        }
+        self._span(common, own, event.seconds)
+
+    def _span(self, common: dict[str, Any], own: dict[str, Any], seconds: float) -> None:
+        ended = time.time_ns()
+        span = self._tracer.start_span(
+            common["db.operation.name"],
+            kind=trace.SpanKind.CLIENT,
+            attributes={**common, **{k: v for k, v in own.items() if v is not None}},
+            start_time=ended - int(seconds * 1e9),
+        )
+        if "error.type" in common:
+            span.set_status(trace.Status(trace.StatusCode.ERROR))
+        span.end(ended)
+
+
+def _common(event: Event, operation: str) -> dict[str, Any]:
+    """What spans and metrics share, all of low cardinality."""
+    common = {
+        "db.system.name": "postgresql",
+        "db.operation.name": operation,
+        "studyplan.outcome": event.outcome,
+    }
+    return common if event.error_type is None else {**common, "error.type": event.error_type}
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

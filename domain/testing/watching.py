@@ -1,0 +1,123 @@
+"""What the server tells of its locks, and ways to end what somebody runs on it.
+
+Whatever takes an engine or a connection opens a connection of its own for an engine. The
+locks are read from ``pg_locks`` and not through the package's functions: a witness is not
+to depend on what it testifies about.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from domain.lock_policy import plan_group_lock_key
+
+PATIENCE: Final = 30.0
+"""Seconds after which a wait is a failure of the test, never a part of it."""
+
+_POLL: Final = 0.005
+_ADVISORY: Final = """
+    SELECT pid FROM pg_locks
+    WHERE locktype = 'advisory' AND objsubid = 1 AND granted = :granted
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+# A bigint key is shown as two unsigned halves.
+_OF_KEY: Final = """
+      AND classid::bigint = (:key >> 32) & 4294967295 AND objid::bigint = :key & 4294967295
+"""
+
+Where = sa.Engine | sa.Connection
+
+
+def eventually(condition: Callable[[], bool], hope: str, seconds: float = PATIENCE) -> None:
+    """Return as soon as ``condition`` holds.
+
+    Raises ``AssertionError`` with ``hope`` in its text when the time has run out.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds:g} seconds in vain until {hope}")
+        time.sleep(_POLL)
+
+
+def assert_lock_held(where: Where, group_id: UUID) -> None:
+    """Raise ``AssertionError`` unless some transaction holds the group's lock."""
+    if not backends_at_key(where, plan_group_lock_key(group_id)):
+        raise AssertionError(f"nobody holds the lock of group {group_id}")
+
+
+def assert_lock_free(where: Where, group_id: UUID, *, seconds: float = 0) -> None:
+    """Raise ``AssertionError`` if somebody holds the group's lock, naming the backend.
+
+    A server may need a moment to notice that a client is gone: it gets ``seconds`` for it.
+    """
+    deadline = time.monotonic() + seconds
+    while holders := backends_at_key(where, plan_group_lock_key(group_id)):
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"backend {holders[0]} holds the lock of group {group_id}")
+        time.sleep(_POLL)
+
+
+def wait_until_waiting(
+    where: Where, group_id: UUID, *, waiters: int = 1, seconds: float = PATIENCE
+) -> None:
+    """Return once so many requests or more wait for the group's lock."""
+    key = plan_group_lock_key(group_id)
+    eventually(
+        lambda: len(backends_at_key(where, key, granted=False)) >= waiters,
+        f"{waiters} wait for the lock of group {group_id}",
+        seconds,
+    )
+
+
+def advisory_locks(where: Where, *, granted: bool = True) -> int:
+    """How many of this database's advisory locks are held, or waited for."""
+    with _connected(where) as connection:
+        return len(connection.execute(sa.text(_ADVISORY), {"granted": granted}).all())
+
+
+def backends_at_key(where: Where, key: int, *, granted: bool = True) -> list[int]:
+    """The process ids of the backends that hold, or wait for, a key's advisory lock."""
+    with _connected(where) as connection:
+        found = connection.execute(sa.text(_ADVISORY + _OF_KEY), {"granted": granted, "key": key})
+        return list(found.scalars())
+
+
+def terminate_backend(
+    where: Where, pid: int, within: timedelta = timedelta(seconds=PATIENCE)
+) -> None:
+    """End a backend as an administrator or a failing host would; it is gone on return.
+
+    Raises ``AssertionError`` if there is no such backend or if it does not go.
+    """
+    _signal(where, "pg_terminate_backend(:pid, :wait)", pid, within // timedelta(milliseconds=1))
+
+
+def cancel_backend(where: Where, pid: int) -> None:
+    """Cancel what a backend is running; one that runs nothing does not notice.
+
+    Raises ``AssertionError`` if there is no such backend.
+    """
+    _signal(where, "pg_cancel_backend(:pid)", pid)
+
+
+def _signal(where: Where, call: str, pid: int, wait: int = 0) -> None:
+    statement = sa.text(f"SELECT {call} FROM pg_stat_activity WHERE pid = :pid")  # noqa: S608
+    values = {"pid": pid, "wait": wait} if wait else {"pid": pid}
+    with _connected(where) as connection:
+        if not connection.scalar(statement, values):
+            raise AssertionError(f"backend {pid} did not get the signal, or did not go")
+
+
+@contextmanager
+def _connected(where: Where) -> Iterator[sa.Connection]:
+    if isinstance(where, sa.Connection):
+        yield where
+        return
+    with where.connect() as connection:
+        yield connection

@@ -1,0 +1,86 @@
+"""Changes of groups that meet in time, and what they leave."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import GroupStatus, PlanGroup, PlanGroupLock, UnitOfWork
+from domain.services import (
+    GroupDeletionService,
+    GroupStateService,
+    PlanGenerationService,
+    StateChange,
+    activate,
+)
+from tests.concurrency.contenders import Answers, contend
+from tests.concurrency.worlds import TODAY, stored_group
+
+Factory = sessionmaker[Session]
+Hold = Callable[[], None]
+LONG = timedelta(seconds=20)
+
+
+def students_groups(factory: Factory, *statuses: GroupStatus) -> list[PlanGroup]:
+    whose = {"tenant_id": uuid4(), "student_id": uuid4()}
+    return [stored_group(factory, status=status, **whose) for status in statuses]
+
+
+def statuses(engine: sa.Engine, groups: list[PlanGroup]) -> list[str]:
+    with engine.connect() as connection:
+        found = connection.execute(sa.text("SELECT id, status FROM plan_groups")).all()
+    by_id: dict[UUID, str] = {group_id: status for group_id, status in found}  # noqa: C416
+    return [by_id[group.id] for group in groups]
+
+
+def change(
+    factory: Factory,
+    group: PlanGroup,
+    to: GroupStatus,
+    hold: Hold = lambda: None,
+    wait: timedelta = timedelta(0),
+) -> StateChange:
+    with UnitOfWork(factory, lock=PlanGroupLock(group.id, wait=wait)) as uow:
+        changed = GroupStateService().change(
+            uow, tenant_id=group.tenant_id, group_id=group.id, to=to
+        )
+        hold()
+        uow.commit()
+    return changed
+
+
+def generate_in_turn(factory: Factory, group: PlanGroup) -> str:
+    with UnitOfWork(factory, lock=PlanGroupLock(group.id, wait=LONG)) as uow:
+        PlanGenerationService().generate(
+            uow, tenant_id=group.tenant_id, group_id=group.id, today=TODAY
+        )
+        uow.commit()
+    return "generated"
+
+
+def delete_in_turn(factory: Factory, group: PlanGroup, wait: timedelta = LONG) -> str:
+    with UnitOfWork(factory, lock=PlanGroupLock(group.id, wait=wait)) as uow:
+        GroupDeletionService().delete(
+            uow, tenant_id=group.tenant_id, group_id=group.id, expected_version=1
+        )
+        uow.commit()
+    return "deleted"
+
+
+def activated(
+    factory: Callable[[], Session], group: PlanGroup, wait: timedelta = LONG
+) -> StateChange:
+    return activate(factory, tenant_id=group.tenant_id, group_id=group.id, wait=wait)
+
+
+def at_once(*requests: Callable[[Hold], Any]) -> Answers[Any]:
+    """Each request in a thread of its own, all at once."""
+    free = iter(requests)
+
+    def take_one(hold: Hold) -> Any:
+        return next(free)(hold)
+
+    return contend(len(requests), take_one)

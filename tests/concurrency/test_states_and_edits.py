@@ -1,0 +1,113 @@
+"""While plans are generated nothing of the group can be edited, and the other way round."""
+
+from datetime import date, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from domain import (
+    EditedMeanwhileError,
+    PlanGroup,
+    PlanGroupLock,
+    PlanGroupLockedError,
+    UnitOfWork,
+    generate_plans,
+)
+from domain.services import GroupEditService
+from tests.concurrency.contenders import contend
+from tests.concurrency.overlapping import Factory, Hold, at_once
+from tests.concurrency.worlds import TODAY, advisory_locks, generate, stored_group, traces
+from tests.integration.editing import World, everything, new_world
+from tests.integration.editing_calls import CALLS, lock_of
+
+each_call = pytest.mark.parametrize("name", CALLS)
+repeatedly = pytest.mark.usefixtures("again")
+
+
+@pytest.fixture(params=range(20), ids="{}".format)
+def again() -> None:
+    """A race is run many times: it may be won in another order each time."""
+
+
+@pytest.fixture
+def world(session_factory: Factory) -> World:
+    return new_world(session_factory)
+
+
+@each_call
+def test_while_plans_are_generated_an_edit_is_refused(
+    engine: sa.Engine, session_factory: Factory, world: World, name: str
+) -> None:
+    before = everything(session_factory)
+
+    def refused() -> None:
+        with (
+            pytest.raises(PlanGroupLockedError),
+            UnitOfWork(session_factory, lock=lock_of(name, world)) as uow,
+        ):
+            CALLS[name](uow, world, world.tenant_id, 1)
+        assert everything(session_factory) == before
+
+    assert generate(session_factory, world.group, refused).generation == 2
+    assert advisory_locks(engine) == 0
+
+
+@each_call
+def test_while_something_is_edited_a_generation_is_refused(
+    engine: sa.Engine, session_factory: Factory, world: World, name: str
+) -> None:
+    before = everything(session_factory)
+    with UnitOfWork(session_factory, lock=lock_of(name, world)) as uow:
+        CALLS[name](uow, world, world.tenant_id, 1)
+        with pytest.raises(PlanGroupLockedError):
+            generate_plans(session_factory, world.lock, tenant_id=world.tenant_id, today=TODAY)
+        assert everything(session_factory) == before
+        uow.commit()
+    assert advisory_locks(engine) == 0
+
+
+def rename(factory: Factory, group: PlanGroup, lock: PlanGroupLock, hold: Hold) -> str:
+    with UnitOfWork(factory, lock=lock) as uow:
+        GroupEditService().change_settings(
+            uow,
+            tenant_id=group.tenant_id,
+            group_id=group.id,
+            expected_version=1,
+            name="새 이름",
+            period_end=date(2025, 2, 2),
+        )
+        hold()
+        uow.commit()
+    return "edited"
+
+
+@repeatedly
+def test_of_an_edit_and_a_generation_at_once_one_is_refused(
+    engine: sa.Engine, session_factory: Factory
+) -> None:
+    group = stored_group(session_factory)
+    answers = at_once(
+        lambda hold: rename(session_factory, group, PlanGroupLock(group.id), hold),
+        lambda hold: generate(session_factory, group, hold).generation,
+    )
+    (won,), (refusal,) = answers.results, answers.refusals
+    assert isinstance(refusal, PlanGroupLockedError)
+    generation, records, plans = traces(engine, group.id)
+    assert generation == len(records) == bool(plans) == (won == 1)
+
+
+@repeatedly
+def test_of_two_edits_of_one_version_in_turn_the_second_is_refused(
+    engine: sa.Engine, session_factory: Factory
+) -> None:
+    group = stored_group(session_factory)
+    lock = PlanGroupLock(group.id, wait=timedelta(seconds=20))
+    answers = contend(2, lambda _: rename(session_factory, group, lock, lambda: None))
+    (refusal,) = answers.refusals
+    assert answers.results == ["edited"]
+    assert isinstance(refusal, EditedMeanwhileError)
+    with engine.connect() as connection:
+        found = connection.execute(
+            sa.text("SELECT version FROM plan_groups WHERE id = :id"), {"id": group.id}
+        )
+        assert found.scalar_one() == 2

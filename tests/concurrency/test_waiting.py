@@ -1,0 +1,225 @@
+"""Waiting for a lock happens in the server's queue, within bounds, and leaves nothing changed."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import (
+    GenerationResult,
+    LockTimeoutError,
+    PlanGroup,
+    PlanGroupLock,
+    PlanGroupLockedError,
+    UnitOfWork,
+    generate_plans,
+    locks,
+)
+from domain.testing import PATIENCE, assert_lock_free, wait_until_waiting
+from tests.concurrency.trips import counted
+from tests.concurrency.worlds import TODAY, generate, live_plans, stored_group
+
+Factory = sessionmaker[Session]
+LONG = timedelta(seconds=PATIENCE)
+SHORT = timedelta(milliseconds=40)
+BEGIN_AND_LOCK = 2
+
+
+@pytest.fixture
+def group_id() -> UUID:
+    return uuid4()
+
+
+@pytest.fixture
+def holder(engine: sa.Engine, group_id: UUID) -> Iterator[sa.Connection]:
+    """A connection of another client that holds the group's lock until its rollback."""
+    with engine.connect() as connection:
+        connection.execute(
+            sa.text("SELECT public.acquire_plan_group_lock(:group)"), {"group": group_id}
+        )
+        yield connection
+
+
+def enter(factory: Factory, lock: PlanGroupLock) -> None:
+    with UnitOfWork(factory, lock=lock):
+        pass
+
+
+def release_when_waiting(engine: sa.Engine, holder: sa.Connection, group_id: UUID) -> None:
+    wait_until_waiting(engine, group_id)
+    holder.rollback()
+
+
+def test_several_waiters_are_served_in_the_order_in_which_they_came(
+    engine: sa.Engine, session_factory: Factory, holder: sa.Connection, group_id: UUID
+) -> None:
+    served: list[int] = []
+
+    def wait(number: int) -> None:
+        with UnitOfWork(session_factory, lock=PlanGroupLock(group_id, wait=LONG)):
+            served.append(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        waiting = []
+        for number in range(8):
+            waiting.append(pool.submit(wait, number))
+            wait_until_waiting(engine, group_id, waiters=number + 1)
+        assert not served
+        holder.rollback()
+        for waiter in waiting:
+            waiter.result(PATIENCE)
+    assert served == list(range(8))
+
+
+@pytest.mark.parametrize("end", ["free", "waited", "busy", "timeout"])
+def test_entering_is_one_round_trip_after_begin_whatever_the_answer(
+    engine: sa.Engine, database_url: sa.URL, holder: sa.Connection, group_id: UUID, end: str
+) -> None:
+    own = sa.create_engine(database_url, pool_size=2, max_overflow=0)
+    waits = {"waited": LONG, "timeout": SHORT}
+    lock = PlanGroupLock(group_id, wait=waits.get(end, timedelta(0)))
+    if end == "free":
+        holder.rollback()
+    uow = UnitOfWork(sessionmaker(own), lock=lock)
+    with ThreadPoolExecutor(1) as pool, counted(own) as trips:
+        if end == "waited":
+            pool.submit(release_when_waiting, engine, holder, group_id)
+        if end in {"busy", "timeout"}:
+            with pytest.raises((PlanGroupLockedError, LockTimeoutError)), uow:
+                pass
+        else:
+            with uow:
+                uow.rollback()
+    assert trips.count == BEGIN_AND_LOCK + 1, "and the rollback"
+    own.dispose()
+
+
+@pytest.mark.parametrize("own", ["0", "7s"])
+@pytest.mark.parametrize("end", ["free", "waited", "busy", "timeout"])
+def test_lock_timeout_is_what_it_was_on_every_way_out(
+    *,
+    engine: sa.Engine,
+    database_url: sa.URL,
+    holder: sa.Connection,
+    group_id: UUID,
+    end: str,
+    own: str,
+) -> None:
+    options = {"options": f"-c lock_timeout={own}"}
+    other = sa.create_engine(database_url, pool_size=2, max_overflow=0, connect_args=options)
+    waits = {"waited": LONG, "timeout": SHORT}
+    lock = PlanGroupLock(group_id, wait=waits.get(end, timedelta(0)))
+    if end == "free":
+        holder.rollback()
+    with ThreadPoolExecutor(1) as pool, other.connect() as connection, connection.begin():
+        if end == "waited":
+            pool.submit(release_when_waiting, engine, holder, group_id)
+        if end in {"busy", "timeout"}:
+            with pytest.raises((PlanGroupLockedError, LockTimeoutError)):
+                locks.acquire(connection, lock)
+        else:
+            assert (locks.acquire(connection, lock) > 0) <= (end == "waited")
+        assert connection.scalar(sa.text("SHOW lock_timeout")) == own
+    with other.connect() as connection:
+        assert connection.scalar(sa.text("SHOW lock_timeout")) == own
+    other.dispose()
+
+
+def test_lock_timeout_is_what_it_was_after_a_wait_that_was_cancelled(
+    database_url: sa.URL, holder: sa.Connection, group_id: UUID
+) -> None:
+    options = {"options": "-c lock_timeout=7s -c statement_timeout=40ms"}
+    other = sa.create_engine(database_url, pool_size=2, max_overflow=0, connect_args=options)
+    with other.connect() as connection:
+        with pytest.raises(sa.exc.OperationalError), connection.begin():
+            locks.acquire(connection, PlanGroupLock(group_id, wait=LONG))
+        assert connection.scalar(sa.text("SHOW lock_timeout")) == "7s"
+    other.dispose()
+    assert holder.in_transaction()
+
+
+def test_a_wait_in_vain_ends_at_its_bound_with_the_holder_named(
+    session_factory: Factory, holder: sa.Connection, group_id: UUID
+) -> None:
+    pid = holder.scalar(sa.select(sa.func.pg_backend_pid()))
+    with pytest.raises(LockTimeoutError) as late:
+        enter(session_factory, PlanGroupLock(group_id, wait=SHORT))
+    assert late.value.group_id == group_id
+    assert late.value.holder.pid == pid
+    assert 40 <= late.value.waited_ms < PATIENCE * 1000
+    assert late.value.retry_after >= 1
+
+
+def test_a_wait_that_was_given_up_leaves_the_queue(
+    engine: sa.Engine, session_factory: Factory, holder: sa.Connection, group_id: UUID
+) -> None:
+    with pytest.raises(LockTimeoutError):
+        enter(session_factory, PlanGroupLock(group_id, wait=SHORT))
+    holder.rollback()
+    assert_lock_free(engine, group_id)
+    enter(session_factory, PlanGroupLock(group_id))
+
+
+@pytest.mark.parametrize(
+    "end", [sa.Connection.commit, sa.Connection.rollback, sa.Connection.invalidate]
+)
+def test_a_wait_ends_when_the_holder_ends_however_it_ends(
+    engine: sa.Engine,
+    session_factory: Factory,
+    holder: sa.Connection,
+    group_id: UUID,
+    end: Callable[[sa.Connection], None],
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(enter, session_factory, PlanGroupLock(group_id, wait=LONG))
+        wait_until_waiting(engine, group_id)
+        end(holder)
+        waiting.result(PATIENCE)
+    assert_lock_free(engine, group_id)
+
+
+def test_who_waited_sees_and_replaces_the_holders_plans(
+    engine: sa.Engine, session_factory: Factory
+) -> None:
+    group = stored_group(session_factory)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = []
+
+        def let_somebody_wait() -> None:
+            waiting.append(pool.submit(_generate_patiently, session_factory, group))
+            wait_until_waiting(engine, group.id)
+
+        first = generate(session_factory, group, let_somebody_wait)
+        second = waiting[0].result(PATIENCE)
+    assert (first.generation, second.generation) == (1, 2)
+    assert [row.id for row in live_plans(engine, group.id)] == list(second.plan_ids)
+    assert not set(first.plan_ids) & set(second.plan_ids)
+
+
+def test_how_long_a_generation_waited_is_in_its_record(
+    engine: sa.Engine, session_factory: Factory
+) -> None:
+    group = stored_group(session_factory)
+    with ThreadPoolExecutor(1) as pool, engine.connect() as holder:
+        locks.acquire(holder, PlanGroupLock(group.id))
+        waiting = pool.submit(_generate_patiently, session_factory, group)
+        wait_until_waiting(engine, group.id)
+        holder.exec_driver_sql("SELECT pg_sleep(0.02)")
+        holder.rollback()
+        waiting.result(PATIENCE)
+    with engine.connect() as connection:
+        waited = connection.scalar(
+            sa.text("SELECT waited_ms FROM plan_generations WHERE group_id = :group"),
+            {"group": group.id},
+        )
+    assert waited is not None
+    assert 20 <= waited < PATIENCE * 1000
+
+
+def _generate_patiently(factory: Factory, group: PlanGroup) -> GenerationResult:
+    lock = PlanGroupLock(group.id, wait=LONG)
+    return generate_plans(factory, lock, tenant_id=group.tenant_id, today=TODAY)

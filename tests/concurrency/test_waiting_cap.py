@@ -1,0 +1,154 @@
+"""Of a pool's connections at most half wait for locks; the others serve whoever else comes."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import (
+    LockTimeoutError,
+    PlanGroup,
+    PlanGroupLock,
+    PlanGroupLockedError,
+    UnitOfWork,
+    locks,
+)
+from domain.lock_policy import student_lock_key
+from domain.testing import PATIENCE, eventually, wait_until_waiting
+from domain.testing.watching import backends_at_key
+from domain.waiters import most_waiters
+from tests.concurrency.worlds import generate, stored_group
+
+Factory = sessionmaker[Session]
+LONG = timedelta(seconds=PATIENCE)
+POOL = 5
+MOST = POOL // 2
+
+
+@pytest.fixture
+def small(database_url: sa.URL) -> Iterator[Factory]:
+    """Sessions on a pool of five; who holds and who watches have an engine of their own."""
+    engine = sa.create_engine(database_url, pool_size=POOL - 2, max_overflow=2, pool_timeout=2)
+    assert most_waiters(engine.pool) == MOST
+    yield sessionmaker(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def group_id() -> UUID:
+    return uuid4()
+
+
+@pytest.fixture
+def holder(engine: sa.Engine, group_id: UUID) -> Iterator[sa.Connection]:
+    with engine.connect() as connection, connection.begin():
+        locks.acquire(connection, PlanGroupLock(group_id))
+        yield connection
+
+
+def enter(factory: Factory, group_id: UUID) -> None:
+    with UnitOfWork(factory, lock=PlanGroupLock(group_id, wait=LONG)):
+        pass
+
+
+def full_queue(
+    threads: ThreadPoolExecutor, engine: sa.Engine, factory: Factory, group_id: UUID
+) -> list[Future[Any]]:
+    waiting = [threads.submit(enter, factory, group_id) for _ in range(MOST)]
+    wait_until_waiting(engine, group_id, waiters=MOST)
+    return waiting
+
+
+def test_whoever_comes_when_half_the_pool_waits_is_refused_at_once(
+    engine: sa.Engine, small: Factory, holder: sa.Connection, group_id: UUID
+) -> None:
+    with ThreadPoolExecutor(MOST) as threads:
+        waiting = full_queue(threads, engine, small, group_id)
+        for _ in range(POOL):
+            with pytest.raises(PlanGroupLockedError) as refused:
+                enter(small, group_id)
+            assert refused.value.holder is not None
+        assert not any(waiter.done() for waiter in waiting), "those who wait go on waiting"
+        holder.rollback()
+        for waiter in waiting:
+            waiter.result(PATIENCE)
+
+
+def test_of_many_at_once_no_more_than_half_the_pool_ever_waits(
+    engine: sa.Engine, small: Factory, holder: sa.Connection, group_id: UUID
+) -> None:
+    def attempt(_: int) -> bool:
+        try:
+            enter(small, group_id)
+        except PlanGroupLockedError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(3 * POOL) as threads:
+        attempts = [threads.submit(attempt, number) for number in range(3 * POOL)]
+        eventually(
+            lambda: sum(one.done() for one in attempts) == 3 * POOL - MOST,
+            "all but those who may wait are refused",
+        )
+        wait_until_waiting(engine, group_id, waiters=MOST)
+        holder.rollback()
+        assert sum(one.result(PATIENCE) for one in attempts) == MOST
+
+
+def test_an_unrelated_request_is_served_while_half_the_pool_waits(
+    engine: sa.Engine, small: Factory, holder: sa.Connection, group_id: UUID
+) -> None:
+    unrelated = stored_group(small)
+    with ThreadPoolExecutor(MOST) as threads:
+        waiting = full_queue(threads, engine, small, group_id)
+        assert generate(small, unrelated).generation == 1
+        assert not any(waiter.done() for waiter in waiting)
+        holder.rollback()
+        for waiter in waiting:
+            waiter.result(PATIENCE)
+
+
+def test_a_slot_is_free_again_however_the_wait_ended(
+    engine: sa.Engine, small: Factory, holder: sa.Connection, group_id: UUID
+) -> None:
+    impatient = PlanGroupLock(group_id, wait=timedelta(milliseconds=20))
+    for _ in range(MOST + 1):
+        with pytest.raises(LockTimeoutError), UnitOfWork(small, lock=impatient):
+            pass
+    with ThreadPoolExecutor(MOST) as threads:
+        waiting = full_queue(threads, engine, small, group_id)
+        holder.rollback()
+        for waiter in waiting:
+            waiter.result(PATIENCE)
+
+
+def test_waiting_for_the_student_counts_as_well(
+    engine: sa.Engine, small: Factory, session_factory: Factory
+) -> None:
+    one = stored_group(session_factory)
+    same = {"tenant_id": one.tenant_id, "student_id": one.student_id}
+    others = [stored_group(session_factory, **same) for _ in range(MOST + 1)]
+    key = student_lock_key(one.student_id)
+
+    def wait_for_the_student(group: PlanGroup) -> None:
+        with UnitOfWork(small, lock=PlanGroupLock(group.id, wait=LONG)) as uow:
+            uow.lock_student(group.tenant_id, group.id)
+
+    with ThreadPoolExecutor(MOST + 1) as threads:
+        with UnitOfWork(session_factory, lock=PlanGroupLock(one.id)) as uow:
+            uow.lock_student(one.tenant_id, one.id)
+            waiting = [threads.submit(wait_for_the_student, group) for group in others[:MOST]]
+            eventually(
+                lambda: len(backends_at_key(engine, key, granted=False)) == MOST,
+                "half the pool waits for the student",
+            )
+            with pytest.raises(PlanGroupLockedError) as refused:
+                threads.submit(wait_for_the_student, others[MOST]).result(PATIENCE)
+            assert refused.value.scope == "student"
+        for waiter in waiting:
+            waiter.result(PATIENCE)

@@ -1,0 +1,158 @@
+"""Several locks in one request: sorted, all or none, and never a deadlock."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from random import Random
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import (
+    GenerationResult,
+    LockTimeoutError,
+    PlanGenerationService,
+    PlanGroup,
+    PlanGroupLock,
+    UnitOfWork,
+)
+from domain.lock_policy import plan_group_lock_key, student_lock_key
+from domain.testing import PATIENCE, advisory_locks, assert_lock_free, eventually
+from domain.testing.watching import backends_at_key
+from tests.concurrency.contenders import contend
+from tests.concurrency.worlds import TODAY, stored_group
+
+Factory = sessionmaker[Session]
+LONG = timedelta(seconds=PATIENCE)
+OVERLAPS = sa.text(
+    "SELECT count(*) FROM student_plans a JOIN student_plans b "
+    "ON a.student_id = b.student_id AND a.date = b.date AND a.id < b.id AND a.live AND b.live "
+    "AND a.start_minute < b.end_minute AND b.start_minute < a.end_minute "
+    "WHERE a.student_id = :student"
+)
+TRANSACTIONS = 200
+
+
+@pytest.fixture
+def groups(session_factory: Factory) -> list[PlanGroup]:
+    """Eight groups of four students of one tenant."""
+    tenant_id, students = uuid4(), [uuid4() for _ in range(4)]
+    return [
+        stored_group(session_factory, tenant_id=tenant_id, student_id=students[i % 4])
+        for i in range(8)
+    ]
+
+
+@pytest.fixture
+def siblings(session_factory: Factory) -> tuple[PlanGroup, PlanGroup]:
+    """Two groups of one student."""
+    one = stored_group(session_factory)
+    other = stored_group(session_factory, tenant_id=one.tenant_id, student_id=one.student_id)
+    return one, other
+
+
+def generated(
+    factory: Factory, group: PlanGroup, both_entered: threading.Barrier
+) -> GenerationResult:
+    """The whole flow; the groups' locks are held by both before either asks for the student's."""
+    with UnitOfWork(factory, lock=PlanGroupLock(group.id, wait=LONG)) as uow:
+        both_entered.wait(PATIENCE)
+        result = PlanGenerationService().generate(
+            uow, tenant_id=group.tenant_id, group_id=group.id, today=TODAY
+        )
+        uow.commit()
+    return result
+
+
+def test_doubles_count_once_and_all_are_held(engine: sa.Engine, session_factory: Factory) -> None:
+    ids = [uuid4() for _ in range(3)]
+    with UnitOfWork(session_factory, lock=PlanGroupLock.of(ids * 3, wait=LONG)):
+        assert advisory_locks(engine) == 3
+    for group_id in ids:
+        assert_lock_free(engine, group_id)
+
+
+def test_a_wait_for_one_holds_those_with_smaller_keys_and_a_wait_in_vain_none(
+    engine: sa.Engine, session_factory: Factory
+) -> None:
+    low, middle, high = sorted((uuid4() for _ in range(3)), key=plan_group_lock_key)
+    with UnitOfWork(session_factory, lock=PlanGroupLock(middle)), ThreadPoolExecutor(1) as pool:
+        several = PlanGroupLock.of([high, middle, low], wait=timedelta(milliseconds=400))
+        waiting = pool.submit(_enter, session_factory, several)
+        eventually(lambda: bool(_waiters(engine, middle)), "the request waits for the middle one")
+        assert backends_at_key(engine, plan_group_lock_key(low)) == _waiters(engine, middle)
+        assert_lock_free(engine, high)
+        with pytest.raises(LockTimeoutError) as late:
+            waiting.result(PATIENCE)
+        assert late.value.group_id == middle
+        assert advisory_locks(engine) == 1, "only the holder's own is left"
+
+
+def test_of_200_transactions_with_groups_in_random_order_none_deadlocks(
+    engine: sa.Engine, session_factory: Factory, groups: list[PlanGroup]
+) -> None:
+    def work(seed: int) -> int:
+        chosen = Random(seed).sample(groups, 4)  # noqa: S311 - an order, no secret
+        lock = PlanGroupLock.of([group.id for group in chosen], wait=LONG)
+        with UnitOfWork(session_factory, lock=lock) as uow:
+            uow.lock_student(chosen[0].tenant_id, chosen[0].id)
+            uow.commit()
+        return 1
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(work, range(TRANSACTIONS))) == TRANSACTIONS
+    assert advisory_locks(engine) == 0
+
+
+def test_two_groups_of_one_student_at_once_both_generate_one_after_the_other(
+    engine: sa.Engine, session_factory: Factory, siblings: tuple[PlanGroup, PlanGroup]
+) -> None:
+    free, both_entered = iter(siblings), threading.Barrier(2)
+    answers = contend(2, lambda _: generated(session_factory, next(free), both_entered))
+    assert not answers.refusals
+    assert {result.group_id for result in answers.results} == {group.id for group in siblings}
+    with engine.connect() as connection:
+        assert connection.scalar(OVERLAPS, {"student": siblings[0].student_id}) == 0
+
+
+def test_the_second_of_them_waits_for_the_student(
+    engine: sa.Engine, session_factory: Factory, siblings: tuple[PlanGroup, PlanGroup]
+) -> None:
+    one, other = siblings
+    key = student_lock_key(one.student_id)
+    nobody = threading.Barrier(1)
+    with ThreadPoolExecutor(1) as pool:
+        with UnitOfWork(session_factory, lock=PlanGroupLock(one.id)) as uow:
+            uow.lock_student(one.tenant_id, one.id)
+            waiting = pool.submit(generated, session_factory, other, nobody)
+            eventually(
+                lambda: len(backends_at_key(engine, key, granted=False)) == 1,
+                "the other group's request waits for the student",
+            )
+            assert not waiting.done()
+            uow.commit()
+        assert waiting.result(PATIENCE).generation == 1
+
+
+def test_many_generations_of_a_students_groups_neither_deadlock_nor_overlap(
+    engine: sa.Engine, session_factory: Factory, siblings: tuple[PlanGroup, PlanGroup]
+) -> None:
+    nobody = threading.Barrier(1)
+    with ThreadPoolExecutor(6) as pool:
+        results = list(
+            pool.map(lambda i: generated(session_factory, siblings[i % 2], nobody), range(24))
+        )
+    assert sorted(result.generation or 0 for result in results) == sorted([*range(1, 13)] * 2)
+    with engine.connect() as connection:
+        assert connection.scalar(OVERLAPS, {"student": siblings[0].student_id}) == 0
+
+
+def _enter(factory: Factory, lock: PlanGroupLock) -> None:
+    with UnitOfWork(factory, lock=lock):
+        pass
+
+
+def _waiters(engine: sa.Engine, group_id: UUID) -> list[int]:
+    return backends_at_key(engine, plan_group_lock_key(group_id), granted=False)

@@ -1,0 +1,192 @@
+"""A lock is not replicated: what keeps two holders from leaving two sets of plans."""
+
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import (
+    EditedMeanwhileError,
+    PlanGroup,
+    PlanGroupLock,
+    StudentPlanRepository,
+    UnitOfWork,
+    schema,
+)
+from domain.embedded import EmbeddedServer, embedded_postgres
+from domain.repositories import PlanningSnapshot
+from domain.repositories.student_plans import GenerationRecord
+from domain.scheduling import ENGINE_VERSION, Request, Schedule, fingerprint, schedule
+from domain.services import PlanGenerationService
+from domain.testing import PATIENCE, assert_lock_free, assert_lock_held, contend, eventually
+from tests.concurrency.worlds import TODAY, generate, live_plans, stored_group, traces
+from tests.faults.standby import Standby, standby_of
+
+Planned = tuple[PlanningSnapshot, Schedule, GenerationRecord]
+
+BY_THE_FENCE = "refused by the fence, and not only by a constraint once rows are written"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A primary, its standby, and a group that both know with the plans of generation 1."""
+
+    server: EmbeddedServer
+    primary: sa.Engine
+    follower: Standby
+    standby: sa.Engine
+    group: PlanGroup
+
+    def fail_over(self, *, primary_dies: bool) -> None:
+        """Promote the standby; the primary is dead, or goes on and does not know."""
+        self.follower.catch_up(self.primary, self.standby)
+        if primary_dies:
+            os.kill(self.server.pid, signal.SIGQUIT)
+        self.follower.promote(self.standby)
+
+
+@pytest.fixture(scope="module")
+def primary() -> Iterator[EmbeddedServer]:
+    """Its tests may kill it; each begins with it running."""
+    with embedded_postgres(settings={"synchronous_commit": "local"}) as server:
+        engine = sa.create_engine(server.url, poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            schema.upgrade(connection)
+        yield server
+
+
+@pytest.fixture
+def pair(primary: EmbeddedServer) -> Iterator[Pair]:
+    engine = sa.create_engine(primary.url, poolclass=sa.NullPool)
+    group = stored_group(sessionmaker(engine))
+    generate(sessionmaker(engine), group)
+    with standby_of(primary) as follower:
+        standby = sa.create_engine(follower.url_for("postgres"), poolclass=sa.NullPool)
+        yield Pair(primary, engine, follower, standby, group)
+    primary.restart(immediate=True)
+
+
+def test_while_one_holds_the_lock_on_the_old_primary_another_takes_it_on_the_promoted_standby(
+    pair: Pair,
+) -> None:
+    with UnitOfWork(sessionmaker(pair.primary), lock=PlanGroupLock(pair.group.id)):
+        pair.fail_over(primary_dies=False)
+        assert_lock_held(pair.primary, pair.group.id)
+        assert_lock_free(pair.standby, pair.group.id)
+        with UnitOfWork(sessionmaker(pair.standby), lock=PlanGroupLock(pair.group.id)):
+            assert_lock_held(pair.primary, pair.group.id)
+            assert_lock_held(pair.standby, pair.group.id)
+
+
+def test_a_request_that_read_before_the_failover_cannot_write_after_another_has_generated(
+    pair: Pair,
+) -> None:
+    planned = _read_and_lose_the_connection(pair)
+    second = generate(sessionmaker(pair.standby), pair.group)
+    with (
+        UnitOfWork(sessionmaker(pair.standby), lock=PlanGroupLock(pair.group.id)) as uow,
+        pytest.raises(EditedMeanwhileError) as refusal,
+    ):
+        uow.plans.store_generation(*planned)
+    assert refusal.value.retryable
+    assert refusal.value.__cause__ is None, BY_THE_FENCE
+    assert second.generation == 2
+    assert [row.id for row in live_plans(pair.standby, pair.group.id)] == list(second.plan_ids)
+
+
+def test_one_that_writes_without_the_lock_waits_for_the_holder_and_is_refused(
+    pair: Pair,
+) -> None:
+    """As one does whose lock was taken on the old primary, where it is worth nothing now."""
+    planned = _read_and_lose_the_connection(pair)
+
+    def write_without_the_lock() -> None:
+        with Session(pair.standby) as session, session.begin():
+            StudentPlanRepository(session).store_generation(*planned)
+
+    factory, lock = sessionmaker(pair.standby), PlanGroupLock(pair.group.id)
+    with ThreadPoolExecutor(1) as pool, UnitOfWork(factory, lock=lock) as uow:
+        result = PlanGenerationService().generate(
+            uow, tenant_id=pair.group.tenant_id, group_id=pair.group.id, today=TODAY
+        )
+        late = pool.submit(write_without_the_lock)
+        eventually(lambda: _waits_for_a_row(pair.standby), "the late one stands at the fence")
+        uow.commit()
+        with pytest.raises(EditedMeanwhileError) as refusal:
+            late.result(PATIENCE)
+    assert refusal.value.__cause__ is None, BY_THE_FENCE
+    assert [row.id for row in live_plans(pair.standby, pair.group.id)] == list(result.plan_ids)
+
+
+def test_of_two_holders_on_one_server_one_writes_and_the_other_is_told(
+    template: str, new_database: Callable[[str], sa.URL]
+) -> None:
+    engine = sa.create_engine(new_database(template), poolclass=sa.NullPool)
+    group = stored_group(sessionmaker(engine))
+    _give_the_lock_to_everybody(engine)
+    both_have_read = threading.Barrier(2)
+
+    def compute(request: Request) -> Schedule:
+        both_have_read.wait(PATIENCE)
+        return schedule(request)
+
+    def request(_: Any) -> Any:
+        with UnitOfWork(sessionmaker(engine), lock=PlanGroupLock(group.id)) as uow:
+            result = PlanGenerationService(compute).generate(
+                uow, tenant_id=group.tenant_id, group_id=group.id, today=TODAY
+            )
+            uow.commit()
+        return result
+
+    answers = contend(2, request)
+    (result,), (refusal,) = answers.results, answers.refusals
+    assert isinstance(refusal, EditedMeanwhileError)
+    assert refusal.__cause__ is None, BY_THE_FENCE
+    generation, records, plans = traces(engine, group.id)
+    assert generation == len(records) == 1
+    assert {row.id for row in plans} == set(result.plan_ids)
+
+
+def _read_and_lose_the_connection(pair: Pair) -> Planned:
+    """What a request on the primary was about to write when the primary died."""
+    group = pair.group
+    factory, lock = sessionmaker(pair.primary), PlanGroupLock(group.id)
+    with UnitOfWork(factory, lock=lock) as uow:
+        uow.lock_student(group.tenant_id, group.id)
+        snapshot = uow.groups.snapshot(group.tenant_id, group.id)
+        request = snapshot.request(TODAY)
+        record = GenerationRecord(TODAY, None, 0, fingerprint(request), ENGINE_VERSION)
+        planned = snapshot, schedule(request), record
+        pair.fail_over(primary_dies=True)
+        with pytest.raises(DBAPIError):
+            uow.plans.store_generation(*planned)
+    return planned
+
+
+def _waits_for_a_row(engine: sa.Engine) -> bool:
+    waiting = (
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted)"
+    )
+    with engine.connect() as connection:
+        return bool(connection.scalar(sa.text(waiting)))
+
+
+def _give_the_lock_to_everybody(engine: sa.Engine) -> None:
+    """The functions answer as ever; only they take nothing."""
+    functions = ("acquire_plan_group_lock", "acquire_plan_locks")
+    text = sa.text("SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proname = ANY(:names)")
+    with engine.begin() as connection:
+        for definition in connection.scalars(text, {"names": list(functions)}).all():
+            honest = re.compile(r"pg_try_advisory_xact_lock\(\w+\)")
+            sabotaged, places = honest.subn("true", definition)
+            assert places == 1
+            connection.exec_driver_sql(sabotaged.replace("%", "%%"))

@@ -1,0 +1,102 @@
+"""A network that fails without a word, and a pool that does not ask its connections."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import sessionmaker
+
+from domain import (
+    Limits,
+    PlanGroup,
+    PlanGroupLock,
+    PlanGroupLockedError,
+    PlanGroupNotFoundError,
+    UnitOfWork,
+)
+from domain.services import PlanGenerationService
+from domain.testing import Step, assert_lock_free, assert_lock_held
+from tests.concurrency.worlds import TODAY, generate, traces
+from tests.faults.stage import POOL, Outcome, Stage, pool_of
+
+BRIEFLY = Limits(idle=timedelta(seconds=1))
+
+
+@pytest.fixture
+def without_a_ping(stage: Stage) -> Iterator[sa.Engine]:
+    engine = sa.create_engine(stage.engine.url, pool_size=POOL, max_overflow=0)
+    for connection in [engine.connect() for _ in range(POOL)]:
+        connection.close()
+    yield engine
+    engine.dispose()
+
+
+def test_behind_a_frozen_network_a_holder_keeps_the_lock_for_its_limit_and_no_longer(
+    stage: Stage,
+) -> None:
+    group = stage.planned_group(Step.AFTER_THE_LOCK)
+    aside = sessionmaker(stage.aside)
+    before = traces(stage.aside, group.id)
+    with UnitOfWork(stage.factory, lock=PlanGroupLock(group.id, limits=BRIEFLY)) as uow:
+        stage.proxy.freeze()
+        assert_lock_held(stage.aside, group.id)
+        with pytest.raises(PlanGroupLockedError):
+            generate(aside, group)
+        assert_lock_free(stage.aside, group.id, seconds=10)
+        assert generate(aside, group).generation == before[0] + 1
+        stage.proxy.thaw()
+        with pytest.raises(DBAPIError):
+            PlanGenerationService().generate(
+                uow, tenant_id=group.tenant_id, group_id=group.id, today=TODAY
+            )
+    assert stage.outcome(group, before) is Outcome.NEW, "and it is the other's"
+    stage.assert_the_next_request_succeeds(group)
+
+
+def test_a_network_that_thaws_in_time_has_cost_nothing(stage: Stage) -> None:
+    group = stage.planned_group(Step.AFTER_THE_READ)
+
+    def freeze_and_thaw(_: int) -> None:
+        stage.proxy.freeze()
+        assert_lock_held(stage.aside, group.id)
+        stage.proxy.thaw()
+
+    with stage.fault(Step.AFTER_THE_READ, freeze_and_thaw):
+        assert generate(stage.factory, group).generation == 2
+
+
+def test_a_pool_that_does_not_ping_fails_at_most_once_for_each_connection_that_died(
+    stage: Stage, without_a_ping: sa.Engine
+) -> None:
+    group = stage.planned_group(Step.BEFORE_THE_LOCK)
+    stage.server.restart(immediate=True)
+    failures = 0
+    while _is_refused_by_a_dead_connection(without_a_ping, group):
+        failures += 1
+    assert 1 <= failures <= POOL
+    assert pool_of(without_a_ping).checkedout() == 0
+    stage.assert_locks_are_free(group)
+
+
+def test_a_refusal_gives_its_connection_back(stage: Stage) -> None:
+    group = stage.planned_group(Step.AFTER_THE_LOCK)
+    with UnitOfWork(sessionmaker(stage.aside), lock=PlanGroupLock(group.id)):
+        for _ in range(POOL + 1):
+            with pytest.raises(PlanGroupLockedError):
+                generate(stage.factory, group)
+    group.tenant_id = group.id
+    with pytest.raises(PlanGroupNotFoundError):
+        generate(stage.factory, group)
+    stage.assert_pool_is_whole()
+
+
+def _is_refused_by_a_dead_connection(engine: sa.Engine, group: PlanGroup) -> bool:
+    try:
+        generate(sessionmaker(engine), group)
+    except DBAPIError as failure:
+        if failure.connection_invalidated:
+            return True
+        raise
+    return False

@@ -1,0 +1,126 @@
+"""What the tools for tests tell of locks and waiters, and that they tell it when it is false."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork
+from domain.testing import (
+    PATIENCE,
+    assert_lock_free,
+    assert_lock_held,
+    cancel_backend,
+    contend,
+    contend_async,
+    eventually,
+    terminate_backend,
+    wait_until_waiting,
+)
+
+NOBODY = 2**31 - 1
+
+
+def test_a_held_lock_is_held_and_not_free(
+    engine: sa.Engine, session_factory: sessionmaker[Session]
+) -> None:
+    group_id = uuid4()
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group_id)):
+        assert_lock_held(engine, group_id)
+        with pytest.raises(AssertionError, match=f"holds the lock of group {group_id}"):
+            assert_lock_free(engine, group_id)
+    assert_lock_free(engine, group_id)
+
+
+def test_a_free_lock_is_not_held(engine: sa.Engine) -> None:
+    group_id = uuid4()
+    assert_lock_free(engine, group_id)
+    with pytest.raises(AssertionError, match=f"nobody holds the lock of group {group_id}"):
+        assert_lock_held(engine, group_id)
+
+
+def test_a_connection_may_ask_in_its_own_transaction(
+    engine: sa.Engine, session_factory: sessionmaker[Session]
+) -> None:
+    group_id = uuid4()
+    with engine.connect() as connection:
+        assert_lock_free(connection, group_id)
+        with UnitOfWork(session_factory, lock=PlanGroupLock(group_id)):
+            assert_lock_held(connection, group_id)
+
+
+def test_waiters_are_counted_until_there_are_enough(
+    engine: sa.Engine, session_factory: sessionmaker[Session]
+) -> None:
+    lock = PlanGroupLock(uuid4(), wait=timedelta(seconds=PATIENCE))
+
+    def wait_for_it() -> None:
+        with UnitOfWork(session_factory, lock=lock):
+            pass
+
+    with ThreadPoolExecutor(3) as pool:
+        with UnitOfWork(session_factory, lock=lock):
+            waiting = [pool.submit(wait_for_it) for _ in range(3)]
+            wait_until_waiting(engine, lock.group_id, waiters=3)
+            with pytest.raises(AssertionError, match="4 wait for the lock"):
+                wait_until_waiting(engine, lock.group_id, waiters=4, seconds=0)
+        for one in waiting:
+            one.result(PATIENCE)
+
+
+@pytest.mark.parametrize("end", [terminate_backend, cancel_backend])
+def test_a_backend_that_does_not_exist_cannot_be_ended(engine: sa.Engine, end: object) -> None:
+    assert callable(end)
+    with pytest.raises(AssertionError, match="backend"):
+        end(engine, NOBODY)
+
+
+def test_a_hope_that_fails_is_told() -> None:
+    with pytest.raises(AssertionError, match="in vain until pigs fly"):
+        eventually(lambda: False, "pigs fly", seconds=0)
+
+
+def test_contenders_for_a_lock_that_lets_all_in_are_all_let_in() -> None:
+    def request(hold: object) -> str:
+        assert callable(hold)
+        hold()
+        return "done"
+
+    assert contend(5, request).results == ["done"] * 5
+
+
+def test_contenders_in_tasks_overlap_as_those_in_threads_do() -> None:
+    inside = 0
+
+    async def request(hold: object) -> int:
+        nonlocal inside
+        assert callable(hold)
+        if inside:
+            raise PlanGroupLockedError(group_id=uuid4())
+        inside += 1
+        await hold()
+        inside -= 1
+        return inside
+
+    answers = asyncio.run(contend_async(7, request))
+    assert answers.results == [0]
+    assert [type(refusal) for refusal in answers.refusals] == [PlanGroupLockedError] * 6
+
+
+def test_contenders_in_tasks_that_are_all_let_in_hold_until_the_last_one() -> None:
+    inside = most = 0
+
+    async def request(hold: object) -> None:
+        nonlocal inside, most
+        assert callable(hold)
+        inside += 1
+        most = max(most, inside)
+        await hold()
+        inside -= 1
+
+    assert len(asyncio.run(contend_async(4, request)).results) == 4
+    assert most == 4

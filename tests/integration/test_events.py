@@ -1,0 +1,243 @@
+"""What listeners are told of locks and generations."""
+
+import logging
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import (
+    LockTimeoutError,
+    PlanGroupLock,
+    PlanGroupLockedError,
+    StudentLock,
+    UnitOfWork,
+    events,
+    generate_plans,
+    locks,
+)
+from domain.errors import NoContentsError, SchemaError, WrongTransactionError
+from domain.events import Event, GenerationEvent, LockEvent, subscribe
+from domain.services import PlanGenerationService
+from tests.integration.asking import acquire, backend_pid
+from tests.integration.storing import FIRST, book_group, generate, stored_group
+
+Factory = sessionmaker[Session]
+SHORT = timedelta(milliseconds=30)
+
+
+@pytest.fixture
+def heard() -> Iterator[list[Event]]:
+    told: list[Event] = []
+    unsubscribe = subscribe(told.append)
+    yield told
+    unsubscribe()
+
+
+@pytest.fixture
+def group_id() -> UUID:
+    return uuid4()
+
+
+def enter(factory: Factory, lock: PlanGroupLock | StudentLock) -> None:
+    with UnitOfWork(factory, lock=lock):
+        pass
+
+
+def test_a_lock_that_was_free_is_acquired(
+    session_factory: Factory, heard: list[Event], group_id: UUID
+) -> None:
+    enter(session_factory, PlanGroupLock(group_id))
+    assert heard == [LockEvent("acquired", "group", group_id, group_ids=frozenset({group_id}))]
+
+
+def test_several_groups_are_one_event_that_names_them_all(
+    session_factory: Factory, heard: list[Event]
+) -> None:
+    ids = frozenset(uuid4() for _ in range(3))
+    enter(session_factory, PlanGroupLock.of(ids))
+    assert heard == [LockEvent("acquired", "group", None, group_ids=ids)]
+
+
+def test_a_students_lock_is_told_with_the_student(
+    session_factory: Factory, heard: list[Event]
+) -> None:
+    student_id = uuid4()
+    enter(session_factory, StudentLock(student_id))
+    assert heard == [LockEvent("acquired", "student", student_id=student_id)]
+
+
+def test_a_refusal_names_the_holder(
+    session_factory: Factory, connection: sa.Connection, heard: list[Event], group_id: UUID
+) -> None:
+    acquire(connection, group_id)
+    with pytest.raises(PlanGroupLockedError) as refused:
+        enter(session_factory, PlanGroupLock(group_id))
+    (event,) = heard
+    assert isinstance(event, LockEvent)
+    assert (event.outcome, event.group_id, event.waited_ms) == ("busy", group_id, 0)
+    assert event.holder == refused.value.holder
+    assert event.holder is not None
+    assert event.holder.pid == backend_pid(connection)
+    assert event.error_type == "plan_group_locked"
+
+
+def test_of_several_groups_the_one_that_was_busy_is_named(
+    session_factory: Factory, connection: sa.Connection, heard: list[Event], group_id: UUID
+) -> None:
+    acquire(connection, group_id)
+    with pytest.raises(PlanGroupLockedError):
+        enter(session_factory, PlanGroupLock.of([uuid4(), group_id, uuid4()]))
+    assert [event.group_id for event in heard] == [group_id]
+
+
+def test_a_wait_in_vain_is_told_with_its_length(
+    session_factory: Factory, connection: sa.Connection, heard: list[Event], group_id: UUID
+) -> None:
+    acquire(connection, group_id)
+    with pytest.raises(LockTimeoutError) as late:
+        enter(session_factory, PlanGroupLock(group_id, wait=SHORT))
+    (event,) = heard
+    assert isinstance(event, LockEvent)
+    assert (event.outcome, event.waited_ms) == ("timeout", late.value.waited_ms)
+    assert event.error_type == "plan_group_lock_timeout"
+
+
+def test_a_statement_that_fails_is_told_with_its_sqlstate(
+    session_factory: Factory, engine: sa.Engine, connection: sa.Connection, heard: list[Event]
+) -> None:
+    group_id = uuid4()
+    acquire(connection, group_id)
+    patient = PlanGroupLock(group_id, wait=timedelta(seconds=20))
+    with engine.connect() as impatient:
+        impatient.exec_driver_sql("SET statement_timeout = '30ms'")
+        impatient.commit()
+        with pytest.raises(sa.exc.OperationalError):
+            locks.acquire(impatient, patient)
+        impatient.invalidate()
+    assert [(event.outcome, event.error_type) for event in heard] == [("error", "57014")]
+
+
+def test_a_transaction_that_cannot_hold_a_lock_is_told_as_an_error(
+    connection: sa.Connection, heard: list[Event], group_id: UUID
+) -> None:
+    connection.exec_driver_sql("SELECT 1")
+    with pytest.raises(WrongTransactionError):
+        locks.acquire(connection, PlanGroupLock(group_id))
+    assert [event.error_type for event in heard] == ["WrongTransactionError"]
+
+
+def test_missing_functions_are_told_as_an_error(
+    empty_engine: sa.Engine, heard: list[Event], group_id: UUID
+) -> None:
+    with pytest.raises(SchemaError):
+        enter(sessionmaker(empty_engine), PlanGroupLock(group_id))
+    assert [(event.outcome, event.group_id) for event in heard] == [("error", group_id)]
+
+
+def test_a_generation_is_told_after_both_of_its_locks(
+    session_factory: Factory, heard: list[Event]
+) -> None:
+    group = book_group(session_factory)
+    result = generate(session_factory, group)
+    of_group, of_student, event = heard
+    assert of_group.name == "plan_group_lock.acquired"
+    assert of_student == LockEvent("acquired", "student", group.id, group.student_id)
+    assert isinstance(event, GenerationEvent)
+    assert event.name == "plan_generation.generated"
+    assert (event.group_id, event.generation, event.rows, event.unplaced) == (
+        group.id, 1, len(result.plans), len(result.unplaced),
+    )  # fmt: skip
+    assert 0 < event.seconds < 60
+    assert event.error_type is None
+
+
+def test_a_repeated_answer_is_told_as_such(session_factory: Factory, heard: list[Event]) -> None:
+    group = book_group(session_factory)
+    for _ in range(2):
+        generate_plans(
+            session_factory,
+            PlanGroupLock(group.id),
+            tenant_id=group.tenant_id,
+            today=FIRST,
+            idempotency_key="k",
+        )
+    told = [event for event in heard if isinstance(event, GenerationEvent)]
+    assert [(event.outcome, event.generation) for event in told] == [
+        ("generated", 1),
+        ("repeated", 1),
+    ]
+    assert told[0].rows == told[1].rows > 0
+
+
+def test_a_refused_generation_is_told_with_its_code(
+    session_factory: Factory, heard: list[Event]
+) -> None:
+    group = stored_group(session_factory, contents=[])
+    with pytest.raises(NoContentsError):
+        generate(session_factory, group)
+    event = heard[-1]
+    assert (event.outcome, event.error_type, event.group_id) == ("refused", "no_contents", group.id)
+
+
+def test_a_bug_is_told_as_a_failure(session_factory: Factory, heard: list[Event]) -> None:
+    group = book_group(session_factory)
+
+    def broken(_: object) -> Any:
+        raise ZeroDivisionError
+
+    with (
+        pytest.raises(ZeroDivisionError),
+        UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow,
+    ):
+        PlanGenerationService(broken).generate(
+            uow, tenant_id=group.tenant_id, group_id=group.id, today=date(2025, 1, 6)
+        )
+    assert (heard[-1].outcome, heard[-1].error_type) == ("failed", "ZeroDivisionError")
+
+
+# --- listeners --------------------------------------------------------------------------
+
+
+def test_a_listener_that_fails_breaks_neither_the_work_nor_the_other_listeners(
+    session_factory: Factory, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(_: Event) -> None:
+        raise ZeroDivisionError
+
+    after: list[Event] = []
+    ends = [subscribe(failing), subscribe(after.append)]
+    group = book_group(session_factory)
+    assert generate(session_factory, group).generation == 1
+    for end in ends:
+        end()
+    assert len(after) == 3
+    logged = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert {vars(record)["event"] for record in logged} == {"listener.failed"}
+    assert len(logged) == 3
+    assert all(record.exc_info for record in logged)
+
+
+def test_a_listener_that_unsubscribed_hears_nothing_more(
+    session_factory: Factory, group_id: UUID
+) -> None:
+    told: list[Event] = []
+    first, second = subscribe(told.append), subscribe(told.append)
+    enter(session_factory, PlanGroupLock(group_id))
+    first()
+    first()
+    enter(session_factory, PlanGroupLock(group_id))
+    second()
+    enter(session_factory, PlanGroupLock(group_id))
+    assert len(told) == 2 + 1
+
+
+def test_nothing_is_built_for_a_free_lock_when_nobody_listens(
+    session_factory: Factory, group_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(events, "LockEvent")
+    enter(session_factory, PlanGroupLock(group_id))

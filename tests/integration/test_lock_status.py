@@ -1,0 +1,119 @@
+"""Who holds a lock, asked from Python, and as much of it as a role may see."""
+
+import os
+from collections.abc import Iterator
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork
+from domain.errors import SchemaError
+from domain.locks import lock_status
+from tests.integration.asking import acquire, backend_pid, locks_held
+
+ROLE = f"studyplan_test_reader_{os.getpid()}"
+
+
+@pytest.fixture
+def group_id() -> UUID:
+    return uuid4()
+
+
+@pytest.fixture
+def other(engine: sa.Engine) -> Iterator[sa.Connection]:
+    with engine.connect() as connection:
+        yield connection
+
+
+@pytest.fixture
+def stranger(engine: sa.Engine, maintenance: sa.Connection) -> Iterator[sa.Engine]:
+    """An engine whose sessions have a fresh role that may call the functions, and no more."""
+    maintenance.exec_driver_sql(f"CREATE ROLE {ROLE}")
+    with engine.begin() as setup:
+        setup.exec_driver_sql(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {ROLE}")
+    strangers = sa.create_engine(engine.url, connect_args={"options": f"-c role={ROLE}"})
+    yield strangers
+    strangers.dispose()
+    with engine.begin() as setup:
+        setup.exec_driver_sql(f"DROP OWNED BY {ROLE}")
+    maintenance.exec_driver_sql(f"DROP ROLE {ROLE}")
+
+
+def test_a_session_and_a_connection_are_told_the_same(
+    engine: sa.Engine, connection: sa.Connection, other: sa.Connection, group_id: UUID
+) -> None:
+    connection.exec_driver_sql("SET LOCAL application_name = 'first'")
+    acquire(connection, group_id)
+    with Session(engine) as session:
+        by_session = lock_status(session, group_id)
+    by_connection = lock_status(other, group_id)
+    for status in (by_session, by_connection):
+        assert (status.held, status.held_by_me, status.waiting) == (True, False, 0)
+        assert status.holder is not None
+        assert status.holder.pid == backend_pid(connection)
+        assert status.holder.application_name == "first"
+        assert status.holder.held_ms is not None
+    assert lock_status(connection, group_id).held_by_me
+
+
+def test_a_free_lock_has_no_holder_and_asking_takes_nothing(
+    connection: sa.Connection, group_id: UUID
+) -> None:
+    status = lock_status(connection, group_id)
+    assert (status.held, status.held_by_me, status.holder, status.waiting) == (
+        False, False, None, 0,
+    )  # fmt: skip
+    assert locks_held(connection) == 0
+    connection.rollback()
+    assert not connection.in_transaction()
+
+
+def test_inside_a_unit_of_work_the_holder_is_oneself(
+    session_factory: sessionmaker[Session], group_id: UUID
+) -> None:
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group_id)) as uow:
+        assert lock_status(uow.session, group_id).held_by_me
+        uow.rollback()
+
+
+def test_missing_functions_say_what_to_run(empty_engine: sa.Engine, group_id: UUID) -> None:
+    with empty_engine.connect() as connection, pytest.raises(SchemaError, match="alembic upgrade"):
+        lock_status(connection, group_id)
+
+
+def test_a_role_that_may_not_see_others_is_told_that_it_is_held_but_not_since_when(
+    stranger: sa.Engine, connection: sa.Connection, group_id: UUID
+) -> None:
+    acquire(connection, group_id)
+    with stranger.connect() as asking:
+        status = lock_status(asking, group_id)
+    assert (status.held, status.held_by_me) == (True, False)
+    assert status.holder is not None
+    assert status.holder.pid == backend_pid(connection)
+    assert (status.holder.since, status.holder.held_ms) == (None, None)
+
+
+def test_a_refusal_of_such_a_role_has_no_retry_after(
+    stranger: sa.Engine, connection: sa.Connection, group_id: UUID
+) -> None:
+    acquire(connection, group_id)
+    uow = UnitOfWork(sessionmaker(stranger), lock=PlanGroupLock(group_id))
+    with pytest.raises(PlanGroupLockedError) as refused, uow:
+        pass
+    problem = refused.value.to_problem()
+    assert (problem["status"], problem["retry_after"]) == (409, None)
+    assert problem["holder"]["pid"] == backend_pid(connection)
+    assert problem["holder"]["held_ms"] is None
+
+
+def test_a_refusal_of_the_holders_own_role_says_when_to_try_again(
+    session_factory: sessionmaker[Session], connection: sa.Connection, group_id: UUID
+) -> None:
+    acquire(connection, group_id)
+    uow = UnitOfWork(session_factory, lock=PlanGroupLock(group_id))
+    with pytest.raises(PlanGroupLockedError) as refused, uow:
+        pass
+    held_ms = refused.value.holder.held_ms
+    assert refused.value.retry_after == min(30, max(1, -(-held_ms // 1000)))

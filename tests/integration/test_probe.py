@@ -1,0 +1,176 @@
+"""The proof at start-up: passes where locks are real, and says what is wrong elsewhere."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from domain import MisuseError, locks
+from domain.errors import SchemaError, WrongTransactionError
+from domain.probe import probe
+from domain.testing import eventually
+
+ANSWER = (
+    "OUT acquired boolean, OUT outcome text, OUT lock_key bigint, OUT waited_ms integer, "
+    "OUT holder_pid integer, OUT holder_since timestamptz, OUT holder_held_ms integer, "
+    "OUT holder_application text"
+)
+ONE = f"public.acquire_plan_group_lock(p_group_id uuid, p_wait_ms integer DEFAULT 0, {ANSWER})"
+MANY = f"public.acquire_plan_locks(p_keys bigint[], p_wait_ms integer DEFAULT 0, {ANSWER})"
+YES = "SELECT true, 'acquired', 1::bigint, 0, NULL::int, NULL::timestamptz, NULL::int, NULL::text"
+TRYING = (
+    "SELECT given, CASE WHEN given THEN 'acquired' ELSE 'busy' END, 1::bigint, 0, NULL::int, "
+    "NULL::timestamptz, NULL::int, NULL::text FROM {0} given"
+)
+SESSION_LEVEL = TRYING.format("pg_try_advisory_lock(public.plan_group_lock_key(p_group_id))")
+OTHER_KEY = TRYING.format("pg_try_advisory_xact_lock(hashtext(p_group_id::text))")
+FUNCTIONS = [
+    "acquire_plan_group_lock(uuid, integer)",
+    "acquire_plan_locks(bigint[], integer)",
+    "check_plan_group_lock(uuid)",
+    "plan_group_lock_key(uuid)",
+    "plan_lock_holder(bigint)",
+    "plan_lock_version()",
+    "student_lock_key(uuid)",
+]
+
+
+@pytest.fixture
+def sabotaged(template: str, new_database: Callable[[str], sa.URL]) -> Iterator[sa.Engine]:
+    """A database of its own, to break functions in."""
+    engine = sa.create_engine(new_database(template), pool_size=2, max_overflow=0)
+    yield engine
+    engine.dispose()
+
+
+def run(engine: sa.Engine, *statements: str) -> None:
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def replaced(function: str, body: str) -> str:
+    return f"CREATE OR REPLACE FUNCTION {function} LANGUAGE sql AS $$ {body} $$"
+
+
+def left_behind(engine: sa.Engine) -> list[object]:
+    """Advisory locks in this database, open transactions of others, and groups."""
+    statements = [
+        (
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = "
+            "(SELECT oid FROM pg_database WHERE datname = current_database())"
+        ),
+        (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND pid <> pg_backend_pid() AND xact_start IS NOT NULL "
+            "AND backend_type = 'client backend'"
+        ),
+        "SELECT count(*) FROM plan_groups",
+    ]
+    with engine.connect() as connection:
+        return [connection.scalar(sa.text(statement)) for statement in statements]
+
+
+def test_it_passes_on_a_migrated_database_and_leaves_nothing(sabotaged: sa.Engine) -> None:
+    before = left_behind(sabotaged)
+    for _ in range(3):
+        probe(sabotaged)
+    assert left_behind(sabotaged) == before == [0, 0, 0]
+    assert sabotaged.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+def test_it_passes_without_a_pool(database_url: sa.URL) -> None:
+    probe(sa.create_engine(database_url, poolclass=sa.NullPool))
+
+
+def test_a_database_that_was_never_migrated_says_what_to_run(empty_engine: sa.Engine) -> None:
+    with pytest.raises(SchemaError, match="alembic upgrade head"):
+        probe(empty_engine)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_missing_function_is_found(sabotaged: sa.Engine, function: str) -> None:
+    run(sabotaged, f"DROP FUNCTION public.{function}")
+    with pytest.raises(SchemaError, match="missing or of another version"):
+        probe(sabotaged)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_missing_grant_is_found(
+    sabotaged: sa.Engine, maintenance: sa.Connection, function: str
+) -> None:
+    role = f"studyplan_test_prober_{os.getpid()}"
+    maintenance.exec_driver_sql(f"CREATE ROLE {role}")
+    try:
+        run(
+            sabotaged,
+            f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {role}",
+            f"REVOKE EXECUTE ON FUNCTION public.{function} FROM {role}",
+        )
+        options = {"options": f"-c role={role}"}
+        engine = sa.create_engine(sabotaged.url, poolclass=sa.NullPool, connect_args=options)
+        with pytest.raises(SchemaError, match="may not execute"):
+            probe(engine)
+        run(sabotaged, f"GRANT EXECUTE ON FUNCTION public.{function} TO {role}")
+        probe(engine)
+    finally:
+        run(sabotaged, f"DROP OWNED BY {role}")
+        maintenance.exec_driver_sql(f"DROP ROLE {role}")
+
+
+def test_another_version_is_told_with_both(
+    sabotaged: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(sabotaged, replaced("public.plan_lock_version() RETURNS integer", "SELECT 7"))
+    with pytest.raises(SchemaError, match="have version 7, this package needs 1"):
+        probe(sabotaged)
+    monkeypatch.setattr(locks, "FUNCTIONS_VERSION", 7)
+    probe(sabotaged)
+
+
+@pytest.mark.parametrize("function", [ONE, MANY])
+def test_a_function_that_always_says_yes_is_found(sabotaged: sa.Engine, function: str) -> None:
+    run(sabotaged, replaced(function, YES))
+    with pytest.raises(SchemaError, match="Two connections were given one lock"):
+        probe(sabotaged)
+
+
+def test_a_lock_that_outlives_its_transaction_is_found_and_given_back(
+    sabotaged: sa.Engine,
+) -> None:
+    run(sabotaged, replaced(ONE, SESSION_LEVEL))
+    with pytest.raises(SchemaError, match="still held after its transaction"):
+        probe(sabotaged)
+    eventually(lambda: left_behind(sabotaged)[0] == 0, "the sessions are gone")
+
+
+def test_a_function_that_locks_another_key_is_found(sabotaged: sa.Engine) -> None:
+    run(sabotaged, replaced(ONE, OTHER_KEY))
+    with pytest.raises(SchemaError, match="is not shown"):
+        probe(sabotaged)
+
+
+@pytest.mark.parametrize("kind", ["plan_group", "student"])
+def test_keys_that_differ_from_the_packages_are_found(sabotaged: sa.Engine, kind: str) -> None:
+    argument = f"p_{kind.removeprefix('plan_')}_id"
+    function = f"public.{kind}_lock_key({argument} uuid) RETURNS bigint"
+    run(sabotaged, replaced(function, "SELECT 1::bigint"))
+    with pytest.raises(SchemaError, match="other keys"):
+        probe(sabotaged)
+
+
+@pytest.mark.parametrize("level", ["AUTOCOMMIT", "REPEATABLE READ", "SERIALIZABLE"])
+def test_an_engine_whose_transactions_cannot_hold_a_lock_is_refused(
+    database_url: sa.URL, level: str
+) -> None:
+    engine = sa.create_engine(database_url, poolclass=sa.NullPool, isolation_level=level)
+    with pytest.raises(WrongTransactionError):
+        probe(engine)
+
+
+def test_a_pool_of_one_is_refused_at_once(database_url: sa.URL) -> None:
+    engine = sa.create_engine(database_url, pool_size=1, max_overflow=0)
+    with pytest.raises(MisuseError, match="two connections"):
+        probe(engine)
+    engine.dispose()

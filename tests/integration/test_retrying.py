@@ -1,0 +1,221 @@
+"""Which errors are tried again: told by type and SQLSTATE, with a real server's errors."""
+
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import (
+    DomainError,
+    EditedMeanwhileError,
+    GenerationResult,
+    LockTimeoutError,
+    PlanGroup,
+    PlanGroupLock,
+    PlanGroupLockedError,
+    StudentPlansOverlapError,
+    UnitOfWork,
+    generate_plans,
+)
+from domain.errors import (
+    CommitOutcomeUnknownError,
+    IdempotencyMismatchError,
+    LockNotHeldError,
+    NoContentsError,
+)
+from domain.retrying import retrying, worth_retrying
+from domain.testing import terminate_backend
+from tests.integration.asking import acquire, backend_pid
+from tests.integration.storing import FIRST, book_group, dump
+
+Factory = sessionmaker[Session]
+GROUP = uuid4()
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses, which are not made."""
+    made: list[float] = []
+
+    class Time:
+        sleep = staticmethod(made.append)
+
+    monkeypatch.setattr("tenacity.nap.time", Time)
+    return made
+
+
+@pytest.fixture
+def group(session_factory: Factory) -> PlanGroup:
+    return book_group(session_factory)
+
+
+class Work:
+    """A whole request, which counts how often it was made."""
+
+    def __init__(self, factory: Factory, group: PlanGroup) -> None:
+        self.factory = factory
+        self.group = group
+        self.attempts = 0
+
+    def __call__(self, idempotency_key: str | None = None) -> GenerationResult:
+        self.attempts += 1
+        return generate_plans(
+            self.factory,
+            PlanGroupLock(self.group.id),
+            tenant_id=self.group.tenant_id,
+            today=FIRST,
+            idempotency_key=idempotency_key,
+        )
+
+
+@pytest.fixture
+def work(session_factory: Factory, group: PlanGroup) -> Work:
+    return Work(session_factory, group)
+
+
+def answer_lost(monkeypatch: pytest.MonkeyPatch, engine: sa.Engine, *, stored: bool) -> None:
+    """The next commit's connection dies: after the server has stored it, or before."""
+    dialect: Any = engine.dialect
+    commit = dialect.do_commit
+
+    def lost(connection: Any) -> None:
+        monkeypatch.setattr(dialect, "do_commit", commit)
+        if stored:
+            commit(connection)
+        connection.driver_connection.close()
+        raise psycopg.OperationalError("consuming input failed")
+
+    monkeypatch.setattr(dialect, "do_commit", lost)
+
+
+# --- the whole way ----------------------------------------------------------------------
+
+
+def test_a_busy_lock_is_tried_again_until_it_is_free(
+    work: Work, connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire(connection, work.group.id)
+
+    class Time:
+        sleep = staticmethod(lambda _: connection.rollback())
+
+    monkeypatch.setattr("tenacity.nap.time", Time)
+    assert retrying(work).generation == 1
+    assert work.attempts == 2
+
+
+def test_a_connection_lost_before_the_commit_is_tried_again(
+    session_factory: Factory, engine: sa.Engine, work: Work
+) -> None:
+    def dying_once() -> GenerationResult:
+        if work.attempts == 0:
+            work.attempts += 1
+            with UnitOfWork(session_factory, lock=PlanGroupLock(work.group.id)) as uow:
+                terminate_backend(engine, backend_pid(uow.session.connection()))
+                uow.session.execute(sa.select(1))
+        return work()
+
+    assert retrying(dying_once).generation == 1
+    assert work.attempts == 2
+
+
+def test_a_commit_of_unknown_outcome_is_not_tried_again_without_a_key(
+    session_factory: Factory, engine: sa.Engine, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_lost(monkeypatch, engine, stored=True)
+    with pytest.raises(CommitOutcomeUnknownError) as unknown:
+        retrying(work)
+    assert work.attempts == 1
+    assert isinstance(unknown.value.__cause__, DBAPIError)
+    assert len(dump(session_factory, work.group.id)["plan_generations"]) == 1
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_with_a_key_it_is_tried_again_and_happens_once(
+    session_factory: Factory,
+    engine: sa.Engine,
+    work: Work,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    stored: bool,
+) -> None:
+    answer_lost(monkeypatch, engine, stored=stored)
+    result = retrying(work, idempotency_key="k")
+    assert (result.generation, result.repeated, work.attempts) == (1, stored, 2)
+    assert len(dump(session_factory, work.group.id)["plan_generations"]) == 1
+
+
+def test_the_key_is_handed_to_the_work(session_factory: Factory, group: PlanGroup) -> None:
+    lock = PlanGroupLock(group.id)
+    asked = partial(generate_plans, session_factory, lock, tenant_id=group.tenant_id, today=FIRST)
+    first = retrying(asked, idempotency_key="k")
+    assert retrying(asked, idempotency_key="k") == first
+    assert retrying(asked).generation == 2
+
+
+# --- telling errors apart ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PlanGroupLockedError(group_id=GROUP),
+        LockTimeoutError(group_id=GROUP, waited_ms=1),
+        StudentPlansOverlapError(),
+        EditedMeanwhileError(group_id=GROUP),
+        psycopg.errors.SerializationFailure(),
+        psycopg.errors.DeadlockDetected(),
+        psycopg.errors.LockNotAvailable(),
+        psycopg.errors.AdminShutdown(),
+        psycopg.errors.IdleInTransactionSessionTimeout(),
+        psycopg.errors.ConnectionFailure(),
+        psycopg.OperationalError("server closed the connection unexpectedly"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_can_end_well_is_worth_it_wrapped_or_not(error: Exception) -> None:
+    assert worth_retrying(error)
+    if not isinstance(error, DomainError):
+        assert worth_retrying(DBAPIError("SELECT 1", None, error))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NoContentsError(),
+        IdempotencyMismatchError(idempotency_key="k"),
+        CommitOutcomeUnknownError(),
+        LockNotHeldError("the lock is lost; please try again"),
+        psycopg.errors.UniqueViolation("deadlock detected"),
+        psycopg.errors.QueryCanceled("could not obtain lock"),
+        psycopg.errors.UndefinedTable("40001"),
+        psycopg.ProgrammingError("server closed the connection unexpectedly"),
+        RuntimeError("deadlock detected 40P01"),
+        KeyboardInterrupt(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_cannot_is_not_whatever_its_text_says(error: BaseException) -> None:
+    assert not worth_retrying(error)
+    if isinstance(error, psycopg.Error):
+        assert not worth_retrying(DBAPIError("SELECT 1", None, error))
+
+
+def test_a_server_that_cannot_be_reached_is_worth_it() -> None:
+    nowhere = sa.create_engine("postgresql+psycopg://127.0.0.1:1/none", poolclass=sa.NullPool)
+    with pytest.raises(sa.exc.OperationalError) as failed:
+        nowhere.connect()
+    assert worth_retrying(failed.value)
+
+
+def test_a_deadlock_of_the_server_is_worth_it(engine: sa.Engine) -> None:
+    with pytest.raises(DBAPIError) as failed, engine.connect() as connection:
+        connection.exec_driver_sql(
+            "DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '40P01'; END $$"
+        )
+    assert worth_retrying(failed.value)

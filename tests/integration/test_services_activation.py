@@ -1,0 +1,131 @@
+"""A student has one active group: activating one pauses the other, in one transaction."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import (
+    EditedMeanwhileError,
+    GroupStatus,
+    PlanGroup,
+    PlanGroupLock,
+    PlanGroupNotFoundError,
+    UnitOfWork,
+)
+from domain.errors import LockNotHeldError
+from domain.repositories import PlanGroupRepository
+from domain.services import GroupStateService, StateChange, activate
+from tests.integration.editing import everything, stranger
+from tests.integration.storing import stored_group
+
+Factory = sessionmaker[Session]
+
+
+@pytest.fixture
+def group(session_factory: Factory) -> PlanGroup:
+    """A saved group."""
+    return stored_group(session_factory)
+
+
+def status_of(factory: Factory, group: PlanGroup) -> GroupStatus:
+    with factory() as session:
+        return PlanGroupRepository(session).alone(group.tenant_id, group.id).status
+
+
+@pytest.fixture
+def active(session_factory: Factory, group: PlanGroup) -> PlanGroup:
+    """The student's other group, which is active."""
+    return stored_group(
+        session_factory,
+        status=GroupStatus.ACTIVE,
+        tenant_id=group.tenant_id,
+        student_id=group.student_id,
+    )
+
+
+def test_activation_pauses_the_other_active_group(
+    session_factory: Factory, group: PlanGroup, active: PlanGroup
+) -> None:
+    changed = activate(session_factory, **whose(group))
+    assert changed == StateChange(
+        group.id, GroupStatus.SAVED, GroupStatus.ACTIVE, 2, paused_group_id=active.id
+    )
+    assert status_of(session_factory, group) is GroupStatus.ACTIVE
+    assert status_of(session_factory, active) is GroupStatus.PAUSED
+    back = activate(session_factory, **whose(active))
+    assert (back.from_status, back.version) == (GroupStatus.PAUSED, 3)
+    assert status_of(session_factory, group) is GroupStatus.PAUSED
+
+
+def test_activation_leaves_other_students_and_other_tenants_alone(
+    session_factory: Factory, group: PlanGroup
+) -> None:
+    others = [
+        stored_group(session_factory, status=GroupStatus.ACTIVE, tenant_id=group.tenant_id),
+        stored_group(session_factory, status=GroupStatus.ACTIVE, student_id=group.student_id),
+    ]
+    assert activate(session_factory, **whose(group)).paused_group_id is None
+    assert {status_of(session_factory, other) for other in others} == {GroupStatus.ACTIVE}
+
+
+def test_activation_without_the_other_groups_lock_is_refused(
+    session_factory: Factory, group: PlanGroup, active: PlanGroup
+) -> None:
+    rows = everything(session_factory)
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
+        with pytest.raises(LockNotHeldError, match=str(active.id)):
+            GroupStateService().change(uow, **whose(group), to=GroupStatus.ACTIVE)
+        uow.commit()
+    assert everything(session_factory) == rows
+
+
+@pytest.mark.parametrize("end", [UnitOfWork.rollback, UnitOfWork.commit])
+def test_both_changes_are_one_transaction(
+    *,
+    session_factory: Factory,
+    group: PlanGroup,
+    active: PlanGroup,
+    end: Callable[[UnitOfWork], None],
+) -> None:
+    rows = everything(session_factory)
+    with UnitOfWork(session_factory, lock=PlanGroupLock.of([group.id, active.id])) as uow:
+        GroupStateService().change(uow, **whose(group), to=GroupStatus.ACTIVE)
+        assert everything(session_factory) == rows
+        end(uow)
+    assert (everything(session_factory) == rows) is (end is UnitOfWork.rollback)
+
+
+def test_activating_a_group_of_another_tenant_finds_nothing(
+    session_factory: Factory, group: PlanGroup
+) -> None:
+    rows = everything(session_factory)
+    with pytest.raises(PlanGroupNotFoundError):
+        activate(session_factory, tenant_id=stranger(), group_id=group.id)
+    assert everything(session_factory) == rows
+
+
+def test_a_second_active_group_that_no_lock_prevented_is_refused_by_the_index(
+    session_factory: Factory, group: PlanGroup
+) -> None:
+    def activate_another(*_: object) -> None:
+        stored_group(
+            session_factory,
+            status=GroupStatus.ACTIVE,
+            tenant_id=group.tenant_id,
+            student_id=group.student_id,
+        )
+
+    guarded = sessionmaker(session_factory.kw["bind"])
+    sa.event.listen(guarded, "before_flush", activate_another, once=True)
+    with pytest.raises(EditedMeanwhileError) as refused:
+        activate(guarded, **whose(group))
+    assert refused.value.group_id == group.id
+    assert isinstance(refused.value.__cause__, sa.exc.IntegrityError)
+    assert status_of(session_factory, group) is GroupStatus.SAVED
+
+
+def whose(group: PlanGroup) -> dict[str, Any]:
+    return {"tenant_id": group.tenant_id, "group_id": group.id}

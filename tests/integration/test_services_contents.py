@@ -1,0 +1,186 @@
+"""Adding and changing contents: what is written, and what is refused whole."""
+
+from typing import Any
+
+import pytest
+
+from domain import PlanGroup
+from domain.repositories import PlanGroupRepository
+from domain.scheduling import Allocation, ContentType, Difficulty
+from domain.services import GroupEditService, RowVersion
+from tests.integration.editing import Factory, World, edit, new_world, refused
+from tests.integration.storing import columns
+
+SERVICE = GroupEditService()
+BOOK: dict[str, Any] = {
+    "type": ContentType.BOOK,
+    "title": "영어",
+    "allocation": Allocation.WEAKNESS,
+    "first_unit": 1,
+    "last_unit": 50,
+}
+
+
+@pytest.fixture
+def world(session_factory: Factory) -> World:
+    return new_world(session_factory)
+
+
+def stored(factory: Factory, world: World) -> PlanGroup:
+    with factory() as session:
+        return PlanGroupRepository(session).get(world.tenant_id, world.group.id)
+
+
+def content(factory: Factory, world: World, which: str = "planned", **fields: Any) -> RowVersion:
+    written: RowVersion = edit(
+        factory,
+        world,
+        SERVICE.change_content,
+        content_id=getattr(world, which).id,
+        **{"expected_version": 1, **fields},
+    )
+    return written
+
+
+def test_a_content_is_added_after_the_last(session_factory: Factory, world: World) -> None:
+    written = edit(session_factory, world, SERVICE.add_content, **BOOK, difficulty="top")
+    added = stored(session_factory, world).contents[-1]
+    assert written == RowVersion(added.id, 1)
+    assert (added.position, added.type, added.difficulty, added.wrap_up_minutes) == (
+        2,
+        ContentType.BOOK,
+        Difficulty.TOP,
+        0,
+    )
+    assert columns(added) == columns(added) | {
+        **BOOK,
+        "tenant_id": world.tenant_id,
+        "group_id": world.group.id,
+        "subject": None,
+    }
+
+
+def test_words_are_as_good_as_what_they_name(session_factory: Factory, world: World) -> None:
+    words = {"type": "book", "allocation": "strategy", "weekly_days": 3, "difficulty": "top"}
+    edit(session_factory, world, SERVICE.add_content, **(BOOK | words))
+    added = stored(session_factory, world).contents[-1]
+    assert added.to_request().difficulty is Difficulty.TOP
+    assert added.to_request().allocation is Allocation.STRATEGY
+
+
+def test_a_lecture_is_added_with_its_episodes(session_factory: Factory, world: World) -> None:
+    lecture = {**BOOK, "type": ContentType.LECTURE, "first_unit": 3, "last_unit": 5}
+    edit(session_factory, world, SERVICE.add_content, **lecture, episodes=[30, None, 45])
+    added = stored(session_factory, world).contents[-1]
+    assert [(e.unit, e.minutes) for e in added.episodes] == [(3, 30), (4, None), (5, 45)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"first_unit": 9, "last_unit": 8}, {"contents[2].range"}),
+        ({"first_unit": 0}, {"contents[2].range"}),
+        ({"last_unit": 10**12, "first_unit": 10**12}, {"contents[2].range"}),
+        ({"allocation": Allocation.STRATEGY}, {"contents[2].weekly_days"}),
+        ({"weekly_days": 3}, {"contents[2].weekly_days"}),
+        ({"minutes_per_unit": 5, "difficulty": Difficulty.TOP}, {"contents[2].difficulty"}),
+        ({"type": ContentType.CUSTOM}, {"contents[2].minutes_per_unit"}),
+        ({"type": ContentType.LECTURE}, {"contents[2].episodes"}),
+        ({"type": ContentType.LECTURE, "last_unit": 2, "episodes": [1]}, {"contents[2].episodes"}),
+        ({"type": ContentType.LECTURE, "last_unit": 2, "episodes": [1, 0]},
+         {"contents[2].episodes"}),
+        ({"type": ContentType.LECTURE, "last_unit": 2, "episodes": [1, "2"]},
+         {"contents[2].episodes"}),
+        ({"type": ContentType.LECTURE, "last_unit": 2, "episodes": [True, 1]},
+         {"contents[2].episodes"}),
+        ({"episodes": [1, 2]}, {"contents[2].episodes"}),
+        ({"wrap_up_minutes": -1}, {"contents[2].wrap_up_minutes"}),
+        ({"type": "film"}, {"contents[2].type"}),
+        ({"title": ""}, {"contents[2].title"}),
+        ({"title": None, "first_unit": None}, {"contents[2].title", "contents[2].range"}),
+    ],
+)  # fmt: skip
+def test_a_content_that_breaks_a_rule_is_not_added(
+    session_factory: Factory, world: World, fields: dict[str, Any], named: set[str]
+) -> None:
+    refused(session_factory, world, named, SERVICE.add_content, **(BOOK | fields))
+
+
+def test_a_new_content_needs_what_has_no_usual_value(
+    session_factory: Factory, world: World
+) -> None:
+    named = {f"contents[2].{name}" for name in ("type", "title", "allocation", "range")}
+    refused(session_factory, world, named, SERVICE.add_content)
+
+
+def test_a_group_has_at_most_nine_contents(session_factory: Factory, world: World) -> None:
+    for _ in range(7):
+        edit(session_factory, world, SERVICE.add_content, **BOOK)
+    refused(session_factory, world, {"contents"}, SERVICE.add_content, **BOOK)
+
+
+def test_the_given_fields_of_a_content_change_and_the_others_stay(
+    session_factory: Factory, world: World
+) -> None:
+    expected = columns(stored(session_factory, world).contents[0])
+    written = content(session_factory, world, last_unit=120, minutes_per_unit=7)
+    assert written.version == 2
+    assert columns(stored(session_factory, world).contents[0]) == expected | {
+        "last_unit": 120,
+        "minutes_per_unit": 7,
+        "version": 2,
+    }
+
+
+def test_episodes_are_replaced_and_count_as_a_change_of_the_content(
+    session_factory: Factory, world: World
+) -> None:
+    changes: list[tuple[int, list[int | None]]] = [(1, [30, 31, 40]), (2, [31, 40, None, 5])]
+    for version, (first, episodes) in enumerate(changes, 1):
+        written = content(
+            session_factory,
+            world,
+            "unplanned",
+            expected_version=version,
+            first_unit=first,
+            last_unit=first + len(episodes) - 1,
+            episodes=episodes,
+        )
+        assert written.version == version + 1
+        found = stored(session_factory, world).contents[1].episodes
+        assert [(e.unit, e.minutes) for e in found] == list(enumerate(episodes, first))
+
+
+@pytest.mark.parametrize(
+    ("which", "fields", "named"),
+    [
+        ("planned", {"first_unit": 101}, {"contents[0].range"}),
+        ("planned", {"difficulty": Difficulty.TOP}, {"contents[0].difficulty"}),
+        ("planned", {"minutes_per_unit": 0}, {"contents[0].minutes_per_unit"}),
+        ("planned", {"episodes": [1]}, {"contents[0].episodes"}),
+        ("planned", {"title": None}, {"contents[0].title"}),
+        ("unplanned", {"last_unit": 4}, {"contents[1].episodes"}),
+        ("unplanned", {"episodes": [1, 2, 3, 4]}, {"contents[1].episodes"}),
+        ("unplanned", {"episodes": [1]}, {"contents[1].episodes"}),
+        ("unplanned", {"episodes": [1, 2, 2000]}, {"contents[1].episodes"}),
+        ("unplanned", {"minutes_per_unit": 5}, {"contents[1].minutes_per_unit"}),
+    ],
+)
+def test_a_change_that_breaks_a_rule_is_refused(
+    *,
+    session_factory: Factory,
+    world: World,
+    which: str,
+    fields: dict[str, Any],
+    named: set[str],
+) -> None:
+    content_id = getattr(world, which).id
+    refused(
+        session_factory,
+        world,
+        named,
+        SERVICE.change_content,
+        content_id=content_id,
+        expected_version=1,
+        **fields,
+    )

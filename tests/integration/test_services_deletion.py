@@ -1,0 +1,78 @@
+"""Deleting a group takes everything it owns, and nothing else."""
+
+import pytest
+import sqlalchemy as sa
+
+from domain import Base, GroupStatus, PlanGroupNotFoundError, PlanState, UnitOfWork
+from domain.services import GroupDeletionService
+from tests.integration.editing import Factory, World, everything, new_world
+from tests.integration.storing import book_group, change, done_by, dump, generate, live, mark
+
+
+@pytest.fixture
+def world(session_factory: Factory) -> World:
+    return new_world(session_factory)
+
+
+def delete(factory: Factory, world: World) -> None:
+    with UnitOfWork(factory, lock=world.lock) as uow:
+        GroupDeletionService().delete(
+            uow, tenant_id=world.tenant_id, group_id=world.group.id, expected_version=1
+        )
+        uow.commit()
+
+
+def test_everything_that_the_group_owns_goes_and_nothing_else(
+    session_factory: Factory, world: World
+) -> None:
+    mark(session_factory, world.plans[0], **done_by(PlanState.DONE))
+    generate(session_factory, world.group)
+    assert all(dump(session_factory, world.group.id).values()), "there is a row of every kind"
+    neighbour = book_group(
+        session_factory, tenant_id=world.tenant_id, student_id=world.group.student_id
+    )
+    generate(session_factory, neighbour)
+    before = everything(session_factory)
+    own = dump(session_factory, world.group.id)
+    delete(session_factory, world)
+    after = everything(session_factory)
+    assert {name: sorted(set(rows) - set(own.get(name, []))) for name, rows in before.items()} == (
+        after
+    )
+    assert not any(dump(session_factory, world.group.id).values())
+    assert [len(after[name]) >= 1 for name in ("academy_schedules", "exclusions")] == [True, True]
+
+
+@pytest.mark.parametrize("status", GroupStatus)
+def test_a_group_in_any_state_can_be_deleted(
+    session_factory: Factory, world: World, status: GroupStatus
+) -> None:
+    change(session_factory, world.group, status=status)
+    delete(session_factory, world)
+    assert not any(dump(session_factory, world.group.id).values())
+
+
+def test_the_time_of_its_plans_is_free_for_the_students_others(
+    session_factory: Factory, world: World
+) -> None:
+    other = book_group(
+        session_factory, tenant_id=world.tenant_id, student_id=world.group.student_id
+    )
+    first = generate(session_factory, other).plans
+    delete(session_factory, world)
+    assert generate(session_factory, other).plans[0].start < first[0].start
+
+
+def test_a_group_that_was_deleted_is_not_found(session_factory: Factory, world: World) -> None:
+    delete(session_factory, world)
+    with pytest.raises(PlanGroupNotFoundError):
+        delete(session_factory, world)
+    assert live(session_factory, world.group) == []
+
+
+def test_whatever_table_has_a_group_is_looked_at_here(
+    session_factory: Factory, world: World
+) -> None:
+    with_group = {t.name for t in Base.metadata.sorted_tables if "group_id" in t.columns}
+    assert with_group | {"plan_groups"} == set(dump(session_factory, world.group.id))
+    assert sa.inspect(session_factory.kw["bind"]).has_table("plan_groups")

@@ -1,0 +1,143 @@
+"""Editing a group's settings, and which groups can be edited at all."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from domain import GroupStatus, PlanGroup, UnitOfWork
+from domain.errors import PlanGroupNotEditableError
+from domain.repositories import PlanGroupRepository
+from domain.scheduling import Level
+from domain.services import GroupEditService, RowVersion
+from tests.integration.editing import Factory, World, edit, everything, new_world, refused
+from tests.integration.editing_calls import GROUP_CALLS
+from tests.integration.storing import change, columns
+
+SERVICE = GroupEditService()
+EDITS = [name for name in GROUP_CALLS if name.startswith(("GroupEditService", "GroupTimeService"))]
+
+
+@pytest.fixture
+def world(session_factory: Factory) -> World:
+    return new_world(session_factory)
+
+
+def stored(factory: Factory, world: World) -> PlanGroup:
+    with factory() as session:
+        return PlanGroupRepository(session).get(world.tenant_id, world.group.id)
+
+
+def settings(factory: Factory, world: World, **fields: Any) -> RowVersion:
+    written: RowVersion = edit(
+        factory, world, SERVICE.change_settings, **{"expected_version": 1, **fields}
+    )
+    return written
+
+
+@pytest.mark.parametrize("status", GroupStatus)
+@pytest.mark.parametrize("name", EDITS)
+def test_a_group_can_be_edited_unless_it_is_completed_or_cancelled(
+    session_factory: Factory, world: World, name: str, status: GroupStatus
+) -> None:
+    change(session_factory, world.group, status=status)
+    before = everything(session_factory)
+    with UnitOfWork(session_factory, lock=world.lock) as uow:
+        if status in {GroupStatus.COMPLETED, GroupStatus.CANCELLED}:
+            with pytest.raises(PlanGroupNotEditableError) as error:
+                GROUP_CALLS[name](uow, world, world.tenant_id, 1)
+            assert (error.value.group_id, error.value.status) == (world.group.id, status.value)
+        else:
+            GROUP_CALLS[name](uow, world, world.tenant_id, 1)
+        uow.commit()
+    finished = status in {GroupStatus.COMPLETED, GroupStatus.CANCELLED}
+    assert (everything(session_factory) == before) is finished
+
+
+def test_the_given_settings_change_and_the_others_stay(
+    session_factory: Factory, world: World
+) -> None:
+    fields: dict[str, Any] = {
+        "name": "여름방학",
+        "purpose": "수능",
+        "period_start": date(2025, 1, 7),
+        "period_end": date(2025, 2, 16),
+        "target_date": date(2025, 11, 13),
+        "time_zone": "Asia/Tokyo",
+        "study_days": 5,
+        "review_days": 2,
+        "level": Level.LOW,
+        "level_factor": Decimal("0.9"),
+        "weakness_factor": Decimal("1.3"),
+        "strategy_factor": Decimal("1.1"),
+        "review_factor": Decimal("0.5"),
+        "self_study_on_holidays": True,
+    }
+    expected, version = columns(stored(session_factory, world)), 1
+    for name, value in fields.items():
+        version = settings(
+            session_factory, world, expected_version=version, **{name: value}
+        ).version
+        expected |= {name: value, "version": version}
+        assert columns(stored(session_factory, world)) == expected
+
+
+def test_setting_what_is_set_already_is_no_change(session_factory: Factory, world: World) -> None:
+    before = everything(session_factory)
+    written = settings(session_factory, world, name=world.group.name)
+    assert written == RowVersion(world.group.id, 1)
+    assert everything(session_factory) == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"period_end": date(2025, 1, 5)}, {"period", "exclusions[0].date"}),
+        ({"period_end": date(2045, 1, 5)}, {"period"}),
+        ({"study_days": 0}, {"cycle.study_days"}),
+        ({"study_days": 31, "review_days": 8}, {"cycle.study_days", "cycle.review_days"}),
+        ({"weakness_factor": Decimal(0)}, {"factors.weakness"}),
+        ({"level_factor": Decimal("NaN")}, {"factors.level"}),
+        ({"level_factor": Decimal("0.001")}, {"contents[0].minutes_per_unit",
+                                              "contents[1].episodes"}),
+        ({"period_end": date(2025, 1, 8)}, {"exclusions[0].date"}),
+        ({"period_start": date(2025, 1, 10)}, {"exclusions[0].date"}),
+        ({"name": "  "}, {"name"}),
+        ({"name": None}, {"name"}),
+        ({"name": "a\0b"}, {"name"}),
+        ({"name": "\ud800"}, {"name"}),
+        ({"purpose": 7}, {"purpose"}),
+        ({"time_zone": "Asia/Nowhere"}, {"time_zone"}),
+        ({"time_zone": "../etc/passwd"}, {"time_zone"}),
+        ({"level": "genius"}, {"level"}),
+        ({"study_days": True}, {"cycle.study_days"}),
+        ({"study_days": 10**30}, {"cycle.study_days"}),
+        ({"review_factor": 0.4}, {"factors.review"}),
+        ({"period_start": "2025-01-06"}, {"period"}),
+        ({"period_start": datetime(2025, 1, 6)}, {"period"}),  # noqa: DTZ001
+        ({"self_study_on_holidays": 1}, {"self_study_on_holidays"}),
+        ({"name": "", "level": "genius"}, {"name", "level"}),
+    ],
+)  # fmt: skip
+def test_settings_that_break_a_rule_are_refused_with_every_field_named(
+    session_factory: Factory, world: World, fields: dict[str, Any], named: set[str]
+) -> None:
+    refused(session_factory, world, named, SERVICE.change_settings, expected_version=1, **fields)
+
+
+def test_a_word_is_as_good_as_what_it_names(session_factory: Factory, world: World) -> None:
+    settings(session_factory, world, level="high")
+    assert stored(session_factory, world).level is Level.HIGH
+
+
+@pytest.mark.parametrize(
+    "name", ["id", "tenant_id", "student_id", "version", "status", "generation", "contents"]
+)
+def test_what_is_no_setting_cannot_be_set(
+    session_factory: Factory, world: World, name: str
+) -> None:
+    before = everything(session_factory)
+    with pytest.raises(TypeError, match=name):
+        settings(session_factory, world, **{name: 7})
+    assert everything(session_factory) == before

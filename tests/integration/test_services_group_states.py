@@ -1,0 +1,203 @@
+"""The life of a group: which state may follow which, and what becomes of the plans."""
+
+from itertools import product
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import (
+    EditedMeanwhileError,
+    GroupStatus,
+    InvalidInputError,
+    PlanGroup,
+    PlanGroupLock,
+    PlanState,
+    UnitOfWork,
+)
+from domain.errors import LockNotHeldError, TransitionNotAllowedError
+from domain.repositories import PlanGroupRepository
+from domain.services import GroupStateService, StateChange, activate
+from tests.integration.editing import everything
+from tests.integration.storing import (
+    book_group,
+    change,
+    done_by,
+    fresh_ids,
+    generate,
+    live,
+    mark,
+    plans,
+    stored_group,
+)
+
+Factory = sessionmaker[Session]
+
+# The specification's table, word by word.
+ALLOWED = {
+    ("draft", "saved"),
+    ("draft", "cancelled"),
+    ("saved", "active"),
+    ("saved", "draft"),
+    ("saved", "cancelled"),
+    ("active", "paused"),
+    ("active", "completed"),
+    ("active", "cancelled"),
+    ("paused", "active"),
+    ("paused", "cancelled"),
+    ("cancelled", "active"),
+}
+PAIRS = list(product(GroupStatus, repeat=2))
+
+
+def ask(factory: Factory, group: PlanGroup, to: Any, **asked: Any) -> StateChange:
+    with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+        changed = GroupStateService().change(
+            uow, tenant_id=group.tenant_id, group_id=group.id, to=to, **asked
+        )
+        uow.commit()
+    return changed
+
+
+def status_of(factory: Factory, group: PlanGroup) -> GroupStatus:
+    with factory() as session:
+        return PlanGroupRepository(session).alone(group.tenant_id, group.id).status
+
+
+@pytest.mark.parametrize(("before", "after"), PAIRS)
+def test_a_transition_is_made_if_the_table_has_it_and_refused_if_not(
+    session_factory: Factory, before: GroupStatus, after: GroupStatus
+) -> None:
+    group = stored_group(session_factory, status=before)
+    rows = everything(session_factory)
+    if (before, after) in ALLOWED:
+        changed = ask(session_factory, group, after)
+        assert changed == StateChange(group.id, before, after, version=2)
+        assert status_of(session_factory, group) is after
+        return
+    with pytest.raises(TransitionNotAllowedError) as refused:
+        ask(session_factory, group, after)
+    assert (refused.value.group_id, refused.value.from_status, refused.value.to_status) == (
+        group.id,
+        before.value,
+        after.value,
+    )
+    assert everything(session_factory) == rows
+
+
+@pytest.mark.parametrize("before", GroupStatus)
+def test_activation_in_one_call_follows_the_same_table(
+    session_factory: Factory, before: GroupStatus
+) -> None:
+    group = stored_group(session_factory, status=before)
+    rows = everything(session_factory)
+    if (before, "active") in ALLOWED:
+        assert activate(session_factory, **whose(group)).from_status is before
+        assert status_of(session_factory, group) is GroupStatus.ACTIVE
+        return
+    with pytest.raises(TransitionNotAllowedError):
+        activate(session_factory, **whose(group))
+    assert everything(session_factory) == rows
+
+
+def test_a_word_is_as_good_as_the_state_that_it_names(session_factory: Factory) -> None:
+    whose = fresh_ids()
+    active = stored_group(session_factory, status=GroupStatus.ACTIVE, **whose)
+    group = stored_group(session_factory, **whose)
+    with pytest.raises(LockNotHeldError):
+        ask(session_factory, group, "active")
+    assert ask(session_factory, active, "paused").status is GroupStatus.PAUSED
+    assert ask(session_factory, group, "active").status is GroupStatus.ACTIVE
+
+
+def test_a_word_that_is_no_state_is_refused(session_factory: Factory) -> None:
+    group = stored_group(session_factory)
+    with pytest.raises(InvalidInputError) as refused:
+        ask(session_factory, group, "deleted")
+    assert refused.value.field == "status"
+
+
+@pytest.mark.parametrize("seen", [0, 2])
+def test_who_decided_by_another_version_is_refused(session_factory: Factory, seen: int) -> None:
+    group = stored_group(session_factory)
+    rows = everything(session_factory)
+    with pytest.raises(EditedMeanwhileError):
+        ask(session_factory, group, GroupStatus.DRAFT, expected_version=seen)
+    with pytest.raises(EditedMeanwhileError):
+        activate(session_factory, **whose(group), expected_version=seen)
+    assert everything(session_factory) == rows
+
+
+# --- what becomes of the plans ----------------------------------------------------------
+
+
+@pytest.fixture
+def group(session_factory: Factory) -> PlanGroup:
+    """A saved group with plans in every state, one of them pinned."""
+    group = book_group(session_factory)
+    generate(session_factory, group)
+    planned = live(session_factory, group)
+    mark(session_factory, planned[0], **done_by(PlanState.DONE))
+    mark(session_factory, planned[1], **done_by(PlanState.PART_DONE, planned[1].first_unit))
+    mark(session_factory, planned[2], **done_by(PlanState.STARTED))
+    mark(session_factory, planned[3], pinned=True)
+    return group
+
+
+def test_cancelling_retires_every_live_plan_and_no_other(
+    session_factory: Factory, group: PlanGroup
+) -> None:
+    generate(session_factory, group)
+    replaced = {plan.id: plan for plan in plans(session_factory, group, live=False)}
+    alive = {plan.id: plan for plan in live(session_factory, group)}
+    assert replaced
+    changed = ask(session_factory, group, GroupStatus.CANCELLED)
+    assert changed.cancelled_plans == len(alive) > 4
+    for plan in plans(session_factory, group):
+        old = replaced.get(plan.id) or alive[plan.id]
+        expected = "replaced" if plan.id in replaced else "cancelled"
+        assert (plan.live, plan.retired_as) == (False, expected)
+        assert plan.version - old.version == (plan.id in alive)
+        assert (plan.state, plan.pinned, plan.done_through) == (
+            old.state,
+            old.pinned,
+            old.done_through,
+        )
+
+
+def test_the_time_of_a_cancelled_group_is_free_for_the_students_others(
+    session_factory: Factory, group: PlanGroup
+) -> None:
+    other = book_group(session_factory, tenant_id=group.tenant_id, student_id=group.student_id)
+    first = generate(session_factory, other).plans
+    ask(session_factory, group, GroupStatus.CANCELLED)
+    assert generate(session_factory, other).plans[0].start < first[0].start
+
+
+def test_a_cancelled_group_comes_back_without_live_plans_and_is_generated_again(
+    session_factory: Factory, group: PlanGroup
+) -> None:
+    ask(session_factory, group, GroupStatus.CANCELLED)
+    changed = activate(session_factory, **whose(group))
+    assert changed.cancelled_plans == 0
+    assert not live(session_factory, group)
+    result = generate(session_factory, group)
+    assert result.generation == 2
+    assert sum(p.last_unit - p.first_unit + 1 for p in result.plans if p.kind == "study") == 100
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(b, a) for b, a in PAIRS if (b, a) in ALLOWED and a is not GroupStatus.CANCELLED],
+)
+def test_every_other_transition_leaves_the_plans_as_they_are(
+    session_factory: Factory, group: PlanGroup, before: GroupStatus, after: GroupStatus
+) -> None:
+    change(session_factory, group, status=before)
+    rows = everything(session_factory)["student_plans"]
+    ask(session_factory, group, after)
+    assert everything(session_factory)["student_plans"] == rows
+
+
+def whose(group: PlanGroup) -> dict[str, Any]:
+    return {"tenant_id": group.tenant_id, "group_id": group.id}

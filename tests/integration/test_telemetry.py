@@ -1,0 +1,197 @@
+"""Locks and generations as OpenTelemetry's own SDK sees them."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import LockTimeoutError, PlanGroupLock, PlanGroupLockedError, UnitOfWork
+from domain.errors import NoContentsError
+from domain.telemetry import instrument, uninstrument
+from tests.integration.asking import acquire, backend_pid
+from tests.integration.storing import book_group, generate, stored_group
+
+Factory = sessionmaker[Session]
+
+
+class Seen:
+    """What was exported, by name."""
+
+    def __init__(self) -> None:
+        self.exporter = InMemorySpanExporter()
+        self.tracers = TracerProvider()
+        self.tracers.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self.reader = InMemoryMetricReader()
+        self.meters = MeterProvider([self.reader], shutdown_on_exit=False)
+
+    def spans(self, name: str) -> list[ReadableSpan]:
+        return [span for span in self.exporter.get_finished_spans() if span.name == name]
+
+    def points(self, name: str) -> list[Any]:
+        data = self.reader.get_metrics_data()
+        return [
+            point
+            for resource in (data.resource_metrics if data else [])
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            for point in metric.data.data_points
+            if metric.name == name
+        ]
+
+
+@pytest.fixture
+def seen() -> Iterator[Seen]:
+    seen = Seen()
+    instrument(seen.tracers, seen.meters)
+    yield seen
+    uninstrument()
+    seen.meters.shutdown()
+    seen.tracers.shutdown()
+
+
+@pytest.fixture
+def group_id() -> UUID:
+    return uuid4()
+
+
+def enter(factory: Factory, lock: PlanGroupLock) -> None:
+    with UnitOfWork(factory, lock=lock):
+        pass
+
+
+def test_a_lock_is_a_span_in_the_words_of_the_database_conventions(
+    session_factory: Factory, seen: Seen, group_id: UUID
+) -> None:
+    enter(session_factory, PlanGroupLock(group_id))
+    (span,) = seen.spans("acquire_group_lock")
+    assert span.kind is SpanKind.CLIENT
+    assert span.attributes == {
+        "db.system.name": "postgresql",
+        "db.operation.name": "acquire_group_lock",
+        "studyplan.outcome": "acquired",
+        "studyplan.scope": "group",
+        "studyplan.group_id": str(group_id),
+    }
+    assert span.status.status_code is StatusCode.UNSET
+
+
+def test_a_refusal_is_an_error_with_its_type_and_its_holder(
+    session_factory: Factory, connection: sa.Connection, seen: Seen, group_id: UUID
+) -> None:
+    acquire(connection, group_id)
+    with pytest.raises(PlanGroupLockedError):
+        enter(session_factory, PlanGroupLock(group_id))
+    (span,) = seen.spans("acquire_group_lock")
+    assert span.attributes is not None
+    assert span.attributes["error.type"] == "plan_group_locked"
+    assert span.attributes["studyplan.holder.pid"] == backend_pid(connection)
+    assert span.status.status_code is StatusCode.ERROR
+
+
+def test_a_wait_is_the_length_of_its_span_and_a_value_of_the_histogram_in_seconds(
+    session_factory: Factory, connection: sa.Connection, seen: Seen, group_id: UUID
+) -> None:
+    acquire(connection, group_id)
+    with pytest.raises(LockTimeoutError) as late:
+        enter(session_factory, PlanGroupLock(group_id, wait=timedelta(milliseconds=30)))
+    seconds = late.value.waited_ms / 1000
+    (span,) = seen.spans("acquire_group_lock")
+    assert span.start_time is not None
+    assert span.end_time is not None
+    assert (span.end_time - span.start_time) / 1e9 == pytest.approx(seconds, abs=1e-6)
+    (point,) = seen.points("studyplan.lock.wait")
+    assert (point.count, point.sum) == (1, seconds)
+    assert point.attributes["studyplan.outcome"] == "timeout"
+    assert 0.03 <= point.sum < 20
+
+
+def test_outcomes_are_counted_without_any_id(
+    session_factory: Factory, connection: sa.Connection, seen: Seen, group_id: UUID
+) -> None:
+    for _ in range(3):
+        enter(session_factory, PlanGroupLock(uuid4()))
+    acquire(connection, group_id)
+    with pytest.raises(PlanGroupLockedError):
+        enter(session_factory, PlanGroupLock(group_id))
+    counted = {
+        point.attributes["studyplan.outcome"]: point
+        for point in seen.points("studyplan.lock.requests")
+    }
+    assert {name: point.value for name, point in counted.items()} == {"acquired": 3, "busy": 1}
+    assert dict(counted["busy"].attributes) == {
+        "db.system.name": "postgresql",
+        "db.operation.name": "acquire_group_lock",
+        "studyplan.outcome": "busy",
+        "studyplan.scope": "group",
+        "error.type": "plan_group_locked",
+    }
+
+
+def test_a_generation_is_a_span_under_the_callers_and_its_rows_are_counted(
+    session_factory: Factory, seen: Seen
+) -> None:
+    group = book_group(session_factory)
+    with seen.tracers.get_tracer("caller").start_as_current_span("request") as request:
+        result = generate(session_factory, group)
+    (span,) = seen.spans("generate_plans")
+    assert span.parent is not None
+    assert span.parent.span_id == request.get_span_context().span_id
+    assert span.attributes is not None
+    assert span.attributes["studyplan.group_id"] == str(group.id)
+    assert span.attributes["studyplan.rows"] == len(result.plans)
+    assert len(seen.spans("acquire_student_lock")) == 1
+    (rows,) = seen.points("studyplan.generation.rows")
+    assert rows.value == len(result.plans)
+    (duration,) = seen.points("studyplan.generation.duration")
+    assert duration.count == 1
+    assert 0 < duration.sum < 60
+
+
+def test_a_refused_generation_has_its_code_as_the_errors_type(
+    session_factory: Factory, seen: Seen
+) -> None:
+    group = stored_group(session_factory, contents=[])
+    with pytest.raises(NoContentsError):
+        generate(session_factory, group)
+    (span,) = seen.spans("generate_plans")
+    assert span.attributes is not None
+    assert span.attributes["error.type"] == "no_contents"
+
+
+def test_instrumenting_twice_counts_once_and_uninstrumenting_ends_it(
+    session_factory: Factory, seen: Seen, group_id: UUID
+) -> None:
+    instrument(seen.tracers, seen.meters)
+    enter(session_factory, PlanGroupLock(group_id))
+    assert len(seen.spans("acquire_group_lock")) == 1
+    uninstrument()
+    uninstrument()
+    enter(session_factory, PlanGroupLock(group_id))
+    assert len(seen.spans("acquire_group_lock")) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "missing", "extra"),
+    [("telemetry", "opentelemetry", "telemetry"), ("retrying", "tenacity", "retry")],
+)
+def test_a_missing_extra_is_told_with_the_command_that_installs_it(
+    module: str, missing: str, extra: str
+) -> None:
+    program = f"import sys; sys.modules[{missing!r}] = None; import domain.{module}"
+    done = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", program], capture_output=True, check=False, text=True, timeout=60
+    )
+    told = f"{missing} is missing: pip install 'studyplan-domain[{extra}]'"
+    assert done.stderr.splitlines()[-1] == f"ModuleNotFoundError: {told}"

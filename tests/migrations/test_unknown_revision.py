@@ -1,0 +1,55 @@
+"""A database that a newer version has migrated, or that is broken, is told in our words."""
+
+from collections.abc import Callable
+
+import pytest
+import sqlalchemy as sa
+
+from domain import schema
+from domain.errors import SchemaError
+
+Ask = Callable[[sa.Connection], object]
+
+
+@pytest.fixture
+def migrated(connection: sa.Connection) -> sa.Connection:
+    schema.upgrade(connection)
+    return connection
+
+
+def stamp(connection: sa.Connection, *revisions: str) -> None:
+    table = schema.VERSION_TABLE
+    connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608 - our own table's name
+    for revision in revisions:
+        connection.exec_driver_sql(f"INSERT INTO {table} VALUES ('{revision}')")  # noqa: S608
+    connection.commit()
+
+
+@pytest.mark.parametrize("ask", [schema.upgrade, schema.downgrade])
+def test_a_revision_that_the_package_does_not_know_is_a_schema_error(
+    migrated: sa.Connection, ask: Ask
+) -> None:
+    stamp(migrated, "zz_9")
+    with pytest.raises(SchemaError, match=r"has revision zz_9, .* newer"):
+        ask(migrated)
+    migrated.rollback()
+    assert schema.current_revision(migrated) == "zz_9"
+    assert not schema.is_current(migrated)
+    with pytest.raises(SchemaError, match="revision zz_9"):
+        schema.require_current(migrated)
+
+
+@pytest.mark.parametrize("ask", [schema.is_current, schema.require_current])
+def test_several_revisions_at_once_are_a_schema_error(migrated: sa.Connection, ask: Ask) -> None:
+    stamp(migrated, "sp_0001", "sp_0002")
+    with pytest.raises(SchemaError, match="more than one head"):
+        ask(migrated)
+
+
+def test_asking_for_a_revision_that_there_is_not_is_a_schema_error(
+    migrated: sa.Connection,
+) -> None:
+    with pytest.raises(SchemaError, match="nope"):
+        schema.upgrade(migrated, "nope")
+    migrated.rollback()
+    assert schema.is_current(migrated)

@@ -1,0 +1,1 @@
+"""Behind a transaction pooler: every statement outside a transaction may meet another backend."""
