@@ -47,7 +47,10 @@ def test_a_group_can_be_edited_unless_it_is_completed_or_cancelled(
         if status in {GroupStatus.COMPLETED, GroupStatus.CANCELLED}:
             with pytest.raises(PlanGroupNotEditableError) as error:
                 GROUP_CALLS[name](uow, world, world.tenant_id, 1)
-            assert (error.value.group_id, error.value.status) == (world.group.id, status.value)
+            assert (error.value.group_id, error.value.group_status) == (
+                world.group.id,
+                status.value,
+            )
         else:
             GROUP_CALLS[name](uow, world, world.tenant_id, 1)
         uow.commit()

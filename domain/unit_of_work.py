@@ -3,26 +3,44 @@
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from enum import Enum
 from types import TracebackType
-from typing import Self
+from typing import Any, Final, Self
 from uuid import UUID
+from weakref import WeakSet
 
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection
-from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy import Connection, event
+from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, sessionmaker
 
 from domain import locks
 from domain.database_errors import commit_translated, translated
 from domain.errors import (
-    LockError,
     LockNotHeldError,
     UncommittedChangesError,
     UnitOfWorkStateError,
 )
 from domain.lock_policy import PlanGroupLock, StudentLock
 from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
-from domain.unit_of_work import nesting, session_guards
-from domain.unit_of_work.states import LockState, Stage
+
+_INFO_KEY: Final = "studyplan.unit_of_work"
+_guarded: "WeakSet[Any]" = WeakSet()
+
+
+class LockState(Enum):
+    """What is known of the lock without asking the server."""
+
+    HELD = "held"
+    LOST = "lost"
+    UNKNOWN = "unknown"
+    """The connection is broken, or the transaction failed and waits for its rollback."""
+
+
+class _Stage(Enum):
+    NEW = "not entered yet"
+    OPEN = "open"
+    FINISHED = "committed or rolled back already"
+    CLOSED = "left already"
 
 
 class UnitOfWork:
@@ -39,8 +57,7 @@ class UnitOfWork:
             uow.commit()
 
     Entering raises ``PlanGroupLockedError`` at once when somebody else holds the lock, or
-    ``LockTimeoutError`` after the wait that ``lock`` asks for. If it is another unit of work
-    of this very thread or task that holds it, that is ``UnitOfWorkStateError``.
+    ``LockTimeoutError`` after the wait that ``lock`` asks for.
 
     :param session_factory: makes a new Session on an engine (READ COMMITTED), never one
         that is in use.
@@ -54,24 +71,26 @@ class UnitOfWork:
         self.waited_ms = 0
         """How long entering waited for the lock, in milliseconds."""
         self._factory = session_factory
-        self._stage = Stage.NEW
+        self._stage = _Stage.NEW
         self._session: Session | None = None
         self._root: SessionTransaction | None = None
         self._connection: Connection | None = None
-        self._claim: nesting.Claim | None = None
         self._thread = 0
         self._students = {lock.student_id} if isinstance(lock, StudentLock) else set()
         self._committing = False
 
     def __enter__(self) -> Self:
-        self._require_new()
-        self._session = self._factory()
+        if self._stage is not _Stage.NEW:
+            raise UnitOfWorkStateError(
+                f"This unit of work is {self._stage.value}. Make a new one for each block."
+            )
+        session = self._factory()
         try:
-            self._begin(self._session)
+            self._begin(session)
         except BaseException:
-            self._leave()
+            session.close()
             raise
-        self._stage = Stage.OPEN
+        self._stage = _Stage.OPEN
         return self
 
     def __exit__(
@@ -80,13 +99,12 @@ class UnitOfWork:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        forgotten = False
-        try:
-            if kind is None and self._stage is Stage.OPEN:
-                forgotten = self._has_uncommitted_work()
-        finally:
-            self._stage = Stage.CLOSED
-            self._leave()
+        forgotten = kind is None and self._stage is _Stage.OPEN and self._has_uncommitted_work()
+        self._stage = _Stage.CLOSED
+        session, self._session = self._session, None
+        if session is not None:
+            session.info.pop(_INFO_KEY, None)
+            session.close()
         if forgotten:
             raise UncommittedChangesError(
                 "The block wrote something and ended without commit(); it was rolled back. "
@@ -96,7 +114,7 @@ class UnitOfWork:
     @property
     def session(self) -> Session:
         """The Session of the open transaction; raises ``UnitOfWorkStateError`` outside it."""
-        if self._session is None or self._stage is not Stage.OPEN:
+        if self._session is None or self._stage is not _Stage.OPEN:
             raise UnitOfWorkStateError(f"The unit of work is {self._stage.value}.")
         if self._thread != threading.get_ident():
             raise UnitOfWorkStateError(
@@ -123,8 +141,7 @@ class UnitOfWork:
         """Flush and commit, which frees the lock; the unit of work is finished then.
 
         Raises ``LockNotHeldError`` if the transaction is not the one that took the lock,
-        ``EditedMeanwhileError`` or ``StudentPlansOverlapError`` if the rows say so, and
-        ``CommitOutcomeUnknownError`` if the connection is lost before the server's answer.
+        and ``EditedMeanwhileError`` or ``StudentPlansOverlapError`` if the rows say so.
         """
         session = self.session
         self.require_held()
@@ -132,25 +149,31 @@ class UnitOfWork:
         try:
             with translated():
                 session.flush()
-                with commit_translated():
-                    session.commit()
+            with commit_translated():
+                session.commit()
         finally:
             self._committing = False
-            self._finish()
+            self._stage = _Stage.FINISHED
 
     def rollback(self) -> None:
         """Give up everything done so far, and the lock; the unit of work is finished then."""
-        try:
-            self.session.rollback()
-        finally:
-            self._finish()
+        self.session.rollback()
+        self._stage = _Stage.FINISHED
 
     def lock_state(self) -> LockState:
         """Whether the transaction still holds the lock; costs no round trip."""
         session, connection = self.session, self._connection
         if connection is None or session.get_transaction() is not self._root:
             return LockState.LOST
-        return LockState.of(connection)
+        if connection.invalidated:
+            return LockState.LOST
+        match locks.transaction_status(connection):
+            case TransactionStatus.INTRANS | TransactionStatus.ACTIVE:
+                return LockState.HELD
+            case TransactionStatus.IDLE:
+                return LockState.LOST
+            case _:
+                return LockState.UNKNOWN
 
     def require_lock(self, group_id: UUID) -> None:
         """Raise ``LockNotHeldError`` unless this transaction holds the lock of ``group_id``."""
@@ -195,45 +218,20 @@ class UnitOfWork:
         """
         self.require_lock(group_id)
         left = max(timedelta(0), self.lock.wait - timedelta(milliseconds=self.waited_ms))
-        connection = self.session.connection()
-        try:
-            student_id = locks.acquire_student(connection, tenant_id, group_id, left)
-        except LockError as refusal:
-            nesting.explain(refusal, self._claim)
-            raise
+        student_id = locks.acquire_student(self.session.connection(), tenant_id, group_id, left)
         self._students.add(student_id)
         return student_id
 
-    def _require_new(self) -> None:
-        if self._stage is not Stage.NEW:
-            raise UnitOfWorkStateError(
-                f"This unit of work is {self._stage.value}. Make a new one for each block."
-            )
-
     def _begin(self, session: Session) -> None:
-        self._claim = nesting.claim(session, self.lock, self._students)
-        session_guards.guard(self._factory, session)
+        _guard(self._factory, session)
         if session.in_transaction():
             locks.refuse_wrong_transaction(session.connection())
-        connection = session.connection()
-        self.waited_ms = locks.acquire(connection, self.lock)
-        self._connection = connection
-        nesting.held(self._claim, connection)
+        self._connection = session.connection()
+        self.waited_ms = locks.acquire(self._connection, self.lock)
         self._root = session.get_transaction()
         self._thread = threading.get_ident()
-        session_guards.ask(session, self)
-
-    def _finish(self) -> None:
-        self._stage = Stage.FINISHED
-        nesting.drop(self._claim)
-
-    def _leave(self) -> None:
-        """Give the connection back, clean or not at all; what was not committed is gone."""
-        session, self._session = self._session, None
-        self._connection = self._root = None
-        nesting.drop(self._claim)
-        if session is not None:
-            session_guards.close(session)
+        self._session = session
+        session.info[_INFO_KEY] = self
 
     def _has_uncommitted_work(self) -> bool:
         session = self._session
@@ -249,3 +247,32 @@ class UnitOfWork:
         connection = session.connection()
         in_order = locks.transaction_status(connection) is TransactionStatus.INTRANS
         return in_order and locks.rolled_back_work(connection)
+
+
+def _guard(factory: Callable[[], Session], session: Session) -> None:
+    """Listen once for each factory; a listener on each Session would cost on every entry."""
+    target: Any = factory if isinstance(factory, sessionmaker) else session
+    if target in _guarded:
+        return
+    event.listen(target, "before_flush", _before_flush)
+    event.listen(target, "before_commit", _before_commit)
+    event.listen(target, "do_orm_execute", _before_execute)
+    _guarded.add(target)
+
+
+def _before_flush(session: Session, *_: Any) -> None:
+    uow: UnitOfWork | None = session.info.get(_INFO_KEY)
+    if uow is not None:
+        uow.require_held()
+
+
+def _before_execute(state: ORMExecuteState) -> None:
+    uow: UnitOfWork | None = state.session.info.get(_INFO_KEY)
+    if uow is not None and not state.is_select:
+        uow.require_held()
+
+
+def _before_commit(session: Session) -> None:
+    uow: UnitOfWork | None = session.info.get(_INFO_KEY)
+    if uow is not None and not session.in_nested_transaction():
+        uow.refuse_commit_from_outside()

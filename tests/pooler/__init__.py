@@ -1,1 +1,0 @@
-"""Behind a transaction pooler: every statement outside a transaction may meet another backend."""
