@@ -150,10 +150,27 @@ class UnitOfWork:
             with translated():
                 session.flush()
             with commit_translated():
-                session.commit()
+                self._commit(session)
         finally:
             self._committing = False
             self._stage = _Stage.FINISHED
+
+    def _commit(self, session: Session) -> None:
+        """Commit, and keep a connection out of the pool that still holds the lock after it."""
+        connection = self._connection
+        try:
+            session.commit()
+        except BaseException:
+            # SQLAlchemy gives the connection back inside its transaction if COMMIT is
+            # interrupted in the client: by a signal, or by a listener that raises.
+            usable = connection and not connection.closed and not connection.invalidated
+            if (
+                connection
+                and usable
+                and locks.transaction_status(connection) is not TransactionStatus.IDLE
+            ):
+                connection.invalidate()
+            raise
 
     def rollback(self) -> None:
         """Give up everything done so far, and the lock; the unit of work is finished then."""

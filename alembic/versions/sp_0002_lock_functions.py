@@ -39,7 +39,9 @@ LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT l.pid, a.xact_start,
-    least(extract(epoch FROM clock_timestamp() - a.xact_start) * 1000, 2147483647)::integer,
+    CASE WHEN a.xact_start IS NOT NULL THEN
+      least(extract(epoch FROM clock_timestamp() - a.xact_start) * 1000, 2147483647)::integer
+    END,
     a.application_name
   FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
   WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted

@@ -84,9 +84,9 @@ def test_after_the_connection_is_killed_in_the_middle(
         with engine.connect() as other:
             killed = other.execute(
                 sa.text(
-                    "SELECT DISTINCT pg_terminate_backend(pid, 10000) FROM pg_locks "
-                    "WHERE locktype = 'advisory' AND granted AND database = "
-                    "(SELECT oid FROM pg_database WHERE datname = current_database())"
+                    "SELECT pg_terminate_backend(pid, 10000) FROM (SELECT DISTINCT pid FROM "
+                    "pg_locks WHERE locktype = 'advisory' AND granted AND database = "
+                    "(SELECT oid FROM pg_database WHERE datname = current_database())) holders"
                 )
             ).scalars()
             assert list(killed) == [True]
