@@ -11,6 +11,7 @@ from weakref import WeakSet
 
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, sessionmaker
 
 from domain import locks
@@ -88,7 +89,7 @@ class UnitOfWork:
         try:
             self._begin(session)
         except BaseException:
-            session.close()
+            _close(session)
             raise
         self._stage = _Stage.OPEN
         return self
@@ -99,12 +100,16 @@ class UnitOfWork:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        forgotten = kind is None and self._stage is _Stage.OPEN and self._has_uncommitted_work()
-        self._stage = _Stage.CLOSED
-        session, self._session = self._session, None
-        if session is not None:
-            session.info.pop(_INFO_KEY, None)
-            session.close()
+        forgotten = False
+        try:
+            if kind is None and self._stage is _Stage.OPEN:
+                forgotten = self._has_uncommitted_work()
+        finally:
+            self._stage = _Stage.CLOSED
+            session, self._session = self._session, None
+            if session is not None:
+                session.info.pop(_INFO_KEY, None)
+                _close(session)
         if forgotten:
             raise UncommittedChangesError(
                 "The block wrote something and ended without commit(); it was rolled back. "
@@ -259,11 +264,21 @@ class UnitOfWork:
         if self.lock_state() is LockState.HELD:
             return locks.rolled_back_work(self._connection)
         # After a rollback inside the block, another transaction may have been written to.
-        if not session.in_transaction():
+        if self._connection.invalidated or not session.in_transaction():
             return False
         connection = session.connection()
         in_order = locks.transaction_status(connection) is TransactionStatus.INTRANS
         return in_order and locks.rolled_back_work(connection)
+
+
+def _close(session: Session) -> None:
+    """Give the connection back; one that cannot be rolled back leaves the pool."""
+    try:
+        session.close()
+    except DBAPIError:
+        # The server rolls back for itself. The error that is on its way out of the block
+        # must not be replaced by this one.
+        session.invalidate()
 
 
 def _guard(factory: Callable[[], Session], session: Session) -> None:
