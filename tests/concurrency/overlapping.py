@@ -1,8 +1,9 @@
 """Changes of groups that meet in time, and what they leave."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -16,10 +17,11 @@ from domain.services import (
     StateChange,
     activate,
 )
-from tests.concurrency.contenders import Answers, contend
+from tests.concurrency.contenders import PATIENCE, Answers, contend
 from tests.concurrency.worlds import TODAY, stored_group
 
 Factory = sessionmaker[Session]
+T = TypeVar("T")
 Hold = Callable[[], None]
 LONG = timedelta(seconds=20)
 
@@ -84,3 +86,9 @@ def at_once(*requests: Callable[[Hold], Any]) -> Answers[Any]:
         return next(free)(hold)
 
     return contend(len(requests), take_one)
+
+
+def elsewhere(call: Callable[[], T]) -> T:
+    """What another client gets: in a thread of its own, as one thread has one unit of work."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result(PATIENCE)

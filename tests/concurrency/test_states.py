@@ -23,6 +23,7 @@ from tests.concurrency.overlapping import (
     at_once,
     change,
     delete_in_turn,
+    elsewhere,
     generate_in_turn,
     statuses,
     students_groups,
@@ -152,5 +153,5 @@ def test_what_frees_a_groups_time_waits_for_the_students_other_generations(
         except LockError as refusal:
             refusals.append(refusal)
 
-    generate(session_factory, other, ask)
+    generate(session_factory, other, lambda: elsewhere(ask))
     assert [refusal.scope for refusal in refusals] == (["student"] if freed else [])

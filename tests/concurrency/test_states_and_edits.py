@@ -15,7 +15,7 @@ from domain import (
 )
 from domain.services import GroupEditService
 from tests.concurrency.contenders import contend
-from tests.concurrency.overlapping import Factory, Hold, at_once
+from tests.concurrency.overlapping import Factory, Hold, at_once, elsewhere
 from tests.concurrency.worlds import TODAY, advisory_locks, generate, stored_group, traces
 from tests.integration.editing import World, everything, new_world
 from tests.integration.editing_calls import CALLS, lock_of
@@ -48,7 +48,8 @@ def test_while_plans_are_generated_an_edit_is_refused(
             CALLS[name](uow, world, world.tenant_id, 1)
         assert everything(session_factory) == before
 
-    assert generate(session_factory, world.group, refused).generation == 2
+    result = generate(session_factory, world.group, lambda: elsewhere(refused))
+    assert result.generation == 2
     assert advisory_locks(engine) == 0
 
 
@@ -56,11 +57,14 @@ def test_while_plans_are_generated_an_edit_is_refused(
 def test_while_something_is_edited_a_generation_is_refused(
     engine: sa.Engine, session_factory: Factory, world: World, name: str
 ) -> None:
+    def generation() -> object:
+        return generate_plans(session_factory, world.lock, tenant_id=world.tenant_id, today=TODAY)
+
     before = everything(session_factory)
     with UnitOfWork(session_factory, lock=lock_of(name, world)) as uow:
         CALLS[name](uow, world, world.tenant_id, 1)
         with pytest.raises(PlanGroupLockedError):
-            generate_plans(session_factory, world.lock, tenant_id=world.tenant_id, today=TODAY)
+            elsewhere(generation)
         assert everything(session_factory) == before
         uow.commit()
     assert advisory_locks(engine) == 0
