@@ -49,12 +49,6 @@ def refuse_savepoint(connection: Connection) -> None:
         )
 
 
-def server_version(connection: Connection) -> int:
-    """The server's version as libpq numbers it, such as 180003; no round trip."""
-    driver = connection.connection.driver_connection
-    return 0 if driver is None else int(driver.info.server_version)
-
-
 def rolled_back_work(connection: Connection) -> bool:
     """Roll the transaction back and tell whether it had written anything, in one round trip.
 

@@ -71,6 +71,8 @@ class PlanGroupLock:
     @property
     def keys(self) -> list[int]:
         """The groups' keys, ascending."""
+        if not self.others:
+            return [plan_group_lock_key(self.group_id)]
         return sorted(map(plan_group_lock_key, self.group_ids))
 
 

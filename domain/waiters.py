@@ -5,8 +5,7 @@ else. At most half of a pool may wait; who finds no slot is refused at once inst
 """
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Self
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Engine, Pool, QueuePool
@@ -15,18 +14,21 @@ _counts: "WeakKeyDictionary[Pool, int]" = WeakKeyDictionary()
 _guard = threading.Lock()
 
 
-@contextmanager
-def waiting_slot(engine: Engine, *, wanted: bool) -> Iterator[bool]:
-    """Whether the request may wait; a slot of the engine's pool is taken for the block."""
-    pool = engine.pool
-    if not wanted or not _taken(pool):
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        with _guard:
-            _counts[pool] -= 1
+class WaitingSlot:
+    """One of the engine's slots, for the block; ``taken`` tells whether there was one."""
+
+    def __init__(self, engine: Engine, *, wanted: bool) -> None:
+        self._pool, self._wanted = engine.pool, wanted
+        self.taken = False
+
+    def __enter__(self) -> Self:
+        self.taken = self._wanted and _taken(self._pool)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.taken:
+            with _guard:
+                _counts[self._pool] -= 1
 
 
 def most_waiters(pool: Pool) -> int | None:

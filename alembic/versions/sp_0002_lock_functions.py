@@ -13,7 +13,11 @@ down_revision = "sp_0001"
 branch_labels = None
 depends_on = None
 
-# The first 8 bytes, big-endian and signed, of sha256(namespace || the uuid's 16 bytes).
+# The first 8 bytes, big-endian and signed, of sha256(namespace || the uuid's 16 bytes). The
+# namespace is written as bytes: converting it on every call costs as much as the lock.
+DERIVATION = """('x' || encode(substring(sha256(
+    '\\x{namespace}'::bytea || uuid_send({argument})) FOR 8), 'hex'))::bit(64)::bigint"""
+
 KEY = """
 CREATE FUNCTION public.{name}({argument} uuid) RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SECURITY INVOKER
@@ -23,8 +27,7 @@ BEGIN
   IF {argument} IS NULL THEN
     RAISE EXCEPTION '{name}: {argument} must not be null' USING ERRCODE = '22004';
   END IF;
-  RETURN ('x' || encode(substring(sha256(
-    convert_to('{namespace}', 'UTF8') || uuid_send({argument})) FOR 8), 'hex'))::bit(64)::bigint;
+  RETURN {derivation};
 END
 $$
 """
@@ -115,10 +118,7 @@ END
 $$
 """
 
-# The ways of nearly every request, a free lock and a refusal at once, go without the
-# subtransaction, and with the key's expression in place: a call of plan_group_lock_key would
-# double the cost.
-ACQUIRE = f"""
+ACQUIRE = """
 CREATE FUNCTION public.acquire_plan_group_lock(
   p_group_id uuid, p_wait_ms integer DEFAULT 0,
   OUT acquired boolean, OUT outcome text, OUT lock_key bigint, OUT waited_ms integer,
@@ -128,29 +128,69 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  IF p_wait_ms >= 0 AND p_group_id IS NOT NULL
-    AND current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
-  THEN
-    lock_key := ('x' || encode(substring(sha256(
-      convert_to('studyplan.plan_group:', 'UTF8') || uuid_send(p_group_id)) FOR 8), 'hex')
-    )::bit(64)::bigint;
-    IF pg_try_advisory_xact_lock(lock_key) THEN
-      acquired := true;
-      outcome := 'acquired';
-      waited_ms := 0;
-      RETURN;
-    END IF;
-    IF p_wait_ms = 0 THEN
-      acquired := false;
-      outcome := 'busy';
-      waited_ms := 0;
-      {HOLDER}
-      RETURN;
-    END IF;
-  END IF;
   SELECT * INTO acquired, outcome, lock_key, waited_ms,
     holder_pid, holder_since, holder_held_ms, holder_application
     FROM public.acquire_plan_locks(ARRAY[public.plan_group_lock_key(p_group_id)], p_wait_ms);
+END
+$$
+"""
+
+# The package's own way in: any keys, and the limits of the transaction. Null means that the one
+# lock asked for was free and the limits are as asked; otherwise it is the record, and under
+# "kept" the limits that the session had of its own, which stay. A record of eight columns, and
+# limits set by the client's statement, cost more than the lock. The ways of nearly every
+# request, a free lock and a refusal at once, go without the subtransaction. Before PostgreSQL 17
+# there is no transaction_timeout.
+ENTER = f"""
+CREATE FUNCTION public.acquire_plan_locks_within(
+  p_keys bigint[], p_wait_ms integer, p_idle_timeout text, p_transaction_timeout text)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  lock_key bigint;
+  holder_pid integer;
+  holder_since timestamptz;
+  holder_held_ms integer;
+  holder_application text;
+  answer jsonb;
+  kept jsonb;
+BEGIN
+  IF p_wait_ms >= 0 AND cardinality(p_keys) = 1 AND p_keys[1] IS NOT NULL
+    AND current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
+  THEN
+    lock_key := p_keys[1];
+    IF NOT pg_try_advisory_xact_lock(lock_key) THEN
+      IF p_wait_ms = 0 THEN
+        {HOLDER}
+        RETURN jsonb_build_object(
+          'acquired', false, 'outcome', 'busy', 'lock_key', lock_key, 'waited_ms', 0,
+          'holder_pid', holder_pid, 'holder_since', holder_since,
+          'holder_held_ms', holder_held_ms, 'holder_application', holder_application);
+      END IF;
+      SELECT to_jsonb(l) INTO answer FROM public.acquire_plan_locks(p_keys, p_wait_ms) l;
+    END IF;
+  ELSE
+    SELECT to_jsonb(l) INTO answer FROM public.acquire_plan_locks(p_keys, p_wait_ms) l;
+  END IF;
+  IF current_setting('idle_in_transaction_session_timeout') = '0' THEN
+    PERFORM set_config('idle_in_transaction_session_timeout', p_idle_timeout, true);
+  ELSE
+    kept := jsonb_build_object('idle_in_transaction_session_timeout',
+      current_setting('idle_in_transaction_session_timeout'));
+  END IF;
+  IF current_setting('transaction_timeout', true) = '0' THEN
+    PERFORM set_config('transaction_timeout', p_transaction_timeout, true);
+  ELSIF current_setting('transaction_timeout', true) IS NOT NULL THEN
+    kept := coalesce(kept, jsonb '{{}}')
+      || jsonb_build_object('transaction_timeout', current_setting('transaction_timeout'));
+  END IF;
+  IF kept IS NULL THEN
+    RETURN answer;
+  END IF;
+  RETURN coalesce(answer, jsonb '{{"acquired": true, "outcome": "acquired"}}')
+    || jsonb_build_object('kept', kept);
 END
 $$
 """
@@ -189,6 +229,7 @@ AS $$ SELECT 1 $$
 FUNCTIONS = (
     "plan_lock_version()",
     "check_plan_group_lock(uuid)",
+    "acquire_plan_locks_within(bigint[], integer, text, text)",
     "acquire_plan_group_lock(uuid, integer)",
     "acquire_plan_locks(bigint[], integer)",
     "student_lock_key(uuid)",
@@ -198,9 +239,11 @@ FUNCTIONS = (
 
 def upgrade() -> None:
     for kind, argument in (("plan_group", "p_group_id"), ("student", "p_student_id")):
-        name, namespace = f"{kind}_lock_key", f"studyplan.{kind}:"
-        op.execute(KEY.format(name=name, argument=argument, namespace=namespace))
-    for statement in (ACQUIRE_MANY, ACQUIRE, CHECK, VERSION):
+        namespace = f"studyplan.{kind}:".encode().hex()
+        derivation = DERIVATION.format(namespace=namespace, argument=argument)
+        name = f"{kind}_lock_key"
+        op.execute(KEY.format(name=name, argument=argument, derivation=derivation))
+    for statement in (ACQUIRE_MANY, ACQUIRE, ENTER, CHECK, VERSION):
         op.execute(statement)
     for function in FUNCTIONS:
         op.execute(f"REVOKE EXECUTE ON FUNCTION public.{function} FROM PUBLIC")

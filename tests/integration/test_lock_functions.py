@@ -1,5 +1,6 @@
 """The lock functions in SQL: the key, what they refuse, and what they are to PostgreSQL."""
 
+from datetime import datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -34,6 +35,8 @@ KEYS = sa.text(
 NULL_CALLS = [
     "SELECT public.plan_group_lock_key(NULL)",
     "SELECT public.acquire_plan_group_lock(NULL)",
+    "SELECT public.acquire_plan_locks_within(NULL, 0, '1s', '1s')",
+    "SELECT public.acquire_plan_locks_within('{NULL}', 10, '1s', '1s')",
     "SELECT public.acquire_plan_group_lock(NULL, 10)",
     "SELECT public.check_plan_group_lock(NULL)",
     "SELECT public.student_lock_key(NULL)",
@@ -44,6 +47,7 @@ FUNCTIONS = [
     "acquire_plan_group_lock",
     "acquire_plan_locks",
     "check_plan_group_lock",
+    "acquire_plan_locks_within",
 ]
 PURE_FUNCTIONS = ["plan_group_lock_key", "student_lock_key", "plan_lock_version"]
 PROPERTIES = sa.text(
@@ -179,6 +183,31 @@ def test_a_hostile_search_path_fools_a_plain_wrapper_but_not_the_function(
         other.exec_driver_sql(HOSTILE_PATH)
         with pytest.raises(sa.exc.DBAPIError, match="needs READ COMMITTED"):
             acquire(other, group_id)
+    with engine.connect() as other:
+        other.exec_driver_sql(HOSTILE_PATH)
+        own = "SELECT public.acquire_plan_locks_within(ARRAY[%s]::bigint[], 0, '1s', '1s')->>'outcome'"
+        assert other.exec_driver_sql(own, (taken.lock_key,)).scalar_one() == "busy"
+        assert other.exec_driver_sql(own, (1,)).scalar_one() is None
+        assert locks_held(other) == 1
+
+
+def test_the_packages_own_function_answers_as_the_public_one_does(
+    engine: sa.Engine, connection: sa.Connection
+) -> None:
+    group_id = uuid4()
+    own = "SELECT public.acquire_plan_locks_within(ARRAY[%s]::bigint[], %s, '1min', '1min')"
+    key = plan_group_lock_key(group_id)
+    assert connection.exec_driver_sql(own, (key, 0)).scalar_one() is None
+    assert locks_held(connection) == 1
+    assert check(connection, group_id).held_by_me
+    with engine.connect() as other:
+        for wait_ms in (0, 20):
+            public = acquire(other, group_id, wait_ms)._asdict()
+            mine = other.exec_driver_sql(own, (key, wait_ms)).scalar_one()
+            assert mine.keys() == public.keys()
+            same = ("acquired", "outcome", "lock_key", "holder_pid", "holder_application")
+            assert [mine[name] for name in same] == [public[name] for name in same]
+            assert datetime.fromisoformat(mine["holder_since"]) == public["holder_since"]
 
 
 def test_a_temporary_table_cannot_stand_in_for_the_locks(

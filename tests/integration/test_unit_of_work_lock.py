@@ -83,7 +83,7 @@ def test_the_lock_is_the_first_statement_of_the_transaction(
     monkeypatch.setattr(psycopg.Cursor, "execute", note)
     with UnitOfWork(sessionmaker(one_connection), lock=lock) as uow:
         assert len(sent) == 1
-        assert "acquire_plan_group_lock" in sent[0]
+        assert "acquire_plan_locks_within" in sent[0]
         uow.session.scalar(sa.select(sa.func.now()))
         assert len(sent) == 2
 

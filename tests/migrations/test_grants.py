@@ -13,6 +13,7 @@ FUNCTIONS = {
     "acquire_plan_group_lock(uuid,integer)",
     "acquire_plan_locks(bigint[],integer)",
     "check_plan_group_lock(uuid)",
+    "acquire_plan_locks_within(bigint[],integer,text,text)",
     "plan_group_lock_key(uuid)",
     "plan_lock_version()",
     "student_lock_key(uuid)",
@@ -23,6 +24,7 @@ CALLS = [
     "SELECT public.plan_group_lock_key(gen_random_uuid())",
     "SELECT * FROM public.acquire_plan_locks(ARRAY[1::bigint])",
     "SELECT public.student_lock_key(gen_random_uuid())",
+    "SELECT public.acquire_plan_locks_within('{1}', 0, '1s', '1s')",
     "SELECT public.plan_lock_version()",
 ]
 EXECUTABLE = sa.text(

@@ -12,6 +12,7 @@ LOCK_FUNCTIONS = {
     "acquire_plan_group_lock",
     "acquire_plan_locks",
     "check_plan_group_lock",
+    "acquire_plan_locks_within",
     "plan_group_lock_key",
     "plan_lock_version",
     "student_lock_key",
