@@ -37,6 +37,7 @@ from domain.lock_policy import PlanGroupLock, StudentLock, plan_group_lock_key
 from domain.waiters import waiting_slot
 
 __all__ = [
+    "ACQUIRING",
     "FUNCTIONS_VERSION",
     "LockStatus",
     "acquire",
@@ -52,6 +53,8 @@ __all__ = [
 ]
 
 FUNCTIONS_VERSION: Final = 1
+ACQUIRING: Final = "public.acquire_plan_"
+"""In the text of every statement that takes a lock, and of no other."""
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _SELECT: Final = (
