@@ -99,6 +99,18 @@ def test_it_loads_where_every_warning_is_an_error(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_program_that_imported_the_package_before_may_run_pytest_too(tmp_path: Path) -> None:
+    # What pytest does to all packages of a distribution that brings a plugin.
+    tmp_path.joinpath("conftest.py").write_text(
+        "import domain, pytest; pytest.register_assert_rewrite('domain')"
+    )
+    tmp_path.joinpath("pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    tmp_path.joinpath("test_theirs.py").write_text("def test_theirs(fault_at): pass")
+    program = "import domain, pytest; raise SystemExit(pytest.main())"
+    done = _run("-c", program, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_it_can_be_left_out(tmp_path: Path) -> None:
     tmp_path.joinpath("test_theirs.py").write_text("def test_theirs(fault_at): pass")
     done = _run("-m", "pytest", "-p", "no:studyplan", cwd=tmp_path)
