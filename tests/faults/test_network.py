@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from uuid import uuid4
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -32,6 +33,7 @@ from tests.concurrency.worlds import TODAY, generate, traces
 from tests.faults.stage import POOL, Outcome, Stage, pool_of
 
 BRIEFLY = Limits(idle=timedelta(seconds=1))
+SHORT = timedelta(milliseconds=200)
 
 
 @pytest.fixture
@@ -61,6 +63,28 @@ def test_behind_a_frozen_network_a_holder_keeps_the_lock_for_its_limit_and_no_lo
                 uow, tenant_id=group.tenant_id, group_id=group.id, today=TODAY
             )
     assert stage.outcome(group, before) is Outcome.NEW, "and it is the other's"
+    stage.assert_the_next_request_succeeds(group)
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        (Limits(idle=SHORT), psycopg.errors.IdleInTransactionSessionTimeout),
+        (Limits(transaction=SHORT), psycopg.errors.TransactionTimeout),
+    ],
+    ids=["25P03", "25P04"],
+)
+def test_a_holder_that_outstays_its_limit_is_ended_by_the_server_and_told_why(
+    stage: Stage, limits: Limits, told: type[psycopg.Error]
+) -> None:
+    group = stage.planned_group(Step.AFTER_THE_LOCK)
+    with UnitOfWork(stage.factory, lock=PlanGroupLock(group.id, limits=limits)) as uow:
+        assert_lock_free(stage.aside, group, seconds=10)
+        with pytest.raises(DBAPIError) as failure:
+            PlanGenerationService().generate(
+                uow, tenant_id=group.tenant_id, group_id=group.id, today=TODAY
+            )
+    assert isinstance(failure.value.orig, told)
     stage.assert_the_next_request_succeeds(group)
 
 
