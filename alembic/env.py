@@ -27,7 +27,7 @@ BEGIN
     SELECT oid::regprocedure::text FROM pg_proc
     WHERE pronamespace = 'public'::regnamespace AND proname IN (
       'acquire_plan_group_lock', 'acquire_plan_locks', 'check_plan_group_lock',
-      'plan_group_lock_key', 'plan_lock_holder', 'plan_lock_version', 'student_lock_key')
+      'plan_group_lock_key', 'plan_lock_version', 'student_lock_key')
   LOOP
     EXECUTE 'GRANT EXECUTE ON FUNCTION ' || signature || ' TO {role}';
   END LOOP;

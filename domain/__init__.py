@@ -38,11 +38,17 @@ from domain.models import (
     StudentPlan,
 )
 from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
-from domain.services import GenerationResult, PlanGenerationService, generate_plans
-from domain.unit_of_work import UnitOfWork
+from domain.services import (
+    GenerationResult,
+    PlanGenerationService,
+    generate_plans,
+    generate_plans_async,
+)
+from domain.unit_of_work import AsyncUnitOfWork, LockState, UnitOfWork
 
 __all__ = [
     "AcademySchedule",
+    "AsyncUnitOfWork",
     "Base",
     "Block",
     "CommitOutcomeUnknownError",
@@ -56,6 +62,7 @@ __all__ = [
     "InvalidInputError",
     "LectureEpisode",
     "Limits",
+    "LockState",
     "LockStatus",
     "LockTimeoutError",
     "MisuseError",
@@ -77,6 +84,7 @@ __all__ = [
     "StudentTimeRepository",
     "UnitOfWork",
     "generate_plans",
+    "generate_plans_async",
     "lock_status",
     "plan_group_lock_key",
 ]

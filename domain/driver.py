@@ -1,14 +1,18 @@
 """What the driver knows of a connection and its transaction, and execution straight through it."""
 
 from collections.abc import Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 import psycopg
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.util.concurrency import await_only
 
 from domain.errors import WrongTransactionError
+
+_CANCEL_SECONDS: Final = 5.0
 
 
 def transaction_status(connection: Connection) -> TransactionStatus:
@@ -28,13 +32,20 @@ def refuse_wrong_transaction(connection: Connection) -> None:
             "The connection is in autocommit mode: the lock would end with its own statement "
             "and still answer yes. Use an engine with a transactional isolation level."
         )
-    if connection.in_nested_transaction() or transaction_status(connection) not in {
-        TransactionStatus.IDLE,
-        TransactionStatus.UNKNOWN,
-    }:
+    refuse_savepoint(connection)
+    if transaction_status(connection) not in {TransactionStatus.IDLE, TransactionStatus.UNKNOWN}:
         raise WrongTransactionError(
             "The connection is inside a transaction already: rolling back a savepoint would "
             "free the lock early. Give the unit of work a session factory on an engine."
+        )
+
+
+def refuse_savepoint(connection: Connection) -> None:
+    """Raise if the connection is inside a savepoint, as far as SQLAlchemy knows."""
+    if connection.in_nested_transaction():
+        raise WrongTransactionError(
+            "The connection is inside a savepoint: rolling it back would free the lock early, "
+            "while the block goes on. Take the locks in the outermost transaction."
         )
 
 
@@ -56,6 +67,19 @@ def rolled_back_work(connection: Connection) -> bool:
         return bool(wrote)
     finally:
         cursor.close()
+
+
+def cancel(connection: Connection) -> None:
+    """End what the server is doing for the connection, whose client has stopped waiting.
+
+    A backend that waits for a lock does not notice that its client is gone.
+    """
+    driver = connection.connection.driver_connection
+    with suppress(psycopg.Error):
+        if isinstance(driver, psycopg.AsyncConnection):
+            await_only(driver.cancel_safe(timeout=_CANCEL_SECONDS))
+        elif driver is not None:
+            driver.cancel_safe(timeout=_CANCEL_SECONDS)
 
 
 def first_row(connection: Connection, statement: str, values: tuple[Any, ...]) -> Sequence[Any]:

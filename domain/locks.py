@@ -5,7 +5,7 @@ to Alembic; ``alembic/versions/sp_0002_lock_functions.py`` has their text.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from domain import events, lock_limits
 from domain.driver import (
     first_row,
+    refuse_savepoint,
     refuse_wrong_transaction,
     rolled_back_work,
     server_version,
@@ -33,7 +34,7 @@ from domain.errors import (
     SchemaError,
     WrongTransactionError,
 )
-from domain.lock_policy import PlanGroupLock, StudentLock, plan_group_lock_key
+from domain.lock_policy import PlanGroupLock, StudentLock, plan_group_lock_key, student_lock_key
 from domain.waiters import waiting_slot
 
 __all__ = [
@@ -41,7 +42,7 @@ __all__ = [
     "FUNCTIONS_VERSION",
     "LockStatus",
     "acquire",
-    "acquire_student",
+    "acquire_students",
     "check",
     "functions_version",
     "keys_in_sql",
@@ -64,10 +65,11 @@ _SELECT: Final = (
 _ONE: Final = " FROM public.acquire_plan_group_lock(%s, %s)"
 _SEVERAL: Final = " FROM public.acquire_plan_locks(%s::bigint[], %s)"
 _CHECK: Final = "SELECT * FROM public.check_plan_group_lock(%s)"
-_STUDENT: Final = (
-    "SELECT l.*, g.student_id FROM plan_groups g, LATERAL "
-    "public.acquire_plan_locks(ARRAY[public.student_lock_key(g.student_id)], %s) l "
-    "WHERE g.tenant_id = %s AND g.id = %s"
+_STUDENTS: Final = (
+    "SELECT l.*, g.ids, g.students FROM (SELECT array_agg(id) AS ids, array_agg(student_id) AS "
+    "students, array_agg(public.student_lock_key(student_id)) AS keys FROM plan_groups "
+    "WHERE tenant_id = %s AND id = ANY(%s) HAVING bool_or(id = %s)) g, "
+    "LATERAL public.acquire_plan_locks(g.keys, %s) l"
 )
 _VERSION: Final = "SELECT public.plan_lock_version()"
 _KEYS: Final = "SELECT public.plan_group_lock_key(%s), public.student_lock_key(%s)"
@@ -107,30 +109,40 @@ def acquire(connection: Connection, lock: PlanGroupLock | StudentLock) -> int:
     return _answered(_asked(lock, None if row[0] else row[2]), row)
 
 
-def acquire_student(
-    connection: Connection, tenant_id: UUID, group_id: UUID, wait: timedelta
-) -> UUID:
-    """Take the lock of the group's student too; the group's is held already. The student's id.
+def acquire_students(
+    connection: Connection,
+    tenant_id: UUID,
+    group_ids: Collection[UUID],
+    wait: timedelta,
+    *,
+    asked_for: UUID,
+) -> dict[UUID, UUID]:
+    """Take the locks of the groups' students too; the groups' are held already.
 
-    Always after the group's lock: two groups of one student must not plan the same hour,
-    and requests that take both in this order cannot deadlock. Tells ``domain.events``.
+    Always after the groups' locks, and all in one statement in the order of their keys:
+    two groups of one student must not plan the same hour, and requests that keep this
+    order cannot deadlock. Returns the student of each group that the tenant has. Tells
+    ``domain.events``.
 
-    Raises ``PlanGroupNotFoundError``, ``PlanGroupLockedError`` and ``LockTimeoutError``.
+    Raises ``PlanGroupNotFoundError`` if ``asked_for`` is not among them,
+    ``PlanGroupLockedError``, ``LockTimeoutError`` and ``WrongTransactionError``.
     """
-    asked = events.LockEvent("acquired", "student", group_id)
+    event = events.LockEvent("acquired", "student", asked_for)
     try:
+        refuse_savepoint(connection)
         with waiting_slot(connection.engine, wanted=bool(wait)) as may_wait:
-            values = (_wait_ms(wait, may_wait), tenant_id, group_id)
-            row = _first_row(connection, _STUDENT, values)
+            values = (tenant_id, list(group_ids), asked_for, _wait_ms(wait, may_wait))
+            row = _first_row(connection, _STUDENTS, values)
     except Exception as error:
-        events.emit(replace(asked, outcome="error", error_type=events.error_type(error)))
+        events.emit(replace(event, outcome="error", error_type=events.error_type(error)))
         raise
     if not row:
-        raise PlanGroupNotFoundError(group_id=group_id)
-    student_id: UUID = row[8]
+        raise PlanGroupNotFoundError(group_id=asked_for)
+    students = dict(zip(row[8], row[9], strict=True))
     if not row[0] or row[1] != "acquired" or events.heard(events.LOCK_LOG, logging.DEBUG):
-        _answered(replace(asked, student_id=student_id), row)
-    return student_id
+        group_id = asked_for if row[0] else _whose_student(row[2], students)
+        _answered(replace(event, group_id=group_id, student_id=students[group_id]), row)
+    return students
 
 
 def lock_status(asker: Session | Connection, group_id: UUID) -> LockStatus:
@@ -173,6 +185,11 @@ def _taken(connection: Connection, lock: PlanGroupLock | StudentLock) -> Sequenc
     with waiting_slot(connection.engine, wanted=bool(lock.wait)) as may_wait:
         values = (*limits, key, _wait_ms(lock.wait, may_wait))
         return _first_row(connection, statement, values)
+
+
+def _whose_student(key: int, students: Mapping[UUID, UUID]) -> UUID:
+    """A group whose student has the key."""
+    return next(group for group, student in students.items() if student_lock_key(student) == key)
 
 
 def _wait_ms(wait: timedelta, may_wait: bool) -> int:  # noqa: FBT001 - what the slot said

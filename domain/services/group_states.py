@@ -1,18 +1,12 @@
 """The life of a group: every change of its state, and what follows from it for its plans."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from time import monotonic
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy.orm import Session
-
-from domain.errors import EditedMeanwhileError, InvalidInputError, TransitionNotAllowedError
-from domain.lock_policy import PlanGroupLock
+from domain.errors import InvalidInputError, TransitionNotAllowedError
 from domain.models import GroupStatus, PlanGroup
-from domain.repositories import PlanGroupRepository
 from domain.services.row_versions import flush, require_version
 from domain.unit_of_work import UnitOfWork
 
@@ -89,48 +83,6 @@ class GroupStateService:
         group.status = to
         flush(uow, group_id)
         return StateChange(group_id, before, to, group.version, paused, cancelled)
-
-
-def activate(
-    session_factory: Callable[[], Session],
-    *,
-    tenant_id: UUID,
-    group_id: UUID,
-    wait: timedelta = timedelta(0),
-    expected_version: int | None = None,
-) -> StateChange:
-    """The whole request in one call: activate a group and pause the student's other one.
-
-    Which group is active is read without a lock; then both groups' locks are taken in one
-    statement, then the student's, and it is read again. If another group became active
-    meanwhile, everything starts over, three times in all. One transaction makes both
-    changes, so at every moment the student has at most one active group. ``wait`` bounds
-    the waiting for locks of all attempts together.
-
-    Raises ``EditedMeanwhileError`` after the third attempt, and what ``UnitOfWork`` and
-    ``GroupStateService.change`` raise.
-    """
-    deadline = monotonic() + wait.total_seconds()
-    for attempt in range(ATTEMPTS):
-        with session_factory() as session:
-            other = PlanGroupRepository(session).active_beside(tenant_id, group_id)
-        ids = {group_id} if other is None else {group_id, other}
-        left = max(timedelta(0), timedelta(seconds=deadline - monotonic()))
-        with UnitOfWork(
-            session_factory, lock=PlanGroupLock.of(ids, left if attempt else wait)
-        ) as uow:
-            uow.lock_student(tenant_id, group_id)
-            if uow.groups.active_beside(tenant_id, group_id) in {None, other}:
-                changed = GroupStateService().change(
-                    uow,
-                    tenant_id=tenant_id,
-                    group_id=group_id,
-                    to=GroupStatus.ACTIVE,
-                    expected_version=expected_version,
-                )
-                uow.commit()
-                return changed
-    raise EditedMeanwhileError(group_id=group_id)
 
 
 def _word(to: GroupStatus) -> GroupStatus:

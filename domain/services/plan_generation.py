@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from datetime import date
 from time import perf_counter
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -17,9 +17,12 @@ from domain.repositories.student_plans import GenerationRecord
 from domain.scheduling import ENGINE_VERSION, Request, Schedule, fingerprint, schedule
 from domain.services.generation_result import GenerationResult
 from domain.services.idempotency import GenerationRequest
-from domain.unit_of_work import UnitOfWork
+from domain.unit_of_work import AsyncUnitOfWork, UnitOfWork
 
-__all__ = ["GenerationResult", "PlanGenerationService", "generate_plans"]
+if TYPE_CHECKING:  # it needs greenlet, which whoever uses threads alone may do without
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+__all__ = ["GenerationResult", "PlanGenerationService", "generate_plans", "generate_plans_async"]
 
 
 class PlanGenerationService:
@@ -124,6 +127,29 @@ def generate_plans(
             idempotency_key=idempotency_key,
         )
         uow.commit()
+    return result
+
+
+async def generate_plans_async(
+    async_session_factory: "Callable[[], AsyncSession]",
+    lock: PlanGroupLock,
+    *,
+    tenant_id: UUID,
+    today: date,
+    requested_by: str | None = None,
+    idempotency_key: str | None = None,
+) -> GenerationResult:
+    """``generate_plans`` for tasks."""
+    async with AsyncUnitOfWork(async_session_factory, lock=lock) as uow:
+        result = await uow.run(
+            PlanGenerationService().generate,
+            tenant_id=tenant_id,
+            group_id=lock.group_id,
+            today=today,
+            requested_by=requested_by,
+            idempotency_key=idempotency_key,
+        )
+        await uow.commit()
     return result
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroupLockedError, PlanGroupNotFoundError
 from tests.concurrency.contenders import PATIENCE, contend
+from tests.concurrency.overlapping import elsewhere
 from tests.concurrency.worlds import advisory_locks, generate, live_plans, stored_group, traces
 from tests.factories import PlanGroupFactory
 
@@ -97,7 +98,7 @@ def test_a_refused_request_leaves_no_trace(
             generate(session_factory, group)
         assert traces(engine, group.id) == before
 
-    generate(session_factory, group, refused_during_another)
+    generate(session_factory, group, lambda: elsewhere(refused_during_another))
     assert traces(engine, group.id)[0] == before[0] + 1
 
 
@@ -112,7 +113,7 @@ def test_a_refused_request_has_read_nothing_before_it_was_refused(
         with pytest.raises(PlanGroupLockedError):
             generate(session_factory, group)
 
-    generate(session_factory, group, refused_during_another)
+    generate(session_factory, group, lambda: elsewhere(refused_during_another))
     assert statements == [], "everything before the lock goes through the driver"
 
 

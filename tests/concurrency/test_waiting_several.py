@@ -97,7 +97,8 @@ def test_of_200_transactions_with_groups_in_random_order_none_deadlocks(
         chosen = Random(seed).sample(groups, 4)  # noqa: S311 - an order, no secret
         lock = PlanGroupLock.of([group.id for group in chosen], wait=LONG)
         with UnitOfWork(session_factory, lock=lock) as uow:
-            uow.lock_student(chosen[0].tenant_id, chosen[0].id)
+            students = {uow.lock_student(group.tenant_id, group.id) for group in chosen}
+            assert students == {group.student_id for group in chosen}
             uow.commit()
         return 1
 

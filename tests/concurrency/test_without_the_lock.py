@@ -31,14 +31,17 @@ def no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
         connection.exec_driver_sql("SELECT 1")
         return 0
 
-    def student_of(connection: sa.Connection, tenant_id: UUID, group_id: UUID, _: Any) -> Any:
-        return connection.scalar(
+    def students_of(
+        connection: sa.Connection, tenant_id: UUID, group_ids: Any, _: Any, *, asked_for: UUID
+    ) -> dict[UUID, UUID]:
+        found = connection.execute(
             sa.text("SELECT student_id FROM plan_groups WHERE tenant_id = :tenant AND id = :id"),
-            {"tenant": tenant_id, "id": group_id},
+            {"tenant": tenant_id, "id": asked_for},
         )
+        return {asked_for: found.scalar_one()}
 
     monkeypatch.setattr(locks, "acquire", pretend)
-    monkeypatch.setattr(locks, "acquire_student", student_of)
+    monkeypatch.setattr(locks, "acquire_students", students_of)
 
 
 @pytest.mark.usefixtures("no_lock")

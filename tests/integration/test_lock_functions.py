@@ -44,7 +44,6 @@ FUNCTIONS = [
     "acquire_plan_group_lock",
     "acquire_plan_locks",
     "check_plan_group_lock",
-    "plan_lock_holder",
 ]
 PURE_FUNCTIONS = ["plan_group_lock_key", "student_lock_key", "plan_lock_version"]
 PROPERTIES = sa.text(

@@ -30,7 +30,6 @@ FUNCTIONS = [
     "acquire_plan_locks(bigint[], integer)",
     "check_plan_group_lock(uuid)",
     "plan_group_lock_key(uuid)",
-    "plan_lock_holder(bigint)",
     "plan_lock_version()",
     "student_lock_key(uuid)",
 ]

@@ -14,7 +14,6 @@ FUNCTIONS = {
     "acquire_plan_locks(bigint[],integer)",
     "check_plan_group_lock(uuid)",
     "plan_group_lock_key(uuid)",
-    "plan_lock_holder(bigint)",
     "plan_lock_version()",
     "student_lock_key(uuid)",
 }
@@ -22,7 +21,6 @@ CALLS = [
     "SELECT * FROM public.acquire_plan_group_lock(gen_random_uuid())",
     "SELECT * FROM public.check_plan_group_lock(gen_random_uuid())",
     "SELECT public.plan_group_lock_key(gen_random_uuid())",
-    "SELECT * FROM public.plan_lock_holder(1)",
     "SELECT * FROM public.acquire_plan_locks(ARRAY[1::bigint])",
     "SELECT public.student_lock_key(gen_random_uuid())",
     "SELECT public.plan_lock_version()",

@@ -13,7 +13,6 @@ LOCK_FUNCTIONS = {
     "acquire_plan_locks",
     "check_plan_group_lock",
     "plan_group_lock_key",
-    "plan_lock_holder",
     "plan_lock_version",
     "student_lock_key",
 }

@@ -3,19 +3,16 @@
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from enum import Enum
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Self
 from uuid import UUID
-from weakref import WeakSet
 
-from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, sessionmaker
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session, SessionTransaction
 
 from domain import locks
 from domain.database_errors import commit_translated, translated
+from domain.driver import refuse_wrong_transaction
 from domain.errors import (
     LockNotHeldError,
     UncommittedChangesError,
@@ -23,25 +20,8 @@ from domain.errors import (
 )
 from domain.lock_policy import PlanGroupLock, StudentLock
 from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
-
-_INFO_KEY: Final = "studyplan.unit_of_work"
-_guarded: "WeakSet[Any]" = WeakSet()
-
-
-class LockState(Enum):
-    """What is known of the lock without asking the server."""
-
-    HELD = "held"
-    LOST = "lost"
-    UNKNOWN = "unknown"
-    """The connection is broken, or the transaction failed and waits for its rollback."""
-
-
-class _Stage(Enum):
-    NEW = "not entered yet"
-    OPEN = "open"
-    FINISHED = "committed or rolled back already"
-    CLOSED = "left already"
+from domain.unit_of_work import leaving, nesting, session_guards
+from domain.unit_of_work.states import LockState, Stage
 
 
 class UnitOfWork:
@@ -58,7 +38,8 @@ class UnitOfWork:
             uow.commit()
 
     Entering raises ``PlanGroupLockedError`` at once when somebody else holds the lock, or
-    ``LockTimeoutError`` after the wait that ``lock`` asks for.
+    ``LockTimeoutError`` after the wait that ``lock`` asks for. If it is another unit of work
+    of this very thread or task that holds it, that is ``UnitOfWorkStateError``.
 
     :param session_factory: makes a new Session on an engine (READ COMMITTED), never one
         that is in use.
@@ -72,26 +53,25 @@ class UnitOfWork:
         self.waited_ms = 0
         """How long entering waited for the lock, in milliseconds."""
         self._factory = session_factory
-        self._stage = _Stage.NEW
+        self._stage = Stage.NEW
         self._session: Session | None = None
         self._root: SessionTransaction | None = None
         self._connection: Connection | None = None
+        self._claim: nesting.Claim | None = None
         self._thread = 0
         self._students = {lock.student_id} if isinstance(lock, StudentLock) else set()
+        self._student_of: dict[tuple[UUID, UUID], UUID] = {}
         self._committing = False
 
     def __enter__(self) -> Self:
-        if self._stage is not _Stage.NEW:
-            raise UnitOfWorkStateError(
-                f"This unit of work is {self._stage.value}. Make a new one for each block."
-            )
-        session = self._factory()
+        self._require_new()
+        self._session = self._factory()
         try:
-            self._begin(session)
+            self._begin(self._session)
         except BaseException:
-            _close(session)
+            self._leave()
             raise
-        self._stage = _Stage.OPEN
+        self._stage = Stage.OPEN
         return self
 
     def __exit__(
@@ -102,14 +82,12 @@ class UnitOfWork:
     ) -> None:
         forgotten = False
         try:
-            if kind is None and self._stage is _Stage.OPEN:
-                forgotten = self._has_uncommitted_work()
+            session, connection = self._session, self._connection
+            if kind is None and self._stage is Stage.OPEN and session and connection:
+                forgotten = leaving.has_uncommitted_work(session, connection, self._root)
         finally:
-            self._stage = _Stage.CLOSED
-            session, self._session = self._session, None
-            if session is not None:
-                session.info.pop(_INFO_KEY, None)
-                _close(session)
+            self._stage = Stage.CLOSED
+            self._leave()
         if forgotten:
             raise UncommittedChangesError(
                 "The block wrote something and ended without commit(); it was rolled back. "
@@ -119,7 +97,7 @@ class UnitOfWork:
     @property
     def session(self) -> Session:
         """The Session of the open transaction; raises ``UnitOfWorkStateError`` outside it."""
-        if self._session is None or self._stage is not _Stage.OPEN:
+        if self._session is None or self._stage is not Stage.OPEN:
             raise UnitOfWorkStateError(f"The unit of work is {self._stage.value}.")
         if self._thread != threading.get_ident():
             raise UnitOfWorkStateError(
@@ -146,7 +124,8 @@ class UnitOfWork:
         """Flush and commit, which frees the lock; the unit of work is finished then.
 
         Raises ``LockNotHeldError`` if the transaction is not the one that took the lock,
-        and ``EditedMeanwhileError`` or ``StudentPlansOverlapError`` if the rows say so.
+        ``EditedMeanwhileError`` or ``StudentPlansOverlapError`` if the rows say so, and
+        ``CommitOutcomeUnknownError`` if the connection is lost before the server's answer.
         """
         session = self.session
         self.require_held()
@@ -154,48 +133,26 @@ class UnitOfWork:
         try:
             with translated():
                 session.flush()
-            with commit_translated():
-                self._commit(session)
+                with commit_translated():
+                    session.commit()
         finally:
             self._committing = False
-            self._stage = _Stage.FINISHED
-
-    def _commit(self, session: Session) -> None:
-        """Commit, and keep a connection out of the pool that still holds the lock after it."""
-        connection = self._connection
-        try:
-            session.commit()
-        except BaseException:
-            # SQLAlchemy gives the connection back inside its transaction if COMMIT is
-            # interrupted in the client: by a signal, or by a listener that raises.
-            usable = connection and not connection.closed and not connection.invalidated
-            if (
-                connection
-                and usable
-                and locks.transaction_status(connection) is not TransactionStatus.IDLE
-            ):
-                connection.invalidate()
-            raise
+            self._finish()
 
     def rollback(self) -> None:
         """Give up everything done so far, and the lock; the unit of work is finished then."""
-        self.session.rollback()
-        self._stage = _Stage.FINISHED
+        session = self.session
+        try:
+            session.rollback()
+        finally:
+            self._finish()
 
     def lock_state(self) -> LockState:
         """Whether the transaction still holds the lock; costs no round trip."""
         session, connection = self.session, self._connection
         if connection is None or session.get_transaction() is not self._root:
             return LockState.LOST
-        if connection.invalidated:
-            return LockState.LOST
-        match locks.transaction_status(connection):
-            case TransactionStatus.INTRANS | TransactionStatus.ACTIVE:
-                return LockState.HELD
-            case TransactionStatus.IDLE:
-                return LockState.LOST
-            case _:
-                return LockState.UNKNOWN
+        return LockState.of(connection)
 
     def require_lock(self, group_id: UUID) -> None:
         """Raise ``LockNotHeldError`` unless this transaction holds the lock of ``group_id``."""
@@ -235,76 +192,55 @@ class UnitOfWork:
         """Take the lock of a held group's student too, under the same policy; the student's id.
 
         For services that write plans: two groups of one student never plan the same hour.
+        The first call takes the students of all held groups of the tenant in one statement,
+        in the order of their keys, so that two batches never deadlock; later calls cost
+        nothing. It is refused inside a savepoint, whose rollback would free the lock.
+
         Raises ``PlanGroupNotFoundError`` (also for another tenant's group),
-        ``PlanGroupLockedError`` and ``LockTimeoutError``.
+        ``PlanGroupLockedError``, ``LockTimeoutError`` and ``WrongTransactionError``.
         """
         self.require_lock(group_id)
-        left = max(timedelta(0), self.lock.wait - timedelta(milliseconds=self.waited_ms))
-        student_id = locks.acquire_student(self.session.connection(), tenant_id, group_id, left)
-        self._students.add(student_id)
-        return student_id
+        asked = (tenant_id, group_id)
+        if asked not in self._student_of:
+            left = max(timedelta(0), self.lock.wait - timedelta(milliseconds=self.waited_ms))
+            found = locks.acquire_students(
+                self.session.connection(), tenant_id, self.lock.group_ids, left, asked_for=group_id
+            )
+            self._student_of.update(((tenant_id, group), one) for group, one in found.items())
+            self._students.update(found.values())
+        return self._student_of[asked]
+
+    def _require_new(self) -> None:
+        if self._stage is not Stage.NEW:
+            raise UnitOfWorkStateError(
+                f"This unit of work is {self._stage.value}. Make a new one for each block."
+            )
 
     def _begin(self, session: Session) -> None:
-        _guard(self._factory, session)
+        if self._claim is None:
+            self._claim = nesting.claim(session, self.lock.group_ids, self._students)
         if session.in_transaction():
-            locks.refuse_wrong_transaction(session.connection())
+            refuse_wrong_transaction(session.connection())
         self._connection = session.connection()
         self.waited_ms = locks.acquire(self._connection, self.lock)
         self._root = session.get_transaction()
         self._thread = threading.get_ident()
-        self._session = session
-        session.info[_INFO_KEY] = self
+        session_guards.ask(session, self)
 
-    def _has_uncommitted_work(self) -> bool:
-        session = self._session
-        if session is None or self._connection is None:
-            return False
-        if session.new or session.dirty or session.deleted:
-            return True
-        if self.lock_state() is LockState.HELD:
-            return locks.rolled_back_work(self._connection)
-        # After a rollback inside the block, another transaction may have been written to.
-        if self._connection.invalidated or not session.in_transaction():
-            return False
-        connection = session.connection()
-        in_order = locks.transaction_status(connection) is TransactionStatus.INTRANS
-        return in_order and locks.rolled_back_work(connection)
+    def _finish(self) -> None:
+        self._stage = Stage.FINISHED
+        self._end_claim()
 
+    def _leave(self) -> None:
+        """Give the connection back, clean or not at all; what was not committed is gone."""
+        session, self._session = self._session, None
+        connection, self._connection = self._connection, None
+        self._root = None
+        self._end_claim()
+        if session is not None:
+            session_guards.release(session)
+            leaving.close(session, connection)
 
-def _close(session: Session) -> None:
-    """Give the connection back; one that cannot be rolled back leaves the pool."""
-    try:
-        session.close()
-    except DBAPIError:
-        # The server rolls back for itself. The error that is on its way out of the block
-        # must not be replaced by this one.
-        session.invalidate()
-
-
-def _guard(factory: Callable[[], Session], session: Session) -> None:
-    """Listen once for each factory; a listener on each Session would cost on every entry."""
-    target: Any = factory if isinstance(factory, sessionmaker) else session
-    if target in _guarded:
-        return
-    event.listen(target, "before_flush", _before_flush)
-    event.listen(target, "before_commit", _before_commit)
-    event.listen(target, "do_orm_execute", _before_execute)
-    _guarded.add(target)
-
-
-def _before_flush(session: Session, *_: Any) -> None:
-    uow: UnitOfWork | None = session.info.get(_INFO_KEY)
-    if uow is not None:
-        uow.require_held()
-
-
-def _before_execute(state: ORMExecuteState) -> None:
-    uow: UnitOfWork | None = state.session.info.get(_INFO_KEY)
-    if uow is not None and not state.is_select:
-        uow.require_held()
-
-
-def _before_commit(session: Session) -> None:
-    uow: UnitOfWork | None = session.info.get(_INFO_KEY)
-    if uow is not None and not session.in_nested_transaction():
-        uow.refuse_commit_from_outside()
+    def _end_claim(self) -> None:
+        if self._claim is not None:
+            self._claim.end()

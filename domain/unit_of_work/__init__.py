@@ -1,0 +1,11 @@
+"""Units of work: one lock, one transaction, one commit; for threads and for tasks.
+
+``UnitOfWork`` has every rule. ``AsyncUnitOfWork`` drives one from a task and adds what only
+tasks have: cancellation, and others that run in between.
+"""
+
+from domain.unit_of_work.asynchronous import AsyncUnitOfWork
+from domain.unit_of_work.states import LockState
+from domain.unit_of_work.unit import UnitOfWork
+
+__all__ = ["AsyncUnitOfWork", "LockState", "UnitOfWork"]

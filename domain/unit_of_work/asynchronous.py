@@ -1,0 +1,173 @@
+"""The unit of work for tasks: a façade that drives the one and only ``UnitOfWork``."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from inspect import iscoroutine
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
+
+from domain.errors import UnitOfWorkStateError
+from domain.lock_policy import PlanGroupLock, StudentLock
+from domain.unit_of_work import nesting
+from domain.unit_of_work.cancellation import settled
+from domain.unit_of_work.states import LockState
+from domain.unit_of_work.unit import UnitOfWork
+
+if TYPE_CHECKING:  # it needs greenlet, which whoever uses threads alone may do without
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FINISHING_SECONDS: Final = 10.0
+"""How long a commit or a rollback goes on after its task was cancelled."""
+
+
+class AsyncUnitOfWork:
+    """A ``UnitOfWork`` for a task: the same rules, the same errors, awaited.
+
+    ::
+
+        async with AsyncUnitOfWork(async_session_factory, lock=PlanGroupLock(group_id)) as uow:
+            result = await uow.run(
+                PlanGenerationService().generate, tenant_id=…, group_id=group_id, today=…
+            )
+            await uow.commit()
+
+    Whatever works on a ``UnitOfWork`` runs in ``run``, services and repositories alike.
+    Waiting for the server, for a lock above all, leaves the event loop to others; planning
+    itself computes on the loop, some milliseconds for a usual group. The block belongs to
+    one task at a time; its calls may come from others, one after the other.
+
+    Cancelling the task, ``asyncio.timeout`` included, ends what is going on in the server,
+    frees the lock and gives the connection back to the pool before the ``CancelledError``
+    goes on. A commit that has begun is carried out first, and a block is left in order;
+    only after ``FINISHING_SECONDS`` are they cancelled too.
+
+    :param async_session_factory: makes a new AsyncSession on an engine (READ COMMITTED),
+        such as an ``async_sessionmaker``.
+    :param lock: which lock, and how long to wait for it.
+    """
+
+    def __init__(
+        self,
+        async_session_factory: "Callable[[], AsyncSession]",
+        *,
+        lock: PlanGroupLock | StudentLock,
+    ) -> None:
+        self._async_session = async_session_factory()
+        self._core = _Core(lambda: self._async_session.sync_session, lock=lock)
+        self._running: asyncio.Task[Any] | None = None
+
+    async def __aenter__(self) -> Self:
+        # Here, for the context of the task that drives is a copy of this one's.
+        self._core.claim()
+        try:
+            await self._drive(self._core.__enter__)
+        except asyncio.CancelledError as error:
+            # It may have been entered before the cancellation could stop it.
+            await self._leave(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        straggler = self._running
+        if straggler is not None:
+            straggler.cancel()
+            kind = kind or UnitOfWorkStateError
+        await self._leave(kind, error, trace)
+        if straggler is not None and error is None:
+            raise UnitOfWorkStateError(
+                "The block ended while another task was using the unit of work. What it did "
+                "was cancelled and rolled back. Wait inside the block for whom it gives work to."
+            )
+
+    @property
+    def lock(self) -> PlanGroupLock | StudentLock:
+        """The lock that it was made for."""
+        return self._core.lock
+
+    @property
+    def waited_ms(self) -> int:
+        """How long entering waited for the lock, in milliseconds."""
+        return self._core.waited_ms
+
+    def lock_state(self) -> LockState:
+        """Whether the transaction still holds the lock; costs no round trip."""
+        return self._core.lock_state()
+
+    async def run(
+        self,
+        work: "Callable[Concatenate[UnitOfWork, P], T]",
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """What ``work(uow, …)`` gives: a function or method that takes a ``UnitOfWork``.
+
+        It is a plain one, written for threads, and runs in the event loop's thread; where it
+        waits for the database, others run. What it returns should be loaded: a lazy
+        attribute cannot be read outside.
+        """
+        self._core.require_open()
+        result = await self._drive(lambda: work(self._core, *args, **kwargs))
+        if iscoroutine(result):
+            result.close()
+            raise UnitOfWorkStateError("run() takes a plain function, not a coroutine function.")
+        return result
+
+    async def commit(self) -> None:
+        """Flush and commit, which frees the lock; the unit of work is finished then.
+
+        Raises what ``UnitOfWork.commit`` raises. If the task is cancelled meanwhile, the
+        commit is carried out all the same; if it was cancelled before, nothing is committed.
+        """
+        await asyncio.sleep(0)  # where a cancellation that is already on its way arrives
+        await self._drive(self._core.commit, patience=FINISHING_SECONDS)
+
+    async def rollback(self) -> None:
+        """Give up everything done so far, and the lock; the unit of work is finished then."""
+        await self._drive(self._core.rollback, patience=FINISHING_SECONDS)
+
+    async def _drive(self, work: Callable[[], T], *, patience: float = 0.0) -> T:
+        """Run ``work`` to its end, for nobody else at the same time."""
+        if self._running is not None:
+            raise UnitOfWorkStateError(
+                "Another task is using this unit of work at this moment. One transaction does "
+                "one thing at a time: give each task a unit of work of its own."
+            )
+        self._running = asyncio.create_task(self._in_greenlet(work))
+        try:
+            return await settled(self._running, patience)
+        finally:
+            self._running = None
+
+    async def _leave(self, *reason: Any) -> None:
+        """Leave in order, as soon as what is still running has come to its end."""
+        straggler = self._running
+
+        async def leave() -> None:
+            if straggler is not None:
+                await asyncio.wait([straggler])
+            await self._in_greenlet(lambda: self._core.__exit__(*reason))
+
+        await settled(asyncio.create_task(leave()), FINISHING_SECONDS)
+
+    def _in_greenlet(self, work: Callable[[], T]) -> Coroutine[Any, Any, T]:
+        return self._async_session.run_sync(lambda _: work())
+
+
+class _Core(UnitOfWork):
+    """A unit of work that others enter for the task that claims its locks."""
+
+    def claim(self) -> None:
+        self._require_new()
+        self._claim = nesting.claim(self._factory(), self.lock.group_ids, self._students)
+
+    def require_open(self) -> None:
+        _ = self.session

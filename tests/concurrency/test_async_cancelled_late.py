@@ -1,0 +1,251 @@
+"""Cancelled in the commit, while leaving, or by the end of the loop: in order, or cut short."""
+
+import asyncio
+from collections.abc import Callable
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import PlanGroup, PlanGroupLock
+from domain.errors import UnitOfWorkStateError
+from domain.testing import CommitGate, advisory_locks, assert_lock_free
+from domain.unit_of_work import AsyncUnitOfWork, UnitOfWork, asynchronous
+from tests.concurrency.async_worlds import (
+    backends_waiting,
+    generate_async,
+    pooled,
+    until_a_backend_waits,
+    watched,
+)
+from tests.concurrency.cancelling import Once, each_way
+from tests.concurrency.worlds import stored_group, traces
+
+TURNS = 200
+"""Turns of the loop in which somebody would have gone who does not wait."""
+
+
+@pytest.fixture
+def group(session_factory: sessionmaker[Session]) -> PlanGroup:
+    return stored_group(session_factory)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asynchronous, "FINISHING_SECONDS", 0.02)
+
+
+@each_way
+def test_a_commit_that_has_begun_is_carried_out(
+    engine: sa.Engine, database_url: sa.URL, group: PlanGroup, way: type[Once]
+) -> None:
+    async def main() -> None:
+        async with pooled(database_url) as factory:
+            with CommitGate(engine) as gate:
+                request = way(generate_async(factory, group))
+                await watched(lambda: gate.arrived() is not None, "the commit is on its way")
+                request.strike()
+                for _ in range(TURNS):
+                    await asyncio.sleep(0)
+                assert not request.task.done()
+                gate.open()
+                await request.ended()
+
+    asyncio.run(main())
+    assert traces(engine, group.id)[0] == 1
+    assert advisory_locks(engine) == 0
+
+
+@each_way
+@pytest.mark.usefixtures("impatient")
+def test_a_commit_that_does_not_end_is_cancelled_after_a_while(
+    engine: sa.Engine, database_url: sa.URL, group: PlanGroup, way: type[Once]
+) -> None:
+    async def main() -> None:
+        async with pooled(database_url) as factory:
+            with CommitGate(engine) as gate:
+                request = way(generate_async(factory, group))
+                await watched(lambda: gate.arrived() is not None, "the commit is on its way")
+                request.strike()
+                await request.ended()
+                assert backends_waiting(engine) == 0
+
+    asyncio.run(main())
+    assert traces(engine, group.id)[0] == 0
+    assert advisory_locks(engine) == 0
+
+
+def test_a_task_that_is_cancelled_already_does_not_begin_to_commit(
+    engine: sa.Engine, database_url: sa.URL, group: PlanGroup
+) -> None:
+    async def main() -> None:
+        async with pooled(database_url) as factory:
+
+            async def cancel_myself() -> None:
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+
+            await Once(generate_async(factory, group, cancel_myself)).ended()
+
+    asyncio.run(main())
+    assert traces(engine, group.id)[0] == 0
+
+
+@pytest.fixture
+def slow_rollback(monkeypatch: pytest.MonkeyPatch) -> Callable[[], asyncio.Event]:
+    """Makes every rollback that has something to roll back wait for the event."""
+    rollback = psycopg.AsyncConnection.rollback
+
+    def install() -> asyncio.Event:
+        go_on = asyncio.Event()
+
+        async def slowly(driver: psycopg.AsyncConnection[object]) -> None:
+            if driver.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE:
+                await go_on.wait()
+            await rollback(driver)
+
+        monkeypatch.setattr(psycopg.AsyncConnection, "rollback", slowly)
+        return go_on
+
+    return install
+
+
+@each_way
+def test_a_block_that_is_being_left_is_left_in_order(
+    engine: sa.Engine,
+    database_url: sa.URL,
+    group: PlanGroup,
+    way: type[Once],
+    slow_rollback: Callable[[], asyncio.Event],
+) -> None:
+    async def main() -> None:
+        async with pooled(database_url) as factory:
+            go_on, leaving = slow_rollback(), asyncio.Event()
+
+            async def fail() -> None:
+                leaving.set()
+                raise ZeroDivisionError
+
+            request = way(generate_async(factory, group, fail))
+            await leaving.wait()
+            request.strike()
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+            done = request.task.done()
+            go_on.set()  # in any case, for whatever follows rolls back too
+            assert not done
+            await request.ended()
+            assert advisory_locks(engine) == 0
+
+    asyncio.run(main())
+    assert traces(engine, group.id)[0] == 0
+
+
+@each_way
+@pytest.mark.usefixtures("impatient")
+def test_a_rollback_that_does_not_end_costs_the_connection_and_nothing_else(
+    engine: sa.Engine,
+    database_url: sa.URL,
+    group: PlanGroup,
+    way: type[Once],
+    slow_rollback: Callable[[], asyncio.Event],
+) -> None:
+    async def main() -> None:
+        async with pooled(database_url) as factory:
+            go_on, leaving = slow_rollback(), asyncio.Event()
+
+            async def fail() -> None:
+                leaving.set()
+                raise ZeroDivisionError
+
+            request = way(generate_async(factory, group, fail))
+            await leaving.wait()
+            request.strike()
+            await request.ended()
+            go_on.set()
+
+    asyncio.run(main())
+    assert_lock_free(engine, group.id, seconds=10)
+
+
+@pytest.mark.parametrize("waiting", [True, False], ids=["waiting", "holding"])
+def test_a_loop_that_shuts_down_leaves_no_lock_behind(
+    engine: sa.Engine, database_url: sa.URL, group: PlanGroup, *, waiting: bool
+) -> None:
+    """``asyncio.run`` cancels all tasks that are left, those that tidy up among them."""
+
+    async def main() -> None:
+        unpooled = create_async_engine(database_url, poolclass=sa.NullPool)
+        factory = async_sessionmaker(unpooled)
+        holding = asyncio.Event()
+
+        async def hold() -> None:
+            holding.set()
+            if waiting:
+                sleep = sa.text("SELECT pg_sleep(60)")
+                async with factory() as session:
+                    await session.execute(sleep)
+            await asyncio.Event().wait()
+
+        stays.add(asyncio.create_task(generate_async(factory, group, hold)))
+        await holding.wait()
+
+    stays: set[asyncio.Task[object]] = set()
+    asyncio.run(main())
+    assert all(task.cancelled() for task in stays)
+    assert_lock_free(engine, group.id, seconds=10)
+    assert traces(engine, group.id)[0] == 0
+
+
+def test_who_is_still_at_work_when_the_block_fails_is_stopped_first(
+    engine: sa.Engine, database_url: sa.URL, group: PlanGroup
+) -> None:
+    """``gather`` raises the first error and lets the others run on."""
+
+    async def main() -> None:
+        async with pooled(database_url) as factory:
+
+            async def fail() -> None:
+                await until_a_backend_waits(engine)
+                raise ZeroDivisionError
+
+            with engine.connect() as other, other.begin():
+                other.exec_driver_sql("LOCK TABLE contents IN ACCESS EXCLUSIVE MODE")
+                lock = PlanGroupLock(group.id)
+                with pytest.raises(ZeroDivisionError):
+                    async with AsyncUnitOfWork(factory, lock=lock) as uow:
+                        await asyncio.gather(uow.run(_read(group)), fail())
+                assert backends_waiting(engine) == 0
+
+    asyncio.run(main())
+    assert advisory_locks(engine) == 0
+
+
+def test_a_block_that_ends_while_another_task_is_at_work_says_so(
+    engine: sa.Engine, database_url: sa.URL, group: PlanGroup
+) -> None:
+    async def main() -> None:
+        async with pooled(database_url) as factory:
+            with engine.connect() as other, other.begin():
+                other.exec_driver_sql("LOCK TABLE contents IN ACCESS EXCLUSIVE MODE")
+                forgotten: list[asyncio.Task[object]] = []
+
+                async def leave_too_early() -> None:
+                    async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+                        forgotten.append(asyncio.create_task(uow.run(_read(group))))
+                        await until_a_backend_waits(engine)
+
+                with pytest.raises(UnitOfWorkStateError, match="another task was using"):
+                    await leave_too_early()
+                await asyncio.wait(forgotten)
+                assert forgotten[0].cancelled()
+
+    asyncio.run(main())
+    assert advisory_locks(engine) == 0
+
+
+def _read(group: PlanGroup) -> Callable[[UnitOfWork], object]:
+    return lambda uow: uow.groups.snapshot(group.tenant_id, group.id)

@@ -1,0 +1,196 @@
+"""Of any number of simultaneous tasks for a group exactly one generates."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import (
+    LockTimeoutError,
+    PlanGroup,
+    PlanGroupLock,
+    PlanGroupLockedError,
+    PlanGroupNotFoundError,
+)
+from domain.testing import (
+    PATIENCE,
+    Answers,
+    advisory_locks,
+    assert_lock_free,
+    contend_async,
+    wait_until_waiting,
+)
+from domain.unit_of_work import AsyncUnitOfWork
+from tests.concurrency.async_worlds import generate_async, pooled
+from tests.concurrency.worlds import generate, live_plans, stored_group, traces
+from tests.factories import PlanGroupFactory
+
+BUSY = "플랜 생성이 이미 진행 중입니다. 잠시 후 다시 시도해주세요."
+LONG = timedelta(seconds=PATIENCE)
+
+Hold = Callable[[], Awaitable[None]]
+
+
+@pytest.fixture
+def group(session_factory: sessionmaker[Session]) -> PlanGroup:
+    return stored_group(session_factory)
+
+
+def in_tasks(url: sa.URL, group: PlanGroup, contenders: int) -> Answers[object]:
+    """All at once; whoever wins is held before the commit until the others have an answer."""
+
+    async def main() -> Answers[object]:
+        async with pooled(url, contenders) as factory:
+            return await contend_async(
+                contenders, lambda hold: generate_async(factory, group, hold)
+            )
+
+    return asyncio.run(main())
+
+
+def test_a_single_task_generates(engine: sa.Engine, database_url: sa.URL, group: PlanGroup) -> None:
+    answers = in_tasks(database_url, group, 1)
+    assert len(answers.results) == 1
+    assert len(live_plans(engine, group.id)) > 0
+
+
+def test_of_two_tasks_at_once_one_generates_and_the_other_reads_the_friendly_409(
+    engine: sa.Engine, database_url: sa.URL, group: PlanGroup
+) -> None:
+    answers = in_tasks(database_url, group, 2)
+    assert len(answers.results) == 1
+    (refusal,) = answers.refusals
+    assert isinstance(refusal, PlanGroupLockedError)
+    problem = refusal.to_problem()
+    assert (problem["status"], problem["detail"], problem["retryable"]) == (409, BUSY, True)
+    generation, records, plans = traces(engine, group.id)
+    assert generation == len(records) == 1
+    assert len(plans) == records[0].plan_count
+
+
+def test_of_32_tasks_at_once_exactly_one_generates(
+    engine: sa.Engine, database_url: sa.URL, group: PlanGroup
+) -> None:
+    answers = in_tasks(database_url, group, 32)
+    assert len(answers.results) == 1
+    assert [type(refusal) for refusal in answers.refusals] == [PlanGroupLockedError] * 31
+    generation, records, _ = traces(engine, group.id)
+    assert generation == len(records) == 1
+    assert advisory_locks(engine) == 0
+
+
+def test_threads_and_tasks_contend_for_the_same_lock(
+    engine: sa.Engine,
+    database_url: sa.URL,
+    session_factory: sessionmaker[Session],
+    group: PlanGroup,
+) -> None:
+    async def main() -> Answers[object]:
+        loop = asyncio.get_running_loop()
+        async with pooled(database_url, 16) as factory:
+            free = iter(range(32))
+
+            async def request(hold: Hold) -> object:
+                if next(free) % 2:
+                    return await generate_async(factory, group, hold)
+
+                def hold_thread() -> None:
+                    asyncio.run_coroutine_threadsafe(_awaited(hold), loop).result(PATIENCE)
+
+                return await asyncio.to_thread(generate, session_factory, group, hold_thread)
+
+            return await contend_async(32, request)
+
+    answers = asyncio.run(main())
+    assert len(answers.results) == 1
+    assert [type(refusal) for refusal in answers.refusals] == [PlanGroupLockedError] * 31
+    generation, records, _ = traces(engine, group.id)
+    assert generation == len(records) == 1
+
+
+def test_tasks_for_groups_of_different_students_do_not_wait_for_each_other(
+    database_url: sa.URL, session_factory: sessionmaker[Session]
+) -> None:
+    groups = [stored_group(session_factory) for _ in range(8)]
+
+    async def main() -> Answers[object]:
+        free = iter(groups)
+        async with pooled(database_url, 8) as factory:
+            return await contend_async(8, lambda hold: generate_async(factory, next(free), hold))
+
+    assert len(asyncio.run(main()).results) == 8
+
+
+def test_a_task_that_waits_is_served_after_the_commit_and_sees_what_was_written(
+    engine: sa.Engine, database_url: sa.URL, group: PlanGroup
+) -> None:
+    async def main() -> tuple[int | None, int | None]:
+        async with pooled(database_url) as factory:
+            waiters: list[asyncio.Task[int | None]] = []
+
+            async def let_the_other_queue() -> None:
+                waiters.append(asyncio.create_task(waiting()))
+                await asyncio.to_thread(wait_until_waiting, engine, group.id)
+
+            async def waiting() -> int | None:
+                return (await generate_async(factory, group, wait=LONG)).generation
+
+            first = await generate_async(factory, group, let_the_other_queue)
+            return first.generation, await waiters[0]
+
+    assert asyncio.run(main()) == (1, 2)
+
+
+def test_a_bounded_wait_of_a_task_ends_in_a_timeout(
+    engine: sa.Engine, database_url: sa.URL, group: PlanGroup
+) -> None:
+    async def main() -> None:
+        async with pooled(database_url) as factory:
+
+            async def refused_meanwhile() -> None:
+                # A task of its own is another client; in this one it would be misuse.
+                short = timedelta(milliseconds=30)
+                with pytest.raises(LockTimeoutError) as late:
+                    await asyncio.create_task(generate_async(factory, group, wait=short))
+                assert late.value.waited_ms >= 30
+                assert late.value.holder is not None
+
+            await generate_async(factory, group, refused_meanwhile)
+
+    asyncio.run(main())
+    assert_lock_free(engine, group.id)
+
+
+def test_a_group_that_does_not_exist_is_refused_and_its_lock_is_free_again(
+    engine: sa.Engine, database_url: sa.URL
+) -> None:
+    nobody = PlanGroupFactory.build()
+
+    async def main() -> None:
+        async with pooled(database_url) as factory:
+            with pytest.raises(PlanGroupNotFoundError):
+                await generate_async(factory, nobody)
+
+    asyncio.run(main())
+    assert_lock_free(engine, nobody.id)
+
+
+def test_a_task_may_create_the_group_that_it_locks(engine: sa.Engine, database_url: sa.URL) -> None:
+    made = PlanGroupFactory.build()
+    group_id = made.id
+
+    async def main() -> None:
+        lock = PlanGroupLock(group_id)
+        async with pooled(database_url) as factory, AsyncUnitOfWork(factory, lock=lock) as uow:
+            await uow.run(lambda sync: sync.groups.add(made))
+            await uow.commit()
+
+    asyncio.run(main())
+    assert traces(engine, group_id)[0] == 0
+
+
+async def _awaited(hold: Hold) -> None:
+    await hold()

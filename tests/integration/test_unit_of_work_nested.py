@@ -1,0 +1,174 @@
+"""Who asks for a lock that he holds himself has made a mistake, and is not told "busy"."""
+
+import gc
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import PlanGroupLock, PlanGroupLockedError, StudentLock, UnitOfWork
+from domain.errors import LockNotHeldError, UnitOfWorkStateError, WrongTransactionError
+from domain.testing import PATIENCE, advisory_locks, assert_lock_free
+from tests.concurrency.worlds import stored_group
+
+Factory = sessionmaker[Session]
+LONG = timedelta(seconds=PATIENCE)
+
+
+@pytest.fixture
+def lock() -> PlanGroupLock:
+    return PlanGroupLock(uuid4())
+
+
+def enter(factory: Factory, lock: PlanGroupLock | StudentLock) -> None:
+    with UnitOfWork(factory, lock=lock):
+        pass
+
+
+def test_the_same_group_inside_itself_is_misuse_and_not_busy(
+    engine: sa.Engine, session_factory: Factory, lock: PlanGroupLock
+) -> None:
+    with UnitOfWork(session_factory, lock=lock):
+        for wait in (timedelta(0), LONG):
+            with pytest.raises(UnitOfWorkStateError, match="this very thread or task"):
+                enter(session_factory, PlanGroupLock(lock.group_id, wait=wait))
+        assert advisory_locks(engine) == 1, "the outer one goes on"
+    assert_lock_free(engine, lock.group_id)
+
+
+def test_one_group_of_several_is_enough(session_factory: Factory) -> None:
+    shared = uuid4()
+    with (
+        UnitOfWork(session_factory, lock=PlanGroupLock.of([uuid4(), shared])),
+        pytest.raises(UnitOfWorkStateError, match=str(shared)),
+    ):
+        enter(session_factory, PlanGroupLock.of([shared, uuid4()]))
+
+
+def test_the_student_that_was_locked_inside_counts_too(session_factory: Factory) -> None:
+    group = stored_group(session_factory)
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
+        enter(session_factory, StudentLock(group.student_id))
+        uow.lock_student(group.tenant_id, group.id)
+        with pytest.raises(UnitOfWorkStateError, match=str(group.student_id)):
+            enter(session_factory, StudentLock(group.student_id))
+
+
+def test_another_group_inside_is_allowed(session_factory: Factory, lock: PlanGroupLock) -> None:
+    with UnitOfWork(session_factory, lock=lock) as outer:
+        with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4())) as inner:
+            inner.commit()
+        outer.commit()
+
+
+@pytest.mark.parametrize("end", [UnitOfWork.commit, UnitOfWork.rollback])
+def test_one_that_has_ended_is_nobodys(
+    session_factory: Factory, lock: PlanGroupLock, end: object
+) -> None:
+    assert callable(end)
+    with UnitOfWork(session_factory, lock=lock) as outer:
+        end(outer)
+        enter(session_factory, lock)
+    enter(session_factory, lock)
+
+
+def test_one_that_could_not_be_entered_is_nobodys(
+    engine: sa.Engine, session_factory: Factory, lock: PlanGroupLock
+) -> None:
+    with ThreadPoolExecutor(1) as pool, UnitOfWork(session_factory, lock=lock) as outer:
+        with pytest.raises(PlanGroupLockedError):
+            pool.submit(enter, session_factory, lock).result(PATIENCE)
+        outer.rollback()
+        pool.submit(enter, session_factory, lock).result(PATIENCE)
+
+
+def test_one_that_was_dropped_without_being_left_is_nobodys(
+    session_factory: Factory, lock: PlanGroupLock
+) -> None:
+    abandoned = UnitOfWork(session_factory, lock=lock)
+    abandoned.__enter__()
+    del abandoned
+    gc.collect()
+    enter(session_factory, lock)
+
+
+def test_another_thread_is_another_client(session_factory: Factory, lock: PlanGroupLock) -> None:
+    with ThreadPoolExecutor(1) as pool, UnitOfWork(session_factory, lock=lock):
+        other = pool.submit(enter, session_factory, lock)
+        with pytest.raises(PlanGroupLockedError):
+            other.result(PATIENCE)
+
+
+@pytest.fixture
+def second_engine(database_url: sa.URL) -> Iterator[sa.Engine]:
+    engine = sa.create_engine(database_url, poolclass=sa.NullPool)
+    yield engine
+    engine.dispose()
+
+
+def test_another_engine_may_be_another_database_and_is_asked(
+    session_factory: Factory, second_engine: sa.Engine, lock: PlanGroupLock
+) -> None:
+    with UnitOfWork(session_factory, lock=lock), pytest.raises(PlanGroupLockedError):
+        enter(sessionmaker(second_engine), lock)
+
+
+# --- the student's lock, inside -------------------------------------------------------
+
+
+def test_the_students_lock_is_not_taken_in_a_savepoint_that_could_free_it(
+    session_factory: Factory,
+) -> None:
+    group = stored_group(session_factory)
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
+        with (
+            pytest.raises(WrongTransactionError, match="savepoint"),
+            uow.session.begin_nested(),
+        ):
+            uow.lock_student(group.tenant_id, group.id)
+        with pytest.raises(LockNotHeldError):
+            uow.require_student_lock(group.student_id)
+        assert uow.lock_student(group.tenant_id, group.id) == group.student_id
+        with uow.session.begin_nested():
+            uow.lock_student(group.tenant_id, group.id)
+
+
+def test_the_students_of_all_groups_are_taken_by_the_first_call(
+    engine: sa.Engine, session_factory: Factory
+) -> None:
+    tenant_id = uuid4()
+    groups = [stored_group(session_factory, tenant_id=tenant_id) for _ in range(3)]
+    lock = PlanGroupLock.of([group.id for group in groups])
+    with UnitOfWork(session_factory, lock=lock) as uow:
+        uow.lock_student(tenant_id, groups[0].id)
+        assert advisory_locks(engine) == 6
+        for group in groups:
+            uow.require_student_lock(group.student_id)
+
+
+def test_the_group_whose_student_is_busy_is_the_one_that_is_named(
+    session_factory: Factory,
+) -> None:
+    tenant_id = uuid4()
+    one, other = (stored_group(session_factory, tenant_id=tenant_id) for _ in range(2))
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with UnitOfWork(session_factory, lock=StudentLock(other.student_id)):
+            entered.set()
+            leave.wait(PATIENCE)
+
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(hold)
+        assert entered.wait(PATIENCE)
+        uow = UnitOfWork(session_factory, lock=PlanGroupLock.of([one.id, other.id]))
+        with pytest.raises(PlanGroupLockedError) as refused, uow:
+            uow.lock_student(tenant_id, one.id)
+        leave.set()
+        held.result(PATIENCE)
+    assert (refused.value.group_id, refused.value.scope) == (other.id, "student")
