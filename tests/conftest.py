@@ -16,8 +16,6 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import schema
 from domain.embedded import embedded_postgres
 
-pytest_plugins = ["domain.testing.plugin"]
-
 # The same examples every time: whoever runs the suite learns what the gate learned.
 # HYPOTHESIS_PROFILE=exploring looks for new ones.
 settings.register_profile("repeatable", derandomize=True)

@@ -1,12 +1,43 @@
-"""The pytest plugin: faults and proxies that end with the test, whatever becomes of it."""
+"""The pytest plugin: loaded in every test run where the package is installed.
+
+So it changes nothing by itself: it has no hooks and no automatic fixture, and what a
+fixture starts ends with the test, whatever becomes of it.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from domain.testing.faults import FaultAt
-from domain.testing.proxy import CuttingProxy
+from domain import testing
+from domain.testing import Answers, CuttingProxy, FaultAt
+
+
+@pytest.fixture
+def studyplan_engine() -> sa.Engine:
+    """Yours: an engine on the database under test, with which the locks are watched."""
+    pytest.fail("Define a fixture studyplan_engine: an engine on the database under test.")
+
+
+@pytest.fixture
+def assert_lock_held(studyplan_engine: sa.Engine) -> Callable[..., None]:
+    """``assert_lock_held(group)``: somebody holds the lock; with ``by=uow``, this one does."""
+    return partial(testing.assert_lock_held, studyplan_engine)
+
+
+@pytest.fixture
+def assert_lock_free(studyplan_engine: sa.Engine) -> Callable[..., None]:
+    """``assert_lock_free(group)``: nobody holds the lock; within ``seconds=…``, if given."""
+    return partial(testing.assert_lock_free, studyplan_engine)
+
+
+@pytest.fixture
+def contend() -> Callable[..., Answers[Any]]:
+    """``contend(8, request)``: eight calls of ``request(hold)`` that overlap for certain."""
+    return testing.contend
 
 
 @pytest.fixture

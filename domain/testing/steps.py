@@ -9,12 +9,11 @@ from contextlib import asynccontextmanager, contextmanager
 from enum import Enum
 from itertools import count
 from select import select
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import psycopg
 
-# What all the statements that take a lock have in their text.
-_LOCKS: Final = "acquire_plan_"
+from domain.lock_statements import ACQUIRING
 
 
 class Step(Enum):
@@ -97,12 +96,12 @@ def _async_methods(factory: type[Any], watch: Watch) -> dict[str, Any]:
 
 
 def _before(watch: Watch, query: object, driver: Any) -> None:
-    if _LOCKS in str(query):
+    if ACQUIRING in str(query):
         watch.reached(Step.BEFORE_THE_LOCK, driver)
 
 
 def _after(watch: Watch, query: object, driver: Any) -> None:
-    if _LOCKS in str(query):
+    if ACQUIRING in str(query):
         watch.reached(Step.AFTER_THE_LOCK, driver)
     elif watch.passed(Step.AFTER_THE_LOCK, driver):
         watch.reached(Step.AFTER_THE_READ, driver)

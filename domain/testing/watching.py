@@ -15,6 +15,8 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from domain.lock_policy import plan_group_lock_key
+from domain.models import PlanGroup
+from domain.unit_of_work import UnitOfWork
 
 PATIENCE: Final = 30.0
 """Seconds after which a wait is a failure of the test, never a part of it."""
@@ -31,6 +33,7 @@ _OF_KEY: Final = """
 """
 
 Where = sa.Engine | sa.Connection
+Group = PlanGroup | UUID
 
 
 def eventually(condition: Callable[[], bool], hope: str, seconds: float = PATIENCE) -> None:
@@ -45,17 +48,28 @@ def eventually(condition: Callable[[], bool], hope: str, seconds: float = PATIEN
         time.sleep(_POLL)
 
 
-def assert_lock_held(where: Where, group_id: UUID) -> None:
-    """Raise ``AssertionError`` unless some transaction holds the group's lock."""
-    if not backends_at_key(where, plan_group_lock_key(group_id)):
+def assert_lock_held(where: Where, group: Group, *, by: UnitOfWork | int | None = None) -> None:
+    """Raise ``AssertionError`` unless some transaction holds the group's lock.
+
+    :param by: the unit of work, open in this thread, or the backend's process id whose
+        transaction it has to be.
+    """
+    group_id = _id_of(group)
+    holders = backends_at_key(where, plan_group_lock_key(group_id))
+    if not holders:
         raise AssertionError(f"nobody holds the lock of group {group_id}")
+    if by is not None and _backend_of(by) not in holders:
+        raise AssertionError(
+            f"backend {holders[0]} holds the lock of group {group_id}, not {_backend_of(by)}"
+        )
 
 
-def assert_lock_free(where: Where, group_id: UUID, *, seconds: float = 0) -> None:
+def assert_lock_free(where: Where, group: Group, *, seconds: float = 0) -> None:
     """Raise ``AssertionError`` if somebody holds the group's lock, naming the backend.
 
     A server may need a moment to notice that a client is gone: it gets ``seconds`` for it.
     """
+    group_id = _id_of(group)
     deadline = time.monotonic() + seconds
     while holders := backends_at_key(where, plan_group_lock_key(group_id)):
         if time.monotonic() >= deadline:
@@ -64,9 +78,10 @@ def assert_lock_free(where: Where, group_id: UUID, *, seconds: float = 0) -> Non
 
 
 def wait_until_waiting(
-    where: Where, group_id: UUID, *, waiters: int = 1, seconds: float = PATIENCE
+    where: Where, group: Group, *, waiters: int = 1, seconds: float = PATIENCE
 ) -> None:
     """Return once so many requests or more wait for the group's lock."""
+    group_id = _id_of(group)
     key = plan_group_lock_key(group_id)
     eventually(
         lambda: len(backends_at_key(where, key, granted=False)) >= waiters,
@@ -112,6 +127,17 @@ def _signal(where: Where, call: str, pid: int, wait: int = 0) -> None:
     with _connected(where) as connection:
         if not connection.scalar(statement, values):
             raise AssertionError(f"backend {pid} did not get the signal, or did not go")
+
+
+def _id_of(group: Group) -> UUID:
+    return group if isinstance(group, UUID) else group.id
+
+
+def _backend_of(holder: UnitOfWork | int) -> int:
+    if isinstance(holder, int):
+        return holder
+    driver = holder.session.connection().connection.driver_connection
+    return 0 if driver is None else int(driver.info.backend_pid)
 
 
 @contextmanager

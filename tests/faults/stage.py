@@ -113,10 +113,10 @@ class Stage:
 
     def assert_the_next_request_succeeds(self, group: PlanGroup) -> None:
         """At the first try, with the pool as the fault left it; and every connection is sound."""
-        self.assert_pool_is_whole()
         before = traces(self.aside, group.id)
         assert generate(self.factory, group).generation == before[0] + 1
         assert self.outcome(group, before) is Outcome.NEW
+        self.assert_pool_is_whole()
 
     def assert_pool_is_whole(self) -> None:
         """Nothing is lent, and none of the connections is still in a transaction."""

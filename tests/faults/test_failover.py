@@ -28,6 +28,7 @@ from domain.repositories.student_plans import GenerationRecord
 from domain.scheduling import ENGINE_VERSION, Request, Schedule, fingerprint, schedule
 from domain.services import PlanGenerationService
 from domain.testing import PATIENCE, assert_lock_free, assert_lock_held, contend, eventually
+from tests.concurrency.overlapping import elsewhere
 from tests.concurrency.worlds import TODAY, generate, live_plans, stored_group, traces
 from tests.faults.standby import Standby, standby_of
 
@@ -78,13 +79,18 @@ def pair(primary: EmbeddedServer) -> Iterator[Pair]:
 def test_while_one_holds_the_lock_on_the_old_primary_another_takes_it_on_the_promoted_standby(
     pair: Pair,
 ) -> None:
-    with UnitOfWork(sessionmaker(pair.primary), lock=PlanGroupLock(pair.group.id)):
+    lock = PlanGroupLock(pair.group.id)
+
+    def take_it_too() -> None:
+        with UnitOfWork(sessionmaker(pair.standby), lock=lock) as second:
+            assert_lock_held(pair.primary, pair.group)
+            assert_lock_held(pair.standby, pair.group, by=second)
+
+    with UnitOfWork(sessionmaker(pair.primary), lock=lock) as first:
         pair.fail_over(primary_dies=False)
-        assert_lock_held(pair.primary, pair.group.id)
-        assert_lock_free(pair.standby, pair.group.id)
-        with UnitOfWork(sessionmaker(pair.standby), lock=PlanGroupLock(pair.group.id)):
-            assert_lock_held(pair.primary, pair.group.id)
-            assert_lock_held(pair.standby, pair.group.id)
+        assert_lock_held(pair.primary, pair.group, by=first)
+        assert_lock_free(pair.standby, pair.group)
+        elsewhere(take_it_too)
 
 
 def test_a_request_that_read_before_the_failover_cannot_write_after_another_has_generated(

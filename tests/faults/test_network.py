@@ -1,8 +1,11 @@
 """A network that fails without a word, and a pool that does not ask its connections."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from uuid import uuid4
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -15,13 +18,22 @@ from domain import (
     PlanGroupLockedError,
     PlanGroupNotFoundError,
     UnitOfWork,
+    locks,
 )
 from domain.services import PlanGenerationService
-from domain.testing import Step, assert_lock_free, assert_lock_held
+from domain.testing import (
+    CuttingProxy,
+    Step,
+    assert_lock_free,
+    assert_lock_held,
+    terminate_backend,
+)
+from tests.concurrency.overlapping import elsewhere
 from tests.concurrency.worlds import TODAY, generate, traces
 from tests.faults.stage import POOL, Outcome, Stage, pool_of
 
 BRIEFLY = Limits(idle=timedelta(seconds=1))
+SHORT = timedelta(milliseconds=200)
 
 
 @pytest.fixture
@@ -40,13 +52,12 @@ def test_behind_a_frozen_network_a_holder_keeps_the_lock_for_its_limit_and_no_lo
     aside = sessionmaker(stage.aside)
     before = traces(stage.aside, group.id)
     with UnitOfWork(stage.factory, lock=PlanGroupLock(group.id, limits=BRIEFLY)) as uow:
-        stage.proxy.freeze()
-        assert_lock_held(stage.aside, group.id)
-        with pytest.raises(PlanGroupLockedError):
-            generate(aside, group)
-        assert_lock_free(stage.aside, group.id, seconds=10)
-        assert generate(aside, group).generation == before[0] + 1
-        stage.proxy.thaw()
+        with _frozen(stage.proxy):
+            assert_lock_held(stage.aside, group.id)
+            with pytest.raises(PlanGroupLockedError):
+                elsewhere(lambda: generate(aside, group))
+            assert_lock_free(stage.aside, group.id, seconds=10)
+            assert elsewhere(lambda: generate(aside, group)).generation == before[0] + 1
         with pytest.raises(DBAPIError):
             PlanGenerationService().generate(
                 uow, tenant_id=group.tenant_id, group_id=group.id, today=TODAY
@@ -55,13 +66,34 @@ def test_behind_a_frozen_network_a_holder_keeps_the_lock_for_its_limit_and_no_lo
     stage.assert_the_next_request_succeeds(group)
 
 
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        (Limits(idle=SHORT), psycopg.errors.IdleInTransactionSessionTimeout),
+        (Limits(transaction=SHORT), psycopg.errors.TransactionTimeout),
+    ],
+    ids=["25P03", "25P04"],
+)
+def test_a_holder_that_outstays_its_limit_is_ended_by_the_server_and_told_why(
+    stage: Stage, limits: Limits, told: type[psycopg.Error]
+) -> None:
+    group = stage.planned_group(Step.AFTER_THE_LOCK)
+    with UnitOfWork(stage.factory, lock=PlanGroupLock(group.id, limits=limits)) as uow:
+        assert_lock_free(stage.aside, group, seconds=10)
+        with pytest.raises(DBAPIError) as failure:
+            PlanGenerationService().generate(
+                uow, tenant_id=group.tenant_id, group_id=group.id, today=TODAY
+            )
+    assert isinstance(failure.value.orig, told)
+    stage.assert_the_next_request_succeeds(group)
+
+
 def test_a_network_that_thaws_in_time_has_cost_nothing(stage: Stage) -> None:
     group = stage.planned_group(Step.AFTER_THE_READ)
 
     def freeze_and_thaw(_: int) -> None:
-        stage.proxy.freeze()
-        assert_lock_held(stage.aside, group.id)
-        stage.proxy.thaw()
+        with _frozen(stage.proxy):
+            assert_lock_held(stage.aside, group.id)
 
     with stage.fault(Step.AFTER_THE_READ, freeze_and_thaw):
         assert generate(stage.factory, group).generation == 2
@@ -80,16 +112,40 @@ def test_a_pool_that_does_not_ping_fails_at_most_once_for_each_connection_that_d
     stage.assert_locks_are_free(group)
 
 
+def test_a_connection_that_is_lost_when_it_asks_for_the_lock_leaves_the_pool_without_a_word(
+    stage: Stage, without_a_ping: sa.Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    with without_a_ping.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        terminate_backend(stage.aside, driver.info.backend_pid)
+        with pytest.raises(DBAPIError) as failure:
+            locks.acquire(connection, PlanGroupLock(uuid4()))
+        assert failure.value.connection_invalidated
+        assert connection.invalidated
+    assert not [record for record in caplog.records if record.name.startswith("sqlalchemy.pool")]
+
+
 def test_a_refusal_gives_its_connection_back(stage: Stage) -> None:
     group = stage.planned_group(Step.AFTER_THE_LOCK)
     with UnitOfWork(sessionmaker(stage.aside), lock=PlanGroupLock(group.id)):
         for _ in range(POOL + 1):
             with pytest.raises(PlanGroupLockedError):
-                generate(stage.factory, group)
+                elsewhere(lambda: generate(stage.factory, group))
     group.tenant_id = group.id
     with pytest.raises(PlanGroupNotFoundError):
         generate(stage.factory, group)
     stage.assert_pool_is_whole()
+
+
+@contextmanager
+def _frozen(proxy: CuttingProxy) -> Iterator[None]:
+    """Thawed in any case: behind a frozen network not even a failed test comes to its end."""
+    proxy.freeze()
+    try:
+        yield
+    finally:
+        proxy.thaw()
 
 
 def _is_refused_by_a_dead_connection(engine: sa.Engine, group: PlanGroup) -> bool:

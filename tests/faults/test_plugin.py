@@ -1,15 +1,51 @@
-"""The plugin in the hands of somebody else's project."""
+"""The plugin in the hands of somebody else's project, where installing it loads it."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-PROJECT = Path(__file__).parents[2]
-THEIR_TEST = """
+import sqlalchemy as sa
+
+THEIR_CONFTEST = """
+import os
+import pytest
+import sqlalchemy as sa
+
+@pytest.fixture(scope="session")
+def studyplan_engine():
+    engine = sa.create_engine(os.environ["THEIR_DATABASE"])
+    yield engine
+    engine.dispose()
+"""
+THEIR_LOCKS = """
+from uuid import uuid4
+
+import pytest
+from sqlalchemy.orm import sessionmaker
+
+from domain import PlanGroupLock, UnitOfWork
+
+def test_locks(studyplan_engine, assert_lock_held, assert_lock_free, contend):
+    factory, group = sessionmaker(studyplan_engine), uuid4()
+
+    def request(hold):
+        with UnitOfWork(factory, lock=PlanGroupLock(group)) as uow:
+            assert_lock_held(group, by=uow)
+            with pytest.raises(AssertionError):
+                assert_lock_free(group)
+            hold()
+
+    answers = contend(3, request)
+    assert (len(answers.results), len(answers.refusals)) == (1, 2)
+    assert_lock_free(group, seconds=1)
+    with pytest.raises(AssertionError, match="nobody holds the lock"):
+        assert_lock_held(group)
+"""
+THEIR_NETWORK = """
 import socket
 
-def test_theirs(cutting_proxy, fault_at):
+def test_network(cutting_proxy, fault_at):
     with socket.create_server(("127.0.0.1", 0)) as server:
         proxy = cutting_proxy(*server.getsockname())
         client = socket.create_connection((proxy.host, proxy.port))
@@ -25,21 +61,60 @@ def test_theirs(cutting_proxy, fault_at):
                 continue
             raise AssertionError("closed, and not reset")
 """
+WITHOUT_AN_ENGINE = "def test_locks(assert_lock_held): pass"
 
 
-def _run(*command: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+def _run(*arguments: str, cwd: Path, **more: str) -> "subprocess.CompletedProcess[str]":
+    environment = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
     return subprocess.run(  # noqa: S603 - no shell; our own argument list
-        [sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True,
-        check=False,
+        [sys.executable, *arguments], cwd=cwd, env=environment | more, capture_output=True,
+        text=True, check=False,
     )  # fmt: skip
 
 
-def test_its_fixtures_are_there_for_whoever_loads_it(tmp_path: Path) -> None:
-    tmp_path.joinpath("test_theirs.py").write_text(THEIR_TEST)
-    done = _run("-m", "pytest", "-q", "-p", "domain.testing.plugin", "-W", "error", cwd=tmp_path)
+def test_its_fixtures_are_there_wherever_the_package_is_installed(
+    tmp_path: Path, database_url: sa.URL
+) -> None:
+    tmp_path.joinpath("conftest.py").write_text(THEIR_CONFTEST)
+    tmp_path.joinpath("test_locks.py").write_text(THEIR_LOCKS)
+    tmp_path.joinpath("test_network.py").write_text(THEIR_NETWORK)
+    url = database_url.render_as_string(hide_password=False)
+    done = _run("-m", "pytest", "-W", "error", cwd=tmp_path, THEIR_DATABASE=url)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 passed" in done.stdout
+    assert "2 passed" in done.stdout
+
+
+def test_who_defines_no_engine_is_told_to(tmp_path: Path) -> None:
+    tmp_path.joinpath("test_locks.py").write_text(WITHOUT_AN_ENGINE)
+    done = _run("-m", "pytest", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Define a fixture studyplan_engine" in done.stdout
+
+
+def test_it_loads_where_every_warning_is_an_error(tmp_path: Path) -> None:
+    tmp_path.joinpath("test_theirs.py").write_text("def test_theirs(fault_at): pass")
+    strict = {"PYTHONWARNINGS": "error", "SQLALCHEMY_WARN_20": "1"}
+    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = _run("-m", "pytest", "-p", "studyplan", cwd=tmp_path, **strict, **alone)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_program_that_imported_the_package_before_may_run_pytest_too(tmp_path: Path) -> None:
+    # What pytest does to all packages of a distribution that brings a plugin.
+    tmp_path.joinpath("conftest.py").write_text(
+        "import domain, pytest; pytest.register_assert_rewrite('domain')"
+    )
+    tmp_path.joinpath("pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    tmp_path.joinpath("test_theirs.py").write_text("def test_theirs(fault_at): pass")
+    program = "import domain, pytest; raise SystemExit(pytest.main())"
+    done = _run("-c", program, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_it_can_be_left_out(tmp_path: Path) -> None:
+    tmp_path.joinpath("test_theirs.py").write_text("def test_theirs(fault_at): pass")
+    done = _run("-m", "pytest", "-p", "no:studyplan", cwd=tmp_path)
+    assert "fixture 'fault_at' not found" in done.stdout
 
 
 def test_importing_the_tools_needs_no_pytest_and_starts_nothing(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """What the tools for tests tell of locks and waiters, and that they tell it when it is false."""
 
-import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import uuid4
@@ -9,18 +8,18 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork
+from domain import PlanGroupLock, UnitOfWork
 from domain.testing import (
     PATIENCE,
     assert_lock_free,
     assert_lock_held,
     cancel_backend,
-    contend,
-    contend_async,
     eventually,
     terminate_backend,
     wait_until_waiting,
 )
+from tests.concurrency.overlapping import elsewhere
+from tests.factories import PlanGroupFactory
 
 NOBODY = 2**31 - 1
 
@@ -41,6 +40,33 @@ def test_a_free_lock_is_not_held(engine: sa.Engine) -> None:
     assert_lock_free(engine, group_id)
     with pytest.raises(AssertionError, match=f"nobody holds the lock of group {group_id}"):
         assert_lock_held(engine, group_id)
+
+
+def test_a_lock_is_held_by_who_holds_it_and_by_nobody_else(
+    engine: sa.Engine, session_factory: sessionmaker[Session]
+) -> None:
+    mine, others = uuid4(), uuid4()
+
+    def hold_mine_and_ask_for_the_others(backend: int) -> None:
+        with UnitOfWork(session_factory, lock=PlanGroupLock(mine)) as uow:
+            assert_lock_held(engine, mine, by=uow)
+            assert_lock_held(engine, others, by=backend)
+            with pytest.raises(AssertionError, match=f"backend {backend} holds .*{others}, not"):
+                assert_lock_held(engine, others, by=uow)
+
+    with UnitOfWork(session_factory, lock=PlanGroupLock(others)) as uow:
+        backend = uow.session.connection().connection.driver_connection
+        assert backend is not None
+        elsewhere(lambda: hold_mine_and_ask_for_the_others(backend.info.backend_pid))
+
+
+def test_a_group_stands_for_its_id(
+    engine: sa.Engine, session_factory: sessionmaker[Session]
+) -> None:
+    group = PlanGroupFactory.build()
+    assert_lock_free(engine, group)
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)):
+        assert_lock_held(engine, group)
 
 
 def test_a_connection_may_ask_in_its_own_transaction(
@@ -82,45 +108,3 @@ def test_a_backend_that_does_not_exist_cannot_be_ended(engine: sa.Engine, end: o
 def test_a_hope_that_fails_is_told() -> None:
     with pytest.raises(AssertionError, match="in vain until pigs fly"):
         eventually(lambda: False, "pigs fly", seconds=0)
-
-
-def test_contenders_for_a_lock_that_lets_all_in_are_all_let_in() -> None:
-    def request(hold: object) -> str:
-        assert callable(hold)
-        hold()
-        return "done"
-
-    assert contend(5, request).results == ["done"] * 5
-
-
-def test_contenders_in_tasks_overlap_as_those_in_threads_do() -> None:
-    inside = 0
-
-    async def request(hold: object) -> int:
-        nonlocal inside
-        assert callable(hold)
-        if inside:
-            raise PlanGroupLockedError(group_id=uuid4())
-        inside += 1
-        await hold()
-        inside -= 1
-        return inside
-
-    answers = asyncio.run(contend_async(7, request))
-    assert answers.results == [0]
-    assert [type(refusal) for refusal in answers.refusals] == [PlanGroupLockedError] * 6
-
-
-def test_contenders_in_tasks_that_are_all_let_in_hold_until_the_last_one() -> None:
-    inside = most = 0
-
-    async def request(hold: object) -> None:
-        nonlocal inside, most
-        assert callable(hold)
-        inside += 1
-        most = max(most, inside)
-        await hold()
-        inside -= 1
-
-    assert len(asyncio.run(contend_async(4, request)).results) == 4
-    assert most == 4

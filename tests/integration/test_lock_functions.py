@@ -185,7 +185,10 @@ def test_a_hostile_search_path_fools_a_plain_wrapper_but_not_the_function(
             acquire(other, group_id)
     with engine.connect() as other:
         other.exec_driver_sql(HOSTILE_PATH)
-        own = "SELECT public.acquire_plan_locks_within(ARRAY[%s]::bigint[], 0, '1s', '1s')->>'outcome'"
+        own = (
+            "SELECT public.acquire_plan_locks_within(ARRAY[%s]::bigint[], 0, '1s', '1s') "
+            "->> 'outcome'"
+        )
         assert other.exec_driver_sql(own, (taken.lock_key,)).scalar_one() == "busy"
         assert other.exec_driver_sql(own, (1,)).scalar_one() is None
         assert locks_held(other) == 1

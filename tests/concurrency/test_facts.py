@@ -1,0 +1,120 @@
+"""What PostgreSQL and SQLAlchemy do that the package is built on, shown without the package."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import PlanGroup, plan_group_lock_key
+from domain.testing import PATIENCE, wait_until_waiting
+from tests.factories import PlanGroupFactory
+
+LOCK = sa.text("SELECT pg_advisory_xact_lock(:key)")
+READ = sa.text("SELECT generation FROM plan_groups WHERE id = :id")
+LOCK_AND_READ = sa.text(
+    "SELECT g.generation FROM pg_advisory_xact_lock(:key), plan_groups g WHERE g.id = :id"
+)
+
+
+@pytest.fixture
+def group(session_factory: sessionmaker[Session]) -> PlanGroup:
+    group = PlanGroupFactory.build()
+    with session_factory(expire_on_commit=False) as session, session.begin():
+        session.add(group)
+    return group
+
+
+@pytest.fixture
+def holder(engine: sa.Engine, group: PlanGroup) -> Iterator[sa.Connection]:
+    """Holds the group's lock, and has raised its generation without committing it."""
+    with engine.connect() as connection:
+        connection.execute(LOCK, _of(group.id))
+        raise_it = "UPDATE plan_groups SET generation = 1 WHERE id = :id"
+        connection.execute(sa.text(raise_it), {"id": group.id})
+        yield connection
+
+
+def test_a_statement_of_its_own_reads_what_the_last_holder_committed(
+    engine: sa.Engine, holder: sa.Connection, group: PlanGroup
+) -> None:
+    assert _read_after_waiting(engine, holder, group, LOCK, READ) == 1
+
+
+def test_a_statement_that_locks_and_reads_is_stale_when_it_has_waited(
+    engine: sa.Engine, holder: sa.Connection, group: PlanGroup
+) -> None:
+    assert _read_after_waiting(engine, holder, group, LOCK_AND_READ) == 0
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_above_read_committed_a_waiter_reads_the_state_before_the_holders_commit(
+    engine: sa.Engine, holder: sa.Connection, group: PlanGroup, level: str
+) -> None:
+    other = engine.execution_options(isolation_level=level)
+    assert _read_after_waiting(other, holder, group, LOCK, READ) == 0
+
+
+def test_what_was_loaded_before_stays_old(
+    session_factory: sessionmaker[Session], group: PlanGroup
+) -> None:
+    with session_factory() as early, session_factory() as late:
+        loaded = early.get_one(PlanGroup, group.id)
+        late.get_one(PlanGroup, group.id).name = "renamed"
+        late.commit()
+        again = early.scalars(sa.select(PlanGroup).where(PlanGroup.id == group.id)).one()
+        assert again is loaded
+        assert again.name != "renamed"
+        assert early.scalar(sa.select(PlanGroup.name).where(PlanGroup.id == group.id)) == "renamed"
+
+
+def test_a_savepoint_flushes_first(session: Session) -> None:
+    group = PlanGroupFactory.build()
+    session.add(group)
+    assert group in session.new
+    session.begin_nested()
+    assert group not in session.new
+
+
+def test_after_commit_fires_for_savepoints_and_the_end_of_the_root_once(
+    session_factory: sessionmaker[Session],
+) -> None:
+    told: list[str] = []
+    with session_factory() as session:
+        event.listen(session, "after_commit", lambda _: told.append("commit"))
+
+        @event.listens_for(session, "after_transaction_end")
+        def ended(_: Session, transaction: sa.orm.SessionTransaction) -> None:
+            if transaction.parent is None:
+                told.append("root")
+
+        session.begin_nested().commit()
+        assert told == ["commit"]
+        session.commit()
+    assert told == ["commit", "commit", "root"]
+
+
+def _read_after_waiting(
+    engine: sa.Engine, holder: sa.Connection, group: PlanGroup, *statements: sa.TextClause
+) -> int | None:
+    """What the last statement answers if the holder commits while the first one waits."""
+
+    def run() -> int | None:
+        with engine.connect() as connection:
+            answers = [connection.execute(one, _of(group.id)).scalar() for one in statements]
+        return answers[-1]
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(run)
+        try:
+            wait_until_waiting(engine, group)
+        finally:
+            holder.commit()
+        return waiting.result(PATIENCE)
+
+
+def _of(group_id: UUID) -> dict[str, object]:
+    return {"key": plan_group_lock_key(group_id), "id": group_id}

@@ -1,0 +1,80 @@
+"""Faults that strike while a statement runs: for the lock, the read, and the fence."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import sessionmaker
+
+from domain import PlanGenerationService, PlanGroup, PlanGroupLock, UnitOfWork
+from domain.testing import PATIENCE, Step, cancel_backend, eventually, terminate_backend
+from tests.concurrency.worlds import TODAY, traces
+from tests.faults.stage import Outcome, Stage
+
+OBSTACLES: Final = {
+    "waiting for the lock": "SELECT acquired FROM public.acquire_plan_group_lock(:group)",
+    "reading": "LOCK TABLE contents IN ACCESS EXCLUSIVE MODE",
+    "at the fence": "SELECT id FROM plan_groups WHERE id = :group FOR UPDATE",
+}
+FAULTS: Final[dict[str, Callable[[Stage, int], None]]] = {
+    "pg_terminate_backend": lambda stage, pid: terminate_backend(stage.aside, pid),
+    "pg_cancel_backend": lambda stage, pid: cancel_backend(stage.aside, pid),
+    "network cut": lambda stage, _: stage.proxy.cut(),
+    "server crash": lambda stage, _: stage.server.restart(immediate=True),
+}
+BLOCKED: Final = sa.text(
+    "SELECT pid FROM pg_stat_activity "
+    "WHERE backend_type = 'client backend' AND cardinality(pg_blocking_pids(pid)) > 0"
+)
+
+
+@pytest.mark.parametrize("obstacle", OBSTACLES)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_request_at_work_ends_with_an_error_and_the_next_one_succeeds(
+    stage: Stage, fault: str, obstacle: str
+) -> None:
+    group = stage.planned_group(Step.AFTER_THE_READ)
+    before = traces(stage.aside, group.id)
+    with ThreadPoolExecutor(1) as pool, _obstacle(stage, group, obstacle):
+        request = pool.submit(_generate_patiently, stage, group)
+        eventually(lambda: _blocked(stage) is not None, "the request is at work")
+        FAULTS[fault](stage, _blocked(stage) or 0)
+        failure = request.exception(PATIENCE)
+    assert isinstance(failure, DBAPIError)
+    cancelled = isinstance(failure.orig, psycopg.errors.QueryCanceled)
+    assert cancelled is (fault == "pg_cancel_backend")
+    stage.assert_locks_are_free(group)
+    assert stage.outcome(group, before) is Outcome.OLD
+    stage.assert_the_next_request_succeeds(group)
+
+
+@contextmanager
+def _obstacle(stage: Stage, group: PlanGroup, name: str) -> Iterator[None]:
+    connection = stage.aside.connect()
+    connection.execute(sa.text(OBSTACLES[name]), {"group": group.id})
+    try:
+        yield
+    finally:
+        connection.invalidate()  # whether or not its server still knows of it
+        connection.close()
+
+
+def _generate_patiently(stage: Stage, group: PlanGroup) -> None:
+    lock = PlanGroupLock(group.id, wait=timedelta(seconds=PATIENCE))
+    with UnitOfWork(sessionmaker(stage.engine), lock=lock) as uow:
+        PlanGenerationService().generate(
+            uow, tenant_id=group.tenant_id, group_id=group.id, today=TODAY
+        )
+        uow.commit()
+
+
+def _blocked(stage: Stage) -> int | None:
+    with stage.aside.connect() as connection:
+        pid: int | None = connection.scalar(BLOCKED)
+    return pid

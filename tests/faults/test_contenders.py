@@ -1,0 +1,91 @@
+"""Contenders overlap for certain, on connections of their own, and each gets an answer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork
+from domain.testing import assert_lock_free, assert_lock_held, contend, contend_async
+from tests.faults.kinds import Deliberate
+
+Hold = Callable[[], None]
+AsyncHold = Callable[[], Awaitable[None]]
+
+
+def test_none_that_is_let_in_leaves_before_all_are_in(engine: sa.Engine) -> None:
+    backends: set[int] = set()
+
+    def request(hold: Hold) -> int:
+        with engine.connect() as connection:
+            backends.add(connection.scalar(sa.select(sa.func.pg_backend_pid())) or 0)
+            hold()
+            return len(backends)
+
+    assert contend(5, request).results == [5] * 5
+
+
+def test_the_one_that_gets_a_lock_holds_it_until_the_last_one_is_refused(
+    engine: sa.Engine, session_factory: sessionmaker[Session]
+) -> None:
+    lock = PlanGroupLock(uuid4())
+    refused: list[PlanGroupLockedError] = []
+
+    def request(hold: Hold) -> int:
+        try:
+            with UnitOfWork(session_factory, lock=lock) as uow:
+                hold()
+                assert_lock_held(engine, lock.group_id, by=uow)
+                return len(refused)
+        except PlanGroupLockedError as refusal:
+            refused.append(refusal)
+            raise
+
+    answers = contend(5, request)
+    assert answers.results == [4]
+    assert sorted(map(id, answers.refusals)) == sorted(map(id, refused))
+    assert_lock_free(engine, lock.group_id)
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_what_is_no_domain_error_comes_up_and_keeps_nobody_waiting(*, held: bool) -> None:
+    def request(hold: Hold) -> None:
+        if held:
+            hold()
+        raise Deliberate
+
+    with pytest.raises(Deliberate):
+        contend(3, request)
+
+
+def test_of_contenders_in_tasks_one_holds_until_the_last_one_is_refused() -> None:
+    inside = refused = 0
+
+    async def request(hold: AsyncHold) -> int:
+        nonlocal inside, refused
+        if inside:
+            refused += 1
+            raise PlanGroupLockedError(group_id=uuid4())
+        inside += 1
+        await hold()
+        return refused
+
+    answers = asyncio.run(contend_async(7, request))
+    assert answers.results == [6]
+    assert [type(refusal) for refusal in answers.refusals] == [PlanGroupLockedError] * 6
+
+
+def test_contenders_in_tasks_that_are_all_let_in_hold_until_the_last_one() -> None:
+    inside = 0
+
+    async def request(hold: AsyncHold) -> int:
+        nonlocal inside
+        await asyncio.sleep(0)
+        inside += 1
+        await hold()
+        return inside
+
+    assert asyncio.run(contend_async(4, request)).results == [4] * 4
