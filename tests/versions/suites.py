@@ -19,6 +19,7 @@ SHORT: Final = (
     "tests/concurrency/test_one_generates.py",
     "tests/concurrency/test_waiting.py",
     "tests/integration/test_constraints.py",
+    "tests/integration/test_events_log.py",
     "tests/integration/test_lock_functions.py",
     "tests/integration/test_lock_lifetime.py",
     "tests/integration/test_lock_status.py",
