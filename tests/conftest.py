@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import schema
 from domain.embedded import embedded_postgres
+from tests.servers import binaries
 
 # The same examples every time: whoever runs the suite learns what the gate learned.
 # HYPOTHESIS_PROFILE=exploring looks for new ones.
@@ -32,7 +33,7 @@ def server_url() -> Iterator[sa.URL]:
     if given:
         yield sa.make_url(given).set(drivername="postgresql+psycopg")
         return
-    with embedded_postgres() as server:
+    with embedded_postgres(bindir=binaries()) as server:
         yield sa.make_url(server.url)
 
 

@@ -167,9 +167,9 @@ def test_who_was_refused_and_tries_again_gets_the_winners_answer(
 
 
 def test_a_key_costs_one_round_trip_and_an_answer_from_the_record_few(
-    database_url: sa.URL, session_factory: Factory
+    new_engine: Callable[..., sa.Engine], session_factory: Factory
 ) -> None:
-    own = sa.create_engine(database_url, pool_size=1, max_overflow=0)
+    own = new_engine(pool_size=1, max_overflow=0)
     without, with_key = stored_group(session_factory), stored_group(session_factory)
     asked: list[tuple[PlanGroup, str | None]] = [(without, None), (with_key, "k"), (with_key, "k")]
     spent = []
@@ -177,7 +177,6 @@ def test_a_key_costs_one_round_trip_and_an_answer_from_the_record_few(
         with counted(own) as trips:
             generate(sessionmaker(own), group, idempotency_key=key)
         spent.append(trips.count)
-    own.dispose()
     none, fresh, repeated = spent
     assert none == WITHOUT_A_KEY
     assert fresh == none + 1 <= MOST_ROUND_TRIPS

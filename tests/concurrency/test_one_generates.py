@@ -55,14 +55,14 @@ def test_of_32_threads_at_once_exactly_one_generates(
 
 
 def test_of_8_processes_at_once_exactly_one_generates(
-    engine: sa.Engine, session_factory: sessionmaker[Session], database_url: sa.URL
+    engine: sa.Engine, session_factory: sessionmaker[Session], connect_args: dict[str, Any]
 ) -> None:
     group = stored_group(session_factory)
     context = multiprocessing.get_context("spawn")
     start, finished = context.Barrier(8), context.Semaphore(0)
     answers: Any = context.Queue()
-    url = database_url.render_as_string(hide_password=False)
-    arguments = (url, (group.tenant_id, group.id), start, finished, answers)
+    where = (engine.url.render_as_string(hide_password=False), connect_args)
+    arguments = (where, (group.tenant_id, group.id), start, finished, answers)
     processes = [context.Process(target=_request_in_a_process, args=arguments) for _ in range(8)]
     for process in processes:
         process.start()
@@ -176,10 +176,15 @@ def _noting(statements: list[str]) -> Any:
 
 
 def _request_in_a_process(
-    url: str, ids: tuple[UUID, UUID], start: Any, finished: Any, answers: Any
+    where: tuple[str, dict[str, Any]],
+    ids: tuple[UUID, UUID],
+    start: Any,
+    finished: Any,
+    answers: Any,
 ) -> None:
     """Held before the commit until the seven others have their answer, or hold as well."""
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    url, connect_args = where
+    engine = sa.create_engine(url, connect_args=connect_args, poolclass=sa.NullPool)
     tenant_id, group_id = ids
     group = PlanGroupFactory.build(id=group_id, tenant_id=tenant_id)
 

@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
@@ -16,9 +17,8 @@ MOST_ROUND_TRIPS = 12
 END_OF_A_TRIP = r"^[^\t\n]*\tB\t\d+\t(?:ReadyForQuery|CopyInResponse)"
 
 
-def round_trips_of_a_generation(database_url: sa.URL, group: PlanGroup) -> tuple[int, int]:
+def round_trips_of_a_generation(engine: sa.Engine, group: PlanGroup) -> tuple[int, int]:
     """(round trips, rows): every ReadyForQuery and CopyInResponse is the end of one trip."""
-    engine = sa.create_engine(database_url, pool_size=1, max_overflow=0)
     with engine.connect() as warm:
         connection = warm.connection.driver_connection
         assert connection is not None
@@ -28,7 +28,6 @@ def round_trips_of_a_generation(database_url: sa.URL, group: PlanGroup) -> tuple
         connection.pgconn.untrace()
         trace.seek(0)
         trips = len(re.findall(END_OF_A_TRIP, trace.read(), re.MULTILINE))
-    engine.dispose()
     return trips, len(result.plans)
 
 
@@ -40,7 +39,7 @@ def books(count: int, pages: int) -> list[Content]:
 
 @pytest.fixture(scope="module")
 def counted(
-    database_url: sa.URL, session_factory: sessionmaker[Session]
+    new_engine: Callable[..., sa.Engine], session_factory: sessionmaker[Session]
 ) -> dict[str, tuple[int, int]]:
     start = date(2025, 1, 6)
     worlds = {
@@ -52,7 +51,10 @@ def counted(
             session_factory, period_end=start + timedelta(days=1300), contents=books(9, 2500)
         ),
     }
-    return {name: round_trips_of_a_generation(database_url, g) for name, g in worlds.items()}
+    return {
+        name: round_trips_of_a_generation(new_engine(pool_size=1, max_overflow=0), group)
+        for name, group in worlds.items()
+    }
 
 
 def test_the_worlds_differ_by_three_orders_of_magnitude(

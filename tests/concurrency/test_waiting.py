@@ -77,9 +77,13 @@ def test_several_waiters_are_served_in_the_order_in_which_they_came(
 
 @pytest.mark.parametrize("end", ["free", "waited", "busy", "timeout"])
 def test_entering_is_one_round_trip_after_begin_whatever_the_answer(
-    engine: sa.Engine, database_url: sa.URL, holder: sa.Connection, group_id: UUID, end: str
+    engine: sa.Engine,
+    new_engine: Callable[..., sa.Engine],
+    holder: sa.Connection,
+    group_id: UUID,
+    end: str,
 ) -> None:
-    own = sa.create_engine(database_url, pool_size=2, max_overflow=0)
+    own = new_engine(pool_size=2, max_overflow=0)
     waits = {"waited": LONG, "timeout": SHORT}
     lock = PlanGroupLock(group_id, wait=waits.get(end, timedelta(0)))
     if end == "free":
@@ -95,7 +99,6 @@ def test_entering_is_one_round_trip_after_begin_whatever_the_answer(
             with uow:
                 uow.rollback()
     assert trips.count == BEGIN_AND_LOCK + 1, "and the rollback"
-    own.dispose()
 
 
 @pytest.mark.parametrize("own", ["0", "7s"])
@@ -109,6 +112,8 @@ def test_lock_timeout_is_what_it_was_on_every_way_out(
     end: str,
     own: str,
 ) -> None:
+    # Always to the server itself: behind a transaction pooler no client has a session, and so
+    # no settings, of its own. What a database sets is tested there in tests/pooler.
     options = {"options": f"-c lock_timeout={own}"}
     other = sa.create_engine(database_url, pool_size=2, max_overflow=0, connect_args=options)
     waits = {"waited": LONG, "timeout": SHORT}
@@ -132,6 +137,7 @@ def test_lock_timeout_is_what_it_was_on_every_way_out(
 def test_lock_timeout_is_what_it_was_after_a_wait_that_was_cancelled(
     database_url: sa.URL, holder: sa.Connection, group_id: UUID
 ) -> None:
+    # To the server itself, for the same reason.
     options = {"options": "-c lock_timeout=7s -c statement_timeout=40ms"}
     other = sa.create_engine(database_url, pool_size=2, max_overflow=0, connect_args=options)
     with other.connect() as connection:

@@ -1,6 +1,6 @@
 """Of a pool's connections at most half wait for locks; the others serve whoever else comes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -31,12 +31,11 @@ MOST = POOL // 2
 
 
 @pytest.fixture
-def small(database_url: sa.URL) -> Iterator[Factory]:
+def small(new_engine: Callable[..., sa.Engine]) -> Factory:
     """Sessions on a pool of five; who holds and who watches have an engine of their own."""
-    engine = sa.create_engine(database_url, pool_size=POOL - 2, max_overflow=2, pool_timeout=2)
+    engine = new_engine(pool_size=POOL - 2, max_overflow=2, pool_timeout=2)
     assert most_waiters(engine.pool) == MOST
-    yield sessionmaker(engine)
-    engine.dispose()
+    return sessionmaker(engine)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from domain import schema
 from domain.embedded import EmbeddedServer, embedded_postgres
 from domain.testing import CuttingProxy
 from tests.faults.stage import POOL, Stage
+from tests.servers import binaries
 
 # What is committed must survive a crash here. Whoever asks for synchronous_commit = on waits
 # at the end of a commit for a standby that never comes.
@@ -20,7 +21,7 @@ _numbers = count(1)
 
 @pytest.fixture(scope="session")
 def mortal_server() -> Iterator[EmbeddedServer]:
-    with embedded_postgres(settings=SETTINGS) as server:
+    with embedded_postgres(bindir=binaries(), settings=SETTINGS) as server:
         engine = sa.create_engine(server.url_for("template1"), poolclass=sa.NullPool)
         with engine.connect() as connection:
             schema.upgrade(connection)

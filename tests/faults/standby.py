@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 import sqlalchemy as sa
 
-from domain.embedded import EmbeddedServer, find_binaries
+from domain.embedded import EmbeddedServer
 from domain.embedded.account import server_account
 from domain.embedded.binaries import within_reach
 from domain.embedded.home import Home
@@ -15,6 +15,7 @@ from domain.embedded.lifetime import closing
 from domain.embedded.orphan import Watcher
 from domain.embedded.postmaster import USER, Postmaster
 from domain.testing import PATIENCE, eventually
+from tests.servers import binaries
 
 
 @contextmanager
@@ -34,7 +35,7 @@ class Standby:
         self._account = server_account()
         self._home = Home(self._account)
         self._watcher = Watcher(self._home.path, self._account)
-        bindir = within_reach(find_binaries(), self._account, self._home.path)
+        bindir = within_reach(binaries(), self._account, self._home.path)
         self._postmaster = Postmaster(bindir, self._home, self._account)
 
     def url_for(self, database: str) -> sa.URL:
@@ -80,7 +81,7 @@ class Standby:
 
     def _copy_primary(self) -> None:
         command = [
-            str(find_binaries() / "pg_basebackup"),
+            str(binaries() / "pg_basebackup"),
             *("-d", self._primary.conninfo, "-D", str(self._home.data)),
             *("--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--no-password"),
         ]

@@ -31,6 +31,7 @@ from domain.testing import PATIENCE, assert_lock_free, assert_lock_held, contend
 from tests.concurrency.overlapping import elsewhere
 from tests.concurrency.worlds import TODAY, generate, live_plans, stored_group, traces
 from tests.faults.standby import Standby, standby_of
+from tests.servers import binaries
 
 Planned = tuple[PlanningSnapshot, Schedule, GenerationRecord]
 
@@ -58,7 +59,7 @@ class Pair:
 @pytest.fixture(scope="module")
 def primary() -> Iterator[EmbeddedServer]:
     """Its tests may kill it; each begins with it running."""
-    with embedded_postgres(settings={"synchronous_commit": "local"}) as server:
+    with embedded_postgres(bindir=binaries(), settings={"synchronous_commit": "local"}) as server:
         engine = sa.create_engine(server.url, poolclass=sa.NullPool)
         with engine.connect() as connection:
             schema.upgrade(connection)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -84,7 +84,7 @@ def test_it_belongs_to_the_thread_that_entered_it(uow: UnitOfWork) -> None:
 # --- the lock's parameters ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("group_id", ["no uuid", None, 7, str(uuid4())])
+@pytest.mark.parametrize("group_id", ["no uuid", None, 7, str(UUID(int=7))])
 def test_a_lock_of_something_that_is_no_uuid_is_refused(group_id: Any) -> None:
     with pytest.raises(InvalidInputError) as refused:
         PlanGroupLock(group_id)

@@ -1,0 +1,75 @@
+"""The pooler of these tests: nothing of it is left behind, and a missing one is said so."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from domain.testing import eventually
+from tests.pooler.clients import backend, clients
+from tests.pooler.pgbouncer import HOST, INSTALL, pgbouncer
+
+PROJECT = Path(__file__).parents[2]
+OWNER = """
+import sys, sqlalchemy as sa
+from tests.pooler.pgbouncer import pgbouncer
+with pgbouncer(sa.make_url(sys.argv[1]), pool_size=1) as pooler:
+    print(pooler.home, pooler.url_for(sa.make_url(sys.argv[1])).port, flush=True)
+    sys.stdin.read()
+"""
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def test_a_missing_pooler_is_an_error_that_says_how_to_install_it(
+    server_url: sa.URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    with (
+        pytest.raises(FileNotFoundError, match="apt-get install -y pgbouncer") as missing,
+        pgbouncer(server_url, pool_size=1),
+    ):
+        pass
+    assert str(missing.value) == INSTALL
+
+
+def test_a_setting_that_is_wrong_is_told_with_the_poolers_own_words(server_url: sa.URL) -> None:
+    with (
+        pytest.raises(RuntimeError, match="pool_mode"),
+        pgbouncer(server_url, pool_size=1, pool_mode="no such mode"),
+    ):
+        pass
+
+
+def test_the_pooler_and_its_directory_are_gone_after_the_block(server_url: sa.URL) -> None:
+    with pgbouncer(server_url, pool_size=1) as pooler, clients(pooler, server_url) as engine:
+        port = engine.url.port or 0
+        with engine.connect() as client:
+            assert backend(client)
+    assert not listens(port)
+    assert not pooler.home.exists()
+
+
+def test_a_pooler_does_not_outlive_a_killed_owner(server_url: sa.URL) -> None:
+    url = server_url.render_as_string(hide_password=False)
+    with subprocess.Popen(  # noqa: S603 - our own words
+        [sys.executable, "-c", OWNER, url],
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as owner:
+        assert owner.stdout is not None
+        home, port = owner.stdout.readline().split()
+        assert listens(int(port))
+        os.kill(owner.pid, signal.SIGKILL)
+        owner.wait()
+    eventually(lambda: not listens(int(port)) and not Path(home).exists(), "both are gone")

@@ -1,0 +1,126 @@
+"""What waits for a lock keeps a backend busy, and the pooler's are shared by all its clients."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import (
+    GenerationResult,
+    PlanGroup,
+    PlanGroupLock,
+    UnitOfWork,
+    generate_plans,
+)
+from domain.probe import probe
+from domain.testing import PATIENCE, advisory_locks, eventually, wait_until_waiting
+from tests.concurrency.worlds import TODAY, stored_group
+from tests.pooler.clients import BACKENDS, clients
+from tests.pooler.pgbouncer import PgBouncer
+
+Factory = sessionmaker[Session]
+LONG = timedelta(seconds=PATIENCE)
+
+
+def waiting_for_a_backend(pooler: PgBouncer, database: str | None) -> int:
+    pools = (row for row in pooler.show("POOLS") if row["database"] == database)
+    return sum(int(row["cl_waiting"]) for row in pools)
+
+
+def patiently(factory: Factory, group: PlanGroup) -> GenerationResult:
+    lock = PlanGroupLock(group.id, wait=LONG)
+    return generate_plans(factory, lock, tenant_id=group.tenant_id, today=TODAY)
+
+
+def test_whoever_holds_the_lock_commits_though_all_other_backends_wait_for_it(
+    direct: sa.Engine,
+    engine: sa.Engine,
+    pooler: PgBouncer,
+    session_factory: Factory,
+    group: PlanGroup,
+) -> None:
+    requests = 2 * BACKENDS
+    with ThreadPoolExecutor(requests) as threads:
+        with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
+            waiting = [threads.submit(patiently, session_factory, group) for _ in range(requests)]
+            wait_until_waiting(direct, group.id, waiters=BACKENDS - 1)
+            eventually(
+                lambda: waiting_for_a_backend(pooler, engine.url.database) == BACKENDS + 1,
+                "the others wait for a backend",
+            )
+            uow.commit()
+        generations = {waiter.result(PATIENCE).generation for waiter in waiting}
+    assert generations == set(range(1, requests + 1))
+
+
+def test_waiters_can_take_every_backend_from_unrelated_requests_until_their_wait_ends(
+    direct: sa.Engine,
+    engine: sa.Engine,
+    pooler: PgBouncer,
+    session_factory: Factory,
+    group: PlanGroup,
+) -> None:
+    unrelated = stored_group(session_factory)
+    with ThreadPoolExecutor(BACKENDS) as threads, direct.connect() as holder:
+        holder.execute(
+            sa.text("SELECT public.acquire_plan_group_lock(:group)"), {"group": group.id}
+        )
+        waiting = [threads.submit(patiently, session_factory, group) for _ in range(BACKENDS)]
+        wait_until_waiting(direct, group.id, waiters=BACKENDS)
+        with ThreadPoolExecutor(1) as other:
+            starved = other.submit(patiently, session_factory, unrelated)
+            eventually(
+                lambda: waiting_for_a_backend(pooler, engine.url.database) == 1,
+                "the unrelated request waits for a backend",
+            )
+            holder.rollback()
+            assert starved.result(PATIENCE).generation == 1
+        for waiter in waiting:
+            waiter.result(PATIENCE)
+
+
+def test_a_request_that_gets_no_backend_in_time_is_ended_by_the_pooler_and_holds_nothing(
+    direct: sa.Engine,
+    database_url: sa.URL,
+    group: PlanGroup,
+    new_pooler: Callable[..., PgBouncer],
+) -> None:
+    pooler = new_pooler(pool_size=1, query_wait_timeout=1)
+    with clients(pooler, database_url) as engine:
+        factory = sessionmaker(engine)
+        with UnitOfWork(factory, lock=PlanGroupLock(group.id)):
+            with pytest.raises(DBAPIError, match="query_wait_timeout"):
+                patiently(factory, group)
+            assert advisory_locks(direct) == 1
+        assert patiently(factory, group).generation == 1
+
+
+def test_the_probe_passes_behind_a_transaction_pooler(direct: sa.Engine, engine: sa.Engine) -> None:
+    probe(engine)
+    assert advisory_locks(direct) == 0
+
+
+def test_the_probe_does_not_pass_where_the_pooler_has_one_backend_for_two_clients(
+    database_url: sa.URL, direct: sa.Engine, new_pooler: Callable[..., PgBouncer]
+) -> None:
+    with (
+        clients(new_pooler(pool_size=1, query_wait_timeout=1), database_url) as engine,
+        pytest.raises(DBAPIError, match="query_wait_timeout"),
+    ):
+        probe(engine)
+    eventually(lambda: advisory_locks(direct) == 0, "the probe's lock is gone")
+
+
+def test_the_probe_does_not_pass_behind_a_statement_pooler(
+    database_url: sa.URL, direct: sa.Engine, new_pooler: Callable[..., PgBouncer]
+) -> None:
+    with (
+        clients(new_pooler(pool_size=2, pool_mode="statement"), database_url) as engine,
+        pytest.raises(DBAPIError, match="statement pooling"),
+    ):
+        probe(engine)
+    assert advisory_locks(direct) == 0

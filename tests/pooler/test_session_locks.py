@@ -1,0 +1,69 @@
+"""Why the lock is never a session's: behind the pooler such a lock is nobody's and everybody's."""
+
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from domain.testing import advisory_locks, assert_lock_free, assert_lock_held
+from tests.pooler.clients import clients
+from tests.pooler.pgbouncer import PgBouncer
+
+SESSION = sa.text("SELECT pg_try_advisory_lock(:key)")
+UNLOCK = sa.text("SELECT pg_advisory_unlock(:key)")
+TRANSACTION = sa.text("SELECT acquired FROM public.acquire_plan_group_lock(:id)")
+
+
+@pytest.fixture
+def one_backend(new_pooler: Callable[..., PgBouncer], database_url: sa.URL) -> Iterator[sa.Engine]:
+    """Whose transaction is over has given the only backend to the next."""
+    with clients(new_pooler(pool_size=1), database_url) as engine:
+        yield engine
+
+
+@pytest.fixture
+def two_backends(new_pooler: Callable[..., PgBouncer], database_url: sa.URL) -> Iterator[sa.Engine]:
+    with clients(new_pooler(pool_size=2), database_url) as engine:
+        yield engine
+
+
+def test_a_session_lock_stays_after_its_client_is_gone(
+    one_backend: sa.Engine, direct: sa.Engine
+) -> None:
+    with one_backend.connect() as client:
+        assert client.scalar(SESSION, {"key": 1})
+        client.commit()
+    one_backend.dispose()
+    assert advisory_locks(direct) == 1, "held by a pooled backend for no client at all"
+
+
+def test_a_session_lock_is_given_to_two_clients(one_backend: sa.Engine) -> None:
+    with one_backend.connect() as one, one_backend.connect() as other:
+        assert one.scalar(SESSION, {"key": 2})
+        one.commit()
+        assert other.scalar(SESSION, {"key": 2}), "the same backend takes its own lock again"
+
+
+def test_a_session_lock_of_another_backend_cannot_be_unlocked(
+    two_backends: sa.Engine, direct: sa.Engine
+) -> None:
+    with two_backends.connect() as one, two_backends.connect() as other:
+        assert one.scalar(SESSION, {"key": 3})
+        one.commit()
+        assert other.scalar(sa.text("SELECT 1")), "occupies the backend that has the lock"
+        # The server warns of it, and an application that does not look goes on.
+        assert one.scalar(UNLOCK, {"key": 3}) is False
+        assert advisory_locks(direct) == 1
+
+
+def test_the_packages_lock_is_gone_with_its_transaction(
+    one_backend: sa.Engine, direct: sa.Engine
+) -> None:
+    group_id = uuid4()
+    with one_backend.connect() as one, one_backend.connect() as other:
+        assert one.scalar(TRANSACTION, {"id": group_id})
+        assert_lock_held(direct, group_id)
+        one.commit()
+        assert_lock_free(direct, group_id)
+        assert other.scalar(TRANSACTION, {"id": group_id})
