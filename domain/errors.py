@@ -358,6 +358,13 @@ class InvalidInputError(ValidationError):
         """The error for a single field."""
         return cls([Fault(field, message)])
 
+    @classmethod
+    def unless_uuids(cls, **ids: object) -> None:
+        """Raise for every id that is none; callers without a type checker pass what a URL has."""
+        wrong = [name for name, id_ in ids.items() if not isinstance(id_, UUID)]
+        if wrong:
+            raise cls(Fault(name, "must be a UUID") for name in wrong)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.faults,)
 

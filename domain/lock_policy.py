@@ -11,17 +11,27 @@ from domain.errors import InvalidInputError
 
 LONGEST_WAIT: Final = timedelta(minutes=10)
 MOST_GROUPS: Final = 100
+_SHORTEST: Final = timedelta(milliseconds=1)
+_LONGEST: Final = timedelta(days=24)  # the server counts milliseconds in 31 bits
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How long a transaction that holds a lock may stall, and last, before the server ends it.
 
-    A limit that the session has of its own stays. The second needs PostgreSQL 17.
+    A limit that the session has of its own stays. The second needs PostgreSQL 17. Raises
+    ``InvalidInputError`` unless each is from 1 ms to 24 days.
     """
 
     idle: timedelta = timedelta(seconds=30)
     transaction: timedelta = timedelta(minutes=5)
+
+    def __post_init__(self) -> None:
+        # Callers without a type checker pass numbers for durations.
+        limits: tuple[object, ...] = (self.idle, self.transaction)
+        for limit in limits:
+            if not isinstance(limit, timedelta) or not _SHORTEST <= limit <= _LONGEST:
+                raise InvalidInputError.of("limits", "must be timedeltas of 1 ms to 24 days")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +52,8 @@ class PlanGroupLock:
     others: frozenset[UUID] = frozenset()
 
     def __post_init__(self) -> None:
-        # Callers without a type checker pass ids as they come from a URL.
-        if not all(isinstance(group_id, UUID) for group_id in self.group_ids):
-            raise InvalidInputError.of("group_id", "must be a UUID")
+        for group_id in self.group_ids:
+            InvalidInputError.unless_uuids(group_id=group_id)
         if len(self.group_ids) > MOST_GROUPS:
             raise InvalidInputError.of("group_id", f"at most {MOST_GROUPS} groups at once")
         _check_policy(self.wait, self.limits)
@@ -89,8 +98,7 @@ class StudentLock:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.student_id, UUID):
-            raise InvalidInputError.of("student_id", "must be a UUID")
+        InvalidInputError.unless_uuids(student_id=self.student_id)
         _check_policy(self.wait, self.limits)
 
     @property
@@ -118,12 +126,12 @@ def student_lock_key(student_id: UUID) -> int:
     return _key(b"studyplan.student:", student_id)
 
 
-def _check_policy(wait: object, limits: Limits) -> None:
+def _check_policy(wait: object, limits: object) -> None:
     # Callers without a type checker pass numbers for durations.
     if not isinstance(wait, timedelta) or not timedelta(0) <= wait <= LONGEST_WAIT:
         raise InvalidInputError.of("wait", f"must be a timedelta from 0 to {LONGEST_WAIT}")
-    if min(limits.idle, limits.transaction) < timedelta(milliseconds=1):
-        raise InvalidInputError.of("limits", "must be positive")
+    if not isinstance(limits, Limits):
+        raise InvalidInputError.of("limits", "must be Limits")
 
 
 def _key(namespace: bytes, id_: UUID) -> int:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from domain import events, lock_limits, lock_statements
 from domain.driver import refuse_savepoint, refuse_wrong_transaction
 from domain.errors import (
+    InvalidInputError,
     LockError,
     LockHolder,
     LockTimeoutError,
@@ -105,6 +106,7 @@ def lock_status(asker: Session | Connection, group_id: UUID) -> LockStatus:
     another role the database tells the process alone unless the asking one may read
     ``pg_stat_activity`` (``pg_read_all_stats``). Raises ``SchemaError``.
     """
+    InvalidInputError.unless_uuids(group_id=group_id)
     connection = asker.connection() if isinstance(asker, Session) else asker
     found = lock_statements.asked_in_transaction(connection, lock_statements.CHECK, (group_id,))
     held, held_by_me, _key, pid, since, held_ms, application, waiting = found

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import and_, case, delete, select, tuple_, update
 from sqlalchemy.orm import Session, aliased, selectinload
 
-from domain.errors import PlanGroupNotFoundError
+from domain.errors import InvalidInputError, PlanGroupNotFoundError
 from domain.models import Content, GroupStatus, PlanGeneration, PlanGroup
 from domain.repositories.snapshot import PlanningSnapshot, load_snapshot
 
@@ -28,6 +28,7 @@ class PlanGroupRepository:
 
     def get(self, tenant_id: UUID, group_id: UUID) -> PlanGroup:
         """The group with everything it owns loaded. Raises ``PlanGroupNotFoundError``."""
+        InvalidInputError.unless_uuids(tenant_id=tenant_id, group_id=group_id)
         group = self._session.scalars(
             select(PlanGroup)
             .where(PlanGroup.tenant_id == tenant_id, PlanGroup.id == group_id)
@@ -43,6 +44,7 @@ class PlanGroupRepository:
 
     def alone(self, tenant_id: UUID, group_id: UUID) -> PlanGroup:
         """The group's own row, read anew. Raises ``PlanGroupNotFoundError``."""
+        InvalidInputError.unless_uuids(tenant_id=tenant_id, group_id=group_id)
         group = self._session.scalars(
             select(PlanGroup)
             .where(PlanGroup.tenant_id == tenant_id, PlanGroup.id == group_id)
@@ -58,6 +60,7 @@ class PlanGroupRepository:
         Raises ``PlanGroupNotFoundError``. Without the student's lock the answer is outdated
         as soon as it is given.
         """
+        InvalidInputError.unless_uuids(tenant_id=tenant_id, group_id=group_id)
         other = aliased(PlanGroup)
         found = self._session.execute(
             select(other.id)
@@ -88,6 +91,7 @@ class PlanGroupRepository:
 
     def snapshot(self, tenant_id: UUID, group_id: UUID) -> PlanningSnapshot:
         """All that planning needs, read by one statement. Raises ``PlanGroupNotFoundError``."""
+        InvalidInputError.unless_uuids(tenant_id=tenant_id, group_id=group_id)
         snapshot = load_snapshot(self._session, tenant_id, group_id)
         if snapshot is None:
             raise PlanGroupNotFoundError(group_id=group_id)

@@ -10,7 +10,7 @@ from sqlalchemy import CursorResult, and_, case, func, insert, literal, or_, sel
 from sqlalchemy.orm import Session
 
 from domain.database_errors import translated
-from domain.errors import EditedMeanwhileError, StudentPlanNotFoundError
+from domain.errors import EditedMeanwhileError, InvalidInputError, StudentPlanNotFoundError
 from domain.models import PlanGeneration, PlanGroup, PlanState, RetiredAs, StudentPlan
 from domain.repositories.copying import copy_rows
 from domain.repositories.snapshot import PlanningSnapshot
@@ -111,6 +111,7 @@ class StudentPlanRepository:
 
     def find(self, tenant_id: UUID, group_id: UUID, plan_id: UUID) -> StudentPlan:
         """A plan of the group, live or not, read anew. Raises ``StudentPlanNotFoundError``."""
+        InvalidInputError.unless_uuids(tenant_id=tenant_id, group_id=group_id, plan_id=plan_id)
         plan = self._session.scalars(
             select(StudentPlan)
             .where(

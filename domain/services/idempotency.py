@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,12 +13,18 @@ from domain.unit_of_work import UnitOfWork
 LONGEST_KEY: Final = 200
 
 
+def require_civil_date(today: object) -> None:
+    """Raise ``InvalidInputError`` unless it is a date; a moment has no date without a zone."""
+    if not isinstance(today, date) or isinstance(today, datetime):
+        raise InvalidInputError.of("today", "must be a date, without a time")
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """What ``generate`` was asked, perhaps under a key that belongs to the tenant.
 
-    Raises ``InvalidInputError`` unless the key is text of 1 to 200 characters that
-    PostgreSQL can store.
+    Raises ``InvalidInputError`` for ids and dates that are none, and unless the key is text
+    of 1 to 200 characters that PostgreSQL can store.
     """
 
     tenant_id: UUID
@@ -28,6 +34,10 @@ class GenerationRequest:
     key: str | None = None
 
     def __post_init__(self) -> None:
+        InvalidInputError.unless_uuids(tenant_id=self.tenant_id, group_id=self.group_id)
+        require_civil_date(self.today)
+        if not isinstance(self.requested_by, str | None):
+            raise InvalidInputError.of("requested_by", "must be text")
         # Callers without a type checker pass what a header holds.
         key: Any = self.key
         if key is None:

@@ -16,7 +16,7 @@ from domain.repositories import PlanGroupRepository, PlanningSnapshot
 from domain.repositories.student_plans import GenerationRecord
 from domain.scheduling import ENGINE_VERSION, Request, Schedule, fingerprint, schedule
 from domain.services.generation_result import GenerationResult
-from domain.services.idempotency import GenerationRequest
+from domain.services.idempotency import GenerationRequest, require_civil_date
 from domain.unit_of_work import AsyncUnitOfWork, UnitOfWork
 
 if TYPE_CHECKING:  # it needs greenlet, which whoever uses threads alone may do without
@@ -74,6 +74,7 @@ class PlanGenerationService:
         self, session: Session, *, tenant_id: UUID, group_id: UUID, today: date
     ) -> GenerationResult:
         """What ``generate`` would give now: no lock, nothing written, one round trip."""
+        require_civil_date(today)
         snapshot = PlanGroupRepository(session).snapshot(tenant_id, group_id)
         _, computed = self._planned(snapshot, today)
         return GenerationResult.of(snapshot, computed)

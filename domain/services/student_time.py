@@ -122,11 +122,13 @@ class StudentTimeService:
 
 
 def _classes(uow: UnitOfWork, tenant_id: UUID, student_id: UUID) -> Sequence[AcademySchedule]:
+    InvalidInputError.unless_uuids(tenant_id=tenant_id, student_id=student_id)
     uow.require_student_lock(student_id)
     return uow.student_time.academy_schedules(tenant_id, student_id)
 
 
 def _exclusions(uow: UnitOfWork, tenant_id: UUID, student_id: UUID) -> Sequence[Exclusion]:
+    InvalidInputError.unless_uuids(tenant_id=tenant_id, student_id=student_id)
     uow.require_student_lock(student_id)
     return uow.student_time.of_student(tenant_id, student_id)
 

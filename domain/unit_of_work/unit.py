@@ -14,6 +14,7 @@ from domain import locks
 from domain.database_errors import commit_translated, translated
 from domain.driver import refuse_wrong_transaction
 from domain.errors import (
+    InvalidInputError,
     LockNotHeldError,
     UncommittedChangesError,
     UnitOfWorkStateError,
@@ -49,6 +50,9 @@ class UnitOfWork:
     def __init__(
         self, session_factory: Callable[[], Session], *, lock: PlanGroupLock | StudentLock
     ) -> None:
+        # Callers without a type checker pass the group's id, or nothing.
+        if not isinstance(lock, PlanGroupLock | StudentLock):
+            raise InvalidInputError.of("lock", "must be a PlanGroupLock or a StudentLock")
         self.lock = lock
         self.waited_ms = 0
         """How long entering waited for the lock, in milliseconds."""
@@ -156,6 +160,7 @@ class UnitOfWork:
 
     def require_lock(self, group_id: UUID) -> None:
         """Raise ``LockNotHeldError`` unless this transaction holds the lock of ``group_id``."""
+        InvalidInputError.unless_uuids(group_id=group_id)
         if group_id not in self.lock.group_ids:
             raise LockNotHeldError(
                 f"The unit of work does not hold the lock of group {group_id}. "
@@ -199,6 +204,7 @@ class UnitOfWork:
         Raises ``PlanGroupNotFoundError`` (also for another tenant's group),
         ``PlanGroupLockedError``, ``LockTimeoutError`` and ``WrongTransactionError``.
         """
+        InvalidInputError.unless_uuids(tenant_id=tenant_id)
         self.require_lock(group_id)
         asked = (tenant_id, group_id)
         if asked not in self._student_of:

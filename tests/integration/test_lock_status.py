@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork
+from domain import InvalidInputError, PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.errors import SchemaError
 from domain.locks import lock_status
 from tests.integration.asking import acquire, backend_pid, locks_held
@@ -117,3 +118,10 @@ def test_a_refusal_of_the_holders_own_role_says_when_to_try_again(
         pass
     held_ms = refused.value.holder.held_ms
     assert refused.value.retry_after == min(30, max(1, -(-held_ms // 1000)))
+
+
+@pytest.mark.parametrize("group_id", [None, "no uuid"])
+def test_what_is_no_group_id_is_told_by_name(connection: sa.Connection, group_id: Any) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        lock_status(connection, group_id)
+    assert refused.value.field == "group_id"

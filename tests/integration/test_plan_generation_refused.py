@@ -2,7 +2,7 @@
 
 import pkgutil
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import (
     DomainError,
     GroupStatus,
+    InvalidInputError,
     PlanGenerationService,
     PlanGroup,
     PlanGroupLock,
@@ -69,6 +70,11 @@ def with_computation(
             uow, tenant_id=group.tenant_id, group_id=group.id, today=date(2025, 1, 8)
         )
         uow.commit()
+
+
+def _preview(factory: Factory, lock: PlanGroupLock, **arguments: Any) -> None:
+    with factory() as session:
+        PlanGenerationService().preview(session, group_id=lock.group_id, **arguments)
 
 
 @pytest.mark.parametrize(
@@ -178,3 +184,38 @@ def test_a_commit_that_fails_leaves_the_group_as_it_was(
             generate(session_factory, group)
     assert dump(session_factory, group.id) == before
     assert generate(session_factory, group).generation == 2
+
+
+@pytest.mark.parametrize("call", [generate_plans, _preview], ids=["generate", "preview"])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tenant_id", None),
+        ("tenant_id", "no uuid"),
+        ("today", None),
+        ("today", "2025-01-08"),
+        ("today", datetime(2025, 1, 8)),  # noqa: DTZ001 - the kind is wrong, not the zone
+    ],
+)
+def test_what_is_no_id_and_no_date_is_told_by_name(
+    session_factory: Factory, group: PlanGroup, call: Any, field: str, value: Any
+) -> None:
+    before = dump(session_factory, group.id)
+    arguments = {"tenant_id": group.tenant_id, "today": date(2025, 1, 8), field: value}
+    with pytest.raises(InvalidInputError) as refused:
+        call(session_factory, PlanGroupLock(group.id), **arguments)
+    assert refused.value.field == field
+    assert dump(session_factory, group.id) == before
+
+
+def test_who_asked_is_text(session_factory: Factory, group: PlanGroup) -> None:
+    who: Any = 7
+    with pytest.raises(InvalidInputError) as refused:
+        generate_plans(
+            session_factory,
+            PlanGroupLock(group.id),
+            tenant_id=group.tenant_id,
+            today=date(2025, 1, 8),
+            requested_by=who,
+        )
+    assert refused.value.field == "requested_by"

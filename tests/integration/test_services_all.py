@@ -9,7 +9,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import ORMExecuteState, sessionmaker
 
 from domain import Base, EditedMeanwhileError, PlanGroupLock, StudentLock, UnitOfWork
-from domain.errors import LockNotHeldError, NotFoundError, UncommittedChangesError
+from domain.errors import (
+    InvalidInputError,
+    LockNotHeldError,
+    NotFoundError,
+    UncommittedChangesError,
+)
 from domain.services import (
     GroupDeletionService,
     GroupEditService,
@@ -93,6 +98,20 @@ def test_another_lock_does_not_do(
     with UnitOfWork(session_factory, lock=locks[wrong]) as uow:
         with pytest.raises(LockNotHeldError):
             CALLS[name](uow, world, world.tenant_id, 1)
+        uow.commit()
+    assert everything(session_factory) == before
+
+
+@each_call
+@pytest.mark.parametrize("tenant_id", [None, "no uuid", 7])
+def test_a_tenant_that_is_no_uuid_is_told_by_name(
+    session_factory: Factory, world: World, name: str, tenant_id: Any
+) -> None:
+    before = everything(session_factory)
+    with UnitOfWork(session_factory, lock=lock_of(name, world)) as uow:
+        with pytest.raises(InvalidInputError) as refused:
+            CALLS[name](uow, world, tenant_id, 1)
+        assert refused.value.field == "tenant_id"
         uow.commit()
     assert everything(session_factory) == before
 

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import InvalidInputError, PlanGroup, PlanGroupLock, UnitOfWork
+from domain import InvalidInputError, Limits, PlanGroup, PlanGroupLock, UnitOfWork
 from domain.errors import UnitOfWorkStateError
 from tests.integration.asking import check
 
@@ -91,11 +91,33 @@ def test_a_lock_of_something_that_is_no_uuid_is_refused(group_id: Any) -> None:
     assert refused.value.field == "group_id"
 
 
-@pytest.mark.parametrize("wait", [timedelta(microseconds=-1), timedelta(minutes=11), timedelta.max])
+@pytest.mark.parametrize(
+    "wait", [timedelta(microseconds=-1), timedelta(minutes=11), timedelta.max, 3, None]
+)
 def test_a_wait_that_is_negative_or_absurd_is_refused(wait: Any) -> None:
     with pytest.raises(InvalidInputError) as refused:
         PlanGroupLock(uuid4(), wait=wait)
     assert refused.value.field == "wait"
+
+
+@pytest.mark.parametrize("lock", [None, uuid4(), "no lock"])
+def test_a_lock_that_is_none_is_refused_before_anything_is_opened(
+    session_factory: Factory, lock: Any
+) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        UnitOfWork(session_factory, lock=lock)
+    assert refused.value.field == "lock"
+
+
+@pytest.mark.parametrize("limit", [timedelta(0), timedelta(days=25), timedelta.max, 30, None])
+def test_limits_that_are_none_or_absurd_are_refused(limit: Any) -> None:
+    for name in ("idle", "transaction"):
+        with pytest.raises(InvalidInputError) as refused:
+            Limits(**{name: limit})
+        assert refused.value.field == "limits"
+    with pytest.raises(InvalidInputError) as refused:
+        PlanGroupLock(uuid4(), limits=limit)
+    assert refused.value.field == "limits"
 
 
 @pytest.mark.parametrize("wait", [timedelta(0), timedelta(microseconds=1), timedelta(minutes=10)])
