@@ -16,7 +16,7 @@ from domain.scheduling.minutes import deltas, rounded_multiples
 from domain.scheduling.notices import Notice, notice
 from domain.scheduling.packing import Room, Run, fewest_cuts, pack, reach
 from domain.scheduling.placement import Row
-from domain.scheduling.request import Request
+from domain.scheduling.request import Content, Request
 from domain.scheduling.spans import Span, merged, total
 from domain.scheduling.studied import studied_by_cycle
 from domain.scheduling.vocabulary import PlanKind
@@ -77,12 +77,20 @@ def _reviews(
     timely: list[_Review] = []
     late: list[_Review] = []
     for demand in demands:
-        found = studied.get(demand.content.position, ())
+        found = list(_within(demand.content, studied.get(demand.content.position, ())))
         before = [span for span, day in found if review_days and day < review_days[0]]
         after = [span for span, day in found if not review_days or day >= review_days[0]]
         timely += [_review(demand, units) for units in merged(before)]
         late += [_review(demand, units) for units in merged(after)]
     return timely, late
+
+
+def _within(content: Content, studied: Iterable[tuple[Span, int]]) -> Iterator[tuple[Span, int]]:
+    """What of it the content still has: its range may have shrunk since a kept plan was made."""
+    for (start, end), day in studied:
+        first, last = max(start, content.first_unit), min(end, content.last_unit + 1)
+        if first < last:
+            yield (first, last), day
 
 
 def _review(demand: Demand, units: Span) -> _Review:

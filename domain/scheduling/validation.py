@@ -21,7 +21,13 @@ from domain.scheduling.request import (
     NonStudyBlock,
     Request,
 )
-from domain.scheduling.vocabulary import MINUTES_OF_A_DAY, MOST_UNITS, Allocation, ContentType
+from domain.scheduling.vocabulary import (
+    LAST_UNIT,
+    MINUTES_OF_A_DAY,
+    MOST_UNITS,
+    Allocation,
+    ContentType,
+)
 
 MOST_CONTENTS: Final = 9
 MOST_DAYS: Final = 3660
@@ -58,6 +64,8 @@ def content_faults(field: str, content: Content) -> Iterator[Fault]:
         yield Fault(f"{field}.range", "must be 1 ≤ first ≤ last")
     elif last - first >= MOST_UNITS:
         yield Fault(f"{field}.range", f"must have at most {MOST_UNITS} units")
+    elif last > LAST_UNIT:
+        yield Fault(f"{field}.range", f"must end at {LAST_UNIT} at most")
     if content.allocation is Allocation.STRATEGY and content.weekly_days not in WEEKLY_DAYS:
         yield Fault(f"{field}.weekly_days", "must be 2, 3 or 4 for a strategy content")
     if content.allocation is Allocation.WEAKNESS and content.weekly_days is not None:
@@ -118,8 +126,11 @@ def _cycle(request: Request) -> Iterator[Fault]:
 
 def _factors(factors: Factors) -> Iterator[Fault]:
     for name in ("level", "weakness", "strategy", "review"):
-        value: Decimal = getattr(factors, name)
-        if not value.is_finite() or not 0 < value <= HIGHEST_FACTOR:
+        # Callers without a type checker pass floats, which are not what they look like.
+        value: object = getattr(factors, name)
+        if not isinstance(value, Decimal | int):
+            yield Fault(f"factors.{name}", "must be a Decimal")
+        elif not Decimal(value).is_finite() or not 0 < value <= HIGHEST_FACTOR:
             yield Fault(f"factors.{name}", f"must be above 0 and at most {HIGHEST_FACTOR}")
 
 

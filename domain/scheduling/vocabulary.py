@@ -12,6 +12,9 @@ MINUTES_OF_A_DAY = 24 * 60
 MOST_UNITS = 100_000
 """The most units that a content may have."""
 
+LAST_UNIT = 2**31 - 1
+"""The highest number of a unit; tables hold no higher."""
+
 
 class Allocation(StrEnum):
     """How often a subject is studied: 취약 every study day, 전략 on some of each cycle."""

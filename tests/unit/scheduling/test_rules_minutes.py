@@ -4,6 +4,7 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 from math import floor
+from typing import Any
 
 import pytest
 
@@ -123,3 +124,19 @@ def test_decimals_are_exact_where_floats_are_not() -> None:
 
 def test_steps_of_a_sum_begin_after_zero() -> None:
     assert deltas([3, 3, 10]) == [3, 0, 7]
+
+
+def test_a_unit_beyond_what_tables_hold_is_told_before_it_is_stored() -> None:
+    (fault,) = faults(ask(book(2**31 - 1, 2**31)))
+    assert fault.field == "contents[0].range"
+
+
+@pytest.mark.parametrize("factor", [0.85, "0.85", None, Decimal("NaN"), Decimal(0), 11])
+def test_a_factor_that_is_no_exact_number_in_bounds_is_told(factor: Any) -> None:
+    (fault,) = faults(ask(book(1, 9), factors=Factors(level=factor)))
+    assert fault.field == "factors.level"
+
+
+def test_a_whole_number_is_a_factor() -> None:
+    whole: Any = 1
+    assert faults(ask(book(1, 9), factors=Factors(level=whole))) == []
