@@ -21,8 +21,14 @@ from domain.errors import (
     SchedulingError,
     StudentPlansOverlapError,
 )
-from domain.lock_policy import Limits, PlanGroupLock, StudentLock, plan_group_lock_key
-from domain.locks import LockStatus, lock_status
+from domain.locking import (
+    Limits,
+    LockStatus,
+    PlanGroupLock,
+    StudentLock,
+    lock_status,
+    plan_group_lock_key,
+)
 from domain.models import (
     AcademySchedule,
     Base,

@@ -5,15 +5,15 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
 
-from domain import locks
+from domain import locking
 from domain.errors import MisuseError, PlanGroupLockedError, SchemaError
-from domain.lock_policy import (
+from domain.locking import (
     PlanGroupLock,
     StudentLock,
     plan_group_lock_key,
     student_lock_key,
 )
-from domain.waiters import most_waiters
+from domain.locking.waiters import most_waiters
 
 _RUN: Final = "Run `alembic upgrade head` (README, 'Schema') with this version of the package."
 
@@ -49,12 +49,15 @@ def probe(engine: Engine) -> None:
 def _require_functions(connection: Connection) -> None:
     id_ = uuid4()
     with connection.begin():
-        found, needed = locks.functions_version(connection), locks.FUNCTIONS_VERSION
+        found, needed = locking.functions_version(connection), locking.FUNCTIONS_VERSION
         if found != needed:
             raise SchemaError(
                 f"The lock functions have version {found}, this package needs {needed}. {_RUN}"
             )
-        if locks.keys_in_sql(connection, id_) != (plan_group_lock_key(id_), student_lock_key(id_)):
+        if locking.keys_in_sql(connection, id_) != (
+            plan_group_lock_key(id_),
+            student_lock_key(id_),
+        ):
             raise SchemaError(
                 "The database derives other keys than this package: the two would not exclude "
                 f"each other. {_RUN}"
@@ -69,7 +72,7 @@ def _require_exclusion(holder: Connection, rival: Connection) -> None:
     )
     for lock in (one, several, student):
         with holder.begin():
-            locks.acquire(holder, lock)
+            locking.acquire(holder, lock)
             if not _refused(rival, lock):
                 raise SchemaError(
                     "Two connections were given one lock: the lock functions of this database "
@@ -86,14 +89,14 @@ def _require_exclusion(holder: Connection, rival: Connection) -> None:
 def _require_seen(rival: Connection, lock: PlanGroupLock | StudentLock) -> None:
     for group_id in lock.group_ids:
         with rival.begin():
-            if not locks.lock_status(rival, group_id).held:
+            if not locking.lock_status(rival, group_id).held:
                 raise SchemaError(f"The lock that is held is not shown. {_RUN}")
 
 
 def _refused(connection: Connection, lock: PlanGroupLock | StudentLock) -> bool:
     with connection.begin():
         try:
-            locks.acquire(connection, lock)
+            locking.acquire(connection, lock)
         except PlanGroupLockedError:
             return True
         return False

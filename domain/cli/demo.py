@@ -25,7 +25,7 @@ from domain.cli.summary import marked
 from domain.cli.wording import readable_language
 from domain.embedded import embedded_postgres
 from domain.errors import DomainError, LockHolder
-from domain.lock_policy import PlanGroupLock
+from domain.locking import PlanGroupLock
 from domain.repositories import PlanGroupRepository, StudentPlanRepository
 from domain.scheduling.notices import Language
 from domain.services import GenerationResult

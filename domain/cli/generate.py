@@ -21,7 +21,7 @@ from domain.cli.summary import marked, print_quality, print_unplaced, print_warn
 from domain.cli.timetable import print_timetable
 from domain.cli.wording import Wording, readable_language
 from domain.errors import DomainError, Fault, InvalidInputError
-from domain.lock_policy import PlanGroupLock
+from domain.locking import PlanGroupLock
 from domain.scheduling.calendar import calendar
 from domain.scheduling.notices import Language
 from domain.services import GenerationResult, PlanGenerationService

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from domain.errors import DomainError
-from domain.lock_policy import PlanGroupLock
+from domain.locking import PlanGroupLock
 from domain.services import GenerationResult, PlanGenerationService
 from domain.unit_of_work import UnitOfWork
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from domain.errors import EditedMeanwhileError
-from domain.lock_policy import PlanGroupLock
+from domain.locking import PlanGroupLock
 from domain.models import GroupStatus
 from domain.repositories import PlanGroupRepository
 from domain.services.group_states import GroupStateService, StateChange

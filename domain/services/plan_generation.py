@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from domain import events
 from domain.errors import DomainError
-from domain.lock_policy import PlanGroupLock
+from domain.locking import PlanGroupLock
 from domain.repositories import PlanGroupRepository, PlanningSnapshot
 from domain.repositories.student_plans import GenerationRecord
 from domain.scheduling import ENGINE_VERSION, Request, Schedule, fingerprint, schedule

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import psycopg
 
-from domain.lock_statements import ACQUIRING
+from domain.locking.statements import ACQUIRING
 
 
 class Step(Enum):

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from domain.lock_policy import plan_group_lock_key
+from domain.locking import plan_group_lock_key
 from domain.models import PlanGroup
 from domain.unit_of_work import UnitOfWork
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from domain.errors import UnitOfWorkStateError
-from domain.lock_policy import PlanGroupLock, StudentLock
+from domain.locking import PlanGroupLock, StudentLock
 from domain.unit_of_work import nesting
 from domain.unit_of_work.cancellation import settled
 from domain.unit_of_work.states import LockState

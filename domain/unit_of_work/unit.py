@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session, SessionTransaction
 
-from domain import locks
+from domain import locking
 from domain.database_errors import commit_translated, translated
 from domain.driver import refuse_wrong_transaction
 from domain.errors import (
@@ -19,7 +19,7 @@ from domain.errors import (
     UncommittedChangesError,
     UnitOfWorkStateError,
 )
-from domain.lock_policy import PlanGroupLock, StudentLock
+from domain.locking import PlanGroupLock, StudentLock
 from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
 from domain.unit_of_work import leaving, nesting, session_guards
 from domain.unit_of_work.states import LockState, Stage
@@ -209,7 +209,7 @@ class UnitOfWork:
         asked = (tenant_id, group_id)
         if asked not in self._student_of:
             left = max(timedelta(0), self.lock.wait - timedelta(milliseconds=self.waited_ms))
-            found = locks.acquire_students(
+            found = locking.acquire_students(
                 self.session.connection(), tenant_id, self.lock.group_ids, left, asked_for=group_id
             )
             self._student_of.update(((tenant_id, group), one) for group, one in found.items())
@@ -228,7 +228,7 @@ class UnitOfWork:
         if session.in_transaction():
             refuse_wrong_transaction(session.connection())
         self._connection = session.connection()
-        self.waited_ms = locks.acquire(self._connection, self.lock)
+        self.waited_ms = locking.acquire(self._connection, self.lock)
         self._root = session.get_transaction()
         self._thread = threading.get_ident()
         session_guards.ask(session, self)

@@ -6,7 +6,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from domain import PlanGroup, PlanGroupLock, locks
+from domain import PlanGroup, PlanGroupLock, locking
 
 _KEY: Final = 0x424C_4F43_4B41_4445
 _ROW: Final = 1000
@@ -26,7 +26,7 @@ Blockade = Callable[[sa.Engine, PlanGroup], AbstractContextManager[object]]
 def waiting_for_the_lock(engine: sa.Engine, group: PlanGroup) -> Iterator[None]:
     """Somebody else has the group's lock."""
     with engine.connect() as connection, connection.begin():
-        locks.acquire(connection, PlanGroupLock(group.id))
+        locking.acquire(connection, PlanGroupLock(group.id))
         yield
 
 

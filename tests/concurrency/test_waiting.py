@@ -17,7 +17,7 @@ from domain import (
     PlanGroupLockedError,
     UnitOfWork,
     generate_plans,
-    locks,
+    locking,
 )
 from domain.testing import PATIENCE, assert_lock_free, wait_until_waiting
 from tests.concurrency.trips import counted
@@ -125,9 +125,9 @@ def test_lock_timeout_is_what_it_was_on_every_way_out(
             pool.submit(release_when_waiting, engine, holder, group_id)
         if end in {"busy", "timeout"}:
             with pytest.raises((PlanGroupLockedError, LockTimeoutError)):
-                locks.acquire(connection, lock)
+                locking.acquire(connection, lock)
         else:
-            assert (locks.acquire(connection, lock) > 0) <= (end == "waited")
+            assert (locking.acquire(connection, lock) > 0) <= (end == "waited")
         assert connection.scalar(sa.text("SHOW lock_timeout")) == own
     with other.connect() as connection:
         assert connection.scalar(sa.text("SHOW lock_timeout")) == own
@@ -142,7 +142,7 @@ def test_lock_timeout_is_what_it_was_after_a_wait_that_was_cancelled(
     other = sa.create_engine(database_url, pool_size=2, max_overflow=0, connect_args=options)
     with other.connect() as connection:
         with pytest.raises(sa.exc.OperationalError), connection.begin():
-            locks.acquire(connection, PlanGroupLock(group_id, wait=LONG))
+            locking.acquire(connection, PlanGroupLock(group_id, wait=LONG))
         assert connection.scalar(sa.text("SHOW lock_timeout")) == "7s"
     other.dispose()
     assert holder.in_transaction()
@@ -211,7 +211,7 @@ def test_how_long_a_generation_waited_is_in_its_record(
 ) -> None:
     group = stored_group(session_factory)
     with ThreadPoolExecutor(1) as pool, engine.connect() as holder:
-        locks.acquire(holder, PlanGroupLock(group.id))
+        locking.acquire(holder, PlanGroupLock(group.id))
         waiting = pool.submit(_generate_patiently, session_factory, group)
         wait_until_waiting(engine, group.id)
         holder.exec_driver_sql("SELECT pg_sleep(0.02)")

@@ -16,12 +16,12 @@ from domain import (
     PlanGroupLock,
     PlanGroupLockedError,
     UnitOfWork,
-    locks,
+    locking,
 )
-from domain.lock_policy import student_lock_key
+from domain.locking import student_lock_key
+from domain.locking.waiters import most_waiters
 from domain.testing import PATIENCE, eventually, wait_until_waiting
 from domain.testing.watching import backends_at_key
-from domain.waiters import most_waiters
 from tests.concurrency.worlds import generate, stored_group
 
 Factory = sessionmaker[Session]
@@ -46,7 +46,7 @@ def group_id() -> UUID:
 @pytest.fixture
 def holder(engine: sa.Engine, group_id: UUID) -> Iterator[sa.Connection]:
     with engine.connect() as connection, connection.begin():
-        locks.acquire(connection, PlanGroupLock(group_id))
+        locking.acquire(connection, PlanGroupLock(group_id))
         yield connection
 
 

@@ -18,7 +18,7 @@ from domain import (
     PlanGroupLock,
     UnitOfWork,
 )
-from domain.lock_policy import plan_group_lock_key, student_lock_key
+from domain.locking import plan_group_lock_key, student_lock_key
 from domain.testing import PATIENCE, advisory_locks, assert_lock_free, eventually
 from domain.testing.watching import backends_at_key
 from tests.concurrency.contenders import contend

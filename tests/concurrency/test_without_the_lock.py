@@ -16,7 +16,7 @@ from domain import (
     PlanGroupLock,
     StudentPlansOverlapError,
     UnitOfWork,
-    locks,
+    locking,
 )
 from domain.scheduling import Request, Schedule, schedule
 from tests.concurrency.contenders import PATIENCE, contend
@@ -40,8 +40,8 @@ def no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         return {asked_for: found.scalar_one()}
 
-    monkeypatch.setattr(locks, "acquire", pretend)
-    monkeypatch.setattr(locks, "acquire_students", students_of)
+    monkeypatch.setattr(locking, "acquire", pretend)
+    monkeypatch.setattr(locking, "acquire_students", students_of)
 
 
 @pytest.mark.usefixtures("no_lock")

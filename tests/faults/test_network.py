@@ -18,7 +18,7 @@ from domain import (
     PlanGroupLockedError,
     PlanGroupNotFoundError,
     UnitOfWork,
-    locks,
+    locking,
 )
 from domain.services import PlanGenerationService
 from domain.testing import (
@@ -120,7 +120,7 @@ def test_a_connection_that_is_lost_when_it_asks_for_the_lock_leaves_the_pool_wit
         assert driver is not None
         terminate_backend(stage.aside, driver.info.backend_pid)
         with pytest.raises(DBAPIError) as failure:
-            locks.acquire(connection, PlanGroupLock(uuid4()))
+            locking.acquire(connection, PlanGroupLock(uuid4()))
         assert failure.value.connection_invalidated
         assert connection.invalidated
     assert not [record for record in caplog.records if record.name.startswith("sqlalchemy.pool")]

@@ -15,7 +15,7 @@ from domain.cli.race import Race
 from domain.cli.store import store
 from domain.embedded import MissingBinariesError
 from domain.errors import PlanGroupLockedError
-from domain.lock_policy import PlanGroupLock
+from domain.locking import PlanGroupLock
 from domain.repositories import PlanGroupRepository, StudentPlanRepository
 from domain.services import GenerationResult
 from domain.unit_of_work import UnitOfWork

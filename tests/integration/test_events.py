@@ -18,7 +18,7 @@ from domain import (
     UnitOfWork,
     events,
     generate_plans,
-    locks,
+    locking,
 )
 from domain.errors import NoContentsError, SchemaError, WrongTransactionError
 from domain.events import Event, GenerationEvent, LockEvent, subscribe
@@ -117,7 +117,7 @@ def test_a_statement_that_fails_is_told_with_its_sqlstate(
         impatient.exec_driver_sql("SET statement_timeout = '30ms'")
         impatient.commit()
         with pytest.raises(sa.exc.OperationalError):
-            locks.acquire(impatient, patient)
+            locking.acquire(impatient, patient)
         impatient.invalidate()
     assert [(event.outcome, event.error_type) for event in heard] == [("error", "57014")]
 
@@ -127,7 +127,7 @@ def test_a_transaction_that_cannot_hold_a_lock_is_told_as_an_error(
 ) -> None:
     connection.exec_driver_sql("SELECT 1")
     with pytest.raises(WrongTransactionError):
-        locks.acquire(connection, PlanGroupLock(group_id))
+        locking.acquire(connection, PlanGroupLock(group_id))
     assert [event.error_type for event in heard] == ["WrongTransactionError"]
 
 

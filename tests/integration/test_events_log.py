@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import LockTimeoutError, PlanGroupLock, PlanGroupLockedError, UnitOfWork, events
-from domain.lock_policy import Limits
+from domain.locking import Limits
 from tests.integration.asking import acquire, backend_pid
 from tests.integration.storing import book_group, generate
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import InvalidInputError, PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.errors import SchemaError
-from domain.locks import lock_status
+from domain.locking import lock_status
 from tests.integration.asking import acquire, backend_pid, locks_held
 
 ROLE = f"studyplan_test_reader_{os.getpid()}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import sqlalchemy as sa
 
-from domain import MisuseError, locks
+from domain import MisuseError, locking
 from domain.errors import SchemaError, WrongTransactionError
 from domain.probe import probe
 from domain.testing import eventually
@@ -122,7 +122,7 @@ def test_another_version_is_told_with_both(
     run(sabotaged, replaced("public.plan_lock_version() RETURNS integer", "SELECT 7"))
     with pytest.raises(SchemaError, match="have version 7, this package needs 1"):
         probe(sabotaged)
-    monkeypatch.setattr(locks, "FUNCTIONS_VERSION", 7)
+    monkeypatch.setattr(locking, "FUNCTIONS_VERSION", 7)
     probe(sabotaged)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import InvalidInputError, PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.errors import LockNotHeldError
-from domain.lock_policy import plan_group_lock_key
+from domain.locking import plan_group_lock_key
 from tests.integration.asking import acquire, backend_pid, check, locks_held, sqlstate
 
 Factory = sessionmaker[Session]

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import LockTimeoutError, PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.errors import SchemaError, WrongTransactionError
-from domain.locks import lock_status
+from domain.locking import lock_status
 from tests.factories import PlanGroupFactory
 from tests.integration.asking import acquire, backend_pid, check, locks_held
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.errors import CommitOutcomeUnknownError
-from domain.lock_policy import plan_group_lock_key
+from domain.locking import plan_group_lock_key
 from domain.testing import (
     PATIENCE,
     advisory_locks,

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import LockTimeoutError, PlanGroup, PlanGroupLock, UnitOfWork
-from domain.lock_policy import Limits
+from domain.locking import Limits
 from domain.testing import PATIENCE, assert_lock_free, assert_lock_held
 from tests.concurrency.worlds import generate
 from tests.pooler.clients import backend, clients, of_all_backends

@@ -18,7 +18,7 @@ PUBLIC = [
     "domain",
     "domain.embedded",
     "domain.errors",
-    "domain.locks",
+    "domain.locking",
     "domain.models",
     "domain.repositories",
     "domain.scheduling",

@@ -1,42 +1,28 @@
-"""The locks of plan groups and students: taking them, and asking about them."""
+"""Taking the locks of plan groups and students, and telling what came of it."""
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection
-from sqlalchemy.orm import Session
 
-from domain import events, lock_limits, lock_statements
+from domain import events
 from domain.driver import refuse_savepoint, refuse_wrong_transaction
 from domain.errors import (
-    InvalidInputError,
     LockError,
-    LockHolder,
     LockTimeoutError,
     PlanGroupLockedError,
     PlanGroupNotFoundError,
 )
-from domain.lock_policy import PlanGroupLock, StudentLock, plan_group_lock_key, student_lock_key
-from domain.lock_statements import AT_ONCE, Answer
-from domain.waiters import WaitingSlot
-
-FUNCTIONS_VERSION: Final = 1
+from domain.locking import limits, statements
+from domain.locking.policy import PlanGroupLock, StudentLock, plan_group_lock_key, student_lock_key
+from domain.locking.statements import AT_ONCE, Answer
+from domain.locking.waiters import WaitingSlot
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class LockStatus:
-    """What the database tells of a group's lock; for people and messages, never as a gate."""
-
-    held: bool
-    held_by_me: bool
-    holder: LockHolder | None
-    waiting: int
 
 
 def acquire(connection: Connection, lock: PlanGroupLock | StudentLock) -> int:
@@ -85,7 +71,7 @@ def acquire_students(
         refuse_savepoint(connection)
         with WaitingSlot(connection.engine, wanted=bool(wait)) as slot:
             values = (tenant_id, list(group_ids), asked_for, _wait_ms(wait, slot))
-            row = lock_statements.asked(connection, lock_statements.STUDENTS, values)
+            row = statements.asked(connection, statements.STUDENTS, values)
     except Exception as error:
         events.emit(replace(event, outcome="error", error_type=events.error_type(error)))
         raise
@@ -99,46 +85,15 @@ def acquire_students(
     return students
 
 
-def lock_status(asker: Session | Connection, group_id: UUID) -> LockStatus:
-    """Who holds the group's lock, since when, and how many wait. Takes nothing.
-
-    One statement in the asker's transaction, which the asker ends. Of a holder under
-    another role the database tells the process alone unless the asking one may read
-    ``pg_stat_activity`` (``pg_read_all_stats``). Raises ``SchemaError``.
-    """
-    InvalidInputError.unless_uuids(group_id=group_id)
-    connection = asker.connection() if isinstance(asker, Session) else asker
-    found = lock_statements.asked_in_transaction(connection, lock_statements.CHECK, (group_id,))
-    held, held_by_me, _key, pid, since, held_ms, application, waiting = found
-    holder = None if pid is None else LockHolder(pid, since, held_ms, application)
-    return LockStatus(held, held_by_me, holder, waiting)
-
-
-def functions_version(connection: Connection) -> int:
-    """The version of the database's lock functions; ``FUNCTIONS_VERSION`` is what fits.
-
-    Raises ``SchemaError`` if there are none or the role may not execute them.
-    """
-    row = lock_statements.asked_in_transaction(connection, lock_statements.VERSION, ())
-    return int(row[0])
-
-
-def keys_in_sql(connection: Connection, id_: UUID) -> tuple[int, int]:
-    """The keys that the database derives from an id, as a group's and as a student's."""
-    row = lock_statements.asked_in_transaction(connection, lock_statements.KEYS, (id_, id_))
-    group, student = row
-    return group, student
-
-
 def _taken(connection: Connection, lock: PlanGroupLock | StudentLock) -> Answer:
     """The answer to the statement that asks for the lock and sets the limits."""
-    keys = lock_statements.key_array(lock.keys)
+    keys = statements.key_array(lock.keys)
     with WaitingSlot(connection.engine, wanted=bool(lock.wait)) as slot:
-        values = (keys, _wait_ms(lock.wait, slot), *lock_limits.values(lock.limits))
-        row = lock_statements.asked(connection, lock_statements.ENTER, values)
+        values = (keys, _wait_ms(lock.wait, slot), *limits.values(lock.limits))
+        row = statements.asked(connection, statements.ENTER, values)
     answer = Answer.of(row[0])
     if answer.kept:
-        lock_limits.tell_kept(connection.engine.pool, lock.limits, answer.kept)
+        limits.tell_kept(connection.engine.pool, lock.limits, answer.kept)
     return answer
 
 

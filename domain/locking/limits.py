@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Pool
 
 from domain.events import LOCK_LOG
-from domain.lock_policy import Limits
+from domain.locking.policy import Limits
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _UNITS: Final = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000))

@@ -1,0 +1,36 @@
+"""The locks of plan groups and students: which, how to take them, and who holds them."""
+
+from domain.locking.acquiring import acquire, acquire_students
+from domain.locking.policy import (
+    LONGEST_WAIT,
+    MOST_GROUPS,
+    Limits,
+    PlanGroupLock,
+    StudentLock,
+    plan_group_lock_key,
+    student_lock_key,
+)
+from domain.locking.status import (
+    FUNCTIONS_VERSION,
+    LockStatus,
+    functions_version,
+    keys_in_sql,
+    lock_status,
+)
+
+__all__ = [
+    "FUNCTIONS_VERSION",
+    "LONGEST_WAIT",
+    "MOST_GROUPS",
+    "Limits",
+    "LockStatus",
+    "PlanGroupLock",
+    "StudentLock",
+    "acquire",
+    "acquire_students",
+    "functions_version",
+    "keys_in_sql",
+    "lock_status",
+    "plan_group_lock_key",
+    "student_lock_key",
+]

@@ -1,0 +1,55 @@
+"""Asking about locks: for people, for messages, and at start-up."""
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session
+
+from domain.errors import InvalidInputError, LockHolder
+from domain.locking import statements
+
+FUNCTIONS_VERSION: Final = 1
+"""The version of the SQL functions that this package calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockStatus:
+    """What the database tells of a group's lock; for people and messages, never as a gate."""
+
+    held: bool
+    held_by_me: bool
+    holder: LockHolder | None
+    waiting: int
+
+
+def lock_status(asker: Session | Connection, group_id: UUID) -> LockStatus:
+    """Who holds the group's lock, since when, and how many wait. Takes nothing.
+
+    One statement in the asker's transaction, which the asker ends. Of a holder under
+    another role the database tells the process alone unless the asking one may read
+    ``pg_stat_activity`` (``pg_read_all_stats``). Raises ``SchemaError``.
+    """
+    InvalidInputError.unless_uuids(group_id=group_id)
+    connection = asker.connection() if isinstance(asker, Session) else asker
+    found = statements.asked_in_transaction(connection, statements.CHECK, (group_id,))
+    held, held_by_me, _key, pid, since, held_ms, application, waiting = found
+    holder = None if pid is None else LockHolder(pid, since, held_ms, application)
+    return LockStatus(held, held_by_me, holder, waiting)
+
+
+def functions_version(connection: Connection) -> int:
+    """The version of the database's lock functions; ``FUNCTIONS_VERSION`` is what fits.
+
+    Raises ``SchemaError`` if there are none or the role may not execute them.
+    """
+    row = statements.asked_in_transaction(connection, statements.VERSION, ())
+    return int(row[0])
+
+
+def keys_in_sql(connection: Connection, id_: UUID) -> tuple[int, int]:
+    """The keys that the database derives from an id, as a group's and as a student's."""
+    row = statements.asked_in_transaction(connection, statements.KEYS, (id_, id_))
+    group, student = row
+    return group, student

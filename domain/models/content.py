@@ -1,0 +1,98 @@
+"""What a group plans: books, lectures and custom contents."""
+
+from uuid import UUID, uuid4
+
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from domain.models.base import Base, Id, Small, SmallZero, Versioned, Word, words_check
+from domain.scheduling import Allocation, ContentType, Difficulty
+from domain.scheduling import Content as PlannedContent
+
+
+class Content(Versioned, Base):
+    """A book, a lecture or a custom content: an inclusive range of units."""
+
+    __tablename__ = "contents"
+
+    id: Mapped[Id] = mapped_column(default=uuid4)
+    tenant_id: Mapped[UUID]
+    group_id: Mapped[UUID]
+    position: Mapped[Small]
+    type: Mapped[ContentType] = mapped_column(Word(ContentType))
+    title: Mapped[str]
+    subject: Mapped[str | None]
+    allocation: Mapped[Allocation] = mapped_column(Word(Allocation))
+    weekly_days: Mapped[Small | None]
+    first_unit: Mapped[int]
+    last_unit: Mapped[int]
+    minutes_per_unit: Mapped[Small | None]
+    difficulty: Mapped[Difficulty | None] = mapped_column(Word(Difficulty))
+    wrap_up_minutes: Mapped[SmallZero] = mapped_column(default=0)
+
+    episodes: Mapped[list["LectureEpisode"]] = relationship(
+        order_by="LectureEpisode.unit", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "group_id"],
+            ["plan_groups.tenant_id", "plan_groups.id"],
+            ondelete="CASCADE",
+        ),
+        UniqueConstraint("group_id", "id"),
+        UniqueConstraint("group_id", "position", deferrable=True, initially="IMMEDIATE"),
+        words_check("type", ContentType),
+        words_check("difficulty", Difficulty),
+        CheckConstraint(
+            "allocation = 'weakness' AND weekly_days IS NULL OR allocation = 'strategy' "
+            "AND weekly_days IS NOT NULL AND weekly_days IN (2, 3, 4)",
+            name="allocation",
+        ),
+        CheckConstraint(
+            "1 <= first_unit AND first_unit <= last_unit AND last_unit - first_unit < 100000",
+            name="range",
+        ),
+        CheckConstraint("minutes_per_unit BETWEEN 1 AND 1440", name="minutes"),
+        CheckConstraint(
+            "type = 'book' AND (minutes_per_unit IS NULL OR difficulty IS NULL) "
+            "OR type = 'lecture' AND minutes_per_unit IS NULL AND difficulty IS NULL "
+            "OR type = 'custom' AND minutes_per_unit IS NOT NULL AND difficulty IS NULL",
+            name="length",
+        ),
+        CheckConstraint("wrap_up_minutes BETWEEN 0 AND 1440", name="wrap_up"),
+    )
+
+    def to_request(self) -> PlannedContent:
+        """The content as the planning core sees it."""
+        return PlannedContent(
+            position=self.position,
+            type=self.type,
+            allocation=self.allocation,
+            first_unit=self.first_unit,
+            last_unit=self.last_unit,
+            weekly_days=self.weekly_days,
+            minutes_per_unit=self.minutes_per_unit,
+            difficulty=self.difficulty,
+            episode_minutes=tuple(episode.minutes for episode in self.episodes),
+            wrap_up_minutes=self.wrap_up_minutes,
+        )
+
+
+class LectureEpisode(Base):
+    """One episode of a lecture; ``minutes`` is ``None`` while its length is unknown."""
+
+    __tablename__ = "lecture_episodes"
+
+    content_id: Mapped[UUID] = mapped_column(primary_key=True)
+    unit: Mapped[int] = mapped_column(primary_key=True)
+    group_id: Mapped[UUID] = mapped_column(index=True)
+    minutes: Mapped[Small | None]
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["group_id", "content_id"], ["contents.group_id", "contents.id"], ondelete="CASCADE"
+        ),
+        CheckConstraint("unit >= 1", name="unit"),
+        CheckConstraint("minutes BETWEEN 1 AND 1440", name="minutes"),
+    )
