@@ -8,6 +8,7 @@ from sqlalchemy import and_, case, delete, select, tuple_, update
 from sqlalchemy.orm import Session, aliased, selectinload
 
 from domain.errors import InvalidInputError, PlanGroupNotFoundError
+from domain.locking import guards
 from domain.models import Content, GroupStatus, PlanGeneration, PlanGroup
 from domain.repositories.snapshot import PlanningSnapshot, load_snapshot
 
@@ -21,9 +22,11 @@ class PlanGroupRepository:
     def add(self, group: PlanGroup) -> None:
         """Store a new group with its contents and weekly time at the next flush.
 
-        Raises ``InvalidInputError`` and stores nothing if a rule is broken.
+        Raises ``InvalidInputError`` and stores nothing if a rule is broken, and
+        ``LockNotHeldError`` outside a unit of work that holds the new group's lock.
         """
         group.check()
+        guards.require_lock(self._session, group.id)
         self._session.add(group)
 
     def get(self, tenant_id: UUID, group_id: UUID) -> PlanGroup:
@@ -111,8 +114,9 @@ class PlanGroupRepository:
         """Give contents, by id and version, new positions, and raise their versions.
 
         ``False`` if one of them is not there in its version. One statement: positions are
-        unique, and row by row two would meet half-way. The caller holds the group's lock.
+        unique, and row by row two would meet half-way. Raises ``LockNotHeldError``.
         """
+        guards.require_lock(self._session, group_id)
         positions = {content_id: position for (content_id, _), position in moves.items()}
         moved: Any = self._session.execute(
             update(Content)
@@ -129,9 +133,10 @@ class PlanGroupRepository:
     def remove(self, tenant_id: UUID, group_id: UUID, version: int) -> bool:
         """Delete the group with everything it owns, plans and records of generations too.
 
-        ``False`` if the tenant has no such group in this version. The caller holds the
-        group's lock and the student's.
+        ``False`` if the tenant has no such group in this version. Raises
+        ``LockNotHeldError``; the caller holds the student's lock too.
         """
+        guards.require_lock(self._session, group_id)
         removed: Any = self._session.execute(
             delete(PlanGroup).where(
                 PlanGroup.tenant_id == tenant_id,

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from domain.database_errors import translated
 from domain.errors import EditedMeanwhileError, InvalidInputError, StudentPlanNotFoundError
+from domain.locking import guards
 from domain.models import PlanGeneration, PlanGroup, PlanState, RetiredAs, StudentPlan
 from domain.repositories.copying import copy_rows
 from domain.repositories.snapshot import PlanningSnapshot
@@ -142,8 +143,10 @@ class StudentPlanRepository:
     def retire_as_cancelled(self, tenant_id: UUID, group_id: UUID) -> int:
         """Retire all live plans of a group, whatever their state; how many there were.
 
-        The caller holds the group's lock and the student's.
+        Raises ``LockNotHeldError`` outside a unit of work that holds the group's lock; the
+        caller holds the student's too.
         """
+        guards.require_lock(self._session, group_id)
         retired: Any = self._session.execute(
             update(StudentPlan)
             .where(
@@ -162,12 +165,14 @@ class StudentPlanRepository:
 
         Raises the group's fence first, so that of two writers that both believe to hold the
         lock the second fails; then retires what is not kept, then copies the new plans.
-        Four round trips, whatever the number of rows. The caller holds the group's lock.
+        Four round trips, whatever the number of rows.
 
-        Raises ``EditedMeanwhileError`` if the group or its plans are not those of the
+        Raises ``LockNotHeldError`` outside a unit of work that holds the group's lock,
+        ``EditedMeanwhileError`` if the group or its plans are not those of the
         snapshot any more, ``StudentPlansOverlapError``, and ``IdempotencyMismatchError`` if
         another group took the record's key meanwhile.
         """
+        guards.require_lock(self._session, snapshot.group_id)
         known = {"group_id": snapshot.group_id, "student_id": snapshot.student_id}
         with translated(**known, idempotency_key=record.idempotency_key):
             self._raise_fence(snapshot, schedule, record)
@@ -178,8 +183,10 @@ class StudentPlanRepository:
     def copy_plans(self, snapshot: PlanningSnapshot, schedule: Schedule) -> list[UUID]:
         """Copy the schedule's plans as those of the snapshot's next generation; their ids.
 
-        Two round trips. ``store_generation`` is what makes a generation of them.
+        Two round trips. ``store_generation`` is what makes a generation of them. Raises
+        ``LockNotHeldError``.
         """
+        guards.require_lock(self._session, snapshot.group_id)
         ids = [uuid4() for _ in schedule.plans]
         rows = _rows(snapshot, schedule, ids)
         copy_rows(self._session.connection(), StudentPlan.__tablename__, COPIED, rows)

@@ -153,7 +153,6 @@ class GroupEditService:
         if set(seen) != {(content.id, content.version) for content in group.contents}:
             raise EditedMeanwhileError(group_id=group_id)
         positions = sorted(content.position for content in group.contents)
-        uow.require_lock(group_id)
         if not uow.groups.move_contents(
             tenant_id, group_id, dict(zip(seen, positions, strict=True))
         ):

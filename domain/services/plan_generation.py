@@ -95,7 +95,6 @@ class PlanGenerationService:
             idempotency_key=asked.key,
             request_hash=asked.hash,
         )
-        uow.require_lock(asked.group_id)
         number, ids = uow.plans.store_generation(snapshot, computed, record)
         return GenerationResult.of(snapshot, computed, number, tuple(ids))
 

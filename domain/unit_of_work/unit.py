@@ -19,9 +19,9 @@ from domain.errors import (
     UncommittedChangesError,
     UnitOfWorkStateError,
 )
-from domain.locking import PlanGroupLock, StudentLock
+from domain.locking import PlanGroupLock, StudentLock, guards
 from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
-from domain.unit_of_work import leaving, nesting, session_guards
+from domain.unit_of_work import leaving, nesting
 from domain.unit_of_work.states import LockState, Stage
 
 
@@ -231,7 +231,7 @@ class UnitOfWork:
         self.waited_ms = locking.acquire(self._connection, self.lock)
         self._root = session.get_transaction()
         self._thread = threading.get_ident()
-        session_guards.ask(session, self)
+        guards.ask(session, self)
 
     def _finish(self) -> None:
         self._stage = Stage.FINISHED
@@ -244,7 +244,7 @@ class UnitOfWork:
         self._root = None
         self._end_claim()
         if session is not None:
-            session_guards.release(session)
+            guards.release(session)
             leaving.close(session, connection)
 
     def _end_claim(self) -> None:

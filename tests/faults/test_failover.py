@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -23,6 +24,7 @@ from domain import (
     schema,
 )
 from domain.embedded import EmbeddedServer, embedded_postgres
+from domain.locking import guards
 from domain.repositories import PlanningSnapshot
 from domain.repositories.student_plans import GenerationRecord
 from domain.scheduling import ENGINE_VERSION, Request, Schedule, fingerprint, schedule
@@ -110,6 +112,19 @@ def test_a_request_that_read_before_the_failover_cannot_write_after_another_has_
     assert [row.id for row in live_plans(pair.standby, pair.group.id)] == list(second.plan_ids)
 
 
+class Believer:
+    """A unit of work that believes to hold whatever it is asked for."""
+
+    def require_held(self) -> None:
+        pass
+
+    def require_lock(self, group_id: UUID) -> None:
+        pass
+
+    def refuse_commit_from_outside(self) -> None:
+        pass
+
+
 def test_one_that_writes_without_the_lock_waits_for_the_holder_and_is_refused(
     pair: Pair,
 ) -> None:
@@ -118,6 +133,7 @@ def test_one_that_writes_without_the_lock_waits_for_the_holder_and_is_refused(
 
     def write_without_the_lock() -> None:
         with Session(pair.standby) as session, session.begin():
+            guards.ask(session, Believer())
             StudentPlanRepository(session).store_generation(*planned)
 
     factory, lock = sessionmaker(pair.standby), PlanGroupLock(pair.group.id)

@@ -1,5 +1,6 @@
 """The repositories' queries: each tenant's own, in the promised order, in few statements."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -7,19 +8,23 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
     InvalidInputError,
     PlanGroup,
+    PlanGroupLock,
     PlanGroupNotFoundError,
     PlanGroupRepository,
     StudentPlan,
     StudentPlanRepository,
     StudentTimeRepository,
+    UnitOfWork,
 )
-from domain.repositories.student_plans import COPIED
-from domain.scheduling import Allocation, Level, Request, fingerprint
+from domain.errors import LockNotHeldError
+from domain.repositories import PlanningSnapshot
+from domain.repositories.student_plans import COPIED, GenerationRecord
+from domain.scheduling import Allocation, Level, Request, Schedule, fingerprint, schedule
 from tests.factories import (
     AcademyScheduleFactory,
     ContentFactory,
@@ -28,7 +33,7 @@ from tests.factories import (
     lecture,
 )
 from tests.integration.rows import GROUP, STUDENT, TENANT, another, insert
-from tests.integration.storing import FIRST, fresh_ids
+from tests.integration.storing import FIRST, fresh_ids, stored_group
 
 
 @pytest.fixture
@@ -39,7 +44,8 @@ def groups(session: Session) -> PlanGroupRepository:
 def added(session: Session, **fields: object) -> PlanGroup:
     """A group that is flushed, and forgotten by the Session."""
     group = PlanGroupFactory.build(**fields)
-    PlanGroupRepository(session).add(group)
+    group.check()
+    session.add(group)
     session.flush()
     session.expunge_all()
     return group
@@ -51,7 +57,7 @@ def test_a_group_comes_back_with_everything_it_owns(
     contents = [ContentFactory.build(position=0), lecture(1, [30, None, 45])]
     built = PlanGroupFactory.build(contents=contents, level=Level.HIGH)
     expected = built.to_request(FIRST)
-    groups.add(built)
+    session.add(built)
     session.flush()
     session.expunge_all()
     found = groups.get(built.tenant_id, built.id)
@@ -87,6 +93,53 @@ def test_a_broken_rule_is_refused_naming_the_field_and_nothing_is_added(
         groups.add(group)
     assert refused.value.field == "period, contents[0].weekly_days"
     assert not session.new
+
+
+WRITES: dict[str, Callable[[Session, PlanGroup], object]] = {
+    "add": lambda session, group: PlanGroupRepository(session).add(PlanGroupFactory.build()),
+    "move_contents": lambda session, group: PlanGroupRepository(session).move_contents(
+        group.tenant_id, group.id, {}
+    ),
+    "remove": lambda session, group: PlanGroupRepository(session).remove(
+        group.tenant_id, group.id, 1
+    ),
+    "retire_as_cancelled": lambda session, group: StudentPlanRepository(
+        session
+    ).retire_as_cancelled(group.tenant_id, group.id),
+    "copy_plans": lambda session, group: StudentPlanRepository(session).copy_plans(
+        *planned(session, group)
+    ),
+    "store_generation": lambda session, group: StudentPlanRepository(session).store_generation(
+        *planned(session, group), GenerationRecord(FIRST, None, 0, "", "")
+    ),
+}
+
+
+def planned(session: Session, group: PlanGroup) -> tuple[PlanningSnapshot, Schedule]:
+    snapshot = PlanGroupRepository(session).snapshot(group.tenant_id, group.id)
+    return snapshot, schedule(snapshot.request(FIRST))
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=list(WRITES))
+def test_what_writes_past_the_flush_needs_a_unit_of_work(
+    session: Session, write: Callable[[Session, PlanGroup], object]
+) -> None:
+    group = added(session)
+    with pytest.raises(LockNotHeldError, match="only inside a unit of work"):
+        write(session, group)
+    assert not session.new
+    assert StudentPlanRepository(session).live(group.tenant_id, group.id) == []
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=list(WRITES))
+def test_the_lock_of_another_group_does_not_do(
+    session_factory: sessionmaker[Session], write: Callable[[Session, PlanGroup], object]
+) -> None:
+    group = stored_group(session_factory)
+    with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4())) as uow:
+        with pytest.raises(LockNotHeldError, match="does not hold the lock"):
+            write(uow.session, group)
+        uow.commit()
 
 
 def test_a_draft_may_be_without_contents_and_blocks(session: Session) -> None:

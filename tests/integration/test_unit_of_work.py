@@ -174,7 +174,8 @@ def test_a_savepoint_inside_may_commit_and_roll_back(
         with uow.session.begin_nested():
             orm_add(uow, lock.group_id)
         savepoint = uow.session.begin_nested()
-        orm_flush(uow, other)
+        uow.session.add(PlanGroupFactory.build(id=other))
+        uow.session.flush()
         savepoint.rollback()
         uow.commit()
     assert exists(session_factory, lock.group_id)

@@ -1,13 +1,17 @@
-"""What every Session refuses while a unit of work is open on it.
+"""What a Session refuses: writes without the lock, and commits that are not the unit of work's.
 
 The listeners are of the class ``Session``, once for the process: to listen to each Session
-costs more than the lock's own round trip. Sessions without a unit of work notice nothing.
+costs more than the lock's own round trip. Sessions without a unit of work notice nothing
+of them.
 """
 
 from typing import Any, Final, Protocol
+from uuid import UUID
 
 from sqlalchemy import event
 from sqlalchemy.orm import Session
+
+from domain.errors import LockNotHeldError
 
 _INFO_KEY: Final = "studyplan.unit_of_work"
 
@@ -18,6 +22,9 @@ class Warden(Protocol):
     def require_held(self) -> None:
         """Raise unless the lock is held."""
 
+    def require_lock(self, group_id: UUID) -> None:
+        """Raise unless the group's lock is held."""
+
     def refuse_commit_from_outside(self) -> None:
         """Raise unless it is the warden who commits."""
 
@@ -25,6 +32,17 @@ class Warden(Protocol):
 def ask(session: Session, warden: Warden) -> None:
     """Ask ``warden`` before each flush and each commit from now on."""
     session.info[_INFO_KEY] = warden
+
+
+def require_lock(session: Session, group_id: UUID) -> None:
+    """For whoever writes past the flush: raise ``LockNotHeldError`` unless the lock is held."""
+    warden: Warden | None = session.info.get(_INFO_KEY)
+    if warden is None:
+        raise LockNotHeldError(
+            f"Group {group_id} is written only inside a unit of work that holds its lock; this "
+            "Session is in none. Reading needs no lock."
+        )
+    warden.require_lock(group_id)
 
 
 def release(session: Session) -> None:
