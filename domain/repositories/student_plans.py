@@ -1,9 +1,9 @@
 """Student plans, and the one way in which a generation is written."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any, Final
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import CursorResult, and_, case, func, insert, literal, or_, select, update
@@ -14,32 +14,9 @@ from domain.errors import EditedMeanwhileError, InvalidInputError, StudentPlanNo
 from domain.locking import guards
 from domain.models import PlanGeneration, PlanGroup, PlanState, RetiredAs, StudentPlan
 from domain.repositories.copying import copy_rows
+from domain.repositories.plan_rows import COPIED, new_plans
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.scheduling import Schedule
-
-COPIED: Final = {
-    "id": "uuid",
-    "tenant_id": "uuid",
-    "student_id": "uuid",
-    "group_id": "uuid",
-    "content_id": "uuid",
-    "generation": "int4",
-    "sequence": "int4",
-    "kind": "text",
-    "date": "date",
-    "start_minute": "int2",
-    "end_minute": "int2",
-    "first_unit": "int4",
-    "last_unit": "int4",
-    "part": "int2",
-    "parts": "int2",
-    "wrap_up_minutes": "int2",
-    "reserve": "bool",
-    "week": "int2",
-    "cycle": "int2",
-    "cycle_day": "int2",
-}
-"""The columns of a new plan in the order in which they are copied, and their types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +165,7 @@ class StudentPlanRepository:
         """
         guards.require_lock(self._session, snapshot.group_id)
         ids = [uuid4() for _ in schedule.plans]
-        rows = _rows(snapshot, schedule, ids)
+        rows = new_plans(snapshot, schedule, ids)
         copy_rows(self._session.connection(), StudentPlan.__tablename__, COPIED, rows)
         return ids
 
@@ -258,23 +235,3 @@ def _require(result: Any, rows: int, group_id: UUID) -> None:
     found: CursorResult[Any] = result
     if found.rowcount != rows:
         raise EditedMeanwhileError(group_id=group_id)
-
-
-def _rows(
-    snapshot: PlanningSnapshot, schedule: Schedule, ids: Sequence[UUID]
-) -> Iterator[tuple[Any, ...]]:
-    """Rows in the order of ``COPIED``."""
-    tenant_id, student_id, group_id = (
-        snapshot.tenant_id,
-        snapshot.student_id,
-        snapshot.group_id,
-    )
-    generation = snapshot.generation + 1
-    contents = snapshot.content_ids
-    for plan_id, plan in zip(ids, schedule.plans, strict=True):
-        yield (
-            plan_id, tenant_id, student_id, group_id, contents[plan.content], generation,
-            plan.sequence, plan.kind.value, plan.date, plan.start, plan.end, plan.first_unit,
-            plan.last_unit, plan.part, plan.parts, plan.wrap_up_minutes, plan.reserve,
-            plan.week, plan.cycle, plan.cycle_day,
-        )  # fmt: skip

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock, StudentPlan, UnitOfWork
 from domain.repositories import PlanningSnapshot
-from domain.repositories.student_plans import COPIED
+from domain.repositories.plan_rows import COPIED
 from domain.scheduling import Schedule, schedule
 from tests.benchmarks.scheduling import books
 from tests.benchmarks.timing import line, medians

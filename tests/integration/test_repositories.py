@@ -23,7 +23,8 @@ from domain import (
 )
 from domain.errors import LockNotHeldError
 from domain.repositories import PlanningSnapshot
-from domain.repositories.student_plans import COPIED, GenerationRecord
+from domain.repositories.plan_rows import COPIED
+from domain.repositories.student_plans import GenerationRecord
 from domain.scheduling import Allocation, Level, Request, Schedule, fingerprint, schedule
 from tests.factories import (
     AcademyScheduleFactory,
