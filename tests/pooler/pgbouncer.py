@@ -1,0 +1,198 @@
+"""PgBouncer in transaction mode in front of a server, from the pieces of ``domain.embedded``.
+
+Databases are made, dropped and migrated on the server itself: ``CREATE DATABASE`` wants a
+template without connections, and a pooler keeps some.
+"""
+
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+import sqlalchemy as sa
+
+from domain.embedded.account import server_account
+from domain.embedded.child import disown, ended, until
+from domain.embedded.home import Home, sweep
+from domain.embedded.lifetime import closing
+from domain.embedded.orphan import Watcher
+
+HOST: Final = "127.0.0.1"
+SECONDS: Final = 20.0
+ATTEMPTS: Final = 5
+INSTALL: Final = (
+    "PgBouncer is not installed, and what needs it is not skipped. "
+    "On Debian and Ubuntu: apt-get update && apt-get install -y pgbouncer"
+)
+CONNECT_ARGS: Final[dict[str, Any]] = {"prepare_threshold": None}
+"""A prepared statement stays on the backend that prepared it; the next transaction has another."""
+
+TRANSACTION_MODE: Final = {
+    "listen_addr": HOST,
+    "unix_socket_dir": "",
+    "auth_type": "scram-sha-256",
+    "pool_mode": "session",
+    "max_client_conn": 500,
+    "query_wait_timeout": 60,
+    "log_connections": 0,
+    "log_disconnections": 0,
+}
+
+
+@contextmanager
+def pgbouncer(server: sa.URL, *, pool_size: int, **settings: Any) -> Iterator["PgBouncer"]:
+    """A pooler in front of all of the server's databases; it is gone after the block.
+
+    However this process ends: what stops orphaned servers stops an orphaned pooler too.
+
+    :param pool_size: server connections for each database.
+    :param settings: of PgBouncer's, instead of those above.
+    """
+    if _program() is None:
+        raise FileNotFoundError(INSTALL)
+    pooler = PgBouncer(server, {**TRANSACTION_MODE, "default_pool_size": pool_size, **settings})
+    with closing(pooler):
+        pooler.open()
+        yield pooler
+
+
+class PgBouncer:
+    """A running pooler: where its clients connect, and what it tells of itself."""
+
+    def __init__(self, server: sa.URL, settings: dict[str, Any]) -> None:
+        self._server = server
+        self._settings = settings
+        self._user = server.username or "postgres"
+        self._password = secrets.token_hex(16)
+        self._account = server_account()
+        sweep(self._account)
+        self._home = Home(self._account)
+        self._watcher = Watcher(self._home.path, self._account)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0
+
+    @property
+    def home(self) -> Path:
+        """The directory with everything that it writes."""
+        return self._home.path
+
+    def url_for(self, database: sa.URL) -> sa.URL:
+        """The URL of the same database through the pooler."""
+        return sa.URL.create(
+            "postgresql+psycopg", self._user, self._password, HOST, self._port, database.database
+        )
+
+    def show(self, what: str) -> list[dict[str, Any]]:
+        """A page of the pooler's console, such as ``SERVERS`` or ``CLIENTS``."""
+        with psycopg.connect(
+            host=HOST, port=self._port, user=self._user, password=self._password,
+            dbname="pgbouncer", autocommit=True, cursor_factory=psycopg.ClientCursor,
+        ) as console:  # fmt: skip
+            found = console.execute(f"SHOW {what}".encode())
+            names = [column.name for column in found.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in found]
+
+    def count(self, what: str, database: str | None) -> int:
+        """How many rows of such a page belong to a database."""
+        return sum(row["database"] == database for row in self.show(what))
+
+    def open(self) -> None:
+        """Start and wait until clients are let in; ``pgbouncer`` has done this for you."""
+        for _ in range(ATTEMPTS):  # whatever port is free may be taken a moment later
+            self._port = _free_port()
+            self._process = self._spawned()
+            until(lambda: self._ended() or self._answers(), seconds=SECONDS)
+            if not self._ended():
+                return
+        raise RuntimeError(f"PgBouncer did not start.\n{self._home.tail()}")
+
+    def kill(self) -> None:
+        """End it as a crash does; it stays dead."""
+        self._signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Stop it and remove what it wrote."""
+        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGKILL)
+        self._home.remove()
+        self._watcher.dismiss()
+
+    def abandon(self) -> None:
+        """In a forked child: the pooler is the parent's."""
+        self._home.abandon()
+        self._watcher.abandon()
+        if self._process is not None:
+            disown(self._process)
+
+    def _spawned(self) -> subprocess.Popen[bytes]:
+        # Named as a server's are, so that the watcher and the sweep find the pooler too.
+        self._home.data.mkdir(exist_ok=True)
+        files = {"users": f'"{self._user}" "{self._password}"\n', "pgbouncer.ini": self._written()}
+        for name, text in files.items():
+            (self._home.data / name).write_text(text)
+        self._account.own_tree(self._home.data)
+        with self._home.log.open("ab") as log:
+            command = [_program() or "", str(self._home.data / "pgbouncer.ini")]
+            return self._account.spawn(command, home=self._home.path, log=log)
+
+    def _written(self) -> str:
+        """The configuration; the clients' password is not the server's."""
+        host = self._server.query.get("host", self._server.host) or "localhost"
+        port = self._server.query.get("port", self._server.port) or 5432
+        password = str(self._server.password or "").replace("'", "''")
+        login = f" password='{password}'" if password else ""
+        settings = {
+            **self._settings,
+            "listen_port": self._port,
+            "auth_file": self._home.data / "users",
+            "admin_users": self._user,
+            "pidfile": self._home.data / "postmaster.pid",
+        }
+        if version() >= (1, 21):
+            settings.setdefault("max_prepared_statements", 0)
+        lines = [f"{name} = {value}" for name, value in settings.items()]
+        entry = f"* = host={host} port={port} user={self._user}{login}"
+        return "\n".join(["[databases]", entry, "[pgbouncer]", *lines, ""])
+
+    def _answers(self) -> bool:
+        with suppress(psycopg.OperationalError):
+            return bool(self.show("VERSION"))
+        return False
+
+    def _ended(self) -> bool:
+        return self._process is None or ended(self._process)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and not self._ended():
+            os.kill(self._process.pid, number)
+            until(self._ended, seconds=SECONDS)
+
+
+@cache
+def version() -> tuple[int, ...]:
+    """The installed PgBouncer's. Since 1.21 it may keep prepared statements, if it is told to."""
+    told = subprocess.run(  # noqa: S603 - no shell; our own argument list
+        [_program() or "pgbouncer", "--version"], stdout=subprocess.PIPE, check=True, text=True
+    ).stdout
+    found = re.search(r"PgBouncer (\d+)\.(\d+)", told)
+    return tuple(map(int, found.groups())) if found else ()
+
+
+def _program() -> str | None:
+    return shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,144 @@
+"""One operation through the package, for both kinds of worker, and what is recorded of it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from domain import (
+    CommitOutcomeUnknownError,
+    EditedMeanwhileError,
+    IdempotencyMismatchError,
+    LockTimeoutError,
+    PlanGroupLockedError,
+    PlanGroupNotGeneratableError,
+    SchedulingError,
+    StudentPlansOverlapError,
+    UnitOfWork,
+)
+from domain.errors import LockNotHeldError, TransitionNotAllowedError
+from tests.soak import jobs
+from tests.soak.draws import Draw
+from tests.soak.faults import Deliberate, injected
+from tests.soak.history import Journal, Operation, Outcome
+
+ENDS: Final[dict[type[Exception], Outcome]] = {
+    PlanGroupLockedError: Outcome.BUSY,
+    LockTimeoutError: Outcome.TIMEOUT,
+    PlanGroupNotGeneratableError: Outcome.DECLINED,
+    TransitionNotAllowedError: Outcome.DECLINED,
+    SchedulingError: Outcome.DECLINED,
+    EditedMeanwhileError: Outcome.COLLIDED,
+    StudentPlansOverlapError: Outcome.COLLIDED,
+    IdempotencyMismatchError: Outcome.COLLIDED,
+    CommitOutcomeUnknownError: Outcome.UNKNOWN,
+    LockNotHeldError: Outcome.FAILED,
+    Deliberate: Outcome.FAILED,
+}
+HARMED: Final = frozenset({None, "57014", "57P01", "25P03", "08006", "08003"})
+"""SQLSTATEs of what the load does: cancelled, terminated, idle for too long, disconnected."""
+
+LOOK: Final = sa.text(
+    "SELECT id::text, generation, version FROM plan_groups WHERE id = ANY(CAST(:ids AS uuid[]))"
+)
+
+
+@dataclass
+class Attempt:
+    """One operation on its way, written down at every step."""
+
+    draw: Draw
+    operation: Operation
+    journal: Journal
+    stores: bool = field(default=True, init=False)
+    """Whether there is something to commit."""
+
+    def entered(self) -> None:
+        """The unit of work was entered: its lock is held."""
+        self.operation.entered = time.monotonic()
+        self.journal.write(self.operation)
+
+    def work(self, uow: UnitOfWork) -> float:
+        """Look, do the job, come to harm if so drawn; how long to stay before the end."""
+        self._look(uow)
+        self.stores = jobs.JOBS[self.draw.kind](uow, self.draw, self.operation)
+        self.operation.planned = time.monotonic()
+        return self.draw.dwell + injected(self.draw.fault, uow)
+
+    def leave(self) -> None:
+        """The commit is about to be sent."""
+        self.operation.leaving = time.monotonic()
+        self.journal.write(self.operation)
+
+    def committed(self) -> None:
+        """The commit was answered."""
+        self._end(Outcome.REPEATED if self.operation.repeated else Outcome.DONE)
+
+    def leave_alive(self, uow: UnitOfWork) -> None:
+        """A rollback is about to be sent, in a transaction that answers."""
+        self._look(uow)
+
+    def rolled_back(self) -> None:
+        """The rollback was answered."""
+        self._end(Outcome.ROLLED_BACK)
+
+    def read(self, session: Session) -> None:
+        """The whole of a reading operation."""
+        jobs.read(session, self.draw, self.operation)
+        self._end(Outcome.DONE)
+
+    def _look(self, uow: UnitOfWork) -> None:
+        now = time.monotonic()
+        found = uow.session.execute(LOOK, {"ids": self.operation.groups}).all()
+        self.operation.seen = self.operation.seen or {row[0]: [row[1], row[2]] for row in found}
+        self.operation.alive = now
+
+    def _end(self, outcome: Outcome) -> None:
+        self.operation.ended = time.monotonic()
+        self.operation.outcome = outcome
+
+
+@contextmanager
+def recorded(journal: Journal, operation: Operation) -> Iterator[None]:
+    """Write the operation down before and after; its errors end here."""
+    journal.write(operation)
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is, the checker judges it
+        if operation.outcome is Outcome.UNKNOWN:
+            operation.outcome = _outcome(operation, error)
+        operation.error = _name(error)
+        if operation.outcome is Outcome.CRASHED:
+            operation.error += f": {error}"[:300]
+    finally:
+        operation.ended = operation.ended or time.monotonic()
+        journal.write(operation)
+
+
+def _outcome(operation: Operation, error: Exception) -> Outcome:
+    if _harmed(error):
+        return Outcome.FAILED if operation.leaving is None else Outcome.UNKNOWN
+    known = (outcome for kind, outcome in ENDS.items() if isinstance(error, kind))
+    return next(known, Outcome.CRASHED)
+
+
+def _harmed(error: Exception) -> bool:
+    """Whether it is what the faults of the load come to, perhaps in the commit."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(original, psycopg.Error):
+        return original.sqlstate in HARMED
+    return isinstance(error, TimeoutError)
+
+
+def _name(error: Exception) -> str:
+    original = error.orig if isinstance(error, DBAPIError) else error
+    with suppress(AttributeError):
+        if state := original.sqlstate:  # type: ignore[union-attr]
+            return f"{type(original).__name__} {state}"
+    return type(original).__name__
