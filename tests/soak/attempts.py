@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,7 +25,7 @@ from domain import (
 from domain.errors import LockNotHeldError, TransitionNotAllowedError
 from tests.soak import jobs
 from tests.soak.draws import Draw
-from tests.soak.faults import Deliberate, injected
+from tests.soak.faults import Deliberate, Fault, injected
 from tests.soak.history import Journal, Operation, Outcome
 
 ENDS: Final[dict[type[Exception], Outcome]] = {
@@ -115,30 +115,33 @@ def recorded(journal: Journal, operation: Operation) -> Iterator[None]:
             operation.outcome = _outcome(operation, error)
         operation.error = _name(error)
         if operation.outcome is Outcome.CRASHED:
-            operation.error += f": {error}"[:300]
+            operation.error += ": " + " ".join(str(error).split())[:150]
     finally:
         operation.ended = operation.ended or time.monotonic()
         journal.write(operation)
 
 
 def _outcome(operation: Operation, error: Exception) -> Outcome:
-    if _harmed(error):
+    if _harmed(error, operation.fault):
         return Outcome.FAILED if operation.leaving is None else Outcome.UNKNOWN
     known = (outcome for kind, outcome in ENDS.items() if isinstance(error, kind))
     return next(known, Outcome.CRASHED)
 
 
-def _harmed(error: Exception) -> bool:
+def _harmed(error: Exception, fault: str) -> bool:
     """Whether it is what the faults of the load come to, perhaps in the commit."""
-    original = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(original, psycopg.Error):
-        return original.sqlstate in HARMED
-    return isinstance(error, TimeoutError)
+    original = _original(error)
+    if not isinstance(original, psycopg.Error):
+        return isinstance(error, TimeoutError)
+    aborted = original.sqlstate == "25P02" and fault == Fault.CANCEL_AND_GO_ON.value
+    return aborted or original.sqlstate in HARMED
 
 
 def _name(error: Exception) -> str:
-    original = error.orig if isinstance(error, DBAPIError) else error
-    with suppress(AttributeError):
-        if state := original.sqlstate:  # type: ignore[union-attr]
-            return f"{type(original).__name__} {state}"
-    return type(original).__name__
+    original = _original(error)
+    state = original.sqlstate if isinstance(original, psycopg.Error) else None
+    return type(original).__name__ + (f" {state}" if state else "")
+
+
+def _original(error: Exception) -> BaseException:
+    return (error.orig or error) if isinstance(error, DBAPIError) else error
