@@ -40,7 +40,7 @@ TRANSACTION_MODE: Final = {
     "listen_addr": HOST,
     "unix_socket_dir": "",
     "auth_type": "scram-sha-256",
-    "pool_mode": "session",
+    "pool_mode": "transaction",
     "max_client_conn": 500,
     "query_wait_timeout": 60,
     "log_connections": 0,
