@@ -1,9 +1,11 @@
 """One operation through the package, for both kinds of worker, and what is recorded of it."""
 
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import psycopg
@@ -41,8 +43,10 @@ ENDS: Final[dict[type[Exception], Outcome]] = {
     LockNotHeldError: Outcome.FAILED,
     Deliberate: Outcome.FAILED,
 }
-HARMED: Final = frozenset({None, "57014", "57P01", "25P03", "08006", "08003"})
-"""SQLSTATEs of what the load does: cancelled, terminated, idle for too long, disconnected."""
+FRAMES: Final = 8
+HARMED: Final = frozenset({None, "57014", "57P01", "25P03", "08P01"})
+"""SQLSTATEs of what the load does: lost, cancelled, terminated, idle for too long, and what
+a pooler tells of a server connection that it lost."""
 
 LOOK: Final = sa.text(
     "SELECT id::text, generation, version FROM plan_groups WHERE id = ANY(CAST(:ids AS uuid[]))"
@@ -115,7 +119,7 @@ def recorded(journal: Journal, operation: Operation) -> Iterator[None]:
             operation.outcome = _outcome(operation, error)
         operation.error = _name(error)
         if operation.outcome is Outcome.CRASHED:
-            operation.error += ": " + " ".join(str(error).split())[:150]
+            operation.error += f": {' '.join(str(error).split())[:150]}, {_where(error)}"
     finally:
         operation.ended = operation.ended or time.monotonic()
         journal.write(operation)
@@ -141,6 +145,11 @@ def _name(error: Exception) -> str:
     original = _original(error)
     state = original.sqlstate if isinstance(original, psycopg.Error) else None
     return type(original).__name__ + (f" {state}" if state else "")
+
+
+def _where(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)[-FRAMES:]
+    return " < ".join(f"{Path(one.filename).name}:{one.lineno}" for one in reversed(frames))
 
 
 def _original(error: Exception) -> BaseException:
