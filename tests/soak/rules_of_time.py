@@ -16,7 +16,7 @@ from itertools import accumulate, pairwise
 from tests.soak.history import REFUSED, Kind, Operation, Outcome
 from tests.soak.violation import Rule, Violation
 
-BROKEN_LINGERS = 2.0
+BROKEN_LINGERS = 5.0
 """Seconds that a broken connection's transaction may outlive its client's knowledge of it."""
 KILLED_LINGERS = 15.0
 """The same from the beginning of an operation whose worker was killed."""
