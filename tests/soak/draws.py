@@ -90,7 +90,8 @@ def draws(
 
 
 def _draw(dice: random.Random, number: int, kind: Kind, target: Target, faults: float) -> Draw:
-    harmed = dice.random() < faults and kind is not Kind.READ
+    locked = kind is not Kind.READ  # a plain Session promises nothing when it is cancelled
+    harmed = dice.random() < faults and locked
     keyed = dice.random() < WITH_A_KEY and kind is Kind.GENERATE
     key = number // OPERATIONS_A_KEY
     day = key if keyed else dice.randrange(DAYS_OF_TODAY)
@@ -104,5 +105,5 @@ def _draw(dice: random.Random, number: int, kind: Kind, target: Target, faults: 
         key=f"{target.group_id}/{key}" if keyed else "",
         luck=dice.random(),
         dwell=dice.choice((0.0, dice.uniform(0, LONGEST_DWELL))),
-        patience=dice.uniform(0.005, 0.1) if dice.random() < faults else None,
+        patience=dice.uniform(0.005, 0.1) if dice.random() < faults and locked else None,
     )
