@@ -47,12 +47,14 @@ def test_a_lock_that_is_skipped_or_released_early_is_seen_by_overlapping_holders
     judged: Judge, sabotage: Sabotage
 ) -> None:
     verdict = judged(sabotage)
-    assert {Rule.OVERLAP, Rule.STUDENT_LOCK} <= verdict.rules_broken, str(verdict)
+    # Two groups of one student are kept apart for a while by the exclusion constraint itself.
+    assert Rule.OVERLAP in verdict.rules_broken, str(verdict)
 
 
 def test_without_the_walls_its_damage_is_seen_in_the_rows(judged: Judge) -> None:
     verdict = judged(Sabotage.LOCK_SKIPPED, walls=False)
-    assert {Rule.OVERLAP, Rule.ROWS, Rule.STUDENT_TIME} <= verdict.rules_broken, str(verdict)
+    seen = {Rule.OVERLAP, Rule.STUDENT_LOCK, Rule.ROWS, Rule.STUDENT_TIME}
+    assert seen <= verdict.rules_broken, str(verdict)
 
 
 def test_a_snapshot_older_than_the_lock_is_seen_by_what_its_holder_does_not_see(
