@@ -1,6 +1,7 @@
 """Binary COPY on a Session's own connection, in its own transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -28,7 +29,7 @@ def copy_rows(
         await_only(_copy_async(driver, statement, types, rows))
         return
     assert isinstance(driver, psycopg.Connection)  # noqa: S101 - the package is psycopg's
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+    with _loss_told(driver), driver.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(types)
         for row in rows:
             copy.write_row(row)
@@ -40,7 +41,23 @@ async def _copy_async(
     types: Sequence[str],
     rows: Iterable[Sequence[Any]],
 ) -> None:
-    async with driver.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types(types)
-        for row in rows:
-            await copy.write_row(row)
+    with _loss_told(driver):
+        async with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.set_types(types)
+            for row in rows:
+                await copy.write_row(row)
+
+
+@contextmanager
+def _loss_told(driver: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> Iterator[None]:
+    """A lost connection is the driver's error, however the loss was told.
+
+    A pooler tells it twice, as the server did and then in its own words. Psycopg expects one
+    answer at the end of a COPY, and says nothing but "too many values to unpack".
+    """
+    try:
+        yield
+    except ValueError as error:
+        if not driver.closed:
+            raise
+        raise psycopg.OperationalError("the connection was lost in a COPY") from error

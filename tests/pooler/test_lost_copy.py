@@ -1,0 +1,51 @@
+"""A backend that dies in a COPY, told by a pooler."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import sessionmaker
+
+from domain.database_errors import connection_lost
+from domain.testing import FaultAt, Step, eventually
+from tests.concurrency.worlds import generate, stored_group
+from tests.pooler.pgbouncer import CONNECT_ARGS, pgbouncer
+
+IN_A_TRANSACTION = """
+FROM pg_stat_activity
+WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()
+"""
+
+
+@pytest.fixture
+def pooled(server_url: sa.URL, database_url: sa.URL) -> Iterator[sa.Engine]:
+    with pgbouncer(server_url, pool_size=2) as pooler:
+        engine = sa.create_engine(
+            pooler.url_for(database_url), pool_pre_ping=True, connect_args=CONNECT_ARGS
+        )
+        yield engine
+        engine.dispose()
+
+
+def test_a_backend_that_dies_in_the_copy_is_a_lost_connection_and_no_riddle(
+    pooled: sa.Engine, engine: sa.Engine
+) -> None:
+    def kill(_: int) -> None:
+        # What pg_stat_activity says stays the same within a transaction.
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as aside:
+            aside.execute(sa.text(f"SELECT pg_terminate_backend(pid) {IN_A_TRANSACTION}"))
+            eventually(
+                lambda: aside.scalar(sa.text(f"SELECT count(*) {IN_A_TRANSACTION}")) == 0,
+                "the backend is gone",
+            )
+
+    factory = sessionmaker(pooled)
+    group = stored_group(factory)
+    with (
+        FaultAt(pooled, Step.IN_THE_WRITE, kill),
+        pytest.raises((psycopg.OperationalError, sa.exc.OperationalError)) as raised,
+    ):
+        generate(factory, group)
+    assert connection_lost(raised.value)
+    assert generate(factory, group).generation == 1

@@ -1,0 +1,68 @@
+"""Harm that an operation does to itself, in the middle of its unit of work."""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, NoReturn
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from domain import PlanGenerationService, UnitOfWork
+from domain.scheduling import Request
+
+LONGER_THAN_IDLE = 0.4
+
+
+class Deliberate(Exception):  # noqa: N818 - it is not an error of anything
+    """Raised by the load itself."""
+
+
+class Fault(Enum):
+    """What an operation does to itself."""
+
+    NONE = ""
+    RAISE_IN_SERVICE = "exception in the service"
+    RAISE = "exception after writing"
+    TERMINATE = "own backend terminated"
+    CANCEL = "own statement cancelled"
+    CANCEL_AND_GO_ON = "own statement cancelled, and commit"
+    ABANDON = "client vanished"
+    IDLE = "idle for too long"
+
+
+def service_for(
+    fault: Fault, service: Callable[..., PlanGenerationService]
+) -> PlanGenerationService:
+    """A service whose computation fails, if that is the fault."""
+    return service(_fail) if fault is Fault.RAISE_IN_SERVICE else service()
+
+
+def injected(fault: Fault, uow: UnitOfWork) -> float:
+    """Do the harm, in the middle of a unit of work; for how long to be idle then."""
+    session = uow.session
+    match fault:
+        case Fault.RAISE | Fault.RAISE_IN_SERVICE:
+            raise Deliberate
+        case Fault.TERMINATE:
+            session.execute(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        case Fault.CANCEL:
+            session.execute(sa.text("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(5)"))
+        case Fault.CANCEL_AND_GO_ON:
+            _swallowed(session.connection())
+        case Fault.ABANDON:
+            driver: Any = session.connection().connection.driver_connection
+            driver.pgconn.finish()
+        case Fault.IDLE:
+            return LONGER_THAN_IDLE
+    return 0.0
+
+
+def _swallowed(connection: sa.Connection) -> None:
+    try:
+        connection.exec_driver_sql("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(5)")
+    except DBAPIError:
+        return
+
+
+def _fail(_: Request) -> NoReturn:
+    raise Deliberate

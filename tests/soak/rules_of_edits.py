@@ -1,0 +1,65 @@
+"""What edits and answers to idempotency keys must satisfy.
+
+Each edit reads its row under the lock and writes the next version of it, so each version
+has exactly one writer: two are a lost update, none is the trace of something that was not done.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from tests.soak.facts import Facts, GroupFact
+from tests.soak.history import Kind, Operation, Outcome, digest
+from tests.soak.resolved import final_versions, writers
+from tests.soak.violation import Rule, Violation
+
+
+def violations(operations: list[Operation], facts: Facts) -> Iterator[Violation]:
+    """Every violation in edits and answers."""
+    yield from _versions(operations, facts)
+    for group in facts.groups.values():
+        yield from _names(group, operations)
+    yield from _keys(operations, facts)
+
+
+def _versions(operations: list[Operation], facts: Facts) -> Iterator[Violation]:
+    wrote = writers(operations)
+    final = final_versions(facts)
+    for (row, version), makers in wrote.items():
+        done = [one.id for one in makers if one.outcome is Outcome.DONE]
+        if len(done) > 1:
+            yield Violation(Rule.VERSIONS, f"{done} all wrote version {version} of {row}")
+        if done and version > final.get(row, 1):
+            yield Violation(Rule.LOST, f"version {version} of {row} by {done}")
+    for row, last in final.items():
+        if unmade := [one for one in range(2, last + 1) if (row, one) not in wrote]:
+            yield Violation(Rule.TRACE, f"nobody made version {unmade[:5]} of {row}")
+        if last < 1:
+            yield Violation(Rule.VERSIONS, f"{row} was retired in its first version")
+
+
+def _names(group: GroupFact, operations: list[Operation]) -> Iterator[Violation]:
+    """A group is named after the last edit of it that was done."""
+    edits = [one for one in operations if one.kind is Kind.EDIT and group.id in one.writes]
+    answered = [one for one in edits if one.outcome is Outcome.DONE]
+    namer = next((one for one in edits if one.id == group.name), None)
+    if namer is not None and not namer.may_be_stored:
+        yield Violation(Rule.TRACE, f"{group.id} is named after {namer.id}: {namer.outcome}")
+    for one in answered:
+        if namer is None or one.writes[group.id] > namer.writes[group.id]:
+            yield Violation(Rule.LOST, f"{one.id} named {group.id}, which is called {group.name}")
+
+
+def _keys(operations: list[Operation], facts: Facts) -> Iterator[Violation]:
+    first = {one.key: one for one in facts.generations if one.key}
+    made = Counter(one.key for one in operations if one.makes and one.key)
+    for key, times in made.items():
+        if times > 1:
+            yield Violation(Rule.KEY, f"{times} generations for {key}")
+    for one in operations:
+        if one.outcome is not Outcome.REPEATED:
+            continue
+        fact = first.get(one.key)
+        rows = facts.by_generation.get((fact.group, fact.number), []) if fact else []
+        same = digest(row.id for row in rows) == one.digest
+        if fact is None or ([fact.group], fact.number) != (one.groups, one.number) or not same:
+            yield Violation(Rule.KEY, f"{one.id} was told of {one.number} for {one.key}")
