@@ -47,7 +47,7 @@ def with_pool(url: sa.URL, work: Callable[[AsyncFactory], Awaitable[None]], size
 
 
 def add_unflushed(uow: UnitOfWork) -> None:
-    uow.groups.add(PlanGroupFactory.build())
+    uow.session.add(PlanGroupFactory.build())
 
 
 def add_by_core(uow: UnitOfWork) -> None:
