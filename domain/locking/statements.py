@@ -4,6 +4,7 @@ The only module that names the functions and their SQLSTATEs. They belong to Ale
 ``alembic/versions/sp_0002_lock_functions.py`` has their text.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,10 +19,11 @@ from domain.errors import LockHolder, MisuseError, SchemaError, WrongTransaction
 ACQUIRING: Final = "public.acquire_plan_"
 """In the text of every statement that takes a lock, and of no other."""
 
-# These two give null, or the record of acquire_plan_locks, first.
-ENTER: Final = "SELECT public.acquire_plan_locks_within(%s, %s, %s, %s)"
+# These two give null, or the record of acquire_plan_locks, first; as text, for which the
+# driver needs no loader.
+ENTER: Final = "SELECT public.acquire_plan_locks_within(%s, %s, %s, %s)::text"
 STUDENTS: Final = (
-    "SELECT pg_catalog.to_jsonb(l), g.ids, g.students FROM (SELECT array_agg(id) AS ids, "
+    "SELECT pg_catalog.to_jsonb(l)::text, g.ids, g.students FROM (SELECT array_agg(id) AS ids, "
     "array_agg(student_id) AS students, array_agg(public.student_lock_key(student_id)) AS keys "
     "FROM plan_groups WHERE tenant_id = %s AND id = ANY(%s) HAVING bool_or(id = %s)) g, "
     "LATERAL public.acquire_plan_locks(g.keys, %s) l"
@@ -44,10 +46,11 @@ class Answer:
     """Limits of the session's own that stay in force."""
 
     @classmethod
-    def of(cls, record: Mapping[str, Any] | None) -> "Answer":
+    def of(cls, told: str | None) -> "Answer":
         """The answer in a row's first column; null means that the lock was free."""
-        if record is None:
+        if told is None:
             return AT_ONCE
+        record = json.loads(told)
         return cls(
             acquired=record["acquired"],
             outcome=record["outcome"],

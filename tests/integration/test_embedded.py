@@ -285,7 +285,8 @@ def test_a_forked_child_dies_of_sigterm_as_if_there_were_no_server() -> None:
     reader, writer = os.pipe()
     if not (child := os.fork()):
         os.write(writer, b"!")
-        time.sleep(60)
+        for _ in range(6000):  # a signal that comes right before a sleep does not end it
+            time.sleep(0.01)
         os._exit(0)
     os.read(reader, 1)  # Python forgets a signal that arrives amid the fork
     os.kill(child, signal.SIGTERM)
@@ -380,7 +381,11 @@ def test_without_the_wheel_the_error_says_what_to_install(
 @contextmanager
 def _program(body: str, environment: dict[str, str] | None = None) -> Iterator[Program]:
     """Run the text as a program, wait for its report, and kill it at the end."""
-    imports = "import os, signal, sys, time, psycopg\nfrom domain.embedded import embedded_postgres"
+    # Whatever a shell starts in the background, and so these tests maybe, ignores SIGINT.
+    imports = (
+        "import os, signal, sys, time, psycopg\nfrom domain.embedded import embedded_postgres\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    )
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and text
         [sys.executable, "-W", "error", "-c", f"{imports}\n{textwrap.dedent(body)}"],
         cwd=PROJECT,
