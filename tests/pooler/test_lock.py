@@ -21,6 +21,7 @@ from domain.testing import (
     terminate_backend,
 )
 from domain.testing.watching import backends_at_key
+from tests.concurrency.overlapping import elsewhere
 from tests.concurrency.worlds import generate, live_plans, stored_group, traces
 from tests.pooler.clients import BACKENDS, backend, clients
 from tests.pooler.pgbouncer import PgBouncer
@@ -52,7 +53,7 @@ def test_the_lock_holds_through_the_pooler_until_the_commit(
     with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
         for _ in range(BACKENDS):
             with pytest.raises(PlanGroupLockedError) as refused:
-                generate(session_factory, group)
+                elsewhere(lambda: generate(session_factory, group))
             assert refused.value.holder.pid == holder(direct, group)
         assert backend(uow.session.connection()) == holder(direct, group)
         uow.commit()

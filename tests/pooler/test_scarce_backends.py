@@ -18,6 +18,7 @@ from domain import (
 )
 from domain.probe import probe
 from domain.testing import PATIENCE, advisory_locks, eventually, wait_until_waiting
+from tests.concurrency.overlapping import elsewhere
 from tests.concurrency.worlds import TODAY, stored_group
 from tests.pooler.clients import BACKENDS, clients
 from tests.pooler.pgbouncer import PgBouncer
@@ -94,7 +95,7 @@ def test_a_request_that_gets_no_backend_in_time_is_ended_by_the_pooler_and_holds
         factory = sessionmaker(engine)
         with UnitOfWork(factory, lock=PlanGroupLock(group.id)):
             with pytest.raises(DBAPIError, match="query_wait_timeout"):
-                patiently(factory, group)
+                elsewhere(lambda: patiently(factory, group))
             assert advisory_locks(direct) == 1
         assert patiently(factory, group).generation == 1
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import LockTimeoutError, PlanGroup, PlanGroupLock, UnitOfWork
 from domain.locking import Limits
 from domain.testing import PATIENCE, assert_lock_free, assert_lock_held
+from tests.concurrency.overlapping import elsewhere
 from tests.concurrency.worlds import generate
 from tests.pooler.clients import backend, clients, of_all_backends
 from tests.pooler.pgbouncer import PgBouncer
@@ -26,6 +27,11 @@ def knows_transaction_timeout(direct: sa.Engine) -> bool:
     with direct.connect() as connection:
         version = connection.dialect.server_version_info
     return version is not None and version >= (17,)
+
+
+def enter(factory: Factory, lock: PlanGroupLock) -> None:
+    with UnitOfWork(factory, lock=lock):
+        pass
 
 
 def as_known(direct: sa.Engine, *values: str) -> list[str | None]:
@@ -63,8 +69,8 @@ def test_a_wait_in_vain_ends_at_its_bound_and_leaves_no_lock_timeout(
     with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
         pid = backend(uow.session.connection())
         impatient = PlanGroupLock(group.id, wait=SHORT)
-        with pytest.raises(LockTimeoutError) as late, UnitOfWork(session_factory, lock=impatient):
-            pass
+        with pytest.raises(LockTimeoutError) as late:
+            elsewhere(lambda: enter(session_factory, impatient))
     assert late.value.holder.pid == pid
     assert 100 <= late.value.waited_ms < PATIENCE * 1000
     found = of_all_backends(engine, IN_FORCE)
@@ -86,8 +92,8 @@ def test_a_lock_timeout_of_the_databases_own_is_what_it_was_after_a_wait(
         clients(new_pooler(pool_size=2), database_url) as engine,
         UnitOfWork(sessionmaker(engine), lock=PlanGroupLock(group.id)),
     ):
-        with pytest.raises(LockTimeoutError), UnitOfWork(sessionmaker(engine), lock=impatient):
-            pass
+        with pytest.raises(LockTimeoutError):
+            elsewhere(lambda: enter(sessionmaker(engine), impatient))
         with engine.connect() as next_client:
             assert next_client.scalar(sa.text("SHOW lock_timeout")) == "7s"
 
