@@ -9,7 +9,17 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, DateTime, Dialect, MetaData, SmallInteger, Text, text
+from sqlalchemy import (
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    MetaData,
+    SmallInteger,
+    Text,
+    event,
+    inspect,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -30,6 +40,18 @@ class Base(DeclarativeBase):
         str: Text,
         datetime: DateTime(timezone=True),
     }
+
+
+@event.listens_for(Base, "init", propagate=True)
+def _give_defaults(row: Base, _: Any, fields: dict[str, Any]) -> None:
+    """Defaults hold from the start and not from the flush on: rows are checked before it.
+
+    A group's id above all, for its lock is taken before the group is stored.
+    """
+    for attribute in inspect(type(row)).column_attrs:
+        default: Any = attribute.columns[0].default
+        if default is not None and attribute.key not in fields:
+            fields[attribute.key] = default.arg(None) if default.is_callable else default.arg
 
 
 class Word(TypeDecorator[Any]):
