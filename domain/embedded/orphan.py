@@ -28,6 +28,7 @@ then
         [ -e "$1/data/postmaster.pid" ] || break
         sleep 0.1
     done
+    [ ! -e "$1/data/postmaster.pid" ] || kill -KILL "$pid"
 fi
 rm -rf -- "$1" || { sleep 2; rm -rf -- "$1"; }
 """
