@@ -14,6 +14,7 @@ from domain.errors import UnitOfWorkStateError
 from domain.testing import CommitGate, advisory_locks, assert_lock_free
 from domain.unit_of_work import AsyncUnitOfWork, UnitOfWork, asynchronous
 from tests.concurrency.async_worlds import (
+    AsyncFactory,
     backends_waiting,
     generate_async,
     pooled,
@@ -113,6 +114,20 @@ def slow_rollback(monkeypatch: pytest.MonkeyPatch) -> Callable[[], asyncio.Event
     return install
 
 
+async def struck_while_leaving(factory: AsyncFactory, group: PlanGroup, way: type[Once]) -> Once:
+    """A request that failed, and is cancelled while it leaves its block."""
+    leaving = asyncio.Event()
+
+    async def fail() -> None:
+        leaving.set()
+        raise ZeroDivisionError
+
+    request = way(generate_async(factory, group, fail))
+    await leaving.wait()
+    request.strike()
+    return request
+
+
 @each_way
 def test_a_block_that_is_being_left_is_left_in_order(
     engine: sa.Engine,
@@ -123,15 +138,8 @@ def test_a_block_that_is_being_left_is_left_in_order(
 ) -> None:
     async def main() -> None:
         async with pooled(database_url) as factory:
-            go_on, leaving = slow_rollback(), asyncio.Event()
-
-            async def fail() -> None:
-                leaving.set()
-                raise ZeroDivisionError
-
-            request = way(generate_async(factory, group, fail))
-            await leaving.wait()
-            request.strike()
+            go_on = slow_rollback()
+            request = await struck_while_leaving(factory, group, way)
             for _ in range(TURNS):
                 await asyncio.sleep(0)
             done = request.task.done()
@@ -155,15 +163,8 @@ def test_a_rollback_that_does_not_end_costs_the_connection_and_nothing_else(
 ) -> None:
     async def main() -> None:
         async with pooled(database_url) as factory:
-            go_on, leaving = slow_rollback(), asyncio.Event()
-
-            async def fail() -> None:
-                leaving.set()
-                raise ZeroDivisionError
-
-            request = way(generate_async(factory, group, fail))
-            await leaving.wait()
-            request.strike()
+            go_on = slow_rollback()
+            request = await struck_while_leaving(factory, group, way)
             await request.ended()
             go_on.set()
 

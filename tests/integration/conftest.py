@@ -1,10 +1,13 @@
 """What several modules of the integration tests begin with."""
 
 from collections.abc import Callable, Iterator
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
 
+from tests.integration.editing import World, new_world
 from tests.integration.rows import insert_valid_rows
 
 
@@ -16,10 +19,29 @@ def connection(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 @pytest.fixture
-def world(connection: sa.Connection) -> sa.Connection:
+def valid_rows(connection: sa.Connection) -> sa.Connection:
     """The same with one valid row in every table, all of it rolled back in the end."""
     insert_valid_rows(connection)
     return connection
+
+
+@pytest.fixture
+def other(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A second connection, the one that comes too late."""
+    with engine.connect() as connection:
+        yield connection
+
+
+@pytest.fixture
+def group_id() -> UUID:
+    """A group that nobody has stored; its lock can be taken all the same."""
+    return uuid4()
+
+
+@pytest.fixture
+def world(session_factory: sessionmaker[Session]) -> World:
+    """A group with one of everything, generated once, and stored."""
+    return new_world(session_factory)
 
 
 @pytest.fixture
@@ -28,3 +50,15 @@ def empty_engine(new_database: Callable[[str], sa.URL]) -> Iterator[sa.Engine]:
     engine = sa.create_engine(new_database("template0"), poolclass=sa.NullPool)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses before further attempts, which are not made."""
+    made: list[float] = []
+
+    class Time:
+        sleep = staticmethod(made.append)
+
+    monkeypatch.setattr("tenacity.nap.time", Time)
+    return made

@@ -1,6 +1,6 @@
 """Groups that are committed, what is done to their plans, and what the database holds of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -12,13 +12,15 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import (
     Base,
     GenerationResult,
+    PlanGenerationService,
     PlanGroup,
     PlanGroupLock,
     PlanState,
     StudentPlan,
+    UnitOfWork,
     generate_plans,
 )
-from domain.scheduling import ScheduledPlan
+from domain.scheduling import Request, Schedule, ScheduledPlan
 from tests.factories import ContentFactory, PlanGroupFactory
 
 FIRST = date(2025, 1, 6)
@@ -150,3 +152,25 @@ def columns(row: Base) -> dict[str, Any]:
 def fresh_ids() -> dict[str, Any]:
     """A tenant and a student that nobody else uses."""
     return {"tenant_id": uuid4(), "student_id": uuid4()}
+
+
+def generated_group(factory: sessionmaker[Session]) -> PlanGroup:
+    """A group that was generated once, with a plan that is done."""
+    group = book_group(factory)
+    generate(factory, group)
+    mark(factory, live(factory, group)[0], **done_by(PlanState.DONE))
+    return group
+
+
+def with_computation(
+    factory: sessionmaker[Session],
+    group: PlanGroup,
+    compute: Callable[[Request], Schedule],
+    today: date = date(2025, 1, 8),
+) -> None:
+    """Generate by another computation than the engine's."""
+    with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+        PlanGenerationService(compute).generate(
+            uow, tenant_id=group.tenant_id, group_id=group.id, today=today
+        )
+        uow.commit()

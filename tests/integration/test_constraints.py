@@ -221,18 +221,18 @@ def name_of(case: Case) -> str:
 
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)
-def test_the_database_refuses_the_row(world: sa.Connection, case: Case) -> None:
+def test_the_database_refuses_the_row(valid_rows: sa.Connection, case: Case) -> None:
     for constraint in case.alone:
-        world.exec_driver_sql(f"ALTER TABLE {case.table} DROP CONSTRAINT {constraint} CASCADE")
+        valid_rows.exec_driver_sql(f"ALTER TABLE {case.table} DROP CONSTRAINT {constraint} CASCADE")
     with pytest.raises(sa.exc.IntegrityError) as refused:
-        write(world, case)
+        write(valid_rows, case)
     assert isinstance(refused.value.orig, psycopg.Error)
     assert refused.value.orig.diag.constraint_name == case.constraint
 
 
-def test_no_constraint_is_without_a_row_that_it_refuses(world: sa.Connection) -> None:
+def test_no_constraint_is_without_a_row_that_it_refuses(valid_rows: sa.Connection) -> None:
     """NOT NULL aside, which the comparison of the classes with the schema covers."""
-    found = world.scalars(
+    found = valid_rows.scalars(
         sa.text(
             "SELECT conname FROM pg_constraint WHERE connamespace = 'public'::regnamespace "
             "AND contype IN ('c', 'f', 'p', 'u', 'x') UNION "
@@ -244,8 +244,8 @@ def test_no_constraint_is_without_a_row_that_it_refuses(world: sa.Connection) ->
     assert set(found) - alembics == {case.constraint for case in CASES}
 
 
-def test_the_valid_rows_have_a_valid_neighbour(world: sa.Connection) -> None:
+def test_the_valid_rows_have_a_valid_neighbour(valid_rows: sa.Connection) -> None:
     """Else a bad row could be refused for a reason of its neighbour."""
     for table in ROWS:
-        rows.insert(world, table, another(table))
-    assert world.scalar(sa.text("SELECT max(date) FROM student_plans")) == date(2025, 1, 6)
+        rows.insert(valid_rows, table, another(table))
+    assert valid_rows.scalar(sa.text("SELECT max(date) FROM student_plans")) == date(2025, 1, 6)

@@ -59,69 +59,71 @@ AT_THE_SAME_TIME = {"start_minute": 600, "end_minute": 660}
     ],
 )  # fmt: skip
 def test_the_database_takes_the_row(
-    world: sa.Connection, table: str, changes: dict[str, Any]
+    valid_rows: sa.Connection, table: str, changes: dict[str, Any]
 ) -> None:
-    rows.insert(world, table, another(table, **changes))
+    rows.insert(valid_rows, table, another(table, **changes))
 
 
 def test_a_plan_that_is_no_longer_live_makes_room_in_the_same_transaction(
-    world: sa.Connection,
+    valid_rows: sa.Connection,
 ) -> None:
-    rows.update(world, "student_plans", {"live": False, "retired_as": "replaced"})
-    rows.insert(world, "student_plans", another("student_plans", **AT_THE_SAME_TIME))
+    rows.update(valid_rows, "student_plans", {"live": False, "retired_as": "replaced"})
+    rows.insert(valid_rows, "student_plans", another("student_plans", **AT_THE_SAME_TIME))
 
 
 def test_two_groups_of_a_student_in_whatever_tenant_cannot_take_one_hour(
-    world: sa.Connection,
+    valid_rows: sa.Connection,
 ) -> None:
     """The plans' wall knows no tenant: a student who is two tenants' has one body."""
     row = {"tenant_id": OTHER_TENANT, "group_id": FOREIGN_GROUP}
-    rows.update(world, "plan_groups", {"status": "saved"})
-    world.execute(
+    rows.update(valid_rows, "plan_groups", {"status": "saved"})
+    valid_rows.execute(
         sa.text("UPDATE plan_groups SET student_id = :student, status = 'saved' WHERE id = :id"),
         {"student": rows.STUDENT, "id": FOREIGN_GROUP},
     )
     foreign = another("contents", **row)
-    rows.insert(world, "contents", foreign)
-    rows.insert(world, "plan_generations", another("plan_generations", **row, number=1))
+    rows.insert(valid_rows, "contents", foreign)
+    rows.insert(valid_rows, "plan_generations", another("plan_generations", **row, number=1))
     plan = another("student_plans", **row, content_id=foreign["id"], **AT_THE_SAME_TIME)
     with pytest.raises(sa.exc.IntegrityError) as refused:
-        rows.insert(world, "student_plans", plan)
+        rows.insert(valid_rows, "student_plans", plan)
     assert isinstance(refused.value.orig, psycopg.errors.ExclusionViolation)
 
 
-def test_contents_may_change_places_in_one_statement(world: sa.Connection) -> None:
-    rows.insert(world, "contents", another("contents"))
-    world.exec_driver_sql("UPDATE contents SET position = 3 - position WHERE position IN (1, 2)")
+def test_contents_may_change_places_in_one_statement(valid_rows: sa.Connection) -> None:
+    rows.insert(valid_rows, "contents", another("contents"))
+    valid_rows.exec_driver_sql(
+        "UPDATE contents SET position = 3 - position WHERE position IN (1, 2)"
+    )
 
 
 def test_contents_may_change_places_one_by_one_if_the_check_is_deferred(
-    world: sa.Connection,
+    valid_rows: sa.Connection,
 ) -> None:
     neighbour = another("contents")
-    rows.insert(world, "contents", neighbour)
-    world.exec_driver_sql("SET CONSTRAINTS uq_contents_group_id_position DEFERRED")
-    rows.update(world, "contents", {"position": 2})
-    world.execute(
+    rows.insert(valid_rows, "contents", neighbour)
+    valid_rows.exec_driver_sql("SET CONSTRAINTS uq_contents_group_id_position DEFERRED")
+    rows.update(valid_rows, "contents", {"position": 2})
+    valid_rows.execute(
         sa.text("UPDATE contents SET position = 1 WHERE id = :id"), {"id": neighbour["id"]}
     )
-    world.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
+    valid_rows.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
 
 
-def test_a_group_takes_everything_it_owns_with_it(world: sa.Connection) -> None:
-    world.execute(sa.text("DELETE FROM plan_groups WHERE id = :id"), {"id": GROUP})
+def test_a_group_takes_everything_it_owns_with_it(valid_rows: sa.Connection) -> None:
+    valid_rows.execute(sa.text("DELETE FROM plan_groups WHERE id = :id"), {"id": GROUP})
     for table in ("contents", "blocks", "non_study_blocks", "exclusions", "lecture_episodes",
                   "plan_generations", "student_plans"):  # fmt: skip
         target = sa.table(table, sa.column("group_id"))
         left = sa.select(sa.func.count()).select_from(target).where(target.c.group_id == GROUP)
-        assert world.scalar(left) == 0, table
+        assert valid_rows.scalar(left) == 0, table
 
 
-def test_a_content_with_plans_stays(world: sa.Connection) -> None:
+def test_a_content_with_plans_stays(valid_rows: sa.Connection) -> None:
     with pytest.raises(sa.exc.IntegrityError, match="fk_student_plans_contents"):
-        world.execute(sa.text("DELETE FROM contents WHERE id = :id"), {"id": rows.CONTENT})
+        valid_rows.execute(sa.text("DELETE FROM contents WHERE id = :id"), {"id": rows.CONTENT})
 
 
-def test_a_generation_with_plans_stays(world: sa.Connection) -> None:
+def test_a_generation_with_plans_stays(valid_rows: sa.Connection) -> None:
     with pytest.raises(sa.exc.IntegrityError, match="fk_student_plans_plan_generations"):
-        world.exec_driver_sql("DELETE FROM plan_generations")
+        valid_rows.exec_driver_sql("DELETE FROM plan_generations")

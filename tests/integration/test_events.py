@@ -38,11 +38,6 @@ def heard() -> Iterator[list[Event]]:
     unsubscribe()
 
 
-@pytest.fixture
-def group_id() -> UUID:
-    return uuid4()
-
-
 def enter(factory: Factory, lock: PlanGroupLock | StudentLock) -> None:
     with UnitOfWork(factory, lock=lock):
         pass

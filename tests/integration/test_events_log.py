@@ -18,11 +18,6 @@ Factory = sessionmaker[Session]
 SHORT = timedelta(milliseconds=30)
 
 
-@pytest.fixture
-def group_id() -> UUID:
-    return uuid4()
-
-
 def enter(factory: Factory, lock: PlanGroupLock) -> None:
     with UnitOfWork(factory, lock=lock):
         pass

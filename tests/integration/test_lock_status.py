@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -15,17 +15,6 @@ from domain.locking import lock_status
 from tests.integration.asking import acquire, backend_pid, locks_held
 
 ROLE = f"studyplan_test_reader_{os.getpid()}"
-
-
-@pytest.fixture
-def group_id() -> UUID:
-    return uuid4()
-
-
-@pytest.fixture
-def other(engine: sa.Engine) -> Iterator[sa.Connection]:
-    with engine.connect() as connection:
-        yield connection
 
 
 @pytest.fixture

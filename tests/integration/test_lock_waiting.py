@@ -1,6 +1,6 @@
 """Acquiring the lock in SQL: at once, busy, after a wait, too late; and what it shows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -20,18 +20,6 @@ from tests.integration.asking import (
 
 LONG_ENOUGH = 20_000
 SHORT = 30
-
-
-@pytest.fixture
-def group_id() -> UUID:
-    return uuid4()
-
-
-@pytest.fixture
-def other(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A second connection, the one that comes too late."""
-    with engine.connect() as connection:
-        yield connection
 
 
 def lock_timeout(connection: sa.Connection) -> object:

@@ -10,13 +10,10 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import (
     EditedMeanwhileError,
     GroupStatus,
-    PlanGenerationService,
     PlanGroup,
-    PlanGroupLock,
     PlanGroupLockedError,
     PlanState,
     StudentPlansOverlapError,
-    UnitOfWork,
 )
 from domain.scheduling import Request, Schedule, schedule
 from tests.integration.asking import check
@@ -27,8 +24,10 @@ from tests.integration.storing import (
     dump,
     fresh_ids,
     generate,
+    generated_group,
     live,
     mark,
+    with_computation,
 )
 
 Factory = sessionmaker[Session]
@@ -37,21 +36,7 @@ TODAY = date(2025, 1, 8)
 
 @pytest.fixture
 def group(session_factory: Factory) -> PlanGroup:
-    """A group that was generated once, with a plan that is done."""
-    group = book_group(session_factory)
-    generate(session_factory, group)
-    mark(session_factory, live(session_factory, group)[0], **done_by(PlanState.DONE))
-    return group
-
-
-def with_computation(
-    factory: Factory, group: PlanGroup, compute: Callable[[Request], Schedule]
-) -> None:
-    with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
-        PlanGenerationService(compute).generate(
-            uow, tenant_id=group.tenant_id, group_id=group.id, today=TODAY
-        )
-        uow.commit()
+    return generated_group(session_factory)
 
 
 def meanwhile(act: Callable[[], object]) -> Callable[[Request], Schedule]:

@@ -18,8 +18,6 @@ from domain import (
     PlanGroupLock,
     PlanGroupNotFoundError,
     PlanGroupNotGeneratableError,
-    PlanState,
-    UnitOfWork,
     generate_plans,
 )
 from domain.errors import NoBlocksError, NoContentsError, NoStudyDaysError, NothingPlacedError
@@ -27,14 +25,12 @@ from domain.scheduling import Request, Schedule
 from tests.factories import BlockFactory
 from tests.integration.storing import (
     FIRST,
-    book_group,
     change,
-    done_by,
     dump,
     generate,
-    live,
-    mark,
+    generated_group,
     stored_group,
+    with_computation,
 )
 
 Factory = sessionmaker[Session]
@@ -49,27 +45,13 @@ STEPS = [
 ]
 
 
-class Broken(Exception):  # noqa: N818 - it stands for any
-    """Something that nobody expects."""
-
-
 @pytest.fixture
 def group(session_factory: Factory) -> PlanGroup:
-    """A group that was generated once, with a plan that is done."""
-    group = book_group(session_factory)
-    generate(session_factory, group)
-    mark(session_factory, live(session_factory, group)[0], **done_by(PlanState.DONE))
-    return group
+    return generated_group(session_factory)
 
 
-def with_computation(
-    factory: Factory, group: PlanGroup, compute: Callable[[Request], Schedule]
-) -> None:
-    with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
-        PlanGenerationService(compute).generate(
-            uow, tenant_id=group.tenant_id, group_id=group.id, today=date(2025, 1, 8)
-        )
-        uow.commit()
+class Broken(Exception):  # noqa: N818 - it stands for any
+    """Something that nobody expects."""
 
 
 def _preview(factory: Factory, lock: PlanGroupLock, **arguments: Any) -> None:

@@ -200,12 +200,12 @@ def test_a_level_factor_of_the_groups_own_beats_the_levels(
 
 
 def test_live_plans_come_by_time_and_the_others_not_at_all(
-    session: Session, world: sa.Connection
+    session: Session, valid_rows: sa.Connection
 ) -> None:
-    insert(world, "student_plans", another("student_plans", sequence=3, start_minute=540,
+    insert(valid_rows, "student_plans", another("student_plans", sequence=3, start_minute=540,
                                            end_minute=600))  # fmt: skip
-    insert(world, "student_plans", another("student_plans", live=False, retired_as="missed"))
-    plans = StudentPlanRepository(Session(world))
+    insert(valid_rows, "student_plans", another("student_plans", live=False, retired_as="missed"))
+    plans = StudentPlanRepository(Session(valid_rows))
     assert [p.start_minute for p in plans.live(TENANT, GROUP)] == [540, 600]
     assert [p.sequence for p in plans.of_generation(TENANT, GROUP, 1)] == [1, 2, 3]
     assert plans.live(uuid4(), GROUP) == plans.of_generation(uuid4(), GROUP, 1) == []

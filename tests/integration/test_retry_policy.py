@@ -14,18 +14,7 @@ from domain.retrying import RetryPolicy, retrying, retrying_async
 
 BUSY = PlanGroupLockedError(group_id=None)
 AT_ONCE = RetryPolicy(first_pause=timedelta(0))
-
-
-@pytest.fixture(autouse=True)
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses, which are not made."""
-    made: list[float] = []
-
-    class Time:
-        sleep = staticmethod(made.append)
-
-    monkeypatch.setattr("tenacity.nap.time", Time)
-    return made
+pytestmark = pytest.mark.usefixtures("pauses")
 
 
 def failing(times: int, error: Exception = BUSY) -> Callable[[], int]:

@@ -35,18 +35,7 @@ from tests.integration.storing import FIRST, book_group, dump
 
 Factory = sessionmaker[Session]
 GROUP = uuid4()
-
-
-@pytest.fixture(autouse=True)
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses, which are not made."""
-    made: list[float] = []
-
-    class Time:
-        sleep = staticmethod(made.append)
-
-    monkeypatch.setattr("tenacity.nap.time", Time)
-    return made
+pytestmark = pytest.mark.usefixtures("pauses")
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from domain.services import (
     PlanProgressService,
     StudentTimeService,
 )
-from tests.integration.editing import Factory, World, everything, new_world, stranger
+from tests.integration.editing import Factory, World, everything, stranger
 from tests.integration.editing_calls import (
     CALLS,
     GROUP_CALLS,
@@ -41,11 +41,6 @@ SERVICES: list[type[Any]] = [
     StudentTimeService,
 ]
 each_call = pytest.mark.parametrize("name", CALLS)
-
-
-@pytest.fixture
-def world(session_factory: Factory) -> World:
-    return new_world(session_factory)
 
 
 def test_no_method_of_a_service_is_forgotten_here() -> None:

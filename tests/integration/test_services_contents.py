@@ -4,42 +4,11 @@ from typing import Any
 
 import pytest
 
-from domain import PlanGroup
-from domain.repositories import PlanGroupRepository
 from domain.scheduling import Allocation, ContentType, Difficulty
-from domain.services import GroupEditService, RowVersion
-from tests.integration.editing import Factory, World, edit, new_world, refused
+from domain.services import RowVersion
+from tests.integration.editing import Factory, World, edit, refused
+from tests.integration.editing_contents import BOOK, SERVICE, content, stored
 from tests.integration.storing import columns
-
-SERVICE = GroupEditService()
-BOOK: dict[str, Any] = {
-    "type": ContentType.BOOK,
-    "title": "영어",
-    "allocation": Allocation.WEAKNESS,
-    "first_unit": 1,
-    "last_unit": 50,
-}
-
-
-@pytest.fixture
-def world(session_factory: Factory) -> World:
-    return new_world(session_factory)
-
-
-def stored(factory: Factory, world: World) -> PlanGroup:
-    with factory() as session:
-        return PlanGroupRepository(session).get(world.tenant_id, world.group.id)
-
-
-def content(factory: Factory, world: World, which: str = "planned", **fields: Any) -> RowVersion:
-    written: RowVersion = edit(
-        factory,
-        world,
-        SERVICE.change_content,
-        content_id=getattr(world, which).id,
-        **{"expected_version": 1, **fields},
-    )
-    return written
 
 
 def test_a_content_is_added_after_the_last(session_factory: Factory, world: World) -> None:

@@ -6,43 +6,13 @@ from uuid import uuid4
 
 import pytest
 
-from domain import EditedMeanwhileError, PlanGroup, PlanState, UnitOfWork
+from domain import EditedMeanwhileError, PlanState, UnitOfWork
 from domain.errors import ContentNotFoundError
-from domain.repositories import PlanGroupRepository
-from domain.scheduling import Allocation, ContentType
-from domain.services import GroupEditService, RowVersion
+from domain.scheduling import ContentType
+from domain.services import RowVersion
 from tests.integration.editing import Factory, World, edit, everything, new_world, refused
+from tests.integration.editing_contents import BOOK, SERVICE, content, stored
 from tests.integration.storing import done_by, generate, mark
-
-SERVICE = GroupEditService()
-BOOK: dict[str, Any] = {
-    "type": ContentType.BOOK,
-    "title": "영어",
-    "allocation": Allocation.WEAKNESS,
-    "first_unit": 1,
-    "last_unit": 50,
-}
-
-
-@pytest.fixture
-def world(session_factory: Factory) -> World:
-    return new_world(session_factory)
-
-
-def stored(factory: Factory, world: World) -> PlanGroup:
-    with factory() as session:
-        return PlanGroupRepository(session).get(world.tenant_id, world.group.id)
-
-
-def content(factory: Factory, world: World, which: str = "planned", **fields: Any) -> RowVersion:
-    written: RowVersion = edit(
-        factory,
-        world,
-        SERVICE.change_content,
-        content_id=getattr(world, which).id,
-        **{"expected_version": 1, **fields},
-    )
-    return written
 
 
 def test_the_range_keeps_what_is_done_started_or_pinned(

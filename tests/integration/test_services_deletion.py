@@ -5,13 +5,8 @@ import sqlalchemy as sa
 
 from domain import Base, GroupStatus, PlanGroupNotFoundError, PlanState, UnitOfWork
 from domain.services import GroupDeletionService
-from tests.integration.editing import Factory, World, everything, new_world
+from tests.integration.editing import Factory, World, everything
 from tests.integration.storing import book_group, change, done_by, dump, generate, live, mark
-
-
-@pytest.fixture
-def world(session_factory: Factory) -> World:
-    return new_world(session_factory)
 
 
 def delete(factory: Factory, world: World) -> None:

@@ -11,17 +11,12 @@ from domain.errors import PlanGroupNotEditableError
 from domain.repositories import PlanGroupRepository
 from domain.scheduling import Level
 from domain.services import GroupEditService, RowVersion
-from tests.integration.editing import Factory, World, edit, everything, new_world, refused
+from tests.integration.editing import Factory, World, edit, everything, refused
 from tests.integration.editing_calls import GROUP_CALLS
 from tests.integration.storing import change, columns
 
 SERVICE = GroupEditService()
 EDITS = [name for name in GROUP_CALLS if name.startswith(("GroupEditService", "GroupTimeService"))]
-
-
-@pytest.fixture
-def world(session_factory: Factory) -> World:
-    return new_world(session_factory)
 
 
 def stored(factory: Factory, world: World) -> PlanGroup:

@@ -32,11 +32,6 @@ each_kind = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture
-def world(session_factory: Factory) -> World:
-    return new_world(session_factory)
-
-
 def method(name: str) -> Callable[..., Any]:
     found: Callable[..., Any] = getattr(SERVICE, name)
     return found

@@ -19,11 +19,6 @@ from tests.integration.editing import Factory, World, everything, new_world
 from tests.integration.storing import FIRST, book_group, generate, live, plans
 
 
-@pytest.fixture
-def world(session_factory: Factory) -> World:
-    return new_world(session_factory)
-
-
 def mark(
     factory: Factory, world: World, state: Any, through: Any = None, *, seen: int = 1, plan: int = 0
 ) -> RowVersion:

@@ -19,17 +19,12 @@ from domain.errors import TimeEntryNotFoundError
 from domain.scheduling import ExclusionType
 from domain.services import RowVersion, StudentTimeService
 from tests.factories import AcademyScheduleFactory
-from tests.integration.editing import Factory, World, edit, everything, new_world, refused
+from tests.integration.editing import Factory, World, edit, everything, refused
 from tests.integration.storing import columns, generate, store
 
 SERVICE = StudentTimeService()
 CLASS: dict[str, Any] = {"weekday": 3, "start_minute": 18 * 60, "end_minute": 19 * 60}
 """On the day of the student's other class, 14–17, and after it."""
-
-
-@pytest.fixture
-def world(session_factory: Factory) -> World:
-    return new_world(session_factory)
 
 
 def stored(factory: Factory, kind: type[Any], row_id: Any) -> dict[str, Any]:

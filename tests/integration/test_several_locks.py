@@ -1,6 +1,5 @@
 """Several keys at once: all or none, in the order of the keys, under one bound."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from random import Random
@@ -19,12 +18,6 @@ from tests.integration.asking import acquire, backend_pid, check, locks_held, sq
 Factory = sessionmaker[Session]
 MANY = sa.text("SELECT * FROM public.acquire_plan_locks(CAST(:keys AS bigint[]), :wait_ms)")
 LONG_ENOUGH = 20_000
-
-
-@pytest.fixture
-def other(engine: sa.Engine) -> Iterator[sa.Connection]:
-    with engine.connect() as connection:
-        yield connection
 
 
 def take(connection: sa.Connection, keys: list[int], wait_ms: int = 0) -> sa.Row[Any]:

@@ -61,11 +61,6 @@ def seen() -> Iterator[Seen]:
     seen.tracers.shutdown()
 
 
-@pytest.fixture
-def group_id() -> UUID:
-    return uuid4()
-
-
 def enter(factory: Factory, lock: PlanGroupLock) -> None:
     with UnitOfWork(factory, lock=lock):
         pass

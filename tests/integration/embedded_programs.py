@@ -1,0 +1,93 @@
+"""Programs that run a throwaway server of their own, and what is left of them."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+
+# What a program of its own prints first: the server's processes, the watcher, the directory.
+REPORT = """
+    with psycopg.connect(server.conninfo) as connection:
+        rows = connection.execute("SELECT pid FROM pg_stat_activity").fetchall()
+    pids = [server.pid, *(pid for pid, in rows)]
+    print(*pids, server._watcher._process.pid, server.data_directory.parent, flush=True)
+"""
+WITHIN_BLOCK = "with embedded_postgres() as server:" + REPORT
+
+
+@dataclass(frozen=True)
+class Program:
+    """A Python process that runs a server, and what it said about it."""
+
+    process: subprocess.Popen[str]
+    pids: list[int]
+    directory: Path
+
+    def kill_with_watcher(self) -> None:
+        """As a container's end does it: nobody is left to clean up."""
+        os.kill(self.pids[-1], signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def left(self) -> list[int | Path]:
+        """The processes and the directory that are still there."""
+        pids = [pid for pid in self.pids if alive(pid)]
+        return [*pids, *([self.directory] if self.directory.exists() else [])]
+
+
+@contextmanager
+def started(body: str, environment: dict[str, str] | None = None) -> Iterator[Program]:
+    """Run the text as a program, wait for its report, and kill it at the end."""
+    # Whatever a shell starts in the background, and so these tests maybe, ignores SIGINT.
+    imports = (
+        "import os, signal, sys, time, psycopg\nfrom domain.embedded import embedded_postgres\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    )
+    process = subprocess.Popen(  # noqa: S603 - our own interpreter and text
+        [sys.executable, "-W", "error", "-c", f"{imports}\n{textwrap.dedent(body)}"],
+        cwd=PROJECT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            *pids, directory = line(process).split() or pytest.fail(process.communicate()[1])
+            yield Program(process, [int(pid) for pid in pids], Path(directory))
+        finally:
+            process.kill()
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # Nobody may have reaped it yet: process 1 of a container often does not care.
+    status = Path(f"/proc/{pid}/stat")
+    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def until_gone(program: Program) -> None:
+    deadline = time.monotonic() + 10
+    while program.left and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not program.left
