@@ -87,8 +87,8 @@ def _after_start(end: int, info: ValidationInfo) -> int:
 def _factor(value: object) -> Decimal:
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?", value):
         value = Decimal(value)
-    if type(value) in {int, Decimal}:
-        number = Decimal(value)  # type: ignore[arg-type]
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        number = Decimal(value)
         if number.is_finite() and 0 < number <= HIGHEST_FACTOR and number == round(number, 6):
             return number
     raise ValueError(

@@ -34,7 +34,7 @@ def students_groups(factory: Factory, *statuses: GroupStatus) -> list[PlanGroup]
 def statuses(engine: sa.Engine, groups: list[PlanGroup]) -> list[str]:
     with engine.connect() as connection:
         found = connection.execute(sa.text("SELECT id, status FROM plan_groups")).all()
-    by_id: dict[UUID, str] = {group_id: status for group_id, status in found}  # noqa: C416
+    by_id: dict[UUID, str] = {row.id: row.status for row in found}
     return [by_id[group.id] for group in groups]
 
 

@@ -35,7 +35,7 @@ def group(session_factory: Factory) -> PlanGroup:
 
 @each_way
 @pytest.mark.parametrize("blockade", BEFORE_THE_COMMIT.values(), ids=list(BEFORE_THE_COMMIT))
-def test_while_the_server_works_for_it_the_work_ends_in_the_server_too(  # noqa: PLR0917
+def test_while_the_server_works_for_it_the_work_ends_in_the_server_too(  # noqa: PLR0917 - fixtures
     engine: sa.Engine,
     session_factory: Factory,
     database_url: sa.URL,

@@ -247,13 +247,12 @@ def test_tasks_and_threads_write_the_same_thousands_of_plans(
     engine: sa.Engine, database_url: sa.URL, session_factory: Factory, year: PlanGroup
 ) -> None:
     def plans() -> list[tuple[object, ...]]:
-        columns = "content_id, kind, date, start_minute, first_unit, last_unit, part, sequence"
+        statement = (
+            "SELECT content_id, kind, date, start_minute, first_unit, last_unit, part, sequence "
+            "FROM student_plans WHERE group_id = %s AND live ORDER BY sequence"
+        )
         with engine.connect() as connection:
-            found = connection.exec_driver_sql(
-                f"SELECT {columns} FROM student_plans WHERE group_id = %s AND live "  # noqa: S608
-                "ORDER BY sequence", (year.id,),
-            )  # fmt: skip
-            return [tuple(row) for row in found]
+            return [tuple(row) for row in connection.exec_driver_sql(statement, (year.id,))]
 
     async def work(factory: AsyncFactory) -> None:
         await generate_async(factory, year)

@@ -88,7 +88,7 @@ def everything(factory: Factory) -> dict[str, list[str]]:
     with factory() as session:
         return {
             table.name: sorted(
-                session.scalars(sa.text(f"SELECT t::text FROM {table.name} t"))  # noqa: S608
+                session.scalars(sa.select(sa.text("t::text")).select_from(table.alias("t")))
             )
             for table in Base.metadata.sorted_tables
         }

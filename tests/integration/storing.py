@@ -90,7 +90,9 @@ def dump(factory: sessionmaker[Session], group_id: UUID) -> dict[str, list[str]]
         return {
             table: sorted(
                 session.scalars(
-                    sa.text(f"SELECT t::text FROM {table} t WHERE {key} = :id"),  # noqa: S608
+                    sa.select(sa.text("t::text"))
+                    .select_from(Base.metadata.tables[table].alias("t"))
+                    .where(sa.text(f"{key} = :id")),
                     {"id": group_id},
                 )
             )
@@ -146,7 +148,7 @@ def as_columns(
 
 
 def columns(row: Base) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in row.__table__.columns.keys()}  # noqa: SIM118
+    return {name: getattr(row, name) for name in row.__table__.columns.keys()}  # noqa: SIM118 - else columns
 
 
 def fresh_ids() -> dict[str, Any]:

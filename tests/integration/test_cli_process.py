@@ -53,7 +53,9 @@ def test_a_reader_that_goes_away_is_no_error_to_talk_of(
     assert process.wait(timeout=60) == 1
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="only Linux has /dev/full, which is a full disk"
+)
 @pytest.mark.parametrize("form", ["--json", "--language=en"])
 def test_a_full_disk_is_told_in_one_line(file: str, database_url: sa.URL, form: str) -> None:
     url = database_url.render_as_string(hide_password=False)

@@ -86,7 +86,7 @@ def test_a_sweep_believes_no_stale_process_id() -> None:
         stranger.wait()
 
 
-def test_a_forked_child_neither_stops_the_server_nor_keeps_italive() -> None:
+def test_a_forked_child_neither_stops_the_server_nor_keeps_it_alive() -> None:
     fork = """
     if not os.fork():
         raise SystemExit  # leaves the block and runs what is registered for the exit

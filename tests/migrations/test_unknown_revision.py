@@ -21,7 +21,8 @@ def stamp(connection: sa.Connection, *revisions: str) -> None:
     table = schema.VERSION_TABLE
     connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608 - our own table's name
     for revision in revisions:
-        connection.exec_driver_sql(f"INSERT INTO {table} VALUES ('{revision}')")  # noqa: S608
+        insert = f"INSERT INTO {table} VALUES ('{revision}')"  # noqa: S608 - our own names
+        connection.exec_driver_sql(insert)
     connection.commit()
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,7 +80,9 @@ def test_importing_the_package_brings_in_neither_alembic_nor_the_extras() -> Non
         "print(*{'alembic', 'pydantic', 'rich', 'domain.schema'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", program]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run(  # noqa: S603 - our own interpreter
+        command, cwd=PROJECT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == ""
 
 
@@ -90,7 +93,9 @@ def test_the_planning_core_needs_the_standard_library_alone() -> None:
         "print(*sorted(names - sys.stdlib_module_names - {'domain'}))"
     )
     bare = [sys.executable, "-S", "-c", "import sys; sys.path.insert(0, '.')\n" + stub + program]
-    done = subprocess.run(bare, cwd=PROJECT, capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run(  # noqa: S603 - our own interpreter
+        bare, cwd=PROJECT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == ""
 
 
@@ -104,3 +109,17 @@ stub = (
 def test_the_public_names_fit_on_one_screen() -> None:
     assert domain.__file__ is not None
     assert len(Path(domain.__file__).read_text("utf-8").splitlines()) <= 100
+
+
+SILENCED = re.compile(r"# (?:noqa|type: ignore)\b(?!: [A-Z0-9, ]+ - \w|\[[a-z, -]+\] - \w)")
+
+
+@pytest.mark.parametrize("room", ["domain", "tests", "alembic"])
+def test_a_check_that_is_silenced_has_its_reason_beside_it(room: str) -> None:
+    lines = (
+        f"{path.relative_to(PROJECT)}:{number}: {line.strip()}"
+        for path in sorted((PROJECT / room).rglob("*.py"))
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if SILENCED.search(line) and "re.compile" not in line
+    )
+    assert list(lines) == []

@@ -161,7 +161,7 @@ def worked_example() -> Request:
     )
 
 
-def row(day: int, start: int, end: int, first: int, last: int, **more: object) -> ScheduledPlan:
+def row(day: int, start: int, end: int, first: int, last: int, **more: Any) -> ScheduledPlan:
     """A study row of content 1 on day ``day`` of the first cycle."""
     plain = ScheduledPlan(
         sequence=day,
@@ -180,4 +180,4 @@ def row(day: int, start: int, end: int, first: int, last: int, **more: object) -
         cycle=1,
         cycle_day=day,
     )
-    return replace(plain, **more)  # type: ignore[arg-type]
+    return replace(plain, **more)

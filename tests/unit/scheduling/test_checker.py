@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -33,10 +34,10 @@ def right() -> Schedule:
     return Schedule((*study, *reviews), (), (), quality)
 
 
-def changed(index: int, **more: object) -> Schedule:
+def changed(index: int, **more: Any) -> Schedule:
     """The right schedule with one row spoilt."""
     plans = list(right().plans)
-    plans[index] = replace(plans[index], **more)  # type: ignore[arg-type]
+    plans[index] = replace(plans[index], **more)
     return replace(right(), plans=tuple(plans))
 
 

@@ -1,6 +1,7 @@
 """The checker on units in pieces and on wrap-ups that give way."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,14 +13,14 @@ from tests.unit.scheduling.checker import check
 CUT_IN_TWO = ask(lecture(90, 30, wrap_up_minutes=10), period="01-06..01-07", blocks=block(10, 11))
 
 
-def cut_in_two(**more: object) -> Schedule:
+def cut_in_two(**more: Any) -> Schedule:
     """An episode that no day holds in two pieces; the wrap-up of the first day gives way."""
     rows = [
         row(1, 600, 660, 1, 1, parts=2),
         row(2, 600, 630, 1, 1, part=2, parts=2),
         row(2, 630, 660, 2, 2, sequence=3),
     ]
-    rows[1] = replace(rows[1], **more)  # type: ignore[arg-type]
+    rows[1] = replace(rows[1], **more)
     shrunk = [
         notice("wrap_up_shrunk", date=day, content=1, need=10, given=0)
         for day in ("2025-01-06", "2025-01-07")

@@ -123,7 +123,7 @@ def test_where_the_minutes_do_not_fit_as_many_units_as_can_be_are_placed(
     st.lists(st.integers(1, 14), min_size=2, max_size=4),
     st.sampled_from([2, 3]),
 )
-def test_two_contents_are_placed_whole_exactly_if_their_minutes_fit(  # noqa: PLR0917
+def test_two_contents_are_placed_whole_exactly_if_their_minutes_fit(  # noqa: PLR0917 - a world
     units: int, others: int, minute: int, other: int, room: list[int], weekly: int
 ) -> None:
     end = START + timedelta(days=len(room) - 1)

@@ -95,7 +95,7 @@ def test_hash_seed_zone_and_locale_change_nothing(environment: dict[str, str]) -
         "sys.stdout.buffer.write(schedule(worked_example()).canonical_json().encode())"
     )
     # The command is this interpreter and the text above.
-    told = subprocess.run(  # noqa: S603
+    told = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", program],
         cwd=ROOT,
         env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
