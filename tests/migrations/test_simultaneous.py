@@ -13,11 +13,16 @@ from domain import schema
 MIGRATION_LOCK = 7_310_868_735_423_512_941
 RUNS = 3
 # A failure must end the test, not hang it.
+ASKED = sa.text(
+    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'waiting' "
+    "AND query LIKE '%advisory_lock%'"
+)
 IMPATIENT = "-c lock_timeout=20s -c idle_in_transaction_session_timeout=20s"
 
 
-def upgrade(url: sa.URL) -> bool:
-    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"options": IMPATIENT})
+def upgrade(url: sa.URL, name: str = "upgrade") -> bool:
+    options = {"options": IMPATIENT, "application_name": name}
+    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=options)
     try:
         with engine.connect() as connection:
             schema.upgrade(connection)
@@ -66,3 +71,29 @@ def test_upgrades_that_all_wait_for_the_same_run_end_well_one_after_the_other(
             connection.scalar(sa.select(sa.func.pg_advisory_unlock(MIGRATION_LOCK)))
             connection.commit()
         assert [future.result(timeout=60) for future in futures] == [True] * RUNS
+
+
+def test_an_upgrade_that_waits_stands_in_no_index_builders_way(
+    empty_url: sa.URL, connection: sa.Connection
+) -> None:
+    """CREATE INDEX CONCURRENTLY waits for every snapshot; one that waits in a statement has one."""
+    connection.exec_driver_sql("CREATE TABLE theirs (id integer)")
+    connection.scalar(sa.select(sa.func.pg_advisory_lock(MIGRATION_LOCK)))
+    connection.commit()
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            future = pool.submit(upgrade, empty_url, "waiting")
+            polled(connection, ASKED, lambda found: found > 0)
+            builder = sa.create_engine(
+                empty_url,
+                poolclass=sa.NullPool,
+                isolation_level="AUTOCOMMIT",
+                connect_args={"options": "-c lock_timeout=5s"},
+            )
+            with builder.connect() as other:
+                other.exec_driver_sql("CREATE INDEX CONCURRENTLY ON theirs (id)")
+            assert not future.done()
+        finally:
+            connection.scalar(sa.select(sa.func.pg_advisory_unlock(MIGRATION_LOCK)))
+            connection.commit()
+        assert future.result(timeout=60)
