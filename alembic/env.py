@@ -26,8 +26,9 @@ BEGIN
   FOR signature IN
     SELECT oid::regprocedure::text FROM pg_proc
     WHERE pronamespace = 'public'::regnamespace AND proname IN (
-      'acquire_plan_group_lock', 'acquire_plan_locks', 'acquire_plan_locks_within',
-      'check_plan_group_lock', 'plan_group_lock_key', 'plan_lock_version', 'student_lock_key')
+      'acquire_plan_group_lock', 'acquire_plan_locks', 'acquire_plan_locks_with_limits',
+      'check_plan_group_lock', 'plan_group_lock_key', 'plan_lock_version',
+      'require_plan_transaction', 'student_lock_key')
   LOOP
     EXECUTE 'GRANT EXECUTE ON FUNCTION ' || signature || ' TO {role}';
   END LOOP;

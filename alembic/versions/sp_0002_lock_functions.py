@@ -137,15 +137,16 @@ END
 $$
 """
 
-# The package's own way in: any keys, and the limits of the transaction. Null means that the one
-# lock asked for was free and the limits are as asked; otherwise it is the record, and under
-# "kept" the limits that the session had of its own, which stay. A record of eight columns, and
-# limits set by the client's statement, cost more than the lock. The ways of nearly every
-# request, a free lock and a refusal at once, go without the subtransaction. Before PostgreSQL 17
-# there is no transaction_timeout.
+# The function that the package itself calls: any keys, the identity of the transaction and its
+# limits. Null means that the one lock asked for was free and the limits are as asked; otherwise
+# it is the record, and under "kept" the limits that the session already had, which stay. A
+# record of eight columns, and limits set by the client's statement, cost more than the lock. The
+# two common paths, a free lock and an immediate refusal, need no subtransaction. Before
+# PostgreSQL 17 there is no transaction_timeout.
 ENTER = f"""
-CREATE FUNCTION public.acquire_plan_locks_within(
-  p_keys bigint[], p_wait_ms integer, p_idle_timeout text, p_transaction_timeout text)
+CREATE FUNCTION public.acquire_plan_locks_with_limits(
+  p_keys bigint[], p_wait_ms integer, p_identity text,
+  p_idle_timeout text, p_transaction_timeout text, p_lock_timeout text)
 RETURNS jsonb
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -188,11 +189,36 @@ BEGIN
     kept := coalesce(kept, jsonb '{{}}')
       || jsonb_build_object('transaction_timeout', current_setting('transaction_timeout'));
   END IF;
+  IF current_setting('lock_timeout') = '0' THEN
+    PERFORM set_config('lock_timeout', p_lock_timeout, true);
+  ELSE
+    kept := coalesce(kept, jsonb '{{}}')
+      || jsonb_build_object('lock_timeout', current_setting('lock_timeout'));
+  END IF;
+  PERFORM set_config('studyplan.transaction', p_identity, true);
   IF kept IS NULL THEN
     RETURN answer;
   END IF;
   RETURN coalesce(answer, jsonb '{{"acquired": true, "outcome": "acquired"}}')
     || jsonb_build_object('kept', kept);
+END
+$$
+"""
+
+# Whatever ends a transaction ends its local settings too: COMMIT and ROLLBACK in a text, AND
+# CHAIN, the driver's own methods. What commits asks for the identity in the same call.
+REQUIRE = """
+CREATE FUNCTION public.require_plan_transaction(p_identity text) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF current_setting('studyplan.transaction', true) IS DISTINCT FROM p_identity THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'SP001',
+      MESSAGE = 'require_plan_transaction: this is not the transaction that took the lock',
+      HINT = 'A COMMIT or ROLLBACK inside the unit of work has ended that one.';
+  END IF;
 END
 $$
 """
@@ -231,7 +257,8 @@ AS $$ SELECT 1 $$
 FUNCTIONS = (
     "plan_lock_version()",
     "check_plan_group_lock(uuid)",
-    "acquire_plan_locks_within(bigint[], integer, text, text)",
+    "require_plan_transaction(text)",
+    "acquire_plan_locks_with_limits(bigint[], integer, text, text, text, text)",
     "acquire_plan_group_lock(uuid, integer)",
     "acquire_plan_locks(bigint[], integer)",
     "student_lock_key(uuid)",
@@ -245,7 +272,7 @@ def upgrade() -> None:
         derivation = DERIVATION.format(namespace=namespace, argument=argument)
         name = f"{kind}_lock_key"
         op.execute(KEY.format(name=name, argument=argument, derivation=derivation))
-    for statement in (ACQUIRE_MANY, ACQUIRE, ENTER, CHECK, VERSION):
+    for statement in (ACQUIRE_MANY, ACQUIRE, ENTER, REQUIRE, CHECK, VERSION):
         op.execute(statement)
     for function in FUNCTIONS:
         op.execute(f"REVOKE EXECUTE ON FUNCTION public.{function} FROM PUBLIC")

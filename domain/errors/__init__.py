@@ -24,6 +24,7 @@ from domain.errors.misuse import (
     SchemaError,
     UncommittedChangesError,
     UnitOfWorkStateError,
+    WrongSessionError,
     WrongTransactionError,
 )
 from domain.errors.planning import (
@@ -78,6 +79,7 @@ __all__ = [
     "UncommittedChangesError",
     "UnitOfWorkStateError",
     "ValidationError",
+    "WrongSessionError",
     "WrongStateError",
     "WrongTransactionError",
 ]

@@ -19,5 +19,9 @@ class WrongTransactionError(MisuseError):
     """The lock cannot protect this transaction: autocommit, isolation, or not the outermost."""
 
 
+class WrongSessionError(MisuseError):
+    """The session factory gives no Session that can hold a lock; what it gave is unchanged."""
+
+
 class SchemaError(MisuseError):
     """The database lacks the schema or the lock functions, or has another version of them."""

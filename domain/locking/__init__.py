@@ -10,6 +10,7 @@ from domain.locking.policy import (
     plan_group_lock_key,
     student_lock_key,
 )
+from domain.locking.statements import IDENTITY
 from domain.locking.status import (
     FUNCTIONS_VERSION,
     LockStatus,
@@ -20,6 +21,7 @@ from domain.locking.status import (
 
 __all__ = [
     "FUNCTIONS_VERSION",
+    "IDENTITY",
     "LONGEST_WAIT",
     "MOST_GROUPS",
     "Limits",

@@ -10,12 +10,13 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from domain import events
-from domain.driver import refuse_savepoint, refuse_wrong_transaction
+from domain.driver import is_autocommit
 from domain.errors import (
     LockError,
     LockTimeoutError,
     PlanGroupLockedError,
     PlanGroupNotFoundError,
+    WrongTransactionError,
 )
 from domain.locking import limits, statements
 from domain.locking.policy import PlanGroupLock, StudentLock, plan_group_lock_key, student_lock_key
@@ -25,21 +26,23 @@ from domain.locking.waiters import WaitingSlot
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
-def acquire(connection: Connection, lock: PlanGroupLock | StudentLock) -> int:
-    """Take the lock as the first statement of the connection's outermost transaction.
+def acquire(
+    connection: Connection, lock: PlanGroupLock | StudentLock, *, identity: str = ""
+) -> int:
+    """Take the lock in the connection's outermost transaction, before anything is read.
 
     One round trip beyond the driver's BEGIN, limits included, waiting or not. The lock is
-    released when the transaction ends, however it ends. Returns the milliseconds waited.
-    Tells ``domain.events`` what came of it.
+    released when the transaction ends, however it ends; so does ``identity``, which the
+    statement gives to the transaction. Returns the milliseconds waited. Reports the outcome
+    to ``domain.events``.
 
-    Raises ``PlanGroupLockedError`` (no wait was asked for, or no slot to wait in was
-    free), ``LockTimeoutError``, ``WrongTransactionError`` (autocommit, an open transaction,
-    a savepoint, an isolation level above READ COMMITTED) and ``SchemaError`` (functions
-    missing or not granted).
+    Raises ``PlanGroupLockedError`` (no wait was requested, or no slot to wait in was free),
+    ``LockTimeoutError``, ``WrongTransactionError`` (autocommit, a savepoint, an isolation
+    level above READ COMMITTED) and ``SchemaError`` (functions missing or not granted).
     """
     try:
-        refuse_wrong_transaction(connection)
-        answer = _taken(connection, lock)
+        _refuse_wrong_transaction(connection)
+        answer = _taken(connection, lock, identity)
     except Exception as error:
         events.emit(replace(_asked(lock), outcome="error", error_type=events.error_type(error)))
         raise
@@ -55,22 +58,24 @@ def acquire_students(
     wait: timedelta,
     *,
     asked_for: UUID,
+    identity: str = "",
 ) -> dict[UUID, UUID]:
     """Take the locks of the groups' students too; the groups' are held already.
 
     Always after the groups' locks, and all in one statement in the order of their keys:
     two groups of one student must not plan the same hour, and requests that keep this
-    order cannot deadlock. Returns the student of each group that the tenant has. Tells
-    ``domain.events``.
+    order cannot deadlock. If they are acquired, the transaction's identity is ``identity``
+    from then on. Returns the student of each group that the tenant has. Reports the outcome
+    to ``domain.events``.
 
     Raises ``PlanGroupNotFoundError`` if ``asked_for`` is not among them,
     ``PlanGroupLockedError``, ``LockTimeoutError`` and ``WrongTransactionError``.
     """
     event = events.LockEvent("acquired", "student", asked_for)
     try:
-        refuse_savepoint(connection)
+        _refuse_savepoint(connection)
         with WaitingSlot(connection.engine, wanted=bool(wait)) as slot:
-            values = (tenant_id, list(group_ids), asked_for, _wait_ms(wait, slot))
+            values = (identity, tenant_id, list(group_ids), asked_for, _wait_ms(wait, slot))
             row = statements.asked(connection, statements.STUDENTS, values)
     except Exception as error:
         events.emit(replace(event, outcome="error", error_type=events.error_type(error)))
@@ -85,13 +90,28 @@ def acquire_students(
     return students
 
 
-def _taken(connection: Connection, lock: PlanGroupLock | StudentLock) -> Answer:
-    """The answer to the statement that asks for the lock and sets the limits."""
-    keys = statements.key_array(lock.keys)
+def _refuse_wrong_transaction(connection: Connection) -> None:
+    if is_autocommit(connection):
+        raise WrongTransactionError(
+            "The connection is in autocommit mode: the lock would end with its own statement "
+            "and still answer yes. Use an engine with a transactional isolation level."
+        )
+    _refuse_savepoint(connection)
+
+
+def _refuse_savepoint(connection: Connection) -> None:
+    if connection.in_nested_transaction():
+        raise WrongTransactionError(
+            "The connection is inside a savepoint: rolling it back would free the lock early, "
+            "while the block goes on. Take the locks in the outermost transaction."
+        )
+
+
+def _taken(connection: Connection, lock: PlanGroupLock | StudentLock, identity: str) -> Answer:
+    """The answer to the statement that asks for the lock and sets identity and limits."""
     with WaitingSlot(connection.engine, wanted=bool(lock.wait)) as slot:
-        values = (keys, _wait_ms(lock.wait, slot), *limits.values(lock.limits))
-        row = statements.asked(connection, statements.ENTER, values)
-    answer = Answer.of(row[0])
+        wait_ms, own = _wait_ms(lock.wait, slot), limits.milliseconds(lock.limits)
+        answer = statements.entered(connection, statements.enter(lock.keys, wait_ms, identity, own))
     if answer.kept:
         limits.tell_kept(connection.engine.pool, lock.limits, answer.kept)
     return answer

@@ -1,23 +1,36 @@
-"""What a Session refuses: writes without the lock, and commits that are not the unit of work's.
+"""What a Session refuses inside a unit of work: writes without the lock, commits and statements
+past it, and calls from two threads at the same time.
 
-The listeners are of the class ``Session``, once for the process: to listen to each Session
-costs more than the lock's own round trip. Sessions without a unit of work notice nothing
-of them.
+The listeners are registered on the class ``Session``, once per process: to register them on
+each Session costs more than the lock's round trip. Sessions without a unit of work are not
+affected.
 """
 
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import wraps
+from inspect import isfunction
+from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
-from sqlalchemy import event
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, event
+from sqlalchemy.orm import Session, SessionTransaction
 
 from domain.errors import LockNotHeldError
 
+T = TypeVar("T")
 _INFO_KEY: Final = "studyplan.unit_of_work"
 
 
-class Warden(Protocol):
-    """Who is asked before a Session writes and commits."""
+class WriteGuard(Protocol):
+    """The unit of work that a Session belongs to."""
+
+    @property
+    def identity(self) -> str:
+        """The identity of the transaction that took the locks."""
+
+    def turn(self) -> AbstractContextManager[object]:
+        """A block for one thread at a time; raises if another one is in it."""
 
     def require_held(self) -> None:
         """Raise unless the lock is held."""
@@ -25,40 +38,84 @@ class Warden(Protocol):
     def require_lock(self, group_id: UUID) -> None:
         """Raise unless the group's lock is held."""
 
+    def refuse_flush_from_outside(self) -> None:
+        """Raise if another thread is using the unit of work, or the lock is not held."""
+
     def refuse_commit_from_outside(self) -> None:
-        """Raise unless it is the warden who commits."""
+        """Raise unless ``commit()`` of the unit of work commits."""
+
+    def refuse_second_connection(
+        self, transaction: SessionTransaction, connection: Connection
+    ) -> None:
+        """Raise if ``connection`` is not the one whose transaction took the lock."""
 
 
-def ask(session: Session, warden: Warden) -> None:
-    """Ask ``warden`` before each flush and each commit from now on."""
-    session.info[_INFO_KEY] = warden
-
-
-def require_lock(session: Session, group_id: UUID) -> None:
-    """For whoever writes past the flush: raise ``LockNotHeldError`` unless the lock is held."""
-    warden: Warden | None = session.info.get(_INFO_KEY)
-    if warden is None:
-        raise LockNotHeldError(
-            f"Group {group_id} is written only inside a unit of work that holds its lock; this "
-            "Session is in none. Reading needs no lock."
-        )
-    warden.require_lock(group_id)
+def protect(session: Session, guard: WriteGuard) -> None:
+    """Ask ``guard`` from now on."""
+    session.info[_INFO_KEY] = guard
 
 
 def release(session: Session) -> None:
-    """Ask nobody any more."""
+    """Ask it no more."""
     session.info.pop(_INFO_KEY, None)
+
+
+def require_lock(session: Session, group_id: UUID) -> WriteGuard:
+    """The guard of a Session whose unit of work holds the group's lock.
+
+    For what writes past the flush. Raises ``LockNotHeldError`` if there is none.
+    """
+    guard = _guard_of(session)
+    if guard is None:
+        raise LockNotHeldError(
+            f"Group {group_id} can be written only inside a unit of work that holds its lock; "
+            "this Session belongs to none. Reading needs no lock."
+        )
+    guard.require_lock(group_id)
+    return guard
+
+
+def one_call_at_a_time(cls: type[T]) -> type[T]:
+    """Make a repository refuse calls while another thread uses its unit of work.
+
+    Each public method raises ``UnitOfWorkStateError`` then. On a Session without a unit of
+    work nothing changes.
+    """
+    for name, method in list(vars(cls).items()):
+        if isfunction(method) and not name.startswith("_"):
+            setattr(cls, name, _in_turn(method))
+    return cls
+
+
+def _in_turn(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        guard = _guard_of(self._session)
+        with nullcontext() if guard is None else guard.turn():
+            return method(self, *args, **kwargs)
+
+    return call
+
+
+def _guard_of(session: Session) -> WriteGuard | None:
+    guard: WriteGuard | None = session.info.get(_INFO_KEY)
+    return guard
+
+
+@event.listens_for(Session, "after_begin")
+def _after_begin(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    if (guard := _guard_of(session)) is not None:
+        guard.refuse_second_connection(transaction, connection)
 
 
 @event.listens_for(Session, "before_flush")
 def _before_flush(session: Session, *_: Any) -> None:
-    warden: Warden | None = session.info.get(_INFO_KEY)
-    if warden is not None:
-        warden.require_held()
+    if (guard := _guard_of(session)) is not None:
+        guard.refuse_flush_from_outside()
 
 
 @event.listens_for(Session, "before_commit")
 def _before_commit(session: Session) -> None:
-    warden: Warden | None = session.info.get(_INFO_KEY)
-    if warden is not None and not session.in_nested_transaction():
-        warden.refuse_commit_from_outside()
+    guard = _guard_of(session)
+    if guard is not None and not session.in_nested_transaction():
+        guard.refuse_commit_from_outside()

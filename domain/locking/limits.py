@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import lru_cache
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -18,10 +17,13 @@ _UNITS: Final = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 100
 _told: "WeakKeyDictionary[Pool, set[str]]" = WeakKeyDictionary()
 
 
-@lru_cache(maxsize=64)
-def values(limits: Limits) -> tuple[str, str]:
-    """The limits as parameters, in milliseconds."""
-    return str(limits.idle // _MILLISECOND), str(limits.transaction // _MILLISECOND)
+def milliseconds(limits: Limits) -> tuple[int, int, int]:
+    """The limits in the order of the SQL function's arguments."""
+    return (
+        limits.idle // _MILLISECOND,
+        limits.transaction // _MILLISECOND,
+        limits.row_lock // _MILLISECOND,
+    )
 
 
 def tell_kept(pool: Pool, limits: Limits, kept: Mapping[str, str]) -> None:
@@ -32,6 +34,7 @@ def tell_kept(pool: Pool, limits: Limits, kept: Mapping[str, str]) -> None:
     asked = {
         "idle_in_transaction_session_timeout": _shown(limits.idle),
         "transaction_timeout": _shown(limits.transaction),
+        "lock_timeout": _shown(limits.row_lock),
     }
     told = _told.setdefault(pool, set())
     for name, in_force in kept.items():

@@ -17,18 +17,24 @@ _LONGEST: Final = timedelta(days=24)  # the server counts milliseconds in 31 bit
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long a transaction that holds a lock may stall, and last, before the server ends it.
+    """The time limits of a transaction that holds a lock; the server enforces them.
 
-    A limit that the session has of its own stays. The second needs PostgreSQL 17. Raises
-    ``InvalidInputError`` unless each is from 1 ms to 24 days.
+    A limit that the session already has is kept. Raises ``InvalidInputError`` unless each is
+    from 1 ms to 24 days.
     """
 
     idle: timedelta = timedelta(seconds=30)
+    """How long it may do nothing (``idle_in_transaction_session_timeout``)."""
     transaction: timedelta = timedelta(minutes=5)
+    """How long it may last (``transaction_timeout``, PostgreSQL 17 and later)."""
+    row_lock: timedelta = timedelta(seconds=5)
+    """How long a statement may wait for a row that another transaction has locked
+    (``lock_timeout``). Only transactions that do not take the lock can make it wait, and one
+    of the same request would make it wait for itself."""
 
     def __post_init__(self) -> None:
         # Callers without a type checker pass numbers for durations.
-        limits: tuple[object, ...] = (self.idle, self.transaction)
+        limits: tuple[object, ...] = (self.idle, self.transaction, self.row_lock)
         for limit in limits:
             if not isinstance(limit, timedelta) or not _SHORTEST <= limit <= _LONGEST:
                 raise InvalidInputError.of("limits", "must be timedeltas of 1 ms to 24 days")

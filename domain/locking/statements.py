@@ -13,21 +13,28 @@ from typing import Any, Final
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from domain.driver import first_row
+from domain.driver import fetch_first
 from domain.errors import LockHolder, MisuseError, SchemaError, WrongTransactionError
 
 ACQUIRING: Final = "public.acquire_plan_"
 """In the text of every statement that takes a lock, and of no other."""
 
-# These two give null, or the record of acquire_plan_locks, first; as text, for which the
-# driver needs no loader.
-ENTER: Final = "SELECT public.acquire_plan_locks_within(%s, %s, %s, %s)::text"
+IDENTITY: Final = "studyplan.transaction"
+"""The transaction-local setting that identifies the transaction which took the locks."""
+TRANSACTION_ENDED: Final = "SP001"
+"""The SQLSTATE of ``REQUIRE`` in any other transaction."""
+
 STUDENTS: Final = (
-    "SELECT pg_catalog.to_jsonb(l)::text, g.ids, g.students FROM (SELECT array_agg(id) AS ids, "
+    "SELECT pg_catalog.to_jsonb(l)::text, g.ids, g.students, CASE WHEN l.acquired THEN "
+    "pg_catalog.set_config('studyplan.transaction', %s, true) END "
+    "FROM (SELECT array_agg(id) AS ids, "
     "array_agg(student_id) AS students, array_agg(public.student_lock_key(student_id)) AS keys "
     "FROM plan_groups WHERE tenant_id = %s AND id = ANY(%s) HAVING bool_or(id = %s)) g, "
     "LATERAL public.acquire_plan_locks(g.keys, %s) l"
 )
+"""Locks the students of groups: the record of acquire_plan_locks as text, the groups' ids and
+their students' ids. It renews the identity: if a savepoint that only the server knows is rolled
+back, these locks are released, and the identity is the old one again."""
 CHECK: Final = "SELECT * FROM public.check_plan_group_lock(%s)"
 VERSION: Final = "SELECT public.plan_lock_version()"
 KEYS: Final = "SELECT public.plan_group_lock_key(%s), public.student_lock_key(%s)"
@@ -64,25 +71,49 @@ class Answer:
 AT_ONCE: Final = Answer(True, "acquired", None, 0, None, {})  # noqa: FBT003 - by position, once
 
 
-def key_array(keys: Iterable[int]) -> str:
-    """Keys as PostgreSQL writes an array; the driver would look for a type that holds them."""
-    return f"{{{','.join(map(str, keys))}}}"
+def enter(keys: Iterable[int], wait_ms: int, identity: str, limits: Iterable[int]) -> str:
+    """A statement that takes locks, and sets the transaction's identity and limits (ms).
+
+    It returns null, or the record of acquire_plan_locks as text. With literals, which are all
+    our own, since it is sent together with BEGIN.
+    """
+    values = (f"'{{{','.join(map(str, keys))}}}'", str(wait_ms), f"'{identity}'")
+    quoted = (f"'{limit}'" for limit in limits)
+    return f"SELECT public.acquire_plan_locks_with_limits({', '.join((*values, *quoted))})::text"
+
+
+def require_identity(identity: str) -> str:
+    """A statement that raises ``TRANSACTION_ENDED`` unless the transaction has the identity.
+
+    With a literal, since a call of several statements takes no parameters.
+    """
+    return f"SELECT public.require_plan_transaction('{identity}')"
+
+
+def ask_what_was_written(identity: str) -> str:
+    """A statement for two booleans: whether the transaction is another one, and has written.
+
+    A transaction has an id on the server from its first write on, however it was made. A
+    setting that has ended reads as an empty string, or as null.
+    """
+    setting = f"pg_catalog.current_setting('{IDENTITY}', true)"
+    wrote = "pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL"
+    return f"SELECT {setting} IS DISTINCT FROM '{identity}', {wrote}"  # noqa: S608 - our own hex
+
+
+def entered(connection: Connection, statement: str) -> Answer:
+    """The answer to a statement of ``enter``, with the BEGIN that it needs; one round trip."""
+    try:
+        (told,) = fetch_first(connection, statement)
+    except DBAPIError as error:
+        raise _meaning(error) from error.orig
+    return Answer.of(told)
 
 
 def asked(connection: Connection, statement: str, values: tuple[Any, ...]) -> Sequence[Any]:
-    """The row of a statement through the driver, empty if there is none; errors have names."""
+    """The row of a statement, executed by SQLAlchemy; empty if there is none."""
     try:
-        return first_row(connection, statement, values)
-    except DBAPIError as error:
-        raise _meaning(error) from error.orig
-
-
-def asked_in_transaction(
-    connection: Connection, statement: str, values: tuple[Any, ...]
-) -> Sequence[Any]:
-    """The row of a statement that takes nothing, seen by SQLAlchemy's events."""
-    try:
-        return connection.exec_driver_sql(statement, values).one()
+        return connection.exec_driver_sql(statement, values).one_or_none() or ()
     except DBAPIError as error:
         raise _meaning(error) from error.orig
 

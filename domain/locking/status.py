@@ -33,7 +33,7 @@ def lock_status(asker: Session | Connection, group_id: UUID) -> LockStatus:
     """
     InvalidInputError.unless_uuids(group_id=group_id)
     connection = asker.connection() if isinstance(asker, Session) else asker
-    found = statements.asked_in_transaction(connection, statements.CHECK, (group_id,))
+    found = statements.asked(connection, statements.CHECK, (group_id,))
     held, held_by_me, _key, pid, since, held_ms, application, waiting = found
     holder = None if pid is None else LockHolder(pid, since, held_ms, application)
     return LockStatus(held, held_by_me, holder, waiting)
@@ -44,12 +44,12 @@ def functions_version(connection: Connection) -> int:
 
     Raises ``SchemaError`` if there are none or the role may not execute them.
     """
-    row = statements.asked_in_transaction(connection, statements.VERSION, ())
+    row = statements.asked(connection, statements.VERSION, ())
     return int(row[0])
 
 
 def keys_in_sql(connection: Connection, id_: UUID) -> tuple[int, int]:
     """The keys that the database derives from an id, as a group's and as a student's."""
-    row = statements.asked_in_transaction(connection, statements.KEYS, (id_, id_))
+    row = statements.asked(connection, statements.KEYS, (id_, id_))
     group, student = row
     return group, student

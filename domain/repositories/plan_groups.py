@@ -13,6 +13,7 @@ from domain.models import Content, GroupStatus, PlanGeneration, PlanGroup
 from domain.repositories.snapshot import PlanningSnapshot, load_snapshot
 
 
+@guards.one_call_at_a_time
 class PlanGroupRepository:
     """Groups of a tenant; another tenant's groups are not found."""
 

@@ -10,10 +10,10 @@ from sqlalchemy import CursorResult, and_, case, func, insert, literal, or_, sel
 from sqlalchemy.orm import Session
 
 from domain.database_errors import translated
+from domain.driver import copy_rows
 from domain.errors import EditedMeanwhileError, InvalidInputError, StudentPlanNotFoundError
-from domain.locking import guards
+from domain.locking import IDENTITY, guards
 from domain.models import PlanGeneration, PlanGroup, PlanState, RetiredAs, StudentPlan
-from domain.repositories.copying import copy_rows
 from domain.repositories.plan_rows import COPIED, new_plans
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.scheduling import Schedule
@@ -42,6 +42,7 @@ class ContentHistory:
     last_kept: int | None
 
 
+@guards.one_call_at_a_time
 class StudentPlanRepository:
     """Plans of a tenant's students."""
 
@@ -141,18 +142,18 @@ class StudentPlanRepository:
         """Write a generation over ``snapshot``: its number and the new plans' ids, in sequence.
 
         Raises the group's fence first, so that of two writers that both believe to hold the
-        lock the second fails; then retires what is not kept, then copies the new plans.
-        Four round trips, whatever the number of rows.
+        lock the second fails, and so does one whose transaction has lost it. Then retires
+        what is not kept, and copies the new plans. Four round trips for any number of rows.
 
         Raises ``LockNotHeldError`` outside a unit of work that holds the group's lock,
         ``EditedMeanwhileError`` if the group or its plans are not those of the
         snapshot any more, ``StudentPlansOverlapError``, and ``IdempotencyMismatchError`` if
         another group took the record's key meanwhile.
         """
-        guards.require_lock(self._session, snapshot.group_id)
+        guard = guards.require_lock(self._session, snapshot.group_id)
         known = {"group_id": snapshot.group_id, "student_id": snapshot.student_id}
         with translated(**known, idempotency_key=record.idempotency_key):
-            self._raise_fence(snapshot, schedule, record)
+            self._raise_fence(snapshot, schedule, record, guard.identity)
             self._retire(snapshot, record.today)
             ids = self.copy_plans(snapshot, schedule)
         return snapshot.generation + 1, ids
@@ -166,11 +167,16 @@ class StudentPlanRepository:
         guards.require_lock(self._session, snapshot.group_id)
         ids = [uuid4() for _ in schedule.plans]
         rows = new_plans(snapshot, schedule, ids)
-        copy_rows(self._session.connection(), StudentPlan.__tablename__, COPIED, rows)
+        connection = self._session.connection(bind_arguments={"mapper": StudentPlan})
+        copy_rows(connection, StudentPlan.__tablename__, COPIED, rows)
         return ids
 
     def _raise_fence(
-        self, snapshot: PlanningSnapshot, schedule: Schedule, record: GenerationRecord
+        self,
+        snapshot: PlanningSnapshot,
+        schedule: Schedule,
+        record: GenerationRecord,
+        identity: str,
     ) -> None:
         raised = (
             update(PlanGroup)
@@ -179,6 +185,7 @@ class StudentPlanRepository:
                 PlanGroup.tenant_id == snapshot.tenant_id,
                 PlanGroup.generation == snapshot.generation,
                 PlanGroup.status == snapshot.status,
+                func.current_setting(IDENTITY, True) == identity,  # noqa: FBT003 - SQL's
             )
             .values(generation=PlanGroup.generation + 1)
             .returning(PlanGroup.id, PlanGroup.tenant_id, PlanGroup.generation)

@@ -6,9 +6,11 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from domain.locking import guards
 from domain.models import AcademySchedule, Exclusion
 
 
+@guards.one_call_at_a_time
 class StudentTimeRepository:
     """A student's exclusions and weekly classes, within a tenant."""
 

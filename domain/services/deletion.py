@@ -3,9 +3,11 @@
 from uuid import UUID
 
 from domain.errors import EditedMeanwhileError
+from domain.services.turns import one_call_at_a_time
 from domain.unit_of_work import UnitOfWork
 
 
+@one_call_at_a_time
 class GroupDeletionService:
     """Removes a group for good; to keep its history, cancel it instead."""
 

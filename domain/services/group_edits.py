@@ -23,11 +23,13 @@ from domain.models import (
 from domain.repositories.student_plans import ContentHistory
 from domain.services.edit_fields import ContentFields, SettingsFields, assign, checked
 from domain.services.row_versions import RowVersion, flush, require_version, written
+from domain.services.turns import one_call_at_a_time
 from domain.unit_of_work import UnitOfWork
 
 FINISHED: Final = frozenset({GroupStatus.COMPLETED, GroupStatus.CANCELLED})
 
 
+@one_call_at_a_time
 class GroupEditService:
     """Edits what a group is about; ``GroupTimeService`` edits when it is studied.
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from domain.errors import InvalidInputError, TransitionNotAllowedError
 from domain.models import GroupStatus, PlanGroup
 from domain.services.row_versions import flush, require_version
+from domain.services.turns import one_call_at_a_time
 from domain.unit_of_work import UnitOfWork
 
 TRANSITIONS: Final[Mapping[GroupStatus, frozenset[GroupStatus]]] = {
@@ -40,6 +41,7 @@ class StateChange:
     """How many live plans this cancellation retired."""
 
 
+@one_call_at_a_time
 class GroupStateService:
     """Changes a group's state by the table ``TRANSITIONS``, and nothing else does."""
 

@@ -15,12 +15,14 @@ from domain.services.edit_fields import (
 )
 from domain.services.group_edits import accept, editable_group, outside
 from domain.services.row_versions import RowVersion, entry, flush, written
+from domain.services.turns import one_call_at_a_time
 from domain.unit_of_work import UnitOfWork
 
 Span = TypeVar("Span", Block, NonStudyBlock)
 _FIELDS: Final[Mapping[type, type]] = {Block: BlockFields, NonStudyBlock: NonStudyBlockFields}
 
 
+@one_call_at_a_time
 class GroupTimeService:
     """Edits a group's weekly time and the dates that it alone excludes.
 

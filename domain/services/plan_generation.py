@@ -17,6 +17,7 @@ from domain.repositories.student_plans import GenerationRecord
 from domain.scheduling import ENGINE_VERSION, Request, Schedule, fingerprint, schedule
 from domain.services.generation_result import GenerationResult
 from domain.services.idempotency import GenerationRequest, require_civil_date
+from domain.services.turns import one_call_at_a_time
 from domain.unit_of_work import AsyncUnitOfWork, UnitOfWork
 
 if TYPE_CHECKING:  # it needs greenlet, which whoever uses threads alone may do without
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # it needs greenlet, which whoever uses threads alone may do 
 __all__ = ["GenerationResult", "PlanGenerationService", "generate_plans", "generate_plans_async"]
 
 
+@one_call_at_a_time
 class PlanGenerationService:
     """Generates and previews by one computation.
 

@@ -5,9 +5,11 @@ from uuid import UUID
 from domain.errors import InvalidInputError
 from domain.models import PlanState, StudentPlan
 from domain.services.row_versions import RowVersion, require_version, written
+from domain.services.turns import one_call_at_a_time
 from domain.unit_of_work import UnitOfWork
 
 
+@one_call_at_a_time
 class PlanProgressService:
     """Marks and pins live plans, in a group of any state.
 

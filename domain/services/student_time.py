@@ -11,9 +11,11 @@ from domain.models import AcademySchedule, Exclusion
 from domain.scheduling import Request, faults
 from domain.services.edit_fields import ClassFields, ExclusionFields, assign, checked
 from domain.services.row_versions import RowVersion, entry, flush, written
+from domain.services.turns import one_call_at_a_time
 from domain.unit_of_work import UnitOfWork
 
 
+@one_call_at_a_time
 class StudentTimeService:
     """Edits a student's classes, and the exclusions that count in all of their groups.
 

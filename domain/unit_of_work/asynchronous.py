@@ -6,9 +6,11 @@ from inspect import iscoroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
-from domain.errors import UnitOfWorkStateError
+from sqlalchemy.orm import Session
+
+from domain.errors import UnitOfWorkStateError, WrongSessionError
 from domain.locking import PlanGroupLock, StudentLock
-from domain.unit_of_work import nesting
+from domain.unit_of_work import sessions
 from domain.unit_of_work.cancellation import settled
 from domain.unit_of_work.states import LockState
 from domain.unit_of_work.unit import UnitOfWork
@@ -55,8 +57,9 @@ class AsyncUnitOfWork:
         *,
         lock: PlanGroupLock | StudentLock,
     ) -> None:
-        self._async_session = async_session_factory()
-        self._core = _Core(lambda: self._async_session.sync_session, lock=lock)
+        self._factory = async_session_factory
+        self._async_session: AsyncSession | None = None
+        self._core = _Core(self._make_session, lock=lock)
         self._running: asyncio.Task[Any] | None = None
 
     async def __aenter__(self) -> Self:
@@ -134,6 +137,16 @@ class AsyncUnitOfWork:
         """Give up everything done so far, and the lock; the unit of work is finished then."""
         await self._drive(self._core.rollback, patience=FINISHING_SECONDS)
 
+    def _make_session(self) -> Session:
+        """The Session behind a new AsyncSession; what is none is left for the core to refuse."""
+        factory: Any = self._factory  # callers without a type checker pass a Session
+        made: Any = factory() if callable(factory) else factory
+        session = getattr(made, "sync_session", None)
+        if not isinstance(session, Session):
+            raise WrongSessionError(sessions.expected(made))
+        self._async_session = made
+        return session
+
     async def _drive(self, work: Callable[[], T], *, patience: float = 0.0) -> T:
         """Run ``work`` to its end, for nobody else at the same time."""
         if self._running is not None:
@@ -159,6 +172,8 @@ class AsyncUnitOfWork:
         await settled(asyncio.create_task(leave()), FINISHING_SECONDS)
 
     def _in_greenlet(self, work: Callable[[], T]) -> Coroutine[Any, Any, T]:
+        if self._async_session is None:
+            raise UnitOfWorkStateError("The unit of work is not entered yet.")
         return self._async_session.run_sync(lambda _: work())
 
 
@@ -166,8 +181,7 @@ class _Core(UnitOfWork):
     """A unit of work that others enter for the task that claims its locks."""
 
     def claim(self) -> None:
-        self._require_new()
-        self._claim = nesting.claim(self._factory(), self.lock.group_ids, self._students)
+        self._prepare()
 
     def require_open(self) -> None:
         _ = self.session

@@ -5,32 +5,39 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, SessionTransaction
 
-from domain.driver import cancel, rolled_back_work, transaction_status
+from domain.driver import cancel, transaction_status
+from domain.errors import LockNotHeldError, UncommittedChangesError
+from domain.locking import identity as identities
 from domain.unit_of_work.states import LockState
 
 
-def has_uncommitted_work(
-    session: Session, connection: Connection, root: SessionTransaction | None
-) -> bool:
-    """Whether something was written, by whatever way, that no commit has stored.
+def refuse_unfinished(
+    session: Session, connection: Connection, root: SessionTransaction | None, identity: str
+) -> None:
+    """Roll back, and raise if the block did anything that no commit of its own has stored.
 
-    ``root`` is the transaction that took the lock. What the Session does not know is asked
-    of the server, which rolls back in the same round trip.
+    What the Session does not know is asked of the server, in the same round trip. Raises
+    ``UncommittedChangesError``, and ``LockNotHeldError`` if the transaction that took the
+    lock was ended past SQLAlchemy.
+
+    :param root: the transaction that took the lock.
     """
-    if session.new or session.dirty or session.deleted:
-        return True
-    if session.get_transaction() is not root:
-        # Somebody has rolled back in the block, and may have written to another transaction.
-        if not session.in_transaction() or not session.is_active:
-            return False
-        connection = session.connection()
-    return LockState.of(connection) is LockState.HELD and rolled_back_work(connection)
+    if (
+        session.new
+        or session.dirty
+        or session.deleted
+        or _wrote(session, connection, root, identity)
+    ):
+        raise UncommittedChangesError(
+            "The block wrote something and ended without commit(); it was rolled back. "
+            "Call commit() to keep it, or rollback() to say that this is meant."
+        )
 
 
 def close(session: Session, connection: Connection | None) -> None:
     """Roll back and give the connection back; one that is not in order leaves the pool.
 
-    Raises no ``DBAPIError``: where a rollback fails the server rolls back for itself, and an
+    Raises no ``DBAPIError``: where a rollback fails the server rolls back by itself, and an
     error that is on its way out of the block must not be replaced.
     """
     try:
@@ -44,12 +51,32 @@ def close(session: Session, connection: Connection | None) -> None:
             connection.close()
 
 
+def _wrote(
+    session: Session, connection: Connection, root: SessionTransaction | None, identity: str
+) -> bool:
+    if session.get_transaction() is not root:
+        # Session.rollback() was called in the block; another transaction may have begun.
+        if not session.in_transaction() or not session.is_active:
+            return False
+        other = session.connection(bind_arguments={"bind": connection.engine})
+        return identities.rolled_back_work(other, None)
+    if connection.invalidated:
+        return False
+    match LockState.of(connection):
+        case LockState.HELD:
+            return identities.rolled_back_work(connection, identity)
+        case LockState.LOST:
+            raise LockNotHeldError(identities.ENDED)
+        case LockState.UNKNOWN:
+            return False
+
+
 def _drop_if_stuck(connection: Connection) -> None:
     """Keep a connection out of the pool that would return in a transaction, lock and all.
 
-    When a commit fails in the client, in somebody's listener or by a signal, SQLAlchemy
-    takes the transaction for ended and does not roll back. When a signal's handler raises
-    during a statement, the server works on, for a lock maybe, and must be told.
+    When a commit fails in the client, in a listener or by a signal, SQLAlchemy considers the
+    transaction ended and does not roll back. When a signal's handler raises during a
+    statement, the server continues, possibly waiting for a lock, and must be stopped.
     """
     if connection.closed or connection.invalidated:
         return

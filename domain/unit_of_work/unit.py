@@ -1,36 +1,40 @@
 """One unit of work = one lock = one transaction = one commit."""
 
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session, SessionTransaction
 
 from domain import locking
 from domain.database_errors import commit_translated, translated
-from domain.driver import refuse_wrong_transaction
 from domain.errors import (
     InvalidInputError,
     LockNotHeldError,
-    UncommittedChangesError,
     UnitOfWorkStateError,
+    WrongSessionError,
 )
 from domain.locking import PlanGroupLock, StudentLock, guards
+from domain.locking.identity import committing_only, new_identity
 from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
-from domain.unit_of_work import leaving, nesting
+from domain.unit_of_work import leaving, nesting, sessions
 from domain.unit_of_work.states import LockState, Stage
+from domain.unit_of_work.turns import Turns
 
 
 class UnitOfWork:
-    """A fresh Session whose transaction holds the group's lock from its first statement on.
+    """A fresh Session whose transaction holds the group's lock from entry to commit.
 
     Entering takes the lock before anything is read. ``commit()`` is explicit and final. An
     exception rolls back. Leaving with uncommitted work raises ``UncommittedChangesError``.
-    Whatever ends the transaction frees the lock; there is nothing to release by hand.
+    Whatever ends the transaction releases the lock; there is nothing to release by hand.
+
+    A block may move between threads, one at a time: a call to a service, a repository,
+    ``flush()`` or ``commit()`` while another thread is in one raises ``UnitOfWorkStateError``.
 
     ::
 
@@ -39,11 +43,11 @@ class UnitOfWork:
             uow.commit()
 
     Entering raises ``PlanGroupLockedError`` at once when somebody else holds the lock, or
-    ``LockTimeoutError`` after the wait that ``lock`` asks for. If it is another unit of work
-    of this very thread or task that holds it, that is ``UnitOfWorkStateError``.
+    ``LockTimeoutError`` after the wait that ``lock`` asks for; ``UnitOfWorkStateError`` if
+    it is held by another unit of work of the same request; and ``WrongSessionError`` or
+    ``WrongTransactionError`` if what the factory makes cannot hold a lock.
 
-    :param session_factory: makes a new Session on an engine (READ COMMITTED), never one
-        that is in use.
+    :param session_factory: makes a new Session on one engine (psycopg, READ COMMITTED).
     :param lock: which lock, and how long to wait for it.
     """
 
@@ -59,23 +63,26 @@ class UnitOfWork:
         self._factory = session_factory
         self._stage = Stage.NEW
         self._session: Session | None = None
+        self._bind: Engine | Connection | None = None
         self._root: SessionTransaction | None = None
         self._connection: Connection | None = None
         self._claim: nesting.Claim | None = None
-        self._thread = 0
+        self._identity = new_identity()
         self._students = {lock.student_id} if isinstance(lock, StudentLock) else set()
         self._student_of: dict[tuple[UUID, UUID], UUID] = {}
         self._committing = False
+        self._turns = Turns()
 
     def __enter__(self) -> Self:
+        if self._claim is None:
+            self._prepare()
         self._require_new()
-        self._session = self._factory()
         try:
-            self._begin(self._session)
+            self._begin()
+            self._stage = Stage.OPEN
         except BaseException:
             self._leave()
             raise
-        self._stage = Stage.OPEN
         return self
 
     def __exit__(
@@ -84,18 +91,18 @@ class UnitOfWork:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        forgotten = False
-        try:
-            session, connection = self._session, self._connection
-            if kind is None and self._stage is Stage.OPEN and session and connection:
-                forgotten = leaving.has_uncommitted_work(session, connection, self._root)
-        finally:
-            self._stage = Stage.CLOSED
-            self._leave()
-        if forgotten:
-            raise UncommittedChangesError(
-                "The block wrote something and ended without commit(); it was rolled back. "
-                "Call commit() to keep it, or rollback() to say that this is meant."
+        session, connection, stage = self._session, self._connection, self._stage
+        self._stage = Stage.CLOSED
+        with self._turns.last(connection) as overtaken:
+            try:
+                if kind is None and stage is Stage.OPEN and session and connection:
+                    leaving.refuse_unfinished(session, connection, self._root, self._identity)
+            finally:
+                self._leave()
+        if overtaken and kind is None:
+            raise UnitOfWorkStateError(
+                "The block ended while another thread was using the unit of work. What it did "
+                "was cancelled and rolled back. Wait inside the block for the threads it uses."
             )
 
     @property
@@ -103,10 +110,6 @@ class UnitOfWork:
         """The Session of the open transaction; raises ``UnitOfWorkStateError`` outside it."""
         if self._session is None or self._stage is not Stage.OPEN:
             raise UnitOfWorkStateError(f"The unit of work is {self._stage.value}.")
-        if self._thread != threading.get_ident():
-            raise UnitOfWorkStateError(
-                "A unit of work belongs to the thread that entered it. Make one for each thread."
-            )
         return self._session
 
     @property
@@ -125,34 +128,56 @@ class UnitOfWork:
         return StudentTimeRepository(self.session)
 
     def commit(self) -> None:
-        """Flush and commit, which frees the lock; the unit of work is finished then.
+        """Flush and commit, which releases the lock; the unit of work is finished then.
 
-        Raises ``LockNotHeldError`` if the transaction is not the one that took the lock,
+        The server is asked together with the COMMIT whether the transaction is still the one
+        that took the lock; no round trip more. Raises ``LockNotHeldError`` if it is not,
         ``EditedMeanwhileError`` or ``StudentPlansOverlapError`` if the rows say so, and
         ``CommitOutcomeUnknownError`` if the connection is lost before the server's answer.
         """
-        session = self.session
-        self.require_held()
-        self._committing = True
-        try:
-            with translated():
-                session.flush()
-                with commit_translated():
-                    session.commit()
-        finally:
-            self._committing = False
-            self._finish()
+        with self.turn():
+            session, connection = self.session, self._connection
+            self.require_held()
+            assert connection is not None  # noqa: S101 - an open unit of work has one
+            self._committing = True
+            try:
+                with translated():
+                    session.flush()
+                    with commit_translated(), committing_only(connection, self._identity):
+                        session.commit()
+            finally:
+                self._committing = False
+                self._finish()
 
     def rollback(self) -> None:
         """Give up everything done so far, and the lock; the unit of work is finished then."""
-        session = self.session
-        try:
-            session.rollback()
-        finally:
-            self._finish()
+        with self.turn():
+            session = self.session
+            try:
+                session.rollback()
+            finally:
+                self._finish()
+
+    @property
+    def identity(self) -> str:
+        """The identity of the transaction that took the locks, on the server."""
+        return self._identity
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """A block in which no other thread may use the unit of work.
+
+        Raises ``UnitOfWorkStateError`` if another thread is in one, or flushes the Session.
+        """
+        with self._turns.turn(self._session):
+            yield
 
     def lock_state(self) -> LockState:
-        """Whether the transaction still holds the lock; costs no round trip."""
+        """Whether the transaction still holds the lock, as the client knows; no round trip.
+
+        A transaction that was ended past SQLAlchemy, and followed by another, still counts as
+        held here. ``commit()`` and writing plans ask the server.
+        """
         session, connection = self.session, self._connection
         if connection is None or session.get_transaction() is not self._root:
             return LockState.LOST
@@ -185,6 +210,25 @@ class UnitOfWork:
                 "Nothing more can be written in this unit of work; start over in a new one."
             )
 
+    def refuse_flush_from_outside(self) -> None:
+        """Raise unless the lock is held and no other thread is using the unit of work."""
+        with self._turns.one_thread():
+            self.require_held()
+            self._turns.note_flush()
+
+    def refuse_second_connection(
+        self, transaction: SessionTransaction, connection: Connection
+    ) -> None:
+        """Raise ``WrongSessionError`` if the locked transaction takes in another connection."""
+        while transaction.parent is not None:
+            transaction = transaction.parent
+        if transaction is self._root and connection is not self._connection:
+            raise WrongSessionError(
+                "A second connection would join the unit of work: the Session sends this "
+                "statement to another engine, where the lock is not held. Bind the Session to "
+                "one engine, and use another Session for other databases."
+            )
+
     def refuse_commit_from_outside(self) -> None:
         """Raise ``UnitOfWorkStateError`` unless ``commit()`` is what commits."""
         if not self._committing:
@@ -209,9 +253,16 @@ class UnitOfWork:
         asked = (tenant_id, group_id)
         if asked not in self._student_of:
             left = max(timedelta(0), self.lock.wait - timedelta(milliseconds=self.waited_ms))
+            renewed = new_identity()
             found = locking.acquire_students(
-                self.session.connection(), tenant_id, self.lock.group_ids, left, asked_for=group_id
+                self.session.connection(bind_arguments={"bind": self._bind}),
+                tenant_id,
+                self.lock.group_ids,
+                left,
+                asked_for=group_id,
+                identity=renewed,
             )
+            self._identity = renewed
             self._student_of.update(((tenant_id, group), one) for group, one in found.items())
             self._students.update(found.values())
         return self._student_of[asked]
@@ -222,16 +273,20 @@ class UnitOfWork:
                 f"This unit of work is {self._stage.value}. Make a new one for each block."
             )
 
-    def _begin(self, session: Session) -> None:
-        if self._claim is None:
-            self._claim = nesting.claim(session, self.lock.group_ids, self._students)
-        if session.in_transaction():
-            refuse_wrong_transaction(session.connection())
-        self._connection = session.connection()
-        self.waited_ms = locking.acquire(self._connection, self.lock)
+    def _prepare(self) -> None:
+        """Make the Session and claim the locks in this context; nothing is asked yet."""
+        self._require_new()
+        session, self._bind = sessions.new_session(self._factory)
+        self._claim = nesting.claim(session, self._bind.engine, self.lock.group_ids, self._students)
+        self._session = session
+
+    def _begin(self) -> None:
+        session, bind = self._session, self._bind
+        assert session is not None and bind is not None  # noqa: S101, PT018 - prepared
+        self._connection = sessions.begin(session, bind)
+        self.waited_ms = locking.acquire(self._connection, self.lock, identity=self._identity)
         self._root = session.get_transaction()
-        self._thread = threading.get_ident()
-        guards.ask(session, self)
+        guards.protect(session, self)
 
     def _finish(self) -> None:
         self._stage = Stage.FINISHED

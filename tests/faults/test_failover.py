@@ -205,7 +205,7 @@ def _waits_for_a_row(engine: sa.Engine) -> bool:
 
 def _give_the_lock_to_everybody(engine: sa.Engine) -> None:
     """The functions answer as ever; only they take nothing."""
-    functions = ("acquire_plan_locks", "acquire_plan_locks_within")
+    functions = ("acquire_plan_locks", "acquire_plan_locks_with_limits")
     text = sa.text("SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proname = ANY(:names)")
     with engine.begin() as connection:
         for definition in connection.scalars(text, {"names": list(functions)}).all():

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import sessionmaker
 
-from domain.repositories.copying import copy_rows
+from domain.driver import copy_rows
 from domain.testing import FaultAt, Step, advisory_locks, assert_lock_held
 from tests.concurrency.worlds import generate, stored_group, traces
 from tests.faults.kinds import Deliberate

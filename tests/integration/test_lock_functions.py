@@ -35,8 +35,8 @@ KEYS = sa.text(
 NULL_CALLS = [
     "SELECT public.plan_group_lock_key(NULL)",
     "SELECT public.acquire_plan_group_lock(NULL)",
-    "SELECT public.acquire_plan_locks_within(NULL, 0, '1s', '1s')",
-    "SELECT public.acquire_plan_locks_within('{NULL}', 10, '1s', '1s')",
+    "SELECT public.acquire_plan_locks_with_limits(NULL, 0, 'i', '1s', '1s', '1s')",
+    "SELECT public.acquire_plan_locks_with_limits('{NULL}', 10, 'i', '1s', '1s', '1s')",
     "SELECT public.acquire_plan_group_lock(NULL, 10)",
     "SELECT public.check_plan_group_lock(NULL)",
     "SELECT public.student_lock_key(NULL)",
@@ -47,7 +47,7 @@ FUNCTIONS = [
     "acquire_plan_group_lock",
     "acquire_plan_locks",
     "check_plan_group_lock",
-    "acquire_plan_locks_within",
+    "acquire_plan_locks_with_limits",
 ]
 PURE_FUNCTIONS = ["plan_group_lock_key", "student_lock_key", "plan_lock_version"]
 PROPERTIES = sa.text(
@@ -186,7 +186,7 @@ def test_a_hostile_search_path_fools_a_plain_wrapper_but_not_the_function(
     with engine.connect() as other:
         other.exec_driver_sql(HOSTILE_PATH)
         own = (
-            "SELECT public.acquire_plan_locks_within(ARRAY[%s]::bigint[], 0, '1s', '1s') "
+            "SELECT public.acquire_plan_locks_with_limits(ARRAY[%s]::bigint[], 0, 'i', '1s', '1s', '1s') "
             "->> 'outcome'"
         )
         assert other.exec_driver_sql(own, (taken.lock_key,)).scalar_one() == "busy"
@@ -198,7 +198,10 @@ def test_the_packages_own_function_answers_as_the_public_one_does(
     engine: sa.Engine, connection: sa.Connection
 ) -> None:
     group_id = uuid4()
-    own = "SELECT public.acquire_plan_locks_within(ARRAY[%s]::bigint[], %s, '1min', '1min')"
+    own = (
+        "SELECT public.acquire_plan_locks_with_limits("
+        "ARRAY[%s]::bigint[], %s, 'i', '1min', '1min', '1min')"
+    )
     key = plan_group_lock_key(group_id)
     assert connection.exec_driver_sql(own, (key, 0)).scalar_one() is None
     assert locks_held(connection) == 1

@@ -12,8 +12,8 @@ from domain.probe import probe
 from domain.testing import eventually
 
 ENTER = (
-    "public.acquire_plan_locks_within(p_keys bigint[], p_wait_ms integer, p_idle_timeout text, "
-    "p_transaction_timeout text) RETURNS jsonb"
+    "public.acquire_plan_locks_with_limits(p_keys bigint[], p_wait_ms integer, p_identity text, "
+    "p_idle_timeout text, p_transaction_timeout text, p_lock_timeout text) RETURNS jsonb"
 )
 YES = "SELECT NULL::jsonb"
 TRYING = (
@@ -26,7 +26,7 @@ OTHER_KEY = TRYING.format("pg_try_advisory_xact_lock(key # 1)")
 FUNCTIONS = [
     "acquire_plan_locks(bigint[], integer)",
     "check_plan_group_lock(uuid)",
-    "acquire_plan_locks_within(bigint[], integer, text, text)",
+    "acquire_plan_locks_with_limits(bigint[], integer, text, text, text, text)",
     "plan_group_lock_key(uuid)",
     "plan_lock_version()",
     "student_lock_key(uuid)",

@@ -54,7 +54,7 @@ def test_leaving_cleanly_after_the_backend_was_killed_gives_the_connection_back(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
     uow = UnitOfWork(session_factory, lock=PlanGroupLock(uuid4()))
-    with pytest.raises(psycopg.OperationalError), uow:
+    with pytest.raises(sa.exc.OperationalError), uow:
         terminated(engine, uow)
     assert checked_out(engine) == 0
 

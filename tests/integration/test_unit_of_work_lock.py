@@ -1,5 +1,7 @@
 """The lock of a unit of work: first, held throughout, in the right transaction, freed."""
 
+import re
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -67,25 +69,20 @@ def test_the_lock_survives_flushes_savepoints_and_reads(
         uow.commit()
 
 
-def test_the_lock_is_the_first_statement_of_the_transaction(
-    one_connection: sa.Engine, lock: PlanGroupLock, monkeypatch: pytest.MonkeyPatch
+def test_lock_is_taken_in_the_round_trip_that_begins_the_transaction(
+    one_connection: sa.Engine, lock: PlanGroupLock
 ) -> None:
-    """Seen in the driver, which everything has to pass."""
-    sent: list[str] = []
-    execute: Any = psycopg.Cursor.execute
-
-    def note(cursor: Any, query: Any, *rest: Any, **more: Any) -> Any:
-        sent.append(str(query))
-        return execute(cursor, query, *rest, **more)
-
-    with one_connection.connect():
-        pass
-    monkeypatch.setattr(psycopg.Cursor, "execute", note)
-    with UnitOfWork(sessionmaker(one_connection), lock=lock) as uow:
-        assert len(sent) == 1
-        assert "acquire_plan_locks_within" in sent[0]
-        uow.session.scalar(sa.select(sa.func.now()))
-        assert len(sent) == 2
+    """Seen in libpq's trace, which everything that is sent has to pass."""
+    with one_connection.connect() as warm:
+        driver: Any = warm.connection.driver_connection
+    with tempfile.TemporaryFile("w+", errors="replace") as trace:
+        driver.pgconn.trace(trace.fileno())
+        with UnitOfWork(sessionmaker(one_connection), lock=lock):
+            driver.pgconn.untrace()
+        trace.seek(0)
+        sent = [line for line in trace if "\tF\t" in line]
+    assert len(sent) == 1
+    assert re.search(r"Query\s.*BEGIN; SELECT public\.acquire_plan_locks_with_limits", sent[0])
 
 
 def test_a_busy_lock_is_told_at_once_with_its_holder(
@@ -182,13 +179,6 @@ def test_a_connection_in_a_transaction_that_has_sent_nothing_yet_is_refused(
     with pytest.raises(WrongTransactionError, match=r"inside a (transaction already|savepoint)"):
         UnitOfWork(factory, lock=lock).__enter__()
     assert locks_held(connection) == 0
-
-
-def test_a_session_that_is_in_use_is_refused(session_factory: Factory, lock: PlanGroupLock) -> None:
-    with session_factory() as session:
-        session.scalar(sa.select(sa.func.now()))
-        with pytest.raises(WrongTransactionError, match="inside a transaction already"):
-            UnitOfWork(lambda: session, lock=lock).__enter__()
 
 
 def test_a_database_without_the_functions_says_what_to_run(

@@ -1,7 +1,6 @@
 """Using a unit of work in the wrong order, place or shape is a bug, and is told as one."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -71,14 +70,6 @@ def test_the_end_is_final(
             again(uow)
     with pytest.raises(UnitOfWorkStateError):
         again(uow)
-
-
-def test_it_belongs_to_the_thread_that_entered_it(uow: UnitOfWork) -> None:
-    with uow, ThreadPoolExecutor(1) as pool:
-        for use in (lambda: uow.session, uow.commit, uow.rollback):
-            with pytest.raises(UnitOfWorkStateError, match="belongs to the thread"):
-                pool.submit(use).result(timeout=10)
-        assert uow.session.scalar(READING) is not None
 
 
 # --- the lock's parameters ------------------------------------------------------------

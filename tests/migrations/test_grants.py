@@ -13,9 +13,10 @@ FUNCTIONS = {
     "acquire_plan_group_lock(uuid,integer)",
     "acquire_plan_locks(bigint[],integer)",
     "check_plan_group_lock(uuid)",
-    "acquire_plan_locks_within(bigint[],integer,text,text)",
+    "acquire_plan_locks_with_limits(bigint[],integer,text,text,text,text)",
     "plan_group_lock_key(uuid)",
     "plan_lock_version()",
+    "require_plan_transaction(text)",
     "student_lock_key(uuid)",
 }
 CALLS = [
@@ -24,12 +25,13 @@ CALLS = [
     "SELECT public.plan_group_lock_key(gen_random_uuid())",
     "SELECT * FROM public.acquire_plan_locks(ARRAY[1::bigint])",
     "SELECT public.student_lock_key(gen_random_uuid())",
-    "SELECT public.acquire_plan_locks_within('{1}', 0, '1s', '1s')",
+    "SELECT public.acquire_plan_locks_with_limits('{1}', 0, 'i', '1s', '1s', '1s')",
     "SELECT public.plan_lock_version()",
+    "SELECT public.require_plan_transaction('i')",
 ]
 EXECUTABLE = sa.text(
     "SELECT p.oid::regprocedure::text FROM pg_proc p "
-    "WHERE p.oid::regprocedure::text LIKE '%lock%' AND pronamespace = 'public'::regnamespace "
+    "WHERE p.oid::regprocedure::text ~ 'lock|require_plan' AND pronamespace = 'public'::regnamespace "
     "AND has_function_privilege(:role, p.oid, 'EXECUTE')"
 )
 

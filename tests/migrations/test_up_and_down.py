@@ -12,9 +12,10 @@ LOCK_FUNCTIONS = {
     "acquire_plan_group_lock",
     "acquire_plan_locks",
     "check_plan_group_lock",
-    "acquire_plan_locks_within",
+    "acquire_plan_locks_with_limits",
     "plan_group_lock_key",
     "plan_lock_version",
+    "require_plan_transaction",
     "student_lock_key",
 }
 

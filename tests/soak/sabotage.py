@@ -35,7 +35,7 @@ WALLS: Final = (
 FUNCTIONS: Final = """
 SELECT pg_get_functiondef(oid) FROM pg_proc
 WHERE pronamespace = 'public'::regnamespace AND proname IN
-  ('acquire_plan_locks', 'acquire_plan_locks_within')
+  ('acquire_plan_locks', 'acquire_plan_locks_with_limits')
 """
 LEVEL: Final = "current_setting('transaction_isolation')"
 STUDENTS: Final = "SELECT id, student_id FROM plan_groups WHERE id = ANY(%s)"
