@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Session, SessionTransaction
 
 from domain import locking
-from domain.database_errors import commit_translated, translated
+from domain.database_errors import checkout_translated, commit_translated, translated
 from domain.driver import refuse_wrong_transaction
 from domain.errors import (
     InvalidInputError,
@@ -135,7 +135,7 @@ class UnitOfWork:
         self.require_held()
         self._committing = True
         try:
-            with translated():
+            with translated(self._connection):
                 session.flush()
                 with commit_translated():
                     session.commit()
@@ -227,7 +227,8 @@ class UnitOfWork:
             self._claim = nesting.claim(session, self.lock.group_ids, self._students)
         if session.in_transaction():
             refuse_wrong_transaction(session.connection())
-        self._connection = session.connection()
+        with checkout_translated():
+            self._connection = session.connection()
         self.waited_ms = locking.acquire(self._connection, self.lock)
         self._root = session.get_transaction()
         self._thread = threading.get_ident()

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
-    EditedMeanwhileError,
+    GeneratedMeanwhileError,
     PlanGroup,
     PlanGroupLock,
     StudentPlanRepository,
@@ -103,7 +103,7 @@ def test_a_request_that_read_before_the_failover_cannot_write_after_another_has_
     second = generate(sessionmaker(pair.standby), pair.group)
     with (
         UnitOfWork(sessionmaker(pair.standby), lock=PlanGroupLock(pair.group.id)) as uow,
-        pytest.raises(EditedMeanwhileError) as refusal,
+        pytest.raises(GeneratedMeanwhileError) as refusal,
     ):
         uow.plans.store_generation(*planned)
     assert refusal.value.retryable
@@ -144,7 +144,7 @@ def test_one_that_writes_without_the_lock_waits_for_the_holder_and_is_refused(
         late = pool.submit(write_without_the_lock)
         eventually(lambda: _waits_for_a_row(pair.standby), "the late one stands at the fence")
         uow.commit()
-        with pytest.raises(EditedMeanwhileError) as refusal:
+        with pytest.raises(GeneratedMeanwhileError) as refusal:
             late.result(PATIENCE)
     assert refusal.value.__cause__ is None, BY_THE_FENCE
     assert [row.id for row in live_plans(pair.standby, pair.group.id)] == list(result.plan_ids)
@@ -172,7 +172,7 @@ def test_of_two_holders_on_one_server_one_writes_and_the_other_is_told(
 
     answers = contend(2, request)
     (result,), (refusal,) = answers.results, answers.refusals
-    assert isinstance(refusal, EditedMeanwhileError)
+    assert isinstance(refusal, GeneratedMeanwhileError)
     assert refusal.__cause__ is None, BY_THE_FENCE
     generation, records, plans = traces(engine, group.id)
     assert generation == len(records) == 1
