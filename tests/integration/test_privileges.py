@@ -18,6 +18,7 @@ from domain import (
     StudentTimeRepository,
     UnitOfWork,
     lock_status,
+    schema,
 )
 from domain.errors import SchemaError
 from domain.locking import functions_version, keys_in_sql
@@ -295,6 +296,14 @@ def test_row_that_a_policy_refuses_is_no_missing_privilege(
     ):
         OPERATIONS[operation](app_factory, stored)
     assert sqlstate(refused.value) == "42501"
+
+
+def test_privilege_on_the_version_table_is_named(app: sa.Engine) -> None:
+    with (
+        app.connect() as connection,
+        pytest.raises(SchemaError, match=f"permission denied for table {schema.VERSION_TABLE}"),
+    ):
+        schema.require_current(connection)
 
 
 # --- what is not there ------------------------------------------------------------------

@@ -140,3 +140,17 @@ def test_a_pool_of_one_is_refused_at_once(database_url: sa.URL) -> None:
     with pytest.raises(MisuseError, match="two connections"):
         probe(engine)
     engine.dispose()
+
+
+@pytest.mark.parametrize("version", [(14, 11), (9, 6, 24)])
+def test_probe_refuses_a_server_that_is_too_old(
+    sabotaged: sa.Engine, version: tuple[int, ...]
+) -> None:
+    with sabotaged.connect():
+        pass  # the first connection learns the real version
+    sabotaged.dialect.server_version_info = version
+    shown = ".".join(map(str, version))
+    with pytest.raises(SchemaError, match=f"PostgreSQL {shown}; this package needs 15 or later"):
+        probe(sabotaged)
+    sabotaged.dialect.server_version_info = (15, 0)
+    probe(sabotaged)
