@@ -149,6 +149,8 @@ def _abandon(awaitable: Awaitable[Any]) -> None:
     if inspect.iscoroutine(awaitable):
         awaitable.close()
     elif isinstance(awaitable, asyncio.Future):
+        # Asking for its error keeps asyncio from reporting one that nobody asked for.
+        awaitable.add_done_callback(lambda done: done.cancelled() or done.exception())
         awaitable.cancel()
 
 
