@@ -10,7 +10,6 @@ or fail where warnings are errors, in a program that has imported it before.
 from domain.errors import (
     CommitOutcomeUnknownError,
     DatabaseBusyError,
-    DatabaseReadOnlyError,
     DomainError,
     EditedMeanwhileError,
     GeneratedMeanwhileError,
@@ -63,7 +62,6 @@ __all__ = [
     "CommitOutcomeUnknownError",
     "Content",
     "DatabaseBusyError",
-    "DatabaseReadOnlyError",
     "DomainError",
     "EditedMeanwhileError",
     "Exclusion",

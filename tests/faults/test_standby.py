@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async
 from sqlalchemy.orm import sessionmaker
 
 from domain import (
-    DatabaseReadOnlyError,
     GroupStatus,
     PlanGroup,
     PlanGroupLock,
@@ -25,6 +24,7 @@ from domain import (
     schema,
 )
 from domain.embedded import EmbeddedServer, embedded_postgres
+from domain.errors import DatabaseReadOnlyError
 from domain.probe import probe
 from domain.retrying import RetryPolicy, retrying, retrying_async, worth_retrying
 from domain.services import GroupEditService, GroupStateService, activate, activate_async

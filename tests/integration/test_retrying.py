@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
     DatabaseBusyError,
-    DatabaseReadOnlyError,
     DomainError,
     EditedMeanwhileError,
     GeneratedMeanwhileError,
@@ -27,6 +26,7 @@ from domain import (
 )
 from domain.errors import (
     CommitOutcomeUnknownError,
+    DatabaseReadOnlyError,
     IdempotencyMismatchError,
     LockNotHeldError,
     NoContentsError,
