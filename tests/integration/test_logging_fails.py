@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -29,28 +29,13 @@ LOGGERS = ["studyplan.lock", "studyplan.generation", "studyplan.retry"]
 Break = Callable[[pytest.MonkeyPatch], None]
 
 
-class Kept(logging.Handler):
-    """Keeps the records."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
-
-
 @pytest.fixture(autouse=True)
-def kept() -> Iterator[Kept]:
-    """Everything is logged, to a handler that works; it was added before any that fails."""
-    handler = Kept()
+def everything_is_logged() -> Iterator[None]:
     parent = logging.getLogger("studyplan")
     before = parent.level
-    parent.addHandler(handler)
     parent.setLevel(logging.DEBUG)
-    yield handler
+    yield
     parent.setLevel(before)
-    parent.removeHandler(handler)
 
 
 class BrokenError(Exception):
@@ -285,62 +270,6 @@ def test_failure_in_logging_without_a_stderr_changes_no_outcome(
         busy_lock(session_factory, connection)
 
 
-# --- fields -----------------------------------------------------------------------------
-
-
-def with_fields(monkeypatch: pytest.MonkeyPatch, **fields: object) -> None:
-    """The application's records have fields of their own."""
-    make = logging.getLogRecordFactory()
-
-    def record(*args: Any, **kwargs: Any) -> logging.LogRecord:
-        made = make(*args, **kwargs)
-        vars(made).update(fields)
-        return made
-
-    monkeypatch.setattr(logging, "_logRecordFactory", record)
-
-
-@pytest.mark.parametrize("taken", ["student_id", "group_id", "event", "outcome", "scope"])
-def test_record_whose_fields_are_taken_has_them_in_one_dictionary(
-    *,
-    session_factory: Factory,
-    connection: sa.Connection,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    kept: Kept,
-    taken: str,
-) -> None:
-    group_id = uuid4()
-    acquire(connection, group_id)
-    with_fields(monkeypatch, **{taken: "the application's"})
-    with pytest.raises(PlanGroupLockedError):
-        enter(session_factory, PlanGroupLock(group_id))
-    (record,) = kept.records
-    assert vars(record)[taken] == "the application's"
-    assert vars(record)["studyplan"]["event"] == "plan_group_lock.busy"
-    assert vars(record)["studyplan"]["group_id"] == str(group_id)
-    assert record.getMessage() == "plan_group_lock.busy"
-    assert capsys.readouterr().err == ""
-
-
-def test_record_that_leaves_no_room_has_its_message(
-    session_factory: Factory, monkeypatch: pytest.MonkeyPatch, kept: Kept, group_id: UUID
-) -> None:
-    with_fields(monkeypatch, group_id=1, studyplan=1)
-    enter(session_factory, PlanGroupLock(group_id))
-    assert [record.getMessage() for record in kept.records] == ["plan_group_lock.acquired"]
-
-
-def test_other_fields_of_the_application_leave_ours_as_they_are(
-    session_factory: Factory, monkeypatch: pytest.MonkeyPatch, kept: Kept, group_id: UUID
-) -> None:
-    with_fields(monkeypatch, request_id="r-1")
-    enter(session_factory, PlanGroupLock(group_id))
-    (record,) = kept.records
-    assert vars(record)["group_id"] == str(group_id)
-    assert not hasattr(record, "studyplan")
-
-
 # --- what passes ------------------------------------------------------------------------
 
 
@@ -370,44 +299,4 @@ def test_interrupt_in_a_listener_passes(session_factory: Factory) -> None:
         with pytest.raises(KeyboardInterrupt):
             enter(session_factory, PlanGroupLock(uuid4()))
     finally:
-        end()
-
-
-# --- listeners that come and go meanwhile -----------------------------------------------
-
-
-def test_listener_that_unsubscribes_meanwhile_disturbs_nobody(session_factory: Factory) -> None:
-    """One that an event has found there is told of it; of the next one it is not."""
-    told: list[str] = []
-    ends: list[Callable[[], None]] = []
-
-    def leave(_: Event) -> None:
-        told.append("leaving")
-        for end in ends:
-            end()
-
-    ends.append(subscribe(leave))
-    ends.append(subscribe(lambda _: told.append("after")))
-    enter(session_factory, PlanGroupLock(uuid4()))
-    assert told == ["leaving", "after"]
-    enter(session_factory, PlanGroupLock(uuid4()))
-    assert told == ["leaving", "after"]
-
-
-def test_listener_that_subscribes_another_meanwhile_disturbs_nobody(
-    session_factory: Factory,
-) -> None:
-    told: list[str] = []
-    ends: list[Callable[[], None]] = []
-
-    def bring(_: Event) -> None:
-        ends.append(subscribe(lambda _: told.append("new")))
-
-    ends.append(subscribe(bring))
-    enter(session_factory, PlanGroupLock(uuid4()))
-    assert not told
-    ends[0]()
-    enter(session_factory, PlanGroupLock(uuid4()))
-    assert told == ["new"]
-    for end in ends:
         end()
