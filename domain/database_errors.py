@@ -75,7 +75,7 @@ def translated(
     """Raise what a failed statement means; what means nothing to the domain passes as it is.
 
     Around every statement of the package. ``connection`` is the one that writes: without it
-    a write that a read-only server refuses has no name. The rest is for the errors that tell
+    a write that a read-only server refuses has no name. The rest is for the errors that say
     what they are about.
     """
     known = _Known(group_id, student_id, idempotency_key)

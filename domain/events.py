@@ -108,7 +108,7 @@ def heard(log: logging.Logger, level: int) -> bool:
 
 
 def emit(event: Event) -> None:
-    """Log the event, then tell every listener there was when it began; raises nothing."""
+    """Log the event, then call every listener subscribed by then; raises no ``Exception``."""
     logger, level = _log_of(event), _level(event)
     if is_enabled(logger, level):
         log(logger, level, "%s", event.name, fields={"event": event.name, **_fields(event)})
@@ -125,7 +125,7 @@ def is_enabled(logger: logging.Logger, level: int) -> bool:
     try:
         return logger.isEnabledFor(level)
     except Exception:  # noqa: BLE001 - it is the application's, and logging changes no outcome
-        _tell_stderr()
+        _report()
         return False
 
 
@@ -152,7 +152,7 @@ def log(
                 raise
             logger.log(level, message, *args, extra=extra, exc_info=error, stacklevel=2)
     except Exception:  # noqa: BLE001 - it is the application's, and logging changes no outcome
-        _tell_stderr()
+        _report()
 
 
 def error_type(error: BaseException) -> str:
@@ -173,7 +173,7 @@ def _extra(
     return {"studyplan": fields} if "studyplan" not in taken else None
 
 
-def _tell_stderr() -> None:
+def _report() -> None:
     """What ``logging.Handler.handleError`` does."""
     if logging.raiseExceptions and sys.stderr:
         with suppress(Exception):

@@ -69,7 +69,7 @@ def probe(engine: Engine) -> None:
     Every lock function is called the way the package calls it, on ids made for it: one
     group, several, a student. Before that the catalog is asked whether the role has every
     privilege that the package needs. Writes no row and leaves nothing behind; its requests
-    are told to ``domain.events`` like any others. Whether the tables are current is
+    are reported to ``domain.events`` like any others. Whether the tables are current is
     ``domain.schema.require_current``'s to say.
 
     Raises ``SchemaError`` if the server is too old, if tables or functions are missing or

@@ -232,38 +232,38 @@ def test_a_listener_that_unsubscribed_hears_nothing_more(
 
 
 def test_listener_that_unsubscribes_meanwhile_disturbs_nobody(session_factory: Factory) -> None:
-    """One that an event has found there is told of it; of the next one it is not."""
-    told: list[str] = []
+    """The event under way still reaches a listener that was removed; the next does not."""
+    calls: list[str] = []
     ends: list[Callable[[], None]] = []
 
     def leave(_: Event) -> None:
-        told.append("leaving")
+        calls.append("leaving")
         for end in ends:
             end()
 
     ends.append(subscribe(leave))
-    ends.append(subscribe(lambda _: told.append("after")))
+    ends.append(subscribe(lambda _: calls.append("after")))
     enter(session_factory, PlanGroupLock(uuid4()))
-    assert told == ["leaving", "after"]
+    assert calls == ["leaving", "after"]
     enter(session_factory, PlanGroupLock(uuid4()))
-    assert told == ["leaving", "after"]
+    assert calls == ["leaving", "after"]
 
 
 def test_listener_that_subscribes_another_meanwhile_disturbs_nobody(
     session_factory: Factory,
 ) -> None:
-    told: list[str] = []
+    calls: list[str] = []
     ends: list[Callable[[], None]] = []
 
     def bring(_: Event) -> None:
-        ends.append(subscribe(lambda _: told.append("new")))
+        ends.append(subscribe(lambda _: calls.append("new")))
 
     ends.append(subscribe(bring))
     enter(session_factory, PlanGroupLock(uuid4()))
-    assert not told
+    assert not calls
     ends[0]()
     enter(session_factory, PlanGroupLock(uuid4()))
-    assert told == ["new"]
+    assert calls == ["new"]
     for end in ends:
         end()
 

@@ -1,4 +1,4 @@
-"""Logging never changes an outcome: whatever the application has hung into it may fail."""
+"""Logging never changes an outcome: whichever part of it fails."""
 
 import logging
 from collections.abc import Callable, Iterator

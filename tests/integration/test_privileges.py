@@ -129,7 +129,7 @@ def test_privilege_on_a_function_is_named(
             probe(app)
     assert f"EXECUTE on {function}" in str(refused.value)
     assert found
-    assert all(f"permission denied for function {name}" in told for told in found.values())
+    assert all(f"permission denied for function {name}" in sentence for sentence in found.values())
 
 
 def test_privilege_on_the_schema_is_named(
@@ -172,7 +172,9 @@ def test_privilege_that_a_trigger_of_the_host_lacks_is_said_in_the_servers_words
     ):
         found = refusals(app_factory, stored)
     assert found.keys() == {"store a group", "GroupTimeService.add_block"}
-    assert all("permission denied for" in told and "hosts_" in told for told in found.values())
+    assert all(
+        "permission denied for" in sentence and "hosts_" in sentence for sentence in found.values()
+    )
 
 
 @pytest.mark.parametrize(
@@ -222,8 +224,8 @@ def test_missing_table_is_named(
         with pytest.raises(SchemaError, match=f"lacks {table}. Run `alembic upgrade head`"):
             probe(app)
     assert found
-    for told in found.values():
-        assert f'relation "{table}" does not exist. Run `alembic upgrade head`' in told
+    for sentence in found.values():
+        assert f'relation "{table}" does not exist. Run `alembic upgrade head`' in sentence
 
 
 @pytest.mark.parametrize("column", ["plan_groups.generation", "student_plans.reserve"])
@@ -238,7 +240,7 @@ def test_missing_column_is_named(
     ):
         found = refusals(app_factory, stored)
     assert {"generate", "preview", "read"} <= found.keys()
-    assert all(name in told and "does not exist" in told for told in found.values())
+    assert all(name in sentence and "does not exist" in sentence for sentence in found.values())
 
 
 @each_function
@@ -253,7 +255,7 @@ def test_missing_function_is_named(
     ):
         found = refusals(app_factory, stored)
     assert found
-    assert all(name in told and "does not exist" in told for told in found.values())
+    assert all(name in sentence and "does not exist" in sentence for sentence in found.values())
 
 
 def test_missing_schema_is_named(owner: sa.Engine, app_factory: Factory, stored: World) -> None:
