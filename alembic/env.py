@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 from alembic import context
 
+from domain.database_errors import require_supported_server
 from domain.models import Base
 
 MIGRATION_LOCK = 7_310_868_735_423_512_941
@@ -57,6 +58,7 @@ def one_run_at_a_time(connection: sa.Connection) -> Iterator[None]:
 
 def run(connection: sa.Connection) -> None:
     """Run the revisions in one transaction, in the schema ``public``."""
+    require_supported_server(connection)
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,

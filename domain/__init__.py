@@ -9,8 +9,10 @@ or fail where warnings are errors, in a program that has imported it before.
 
 from domain.errors import (
     CommitOutcomeUnknownError,
+    DatabaseBusyError,
     DomainError,
     EditedMeanwhileError,
+    GeneratedMeanwhileError,
     IdempotencyMismatchError,
     InvalidInputError,
     LockTimeoutError,
@@ -59,9 +61,11 @@ __all__ = [
     "Block",
     "CommitOutcomeUnknownError",
     "Content",
+    "DatabaseBusyError",
     "DomainError",
     "EditedMeanwhileError",
     "Exclusion",
+    "GeneratedMeanwhileError",
     "GenerationResult",
     "GroupStatus",
     "IdempotencyMismatchError",

@@ -1,53 +1,113 @@
 """Errors of the database in the words of the domain: by SQLSTATE and by constraint name."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
 
 import psycopg
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 
+from domain.driver import is_standby
 from domain.errors import (
     CommitOutcomeUnknownError,
+    DatabaseBusyError,
+    DatabaseReadOnlyError,
+    DomainError,
     EditedMeanwhileError,
+    GeneratedMeanwhileError,
     IdempotencyMismatchError,
+    InvalidInputError,
+    LockTimeoutError,
+    MisuseError,
+    SchemaError,
     StudentPlansOverlapError,
+    WrongTransactionError,
 )
 
-_CONSTRAINTS: Final = {
-    "ex_student_plans_overlap": StudentPlansOverlapError,
-    "fk_student_plans_contents": EditedMeanwhileError,
-    "pk_plan_generations": EditedMeanwhileError,
-    "uq_plan_generations_tenant_id_idempotency_key": IdempotencyMismatchError,
-    "uq_student_plans_group_id_generation_sequence": EditedMeanwhileError,
+OLDEST_SERVER: Final = 15
+"""The oldest major version of PostgreSQL that the package runs on."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    group_id: UUID | None = None
+    student_id: UUID | None = None
+    idempotency_key: str | None = None
+
+
+_CONSTRAINTS: Final[Mapping[str, Callable[[_Known], DomainError]]] = {
+    "ex_academy_schedules_overlap": lambda _: InvalidInputError.of(
+        "academy_schedules", "overlaps another class"
+    ),
+    "ex_student_plans_overlap": lambda known: StudentPlansOverlapError(student_id=known.student_id),
+    # The snapshot's content is gone, or a content to remove has got plans.
+    "fk_student_plans_contents": lambda known: GeneratedMeanwhileError(group_id=known.group_id),
+    "pk_plan_generations": lambda known: GeneratedMeanwhileError(group_id=known.group_id),
+    "uq_plan_generations_tenant_id_idempotency_key": lambda known: IdempotencyMismatchError(
+        idempotency_key=known.idempotency_key or ""
+    ),
+    "uq_plan_groups_active_student": lambda known: EditedMeanwhileError(group_id=known.group_id),
+    "uq_student_plans_group_id_generation_sequence": lambda known: GeneratedMeanwhileError(
+        group_id=known.group_id
+    ),
 }
 # Shut down, crashed, starting, database dropped, idle or transaction limit: the server says
 # why, and ends the session.
 _ENDED: Final = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04"})
+# Row-level security refuses with the SQLSTATE of a missing privilege. These are names in the
+# server's source, the same in every language: where it checks a new row, and where it would
+# filter rows although row_security is off.
+_ROW_SECURITY: Final = frozenset({"ExecWithCheckOptions", "check_enable_rls"})
 
 
 @contextmanager
-def translated(**known: Any) -> Iterator[None]:
-    """Raise what a failed write means; what means nothing to the domain passes as it is.
+def translated(
+    connection: Connection | None = None,
+    *,
+    group_id: UUID | None = None,
+    student_id: UUID | None = None,
+    idempotency_key: str | None = None,
+) -> Iterator[None]:
+    """Raise what a failed statement means; what means nothing to the domain passes as it is.
 
-    ``known`` are ids for the errors that have them.
+    Around every statement of the package. ``connection`` is the one that writes: without it
+    a write that a read-only server refuses has no name. The rest is for the errors that say
+    what they are about.
     """
+    known = _Known(group_id, student_id, idempotency_key)
     try:
         yield
     except StaleDataError as error:
-        raise EditedMeanwhileError(group_id=known.get("group_id")) from error
+        raise EditedMeanwhileError(group_id=group_id) from error
+    except PoolTimeoutError as error:
+        raise DatabaseBusyError from error
     except (psycopg.Error, DBAPIError) as error:
-        name = getattr(getattr(_cause(error), "diag", None), "constraint_name", None)
-        kind = _CONSTRAINTS.get(name or "")
-        if kind is StudentPlansOverlapError:
-            raise StudentPlansOverlapError(student_id=known.get("student_id")) from error
-        if kind is EditedMeanwhileError:
-            raise EditedMeanwhileError(group_id=known.get("group_id")) from error
-        if kind is IdempotencyMismatchError:
-            key = known.get("idempotency_key", "")
-            raise IdempotencyMismatchError(idempotency_key=key) from error
-        raise
+        meaning = _refusal(error, known) or meaning_of(error, connection, group_id)
+        if meaning is None:
+            raise
+        raise meaning from error
+
+
+@contextmanager
+def checkout_translated() -> Iterator[None]:
+    """Around what only takes a connection from the pool, other people's hooks included.
+
+    Raises ``DatabaseBusyError`` if none becomes free in the pool, or the server says that it
+    has none; everything else passes.
+    """
+    try:
+        yield
+    except PoolTimeoutError as error:
+        raise DatabaseBusyError from error
+    except (psycopg.Error, DBAPIError) as error:
+        if sqlstate(error) != "53300":
+            raise
+        raise DatabaseBusyError from error
 
 
 @contextmanager
@@ -63,6 +123,51 @@ def commit_translated() -> Iterator[None]:
         if connection_lost(error):
             raise CommitOutcomeUnknownError from error
         raise
+
+
+def meaning_of(
+    error: psycopg.Error | DBAPIError,
+    connection: Connection | None = None,
+    group_id: UUID | None = None,
+) -> DomainError | MisuseError | None:
+    """What the SQLSTATE of a statement of the package means; ``None`` if nothing."""
+    match sqlstate(error):
+        case "42501" if _diagnosis(error, "source_function") not in _ROW_SECURITY:
+            return SchemaError(
+                "The database refused a privilege to the role: "
+                f"{_words(error)}. Grant it; `alembic -x grant_to=ROLE upgrade head` grants the "
+                "lock functions."
+            )
+        case "42883" | "42P01" | "42703" | "3F000":
+            return SchemaError(
+                f"The database lacks what this package needs: {_words(error)}. Run `alembic "
+                "upgrade head` (README, 'Schema') with this version of the package."
+            )
+        case "25006" if connection is not None:
+            return _read_only(connection)
+        case "53300":
+            return DatabaseBusyError()
+        case "55P03":
+            return LockTimeoutError(group_id=group_id, scope="row")
+        case _:
+            return None
+
+
+def require_supported_server(connection: Connection) -> None:
+    """Raise ``SchemaError`` on a server that is older than the package supports."""
+    version = connection.dialect.server_version_info
+    if version is not None and version < (OLDEST_SERVER,):
+        raise SchemaError(
+            f"The server is PostgreSQL {'.'.join(map(str, version))}; this package needs "
+            f"{OLDEST_SERVER} or later."
+        )
+
+
+def replace_pooled(connection: Connection) -> None:
+    """Let the pool connect anew instead of handing out what is connected now."""
+    if not connection.closed and not connection.invalidated:
+        pool, pooled = connection.engine.pool, connection.connection
+        pool._invalidate(pooled, _checkin=False)  # noqa: SLF001 - no public way but dispose()
 
 
 def connection_lost(error: BaseException) -> bool:
@@ -81,9 +186,36 @@ def connection_lost(error: BaseException) -> bool:
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """The five letters of a driver's error, wrapped or not; ``None`` for anything else."""
+    """The five-character SQLSTATE of a driver's error, wrapped or not; else ``None``."""
     cause = _cause(error)
     return cause.sqlstate if isinstance(cause, psycopg.Error) else None
+
+
+def _refusal(error: psycopg.Error | DBAPIError, known: _Known) -> DomainError | None:
+    kind = _CONSTRAINTS.get(_diagnosis(error, "constraint_name") or "")
+    return kind and kind(known)
+
+
+def _read_only(connection: Connection) -> DatabaseReadOnlyError | WrongTransactionError:
+    """Whether it was the server that refused to write, or a setting of the transaction."""
+    if connection.closed or connection.invalidated or is_standby(connection):
+        replace_pooled(connection)
+        return DatabaseReadOnlyError()
+    return WrongTransactionError(
+        "The transaction is read-only on a server that accepts writes: somebody has set "
+        "default_transaction_read_only, SET TRANSACTION READ ONLY or the engine's option "
+        "postgresql_readonly. Give the unit of work transactions that may write."
+    )
+
+
+def _words(error: psycopg.Error | DBAPIError) -> str:
+    """The server's own sentence."""
+    return _diagnosis(error, "message_primary") or str(_cause(error))
+
+
+def _diagnosis(error: BaseException, field: str) -> str | None:
+    value: str | None = getattr(getattr(_cause(error), "diag", None), field, None)
+    return value
 
 
 def _cause(error: BaseException) -> BaseException | None:

@@ -134,6 +134,21 @@ def copy_rows(
                 copy.write_row(row)
 
 
+def is_standby(connection: Connection) -> bool:
+    """Whether the server only reads, or cannot be asked any more; rolls back.
+
+    Asked again where the parameter says no: a pooler reports it as it was when the pooler
+    connected.
+    """
+    driver = _driver_of(connection)
+    try:
+        if driver.info.parameter_status("in_hot_standby") == "on":
+            return True
+        return _execute(driver, "ROLLBACK; SELECT pg_catalog.pg_is_in_recovery()") == ("t",)
+    except psycopg.Error:
+        return True
+
+
 def cancel(connection: Connection) -> None:
     """Cancel what the server executes for a connection whose client no longer waits for it.
 

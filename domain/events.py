@@ -1,13 +1,21 @@
 """What became of locks and generations, told to listeners and to ``logging``.
 
 Loggers ``studyplan.lock`` and ``studyplan.generation``. A record's ``event`` and its other
-extra fields are stable; its sentence is not. Without listeners and below DEBUG a lock that
-is free costs two comparisons.
+extra fields are stable; its sentence is not. Where the application's records have a field of
+such a name already, ours are a dictionary in the one field ``studyplan``. Without listeners
+and below DEBUG a lock that is free costs two comparisons.
+
+Neither a listener nor logging changes the outcome of a request: what fails in the
+application's record factory, loggers, filters, handlers and formatters is written to
+``sys.stderr``, as ``logging`` does with a handler's errors, if ``logging.raiseExceptions``.
 """
 
 import logging
+import sys
 import threading
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
@@ -96,19 +104,55 @@ def subscribe(listener: Listener) -> Callable[[], None]:
 
 def heard(log: logging.Logger, level: int) -> bool:
     """Whether anybody would notice an event: ask before building one on a busy path."""
-    return bool(_Audience.entries) or log.isEnabledFor(level)
+    return bool(_Audience.entries) or is_enabled(log, level)
 
 
 def emit(event: Event) -> None:
-    """Log the event, then tell every listener; raises nothing."""
-    log, level = _log_of(event), _level(event)
-    if log.isEnabledFor(level):
-        log.log(level, "%s", event.name, extra={"event": event.name, **_fields(event)})
+    """Log the event, then call every listener subscribed by then; raises no ``Exception``."""
+    logger, level = _log_of(event), _level(event)
+    if is_enabled(logger, level):
+        log(logger, level, "%s", event.name, fields={"event": event.name, **_fields(event)})
     for _, listener in _Audience.entries:
         try:
             listener(event)
-        except Exception:
-            log.exception("a listener failed", extra={"event": "listener.failed"})
+        except Exception as error:  # noqa: BLE001 - a listener never disturbs the request
+            fields = {"event": "listener.failed"}
+            log(logger, logging.ERROR, "a listener failed", fields=fields, error=error)
+
+
+def is_enabled(logger: logging.Logger, level: int) -> bool:
+    """``Logger.isEnabledFor``; no if that fails."""
+    try:
+        return logger.isEnabledFor(level)
+    except Exception:  # noqa: BLE001 - it is the application's, and logging changes no outcome
+        _report()
+        return False
+
+
+def log(
+    logger: logging.Logger,
+    level: int,
+    message: str,
+    *args: object,
+    fields: Mapping[str, Any],
+    error: BaseException | None = None,
+) -> None:
+    """Every record of the package goes this way. Raises no ``Exception``.
+
+    ``fields`` are the record's extra ones, or the dictionary in the field ``studyplan``.
+    """
+    extra: Mapping[str, Any] | None = fields
+    try:
+        try:
+            logger.log(level, message, *args, extra=extra, exc_info=error, stacklevel=2)
+        except KeyError:
+            # Raised by logging for a field that the record has already, before any handler is
+            # asked; or by something of the application's, for a reason of its own.
+            if (extra := _extra(logger, level, fields)) is fields:
+                raise
+            logger.log(level, message, *args, extra=extra, exc_info=error, stacklevel=2)
+    except Exception:  # noqa: BLE001 - it is the application's, and logging changes no outcome
+        _report()
 
 
 def error_type(error: BaseException) -> str:
@@ -117,6 +161,24 @@ def error_type(error: BaseException) -> str:
         return error.code
     sqlstate = getattr(getattr(error, "orig", error), "sqlstate", None)
     return str(sqlstate or type(error).__name__)
+
+
+def _extra(
+    logger: logging.Logger, level: int, fields: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
+    """The fields as far as the application's records leave room for them."""
+    taken = vars(logger.makeRecord(logger.name, level, "", 0, "", (), None)).keys()
+    if taken.isdisjoint(fields):
+        return fields
+    return {"studyplan": fields} if "studyplan" not in taken else None
+
+
+def _report() -> None:
+    """What ``logging.Handler.handleError`` does."""
+    if logging.raiseExceptions and sys.stderr:
+        with suppress(Exception):
+            sys.stderr.write("--- Logging error ---\n")
+            traceback.print_exc(file=sys.stderr)
 
 
 def _log_of(event: Event) -> logging.Logger:

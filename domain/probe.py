@@ -1,49 +1,142 @@
-"""A proof, at start-up, that the locks are real on this server."""
+"""A proof, at start-up, that the locks are real on this server, and that the role may work."""
 
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
 
 from domain import locking
-from domain.errors import MisuseError, PlanGroupLockedError, SchemaError
+from domain.database_errors import (
+    checkout_translated,
+    replace_pooled,
+    require_supported_server,
+    translated,
+)
+from domain.errors import (
+    DatabaseReadOnlyError,
+    MisuseError,
+    PlanGroupLockedError,
+    SchemaError,
+    WrongTransactionError,
+)
 from domain.locking import (
     PlanGroupLock,
     StudentLock,
     plan_group_lock_key,
     student_lock_key,
 )
+from domain.locking.statements import FUNCTIONS
 from domain.locking.waiters import most_waiters
+from domain.models import Base
 
 _RUN: Final = "Run `alembic upgrade head` (README, 'Schema') with this version of the package."
+_ALL: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
+# Deleting a group deletes its plans and their records by foreign keys, which act as the owner.
+_FEWER: Final[Mapping[str, Sequence[str]]] = {
+    "lecture_episodes": ("SELECT", "INSERT", "DELETE"),
+    "plan_generations": ("SELECT", "INSERT"),
+    "student_plans": ("SELECT", "INSERT", "UPDATE"),
+}
+NEEDED: Final[Mapping[str, Sequence[str]]] = {
+    table.fullname: _FEWER.get(table.name, _ALL) for table in Base.metadata.sorted_tables
+}
+"""The privileges on tables without which some operation of the package fails."""
+
+_STATE: Final = (
+    "SELECT pg_catalog.pg_is_in_recovery(), "
+    "pg_catalog.current_setting('transaction_read_only')::boolean"
+)
+# What a name that does not resolve has is null.
+_TABLES: Final = (
+    "SELECT privilege || ' on ' || name, name, pg_catalog.to_regclass(name) IS NULL "
+    "FROM ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[])) "
+    "AS needed (name, privilege) "
+    "WHERE pg_catalog.has_table_privilege("
+    "pg_catalog.to_regclass(name)::oid, privilege) IS NOT TRUE"
+)
+_FUNCTIONS: Final = (
+    "SELECT 'EXECUTE on ' || name, name, pg_catalog.to_regprocedure(name) IS NULL "
+    "FROM pg_catalog.unnest(%s::text[]) AS needed (name) "
+    "WHERE pg_catalog.has_function_privilege("
+    "pg_catalog.to_regprocedure(name)::oid, 'EXECUTE') IS NOT TRUE"
+)
 
 
 def probe(engine: Engine) -> None:
     """Prove with two connections that what one holds the other is refused, until the commit.
 
     Every lock function is called the way the package calls it, on ids made for it: one
-    group, several, a student. Writes no row and leaves nothing behind; its requests are
-    told to ``domain.events`` like any others. Whether the tables are current is
+    group, several, a student. Before that the catalog is asked whether the role has every
+    privilege that the package needs. Writes no row and leaves nothing behind; its requests
+    are reported to ``domain.events`` like any others. Whether the tables are current is
     ``domain.schema.require_current``'s to say.
 
-    Raises ``SchemaError`` if the functions are missing, not granted, of another version, or
-    do not lock; ``WrongTransactionError`` if the engine's transactions cannot hold a lock
-    (autocommit, isolation); ``MisuseError`` if its pool opens one connection alone.
+    Raises ``SchemaError`` if the server is too old, if tables or functions are missing or
+    not granted, naming each, or if the functions are of another version or do not lock;
+    ``DatabaseReadOnlyError`` on a standby; ``WrongTransactionError`` if the engine's
+    transactions cannot write or cannot hold a lock (read-only, autocommit, isolation);
+    ``DatabaseBusyError`` if its pool has no two connections free, and ``MisuseError`` if it
+    opens only one.
     """
     if most_waiters(engine.pool) == 0:
         raise MisuseError(
             "The probe needs two connections at once and the pool opens only one. "
             "Give it an engine with a pool of two or more."
         )
-    with engine.connect() as holder, engine.connect() as rival:
-        try:
-            _require_functions(holder)
-            _require_exclusion(holder, rival)
-        except SchemaError:
-            # A function that is not ours may have left a lock with the session.
-            holder.invalidate()
-            rival.invalidate()
-            raise
+    with checkout_translated():
+        holder = engine.connect()
+    with holder:
+        require_supported_server(holder)
+        _require_writable(holder)
+        _require_privileges(holder)
+        with checkout_translated():
+            rival = engine.connect()
+        with rival:
+            _prove(holder, rival)
+
+
+def _prove(holder: Connection, rival: Connection) -> None:
+    try:
+        _require_functions(holder)
+        _require_exclusion(holder, rival)
+    except SchemaError:
+        # A function that is not ours may have left a lock with the session.
+        holder.invalidate()
+        rival.invalidate()
+        raise
+
+
+def _require_writable(connection: Connection) -> None:
+    with connection.begin():
+        standby, read_only = connection.exec_driver_sql(_STATE).one()
+    if standby:
+        replace_pooled(connection)
+        raise DatabaseReadOnlyError
+    if read_only:
+        raise WrongTransactionError(
+            "The engine's transactions are read-only although the server accepts writes: see "
+            "default_transaction_read_only of the role, of the database and in the URL, and the "
+            "engine's option postgresql_readonly."
+        )
+
+
+def _require_privileges(connection: Connection) -> None:
+    pairs = [(name, privilege) for name, privileges in NEEDED.items() for privilege in privileges]
+    names, privileges = map(list, zip(*pairs, strict=True))
+    with connection.begin(), translated():
+        lacking: list[Any] = [
+            *connection.exec_driver_sql(_TABLES, (names, privileges)),
+            *connection.exec_driver_sql(_FUNCTIONS, (list(FUNCTIONS),)),
+        ]
+        role = connection.exec_driver_sql("SELECT current_user").scalar_one()
+    if missing := sorted({name for _, name, absent in lacking if absent}):
+        raise SchemaError(f"The database lacks {', '.join(missing)}. {_RUN}")
+    if lacking:
+        raise SchemaError(
+            f"The role {role} lacks {', '.join(what for what, _, _ in lacking)}. Grant it; "
+            "`alembic -x grant_to=ROLE upgrade head` grants the lock functions."
+        )
 
 
 def _require_functions(connection: Connection) -> None:

@@ -3,15 +3,17 @@
 The only module that needs tenacity: ``pip install 'studyplan-domain[retry]'``.
 """
 
+import asyncio
+import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Protocol, TypeVar, overload
 
+from domain import events
 from domain.database_errors import connection_lost, sqlstate
-from domain.errors import CommitOutcomeUnknownError, DomainError, InvalidInputError
-from domain.events import error_type
+from domain.errors import CommitOutcomeUnknownError, DomainError, InvalidInputError, MisuseError
 
 try:
     import tenacity
@@ -23,6 +25,10 @@ except ModuleNotFoundError as missing:
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 _LOG: Final = logging.getLogger("studyplan.retry")
+_AWAITED: Final = (
+    "retrying() calls plain functions; this work gives an awaitable, which it would neither "
+    "await nor try again. Use `await retrying_async(…)`."
+)
 # Serialization failure, deadlock, lock not available: the server undid the transaction.
 _UNDONE: Final = frozenset({"40001", "40P01", "55P03"})
 
@@ -75,10 +81,21 @@ def retrying(
             idempotency_key=key,
         )
 
-    Tried again is what ``worth_retrying`` says; the last error is raised as it is.
+    Tried again is what ``worth_retrying`` says; the last error is raised as it is. Raises
+    ``MisuseError`` for work that is to be awaited: ``retrying_async`` is for that.
     """
+
+    def attempt(**arguments: str) -> T:
+        result = work(**arguments)
+        if inspect.isawaitable(result):
+            _abandon(result)
+            raise MisuseError(_AWAITED)
+        return result
+
+    if inspect.iscoroutinefunction(work):
+        raise MisuseError(_AWAITED)
     arguments = _arguments(idempotency_key)
-    return tenacity.Retrying(**_controls(policy, idempotency_key))(work, **arguments)
+    return tenacity.Retrying(**_controls(policy, idempotency_key))(attempt, **arguments)
 
 
 @overload
@@ -93,9 +110,24 @@ async def retrying_async(
     idempotency_key: str | None = None,
     policy: RetryPolicy = USUAL,
 ) -> T:
-    """``retrying`` for work that is awaited; its pauses are asyncio's."""
+    """``retrying`` for work that is awaited; its pauses are asyncio's.
+
+    ``work`` is whatever callable gives an awaitable, a new one for every attempt. Raises
+    ``MisuseError`` if it gives none.
+    """
+
+    async def attempt(**arguments: str) -> T:
+        awaitable = work(**arguments)
+        # Callers without a type checker pass plain functions.
+        if not inspect.isawaitable(awaitable):
+            raise MisuseError(
+                "retrying_async() takes work that gives an awaitable; this one had its result "
+                "at once. Use retrying(), in a thread if it waits for the database."
+            )
+        return await awaitable
+
     arguments = _arguments(idempotency_key)
-    return await tenacity.AsyncRetrying(**_controls(policy, idempotency_key))(work, **arguments)
+    return await tenacity.AsyncRetrying(**_controls(policy, idempotency_key))(attempt, **arguments)
 
 
 def worth_retrying(error: BaseException, *, with_key: bool = False) -> bool:
@@ -110,6 +142,16 @@ def worth_retrying(error: BaseException, *, with_key: bool = False) -> bool:
     if isinstance(error, DomainError):
         return error.retryable
     return sqlstate(error) in _UNDONE or connection_lost(error)
+
+
+def _abandon(awaitable: Awaitable[Any]) -> None:
+    """End what nobody will await: a coroutine before it began, a task at its next step."""
+    if inspect.iscoroutine(awaitable):
+        awaitable.close()
+    elif isinstance(awaitable, asyncio.Future):
+        # Asking for its error keeps asyncio from reporting one that nobody asked for.
+        awaitable.add_done_callback(lambda done: done.cancelled() or done.exception())
+        awaitable.cancel()
 
 
 def _arguments(key: str | None) -> dict[str, str]:
@@ -149,9 +191,9 @@ def _tell(state: tenacity.RetryCallState) -> None:
         "event": "retry.waiting",
         "attempt": state.attempt_number,
         "seconds": state.upcoming_sleep,
-        "error_type": error_type(error) if error else None,
+        "error_type": events.error_type(error) if error else None,
     }
-    _LOG.info("retry.waiting", extra=told)
+    events.log(_LOG, logging.INFO, "retry.waiting", fields=told)
 
 
 def _error(state: tenacity.RetryCallState) -> BaseException | None:

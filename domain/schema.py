@@ -13,6 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
+from domain.database_errors import translated
 from domain.errors import SchemaError
 
 VERSION_TABLE = "studyplan_alembic_version"
@@ -28,8 +29,9 @@ def upgrade(connection: sa.Connection, revision: str = "head", *, grant_to: str 
     committed; inside the caller's transaction it is part of that and the caller commits.
     ``grant_to`` names roles, separated by commas, that may execute the lock functions.
 
-    Raises ``SchemaError`` if the database has a revision that this package does not know,
-    or if ``revision`` is none; nothing is changed then.
+    Raises ``SchemaError`` if the server is older than PostgreSQL 15, if the database has a
+    revision that this package does not know, or if ``revision`` is none; nothing is changed
+    then.
     """
     with _ONE_AT_A_TIME, _revisions_known(revision):
         command.upgrade(_config(connection, grant_to), revision)
@@ -44,12 +46,12 @@ def downgrade(connection: sa.Connection, revision: str = "base") -> None:
 def current_revision(connection: sa.Connection) -> str | None:
     """The revision that the database has, known or not; ``None`` if it has none.
 
-    Raises ``SchemaError`` if it has several.
+    Raises ``SchemaError`` if it has several, or if the role may not read them.
     """
     began = not connection.in_transaction()
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
     try:
-        with _revisions_known():
+        with _revisions_known(), translated():
             return context.get_current_revision()
     finally:
         # A transaction left open here would swallow an upgrade that follows.

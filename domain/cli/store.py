@@ -24,6 +24,7 @@ from domain.models import (
 )
 from domain.scheduling import ContentType, Factors, Request, faults
 from domain.scheduling.vocabulary import MOST_UNITS
+from domain.services.row_versions import flush
 from domain.unit_of_work import UnitOfWork
 
 USUAL: Final = Factors()
@@ -44,9 +45,9 @@ def store(
     """
     group, schedules, exclusions = to_group(document, tenant_id, student_id, group_id=group_id)
     uow.groups.add(group)
-    uow.session.flush()
+    flush(uow, group_id)
     uow.session.add_all([*schedules, *exclusions])
-    uow.session.flush()
+    flush(uow, group_id)
 
 
 def to_group(

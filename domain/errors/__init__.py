@@ -7,6 +7,7 @@ English. ``MisuseError`` is a mistake in the calling code; it derives from
 """
 
 from domain.errors.base import DomainError, MisuseError
+from domain.errors.database import DatabaseBusyError, DatabaseReadOnlyError
 from domain.errors.groups import (
     ContentNotFoundError,
     NotFoundError,
@@ -44,16 +45,20 @@ from domain.errors.validation import (
 from domain.errors.writing import (
     CommitOutcomeUnknownError,
     EditedMeanwhileError,
+    GeneratedMeanwhileError,
     StudentPlansOverlapError,
 )
 
 __all__ = [
     "CommitOutcomeUnknownError",
     "ContentNotFoundError",
+    "DatabaseBusyError",
+    "DatabaseReadOnlyError",
     "DayWithoutPlan",
     "DomainError",
     "EditedMeanwhileError",
     "Fault",
+    "GeneratedMeanwhileError",
     "IdempotencyMismatchError",
     "InvalidInputError",
     "LockError",

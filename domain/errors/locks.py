@@ -1,8 +1,10 @@
 """The lock is held by somebody else."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from types import MappingProxyType
+from typing import ClassVar, Literal
 from uuid import UUID
 
 from domain.errors.base import DomainError
@@ -24,7 +26,7 @@ class LockHolder:
 
 
 class LockError(DomainError):
-    """The lock was not taken; nothing was read and nothing was written."""
+    """A lock was not granted; nothing is kept of what the transaction did."""
 
     http_status = 409
     retryable = True
@@ -53,18 +55,28 @@ class PlanGroupLockedError(LockError):
 
 
 class LockTimeoutError(LockError):
-    """Somebody else held the lock for the whole of the bounded wait."""
+    """Somebody else held the lock for the whole of the bounded wait.
+
+    ``scope`` is ``row`` for a row of a table, which somebody outside the package's locks is
+    changing. Nobody measures that wait: ``waited_ms`` is ``None`` then, and so is ``holder``.
+    """
 
     code = "plan_group_lock_timeout"
     ko = PlanGroupLockedError.ko
     en = PlanGroupLockedError.en
+    _ROW: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "ko": "다른 요청이 같은 데이터를 변경하고 있습니다. 잠시 후 다시 시도해주세요.",
+            "en": "Another request is changing the same rows. Please try again in a moment.",
+        }
+    )
 
     def __init__(
         self,
         *,
         group_id: UUID | None,
-        waited_ms: int,
-        scope: Literal["group", "student"] = "group",
+        waited_ms: int | None = None,
+        scope: Literal["group", "student", "row"] = "group",
         holder: LockHolder | None = None,
         retry_after: int | None = None,
     ) -> None:
@@ -72,3 +84,7 @@ class LockTimeoutError(LockError):
         super().__init__(
             group_id=group_id, waited_ms=waited_ms, scope=scope, holder=holder, retry_after=told
         )
+
+    def message(self, language: Literal["ko", "en"] = "ko") -> str:
+        """The sentence; one of its own for a row, which no generation need be changing."""
+        return self._ROW[language] if self.scope == "row" else super().message(language)

@@ -6,13 +6,28 @@ from domain.errors.base import DomainError
 
 
 class EditedMeanwhileError(DomainError):
-    """The rows changed under the caller: an old version, a lost lock, or a raised fence."""
+    """The rows are not in the state that the caller saw; the same request would fail again."""
 
     code = "edited_meanwhile"
     http_status = 409
-    retryable = True
     ko = "플랜이 이미 수정되었습니다. 새로고침 후 다시 시도해주세요."
     en = "The plans were changed meanwhile. Please reload and try again."
+
+    def __init__(self, *, group_id: UUID | None = None) -> None:
+        super().__init__(group_id=group_id)
+
+
+class GeneratedMeanwhileError(DomainError):
+    """The fence moved, the lock was lost, or the rows to replace are not those that were read.
+
+    A new attempt reads the group again.
+    """
+
+    code = "generated_meanwhile"
+    http_status = 409
+    retryable = True
+    ko = "다른 요청이 먼저 플랜을 생성했습니다. 새로고침 후 다시 시도해주세요."
+    en = "Another request generated the plans first. Please reload and try again."
 
     def __init__(self, *, group_id: UUID | None = None) -> None:
         super().__init__(group_id=group_id)

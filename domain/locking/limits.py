@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import Pool
 
-from domain.events import LOCK_LOG
+from domain.events import LOCK_LOG, is_enabled, log
 from domain.locking.policy import Limits
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -38,11 +38,12 @@ def tell_kept(pool: Pool, limits: Limits, kept: Mapping[str, str]) -> None:
     }
     told = _told.setdefault(pool, set())
     for name, in_force in kept.items():
-        if in_force == asked[name] or name in told or not LOCK_LOG.isEnabledFor(logging.INFO):
+        if in_force == asked[name] or name in told or not is_enabled(LOCK_LOG, logging.INFO):
             continue
         told.add(name)
         extra = {"event": "plan_group_lock.limit_kept", "setting": name, "kept": in_force}
-        LOCK_LOG.info("%s stays at %s", name, in_force, extra={**extra, "asked": asked[name]})
+        fields = {**extra, "asked": asked[name]}
+        log(LOCK_LOG, logging.INFO, "%s stays at %s", name, in_force, fields=fields)
 
 
 def _shown(limit: timedelta) -> str:

@@ -13,8 +13,9 @@ from typing import Any, Final
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from domain.database_errors import meaning_of, sqlstate
 from domain.driver import fetch_first
-from domain.errors import LockHolder, MisuseError, SchemaError, WrongTransactionError
+from domain.errors import LockHolder, WrongTransactionError
 
 ACQUIRING: Final = "public.acquire_plan_"
 """In the text of every statement that takes a lock, and of no other."""
@@ -38,6 +39,16 @@ back, these locks are released, and the identity is the old one again."""
 CHECK: Final = "SELECT * FROM public.check_plan_group_lock(%s)"
 VERSION: Final = "SELECT public.plan_lock_version()"
 KEYS: Final = "SELECT public.plan_group_lock_key(%s), public.student_lock_key(%s)"
+FUNCTIONS: Final = (
+    "public.acquire_plan_locks(bigint[], integer)",
+    "public.acquire_plan_locks_with_limits(bigint[], integer, text, text, text, text)",
+    "public.check_plan_group_lock(uuid)",
+    "public.plan_group_lock_key(uuid)",
+    "public.plan_lock_version()",
+    "public.require_plan_transaction(text)",
+    "public.student_lock_key(uuid)",
+)
+"""What these statements call; the role needs EXECUTE on each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +117,7 @@ def entered(connection: Connection, statement: str) -> Answer:
     try:
         (told,) = fetch_first(connection, statement)
     except DBAPIError as error:
-        raise _meaning(error) from error.orig
+        raise _meaning(connection, error) from error.orig
     return Answer.of(told)
 
 
@@ -115,7 +126,7 @@ def asked(connection: Connection, statement: str, values: tuple[Any, ...]) -> Se
     try:
         return connection.exec_driver_sql(statement, values).one_or_none() or ()
     except DBAPIError as error:
-        raise _meaning(error) from error.orig
+        raise _meaning(connection, error) from error.orig
 
 
 def _holder(record: Mapping[str, Any]) -> LockHolder | None:
@@ -130,23 +141,11 @@ def _holder(record: Mapping[str, Any]) -> LockHolder | None:
     )
 
 
-def _meaning(error: DBAPIError) -> MisuseError | DBAPIError:
+def _meaning(connection: Connection, error: DBAPIError) -> Exception:
     """What a SQLSTATE means where a lock function was called; the error itself if nothing."""
-    match getattr(error.orig, "sqlstate", None):
-        case "42883" | "3F000":
-            return SchemaError(
-                "The lock functions are missing or of another version. Run `alembic upgrade "
-                "head` (README, 'Schema') on this database."
-            )
-        case "42501":
-            return SchemaError(
-                "The role may not execute the lock functions. Run the migrations with "
-                "`-x grant_to=ROLE`, or grant EXECUTE on them."
-            )
-        case "25001":
-            return WrongTransactionError(
-                "The lock needs READ COMMITTED: a snapshot older than the lock does not see "
-                "what its last holder wrote."
-            )
-        case _:
-            return error
+    if sqlstate(error) == "25001":
+        return WrongTransactionError(
+            "The lock needs READ COMMITTED: a snapshot older than the lock does not see "
+            "what its last holder wrote."
+        )
+    return meaning_of(error, connection) or error

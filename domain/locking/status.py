@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
+from domain.database_errors import checkout_translated
 from domain.errors import InvalidInputError, LockHolder
 from domain.locking import statements
 
@@ -29,10 +30,12 @@ def lock_status(asker: Session | Connection, group_id: UUID) -> LockStatus:
 
     One statement in the asker's transaction, which the asker ends. Of a holder under
     another role the database tells the process alone unless the asking one may read
-    ``pg_stat_activity`` (``pg_read_all_stats``). Raises ``SchemaError``.
+    ``pg_stat_activity`` (``pg_read_all_stats``). Raises ``SchemaError``
+    and ``DatabaseBusyError``.
     """
     InvalidInputError.unless_uuids(group_id=group_id)
-    connection = asker.connection() if isinstance(asker, Session) else asker
+    with checkout_translated():
+        connection = asker.connection() if isinstance(asker, Session) else asker
     found = statements.asked(connection, statements.CHECK, (group_id,))
     held, held_by_me, _key, pid, since, held_ms, application, waiting = found
     holder = None if pid is None else LockHolder(pid, since, held_ms, application)

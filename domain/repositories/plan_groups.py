@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, case, delete, select, tuple_, update
+from sqlalchemy import Connection, and_, case, delete, select, tuple_, update
 from sqlalchemy.orm import Session, aliased, selectinload
 
+from domain.database_errors import translated
 from domain.errors import InvalidInputError, PlanGroupNotFoundError
 from domain.locking import guards
 from domain.models import Content, GroupStatus, PlanGeneration, PlanGroup
@@ -30,6 +31,7 @@ class PlanGroupRepository:
         guards.require_lock(self._session, group.id)
         self._session.add(group)
 
+    @translated()
     def get(self, tenant_id: UUID, group_id: UUID) -> PlanGroup:
         """The group with everything it owns loaded. Raises ``PlanGroupNotFoundError``."""
         InvalidInputError.unless_uuids(tenant_id=tenant_id, group_id=group_id)
@@ -46,6 +48,7 @@ class PlanGroupRepository:
             raise PlanGroupNotFoundError(group_id=group_id)
         return group
 
+    @translated()
     def alone(self, tenant_id: UUID, group_id: UUID) -> PlanGroup:
         """The group's own row, read anew. Raises ``PlanGroupNotFoundError``."""
         InvalidInputError.unless_uuids(tenant_id=tenant_id, group_id=group_id)
@@ -58,6 +61,7 @@ class PlanGroupRepository:
             raise PlanGroupNotFoundError(group_id=group_id)
         return group
 
+    @translated()
     def active_beside(self, tenant_id: UUID, group_id: UUID) -> UUID | None:
         """The other group of the same student that is active, if there is one.
 
@@ -85,6 +89,7 @@ class PlanGroupRepository:
         active: UUID | None = found[0]
         return active
 
+    @translated()
     def of_student(self, tenant_id: UUID, student_id: UUID) -> Sequence[PlanGroup]:
         """The student's groups by start of period."""
         return self._session.scalars(
@@ -93,6 +98,7 @@ class PlanGroupRepository:
             .order_by(PlanGroup.period_start, PlanGroup.id)
         ).all()
 
+    @translated()
     def snapshot(self, tenant_id: UUID, group_id: UUID) -> PlanningSnapshot:
         """All that planning needs, read by one statement. Raises ``PlanGroupNotFoundError``."""
         InvalidInputError.unless_uuids(tenant_id=tenant_id, group_id=group_id)
@@ -101,6 +107,7 @@ class PlanGroupRepository:
             raise PlanGroupNotFoundError(group_id=group_id)
         return snapshot
 
+    @translated()
     def generations(self, tenant_id: UUID, group_id: UUID) -> Sequence[PlanGeneration]:
         """The records of the group's generations, the newest first."""
         return self._session.scalars(
@@ -119,7 +126,7 @@ class PlanGroupRepository:
         """
         guards.require_lock(self._session, group_id)
         positions = {content_id: position for (content_id, _), position in moves.items()}
-        moved: Any = self._session.execute(
+        statement = (
             update(Content)
             .where(
                 Content.tenant_id == tenant_id,
@@ -129,6 +136,8 @@ class PlanGroupRepository:
             .values(position=case(positions, value=Content.id), version=Content.version + 1)
             .execution_options(synchronize_session="fetch")
         )
+        with translated(self._connection(), group_id=group_id):
+            moved: Any = self._session.execute(statement)
         return bool(moved.rowcount == len(moves))
 
     def remove(self, tenant_id: UUID, group_id: UUID, version: int) -> bool:
@@ -138,11 +147,14 @@ class PlanGroupRepository:
         ``LockNotHeldError``; the caller holds the student's lock too.
         """
         guards.require_lock(self._session, group_id)
-        removed: Any = self._session.execute(
-            delete(PlanGroup).where(
-                PlanGroup.tenant_id == tenant_id,
-                PlanGroup.id == group_id,
-                PlanGroup.version == version,
-            )
+        statement = delete(PlanGroup).where(
+            PlanGroup.tenant_id == tenant_id,
+            PlanGroup.id == group_id,
+            PlanGroup.version == version,
         )
+        with translated(self._connection(), group_id=group_id):
+            removed: Any = self._session.execute(statement)
         return bool(removed.rowcount)
+
+    def _connection(self) -> Connection:
+        return self._session.connection(bind_arguments={"mapper": PlanGroup})

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from domain.database_errors import translated
 from domain.models import Content, PlanGeneration, StudentPlan
 from domain.scheduling import Notice, Quality, Schedule, ScheduledPlan, Unplaced
 from domain.scheduling.vocabulary import UnplacedReason
@@ -27,6 +28,7 @@ class StoredGeneration:
     content_ids: Mapping[int, UUID]
 
 
+@translated()
 def record_of_key(session: Session, tenant_id: UUID, key: str) -> PlanGeneration | None:
     """The tenant's record under an idempotency key, of whichever group."""
     return session.scalars(
@@ -36,6 +38,7 @@ def record_of_key(session: Session, tenant_id: UUID, key: str) -> PlanGeneration
     ).one_or_none()
 
 
+@translated()
 def load_stored(session: Session, record: PlanGeneration) -> StoredGeneration:
     """The rest of a recorded generation, in two statements.
 

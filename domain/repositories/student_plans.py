@@ -6,12 +6,23 @@ from datetime import date
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import CursorResult, and_, case, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    and_,
+    case,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from domain.database_errors import translated
 from domain.driver import copy_rows
-from domain.errors import EditedMeanwhileError, InvalidInputError, StudentPlanNotFoundError
+from domain.errors import GeneratedMeanwhileError, InvalidInputError, StudentPlanNotFoundError
 from domain.locking import IDENTITY, guards
 from domain.models import PlanGeneration, PlanGroup, PlanState, RetiredAs, StudentPlan
 from domain.repositories.plan_rows import COPIED, new_plans
@@ -49,6 +60,7 @@ class StudentPlanRepository:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    @translated()
     def live(self, tenant_id: UUID, group_id: UUID) -> Sequence[StudentPlan]:
         """The group's live plans by date and time."""
         return self._session.scalars(
@@ -61,6 +73,7 @@ class StudentPlanRepository:
             .order_by(StudentPlan.date, StudentPlan.start_minute)
         ).all()
 
+    @translated()
     def of_student(
         self, tenant_id: UUID, student_id: UUID, first: date, last: date
     ) -> Sequence[StudentPlan]:
@@ -76,6 +89,7 @@ class StudentPlanRepository:
             .order_by(StudentPlan.date, StudentPlan.start_minute)
         ).all()
 
+    @translated()
     def of_generation(self, tenant_id: UUID, group_id: UUID, number: int) -> Sequence[StudentPlan]:
         """The plans that a generation wrote, live or not, in its sequence."""
         return self._session.scalars(
@@ -88,6 +102,7 @@ class StudentPlanRepository:
             .order_by(StudentPlan.sequence)
         ).all()
 
+    @translated()
     def find(self, tenant_id: UUID, group_id: UUID, plan_id: UUID) -> StudentPlan:
         """A plan of the group, live or not, read anew. Raises ``StudentPlanNotFoundError``."""
         InvalidInputError.unless_uuids(tenant_id=tenant_id, group_id=group_id, plan_id=plan_id)
@@ -104,6 +119,7 @@ class StudentPlanRepository:
             raise StudentPlanNotFoundError(plan_id=plan_id)
         return plan
 
+    @translated()
     def content_history(self, tenant_id: UUID, content_id: UUID) -> ContentHistory:
         """What the plans of a content, live or not, bind it to."""
         kept = and_(
@@ -125,15 +141,16 @@ class StudentPlanRepository:
         caller holds the student's too.
         """
         guards.require_lock(self._session, group_id)
-        retired: Any = self._session.execute(
-            update(StudentPlan)
-            .where(
-                StudentPlan.tenant_id == tenant_id,
-                StudentPlan.group_id == group_id,
-                StudentPlan.live,
+        with translated(self._connection(), group_id=group_id):
+            retired: Any = self._session.execute(
+                update(StudentPlan)
+                .where(
+                    StudentPlan.tenant_id == tenant_id,
+                    StudentPlan.group_id == group_id,
+                    StudentPlan.live,
+                )
+                .values(live=False, retired_as=RetiredAs.CANCELLED, version=StudentPlan.version + 1)
             )
-            .values(live=False, retired_as=RetiredAs.CANCELLED, version=StudentPlan.version + 1)
-        )
         return int(retired.rowcount)
 
     def store_generation(
@@ -146,13 +163,17 @@ class StudentPlanRepository:
         what is not kept, and copies the new plans. Four round trips for any number of rows.
 
         Raises ``LockNotHeldError`` outside a unit of work that holds the group's lock,
-        ``EditedMeanwhileError`` if the group or its plans are not those of the
+        ``GeneratedMeanwhileError`` if the group or its plans are not those of the
         snapshot any more, ``StudentPlansOverlapError``, and ``IdempotencyMismatchError`` if
         another group took the record's key meanwhile.
         """
         guard = guards.require_lock(self._session, snapshot.group_id)
-        known = {"group_id": snapshot.group_id, "student_id": snapshot.student_id}
-        with translated(**known, idempotency_key=record.idempotency_key):
+        with translated(
+            self._connection(),
+            group_id=snapshot.group_id,
+            student_id=snapshot.student_id,
+            idempotency_key=record.idempotency_key,
+        ):
             self._raise_fence(snapshot, schedule, record, guard.identity)
             self._retire(snapshot, record.today)
             ids = self.copy_plans(snapshot, schedule)
@@ -167,9 +188,14 @@ class StudentPlanRepository:
         guards.require_lock(self._session, snapshot.group_id)
         ids = [uuid4() for _ in schedule.plans]
         rows = new_plans(snapshot, schedule, ids)
-        connection = self._session.connection(bind_arguments={"mapper": StudentPlan})
-        copy_rows(connection, StudentPlan.__tablename__, COPIED, rows)
+        connection = self._connection()
+        group_id, student_id = snapshot.group_id, snapshot.student_id
+        with translated(connection, group_id=group_id, student_id=student_id):
+            copy_rows(connection, StudentPlan.__tablename__, COPIED, rows)
         return ids
+
+    def _connection(self) -> Connection:
+        return self._session.connection(bind_arguments={"mapper": StudentPlan})
 
     def _raise_fence(
         self,
@@ -241,4 +267,4 @@ class StudentPlanRepository:
 def _require(result: Any, rows: int, group_id: UUID) -> None:
     found: CursorResult[Any] = result
     if found.rowcount != rows:
-        raise EditedMeanwhileError(group_id=group_id)
+        raise GeneratedMeanwhileError(group_id=group_id)

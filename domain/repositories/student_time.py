@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from domain.database_errors import translated
 from domain.locking import guards
 from domain.models import AcademySchedule, Exclusion
 
@@ -35,6 +36,7 @@ class StudentTimeRepository:
         """The exclusions of this group alone, by date."""
         return self._exclusions(Exclusion.tenant_id == tenant_id, Exclusion.group_id == group_id)
 
+    @translated()
     def academy_schedules(self, tenant_id: UUID, student_id: UUID) -> Sequence[AcademySchedule]:
         """The student's classes by weekday and time."""
         return self._session.scalars(
@@ -43,6 +45,7 @@ class StudentTimeRepository:
             .order_by(AcademySchedule.weekday, AcademySchedule.start_minute)
         ).all()
 
+    @translated()
     def _exclusions(self, *where: ColumnElement[bool]) -> Sequence[Exclusion]:
         return self._session.scalars(
             select(Exclusion).where(*where).order_by(Exclusion.date, Exclusion.id)

@@ -57,7 +57,7 @@ class PlanGenerationService:
         input gives the first result again, ``repeated``, whatever became of the group and
         its plans since; nothing is generated. Tells ``domain.events`` what came of it.
 
-        Raises besides the class's errors ``LockNotHeldError``, ``EditedMeanwhileError``,
+        Raises besides the class's errors ``LockNotHeldError``, ``GeneratedMeanwhileError``,
         ``StudentPlansOverlapError``, for the student's lock ``PlanGroupLockedError`` and
         ``LockTimeoutError``, and ``IdempotencyMismatchError`` if the key was used for
         another input. After any error nothing of it is kept.

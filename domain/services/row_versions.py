@@ -5,13 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from sqlalchemy.exc import IntegrityError
-
 from domain.database_errors import translated
 from domain.errors import (
-    DomainError,
     EditedMeanwhileError,
-    InvalidInputError,
     TimeEntryNotFoundError,
 )
 from domain.models import AcademySchedule, Block, Exclusion, NonStudyBlock
@@ -63,27 +59,11 @@ def flush(uow: UnitOfWork, group_id: UUID | None = None) -> None:
     After an error the unit of work has lost its transaction, and with it the lock.
     """
     uow.require_held()
-    try:
-        with translated(group_id=group_id):
-            uow.session.flush()
-    except IntegrityError as error:
-        refusal = _last_wall(error, group_id)
-        if refusal is None:
-            raise
-        raise refusal from error
+    with translated(uow.connection, group_id=group_id):
+        uow.session.flush()
 
 
 def written(uow: UnitOfWork, row: Versioned, group_id: UUID | None = None) -> RowVersion:
     """Write what is pending, and tell the row's new version."""
     flush(uow, group_id)
     return RowVersion(row.id, row.version)
-
-
-def _last_wall(error: IntegrityError, group_id: UUID | None) -> DomainError | None:
-    """What only a writer without the lock can run into."""
-    match getattr(getattr(error.orig, "diag", None), "constraint_name", None):
-        case "uq_plan_groups_active_student":
-            return EditedMeanwhileError(group_id=group_id)
-        case "ex_academy_schedules_overlap":
-            return InvalidInputError.of("academy_schedules", "overlaps another class")
-    return None

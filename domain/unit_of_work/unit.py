@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session, SessionTransaction
 
 from domain import locking
-from domain.database_errors import commit_translated, translated
+from domain.database_errors import checkout_translated, commit_translated, translated
 from domain.errors import (
     InvalidInputError,
     LockNotHeldError,
@@ -113,6 +113,11 @@ class UnitOfWork:
         return self._session
 
     @property
+    def connection(self) -> Connection:
+        """The connection of the open transaction, with the Session's savepoint if there is one."""
+        return self.session.connection(bind_arguments={"bind": self._bind})
+
+    @property
     def groups(self) -> PlanGroupRepository:
         """Plan groups, inside this transaction."""
         return PlanGroupRepository(self.session)
@@ -136,12 +141,12 @@ class UnitOfWork:
         ``CommitOutcomeUnknownError`` if the connection is lost before the server's answer.
         """
         with self.turn():
-            session, connection = self.session, self._connection
+            session = self.session
             self.require_held()
-            assert connection is not None  # noqa: S101 - an open unit of work has one
+            connection = self.connection
             self._committing = True
             try:
-                with translated():
+                with translated(connection):
                     session.flush()
                     with commit_translated(), committing_only(connection, self._identity):
                         session.commit()
@@ -255,7 +260,7 @@ class UnitOfWork:
             left = max(timedelta(0), self.lock.wait - timedelta(milliseconds=self.waited_ms))
             renewed = new_identity()
             found = locking.acquire_students(
-                self.session.connection(bind_arguments={"bind": self._bind}),
+                self.connection,
                 tenant_id,
                 self.lock.group_ids,
                 left,
@@ -283,7 +288,8 @@ class UnitOfWork:
     def _begin(self) -> None:
         session, bind = self._session, self._bind
         assert session is not None and bind is not None  # noqa: S101, PT018 - prepared
-        self._connection = sessions.begin(session, bind)
+        with checkout_translated():
+            self._connection = sessions.begin(session, bind)
         self.waited_ms = locking.acquire(self._connection, self.lock, identity=self._identity)
         self._root = session.get_transaction()
         guards.protect(session, self)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
-    EditedMeanwhileError,
+    GeneratedMeanwhileError,
     GenerationResult,
     PlanGenerationService,
     PlanGroup,
@@ -52,7 +52,7 @@ def test_two_simultaneous_generations_leave_one_set_of_plans(
     both_have_read = threading.Barrier(2)
     answers = contend(2, lambda _: _generate(session_factory, group, both_have_read))
     (result,), (refusal,) = answers.results, answers.refusals
-    assert isinstance(refusal, EditedMeanwhileError)
+    assert isinstance(refusal, GeneratedMeanwhileError)
     generation, records, plans = traces(engine, group.id)
     assert generation == len(records) == 1
     assert {row.id for row in plans} == set(result.plan_ids)

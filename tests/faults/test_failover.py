@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -16,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
-    EditedMeanwhileError,
+    GeneratedMeanwhileError,
     PlanGroup,
     PlanGroupLock,
     StudentPlanRepository,
@@ -24,7 +25,7 @@ from domain import (
     schema,
 )
 from domain.embedded import EmbeddedServer, embedded_postgres
-from domain.locking import guards
+from domain.locking import IDENTITY, guards
 from domain.repositories import PlanningSnapshot
 from domain.repositories.student_plans import GenerationRecord
 from domain.scheduling import ENGINE_VERSION, Request, Schedule, fingerprint, schedule
@@ -103,7 +104,7 @@ def test_a_request_that_read_before_the_failover_cannot_write_after_another_has_
     second = generate(sessionmaker(pair.standby), pair.group)
     with (
         UnitOfWork(sessionmaker(pair.standby), lock=PlanGroupLock(pair.group.id)) as uow,
-        pytest.raises(EditedMeanwhileError) as refusal,
+        pytest.raises(GeneratedMeanwhileError) as refusal,
     ):
         uow.plans.store_generation(*planned)
     assert refusal.value.retryable
@@ -115,7 +116,18 @@ def test_a_request_that_read_before_the_failover_cannot_write_after_another_has_
 class Believer:
     """A unit of work that believes to hold whatever it is asked for."""
 
+    identity = "believer"
+
+    def turn(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
     def require_held(self) -> None:
+        pass
+
+    def refuse_flush_from_outside(self) -> None:
+        pass
+
+    def refuse_second_connection(self, *_: object) -> None:
         pass
 
     def require_lock(self, group_id: UUID) -> None:
@@ -133,7 +145,8 @@ def test_one_that_writes_without_the_lock_waits_for_the_holder_and_is_refused(
 
     def write_without_the_lock() -> None:
         with Session(pair.standby) as session, session.begin():
-            guards.ask(session, Believer())
+            guards.protect(session, Believer())
+            session.execute(sa.select(sa.func.set_config(IDENTITY, Believer.identity, sa.true())))
             StudentPlanRepository(session).store_generation(*planned)
 
     factory, lock = sessionmaker(pair.standby), PlanGroupLock(pair.group.id)
@@ -144,7 +157,7 @@ def test_one_that_writes_without_the_lock_waits_for_the_holder_and_is_refused(
         late = pool.submit(write_without_the_lock)
         eventually(lambda: _waits_for_a_row(pair.standby), "the late one stands at the fence")
         uow.commit()
-        with pytest.raises(EditedMeanwhileError) as refusal:
+        with pytest.raises(GeneratedMeanwhileError) as refusal:
             late.result(PATIENCE)
     assert refusal.value.__cause__ is None, BY_THE_FENCE
     assert [row.id for row in live_plans(pair.standby, pair.group.id)] == list(result.plan_ids)
@@ -172,7 +185,7 @@ def test_of_two_holders_on_one_server_one_writes_and_the_other_is_told(
 
     answers = contend(2, request)
     (result,), (refusal,) = answers.results, answers.refusals
-    assert isinstance(refusal, EditedMeanwhileError)
+    assert isinstance(refusal, GeneratedMeanwhileError)
     assert refusal.__cause__ is None, BY_THE_FENCE
     generation, records, plans = traces(engine, group.id)
     assert generation == len(records) == 1

@@ -1,16 +1,28 @@
 """A connection that dies in the commit has a name; every other end of a commit keeps its own."""
 
 from collections.abc import Callable
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
+from domain import (
+    Base,
+    DomainError,
+    EditedMeanwhileError,
+    GroupStatus,
+    InvalidInputError,
+    PlanGroupLock,
+    UnitOfWork,
+)
 from domain.database_errors import commit_translated
 from domain.errors import CommitOutcomeUnknownError
 from domain.retrying import worth_retrying
 from domain.testing import terminate_backend
+from tests.factories import AcademyScheduleFactory, PlanGroupFactory
 from tests.integration.asking import backend_pid
+from tests.integration.storing import store, stored_group
 
 
 @pytest.fixture
@@ -43,6 +55,38 @@ def test_a_refused_commit_keeps_its_own_error(engine: sa.Engine) -> None:
         session.execute(sa.text("INSERT INTO late VALUES (1), (1)"))
         with pytest.raises(sa.exc.IntegrityError), commit_translated():
             session.commit()
+
+
+@pytest.fixture
+def conflicting(session_factory: sessionmaker[Session]) -> dict[str, Base]:
+    """Rows that the database refuses beside those that are stored."""
+    active = stored_group(session_factory, status=GroupStatus.ACTIVE)
+    whose = {"tenant_id": active.tenant_id, "student_id": active.student_id}
+    store(session_factory, AcademyScheduleFactory.build(**whose))
+    return {
+        "a second active group": PlanGroupFactory.build(status=GroupStatus.ACTIVE, **whose),
+        "an overlapping class": AcademyScheduleFactory.build(**whose),
+    }
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ("a second active group", EditedMeanwhileError),
+        ("an overlapping class", InvalidInputError),
+    ],
+)
+def test_commit_that_flushes_a_conflict_means_what_a_service_would_say(
+    session_factory: sessionmaker[Session],
+    conflicting: dict[str, Base],
+    row: str,
+    expected: type[DomainError],
+) -> None:
+    with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4())) as uow:
+        uow.session.add(conflicting[row])
+        with pytest.raises(expected) as refused:
+            uow.commit()
+    assert not worth_retrying(refused.value)
 
 
 def test_a_lost_connection_before_the_commit_is_no_unknown_outcome(

@@ -1,7 +1,7 @@
 """What listeners are told of locks and generations."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -229,6 +229,43 @@ def test_a_listener_that_unsubscribed_hears_nothing_more(
     second()
     enter(session_factory, PlanGroupLock(group_id))
     assert len(told) == 2 + 1
+
+
+def test_listener_that_unsubscribes_meanwhile_disturbs_nobody(session_factory: Factory) -> None:
+    """The event under way still reaches a listener that was removed; the next does not."""
+    calls: list[str] = []
+    ends: list[Callable[[], None]] = []
+
+    def leave(_: Event) -> None:
+        calls.append("leaving")
+        for end in ends:
+            end()
+
+    ends.append(subscribe(leave))
+    ends.append(subscribe(lambda _: calls.append("after")))
+    enter(session_factory, PlanGroupLock(uuid4()))
+    assert calls == ["leaving", "after"]
+    enter(session_factory, PlanGroupLock(uuid4()))
+    assert calls == ["leaving", "after"]
+
+
+def test_listener_that_subscribes_another_meanwhile_disturbs_nobody(
+    session_factory: Factory,
+) -> None:
+    calls: list[str] = []
+    ends: list[Callable[[], None]] = []
+
+    def bring(_: Event) -> None:
+        ends.append(subscribe(lambda _: calls.append("new")))
+
+    ends.append(subscribe(bring))
+    enter(session_factory, PlanGroupLock(uuid4()))
+    assert not calls
+    ends[0]()
+    enter(session_factory, PlanGroupLock(uuid4()))
+    assert calls == ["new"]
+    for end in ends:
+        end()
 
 
 def test_nothing_is_built_for_a_free_lock_when_nobody_listens(

@@ -186,8 +186,8 @@ def test_a_hostile_search_path_fools_a_plain_wrapper_but_not_the_function(
     with engine.connect() as other:
         other.exec_driver_sql(HOSTILE_PATH)
         own = (
-            "SELECT public.acquire_plan_locks_with_limits(ARRAY[%s]::bigint[], 0, 'i', '1s', '1s', '1s') "
-            "->> 'outcome'"
+            "SELECT public.acquire_plan_locks_with_limits("
+            "ARRAY[%s]::bigint[], 0, 'i', '1s', '1s', '1s') ->> 'outcome'"
         )
         assert other.exec_driver_sql(own, (taken.lock_key,)).scalar_one() == "busy"
         assert other.exec_driver_sql(own, (1,)).scalar_one() is None

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
-    EditedMeanwhileError,
+    GeneratedMeanwhileError,
     GroupStatus,
     PlanGroup,
     PlanGroupLockedError,
@@ -64,7 +64,7 @@ def meanwhile(act: Callable[[], object]) -> Callable[[Request], Schedule]:
 def test_what_was_edited_meanwhile_is_not_overwritten(
     session_factory: Factory, group: PlanGroup, act: Callable[[Factory, PlanGroup], None]
 ) -> None:
-    with pytest.raises(EditedMeanwhileError) as refused:
+    with pytest.raises(GeneratedMeanwhileError) as refused:
         with_computation(session_factory, group, meanwhile(lambda: act(session_factory, group)))
     assert refused.value.group_id == group.id
     assert {plan.generation for plan in live(session_factory, group)} == {1}

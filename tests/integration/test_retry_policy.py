@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from domain import EditedMeanwhileError, InvalidInputError, PlanGroupLockedError
+from domain import GeneratedMeanwhileError, InvalidInputError, PlanGroupLockedError
 from domain.errors import NoContentsError
 from domain.retrying import RetryPolicy, retrying, retrying_async
 
@@ -93,11 +93,11 @@ def test_no_attempt_begins_after_the_deadline(pauses: list[float]) -> None:
 
 def test_each_pause_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "studyplan.retry")
-    retrying(failing(2, EditedMeanwhileError()), policy=AT_ONCE)
+    retrying(failing(2, GeneratedMeanwhileError()), policy=AT_ONCE)
     told = [vars(record) for record in caplog.records]
     assert [record["event"] for record in told] == ["retry.waiting"] * 2
     assert [record["attempt"] for record in told] == [1, 2]
-    assert {record["error_type"] for record in told} == {"edited_meanwhile"}
+    assert {record["error_type"] for record in told} == {"generated_meanwhile"}
 
 
 @pytest.mark.parametrize(

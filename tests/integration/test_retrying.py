@@ -11,8 +11,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
+    DatabaseBusyError,
     DomainError,
     EditedMeanwhileError,
+    GeneratedMeanwhileError,
     GenerationResult,
     LockTimeoutError,
     PlanGroup,
@@ -24,6 +26,7 @@ from domain import (
 )
 from domain.errors import (
     CommitOutcomeUnknownError,
+    DatabaseReadOnlyError,
     IdempotencyMismatchError,
     LockNotHeldError,
     NoContentsError,
@@ -156,7 +159,10 @@ def test_the_key_is_handed_to_the_work(session_factory: Factory, group: PlanGrou
         PlanGroupLockedError(group_id=GROUP),
         LockTimeoutError(group_id=GROUP, waited_ms=1),
         StudentPlansOverlapError(),
-        EditedMeanwhileError(group_id=GROUP),
+        GeneratedMeanwhileError(group_id=GROUP),
+        DatabaseBusyError(),
+        DatabaseReadOnlyError(),
+        LockTimeoutError(group_id=GROUP, scope="row"),
         psycopg.errors.SerializationFailure(),
         psycopg.errors.DeadlockDetected(),
         psycopg.errors.LockNotAvailable(),
@@ -177,6 +183,7 @@ def test_what_can_end_well_is_worth_it_wrapped_or_not(error: Exception) -> None:
     "error",
     [
         NoContentsError(),
+        EditedMeanwhileError(group_id=GROUP),
         IdempotencyMismatchError(idempotency_key="k"),
         CommitOutcomeUnknownError(),
         LockNotHeldError("the lock is lost; please try again"),

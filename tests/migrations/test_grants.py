@@ -31,7 +31,8 @@ CALLS = [
 ]
 EXECUTABLE = sa.text(
     "SELECT p.oid::regprocedure::text FROM pg_proc p "
-    "WHERE p.oid::regprocedure::text ~ 'lock|require_plan' AND pronamespace = 'public'::regnamespace "
+    "WHERE p.oid::regprocedure::text ~ 'lock|require_plan' "
+    "AND pronamespace = 'public'::regnamespace "
     "AND has_function_privilege(:role, p.oid, 'EXECUTE')"
 )
 

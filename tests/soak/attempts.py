@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from domain import (
     CommitOutcomeUnknownError,
     EditedMeanwhileError,
+    GeneratedMeanwhileError,
     IdempotencyMismatchError,
     LockTimeoutError,
     PlanGroupLockedError,
@@ -37,6 +38,7 @@ ENDS: Final[dict[type[Exception], Outcome]] = {
     TransitionNotAllowedError: Outcome.DECLINED,
     SchedulingError: Outcome.DECLINED,
     EditedMeanwhileError: Outcome.COLLIDED,
+    GeneratedMeanwhileError: Outcome.COLLIDED,
     StudentPlansOverlapError: Outcome.COLLIDED,
     IdempotencyMismatchError: Outcome.COLLIDED,
     CommitOutcomeUnknownError: Outcome.UNKNOWN,

@@ -3,12 +3,13 @@
 import json
 import pickle
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import pytest
 
 from domain.errors import (
+    DatabaseBusyError,
     DayWithoutPlan,
     Fault,
     InvalidInputError,
@@ -48,6 +49,27 @@ def test_the_longer_a_lock_is_held_the_later_to_try_again(
         LockTimeoutError(group_id=GROUP, waited_ms=1, holder=holder),
     ):
         assert error.retry_after == error.to_problem()["retry_after"] == seconds
+
+
+def test_lock_timeout_of_a_row_speaks_of_rows_in_both_languages() -> None:
+    of_row = LockTimeoutError(group_id=GROUP, scope="row")
+    of_group = LockTimeoutError(group_id=GROUP, waited_ms=300)
+    assert (of_row.waited_ms, of_row.holder, of_row.retry_after) == (None, None, None)
+    expected: tuple[tuple[Literal["ko", "en"], str], ...] = (
+        ("ko", "같은 데이터"),
+        ("en", "the same rows"),
+    )
+    for language, words in expected:
+        assert words in of_row.to_problem(language)["detail"]
+        assert words not in of_group.message(language)
+    assert str(of_row) == of_row.message("en")
+    copy = pickle.loads(pickle.dumps(of_row))  # noqa: S301 - our own
+    assert copy.to_problem() == of_row.to_problem()
+    json.dumps(of_row.to_problem())
+
+
+def test_database_busy_says_when_to_try_again() -> None:
+    assert DatabaseBusyError().to_problem()["retry_after"] == 1
 
 
 def test_invalid_input_has_one_entry_for_every_field() -> None:

@@ -1,0 +1,232 @@
+"""A pool that still points to a primary that was demoted: named, and left at the next attempt."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import sessionmaker
+
+from domain import (
+    GroupStatus,
+    PlanGroup,
+    PlanGroupLock,
+    PlanGroupRepository,
+    UnitOfWork,
+    generate_plans,
+    generate_plans_async,
+    schema,
+)
+from domain.embedded import EmbeddedServer, embedded_postgres
+from domain.errors import DatabaseReadOnlyError
+from domain.probe import probe
+from domain.retrying import RetryPolicy, retrying, retrying_async, worth_retrying
+from domain.services import GroupEditService, GroupStateService, activate, activate_async
+from tests.concurrency.worlds import TODAY, generate, live_plans, stored_group
+from tests.factories import PlanGroupFactory
+from tests.faults.standby import standby_of
+from tests.servers import binaries
+
+POOL = 4
+AT_ONCE = RetryPolicy(first_pause=timedelta(0))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A primary and its standby."""
+
+    primary: sa.URL
+    standby: sa.URL
+    group: PlanGroup
+
+
+@dataclass
+class Route:
+    """Where an engine's new connections lead."""
+
+    url: sa.URL
+
+    def conninfo(self) -> str:
+        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedServer]:
+    with embedded_postgres(bindir=binaries(), settings={"synchronous_commit": "local"}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def pair(server: EmbeddedServer) -> Iterator[Pair]:
+    primary = sa.create_engine(server.url, poolclass=sa.NullPool)
+    with primary.connect() as connection:
+        schema.upgrade(connection)
+    group = stored_group(sessionmaker(primary))
+    generate(sessionmaker(primary), group)
+    with standby_of(server) as follower:
+        url = follower.url_for("postgres")
+        follower.catch_up(primary, sa.create_engine(url, poolclass=sa.NullPool))
+        yield Pair(sa.make_url(server.url), url, group)
+
+
+@pytest.fixture
+def standby(pair: Pair) -> Iterator[sa.Engine]:
+    engine = sa.create_engine(pair.standby, pool_size=POOL, pool_pre_ping=True)
+    yield engine
+    engine.dispose()
+
+
+def edit(factory: sessionmaker[Any], group: PlanGroup) -> None:
+    with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+        GroupEditService().change_settings(
+            uow, tenant_id=group.tenant_id, group_id=group.id, expected_version=1, name="여름"
+        )
+
+
+def cancel(factory: sessionmaker[Any], group: PlanGroup) -> None:
+    with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+        GroupStateService().change(
+            uow, tenant_id=group.tenant_id, group_id=group.id, to=GroupStatus.CANCELLED
+        )
+
+
+def store(factory: sessionmaker[Any], _: PlanGroup) -> None:
+    group = PlanGroupFactory.build()
+    with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+        uow.groups.add(group)
+        uow.commit()
+
+
+def activated(factory: sessionmaker[Any], group: PlanGroup) -> None:
+    activate(factory, tenant_id=group.tenant_id, group_id=group.id)
+
+
+@pytest.mark.parametrize("write", [generate, edit, cancel, store, activated])
+@pytest.mark.parametrize("parameter", ["on", "off", None])
+def test_write_on_a_standby_is_database_read_only(
+    pair: Pair,
+    standby: sa.Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    write: Callable[[Any, PlanGroup], object],
+    parameter: str | None,
+) -> None:
+    """Behind a pooler too, which may hand out the parameter of another time, or none."""
+    if parameter != "on":
+        monkeypatch.setattr(
+            psycopg.ConnectionInfo, "parameter_status", lambda *_: parameter, raising=True
+        )
+    with pytest.raises(DatabaseReadOnlyError) as refused:
+        write(sessionmaker(standby), pair.group)
+    assert worth_retrying(refused.value)
+    assert refused.value.to_problem()["status"] == 503
+    assert isinstance(standby.pool, sa.QueuePool)
+    assert standby.pool.checkedout() == 0
+
+
+def test_reading_on_a_standby_works(pair: Pair, standby: sa.Engine) -> None:
+    with sessionmaker(standby)() as session:
+        found = PlanGroupRepository(session).get(pair.group.tenant_id, pair.group.id)
+        assert found.generation == 1
+
+
+def test_probe_refuses_a_standby(standby: sa.Engine) -> None:
+    with pytest.raises(DatabaseReadOnlyError, match="standby"):
+        probe(standby)
+
+
+def filled(engine: sa.Engine) -> sa.Engine:
+    """The engine with all connections of its pool made."""
+    with ExitStack() as stack:
+        for _ in range(POOL):
+            stack.enter_context(engine.connect())
+    return engine
+
+
+def test_retrying_leaves_a_demoted_primary_after_one_attempt(pair: Pair) -> None:
+    """However many connections to it the pool still has."""
+    route, attempts = Route(pair.standby), list[None]()
+    engine = sa.create_engine(
+        pair.primary,
+        pool_size=POOL,
+        max_overflow=0,
+        creator=lambda: psycopg.connect(route.conninfo()),
+    )
+    filled(engine)
+    route.url = pair.primary
+
+    def work() -> int | None:
+        attempts.append(None)
+        return generate_plans(
+            sessionmaker(engine),
+            PlanGroupLock(pair.group.id),
+            tenant_id=pair.group.tenant_id,
+            today=TODAY,
+        ).generation
+
+    assert retrying(work, policy=AT_ONCE) == 2
+    assert len(attempts) == 2
+    assert retrying(work, policy=AT_ONCE) == 3
+    assert len(attempts) == 3
+    assert live_plans(engine, pair.group.id)
+    engine.dispose()
+
+
+def test_retrying_of_a_task_leaves_a_demoted_primary_after_one_attempt(pair: Pair) -> None:
+    route, attempts = Route(pair.standby), list[None]()
+
+    async def connect() -> psycopg.AsyncConnection[Any]:
+        return await psycopg.AsyncConnection.connect(route.conninfo())
+
+    async def fill(engine: AsyncEngine) -> None:
+        made = [await engine.connect() for _ in range(POOL)]
+        for connection in made:
+            await connection.close()
+
+    async def requests() -> None:
+        engine = create_async_engine(
+            pair.primary, pool_size=POOL, max_overflow=0, async_creator=connect
+        )
+        await fill(engine)
+        route.url = pair.primary
+
+        async def work() -> None:
+            attempts.append(None)
+            await generate_plans_async(
+                async_sessionmaker(engine),
+                PlanGroupLock(pair.group.id),
+                tenant_id=pair.group.tenant_id,
+                today=TODAY,
+            )
+
+        await retrying_async(work, policy=AT_ONCE)
+        await engine.dispose()
+
+    asyncio.run(requests())
+    assert len(attempts) == 2
+
+
+@pytest.mark.parametrize("parameter", ["on", "off"])
+def test_activation_of_a_task_on_a_standby_is_database_read_only(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, parameter: str
+) -> None:
+    monkeypatch.setattr(psycopg.ConnectionInfo, "parameter_status", lambda *_: parameter)
+
+    async def request() -> None:
+        engine = create_async_engine(pair.standby)
+        try:
+            await activate_async(
+                async_sessionmaker(engine),
+                tenant_id=pair.group.tenant_id,
+                group_id=pair.group.id,
+            )
+        finally:
+            await engine.dispose()
+
+    with pytest.raises(DatabaseReadOnlyError):
+        asyncio.run(request())

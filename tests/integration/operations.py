@@ -1,0 +1,110 @@
+"""Every operation of the package, none of it committed, and which of them fail."""
+
+from collections.abc import Callable
+
+from domain import (
+    PlanGenerationService,
+    PlanGroupLock,
+    PlanGroupRepository,
+    StudentPlanRepository,
+    StudentTimeRepository,
+    UnitOfWork,
+    lock_status,
+)
+from domain.errors import SchemaError
+from domain.locking import functions_version, keys_in_sql
+from domain.services.row_versions import flush
+from tests.factories import PlanGroupFactory, lecture
+from tests.integration.editing import Factory, World
+from tests.integration.editing_calls import CALLS, lock_of
+from tests.integration.storing import FIRST
+
+Operation = Callable[[Factory, World], object]
+
+
+def generate(factory: Factory, world: World) -> None:
+    with UnitOfWork(factory, lock=world.lock) as uow:
+        PlanGenerationService().generate(
+            uow,
+            tenant_id=world.tenant_id,
+            group_id=world.group.id,
+            today=FIRST,
+            idempotency_key="a key",
+        )
+        uow.rollback()
+
+
+def store_group(factory: Factory, _: World) -> None:
+    group = PlanGroupFactory.build(contents=[lecture(0, [30, 40])])
+    with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+        uow.groups.add(group)
+        flush(uow)
+        uow.rollback()
+
+
+def read(factory: Factory, world: World) -> None:
+    tenant_id, group_id = world.tenant_id, world.group.id
+    with factory() as session:
+        groups, plans = PlanGroupRepository(session), StudentPlanRepository(session)
+        groups.get(tenant_id, group_id)
+        groups.generations(tenant_id, group_id)
+        groups.of_student(tenant_id, world.group.student_id)
+        plans.live(tenant_id, group_id)
+        plans.of_generation(tenant_id, group_id, 1)
+        plans.of_student(tenant_id, world.group.student_id, FIRST, FIRST)
+        StudentTimeRepository(session).exclusions(tenant_id, world.group.student_id)
+        StudentTimeRepository(session).academy_schedules(tenant_id, world.group.student_id)
+
+
+def preview(factory: Factory, world: World) -> None:
+    with factory() as session:
+        PlanGenerationService().preview(
+            session, tenant_id=world.tenant_id, group_id=world.group.id, today=FIRST
+        )
+
+
+def ask(factory: Factory, world: World) -> None:
+    with factory() as session:
+        lock_status(session, world.group.id)
+
+
+def ask_for_version(factory: Factory, _: World) -> None:
+    with factory() as session:
+        functions_version(session.connection())
+
+
+def ask_for_keys(factory: Factory, world: World) -> None:
+    with factory() as session:
+        keys_in_sql(session.connection(), world.group.id)
+
+
+def edit(name: str) -> Operation:
+    def call(factory: Factory, world: World) -> None:
+        with UnitOfWork(factory, lock=lock_of(name, world)) as uow:
+            CALLS[name](uow, world, world.tenant_id, 1)
+            uow.rollback()
+
+    return call
+
+
+OPERATIONS: dict[str, Operation] = {
+    "generate": generate,
+    "store a group": store_group,
+    "read": read,
+    "preview": preview,
+    "lock_status": ask,
+    "functions_version": ask_for_version,
+    "keys_in_sql": ask_for_keys,
+    **{name: edit(name) for name in CALLS},
+}
+
+
+def refusals(factory: Factory, world: World) -> dict[str, str]:
+    """The operations that fail, each with what is said; any other error than that passes."""
+    found = {}
+    for name, operation in OPERATIONS.items():
+        try:
+            operation(factory, world)
+        except SchemaError as error:
+            found[name] = str(error)
+    return found

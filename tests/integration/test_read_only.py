@@ -1,0 +1,138 @@
+"""A read-only transaction on a server that accepts writes is a usage error, wherever it shows."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import PlanGroupLock, UnitOfWork, generate_plans_async, locking
+from domain.errors import WrongTransactionError
+from domain.probe import probe
+from domain.retrying import worth_retrying
+from tests.factories import PlanGroupFactory
+from tests.integration.editing import Factory, World, everything
+from tests.integration.editing_calls import CALLS, lock_of
+from tests.integration.storing import FIRST, book_group, generate
+
+READ_ONLY = sa.text("SET TRANSACTION READ ONLY")
+BY_THE_URL: dict[str, Any] = {"connect_args": {"options": "-c default_transaction_read_only=on"}}
+BY_THE_ENGINE: dict[str, Any] = {"execution_options": {"postgresql_readonly": True}}
+each_setting = pytest.mark.parametrize(
+    "options", [BY_THE_URL, BY_THE_ENGINE], ids=["the URL", "the engine"]
+)
+
+
+@pytest.fixture
+def new_engine(database_url: sa.URL) -> Iterator[Callable[..., sa.Engine]]:
+    made: list[sa.Engine] = []
+
+    def make(**options: Any) -> sa.Engine:
+        made.append(sa.create_engine(database_url, **options))
+        return made[-1]
+
+    yield make
+    for engine in made:
+        engine.dispose()
+
+
+@each_setting
+def test_generation_in_read_only_transactions_is_a_usage_error(
+    session_factory: Factory, new_engine: Callable[..., sa.Engine], options: dict[str, Any]
+) -> None:
+    group = book_group(session_factory)
+    with pytest.raises(WrongTransactionError, match="read-only") as refused:
+        generate(sessionmaker(new_engine(**options)), group)
+    assert not worth_retrying(refused.value)
+    assert generate(session_factory, group).generation == 1
+
+
+@each_setting
+def test_generation_of_a_task_in_read_only_transactions_is_a_usage_error(
+    session_factory: Factory, database_url: sa.URL, options: dict[str, Any]
+) -> None:
+    group = book_group(session_factory)
+
+    async def request() -> None:
+        engine = create_async_engine(database_url, **options)
+        factory = async_sessionmaker(engine, class_=AsyncSession)
+        try:
+            await generate_plans_async(
+                factory, PlanGroupLock(group.id), tenant_id=group.tenant_id, today=FIRST
+            )
+        finally:
+            await engine.dispose()
+
+    with pytest.raises(WrongTransactionError, match="read-only"):
+        asyncio.run(request())
+
+
+@each_setting
+def test_probe_refuses_read_only_transactions(
+    new_engine: Callable[..., sa.Engine], options: dict[str, Any]
+) -> None:
+    engine = new_engine(**options)
+    with pytest.raises(WrongTransactionError, match="default_transaction_read_only"):
+        probe(engine)
+    assert isinstance(engine.pool, sa.QueuePool)
+    assert engine.pool.checkedout() == 0
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_edit_in_a_read_only_transaction_is_a_usage_error(
+    session_factory: Factory, world: World, name: str
+) -> None:
+    before = everything(session_factory)
+    with UnitOfWork(session_factory, lock=lock_of(name, world)) as uow:
+        uow.session.execute(READ_ONLY)
+        with pytest.raises(WrongTransactionError):
+            CALLS[name](uow, world, world.tenant_id, 1)
+    assert everything(session_factory) == before
+
+
+def test_commit_in_a_read_only_transaction_is_a_usage_error(session_factory: Factory) -> None:
+    group = PlanGroupFactory.build()
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
+        uow.session.execute(READ_ONLY)
+        uow.groups.add(group)
+        with pytest.raises(WrongTransactionError):
+            uow.commit()
+
+
+def test_lock_function_that_refuses_a_read_only_transaction_is_a_usage_error(
+    template: str, new_database: Callable[[str], sa.URL], connection: sa.Connection
+) -> None:
+    """Whatever the function says of it: the text decides nothing."""
+    engine = sa.create_engine(new_database(template), poolclass=sa.NullPool)
+    with engine.begin() as owner:
+        owner.exec_driver_sql(
+            "CREATE OR REPLACE FUNCTION public.acquire_plan_locks_with_limits("
+            "p_keys bigint[], p_wait_ms integer, p_identity text, p_idle_timeout text, "
+            "p_transaction_timeout text, p_lock_timeout text) RETURNS jsonb "
+            "LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'standby' USING ERRCODE = '25006'; END $$"
+        )
+    with pytest.raises(WrongTransactionError, match="somebody has set"), engine.connect() as asker:
+        locking.acquire(asker, PlanGroupLock(uuid4()))
+
+
+def test_write_of_ones_own_that_is_refused_passes_as_it_is(session_factory: Factory) -> None:
+    with session_factory() as session:
+        session.execute(READ_ONLY)
+        with pytest.raises(sa.exc.InternalError, match="read-only transaction"):
+            session.execute(sa.text("CREATE TABLE own ()"))
+
+
+def test_connection_in_the_middle_of_a_savepoint_is_left_in_order(
+    engine: sa.Engine, session_factory: Factory, world: World
+) -> None:
+    name = "GroupTimeService.add_block"
+    with UnitOfWork(session_factory, lock=world.lock) as uow:
+        uow.session.execute(READ_ONLY)
+        with pytest.raises(WrongTransactionError), uow.session.begin_nested():
+            CALLS[name](uow, world, world.tenant_id, 1)
+    with Session(engine) as session:
+        assert session.scalar(sa.select(1)) == 1
