@@ -4,10 +4,9 @@
 over the first request, an exception comes up as out of a signal's handler. Afterwards the same
 process must repeat the request and serve another. Prints a line for each process that does not.
 
-A trace function raises where a signal's handler would: before a line of Python. That makes a
-moment repeatable, and a fork, before anything was used, makes a fresh process cheap. In the
-phase "import" the package is imported within; SQLAlchemy is not, for its import cannot be
-repeated.
+The moments are counted, not timed, so that they can be repeated; and a fork, before anything was
+used, makes a fresh process cheap. In the phase "import" the package is imported within; SQLAlchemy
+is not, for its import cannot be repeated.
 """
 
 import asyncio
@@ -42,24 +41,26 @@ class SoftLimit(Exception):  # noqa: N818 - named as task queues name theirs
 
 
 class Interruption:
-    """A trace function that counts the lines of files like ``where`` and raises at one."""
+    """A profile function that counts moments in files like ``where`` and raises at one of them.
+
+    It is called where CPython looks for signals: when a function begins, and after a call of one
+    that is written in C. A trace function would raise where no handler ever does.
+    """
 
     def __init__(self, at: int, where: str) -> None:
-        self.lines = 0
+        self.moments = 0
         self.place = ""
         self._at, self._where = at, where
         self._error = (SoftLimit, KeyboardInterrupt)[at % 2]
 
-    def __call__(self, frame: FrameType, event: str, _: Any) -> "Interruption | None":
+    def __call__(self, frame: FrameType, event: str, _: Any) -> None:
         name = frame.f_code.co_filename
-        if self._where not in name or UNTOUCHED in name:
-            return None
-        if event == "line":
-            self.lines += 1
-            if self.lines == self._at:
-                self.place = f"{name}:{frame.f_lineno}"
-                raise self._error
-        return self
+        if event not in {"call", "c_return"} or self._where not in name or UNTOUCHED in name:
+            return
+        self.moments += 1
+        if self.moments == self._at:
+            self.place = f"{name}:{frame.f_lineno}"
+            raise self._error
 
 
 def main(phase: str, url: str, count: int) -> None:
@@ -73,7 +74,7 @@ def main(phase: str, url: str, count: int) -> None:
         return
     hit = 0
     for number in range(count):
-        at = 1 + (2 * number + 1) * whole["lines"] // (2 * count)
+        at = 1 + (2 * number + 1) * whole["moments"] // (2 * count)
         found = _forked(partial(_interrupted, phase, url, at, where))
         hit += bool(found["place"])
         if found["wrong"]:
@@ -87,21 +88,21 @@ def _interrupted(phase: str, url: str, at: int, where: str) -> dict[str, Any]:
     request = _tasks(url) if phase == "tasks" else _threads(url)
     group_id = uuid4()
     wrong = []
-    sys.settrace(interruption)
+    sys.setprofile(interruption)
     try:
         request(group_id)
     except BaseException:  # SQLAlchemy may have wrapped it
         if at < 0:
             raise
     finally:
-        sys.settrace(None)
+        sys.setprofile(None)
     for again in (group_id, uuid4(), uuid4()):
         try:
             request(again)
             configure_mappers()  # as an application does that maps with bases of its own
         except BaseException as error:  # noqa: BLE001 - every failure is what is looked for
             wrong.append("".join(traceback.format_exception_only(error)).strip()[:300])
-    return {"lines": interruption.lines, "place": interruption.place, "wrong": wrong}
+    return {"moments": interruption.moments, "place": interruption.place, "wrong": wrong}
 
 
 def _threads(url: str) -> Request:
@@ -194,7 +195,7 @@ def _forked(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     with open(reading, "rb") as answer:  # noqa: PTH123 - of a file descriptor
         told = answer.read()
     os.waitpid(child, 0)
-    died = {"lines": 0, "place": "?", "wrong": ["the process died"]}
+    died = {"moments": 0, "place": "?", "wrong": ["the process died"]}
     return dict(json.loads(told)) if told else died
 
 
