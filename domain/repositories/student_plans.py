@@ -14,6 +14,7 @@ from domain.errors import EditedMeanwhileError, InvalidInputError, StudentPlanNo
 from domain.locking import guards
 from domain.models import PlanGeneration, PlanGroup, PlanState, RetiredAs, StudentPlan
 from domain.repositories.copying import copy_rows
+from domain.repositories.inserting import insert_rows
 from domain.repositories.plan_rows import COPIED, new_plans
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.scheduling import Schedule
@@ -141,8 +142,8 @@ class StudentPlanRepository:
         """Write a generation over ``snapshot``: its number and the new plans' ids, in sequence.
 
         Raises the group's fence first, so that of two writers that both believe to hold the
-        lock the second fails; then retires what is not kept, then copies the new plans.
-        Four round trips, whatever the number of rows.
+        lock the second fails; then retires what is not kept, then copies or inserts the
+        new plans. At most four round trips, whatever the number of rows.
 
         Raises ``LockNotHeldError`` outside a unit of work that holds the group's lock,
         ``EditedMeanwhileError`` if the group or its plans are not those of the
@@ -160,13 +161,14 @@ class StudentPlanRepository:
     def copy_plans(self, snapshot: PlanningSnapshot, schedule: Schedule) -> list[UUID]:
         """Copy the schedule's plans as those of the snapshot's next generation; their ids.
 
-        Two round trips. ``store_generation`` is what makes a generation of them. Raises
-        ``LockNotHeldError``.
+        Two round trips; where the table is not for COPY, one INSERT. ``store_generation`` is
+        what makes a generation of them. Raises ``LockNotHeldError``.
         """
         guards.require_lock(self._session, snapshot.group_id)
         ids = [uuid4() for _ in schedule.plans]
         rows = new_plans(snapshot, schedule, ids)
-        copy_rows(self._session.connection(), StudentPlan.__tablename__, COPIED, rows)
+        write = copy_rows if snapshot.copyable else insert_rows
+        write(self._session.connection(), StudentPlan.__tablename__, COPIED, rows)
         return ids
 
     def _raise_fence(

@@ -6,13 +6,13 @@ process must repeat the request and serve another. Prints a line for each proces
 
 The moments are counted, not timed, so that they can be repeated; and a fork, before anything was
 used, makes a fresh process cheap. In the phase "import" the package is imported within; SQLAlchemy
-is not, for its import cannot be repeated.
+is not, for its import cannot be repeated. In the phase "tasks" the request's task is cancelled.
 """
 
 import asyncio
-import gc
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -33,6 +33,9 @@ TENANT: Final = UUID(int=7)
 # it may count a connection that nobody has.
 UNTOUCHED: Final = "sqlalchemy/pool/"
 
+PATIENCE: Final = 60
+"""Seconds after which a process that hangs is killed."""
+
 Request = Callable[[UUID], None]
 
 
@@ -41,7 +44,7 @@ class SoftLimit(Exception):  # noqa: N818 - named as task queues name theirs
 
 
 class Interruption:
-    """A profile function that counts moments in files like ``where`` and raises at one of them.
+    """A profile function that counts moments in files like ``where`` and strikes at one of them.
 
     It is called where CPython looks for signals: when a function begins, and after a call of one
     that is written in C. A trace function would raise where no handler ever does.
@@ -50,6 +53,8 @@ class Interruption:
     def __init__(self, at: int, where: str) -> None:
         self.moments = 0
         self.place = ""
+        self.task: asyncio.Task[None] | None = None
+        """The task to cancel. An exception would be lost in a callback of the event loop."""
         self._at, self._where = at, where
         self._error = (SoftLimit, KeyboardInterrupt)[at % 2]
 
@@ -60,7 +65,9 @@ class Interruption:
         self.moments += 1
         if self.moments == self._at:
             self.place = f"{name}:{frame.f_lineno}"
-            raise self._error
+            if self.task is None:
+                raise self._error
+            self.task.cancel()
 
 
 def main(phase: str, url: str, count: int) -> None:
@@ -85,7 +92,7 @@ def main(phase: str, url: str, count: int) -> None:
 def _interrupted(phase: str, url: str, at: int, where: str) -> dict[str, Any]:
     """The first request, which comes to harm, and what the process can do then."""
     interruption = Interruption(at, where)
-    request = _tasks(url) if phase == "tasks" else _threads(url)
+    request = _tasks(url, interruption) if phase == "tasks" else _threads(url)
     group_id = uuid4()
     wrong = []
     sys.setprofile(interruption)
@@ -128,32 +135,30 @@ def _threads(url: str) -> Request:
     return request
 
 
-def _tasks(url: str) -> Request:
-    """The same through the door for tasks, each time in an event loop of its own."""
+def _tasks(url: str, interruption: Interruption) -> Request:
+    """The same through the door for tasks, of which the first is cancelled.
+
+    A connection that is cancelled while SQLAlchemy asks it about the server, once for an engine,
+    is not given back to the pool.
+    """
+    runner = asyncio.Runner()
+    engine = create_async_engine(url, pool_size=1, max_overflow=1, pool_timeout=2)
+    factory = async_sessionmaker(engine)
 
     async def work(group_id: UUID) -> None:
+        interruption.task = asyncio.current_task()
         domain: Any = import_module("domain")
-        engine = create_async_engine(url, pool_size=1, max_overflow=1, pool_timeout=2)
-        factory = async_sessionmaker(engine)
         lock = domain.PlanGroupLock(group_id, wait=timedelta(seconds=2))
-        try:
-            async with domain.AsyncUnitOfWork(factory, lock=lock) as uow:
-                if not await uow.run(lambda uow: uow.groups.of_student(TENANT, group_id)):
-                    await uow.run(lambda uow: uow.groups.add(_group(group_id)))
-                    await uow.commit()
-            result = await domain.generate_plans_async(
-                factory, lock, tenant_id=TENANT, today=TODAY, idempotency_key=str(group_id)
-            )
-            assert (result.generation, len(result.plans)) == (1, 2)
-        finally:
-            await engine.dispose()
+        async with domain.AsyncUnitOfWork(factory, lock=lock) as uow:
+            if not await uow.run(lambda uow: uow.groups.of_student(TENANT, group_id)):
+                await uow.run(lambda uow: uow.groups.add(_group(group_id)))
+                await uow.commit()
+        result = await domain.generate_plans_async(
+            factory, lock, tenant_id=TENANT, today=TODAY, idempotency_key=str(group_id)
+        )
+        assert (result.generation, len(result.plans)) == (1, 2)
 
-    def request(group_id: UUID) -> None:
-        # What the interrupted loop has left open is ended by its collection, as at any error.
-        gc.collect()
-        asyncio.run(work(group_id))
-
-    return request
+    return lambda group_id: runner.run(work(group_id))
 
 
 def _group(group_id: UUID) -> Any:
@@ -186,6 +191,7 @@ def _forked(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     if child == 0:
         try:
             os.close(reading)
+            signal.alarm(PATIENCE)
             os.write(writing, json.dumps(work()).encode())
         except BaseException:  # noqa: BLE001 - a copy must not go on as its parent
             traceback.print_exc()
