@@ -243,6 +243,21 @@ def test_role_may_be_taken_inside_the_block(secured: Tenants, world: World) -> N
     assert [row.id for row in live(secured.everything, world.group)] == list(result.plan_ids)
 
 
+def test_hook_gives_a_session_its_tenants_rows(secured: Tenants, world: World) -> None:
+    factory = secured.everything
+    claimed = [world.tenant_id]
+
+    @sa.event.listens_for(factory, "after_begin")
+    def begun(session: Session, _: object, connection: sa.Connection) -> None:
+        become(connection, secured.role, claimed[0])
+
+    with factory() as session:
+        assert len(StudentPlanRepository(session).live(world.tenant_id, world.group.id)) > 1
+    claimed[0] = uuid4()
+    with factory() as session:
+        assert StudentPlanRepository(session).live(world.tenant_id, world.group.id) == []
+
+
 def test_policies_that_are_forced_upon_the_owner_hold_for_it(secured: Tenants) -> None:
     group = new_group()
     store(secured, group, secured.owner)
@@ -282,10 +297,10 @@ def test_policy_that_hides_or_refuses_leaves_the_old_plans(
     assert generate(secured, way, group).generation == 2
 
 
-def become(session: Session, role: str, tenant_id: UUID) -> None:
+def become(where: Session | sa.Connection, role: str, tenant_id: UUID) -> None:
     """What a hook does at the beginning of a transaction."""
-    session.execute(sa.text(f"SET LOCAL ROLE {role}"))
-    session.execute(
+    where.execute(sa.text(f"SET LOCAL ROLE {role}"))
+    where.execute(
         sa.text("SELECT set_config(:name, :claims, true)"),
         {"name": CLAIMS, "claims": claims(tenant_id)},
     )
