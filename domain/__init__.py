@@ -7,6 +7,14 @@ PYTEST_DONT_REWRITE: as the home of a plugin this is for pytest to rewrite, and 
 or fail where warnings are errors, in a program that has imported it before.
 """
 
+import sys
+
+# An import that was interrupted is begun anew: the modules that it left would not become
+# attributes of this one. When this one is reloaded, it has its names already.
+if "__all__" not in globals():
+    for _left in [name for name in sys.modules if name.startswith(f"{__name__}.")]:
+        del sys.modules[_left]
+
 from domain.errors import (
     CommitOutcomeUnknownError,
     DatabaseBusyError,

@@ -6,12 +6,9 @@ else. At most half of a pool may wait; who finds no slot is refused at once inst
 
 import threading
 from typing import Self
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import Engine, Pool, QueuePool
-
-_counts: "WeakKeyDictionary[Pool, int]" = WeakKeyDictionary()
-_guard = threading.Lock()
 
 
 class WaitingSlot:
@@ -22,13 +19,25 @@ class WaitingSlot:
         self.taken = False
 
     def __enter__(self) -> Self:
-        self.taken = self._wanted and _taken(self._pool)
+        if self._wanted:
+            most = most_waiters(self._pool)
+            with _guard:
+                slots = _waiting.setdefault(self._pool, WeakSet())
+                if most is None or len(slots) < most:
+                    slots.add(self)
+                    self.taken = True
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.taken:
             with _guard:
-                _counts[self._pool] -= 1
+                _waiting[self._pool].discard(self)
+
+
+# Weak, and no count: an exception out of a signal's handler may come between taking a slot
+# and the block, or before giving it back. Then the slot is free as soon as its object is.
+_waiting: "WeakKeyDictionary[Pool, WeakSet[WaitingSlot]]" = WeakKeyDictionary()
+_guard = threading.Lock()
 
 
 def most_waiters(pool: Pool) -> int | None:
@@ -36,13 +45,3 @@ def most_waiters(pool: Pool) -> int | None:
     if not isinstance(pool, QueuePool) or pool._max_overflow < 0:  # noqa: SLF001 - no accessor
         return None
     return (pool.size() + pool._max_overflow) // 2  # noqa: SLF001 - SQLAlchemy has no accessor
-
-
-def _taken(pool: Pool) -> bool:
-    most = most_waiters(pool)
-    with _guard:
-        waiting = _counts.get(pool, 0)
-        if most is not None and waiting >= most:
-            return False
-        _counts[pool] = waiting + 1
-        return True

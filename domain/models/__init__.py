@@ -1,11 +1,29 @@
-"""The mapped classes, the aggregate root's parts in modules of their own."""
+"""The mapped classes, the aggregate root's parts in modules of their own.
 
-from domain.models.base import Base
-from domain.models.content import Content, LectureEpisode
-from domain.models.plan import PlanGeneration, PlanState, RetiredAs, StudentPlan
-from domain.models.plan_group import GENERATABLE, GroupStatus, PlanGroup
-from domain.models.student_time import AcademySchedule, Exclusion
-from domain.models.weekly_time import Block, NonStudyBlock
+Importing the package configures their mappers. SQLAlchemy would do so at the first use, and
+an exception out of a signal's handler at that moment (a worker's soft time limit, Ctrl-C)
+would leave mappers that no later request of the process can use.
+"""
+
+import sys
+
+try:
+    from domain.models.base import Base
+    from domain.models.content import Content, LectureEpisode
+    from domain.models.plan import PlanGeneration, PlanState, RetiredAs, StudentPlan
+    from domain.models.plan_group import GENERATABLE, GroupStatus, PlanGroup
+    from domain.models.student_time import AcademySchedule, Exclusion
+    from domain.models.weekly_time import Block, NonStudyBlock
+
+    # Not configure_mappers(): that would configure the application's mappers too, which may
+    # not be complete yet.
+    Base.registry.configure()
+except BaseException:
+    # The import may be repeated, with a new Base. What this one has mapped must be out of
+    # configure_mappers()'s sight then, for it may be half mapped.
+    if (_base := sys.modules.get(f"{__name__}.base")) is not None:
+        _base.Base.registry.dispose()
+    raise
 
 __all__ = [
     "GENERATABLE",

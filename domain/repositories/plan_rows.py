@@ -1,4 +1,4 @@
-"""New plans as the rows that COPY writes."""
+"""New plans as the rows that COPY or INSERT writes."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -29,7 +29,7 @@ COPIED: Final = {
     "cycle": "int2",
     "cycle_day": "int2",
 }
-"""The columns of a new plan in the order in which they are copied, and their types."""
+"""The columns of a new plan in the order in which they are written, and their types."""
 
 
 def new_plans(

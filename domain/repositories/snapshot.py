@@ -12,18 +12,23 @@ from uuid import UUID
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     ColumnElement,
     Select,
     and_,
     bindparam,
+    cast,
+    column,
     func,
     literal_column,
     or_,
     select,
+    table,
 )
+from sqlalchemy.dialects.postgresql import OID, REGCLASS
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from domain.errors import PlanGroupNotGeneratableError
+from domain.errors import ContentNotFoundError, PlanGroupNotGeneratableError
 from domain.models import (
     GENERATABLE,
     AcademySchedule,
@@ -87,6 +92,9 @@ class PlanningSnapshot:
     plans: tuple[SnapshotPlan, ...]
     settings: Request
     """The group's request without ``today`` (it stands at the period's start) and kept plans."""
+    copyable: bool
+    """Whether COPY may write new plans: PostgreSQL refuses it under row-level security, which
+    would abort the transaction, and it passes over the rules of a table."""
 
     def require_generatable(self) -> None:
         """Raise ``PlanGroupNotGeneratableError`` unless the group is saved or active."""
@@ -122,7 +130,10 @@ class PlanningSnapshot:
 
 
 def load_snapshot(session: Session, tenant_id: UUID, group_id: UUID) -> PlanningSnapshot | None:
-    """Read a group's snapshot; ``None`` if the tenant has no such group."""
+    """Read a group's snapshot; ``None`` if the tenant has no such group.
+
+    Raises ``ContentNotFoundError`` if the role sees plans of the group but not their content.
+    """
     row = session.execute(_STATEMENT, {"tenant_id": tenant_id, "group_id": group_id}).one_or_none()
     if row is None:
         return None
@@ -161,6 +172,7 @@ def load_snapshot(session: Session, tenant_id: UUID, group_id: UUID) -> Planning
             ),
             busy=tuple(Busy(date.fromisoformat(day), *span) for day, *span in row.busy),
         ),
+        copyable=row.copyable,
     )
 
 
@@ -195,6 +207,8 @@ def _contents(
 
 def _plan(values: Sequence[Any], positions: Mapping[str, int]) -> SnapshotPlan:
     content_id, kind, day, *numbers, state, pinned = values
+    if content_id not in positions:  # a policy shows the plan and hides its content
+        raise ContentNotFoundError(content_id=UUID(content_id))
     plan = KeptPlan(positions[content_id], PlanKind(kind), date.fromisoformat(day), *numbers)
     return SnapshotPlan(plan, PlanState(state), pinned)
 
@@ -258,6 +272,7 @@ def _statement() -> Select[*tuple[Any, ...]]:
             StudentPlan.state, StudentPlan.pinned,
             where=and_(mine, StudentPlan.live),
         ).label("plans"),
+        _copyable().label("copyable"),
     ).where(
         group.tenant_id == bindparam("tenant_id"), group.id == bindparam("group_id")
     )  # fmt: skip
@@ -271,4 +286,14 @@ def _rows(
     return select(rows).where(where).scalar_subquery()
 
 
+def _copyable() -> ColumnElement[bool]:
+    """For this role, in this transaction."""
+    plans = cast(StudentPlan.__tablename__, REGCLASS)
+    ruled = select(_PG_CLASS.c.relhasrules).where(_PG_CLASS.c.oid == plans).scalar_subquery()
+    return ~func.pg_catalog.row_security_active(plans, type_=Boolean) & ~ruled
+
+
+_PG_CLASS = table(
+    "pg_class", column("oid", OID), column("relhasrules", Boolean), schema="pg_catalog"
+)
 _STATEMENT = _statement()

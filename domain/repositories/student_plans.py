@@ -25,6 +25,7 @@ from domain.driver import copy_rows
 from domain.errors import GeneratedMeanwhileError, InvalidInputError, StudentPlanNotFoundError
 from domain.locking import IDENTITY, guards
 from domain.models import PlanGeneration, PlanGroup, PlanState, RetiredAs, StudentPlan
+from domain.repositories.inserting import insert_rows
 from domain.repositories.plan_rows import COPIED, new_plans
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.scheduling import Schedule
@@ -160,7 +161,8 @@ class StudentPlanRepository:
 
         Raises the group's fence first, so that of two writers that both believe to hold the
         lock the second fails, and so does one whose transaction has lost it. Then retires
-        what is not kept, and copies the new plans. Four round trips for any number of rows.
+        what is not kept, and copies or inserts the new plans. At most four round trips for
+        any number of rows.
 
         Raises ``LockNotHeldError`` outside a unit of work that holds the group's lock,
         ``GeneratedMeanwhileError`` if the group or its plans are not those of the
@@ -182,16 +184,17 @@ class StudentPlanRepository:
     def copy_plans(self, snapshot: PlanningSnapshot, schedule: Schedule) -> list[UUID]:
         """Copy the schedule's plans as those of the snapshot's next generation; their ids.
 
-        Two round trips. ``store_generation`` is what makes a generation of them. Raises
-        ``LockNotHeldError``.
+        Two round trips; where the table is not for COPY, one INSERT. ``store_generation`` is
+        what makes a generation of them. Raises ``LockNotHeldError``.
         """
         guards.require_lock(self._session, snapshot.group_id)
         ids = [uuid4() for _ in schedule.plans]
         rows = new_plans(snapshot, schedule, ids)
+        write = copy_rows if snapshot.copyable else insert_rows
         connection = self._connection()
         group_id, student_id = snapshot.group_id, snapshot.student_id
         with translated(connection, group_id=group_id, student_id=student_id):
-            copy_rows(connection, StudentPlan.__tablename__, COPIED, rows)
+            write(connection, StudentPlan.__tablename__, COPIED, rows)
         return ids
 
     def _connection(self) -> Connection:

@@ -5,7 +5,7 @@ plugin's fixtures are there as soon as the package is installed. Nothing of this
 the package: faults come in by events of SQLAlchemy and by the driver's cursor class.
 """
 
-from domain.testing.commit_gate import CommitGate
+from domain.testing.commit_gate import CommitGate, wait_until_commit_ended
 from domain.testing.contenders import Answers, Meeting, contend, contend_async
 from domain.testing.faults import FaultAt
 from domain.testing.proxy import CuttingProxy
@@ -37,5 +37,6 @@ __all__ = [
     "contend_async",
     "eventually",
     "terminate_backend",
+    "wait_until_commit_ended",
     "wait_until_waiting",
 ]

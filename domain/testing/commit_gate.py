@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from domain.models import PlanGeneration
-from domain.testing.watching import PATIENCE, backends_at_key
+from domain.testing.watching import PATIENCE, Where, backends_at_key, eventually
 
 KEY: Final = 0x5354_5544_5950_4C4E
 _NAME: Final = "studyplan_commit_gate"
@@ -75,3 +75,19 @@ class CommitGate:
             connection.exec_driver_sql("SET LOCAL client_min_messages = warning")
             for statement in statements:
                 connection.exec_driver_sql(statement)
+
+
+def wait_until_commit_ended(where: Where, pid: int, seconds: float = PATIENCE) -> None:
+    """Return once a backend stands behind the gate no more.
+
+    While the gate is closed that means that its commit was cancelled, or its session ended. For
+    actions after which the client itself cancels the commit: were the gate opened before that
+    arrives, either could come first, and the plans would be the old or the new ones by chance.
+
+    Raises ``AssertionError`` when the time has run out.
+    """
+    eventually(
+        lambda: pid not in backends_at_key(where, KEY, granted=False),
+        f"backend {pid} is in its commit no more",
+        seconds,
+    )

@@ -32,7 +32,8 @@ class FaultAt:
     An exception that the action raises comes up in the generation at that step. During the
     commit the client waits in the driver, so the action runs in a thread of its own while
     a ``CommitGate`` keeps the backend from going on; when it is done the gate opens, and
-    what it raised comes up at the block's end.
+    what it raised comes up at the block's end. An action that interrupts the client must wait
+    until the client has cancelled its commit (``wait_until_commit_ended``).
 
     The end of the block raises ``AssertionError`` if nothing came to the step.
 

@@ -12,7 +12,13 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from domain import PlanGroup
-from domain.testing import PATIENCE, Step, cancel_backend, terminate_backend
+from domain.testing import (
+    PATIENCE,
+    Step,
+    cancel_backend,
+    terminate_backend,
+    wait_until_commit_ended,
+)
 from domain.testing.faults import Action
 from tests.concurrency.worlds import generate
 from tests.faults.killed import killed_client
@@ -27,11 +33,19 @@ class Deliberate(Exception):  # noqa: N818 - it is not an error of anything
 
 
 def exception(stage: Stage, group: PlanGroup, step: Step) -> None:
-    """At the commit: as a worker's soft time limit does it, out of a signal's handler."""
+    """At the commit: as a worker's soft time limit does it, out of a signal's handler.
+
+    The package then cancels the commit; the gate in front of it stays closed until that is done.
+    """
     if step is not Step.DURING_COMMIT:
         _strike(stage, group, step, _raise, (Deliberate,))
         return
-    with _soft_limit() as strike:
+    with _soft_limit() as interrupt:
+
+        def strike(pid: int) -> None:
+            interrupt()
+            wait_until_commit_ended(stage.aside, pid)
+
         _strike(stage, group, step, strike, (Deliberate,))
 
 
@@ -84,20 +98,20 @@ def _raise(_: int) -> None:
 
 
 @contextmanager
-def _soft_limit() -> Iterator[Action]:
-    """An action that raises in the main thread, wherever that is, and returns when it has."""
+def _soft_limit() -> Iterator[Callable[[], None]]:
+    """Raises in the main thread, wherever that is, and returns when it has."""
     raised = threading.Event()
 
     def handler(_number: int, _frame: FrameType | None) -> None:
         raised.set()
         raise Deliberate
 
-    def strike(_: int) -> None:
+    def interrupt() -> None:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
         assert raised.wait(PATIENCE)
 
     before = signal.signal(signal.SIGUSR1, handler)
     try:
-        yield strike
+        yield interrupt
     finally:
         signal.signal(signal.SIGUSR1, before)

@@ -15,13 +15,13 @@ from tests.faults.stage import Outcome, Stage
 OLD, NEW = Outcome.OLD, Outcome.NEW
 
 # In the last column the backend is inside its COMMIT, before the point of no return. Who asks
-# the server to stop, or takes the server away, gets the old plans. Who takes the client away
-# does not reach the server, which goes on and commits: the client's error does not mean that
-# nothing was done.
+# the server to stop, or takes the server away, gets the old plans; the package itself asks it
+# when an exception has ended its own waiting. Who takes the client away does not reach the
+# server, which goes on and commits: the client's error does not mean that nothing was done.
 MATRIX = {
     #                         before the lock, after it, after the read,
     #                         in the write, before the commit, during it
-    "exception":             (OLD, OLD, OLD, OLD, OLD, NEW),
+    "exception":             (OLD, OLD, OLD, OLD, OLD, OLD),
     "kill -9 of the client": (OLD, OLD, OLD, OLD, OLD, NEW),
     "pg_terminate_backend":  (OLD, OLD, OLD, OLD, OLD, OLD),
     "pg_cancel_backend":     (NEW, NEW, NEW, OLD, NEW, OLD),

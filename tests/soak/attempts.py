@@ -10,7 +10,7 @@ from typing import Final
 
 import psycopg
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 
 from domain import (
@@ -28,7 +28,7 @@ from domain import (
 from domain.errors import LockNotHeldError, TransitionNotAllowedError
 from tests.soak import jobs
 from tests.soak.draws import Draw
-from tests.soak.faults import Deliberate, Fault, injected
+from tests.soak.faults import Deliberate, Fault, Interrupted, injected
 from tests.soak.history import Journal, Operation, Outcome
 
 ENDS: Final[dict[type[Exception], Outcome]] = {
@@ -138,7 +138,7 @@ def _harmed(error: Exception, fault: str) -> bool:
     """Whether it is what the faults of the load come to, perhaps in the commit."""
     original = _original(error)
     if not isinstance(original, psycopg.Error):
-        return isinstance(error, TimeoutError)
+        return isinstance(original, TimeoutError | Interrupted)
     aborted = original.sqlstate == "25P02" and fault == Fault.CANCEL_AND_GO_ON.value
     return aborted or original.sqlstate in HARMED
 
@@ -155,4 +155,4 @@ def _where(error: Exception) -> str:
 
 
 def _original(error: Exception) -> BaseException:
-    return (error.orig or error) if isinstance(error, DBAPIError) else error
+    return (error.orig or error) if isinstance(error, StatementError) else error

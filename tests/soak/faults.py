@@ -1,7 +1,10 @@
 """Harm that an operation does to itself, in the middle of its unit of work."""
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
+from types import FrameType
 from typing import Any, NoReturn
 
 import sqlalchemy as sa
@@ -9,12 +12,20 @@ from sqlalchemy.exc import DBAPIError
 
 from domain import PlanGenerationService, UnitOfWork
 from domain.scheduling import Request
+from tests.soak.history import Operation
 
 LONGER_THAN_IDLE = 0.4
 
 
 class Deliberate(Exception):  # noqa: N818 - it is not an error of anything
     """Raised by the load itself."""
+
+
+class Interrupted(Exception):  # noqa: N818 - it is not an error of anything
+    """Raised by a signal's handler, wherever the main thread is."""
+
+
+INTERRUPTED = "interrupted at first use"
 
 
 class Fault(Enum):
@@ -55,6 +66,26 @@ def injected(fault: Fault, uow: UnitOfWork) -> float:
         case Fault.IDLE:
             return LONGER_THAN_IDLE
     return 0.0
+
+
+@contextmanager
+def interrupted(operation: Operation, after: float) -> Iterator[None]:
+    """A signal's handler raises so many seconds after the block's start, unless it ends before.
+
+    Of the main thread only. The block must let ``Interrupted`` out if it wants to end early.
+    """
+
+    def handler(_number: int, _frame: FrameType | None) -> None:
+        operation.fault = INTERRUPTED
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, after)
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _swallowed(connection: sa.Connection) -> None:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from tests.soak.checker import check_run
+from tests.soak.faults import INTERRUPTED
 from tests.soak.history import Kind, Outcome, read_histories
 from tests.soak.load import Load, conninfo_of, run
 from tests.soak.place import database
@@ -27,6 +28,7 @@ def test_generations_of_16_workers_exclude_each_other_while_they_come_to_harm(
     assert verdict.outcomes[Kind.GENERATE, Outcome.DONE] >= 60, str(verdict)
     assert verdict.count(Outcome.BUSY, Outcome.TIMEOUT) >= 60, str(verdict)
     assert verdict.count(Outcome.FAILED) >= 30, str(verdict)
+    assert verdict.faults[INTERRUPTED] >= 1, str(verdict)
 
 
 def test_the_operations_of_a_killed_worker_are_known_up_to_the_last(tmp_path: Path) -> None:

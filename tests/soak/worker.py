@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 import sys
 import threading
 import time
@@ -24,9 +25,13 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import AsyncUnitOfWork, UnitOfWork
 from tests.soak.attempts import Attempt, recorded
 from tests.soak.draws import Target, draws
+from tests.soak.faults import Interrupted, interrupted
 from tests.soak.harm import APPLICATION
 from tests.soak.history import Journal, Kind
 from tests.soak.sabotage import Sabotage, isolation_level, spoil_process
+
+FIRST_SECONDS = 0.25
+"""How long a process's first operation takes, roughly: it may be interrupted so late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,8 @@ def main(orders: Orders) -> None:
     failures: list[BaseException] = []
     engine = sa.create_engine(orders.url, **_engine_options(orders))
     factory = sessionmaker(engine)
+    if orders.faults:
+        _interrupted_first(orders, factory)
 
     def thread(worker: int) -> None:
         try:
@@ -124,6 +131,26 @@ async def perform_async(factory: async_sessionmaker[AsyncSession], attempt: Atte
             await uow.run(attempt.leave_alive)
             await uow.rollback()
             attempt.rolled_back()
+
+
+def _interrupted_first(orders: Orders, factory: sessionmaker[Session]) -> None:
+    """The process's first operation, which a signal ends while everything is used first.
+
+    One more than the workers' own; they go on in the same process, on the same engine.
+    """
+    name = f"{orders.name}.first"
+    seed = f"{orders.seed} {name}"
+    journal = Journal(orders.directory / f"{name}.jsonl")
+    (draw,) = draws(seed, orders.targets, iter([0]), faults=0, mixed=False)
+    attempt = Attempt(draw, draw.operation(name), journal)
+    after = random.Random(seed).uniform(0.001, FIRST_SECONDS)  # noqa: S311 - drawn, not secret
+    with (
+        suppress(Interrupted),
+        interrupted(attempt.operation, after),
+        recorded(journal, attempt.operation),
+    ):
+        perform(factory, attempt)
+    journal.close()
 
 
 def _work(orders: Orders, worker: int, factory: sessionmaker[Session]) -> None:

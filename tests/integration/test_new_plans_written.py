@@ -1,0 +1,178 @@
+"""New plans are written by COPY, or by one INSERT where the table is not for COPY."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain.driver import copy_rows
+from domain.repositories import PlanGroupRepository
+from domain.repositories.inserting import insert_rows
+from domain.repositories.plan_rows import COPIED
+from tests.concurrency.trips import counted
+from tests.integration.storing import book_group, generate, live, plans
+
+Write = Callable[..., None]
+WORDS = ("study", """re'view \\ "{,}" NULL 복습""")
+ALL = sa.text("SELECT t::text FROM new_plans t ORDER BY sequence")
+COLUMNS_OF = ", ".join(f"{name} {kind}" for name, kind in COPIED.items())
+TABLE = f"CREATE TEMP TABLE new_plans ({COLUMNS_OF})"
+
+
+def rows(count: int, cycle_day: Callable[[int], int | None] = lambda n: n % 7 or None) -> list[Any]:
+    """As many rows, with nulls here and there and with the largest numbers of each type."""
+    return [
+        (
+            UUID(int=n), UUID(int=1), UUID(int=2), UUID(int=3), UUID(int=n % 9), 2**31 - 1, n,
+            WORDS[n % 2], date(2025, 1, 6) + timedelta(days=n),
+            n % 1440, 2**15 - 1, 1, 2**31 - 1 - n, 1, 2, 0, n % 3 == 0, 1, 1, cycle_day(n),
+        )
+        for n in range(count)
+    ]  # fmt: skip
+
+
+def written(connection: sa.Connection, write: Write, given: list[Any]) -> list[str]:
+    connection.exec_driver_sql(TABLE)
+    write(connection, "new_plans", COPIED, iter(given))
+    found = list(connection.scalars(ALL))
+    connection.rollback()
+    return found
+
+
+@pytest.mark.parametrize("count", [0, 1, 10_000])
+@pytest.mark.parametrize("way", ["threads", "tasks"])
+def test_insert_writes_what_copy_writes(
+    database_url: sa.URL, connection: sa.Connection, count: int, way: str
+) -> None:
+    async def main() -> list[str]:
+        engine = create_async_engine(database_url, poolclass=sa.NullPool)
+        async with engine.connect() as other:
+            return await other.run_sync(written, insert_rows, given)
+
+    given = rows(count)
+    copied = written(connection, copy_rows, given)
+    assert len(copied) == count
+    inserted = asyncio.run(main()) if way == "tasks" else written(connection, insert_rows, given)
+    assert inserted == copied
+
+
+@pytest.mark.parametrize("cycle_day", [lambda _: None, lambda _: 1], ids=["all null", "no null"])
+def test_insert_takes_a_column_of_nulls_alone_and_one_without(
+    connection: sa.Connection, cycle_day: Callable[[int], int | None]
+) -> None:
+    given = rows(20, cycle_day)
+    copied = written(connection, copy_rows, given)
+    assert written(connection, insert_rows, given) == copied
+
+
+@pytest.mark.parametrize("count", [1, 10_000])
+def test_insert_costs_one_round_trip(database_url: sa.URL, count: int) -> None:
+    engine = sa.create_engine(database_url, pool_size=1, max_overflow=0)
+    with engine.connect() as connection:  # for its temporary table alone
+        connection.exec_driver_sql(TABLE)
+        connection.commit()
+    with counted(engine) as trips, engine.connect() as connection, connection.begin():
+        insert_rows(connection, "new_plans", COPIED, rows(count))
+    engine.dispose()
+    assert trips.count == 3  # BEGIN, the INSERT, COMMIT
+
+
+def test_insert_that_is_refused_is_sqlalchemys_error(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(TABLE)
+    with pytest.raises(DBAPIError):
+        insert_rows(connection, "new_plans", COPIED | {"week": "int4", "kind": "date"}, rows(2))
+    connection.rollback()
+
+
+# What a host makes of the table; each notes the rows that are written, in its own way.
+TRIGGER = """
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN INSERT INTO noted SELECT NEW.id; RETURN NEW; END $$;
+CREATE TRIGGER note BEFORE INSERT ON student_plans FOR EACH ROW EXECUTE FUNCTION note()
+"""
+STATEMENT_TRIGGER = """
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN INSERT INTO noted SELECT id FROM made; RETURN NULL; END $$;
+CREATE TRIGGER note AFTER INSERT ON student_plans REFERENCING NEW TABLE AS made
+FOR EACH STATEMENT EXECUTE FUNCTION note()
+"""
+RULE = """
+CREATE RULE note AS ON INSERT TO student_plans DO ALSO INSERT INTO noted VALUES (NEW.id)
+"""
+PARTITIONED = """
+ALTER TABLE student_plans RENAME TO whole;
+CREATE TABLE student_plans (LIKE whole INCLUDING DEFAULTS) PARTITION BY HASH (student_id);
+CREATE TABLE even PARTITION OF student_plans FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE odd PARTITION OF student_plans FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+"""
+OWN_COLUMNS = """
+ALTER TABLE student_plans ADD COLUMN room text NOT NULL DEFAULT 'library';
+ALTER TABLE student_plans ADD COLUMN number bigint GENERATED ALWAYS AS IDENTITY;
+ALTER TABLE student_plans ADD COLUMN length int
+  GENERATED ALWAYS AS (end_minute - start_minute) STORED;
+"""
+VIEW = """
+ALTER TABLE student_plans RENAME TO whole;
+CREATE VIEW student_plans AS SELECT * FROM whole;
+ALTER VIEW student_plans ALTER version SET DEFAULT 1, ALTER state SET DEFAULT 'planned',
+  ALTER pinned SET DEFAULT false, ALTER live SET DEFAULT true;
+"""
+OF_WHOLE = TRIGGER.replace("student_plans", "whole")
+HOSTS = {
+    "row trigger": TRIGGER,
+    "statement trigger": STATEMENT_TRIGGER,
+    "rule": RULE,
+    "partitions": PARTITIONED + TRIGGER,
+    "columns of its own": OWN_COLUMNS + TRIGGER,
+    "view": VIEW + OF_WHOLE,
+}
+
+
+@contextmanager
+def changed(new_database: Callable[[str], sa.URL], template: str, host: str) -> Iterator[sa.Engine]:
+    engine = sa.create_engine(new_database(template), poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE noted (id uuid)")
+        connection.exec_driver_sql(HOSTS[host])
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_what_a_host_made_of_the_table_is_respected(
+    new_database: Callable[[str], sa.URL], template: str, host: str
+) -> None:
+    with changed(new_database, template, host) as engine:
+        factory = sessionmaker(engine)
+        group = book_group(factory)
+        results = [generate(factory, group), generate(factory, group)]
+        assert [row.id for row in live(factory, group)] == list(results[1].plan_ids)
+        assert [row.id for row in plans(factory, group)] == [
+            plan_id for result in results for plan_id in result.plan_ids
+        ]
+        with engine.connect() as connection:
+            noted = list(connection.scalars(sa.text("SELECT id FROM noted")))
+        assert sorted(noted) == sorted(plan_id for result in results for plan_id in result.plan_ids)
+
+
+def test_copy_is_chosen_unless_something_is_against_it(
+    session_factory: sessionmaker[Session], new_database: Callable[[str], sa.URL], template: str
+) -> None:
+    assert _copyable(session_factory)
+    for host, expected in [("row trigger", True), ("partitions", True), ("rule", False)]:
+        with changed(new_database, template, host) as engine:
+            assert _copyable(sessionmaker(engine)) is expected
+
+
+def _copyable(factory: sessionmaker[Session]) -> bool:
+    group = book_group(factory)
+    with factory() as session:
+        return PlanGroupRepository(session).snapshot(group.tenant_id, group.id).copyable

@@ -1,0 +1,306 @@
+"""An application role under row-level security uses the package as every other one does."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Session
+
+from domain import (
+    AsyncUnitOfWork,
+    EditedMeanwhileError,
+    GenerationResult,
+    GroupStatus,
+    PlanGenerationService,
+    PlanGroup,
+    PlanGroupLock,
+    PlanGroupNotFoundError,
+    StudentPlanRepository,
+    StudentPlansOverlapError,
+    UnitOfWork,
+    generate_plans,
+    generate_plans_async,
+    lock_status,
+)
+from domain.errors import ContentNotFoundError, NotFoundError
+from domain.services import activate, activate_async
+from tests.factories import ContentFactory, PlanGroupFactory, lecture
+from tests.integration.editing import World, everything, new_world
+from tests.integration.editing_calls import CALLS, lock_of
+from tests.integration.storing import FIRST, live, plans
+from tests.integration.tenants import CLAIMS, Tenants, claims, tenants
+
+each_call = pytest.mark.parametrize("name", CALLS)
+STUDENTS_FIRST = {"StudentTimeService.add_class", "StudentTimeService.add_exclusion"}
+ways = pytest.mark.parametrize("way", ["threads", "tasks"])
+
+
+@pytest.fixture(scope="module")
+def secured(engine: sa.Engine) -> Iterator[Tenants]:
+    with tenants(engine, f"studyplan_app_{os.getpid()}", f"studyplan_owner_{os.getpid()}") as made:
+        yield made
+
+
+@pytest.fixture
+def world(secured: Tenants) -> World:
+    return new_world(secured.everything)
+
+
+def new_group(**fields: Any) -> PlanGroup:
+    contents = [lecture(0, [30, None, 45]), ContentFactory.build(position=1)]
+    return PlanGroupFactory.build(contents=contents, **fields)
+
+
+def write(
+    secured: Tenants,
+    way: str,
+    world: World,
+    name: str,
+    tenant_id: UUID,
+    *,
+    claimed: UUID | None = None,
+) -> None:
+    """A service's method for a tenant, by a role with that or another claim, and the commit."""
+    claimed = claimed or tenant_id
+    lock, work = lock_of(name, world), CALLS[name]
+
+    async def main() -> None:
+        engine = create_async_engine(secured.url(claimed), poolclass=sa.NullPool)
+        async with AsyncUnitOfWork(async_sessionmaker(engine), lock=lock) as uow:
+            await uow.run(work, world, tenant_id, 1)
+            await uow.commit()
+
+    if way == "tasks":
+        asyncio.run(main())
+        return
+    with (
+        secured.factory(claimed) as factory,
+        UnitOfWork(factory, lock=lock) as uow,
+    ):
+        work(uow, world, tenant_id, 1)
+        uow.commit()
+
+
+def generate(
+    secured: Tenants, way: str, group: PlanGroup, key: str | None = None
+) -> GenerationResult:
+    asked: dict[str, Any] = {
+        "tenant_id": group.tenant_id, "today": FIRST, "idempotency_key": key,
+    }  # fmt: skip
+    lock = PlanGroupLock(group.id)
+
+    async def main() -> GenerationResult:
+        engine = create_async_engine(secured.url(group.tenant_id), poolclass=sa.NullPool)
+        return await generate_plans_async(async_sessionmaker(engine), lock, **asked)
+
+    if way == "tasks":
+        return asyncio.run(main())
+    with secured.factory(group.tenant_id) as factory:
+        return generate_plans(factory, lock, **asked)
+
+
+def store(secured: Tenants, group: PlanGroup, role: str = "") -> None:
+    with (
+        secured.factory(group.tenant_id, role) as factory,
+        UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow,
+    ):
+        uow.session.expire_on_commit = False
+        uow.groups.add(group)
+        uow.commit()
+
+
+@ways
+def test_group_is_stored_generated_repeated_and_generated_again(secured: Tenants, way: str) -> None:
+    group = new_group()
+    store(secured, group)
+    first = generate(secured, way, group, "key")
+    again = generate(secured, way, group, "key")
+    assert again.repeated
+    assert again.plan_ids == first.plan_ids
+    assert [row.id for row in live(secured.everything, group)] == list(first.plan_ids)
+    second = generate(secured, way, group)
+    assert second.generation == 2
+    assert [row.id for row in live(secured.everything, group)] == list(second.plan_ids)
+
+
+@ways
+def test_plans_are_those_that_an_unrestricted_role_writes(secured: Tenants, way: str) -> None:
+    written = []
+    for unrestricted in (False, True):
+        group = new_group()
+        store(secured, group)
+        if unrestricted:
+            lock = PlanGroupLock(group.id)
+            generate_plans(secured.everything, lock, tenant_id=group.tenant_id, today=FIRST)
+        else:
+            generate(secured, way, group)
+        position = {content.id: content.position for content in group.contents}
+        ids = {"id", "tenant_id", "student_id", "group_id", "content_id"}
+        written.append(
+            [
+                [position[row.content_id]]
+                + [getattr(row, name) for name in row.__table__.columns.keys() if name not in ids]  # noqa: SIM118 - else columns
+                for row in plans(secured.everything, group)
+            ]
+        )
+    assert written[0] == written[1]
+    assert written[0]
+
+
+@ways
+@each_call
+def test_service_writes_the_tenants_rows(
+    secured: Tenants, world: World, way: str, name: str
+) -> None:
+    before = everything(secured.everything)
+    write(secured, way, world, name, world.tenant_id)
+    assert everything(secured.everything) != before
+
+
+# A student's rows need no row before them: they are the tenant's that is named.
+@pytest.mark.parametrize("name", [name for name in CALLS if name not in STUDENTS_FIRST])
+def test_service_does_not_find_another_tenants_rows(
+    secured: Tenants, world: World, name: str
+) -> None:
+    before = everything(secured.everything)
+    with pytest.raises(NotFoundError):
+        write(secured, "threads", world, name, uuid4())
+    assert everything(secured.everything) == before
+
+
+@each_call
+def test_claims_of_another_tenant_hide_the_rows_of_the_one_that_is_named(
+    secured: Tenants, world: World, name: str
+) -> None:
+    """Even if the application names a tenant that its user does not belong to."""
+    before = everything(secured.everything)
+    with pytest.raises((NotFoundError, DBAPIError)) as refused:
+        write(secured, "threads", world, name, world.tenant_id, claimed=uuid4())
+    if isinstance(refused.value, DBAPIError):
+        assert isinstance(refused.value.orig, psycopg.errors.InsufficientPrivilege)
+    assert everything(secured.everything) == before
+
+
+def test_other_tenants_plans_are_neither_read_nor_generated(secured: Tenants, world: World) -> None:
+    before = everything(secured.everything)
+    with secured.factory(uuid4()) as factory:
+        with factory() as session:
+            repository = StudentPlanRepository(session)
+            assert repository.live(world.tenant_id, world.group.id) == []
+        with pytest.raises(PlanGroupNotFoundError):
+            generate_plans(factory, world.lock, tenant_id=world.tenant_id, today=FIRST)
+    assert everything(secured.everything) == before
+
+
+@ways
+def test_activation_pauses_the_students_other_group(secured: Tenants, way: str) -> None:
+    whose = {"tenant_id": uuid4(), "student_id": uuid4()}
+    groups = [new_group(**whose), new_group(**whose)]
+    for group in groups:
+        store(secured, group)
+
+    async def main(group: PlanGroup) -> None:
+        engine = create_async_engine(secured.url(group.tenant_id), poolclass=sa.NullPool)
+        factory = async_sessionmaker(engine)
+        await activate_async(factory, tenant_id=group.tenant_id, group_id=group.id)
+
+    for group in groups:
+        if way == "tasks":
+            asyncio.run(main(group))
+        else:
+            with secured.factory(group.tenant_id) as factory:
+                activate(factory, tenant_id=group.tenant_id, group_id=group.id)
+    with secured.everything() as session:
+        states = [session.get_one(PlanGroup, group.id).status for group in groups]
+    assert states == [GroupStatus.PAUSED, GroupStatus.ACTIVE]
+
+
+def test_lock_status_is_told_to_the_role(secured: Tenants, world: World) -> None:
+    with (
+        secured.factory(world.tenant_id) as factory,
+        UnitOfWork(factory, lock=world.lock) as uow,
+        factory() as session,
+    ):
+        assert lock_status(session, world.group.id).held
+        assert lock_status(uow.session, world.group.id).held_by_me
+
+
+def test_role_may_be_taken_inside_the_block(secured: Tenants, world: World) -> None:
+    """For the one transaction, as PostgREST does it."""
+    with UnitOfWork(secured.everything, lock=world.lock) as uow:
+        become(uow.session, secured.role, world.tenant_id)
+        result = PlanGenerationService().generate(
+            uow, tenant_id=world.tenant_id, group_id=world.group.id, today=FIRST
+        )
+        uow.commit()
+    assert [row.id for row in live(secured.everything, world.group)] == list(result.plan_ids)
+
+
+def test_hook_gives_a_session_its_tenants_rows(secured: Tenants, world: World) -> None:
+    factory = secured.everything
+    claimed = [world.tenant_id]
+
+    @sa.event.listens_for(factory, "after_begin")
+    def begun(session: Session, _: object, connection: sa.Connection) -> None:
+        become(connection, secured.role, claimed[0])
+
+    with factory() as session:
+        assert len(StudentPlanRepository(session).live(world.tenant_id, world.group.id)) > 1
+    claimed[0] = uuid4()
+    with factory() as session:
+        assert StudentPlanRepository(session).live(world.tenant_id, world.group.id) == []
+
+
+def test_policies_that_are_forced_upon_the_owner_hold_for_it(secured: Tenants) -> None:
+    group = new_group()
+    store(secured, group, secured.owner)
+    with secured.factory(group.tenant_id, secured.owner) as factory:
+        result = generate_plans(
+            factory, PlanGroupLock(group.id), tenant_id=group.tenant_id, today=FIRST
+        )
+    assert [row.id for row in live(secured.everything, group)] == list(result.plan_ids)
+
+
+REFUSING = {
+    "student_plans AS RESTRICTIVE FOR INSERT WITH CHECK (false)": DBAPIError,
+    "plan_generations AS RESTRICTIVE FOR INSERT WITH CHECK (false)": DBAPIError,
+    "plan_groups AS RESTRICTIVE FOR SELECT USING (false)": PlanGroupNotFoundError,
+    "plan_groups AS RESTRICTIVE FOR UPDATE USING (false)": EditedMeanwhileError,
+    "contents AS RESTRICTIVE FOR SELECT USING (false)": ContentNotFoundError,
+    "student_plans AS RESTRICTIVE FOR SELECT USING (false)": StudentPlansOverlapError,
+    "student_plans AS RESTRICTIVE FOR UPDATE USING (false)": EditedMeanwhileError,
+}
+
+
+@pytest.mark.parametrize("policy", REFUSING)
+@ways
+def test_policy_that_hides_or_refuses_leaves_the_old_plans(
+    secured: Tenants, policy: str, way: str
+) -> None:
+    group = new_group()
+    store(secured, group)
+    generate(secured, way, group)
+    before = everything(secured.everything)
+    with secured.policy(policy), pytest.raises(REFUSING[policy]) as refused:
+        generate(secured, way, group)
+    assert everything(secured.everything) == before
+    if isinstance(refused.value, DBAPIError):
+        assert isinstance(refused.value.orig, psycopg.errors.InsufficientPrivilege)
+        assert "violates row-level security policy" in str(refused.value)
+    assert generate(secured, way, group).generation == 2
+
+
+def become(where: Session | sa.Connection, role: str, tenant_id: UUID) -> None:
+    """What a hook does at the beginning of a transaction."""
+    where.execute(sa.text(f"SET LOCAL ROLE {role}"))
+    where.execute(
+        sa.text("SELECT set_config(:name, :claims, true)"),
+        {"name": CLAIMS, "claims": claims(tenant_id)},
+    )
