@@ -198,7 +198,7 @@ def _refusal(error: psycopg.Error | DBAPIError, known: _Known) -> DomainError | 
 
 def _read_only(connection: Connection) -> DatabaseReadOnlyError | WrongTransactionError:
     """Whether it was the server that refused to write, or a setting of the transaction."""
-    if connection.closed or connection.invalidated or is_standby(connection):
+    if is_standby(connection):
         replace_pooled(connection)
         return DatabaseReadOnlyError()
     return WrongTransactionError(

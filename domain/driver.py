@@ -23,6 +23,7 @@ from psycopg.abc import PQGen
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGconn
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util.concurrency import await_only
 
 Driver: TypeAlias = "psycopg.Connection[Any] | psycopg.AsyncConnection[Any]"
@@ -135,17 +136,21 @@ def copy_rows(
 
 
 def is_standby(connection: Connection) -> bool:
-    """Whether the server only reads, or cannot be asked any more; rolls back.
+    """Whether the server only reads, or cannot be asked any more.
 
-    Asked again where the parameter says no: a pooler reports it as it was when the pooler
-    connected.
+    The failed transaction is rolled back. The server is asked where the parameter says no: a
+    pooler reports it as it was when the pooler connected.
     """
+    if connection.closed or connection.invalidated:
+        return True
     driver = _driver_of(connection)
+    if driver.info.parameter_status("in_hot_standby") == "on":
+        return True
     try:
-        if driver.info.parameter_status("in_hot_standby") == "on":
-            return True
-        return _execute(driver, "ROLLBACK; SELECT pg_catalog.pg_is_in_recovery()") == ("t",)
-    except psycopg.Error:
+        if (transaction := connection.get_transaction()) is not None:
+            transaction.rollback()
+        return _execute(driver, "SELECT pg_catalog.pg_is_in_recovery()") == ("t",)
+    except (psycopg.Error, DBAPIError):
         return True
 
 
@@ -172,8 +177,8 @@ def _is_observed(connection: Connection) -> bool:
     """Whether SQLAlchemy itself would call a listener or log; its own three conditions."""
     return bool(
         connection._has_events  # noqa: SLF001 - SQLAlchemy has no accessor
-        or connection.engine._has_events  # noqa: SLF001
-        or connection._echo  # noqa: SLF001
+        or connection.engine._has_events  # noqa: SLF001 - likewise
+        or connection._echo  # noqa: SLF001 - likewise
     )
 
 
@@ -195,7 +200,9 @@ def _driver_errors(connection: Connection, statement: str) -> Iterator[None]:
     except psycopg.Error as error:
         # Private, but the only place that wraps the error, calls the listeners, invalidates
         # this connection and, if the server is gone, the pool.
-        connection._handle_dbapi_exception(error, statement, (), None, None)  # noqa: SLF001
+        connection._handle_dbapi_exception(  # noqa: SLF001 - see above
+            error, statement, (), None, None
+        )
 
 
 def _execute(driver: Driver, statements: str) -> Sequence[str | None]:

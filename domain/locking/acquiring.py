@@ -59,14 +59,15 @@ def acquire_students(
     *,
     asked_for: UUID,
     identity: str = "",
+    renewed: str = "",
 ) -> dict[UUID, UUID]:
     """Take the locks of the groups' students too; the groups' are held already.
 
     Always after the groups' locks, and all in one statement in the order of their keys:
     two groups of one student must not plan the same hour, and requests that keep this
-    order cannot deadlock. If they are acquired, the transaction's identity is ``identity``
-    from then on. Returns the student of each group that the tenant has. Reports the outcome
-    to ``domain.events``.
+    order cannot deadlock. If they are acquired, the transaction whose identity is
+    ``identity`` has the identity ``renewed`` from then on. Returns the student of each group
+    that the tenant has. Reports the outcome to ``domain.events``.
 
     Raises ``PlanGroupNotFoundError`` if ``asked_for`` is not among them,
     ``PlanGroupLockedError``, ``LockTimeoutError`` and ``WrongTransactionError``.
@@ -75,7 +76,14 @@ def acquire_students(
     try:
         _refuse_savepoint(connection)
         with WaitingSlot(connection.engine, wanted=bool(wait)) as slot:
-            values = (identity, tenant_id, list(group_ids), asked_for, _wait_ms(wait, slot))
+            values = (
+                identity,
+                renewed,
+                tenant_id,
+                list(group_ids),
+                asked_for,
+                _wait_ms(wait, slot),
+            )
             row = statements.asked(connection, statements.STUDENTS, values)
     except Exception as error:
         events.emit(replace(event, outcome="error", error_type=events.error_type(error)))

@@ -26,7 +26,8 @@ TRANSACTION_ENDED: Final = "SP001"
 """The SQLSTATE of ``REQUIRE`` in any other transaction."""
 
 STUDENTS: Final = (
-    "SELECT pg_catalog.to_jsonb(l)::text, g.ids, g.students, CASE WHEN l.acquired THEN "
+    "SELECT pg_catalog.to_jsonb(l)::text, g.ids, g.students, CASE WHEN l.acquired AND "
+    "pg_catalog.current_setting('studyplan.transaction', true) = %s THEN "
     "pg_catalog.set_config('studyplan.transaction', %s, true) END "
     "FROM (SELECT array_agg(id) AS ids, "
     "array_agg(student_id) AS students, array_agg(public.student_lock_key(student_id)) AS keys "
@@ -34,8 +35,9 @@ STUDENTS: Final = (
     "LATERAL public.acquire_plan_locks(g.keys, %s) l"
 )
 """Locks the students of groups: the record of acquire_plan_locks as text, the groups' ids and
-their students' ids. It renews the identity: if a savepoint that only the server knows is rolled
-back, these locks are released, and the identity is the old one again."""
+their students' ids. It renews the identity of the transaction that has the old one: if a
+savepoint that only the server knows is rolled back, these locks are released, and the identity
+is the old one again."""
 CHECK: Final = "SELECT * FROM public.check_plan_group_lock(%s)"
 VERSION: Final = "SELECT public.plan_lock_version()"
 KEYS: Final = "SELECT public.plan_group_lock_key(%s), public.student_lock_key(%s)"

@@ -141,7 +141,7 @@ class AsyncUnitOfWork:
         """The Session behind a new AsyncSession; what is none is left for the core to refuse."""
         factory: Any = self._factory  # callers without a type checker pass a Session
         made: Any = factory() if callable(factory) else factory
-        session = getattr(made, "sync_session", None)
+        session = getattr(made, "sync_session", None) if callable(factory) else None
         if not isinstance(session, Session):
             raise WrongSessionError(sessions.expected(made))
         self._async_session = made

@@ -65,9 +65,10 @@ def _wrote(
     match LockState.of(connection):
         case LockState.HELD:
             return identities.rolled_back_work(connection, identity)
-        case LockState.LOST:
+        case LockState.LOST if connection.in_transaction():
+            # SQLAlchemy did not end it: after an error it would know.
             raise LockNotHeldError(identities.ENDED)
-        case LockState.UNKNOWN:
+        case _:
             return False
 
 

@@ -14,6 +14,9 @@ from domain.errors import WrongSessionError, WrongTransactionError
 from domain.models import Base
 
 _MAPPERS: Final = tuple(Base.registry.mappers)
+# An engine's options for large results would declare a server-side cursor for statements that
+# write.
+_FOR_LARGE_RESULTS: Final[dict[str, Any]] = {"stream_results": False, "yield_per": None}
 _DRIVERS: Final = {("postgresql", "psycopg"), ("postgresql", "psycopg_async")}
 
 
@@ -47,7 +50,11 @@ def begin(session: Session, bind: Engine | Connection) -> Connection:
         )
     if not session.in_transaction():
         session.begin()  # a Session may have been made with ``autobegin=False``
-    return session.connection(bind_arguments={"bind": bind})
+    connection = session.connection(bind_arguments={"bind": bind})
+    options = connection.get_execution_options()
+    if not options.keys().isdisjoint(_FOR_LARGE_RESULTS):
+        connection = connection.execution_options(**_FOR_LARGE_RESULTS)
+    return connection
 
 
 def _only_bind(session: Session) -> Engine | Connection:
@@ -103,7 +110,7 @@ def _refuse_used(session: Session, bind: Engine | Connection) -> None:
         )
     transaction = session.get_transaction()
     # SQLAlchemy has no accessor for whether a Session that has begun has a connection yet.
-    connected = transaction is not None and bool(transaction._connections)  # noqa: SLF001
+    connected = transaction is not None and bool(transaction._connections)  # noqa: SLF001 - as above
     if connected or next(iter(session), None) is not None:
         raise WrongSessionError(
             "The session factory gave a Session that is in use: it has a transaction or objects "

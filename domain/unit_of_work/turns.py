@@ -39,7 +39,7 @@ class Turns:
         """The same, and no other thread may be flushing the Session."""
         with self.one_thread():
             # SQLAlchemy has no accessor; a second flush() raises an error of its own.
-            flushing = session is not None and session._flushing  # noqa: SLF001
+            flushing = session is not None and session._flushing  # noqa: SLF001 - as above
             if flushing and self._flushing_thread != threading.get_ident():
                 raise UnitOfWorkStateError(_OVERLAPPING)
             yield

@@ -265,7 +265,8 @@ class UnitOfWork:
                 self.lock.group_ids,
                 left,
                 asked_for=group_id,
-                identity=renewed,
+                identity=self._identity,
+                renewed=renewed,
             )
             self._identity = renewed
             self._student_of.update(((tenant_id, group), one) for group, one in found.items())

@@ -1,4 +1,4 @@
-"""Every operation of the package, none of it committed, and which of them fail."""
+"""Every operation of the package, none of which writes anything, and which of them fail."""
 
 from collections.abc import Callable
 
@@ -40,6 +40,11 @@ def store_group(factory: Factory, _: World) -> None:
         uow.groups.add(group)
         flush(uow)
         uow.rollback()
+
+
+def commit(factory: Factory, world: World) -> None:
+    with UnitOfWork(factory, lock=world.lock) as uow:
+        uow.commit()
 
 
 def read(factory: Factory, world: World) -> None:
@@ -90,6 +95,7 @@ def edit(name: str) -> Operation:
 OPERATIONS: dict[str, Operation] = {
     "generate": generate,
     "store a group": store_group,
+    "commit": commit,
     "read": read,
     "preview": preview,
     "lock_status": ask,

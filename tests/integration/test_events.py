@@ -120,8 +120,7 @@ def test_a_statement_that_fails_is_told_with_its_sqlstate(
 def test_a_transaction_that_cannot_hold_a_lock_is_told_as_an_error(
     connection: sa.Connection, heard: list[Event], group_id: UUID
 ) -> None:
-    connection.exec_driver_sql("SELECT 1")
-    with pytest.raises(WrongTransactionError):
+    with connection.begin(), connection.begin_nested(), pytest.raises(WrongTransactionError):
         locking.acquire(connection, PlanGroupLock(group_id))
     assert [event.error_type for event in heard] == ["WrongTransactionError"]
 

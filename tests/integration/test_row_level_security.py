@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from domain import (
     AsyncUnitOfWork,
-    EditedMeanwhileError,
+    GeneratedMeanwhileError,
     GenerationResult,
     GroupStatus,
     PlanGenerationService,
@@ -272,10 +272,10 @@ REFUSING = {
     "student_plans AS RESTRICTIVE FOR INSERT WITH CHECK (false)": DBAPIError,
     "plan_generations AS RESTRICTIVE FOR INSERT WITH CHECK (false)": DBAPIError,
     "plan_groups AS RESTRICTIVE FOR SELECT USING (false)": PlanGroupNotFoundError,
-    "plan_groups AS RESTRICTIVE FOR UPDATE USING (false)": EditedMeanwhileError,
+    "plan_groups AS RESTRICTIVE FOR UPDATE USING (false)": GeneratedMeanwhileError,
     "contents AS RESTRICTIVE FOR SELECT USING (false)": ContentNotFoundError,
     "student_plans AS RESTRICTIVE FOR SELECT USING (false)": StudentPlansOverlapError,
-    "student_plans AS RESTRICTIVE FOR UPDATE USING (false)": EditedMeanwhileError,
+    "student_plans AS RESTRICTIVE FOR UPDATE USING (false)": GeneratedMeanwhileError,
 }
 
 

@@ -44,6 +44,7 @@ from domain.errors import (
     UncommittedChangesError,
     UnitOfWorkStateError,
     ValidationError,
+    WrongSessionError,
     WrongStateError,
     WrongTransactionError,
 )
@@ -197,6 +198,7 @@ MISUSES = [
     SchemaError,
     UncommittedChangesError,
     UnitOfWorkStateError,
+    WrongSessionError,
     WrongTransactionError,
 ]
 

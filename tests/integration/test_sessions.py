@@ -1,0 +1,361 @@
+"""What a unit of work accepts as a session factory, and that what it refuses is untouched."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import ModuleType
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from psycopg.rows import namedtuple_row
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+
+from domain import AsyncUnitOfWork, Base, PlanGroup, PlanGroupLock, StudentPlan, UnitOfWork
+from domain.errors import WrongSessionError, WrongTransactionError
+from domain.testing import assert_lock_free
+from tests.integration.storing import FIRST, generate, stored_group
+
+Factory = sessionmaker[Session]
+NewEngine = Callable[..., sa.Engine]
+
+
+@pytest.fixture
+def lock() -> PlanGroupLock:
+    return PlanGroupLock(uuid4())
+
+
+@pytest.fixture
+def second(database_url: sa.URL) -> Iterator[sa.Engine]:
+    """Another engine on the same database, which SQLAlchemy cannot know."""
+    engine = sa.create_engine(database_url, poolclass=sa.NullPool)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def new_engine(database_url: sa.URL) -> Iterator[NewEngine]:
+    """Makes engines on the database of the module; disposes of them in the end."""
+    engines: list[sa.Engine] = []
+
+    def new(**options: Any) -> sa.Engine:
+        engines.append(sa.create_engine(database_url, **options))
+        return engines[-1]
+
+    yield new
+    for engine in engines:
+        engine.dispose()
+
+
+def enter(factory: Any, lock: PlanGroupLock) -> None:
+    with UnitOfWork(factory, lock=lock) as uow:
+        uow.commit()
+
+
+def enter_as_task(factory: Any, lock: PlanGroupLock) -> None:
+    async def request() -> None:
+        async with AsyncUnitOfWork(factory, lock=lock) as uow:
+            await uow.commit()
+
+    asyncio.run(request())
+
+
+# --- no session factories -------------------------------------------------------------
+
+NO_FACTORIES: dict[str, Callable[[sa.Engine], Any]] = {
+    "a Session": Session,
+    "an engine": lambda engine: engine,
+    "a URL": lambda engine: engine.url.render_as_string(),
+    "None": lambda _: None,
+    "Session without a bind": lambda _: Session,
+    "sessionmaker without a bind": lambda _: sessionmaker(),
+    "sessionmaker.begin": lambda engine: sessionmaker(engine).begin,
+    "engine.connect": lambda engine: engine.connect,
+    "async factory": lambda engine: async_sessionmaker(create_async_engine(engine.url)),
+    "engine of an async one": lambda engine: sessionmaker(
+        create_async_engine(engine.url).sync_engine
+    ),
+    "factory of None": lambda _: lambda: None,
+    "factory of a factory": lambda engine: lambda: sessionmaker(engine),
+    "two-phase commits": lambda engine: sessionmaker(engine, twophase=True),
+    "another database": lambda _: sessionmaker(sa.create_engine("sqlite://")),
+}
+
+
+@pytest.mark.parametrize("made", NO_FACTORIES.values(), ids=NO_FACTORIES)
+def test_wrong_factory_is_refused_with_words(
+    engine: sa.Engine, lock: PlanGroupLock, made: Callable[[sa.Engine], Any]
+) -> None:
+    with pytest.raises(WrongSessionError):
+        enter(made(engine), lock)
+
+
+ASYNC_NO_FACTORIES: dict[str, Callable[[sa.Engine], Any]] = {
+    "sync factory": sessionmaker,
+    "a sync Session": Session,
+    "an AsyncSession": lambda engine: async_sessionmaker(create_async_engine(engine.url))(),
+    "an engine": lambda engine: create_async_engine(engine.url),
+    "None": lambda _: None,
+    "without a bind": lambda _: async_sessionmaker(),
+}
+
+
+@pytest.mark.parametrize("made", ASYNC_NO_FACTORIES.values(), ids=ASYNC_NO_FACTORIES)
+def test_wrong_factory_for_tasks_is_refused_with_words(
+    engine: sa.Engine, lock: PlanGroupLock, made: Callable[[sa.Engine], Any]
+) -> None:
+    with pytest.raises(WrongSessionError):
+        enter_as_task(made(engine), lock)
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "pg8000", "asyncpg"])
+def test_engine_of_another_driver_is_refused_with_words(
+    database_url: sa.URL, lock: PlanGroupLock, driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The drivers are not installed; an engine that never connects needs little of them.
+    stub: Any = ModuleType(driver)
+    stub.paramstyle, stub.__version__, stub.version = "pyformat", "9.9.9", "9.9.9"
+    for part in ("extras", "extensions"):
+        setattr(stub, part, ModuleType(part))
+        monkeypatch.setitem(sys.modules, f"{driver}.{part}", getattr(stub, part))
+    monkeypatch.setitem(sys.modules, driver, stub)
+    engine = sa.create_engine(
+        database_url.set(drivername=f"postgresql+{driver}"), module=stub, poolclass=sa.NullPool
+    )
+    with pytest.raises(WrongSessionError, match=f"{driver}; the package needs postgresql.psycopg"):
+        enter(sessionmaker(engine), lock)
+
+
+# --- Sessions in use ------------------------------------------------------------------
+
+
+def used_by_reading(session: Session) -> None:
+    session.scalar(sa.select(sa.func.now()))
+
+
+def used_by_loading(session: Session) -> None:
+    session.scalars(sa.select(PlanGroup)).first()
+
+
+def used_by_adding(session: Session) -> None:
+    session.add(StudentPlan())
+
+
+def used_by_loading_before_a_commit(session: Session) -> None:
+    session.info["kept"] = session.scalars(sa.select(PlanGroup)).first()
+    session.commit()
+
+
+USES = [used_by_reading, used_by_loading, used_by_adding, used_by_loading_before_a_commit]
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("scoped", [True, False])
+def test_session_in_use_is_refused_and_left_as_it_is(
+    engine: sa.Engine, session_factory: Factory, use: Callable[[Session], None], *, scoped: bool
+) -> None:
+    group = stored_group(session_factory)
+    factory = scoped_session(sessionmaker(engine))
+    session = factory()
+    use(session)
+    before = (session.in_transaction(), list(session), dict(session.info))
+    with pytest.raises(WrongSessionError, match="in use"):
+        enter(factory if scoped else lambda: session, PlanGroupLock(group.id))
+    assert (session.in_transaction(), list(session), dict(session.info)) == before
+    factory.remove()
+
+
+def test_session_in_use_keeps_what_it_has_written(
+    engine: sa.Engine, session_factory: Factory
+) -> None:
+    group = stored_group(session_factory, name="before")
+    db = scoped_session(sessionmaker(engine))
+    db.execute(sa.update(PlanGroup).where(PlanGroup.id == group.id).values(name="its own"))
+    with pytest.raises(WrongSessionError):
+        enter(db, PlanGroupLock(group.id))
+    db.commit()
+    assert db.get_one(PlanGroup, group.id).name == "its own"
+    db.remove()
+
+
+def test_session_on_a_connection_in_a_transaction_is_refused(
+    engine: sa.Engine, lock: PlanGroupLock
+) -> None:
+    with engine.connect() as connection, connection.begin() as outer:
+        for mode in ("create_savepoint", "control_fully", "rollback_only"):
+            with pytest.raises(WrongTransactionError, match="inside a transaction"):
+                enter(lambda: Session(connection, join_transaction_mode=mode), lock)  # noqa: B023 - called at once
+        assert outer.is_active
+
+
+def test_scoped_session_that_is_unused_is_accepted(
+    engine: sa.Engine, session_factory: Factory
+) -> None:
+    group = stored_group(session_factory)
+    db = scoped_session(sessionmaker(engine))
+    factory: Any = db  # it is a factory too
+    assert generate(factory, group).generation == 1
+    db.remove()
+
+
+# --- options --------------------------------------------------------------------------
+
+
+def _begun(factory: Factory) -> Callable[[], Session]:
+    def begun() -> Session:
+        session = factory()
+        session.begin()
+        return session
+
+    return begun
+
+
+def _bound_twice(engine: sa.Engine) -> Factory:
+    return sessionmaker(bind=engine, binds={Base: engine})
+
+
+def _preparing(threshold: int | None, new: NewEngine) -> Factory:
+    arguments = {"prepare_threshold": threshold}
+    return sessionmaker(new(pool_size=1, connect_args=arguments))
+
+
+OPTIONS: dict[str, Callable[[NewEngine], Callable[[], Session]]] = {
+    "plain": lambda new: sessionmaker(new()),
+    "autobegin=False": lambda new: sessionmaker(new(), autobegin=False),
+    "begun": lambda new: _begun(sessionmaker(new())),
+    "binds alone": lambda new: sessionmaker(binds={Base: new()}),
+    "binds to the same": lambda new: _bound_twice(new()),
+    "no autoflush, no expiry": lambda new: sessionmaker(
+        new(), autoflush=False, expire_on_commit=False
+    ),
+    "no pool": lambda new: sessionmaker(new(poolclass=sa.NullPool)),
+    "static pool": lambda new: sessionmaker(new(poolclass=sa.StaticPool)),
+    "no reset": lambda new: sessionmaker(new(pool_reset_on_return=None)),
+    "stream_results": lambda new: sessionmaker(new().execution_options(stream_results=True)),
+    "yield_per": lambda new: sessionmaker(new().execution_options(yield_per=10)),
+    "echo": lambda new: sessionmaker(new(echo=True)),
+    "isolation_level": lambda new: sessionmaker(new(isolation_level="READ COMMITTED")),
+    "insertmanyvalues off": lambda new: sessionmaker(new(use_insertmanyvalues=False)),
+    "ClientCursor": lambda new: sessionmaker(
+        new(connect_args={"cursor_factory": psycopg.ClientCursor})
+    ),
+    **{f"prepare_threshold={n}": partial(_preparing, n) for n in (None, 0, 1, 5)},
+}
+
+
+@pytest.mark.parametrize("made", OPTIONS.values(), ids=OPTIONS)
+def test_session_with_options_generates(
+    engine: sa.Engine,
+    session_factory: Factory,
+    new_engine: NewEngine,
+    made: Callable[[NewEngine], Callable[[], Session]],
+) -> None:
+    """Repeatedly, for a statement is prepared when it was executed often enough."""
+    factory: Any = made(new_engine)
+    group = stored_group(session_factory)
+    for number in range(1, 9):
+        assert generate(factory, group, FIRST).generation == number
+        with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+            assert uow.groups.get(group.tenant_id, group.id).generation == number
+    assert_lock_free(engine, group.id)
+
+
+def test_connection_with_a_row_factory_of_its_own_generates(
+    session_factory: Factory, new_engine: NewEngine
+) -> None:
+    """SQLAlchemy itself cannot load two columns of one name there."""
+    engine = new_engine(connect_args={"row_factory": namedtuple_row})
+    group = stored_group(session_factory)
+    assert generate(sessionmaker(engine), group).generation == 1
+
+
+def test_session_on_a_connection_without_a_transaction_generates(
+    engine: sa.Engine, session_factory: Factory
+) -> None:
+    group = stored_group(session_factory)
+    with engine.connect() as connection:
+        for number in (1, 2):
+            assert generate(sessionmaker(connection), group).generation == number
+            assert not connection.in_transaction()
+
+
+# --- several engines ------------------------------------------------------------------
+
+
+def test_session_bound_to_several_engines_is_refused_at_entering(
+    engine: sa.Engine, second: sa.Engine, lock: PlanGroupLock
+) -> None:
+    keys: list[Any] = [Base, StudentPlan, StudentPlan.__table__]
+    for key in keys:
+        with pytest.raises(WrongSessionError, match="several engines"):
+            enter(sessionmaker(bind=engine, binds={key: second}), lock)
+    assert_lock_free(engine, lock.group_id)
+
+
+class WritesElsewhere(Session):
+    """Reads from one engine and writes to the other, as SQLAlchemy's documentation has it."""
+
+    leader: sa.Engine
+    follower: sa.Engine
+
+    def get_bind(self, mapper: Any = None, clause: Any = None, **_: Any) -> sa.Engine:
+        if self._flushing or isinstance(clause, sa.Update | sa.Insert | sa.Delete):
+            return self.leader
+        return self.follower
+
+
+class ChangesItsMind(Session):
+    """Shows one engine, and sends plain SQL to another."""
+
+    leader: sa.Engine
+    follower: sa.Engine
+
+    def get_bind(self, mapper: Any = None, clause: Any = None, **_: Any) -> sa.Engine:
+        return self.follower if isinstance(clause, sa.TextClause) else self.leader
+
+
+def test_session_that_routes_writes_elsewhere_is_refused_at_entering(
+    engine: sa.Engine, second: sa.Engine, lock: PlanGroupLock
+) -> None:
+    WritesElsewhere.leader, WritesElsewhere.follower = engine, second
+    with pytest.raises(WrongSessionError, match="several engines"):
+        enter(sessionmaker(class_=WritesElsewhere), lock)
+
+
+def test_second_connection_is_refused_when_it_joins(
+    engine: sa.Engine, second: sa.Engine, session_factory: Factory
+) -> None:
+    ChangesItsMind.leader, ChangesItsMind.follower = engine, second
+    group = stored_group(session_factory, name="before")
+
+    def write_elsewhere() -> None:
+        with UnitOfWork(sessionmaker(class_=ChangesItsMind), lock=PlanGroupLock(group.id)) as uow:
+            uow.groups.get(group.tenant_id, group.id)
+            uow.session.execute(sa.text("UPDATE plan_groups SET name = 'after'"))
+
+    with pytest.raises(WrongSessionError, match="second connection"):
+        write_elsewhere()
+    with session_factory() as session:
+        assert session.get_one(PlanGroup, group.id).name == "before"
+    assert_lock_free(engine, group.id)
+
+
+def test_second_connection_by_bind_arguments_is_refused(
+    second: sa.Engine, session_factory: Factory, lock: PlanGroupLock
+) -> None:
+    with UnitOfWork(session_factory, lock=lock) as uow:
+        with pytest.raises(WrongSessionError, match="second connection"):
+            uow.session.execute(sa.text("SELECT 1"), bind_arguments={"bind": second})
+        uow.rollback()
+
+
+def test_sessions_without_a_unit_of_work_may_have_several_engines(
+    engine: sa.Engine, second: sa.Engine
+) -> None:
+    with Session(engine) as session:
+        session.scalar(sa.text("SELECT 1"))
+        assert session.scalar(sa.text("SELECT 1"), bind_arguments={"bind": second}) == 1
