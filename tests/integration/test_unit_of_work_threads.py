@@ -1,0 +1,277 @@
+"""A unit of work may move between threads; two threads at once are refused."""
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import (
+    PlanGenerationService,
+    PlanGroup,
+    PlanGroupLock,
+    PlanGroupLockedError,
+    StudentLock,
+    UnitOfWork,
+)
+from domain.errors import UnitOfWorkStateError
+from domain.scheduling import Request, Schedule, schedule
+from domain.testing import PATIENCE, assert_lock_free, eventually
+from tests.integration.storing import FIRST, stored_group
+
+Factory = sessionmaker[Session]
+Use = Callable[[UnitOfWork, PlanGroup], object]
+OVERLAPPING = "Another thread is using"
+
+
+@pytest.fixture
+def group(session_factory: Factory) -> PlanGroup:
+    return stored_group(session_factory, name="before")
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as pool:
+        yield pool
+
+
+def in_a_new_thread(work: Callable[[], Any]) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result(PATIENCE)
+
+
+def generated(uow: UnitOfWork, group: PlanGroup) -> object:
+    return PlanGenerationService().generate(
+        uow, tenant_id=group.tenant_id, group_id=group.id, today=FIRST
+    )
+
+
+# --- one after the other --------------------------------------------------------------
+
+
+def test_each_step_may_come_from_another_thread(
+    engine: sa.Engine, session_factory: Factory, group: PlanGroup
+) -> None:
+    uow = UnitOfWork(session_factory, lock=PlanGroupLock(group.id))
+    in_a_new_thread(uow.__enter__)
+    in_a_new_thread(lambda: uow.groups.get(group.tenant_id, group.id))
+    in_a_new_thread(lambda: generated(uow, group))
+    in_a_new_thread(uow.session.flush)
+    in_a_new_thread(uow.commit)
+    in_a_new_thread(lambda: uow.__exit__(None, None, None))
+    assert_lock_free(engine, group.id)
+
+
+STEPS: list[Use] = [
+    lambda uow, _: uow.__enter__(),
+    lambda uow, group: uow.groups.get(group.tenant_id, group.id),
+    generated,
+    lambda uow, _: uow.commit(),
+    lambda uow, _: uow.__exit__(None, None, None),
+]
+
+
+def test_requests_of_a_framework_may_enter_use_and_leave_in_any_thread_of_its_pool(
+    engine: sa.Engine, session_factory: Factory, pool: ThreadPoolExecutor
+) -> None:
+    """As FastAPI does with dependencies that are no coroutines: a copied context each."""
+    groups = [stored_group(session_factory) for _ in range(12)]
+
+    def run(work: Callable[[], Any]) -> Future[Any]:
+        return pool.submit(contextvars.copy_context().run, work)
+
+    for _ in range(4):
+        units = [UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) for group in groups]
+        for step in STEPS:
+            calls = [
+                run(partial(step, uow, group)) for uow, group in zip(units, groups, strict=True)
+            ]
+            for call in calls:
+                call.result(PATIENCE)
+    for group in groups:
+        assert_lock_free(engine, group.id)
+
+
+# --- at the same time -----------------------------------------------------------------
+
+
+class Pausing:
+    """A computation that stops in the middle of a service's call."""
+
+    def __init__(self) -> None:
+        self.inside, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, request: Request) -> Schedule:
+        self.inside.set()
+        assert self.go_on.wait(PATIENCE)
+        return schedule(request)
+
+
+def flushed(uow: UnitOfWork, _: PlanGroup) -> None:
+    if not call_is_flushing(uow):
+        uow.session.add(PlanGroup())
+    uow.session.flush()
+
+
+def call_is_flushing(uow: UnitOfWork) -> bool:
+    """Then SQLAlchemy itself warns of what is added."""
+    return uow.session._flushing
+
+
+USES: dict[str, Use] = {
+    "service": generated,
+    "repository": lambda uow, group: uow.groups.get(group.tenant_id, group.id),
+    "plans": lambda uow, group: uow.plans.live(group.tenant_id, group.id),
+    "student time": lambda uow, group: uow.student_time.exclusions(
+        group.tenant_id, group.student_id
+    ),
+    "flush": flushed,
+    "commit": lambda uow, _: uow.commit(),
+    "rollback": lambda uow, _: uow.rollback(),
+}
+each_use = pytest.mark.parametrize("use", USES.values(), ids=USES)
+
+
+@each_use
+def test_call_during_a_service_of_another_thread_is_refused(
+    session_factory: Factory, group: PlanGroup, pool: ThreadPoolExecutor, use: Use
+) -> None:
+    pausing = Pausing()
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
+        call = pool.submit(
+            PlanGenerationService(pausing).generate,
+            uow,
+            tenant_id=group.tenant_id,
+            group_id=group.id,
+            today=FIRST,
+        )
+        assert pausing.inside.wait(PATIENCE)
+        with pytest.raises(UnitOfWorkStateError, match=OVERLAPPING):
+            use(uow, group)
+        uow.session.expunge_all()
+        pausing.go_on.set()
+        assert call.result(PATIENCE).generation == 1
+        uow.commit()
+
+
+@contextmanager
+def held_row(engine: sa.Engine, group: PlanGroup) -> Iterator[None]:
+    """Somebody else holds the group's row, so that an UPDATE of it waits."""
+    with engine.connect() as other, other.begin():
+        other.execute(sa.select(PlanGroup.id).where(PlanGroup.id == group.id).with_for_update())
+        yield
+
+
+def waiting_for_a_row(engine: sa.Engine) -> bool:
+    statement = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND locktype <> 'advisory'"
+    with engine.connect() as connection:
+        return bool(connection.scalar(sa.text(statement)))
+
+
+@each_use
+@pytest.mark.parametrize("busy", ["flush", "commit"])
+def test_call_during_a_flush_or_commit_of_another_thread_is_refused(
+    *,
+    engine: sa.Engine,
+    session_factory: Factory,
+    group: PlanGroup,
+    pool: ThreadPoolExecutor,
+    use: Use,
+    busy: str,
+) -> None:
+    with ExitStack() as stack, UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
+        stack.enter_context(holding := ExitStack())
+        uow.groups.get(group.tenant_id, group.id).name = "after"
+        holding.enter_context(held_row(engine, group))
+        call = pool.submit(uow.session.flush if busy == "flush" else uow.commit)
+        eventually(lambda: waiting_for_a_row(engine), "the flush waits for the row")
+        with pytest.raises((UnitOfWorkStateError, sa.exc.InvalidRequestError)) as refused:
+            use(uow, group)
+        if use is not USES["flush"]:
+            assert OVERLAPPING in str(refused.value)
+        holding.close()
+        call.result(PATIENCE)
+        if busy == "flush":
+            uow.session.expunge_all()
+            uow.commit()
+    with session_factory() as session:
+        assert session.get_one(PlanGroup, group.id).name == "after"
+
+
+def test_leaving_while_another_thread_works_cancels_its_call_and_says_so(
+    engine: sa.Engine, session_factory: Factory, group: PlanGroup, pool: ThreadPoolExecutor
+) -> None:
+    with ExitStack() as stack:
+        uow = stack.enter_context(UnitOfWork(session_factory, lock=PlanGroupLock(group.id)))
+        uow.groups.get(group.tenant_id, group.id).name = "after"
+        with held_row(engine, group):
+            call = pool.submit(uow.commit)
+            eventually(lambda: waiting_for_a_row(engine), "the commit waits for the row")
+            with pytest.raises(UnitOfWorkStateError, match="while another thread was using"):
+                stack.close()
+            with pytest.raises(sa.exc.DBAPIError):
+                call.result(PATIENCE)
+    assert_lock_free(engine, group.id)
+    with session_factory() as session:
+        assert session.get_one(PlanGroup, group.id).name == "before"
+
+
+# --- nesting --------------------------------------------------------------------------
+
+
+def enter(factory: Factory, lock: PlanGroupLock) -> None:
+    with UnitOfWork(factory, lock=lock):
+        pass
+
+
+def test_copied_context_in_another_thread_is_the_same_request(session_factory: Factory) -> None:
+    lock = PlanGroupLock(uuid4())
+    with UnitOfWork(session_factory, lock=lock):
+        context = contextvars.copy_context()
+        with pytest.raises(UnitOfWorkStateError, match="of this very request"):
+            in_a_new_thread(lambda: context.run(enter, session_factory, lock))
+        with pytest.raises(PlanGroupLockedError):
+            in_a_new_thread(lambda: enter(session_factory, lock))
+
+
+def test_thread_of_a_task_inside_its_block_is_the_same_request(session_factory: Factory) -> None:
+    lock = PlanGroupLock(uuid4())
+
+    async def request() -> None:
+        with UnitOfWork(session_factory, lock=lock):
+            await asyncio.to_thread(enter, session_factory, lock)
+
+    with pytest.raises(UnitOfWorkStateError, match="of this very request"):
+        asyncio.run(request())
+
+
+def test_thread_that_is_reused_for_another_request_is_another_client(
+    session_factory: Factory, pool: ThreadPoolExecutor
+) -> None:
+    """Its context ended with the first request, although that one's block is still open."""
+    lock = PlanGroupLock(uuid4())
+    uow = UnitOfWork(session_factory, lock=lock)
+    with ThreadPoolExecutor(1) as one:
+        one.submit(contextvars.Context().run, uow.__enter__).result(PATIENCE)
+        other = one.submit(contextvars.Context().run, enter, session_factory, lock)
+        with pytest.raises(PlanGroupLockedError):
+            other.result(PATIENCE)
+    uow.__exit__(None, None, None)
+
+
+def test_student_and_group_of_one_number_are_two_things(session_factory: Factory) -> None:
+    number = uuid4()
+    group, student = PlanGroupLock(number), StudentLock(number)
+    for outer, inner in ((group, student), (student, group)):
+        with UnitOfWork(session_factory, lock=outer), UnitOfWork(session_factory, lock=inner):
+            pass
+        with UnitOfWork(session_factory, lock=outer), pytest.raises(UnitOfWorkStateError):
+            UnitOfWork(session_factory, lock=outer).__enter__()
