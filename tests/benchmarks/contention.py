@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork, locking
+from domain.locking import IDENTITY
 from tests.benchmarks.timing import line
 from tests.concurrency.worlds import generate, stored_group
 
@@ -83,19 +84,22 @@ def _repeat(factory: sessionmaker[Session], group: PlanGroup) -> None:
 def _unlocked() -> Iterator[None]:
     """Everybody is told that the locks are theirs, and nothing is asked of the server."""
 
-    def pretend(*_: object, asked_for: UUID, **__: object) -> dict[UUID, UUID]:
+    def pretend(
+        connection: sa.Connection, *_: object, asked_for: UUID, renewed: str, **__: object
+    ) -> dict[UUID, UUID]:
+        _begin(connection, None, identity=renewed)
         return {asked_for: asked_for}
 
     with (
-        patch.object(locking, "acquire", lambda connection, lock: _begin(connection)),
+        patch.object(locking, "acquire", _begin),
         patch.object(locking, "acquire_students", pretend),
     ):
         yield
 
 
-def _begin(connection: sa.Connection) -> int:
-    """What the unit of work looks for afterwards: a transaction that the driver knows of."""
-    connection.connection.cursor().execute("SELECT 1")
+def _begin(connection: sa.Connection, _: object, *, identity: str) -> int:
+    """What the unit of work asks for afterwards: a transaction with its identity."""
+    connection.connection.cursor().execute(f"SET LOCAL {IDENTITY} = '{identity}'")
     return 0
 
 

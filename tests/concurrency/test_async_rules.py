@@ -166,7 +166,7 @@ def test_the_same_group_inside_itself_is_misuse_and_not_busy(
     async def work(factory: AsyncFactory) -> None:
         patient = PlanGroupLock(group.id, wait=LONG)
         async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
-            with pytest.raises(UnitOfWorkStateError, match="this very thread or task"):
+            with pytest.raises(UnitOfWorkStateError, match="this very request"):
                 await AsyncUnitOfWork(factory, lock=patient).__aenter__()
             await uow.commit()
             await generate_async(factory, group)

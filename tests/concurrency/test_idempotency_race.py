@@ -28,7 +28,7 @@ from tests.concurrency.worlds import TODAY, stored_group, traces
 
 Factory = sessionmaker[Session]
 LONG = timedelta(seconds=PATIENCE)
-WITHOUT_A_KEY = 9
+WITHOUT_A_KEY = 8
 MOST_ROUND_TRIPS = 12
 BLOCKED_WRITERS = sa.text(
     "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) "

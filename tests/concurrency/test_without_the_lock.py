@@ -18,6 +18,7 @@ from domain import (
     UnitOfWork,
     locking,
 )
+from domain.locking import IDENTITY
 from domain.scheduling import Request, Schedule, schedule
 from tests.concurrency.contenders import PATIENCE, contend
 from tests.concurrency.worlds import TODAY, stored_group, traces
@@ -27,13 +28,19 @@ from tests.concurrency.worlds import TODAY, stored_group, traces
 def no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everybody is told at once that the lock is theirs; a transaction begins all the same."""
 
-    def pretend(connection: sa.Connection, lock: Any) -> int:
-        connection.exec_driver_sql("SELECT 1")
+    def pretend(connection: sa.Connection, lock: Any, *, identity: str) -> int:
+        connection.execute(sa.select(sa.func.set_config(IDENTITY, identity, sa.true())))
         return 0
 
     def students_of(
-        connection: sa.Connection, tenant_id: UUID, group_ids: Any, _: Any, *, asked_for: UUID
+        connection: sa.Connection,
+        tenant_id: UUID,
+        *_: Any,
+        asked_for: UUID,
+        renewed: str,
+        **__: Any,
     ) -> dict[UUID, UUID]:
+        connection.execute(sa.select(sa.func.set_config(IDENTITY, renewed, sa.true())))
         found = connection.execute(
             sa.text("SELECT student_id FROM plan_groups WHERE tenant_id = :tenant AND id = :id"),
             {"tenant": tenant_id, "id": asked_for},

@@ -27,7 +27,7 @@ CALLS = [
     "SELECT public.student_lock_key(gen_random_uuid())",
     "SELECT public.acquire_plan_locks_with_limits('{1}', 0, 'i', '1s', '1s', '1s')",
     "SELECT public.plan_lock_version()",
-    "SELECT public.require_plan_transaction('i')",
+    "SELECT public.require_plan_transaction(set_config('studyplan.transaction', 'i', true))",
 ]
 EXECUTABLE = sa.text(
     "SELECT p.oid::regprocedure::text FROM pg_proc p "

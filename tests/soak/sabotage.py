@@ -14,7 +14,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork, locking
-from domain.locking import StudentLock, student_lock_key
+from domain.locking import IDENTITY, StudentLock, student_lock_key
 from domain.repositories import student_plans
 
 
@@ -81,34 +81,47 @@ def _replace(where: Any, name: str, wrapped: Callable[[Any], Any]) -> None:
     setattr(where, name, wrapped(getattr(where, name)))
 
 
-def _begin_only(connection: sa.Connection, _: PlanGroupLock | StudentLock) -> int:
-    connection.connection.cursor().execute("SELECT 1")  # the driver begins a transaction
+def _begin_only(connection: sa.Connection, _: PlanGroupLock | StudentLock, *, identity: str) -> int:
+    _identify(connection, identity)  # the driver begins a transaction
     return 0
 
 
+def _identify(connection: sa.Connection, identity: str) -> None:
+    """Let the server believe that this is the transaction which took the lock."""
+    connection.connection.cursor().execute(f"SET LOCAL {IDENTITY} = '{identity}'")
+
+
 def _students(
-    connection: sa.Connection, _: UUID, group_ids: Collection[UUID], *__: object, **___: object
+    connection: sa.Connection,
+    _: UUID,
+    group_ids: Collection[UUID],
+    *__: object,
+    renewed: str,
+    **___: object,
 ) -> dict[UUID, UUID]:
+    _identify(connection, renewed)
     return {row[0]: row[1] for row in connection.exec_driver_sql(STUDENTS, (list(group_ids),))}
 
 
 def _followed_by_a_new_transaction(acquire: Callable[..., Any]) -> Callable[..., Any]:
     def acquire_and_let_go(connection: sa.Connection, *rest: Any, **named: Any) -> Any:
         answer = acquire(connection, *rest, **named)
-        _new_transaction(connection)
+        _new_transaction(connection, named.get("renewed") or named["identity"])
         return answer
 
     return acquire_and_let_go
 
 
-def _new_transaction(connection: sa.Connection) -> None:
+def _new_transaction(connection: sa.Connection, identity: str) -> None:
     connection.connection.cursor().execute("COMMIT")
-    connection.connection.cursor().execute("SELECT 1")
+    _identify(connection, identity)
 
 
-def _session_lock(connection: sa.Connection, lock: PlanGroupLock | StudentLock) -> int:
+def _session_lock(
+    connection: sa.Connection, lock: PlanGroupLock | StudentLock, *, identity: str
+) -> int:
     group_id = lock.group_id if isinstance(lock, PlanGroupLock) else None
-    _try_session_locks(connection, lock.keys, group_id)
+    _try_session_locks(connection, lock.keys, group_id, identity)
     return 0
 
 
@@ -119,17 +132,22 @@ def _session_locks_of_students(
     _: timedelta,
     *,
     asked_for: UUID,
+    renewed: str,
+    **__: object,
 ) -> dict[UUID, UUID]:
-    found = _students(connection, tenant_id, group_ids)
-    _try_session_locks(connection, sorted(map(student_lock_key, {*found.values()})), asked_for)
+    found = _students(connection, tenant_id, group_ids, renewed=renewed)
+    keys = sorted(map(student_lock_key, {*found.values()}))
+    _try_session_locks(connection, keys, asked_for, renewed)
     return found
 
 
-def _try_session_locks(connection: sa.Connection, keys: list[int], group_id: UUID | None) -> None:
+def _try_session_locks(
+    connection: sa.Connection, keys: list[int], group_id: UUID | None, identity: str
+) -> None:
     cursor = connection.connection.cursor()
     cursor.execute(TRY, (keys,))
     (taken,) = cursor.fetchone() or (False,)
-    _new_transaction(connection)
+    _new_transaction(connection, identity)
     if not taken:
         raise PlanGroupLockedError(group_id=group_id)
 

@@ -30,7 +30,7 @@ from tests.soak.harm import APPLICATION
 from tests.soak.history import Journal, Kind
 from tests.soak.sabotage import Sabotage, isolation_level, spoil_process
 
-FIRST_SECONDS = 0.25
+FIRST_SECONDS = 0.1
 """How long a process's first operation takes, roughly: it may be interrupted so late."""
 
 
