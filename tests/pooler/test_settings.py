@@ -41,10 +41,14 @@ def as_known(direct: sa.Engine, *values: str) -> list[str | None]:
 def test_the_limits_are_in_force_inside_the_unit_of_work(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
-    limits = Limits(idle=timedelta(seconds=11), transaction=timedelta(seconds=22))
+    limits = Limits(
+        idle=timedelta(seconds=11),
+        transaction=timedelta(seconds=22),
+        row_lock=timedelta(seconds=33),
+    )
     with UnitOfWork(session_factory, lock=PlanGroupLock(group.id, limits=limits)) as uow:
         found = uow.session.scalar(sa.text(f"SELECT {IN_FORCE}"))
-    assert found == as_known(direct, "0", "11s", "22s")
+    assert found == as_known(direct, "33s", "11s", "22s")
 
 
 @pytest.mark.parametrize("end", [UnitOfWork.commit, UnitOfWork.rollback])
