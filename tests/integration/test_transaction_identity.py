@@ -153,8 +153,12 @@ def test_commit_is_refused_although_a_rival_has_generated(
 def test_fence_refuses_a_generation_in_another_transaction(
     session_factory: Factory, group: PlanGroup, end: Ender
 ) -> None:
-    with pytest.raises((GeneratedMeanwhileError, LockNotHeldError)):
-        block(session_factory, PlanGroupLock(group.id), end, read, generated(group))
+    def refused(uow: UnitOfWork) -> None:
+        with pytest.raises(GeneratedMeanwhileError):
+            generated(group)(uow)
+        uow.rollback()
+
+    block(session_factory, PlanGroupLock(group.id), end, read, refused)
     assert generate(session_factory, group).generation == 1
 
 
