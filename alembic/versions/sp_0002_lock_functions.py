@@ -47,17 +47,16 @@ HELD_MS = """CASE WHEN a.xact_start IS NOT NULL THEN
         greatest(0, least(2147483647,
           extract(epoch FROM clock_timestamp() - a.xact_start) * 1000))::integer
       END"""
-# A prepared transaction has no process: pg_stat_get_activity(NULL) would return all of them.
-# virtualtransaction is not unique among prepared transactions, so the gid is only shown if only
-# one comes into question. It is any text; a client's encoding may lack its characters, so only
-# ASCII is shown.
-HOLDER_GID = f"""SELECT regexp_replace(min(p.gid), '[^ -~]', '?', 'g') INTO holder_gid
+# A prepared transaction has no process: pg_stat_get_activity(NULL) would return all of them. The
+# gid is any text; a client's encoding may lack its characters, so only ASCII is shown.
+HOLDER_GID = f"""SELECT regexp_replace(p.gid, '[^ -~]', '?', 'g') INTO holder_gid
     FROM pg_locks l
     JOIN pg_locks x ON x.locktype = 'transactionid' AND x.granted AND x.pid IS NULL
       AND x.virtualtransaction = l.virtualtransaction
     JOIN pg_prepared_xact() p ON p.transaction = x.transactionid
     WHERE {THIS_LOCK} AND l.granted AND l.pid IS NULL
-    HAVING count(DISTINCT p.gid) = 1;"""
+    ORDER BY p.prepared, p.gid
+    LIMIT 1;"""
 # Without clearing, a transaction would see other sessions as they were when it first looked. The
 # caller's own shared lock is not what refuses it.
 HOLDER = f"""PERFORM pg_stat_clear_snapshot();
