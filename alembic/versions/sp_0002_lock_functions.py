@@ -99,7 +99,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   sorted_keys bigint[];
-  asked_at timestamptz;
+  waiting_since timestamptz;
   lock_timeout_before text;
   bound_ms integer;
 BEGIN
@@ -131,7 +131,6 @@ BEGIN
     RAISE EXCEPTION 'acquire_plan_locks: 1 to 100 keys are allowed' USING ERRCODE = '22023';
   END IF;
   waited_ms := 0;
-  asked_at := clock_timestamp();
   lock_timeout_before := current_setting('lock_timeout');
   acquired := true;
   outcome := 'acquired';
@@ -142,10 +141,14 @@ BEGIN
         outcome := 'busy';
         RAISE lock_not_available;
       END IF;
-      -- The bound is one for all keys: what earlier ones took is not waited again.
-      bound_ms := coalesce(bound_ms, {BOUND_MS});
-      waited_ms := greatest(waited_ms, least(bound_ms,
-        extract(epoch FROM clock_timestamp() - asked_at) * 1000));
+      IF waiting_since IS NULL THEN
+        waiting_since := clock_timestamp();
+        bound_ms := {BOUND_MS};
+      ELSE
+        -- The bound is one for all keys: what earlier ones took is not waited again.
+        waited_ms := greatest(waited_ms, least(bound_ms,
+          extract(epoch FROM clock_timestamp() - waiting_since) * 1000));
+      END IF;
       PERFORM set_config('lock_timeout', greatest(1, bound_ms - waited_ms)::text, true);
       PERFORM pg_advisory_xact_lock(lock_key);
       outcome := 'waited';
@@ -155,9 +158,9 @@ BEGIN
     acquired := false;
     outcome := CASE WHEN p_wait_ms = 0 THEN 'busy' ELSE 'timeout' END;
   END;
-  IF outcome <> 'acquired' THEN
+  IF waiting_since IS NOT NULL THEN
     waited_ms := greatest(waited_ms, least(p_wait_ms,
-      extract(epoch FROM clock_timestamp() - asked_at) * 1000));
+      extract(epoch FROM clock_timestamp() - waiting_since) * 1000));
   END IF;
   IF NOT acquired THEN
     {HOLDER}
