@@ -14,9 +14,11 @@ branch_labels = None
 depends_on = None
 
 # The first 8 bytes, big-endian and signed, of sha256(namespace || the uuid's 16 bytes). The
-# namespace is written as bytes: converting it on every call costs as much as the lock.
+# namespace is written as bytes, which PostgreSQL decodes once for each plan: converting text on
+# every call costs as much as the lock. No backslashes: what '\\x…' means depends on
+# standard_conforming_strings.
 DERIVATION = """('x' || encode(substring(sha256(
-    '\\x{namespace}'::bytea || uuid_send({argument})) FOR 8), 'hex'))::bit(64)::bigint"""
+    decode('{namespace}', 'hex') || uuid_send({argument})) FOR 8), 'hex'))::bit(64)::bigint"""
 
 KEY = """
 CREATE FUNCTION public.{name}({argument} uuid) RETURNS bigint
@@ -32,43 +34,85 @@ END
 $$
 """
 
-# Part of the three functions below, for a function of its own would cost a refusal a tenth
-# more. pg_locks shows a bigint key as two unsigned halves with objsubid 1. The lock is the
-# holder's first statement, so its transaction's start is the time since when it is held.
-# pg_stat_activity would look at every backend where one is asked for, and pg_database would
-# leave three more locks in pg_locks for every other refusal at the same time to look through.
-HERE = "(SELECT me.datid FROM pg_stat_get_activity(pg_backend_pid()) me)"
-HOLDER = f"""SELECT l.pid, a.xact_start,
-      CASE WHEN a.xact_start IS NOT NULL THEN
-        least(extract(epoch FROM clock_timestamp() - a.xact_start) * 1000, 2147483647)::integer
-      END,
-      a.application_name
-    INTO holder_pid, holder_since, holder_held_ms, holder_application
-    FROM pg_locks l LEFT JOIN LATERAL pg_stat_get_activity(l.pid) a ON true
-    WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
-      AND l.database = {HERE}
+# Parts of the three functions below: a function of their own would cost a refusal a tenth more.
+# pg_locks shows a bigint key as two unsigned halves with objsubid 1. pg_stat_activity would look
+# at every backend where one is asked for, and pg_database would leave three more locks in
+# pg_locks for every other refusal at the same time to look through.
+THIS_LOCK = """l.locktype = 'advisory' AND l.objsubid = 1
+      AND l.database = (SELECT me.datid FROM pg_stat_get_activity(pg_backend_pid()) me)
       AND l.classid::bigint = (lock_key >> 32) & 4294967295
-      AND l.objid::bigint = lock_key & 4294967295
+      AND l.objid::bigint = lock_key & 4294967295"""
+# PostgreSQL does not publish when a lock was granted. A wall clock may be set between two reads.
+HELD_MS = """CASE WHEN a.xact_start IS NOT NULL THEN
+        greatest(0, least(2147483647,
+          extract(epoch FROM clock_timestamp() - a.xact_start) * 1000))::integer
+      END"""
+# A prepared transaction has no process: pg_stat_get_activity(NULL) would return all of them. The
+# gid is any text; a client's encoding may lack its characters, so only ASCII is shown.
+HOLDER_GID = f"""SELECT regexp_replace(p.gid, '[^ -~]', '?', 'g') INTO holder_gid
+    FROM pg_locks l
+    JOIN pg_locks x ON x.locktype = 'transactionid' AND x.granted AND x.pid IS NULL
+      AND x.virtualtransaction = l.virtualtransaction
+    JOIN pg_prepared_xact() p ON p.transaction = x.transactionid
+    WHERE {THIS_LOCK} AND l.granted AND l.pid IS NULL
+    ORDER BY p.prepared, p.gid
     LIMIT 1;"""
+# Without clearing, a transaction would see other sessions as they were when it first looked. The
+# caller's own shared lock is not what refuses it.
+HOLDER = f"""PERFORM pg_stat_clear_snapshot();
+    SELECT l.pid, a.xact_start, {HELD_MS}, a.application_name
+    INTO holder_pid, holder_since, holder_held_ms, holder_application
+    FROM pg_locks l LEFT JOIN LATERAL pg_stat_get_activity(l.pid) a ON l.pid IS NOT NULL
+    WHERE {THIS_LOCK} AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
+    ORDER BY a.xact_start, l.pid
+    LIMIT 1;
+    IF FOUND AND holder_pid IS NULL THEN
+      {HOLDER_GID}
+    END IF;"""
 
 # All keys or none, in the order of the keys: two that ask for the same keys in different
 # orders would deadlock. Advisory locks taken inside a block's subtransaction stay when the
 # block ends well and are gone when it fails, so a refusal holds nothing and the transaction
 # goes on. set_config inside a failed block is undone with it; after a good one it is put back.
+# Read only means a standby, where the lock would exclude nobody on the primary, or a transaction
+# that could not write what the lock is for.
+# The wait ends before statement_timeout (57014) or transaction_timeout (25P04, the session is
+# ended) would strike: a tenth earlier, at least 10 ms and at most 1 s, for the answer to be made.
+BOUND_MS = """(
+        SELECT greatest(1, least(p_wait_ms, min(
+          t.ms - greatest(10, least(1000, t.ms / 10))
+          - greatest(0, extract(epoch FROM clock_timestamp() - t.since) * 1000))))
+        FROM (VALUES
+          (extract(epoch FROM current_setting('statement_timeout')::interval) * 1000,
+            statement_timestamp()),
+          (extract(epoch FROM current_setting('transaction_timeout', true)::interval) * 1000,
+            transaction_timestamp())) AS t (ms, since)
+        WHERE t.ms > 0)"""
 ACQUIRE_MANY = f"""
 CREATE FUNCTION public.acquire_plan_locks(
   p_keys bigint[], p_wait_ms integer DEFAULT 0,
   OUT acquired boolean, OUT outcome text, OUT lock_key bigint, OUT waited_ms integer,
   OUT holder_pid integer, OUT holder_since timestamptz, OUT holder_held_ms integer,
-  OUT holder_application text)
+  OUT holder_application text, OUT holder_gid text)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   sorted_keys bigint[];
-  asked_at timestamptz;
+  waiting_since timestamptz;
   lock_timeout_before text;
+  bound_ms integer;
 BEGIN
+  IF current_setting('transaction_read_only') = 'on' THEN
+    RAISE EXCEPTION USING
+      ERRCODE = '25006',
+      MESSAGE = 'acquire_plan_locks: ' || CASE WHEN pg_is_in_recovery()
+        THEN 'this server is a standby' ELSE 'the transaction is read only' END,
+      HINT = CASE WHEN pg_is_in_recovery()
+        THEN 'A lock taken on a standby excludes nobody on the primary. Connect to the primary.'
+        ELSE 'Nothing can be written under the lock. Begin the transaction READ WRITE; '
+          || 'default_transaction_read_only may be set for the role, database or server.' END;
+  END IF;
   IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
     RAISE EXCEPTION USING
       ERRCODE = '25001',
@@ -87,7 +131,6 @@ BEGIN
     RAISE EXCEPTION 'acquire_plan_locks: 1 to 100 keys are allowed' USING ERRCODE = '22023';
   END IF;
   waited_ms := 0;
-  asked_at := clock_timestamp();
   lock_timeout_before := current_setting('lock_timeout');
   acquired := true;
   outcome := 'acquired';
@@ -98,9 +141,15 @@ BEGIN
         outcome := 'busy';
         RAISE lock_not_available;
       END IF;
-      -- The bound is one for all keys: what earlier ones took is not waited again.
-      waited_ms := extract(epoch FROM clock_timestamp() - asked_at) * 1000;
-      PERFORM set_config('lock_timeout', greatest(1, p_wait_ms - waited_ms)::text, true);
+      IF waiting_since IS NULL THEN
+        waiting_since := clock_timestamp();
+        bound_ms := {BOUND_MS};
+      ELSE
+        -- The bound is one for all keys: what earlier ones took is not waited again.
+        waited_ms := greatest(waited_ms, least(bound_ms,
+          extract(epoch FROM clock_timestamp() - waiting_since) * 1000));
+      END IF;
+      PERFORM set_config('lock_timeout', greatest(1, bound_ms - waited_ms)::text, true);
       PERFORM pg_advisory_xact_lock(lock_key);
       outcome := 'waited';
     END LOOP;
@@ -109,9 +158,9 @@ BEGIN
     acquired := false;
     outcome := CASE WHEN p_wait_ms = 0 THEN 'busy' ELSE 'timeout' END;
   END;
-  IF outcome <> 'acquired' THEN
-    waited_ms := CASE WHEN p_wait_ms = 0 THEN 0
-      ELSE extract(epoch FROM clock_timestamp() - asked_at) * 1000 END;
+  IF waiting_since IS NOT NULL THEN
+    waited_ms := greatest(waited_ms, least(p_wait_ms,
+      extract(epoch FROM clock_timestamp() - waiting_since) * 1000));
   END IF;
   IF NOT acquired THEN
     {HOLDER}
@@ -125,13 +174,13 @@ CREATE FUNCTION public.acquire_plan_group_lock(
   p_group_id uuid, p_wait_ms integer DEFAULT 0,
   OUT acquired boolean, OUT outcome text, OUT lock_key bigint, OUT waited_ms integer,
   OUT holder_pid integer, OUT holder_since timestamptz, OUT holder_held_ms integer,
-  OUT holder_application text)
+  OUT holder_application text, OUT holder_gid text)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   SELECT * INTO acquired, outcome, lock_key, waited_ms,
-    holder_pid, holder_since, holder_held_ms, holder_application
+    holder_pid, holder_since, holder_held_ms, holder_application, holder_gid
     FROM public.acquire_plan_locks(ARRAY[public.plan_group_lock_key(p_group_id)], p_wait_ms);
 END
 $$
@@ -157,11 +206,13 @@ DECLARE
   holder_since timestamptz;
   holder_held_ms integer;
   holder_application text;
+  holder_gid text;
   answer jsonb;
   kept jsonb;
 BEGIN
   IF p_wait_ms >= 0 AND cardinality(p_keys) = 1 AND p_keys[1] IS NOT NULL
     AND current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
+    AND current_setting('transaction_read_only') = 'off'
   THEN
     lock_key := p_keys[1];
     IF NOT pg_try_advisory_xact_lock(lock_key) THEN
@@ -170,7 +221,8 @@ BEGIN
         RETURN jsonb_build_object(
           'acquired', false, 'outcome', 'busy', 'lock_key', lock_key, 'waited_ms', 0,
           'holder_pid', holder_pid, 'holder_since', holder_since,
-          'holder_held_ms', holder_held_ms, 'holder_application', holder_application);
+          'holder_held_ms', holder_held_ms, 'holder_application', holder_application,
+          'holder_gid', holder_gid);
       END IF;
       SELECT to_jsonb(l) INTO answer FROM public.acquire_plan_locks(p_keys, p_wait_ms) l;
     END IF;
@@ -228,20 +280,36 @@ CREATE FUNCTION public.check_plan_group_lock(
   p_group_id uuid,
   OUT held boolean, OUT held_by_me boolean, OUT lock_key bigint,
   OUT holder_pid integer, OUT holder_since timestamptz, OUT holder_held_ms integer,
-  OUT holder_application text, OUT waiting integer)
+  OUT holder_application text, OUT holder_gid text, OUT waiting integer)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   lock_key := public.plan_group_lock_key(p_group_id);
-  {HOLDER}
-  held := holder_pid IS NOT NULL;
-  held_by_me := held AND holder_pid = pg_backend_pid();
-  SELECT count(*) INTO waiting FROM pg_locks l
-  WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND NOT l.granted
-    AND l.database = {HERE}
-    AND l.classid::bigint = (lock_key >> 32) & 4294967295
-    AND l.objid::bigint = lock_key & 4294967295;
+  PERFORM pg_stat_clear_snapshot();
+  WITH locks AS MATERIALIZED (
+    SELECT l.pid, l.granted, l.granted AND l.pid IS NOT DISTINCT FROM pg_backend_pid() AS mine
+    FROM pg_locks l WHERE {THIS_LOCK}
+  )
+  SELECT s.any_granted, s.any_mine, s.not_granted,
+      h.pid, h.xact_start, h.held_ms, h.application_name
+    INTO held, held_by_me, waiting,
+      holder_pid, holder_since, holder_held_ms, holder_application
+    FROM (
+      SELECT coalesce(bool_or(l.granted), false) AS any_granted,
+        coalesce(bool_or(l.mine), false) AS any_mine,
+        count(*) FILTER (WHERE NOT l.granted) AS not_granted
+      FROM locks l
+    ) s LEFT JOIN (
+      SELECT l.pid, a.xact_start, {HELD_MS} AS held_ms, a.application_name
+      FROM locks l LEFT JOIN LATERAL pg_stat_get_activity(l.pid) a ON l.pid IS NOT NULL
+      WHERE l.granted
+      ORDER BY l.mine DESC, a.xact_start, l.pid
+      LIMIT 1
+    ) h ON true;
+  IF held AND holder_pid IS NULL THEN
+    {HOLDER_GID}
+  END IF;
 END
 $$
 """

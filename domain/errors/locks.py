@@ -4,25 +4,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 from uuid import UUID
 
 from domain.errors.base import DomainError
 
+RETRY_AFTER: Final = 1
+"""Seconds after which a refused request may try again.
+
+A constant, for a lock is usually held for milliseconds, and how long its holder's transaction
+has lasted says nothing about how much longer it will: that includes the time which the holder
+itself waited. ``domain.retrying`` adds pauses that grow.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class LockHolder:
-    """Who holds a lock, as far as the database tells: ``None`` where the role may not see."""
+    """Who holds a lock, as far as the database tells: ``None`` where it does not.
+
+    PostgreSQL does not publish when a lock was granted. ``since`` is when the holder's
+    transaction began, and so ``held_ms`` is an upper bound: it includes what that
+    transaction did before, waiting for this lock above all. Both are ``None`` for another
+    role's transaction unless the asking role may read ``pg_stat_activity``, for a holder with
+    ``track_activities`` off, for a prepared transaction, and for a session-level lock (which
+    the package never takes) while its session is idle; while it is in a transaction, they are
+    that transaction's.
+
+    ``gid`` is the identifier of a prepared transaction, which has no process: ``COMMIT
+    PREPARED`` or ``ROLLBACK PREPARED`` frees its locks. Characters outside ASCII are shown as
+    question marks.
+    """
 
     pid: int | None
     since: datetime | None
     held_ms: int | None
     application_name: str | None
-
-    @property
-    def retry_after(self) -> int | None:
-        """Seconds after which to try again: as long again as it has been held, 1 to 30."""
-        return None if self.held_ms is None else min(30, max(1, -(-self.held_ms // 1000)))
+    gid: str | None = None
 
 
 class LockError(DomainError):
@@ -35,7 +52,7 @@ class LockError(DomainError):
 class PlanGroupLockedError(LockError):
     """Somebody else holds the lock, of the group or of its student, and no wait was possible.
 
-    ``retry_after`` is in seconds, ``None`` where the database does not tell about the holder.
+    ``retry_after`` is in seconds.
     """
 
     code = "plan_group_locked"
@@ -48,17 +65,18 @@ class PlanGroupLockedError(LockError):
         group_id: UUID | None,
         scope: Literal["group", "student"] = "group",
         holder: LockHolder | None = None,
-        retry_after: int | None = None,
+        retry_after: int = RETRY_AFTER,
     ) -> None:
-        told = retry_after or (holder.retry_after if holder else None)
-        super().__init__(group_id=group_id, scope=scope, holder=holder, retry_after=told)
+        super().__init__(group_id=group_id, scope=scope, holder=holder, retry_after=retry_after)
 
 
 class LockTimeoutError(LockError):
     """Somebody else held the lock for the whole of the bounded wait.
 
-    ``scope`` is ``row`` for a row of a table, which somebody outside the package's locks is
-    changing. Nobody measures that wait: ``waited_ms`` is ``None`` then, and so is ``holder``.
+    A ``statement_timeout`` or ``transaction_timeout`` that is shorter bounds the wait too.
+    ``retry_after`` is in seconds. ``scope`` is ``row`` for a row of a table, which somebody
+    outside the package's locks is changing. Nobody measures that wait: ``waited_ms`` is ``None``
+    then, and so is ``holder``.
     """
 
     code = "plan_group_lock_timeout"
@@ -78,11 +96,14 @@ class LockTimeoutError(LockError):
         waited_ms: int | None = None,
         scope: Literal["group", "student", "row"] = "group",
         holder: LockHolder | None = None,
-        retry_after: int | None = None,
+        retry_after: int = RETRY_AFTER,
     ) -> None:
-        told = retry_after or (holder.retry_after if holder else None)
         super().__init__(
-            group_id=group_id, waited_ms=waited_ms, scope=scope, holder=holder, retry_after=told
+            group_id=group_id,
+            waited_ms=waited_ms,
+            scope=scope,
+            holder=holder,
+            retry_after=retry_after,
         )
 
     def message(self, language: Literal["ko", "en"] = "ko") -> str:

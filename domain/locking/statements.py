@@ -7,7 +7,7 @@ The only module that names the functions and their SQLSTATEs. They belong to Ale
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -38,7 +38,9 @@ STUDENTS: Final = (
 their students' ids. It renews the identity of the transaction that has the old one: if a
 savepoint that only the server knows is rolled back, these locks are released, and the identity
 is the old one again."""
-CHECK: Final = "SELECT * FROM public.check_plan_group_lock(%s)"
+# A record comes as the text of a JSON object, for which the driver needs no loader: it cannot read
+# a timestamptz under every DateStyle.
+CHECK: Final = "SELECT pg_catalog.to_jsonb(c)::text FROM public.check_plan_group_lock(%s) c"
 VERSION: Final = "SELECT public.plan_lock_version()"
 KEYS: Final = "SELECT public.plan_group_lock_key(%s), public.student_lock_key(%s)"
 FUNCTIONS: Final = (
@@ -66,8 +68,11 @@ class Answer:
     """Limits of the session's own that stay in force."""
 
     @classmethod
-    def of(cls, told: str | None) -> "Answer":
-        """The answer in a row's first column; null means that the lock was free."""
+    def of(cls, told: str | bytes | None) -> "Answer":
+        """The answer in a row's first column; null means that the lock was free.
+
+        Bytes are what psycopg makes of text under the client encoding SQL_ASCII.
+        """
         if told is None:
             return AT_ONCE
         record = json.loads(told)
@@ -76,7 +81,7 @@ class Answer:
             outcome=record["outcome"],
             key=record.get("lock_key"),
             waited_ms=record.get("waited_ms", 0),
-            holder=_holder(record),
+            holder=holder_in(record),
             kept=record.get("kept", {}),
         )
 
@@ -131,15 +136,18 @@ def asked(connection: Connection, statement: str, values: tuple[Any, ...]) -> Se
         raise _meaning(connection, error) from error.orig
 
 
-def _holder(record: Mapping[str, Any]) -> LockHolder | None:
-    if record.get("holder_pid") is None:
+def holder_in(record: Mapping[str, Any]) -> LockHolder | None:
+    """Who holds the lock according to a function's record; ``None`` if it names nobody."""
+    pid, gid = record.get("holder_pid"), record.get("holder_gid")
+    if pid is None and gid is None:
         return None
     since = record["holder_since"]
     return LockHolder(
-        record["holder_pid"],
-        since and datetime.fromisoformat(since),
-        record["holder_held_ms"],
-        record["holder_application"],
+        pid=pid,
+        since=since and datetime.fromisoformat(since).astimezone(UTC),
+        held_ms=record["holder_held_ms"],
+        application_name=record["holder_application"],
+        gid=gid,
     )
 
 

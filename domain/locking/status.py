@@ -1,5 +1,6 @@
 """Asking about locks: for people, for messages, and at start-up."""
 
+import json
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -17,7 +18,12 @@ FUNCTIONS_VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class LockStatus:
-    """What the database tells of a group's lock; for people and messages, never as a gate."""
+    """What the database tells of a group's lock; for people and messages, never as a gate.
+
+    ``held`` does not depend on what is known of the holder. Of several holders of a shared
+    lock ``holder`` is the asker itself if it is among them, else the one whose transaction is
+    the oldest. ``waiting`` counts the requests in the queue.
+    """
 
     held: bool
     held_by_me: bool
@@ -28,18 +34,22 @@ class LockStatus:
 def lock_status(asker: Session | Connection, group_id: UUID) -> LockStatus:
     """Who holds the group's lock, since when, and how many wait. Takes nothing.
 
-    One statement in the asker's transaction, which the asker ends. Of a holder under
-    another role the database tells the process alone unless the asking one may read
-    ``pg_stat_activity`` (``pg_read_all_stats``). Raises ``SchemaError``
-    and ``DatabaseBusyError``.
+    One statement in the asker's transaction, which the asker ends; it may be read-only and
+    on a standby. Of a holder under another role the database shows only the process and its
+    application name unless the asking one may read ``pg_stat_activity``
+    (``pg_read_all_stats``). Raises ``SchemaError`` and ``DatabaseBusyError``.
     """
     InvalidInputError.unless_uuids(group_id=group_id)
     with checkout_translated():
         connection = asker.connection() if isinstance(asker, Session) else asker
-    found = statements.asked(connection, statements.CHECK, (group_id,))
-    held, held_by_me, _key, pid, since, held_ms, application, waiting = found
-    holder = None if pid is None else LockHolder(pid, since, held_ms, application)
-    return LockStatus(held, held_by_me, holder, waiting)
+    row = statements.asked(connection, statements.CHECK, (group_id,))
+    found = json.loads(row[0])
+    return LockStatus(
+        held=found["held"],
+        held_by_me=found["held_by_me"],
+        holder=statements.holder_in(found),
+        waiting=found["waiting"],
+    )
 
 
 def functions_version(connection: Connection) -> int:

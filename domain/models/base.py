@@ -4,21 +4,26 @@ What ``alembic upgrade`` makes is the schema; these classes follow it, and a tes
 the two. Nothing here creates a table.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
+    ColumnElement,
     DateTime,
     Dialect,
     MetaData,
     SmallInteger,
     Text,
+    cast,
     event,
+    extract,
     inspect,
     text,
+    type_coerce,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -32,13 +37,33 @@ NAMING_CONVENTION = {
 }
 
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Instant(TypeDecorator[datetime]):
+    """A ``timestamptz``, read as an aware ``datetime`` in UTC under every session setting.
+
+    The server sends microseconds since 1970: psycopg can read a ``timestamptz`` only while
+    ``DateStyle`` is ISO, and not every ``TimeZone`` of PostgreSQL exists in Python.
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[datetime]:
+        return type_coerce(cast(extract("epoch", column) * 1_000_000, BigInteger), self)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
 class Base(DeclarativeBase):
     """The base of every mapped class of this package, with metadata of its own."""
 
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         str: Text,
-        datetime: DateTime(timezone=True),
+        datetime: Instant(),
     }
 
 

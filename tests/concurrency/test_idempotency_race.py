@@ -152,12 +152,12 @@ def test_who_was_refused_and_tries_again_gets_the_winners_answer(
     )
     policy = RetryPolicy(attempts=50, deadline=LONG, longest_pause=timedelta(milliseconds=50))
 
-    # Without the holder's retry_after, which is a second at least, the test takes no second.
+    # Without the pause of a second that a refusal asks for.
     def impatient(*, idempotency_key: str) -> GenerationResult:
         try:
             return work(idempotency_key=idempotency_key)
         except PlanGroupLockedError as refusal:
-            raise PlanGroupLockedError(group_id=refusal.group_id) from refusal
+            raise PlanGroupLockedError(group_id=refusal.group_id, retry_after=0) from refusal
 
     answers = contend(6, lambda _: retrying(impatient, idempotency_key="k", policy=policy))
     assert not answers.refusals

@@ -21,6 +21,7 @@ from domain import (
     UnitOfWork,
     generate_plans,
     generate_plans_async,
+    lock_status,
     schema,
 )
 from domain.embedded import EmbeddedServer, embedded_postgres
@@ -133,6 +134,27 @@ def test_reading_on_a_standby_works(pair: Pair, standby: sa.Engine) -> None:
     with sessionmaker(standby)() as session:
         found = PlanGroupRepository(session).get(pair.group.tenant_id, pair.group.id)
         assert found.generation == 1
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "acquire_plan_group_lock(gen_random_uuid())",
+        "acquire_plan_locks(ARRAY[1, 2], 10)",
+        "acquire_plan_locks_with_limits(ARRAY[1], 0, 'one', '1s', '1s', '1s')",
+    ],
+)
+def test_lock_functions_on_a_standby_refuse_with_a_hint_at_the_primary(
+    pair: Pair, standby: sa.Engine, call: str
+) -> None:
+    with standby.connect() as connection:
+        with pytest.raises(sa.exc.InternalError, match="this server is a standby") as refused:
+            connection.exec_driver_sql(f"SELECT public.{call}")
+        assert isinstance(refused.value.orig, psycopg.errors.ReadOnlySqlTransaction)
+        assert "Connect to the primary" in (refused.value.orig.diag.message_hint or "")
+        connection.rollback()
+        status = lock_status(connection, pair.group.id)
+        assert (status.held, status.waiting) == (False, 0)
 
 
 def test_probe_refuses_a_standby(standby: sa.Engine) -> None:

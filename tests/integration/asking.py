@@ -13,6 +13,11 @@ ADVISORY_LOCKS = sa.text(
     "SELECT count(*) FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted "
     "AND pid = pg_catalog.pg_backend_pid()"
 )
+KEY_WAITERS = sa.text(
+    "SELECT count(*) FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND NOT granted "
+    "AND objsubid = 1 AND classid::bigint = (CAST(:key AS bigint) >> 32) & 4294967295 "
+    "AND objid::bigint = CAST(:key AS bigint) & 4294967295"
+)
 PATIENCE = 20.0
 
 
@@ -39,6 +44,15 @@ def until_waiting(connection: sa.Connection, group_id: UUID, waiting: int) -> No
     deadline = time.monotonic() + PATIENCE
     while (found := check(connection, group_id).waiting) != waiting:
         assert time.monotonic() < deadline, f"{found} wait, not {waiting}"
+        connection.rollback()
+    connection.rollback()
+
+
+def until_key_waiting(connection: sa.Connection, key: int) -> None:
+    """Poll until somebody waits for the lock of a key, in a mode of any kind."""
+    deadline = time.monotonic() + PATIENCE
+    while not connection.scalar(KEY_WAITERS, {"key": key}):
+        assert time.monotonic() < deadline, "nobody waits"
         connection.rollback()
     connection.rollback()
 

@@ -157,6 +157,7 @@ def test_a_client_reads_acquired_off_the_first_column(connection: sa.Connection)
         "holder_since",
         "holder_held_ms",
         "holder_application",
+        "holder_gid",
     ]
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import InvalidInputError, PlanGroupLock, PlanGroupLockedError, UnitOfWork
-from domain.errors import SchemaError
+from domain.errors import LockError, SchemaError
 from domain.locking import lock_status
 from tests.integration.asking import acquire, backend_pid, locks_held
 
@@ -85,7 +86,7 @@ def test_a_role_that_may_not_see_others_is_told_that_it_is_held_but_not_since_wh
     assert (status.holder.since, status.holder.held_ms) == (None, None)
 
 
-def test_a_refusal_of_such_a_role_has_no_retry_after(
+def test_refusal_of_such_a_role_names_the_process(
     stranger: sa.Engine, connection: sa.Connection, group_id: UUID
 ) -> None:
     acquire(connection, group_id)
@@ -93,20 +94,25 @@ def test_a_refusal_of_such_a_role_has_no_retry_after(
     with pytest.raises(PlanGroupLockedError) as refused, uow:
         pass
     problem = refused.value.to_problem()
-    assert (problem["status"], problem["retry_after"]) == (409, None)
+    assert (problem["status"], problem["retry_after"]) == (409, 1)
     assert problem["holder"]["pid"] == backend_pid(connection)
     assert problem["holder"]["held_ms"] is None
 
 
-def test_a_refusal_of_the_holders_own_role_says_when_to_try_again(
-    session_factory: sessionmaker[Session], connection: sa.Connection, group_id: UUID
+@pytest.mark.parametrize("wait", [timedelta(0), timedelta(milliseconds=20)])
+def test_retry_after_does_not_depend_on_how_long_the_holder_has_lasted(
+    session_factory: sessionmaker[Session],
+    connection: sa.Connection,
+    group_id: UUID,
+    wait: timedelta,
 ) -> None:
     acquire(connection, group_id)
-    uow = UnitOfWork(session_factory, lock=PlanGroupLock(group_id))
-    with pytest.raises(PlanGroupLockedError) as refused, uow:
+    connection.exec_driver_sql("SELECT pg_sleep(1.2)")
+    uow = UnitOfWork(session_factory, lock=PlanGroupLock(group_id, wait=wait))
+    with pytest.raises(LockError) as refused, uow:
         pass
-    held_ms = refused.value.holder.held_ms
-    assert refused.value.retry_after == min(30, max(1, -(-held_ms // 1000)))
+    assert refused.value.holder.held_ms > 1000
+    assert refused.value.retry_after == refused.value.to_problem()["retry_after"] == 1
 
 
 @pytest.mark.parametrize("group_id", [None, "no uuid"])

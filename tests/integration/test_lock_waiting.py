@@ -15,6 +15,7 @@ from tests.integration.asking import (
     check,
     locks_held,
     sqlstate,
+    until_key_waiting,
     until_waiting,
 )
 
@@ -28,7 +29,8 @@ def lock_timeout(connection: sa.Connection) -> object:
 
 def test_a_free_lock_is_acquired_at_once(connection: sa.Connection, group_id: UUID) -> None:
     taken = acquire(connection, group_id)
-    assert taken == (True, "acquired", plan_group_lock_key(group_id), 0, None, None, None, None)
+    key = plan_group_lock_key(group_id)
+    assert taken == (True, "acquired", key, 0, None, None, None, None, None)
 
 
 def test_the_holder_may_ask_again(connection: sa.Connection, group_id: UUID) -> None:
@@ -140,13 +142,58 @@ def test_lock_timeout_is_what_it_was_after_a_wait_that_succeeded(
     assert lock_timeout(other) == before
 
 
-def test_the_statement_timeout_of_the_caller_is_no_lock_timeout(
+@pytest.mark.parametrize("limit_ms", [200, 1500])
+def test_wait_ends_before_statement_timeout_would_strike(
+    connection: sa.Connection, other: sa.Connection, group_id: UUID, limit_ms: int
+) -> None:
+    """As an ordinary timeout, after which the transaction goes on."""
+    acquire(connection, group_id)
+    other.exec_driver_sql(f"SET LOCAL statement_timeout = {limit_ms}")
+    late = acquire(other, group_id, LONG_ENOUGH)
+    assert late.outcome == "timeout"
+    assert limit_ms / 2 < late.waited_ms < limit_ms
+    assert late.holder_pid == backend_pid(connection)
+    assert lock_timeout(other) == "0"
+
+
+def test_wait_of_several_keys_ends_before_statement_timeout_would_strike(
+    engine: sa.Engine, other: sa.Connection
+) -> None:
+    """One bound for all keys: the second wait is as much shorter as the first one was long."""
+    first, second = sorted(plan_group_lock_key(uuid4()) for _ in range(2))
+    one = sa.text("SELECT pg_advisory_xact_lock(:key)")
+    many = "SELECT outcome FROM public.acquire_plan_locks(ARRAY[%s, %s]::bigint[], %s)"
+    with engine.connect() as early, engine.connect() as late, engine.connect() as observer:
+        early.execute(one, {"key": first})
+        late.execute(one, {"key": second})
+        other.exec_driver_sql("SET LOCAL statement_timeout = '1s'")
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(other.exec_driver_sql, many, (first, second, LONG_ENOUGH))
+            until_key_waiting(observer, first)
+            early.rollback()
+            assert waiting.result(timeout=LONG_ENOUGH).scalar_one() == "timeout"
+
+
+def test_statement_timeout_longer_than_the_wait_changes_nothing(
     connection: sa.Connection, other: sa.Connection, group_id: UUID
 ) -> None:
     acquire(connection, group_id)
-    other.exec_driver_sql("SET LOCAL statement_timeout = '50ms'")
-    with pytest.raises(sa.exc.OperationalError) as cancelled:
-        acquire(other, group_id, LONG_ENOUGH)
+    other.exec_driver_sql("SET LOCAL statement_timeout = '1min'")
+    late = acquire(other, group_id, SHORT)
+    assert (late.outcome, late.waited_ms) == ("timeout", SHORT)
+
+
+def test_wait_that_is_cancelled_is_no_timeout(
+    connection: sa.Connection, other: sa.Connection, group_id: UUID
+) -> None:
+    acquire(connection, group_id)
+    pid = backend_pid(other)
+    with ThreadPoolExecutor(1) as pool, other.engine.connect() as observer:
+        waiting = pool.submit(acquire, other, group_id, LONG_ENOUGH)
+        until_waiting(observer, group_id, 1)
+        observer.execute(sa.text("SELECT pg_cancel_backend(:pid)"), {"pid": pid})
+        with pytest.raises(sa.exc.OperationalError) as cancelled:
+            waiting.result(timeout=LONG_ENOUGH)
     assert sqlstate(cancelled.value) == "57014"
 
 
@@ -154,7 +201,8 @@ def test_check_tells_who_holds_and_how_many_wait(
     engine: sa.Engine, connection: sa.Connection, other: sa.Connection, group_id: UUID
 ) -> None:
     free = check(other, group_id)
-    assert free == (False, False, plan_group_lock_key(group_id), None, None, None, None, 0)
+    key = plan_group_lock_key(group_id)
+    assert free == (False, False, key, None, None, None, None, None, 0)
     other.rollback()
     acquire(connection, group_id)
     mine, theirs = check(connection, group_id), check(other, group_id)

@@ -1,0 +1,177 @@
+"""What every lock function answers in every case, in a form that two sessions can compare."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import sqlalchemy as sa
+
+from domain.locking import plan_group_lock_key
+from tests.integration.asking import until_key_waiting
+
+Client = psycopg.Connection[Any]
+LONG_MS = 20_000
+SHORT_MS = 30
+GROUP = "SELECT to_jsonb(l)::text FROM public.acquire_plan_group_lock('{}', {}) l"
+MANY = "SELECT to_jsonb(l)::text FROM public.acquire_plan_locks(ARRAY{}::bigint[], {}) l"
+WITH_LIMITS = (
+    "SELECT public.acquire_plan_locks_with_limits(ARRAY{}::bigint[], {}, 'one', "
+    "'600000', '600000', '600000')::text"
+)
+REQUIRE = "SELECT public.require_plan_transaction('{}')::text"
+CHECK = "SELECT to_jsonb(l)::text FROM public.check_plan_group_lock('{}') l"
+OWN_LOCKS = (
+    "SELECT count(*)::int FROM pg_catalog.pg_locks WHERE locktype = 'advisory' "
+    "AND pid = pg_catalog.pg_backend_pid()"
+)
+BEGUN = "SELECT extract(epoch FROM now())::text"
+
+
+def client(url: sa.URL) -> Client:
+    """A session by psycopg itself, which can be had under settings that SQLAlchemy refuses."""
+    return psycopg.connect(url.set(drivername="postgresql").render_as_string(hide_password=False))
+
+
+def scalar(session: Client, statement: str) -> Any:
+    row = session.execute(statement.encode()).fetchone()
+    assert row is not None
+    return row[0].decode() if isinstance(row[0], bytes) else row[0]
+
+
+def sqlstate_of(session: Client, statement: str) -> str | None:
+    """The SQLSTATE of a statement that fails; the transaction is rolled back."""
+    try:
+        scalar(session, statement)
+    except psycopg.Error as error:
+        return error.sqlstate
+    finally:
+        session.rollback()
+    return None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The session that asks, another one that holds, and one that looks on."""
+
+    asker: Client
+    holder: Client
+    observer: sa.Connection
+    free: UUID
+    held: UUID
+
+    def record(self, statement: str) -> dict[str, Any] | None:
+        """A function's record, with names for what no two sessions have in common."""
+        text = scalar(self.asker, statement)
+        if text is None:
+            return None
+        found: dict[str, Any] = json.loads(text)
+        if found.pop("kept", None) and found == {"acquired": True, "outcome": "acquired"}:
+            return None  # the same answer, with the limits that the session has of its own
+        pids = {self.asker.info.backend_pid: "asker", self.holder.info.backend_pid: "holder"}
+        keys = {plan_group_lock_key(self.free): "free", plan_group_lock_key(self.held): "held"}
+        for field, names in (("holder_pid", pids), ("lock_key", keys)):
+            found[field] = names.get(found.get(field) or 0)
+        if found.get("holder_held_ms") is not None:
+            assert 0 <= found["holder_held_ms"] < 600_000
+            found["holder_held_ms"] = "some"
+        if found.get("holder_since") is not None:
+            who = self.asker if found["holder_pid"] == "asker" else self.holder
+            since = datetime.fromisoformat(found["holder_since"]).timestamp()
+            assert abs(since - float(scalar(who, BEGUN))) < 0.001
+            found["holder_since"] = "the begin of its transaction"
+        return found
+
+    def waited(self, statement: str) -> dict[str, Any] | None:
+        """The record of a request that waits until the holder ends its transaction."""
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(self.record, statement)
+            until_key_waiting(self.observer, plan_group_lock_key(self.held))
+            self.holder.rollback()
+            found = asked.result(LONG_MS / 1000)
+        assert found is not None
+        assert 0 <= found.pop("waited_ms") <= LONG_MS
+        self.asker.rollback()
+        scalar(self.holder, GROUP.format(self.held, 0))
+        return found
+
+
+def answers(url: sa.URL, holder_url: sa.URL, observer: sa.Connection) -> dict[str, Any]:
+    """The answers of all functions to a session at ``url``, holder at ``holder_url``."""
+    with ExitStack() as stack:
+        asker, holder = (stack.enter_context(client(each)) for each in (url, holder_url))
+        # Of several keys an answer names the last one in their order.
+        free, held = sorted((uuid4(), uuid4()), key=plan_group_lock_key)
+        scene = Scene(asker, holder, observer, free, held)
+        scalar(holder, GROUP.format(scene.held, 0))
+        return {
+            "version": scalar(asker, "SELECT public.plan_lock_version()"),
+            **_of_free_locks(scene),
+            **_of_held_locks(scene),
+            **_of_waits(scene),
+            **_of_identity(scene),
+        }
+
+
+def _of_free_locks(scene: Scene) -> dict[str, Any]:
+    asker, free = scene.asker, scene.free
+    found: dict[str, Any] = {"check, free": scene.record(CHECK.format(free))}
+    keys = [plan_group_lock_key(free)]
+    for name, statement in (
+        ("group", GROUP.format(free, 0)),
+        ("many", MANY.format(keys * 2, 0)),
+        ("with limits", WITH_LIMITS.format(keys, 0)),
+        ("with limits, wait", WITH_LIMITS.format(keys, LONG_MS)),
+    ):
+        found[f"{name}, free"] = scene.record(statement)
+        found[f"{name}, mine"] = scene.record(CHECK.format(free))
+        found[f"{name}, locks"] = scalar(asker, OWN_LOCKS)
+        asker.rollback()
+        found[f"{name}, released"] = scene.record(CHECK.format(free))
+        asker.rollback()
+    return found
+
+
+def _of_held_locks(scene: Scene) -> dict[str, Any]:
+    asker, held = scene.asker, scene.held
+    key, free = plan_group_lock_key(held), plan_group_lock_key(scene.free)
+    found: dict[str, Any] = {"check, held": scene.record(CHECK.format(held))}
+    for wait_ms in (0, SHORT_MS):
+        for name, statement in (
+            ("group", GROUP.format(held, wait_ms)),
+            ("all or none", MANY.format([free, key], wait_ms)),
+            ("with limits", WITH_LIMITS.format([key], wait_ms)),
+            ("with limits, all or none", WITH_LIMITS.format([key, free], wait_ms)),
+        ):
+            found[f"{name}, refused, {wait_ms}"] = scene.record(statement)
+            found[f"{name}, refused, {wait_ms}, locks"] = scalar(asker, OWN_LOCKS)
+            asker.rollback()
+    return found
+
+
+def _of_waits(scene: Scene) -> dict[str, Any]:
+    key, free = plan_group_lock_key(scene.held), plan_group_lock_key(scene.free)
+    return {
+        f"{name}, waited": scene.waited(statement)
+        for name, statement in (
+            ("group", GROUP.format(scene.held, LONG_MS)),
+            ("many", MANY.format([key, free], LONG_MS)),
+            ("with limits", WITH_LIMITS.format([key], LONG_MS)),
+        )
+    }
+
+
+def _of_identity(scene: Scene) -> dict[str, Any]:
+    asker = scene.asker
+    taken = WITH_LIMITS.format([plan_group_lock_key(scene.free)], 0)
+    scalar(asker, taken)
+    found = {"identity": scalar(asker, REQUIRE.format("one"))}
+    found["another identity"] = sqlstate_of(asker, REQUIRE.format("other"))
+    scalar(asker, taken)
+    asker.commit()
+    found["ended"] = sqlstate_of(asker, REQUIRE.format("one"))
+    return found

@@ -1,0 +1,188 @@
+"""The SQL functions give the same answers under every setting of the session's role."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from domain.locking import lock_status, plan_group_lock_key
+from tests.integration.hostile_settings import ALL, PARALLEL, Settings, role_settings
+from tests.integration.lock_answers import (
+    CHECK,
+    GROUP,
+    LONG_MS,
+    MANY,
+    WITH_LIMITS,
+    answers,
+    client,
+    scalar,
+    sqlstate_of,
+)
+from tests.integration.test_lock_functions import STUDENT_VECTORS, VECTORS
+
+FREE = VECTORS[0][0]
+ACQUIRING = [
+    GROUP.format(FREE, 0),
+    GROUP.format(FREE, 10),
+    MANY.format([1], 0),
+    MANY.format([1, 2], 10),
+    WITH_LIMITS.format([1], 0),
+    WITH_LIMITS.format([1, 2], 10),
+]
+
+
+@pytest.fixture(scope="module")
+def expected(database_url: sa.URL, engine: sa.Engine) -> dict[str, Any]:
+    """The answers under the defaults."""
+    with engine.connect() as observer:
+        return answers(database_url, database_url, observer)
+
+
+@pytest.fixture
+def observer(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A session from before the settings."""
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SELECT 1")
+        connection.rollback()
+        yield connection
+
+
+def test_answers_under_the_defaults_are_those_that_are_documented(
+    expected: dict[str, Any],
+) -> None:
+    outcomes = {
+        name: (found["outcome"], found["lock_key"], found["holder_pid"])
+        for name, found in expected.items()
+        if isinstance(found, dict) and "outcome" in found
+    }
+    for name, found in outcomes.items():
+        if "refused" in name:
+            assert found == ("busy" if name.endswith("0, 0") else found[0], "held", "holder"), name
+    assert outcomes["group, refused, 0"][0] == "busy"
+    assert outcomes["all or none, refused, 30"][0] == "timeout"
+    assert outcomes["group, waited"] == ("waited", "held", None)
+    assert expected["with limits, free"] is None
+    assert expected["with limits, mine"]["held_by_me"]
+    assert expected["check, held"]["held"]
+    assert not expected["check, held"]["held_by_me"]
+    assert [value for name, value in expected.items() if name.endswith("refused, 0, locks")] == [
+        0, 0, 0, 0,
+    ]  # fmt: skip
+    assert (expected["another identity"], expected["ended"]) == ("SP001", "SP001")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_answers_are_the_same_under_the_settings(
+    name: str,
+    maintenance: sa.Connection,
+    database_url: sa.URL,
+    observer: sa.Connection,
+    expected: dict[str, Any],
+) -> None:
+    with role_settings(maintenance, database_url, ALL[name]):
+        found = answers(database_url, database_url, observer)
+    if name == "no activities":
+        found = _with_begins(found)
+        expected = _with_begins(expected)
+    assert found == expected
+
+
+def _with_begins(found: dict[str, Any]) -> dict[str, Any]:
+    """The answers without what a holder with track_activities off does not publish."""
+    hidden = dict.fromkeys(("holder_since", "holder_held_ms"))
+    return {
+        name: {**value, **hidden} if isinstance(value, dict) else value
+        for name, value in found.items()
+    }
+
+
+def test_answers_are_the_same_in_parallel_workers(
+    maintenance: sa.Connection,
+    database_url: sa.URL,
+    observer: sa.Connection,
+    expected: dict[str, Any],
+) -> None:
+    assert maintenance.dialect.server_version_info is not None
+    version = int(maintenance.dialect.server_version_info[0])
+    settings = {PARALLEL.get(version, "debug_parallel_query"): "on"}
+    with role_settings(maintenance, database_url, settings):
+        assert answers(database_url, database_url, observer) == expected
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_published_vectors_hold_under_the_settings(
+    name: str, maintenance: sa.Connection, database_url: sa.URL
+) -> None:
+    with role_settings(maintenance, database_url, ALL[name]), client(database_url) as session:
+        for kind, vectors in (("plan_group", VECTORS), ("student", STUDENT_VECTORS)):
+            for id_, key in vectors:
+                assert scalar(session, f"SELECT public.{kind}_lock_key('{id_}')") == key
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+@pytest.mark.parametrize("statement", ACQUIRING)
+def test_default_isolation_above_read_committed_is_refused(
+    maintenance: sa.Connection, database_url: sa.URL, level: str, statement: str
+) -> None:
+    settings = {"default_transaction_isolation": level}
+    with role_settings(maintenance, database_url, settings), client(database_url) as session:
+        assert sqlstate_of(session, statement) == "25001"
+        assert scalar(session, CHECK.format(FREE)) is not None
+
+
+@pytest.mark.parametrize("statement", ACQUIRING)
+def test_read_only_transaction_is_refused_with_a_hint_at_the_setting(
+    maintenance: sa.Connection, database_url: sa.URL, statement: str
+) -> None:
+    settings = {"default_transaction_read_only": "on"}
+    with role_settings(maintenance, database_url, settings), client(database_url) as session:
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as refused:
+            scalar(session, statement)
+        assert "default_transaction_read_only" in (refused.value.diag.message_hint or "")
+        assert "standby" not in str(refused.value)
+        session.rollback()
+        assert scalar(session, CHECK.format(FREE)) is not None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"statement_timeout": "300ms"}, {"statement_timeout": "300ms", "lock_timeout": "5ms"}],
+    ids=["statement_timeout", "both"],
+)
+@pytest.mark.parametrize("style", ["postgres", "sql_standard", "iso_8601"])
+def test_statement_timeout_of_the_role_bounds_the_wait(
+    maintenance: sa.Connection,
+    database_url: sa.URL,
+    observer: sa.Connection,
+    settings: Settings,
+    style: str,
+) -> None:
+    group, key = VECTORS[3]
+    statements = (
+        GROUP.format(group, LONG_MS),
+        MANY.format([key], LONG_MS),
+        WITH_LIMITS.format([key], LONG_MS),
+    )
+    observer.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (key,))
+    settings = {**settings, "IntervalStyle": style}
+    with role_settings(maintenance, database_url, settings), client(database_url) as session:
+        for statement in statements:
+            assert '"outcome": "timeout"' in scalar(session, statement)
+            session.rollback()
+
+
+def test_lock_status_works_where_the_client_encoding_is_sql_ascii(
+    connection: sa.Connection, other: sa.Connection
+) -> None:
+    group_id, other_id = UUID(VECTORS[4][0]), UUID(VECTORS[5][0])
+    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (plan_group_lock_key(group_id),))
+    other.exec_driver_sql("SET client_encoding = SQL_ASCII")
+    status = lock_status(other, group_id)
+    assert status.held
+    assert status.holder is not None
+    assert status.holder.since == connection.scalar(sa.select(sa.func.now()))
+    assert not lock_status(other, other_id).held
+    other.invalidate()

@@ -1,0 +1,182 @@
+"""The package works for a role with any settings that PostgreSQL lets it have."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import sessionmaker
+
+from domain import (
+    PlanGroup,
+    PlanGroupLock,
+    PlanGroupLockedError,
+    PlanGroupRepository,
+    StudentPlanRepository,
+    UnitOfWork,
+    generate_plans,
+    lock_status,
+)
+from domain.models import Base
+from domain.models.base import Instant
+from domain.probe import probe
+from tests.factories import ContentFactory, PlanGroupFactory
+from tests.integration.editing import Factory
+from tests.integration.hostile_settings import READ_BY_SQLALCHEMY, role_settings
+from tests.integration.storing import FIRST
+
+LATIN_ONLY = "LATIN1"
+# Before 1908 the clocks of Seoul were 8 hours, 27 minutes and 52 seconds ahead.
+INSTANTS = [
+    datetime(1900, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
+    datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+    datetime(2025, 3, 9, 10, 30, 0, 123_456, tzinfo=UTC),
+    datetime(9999, 12, 31, 12, 0, tzinfo=UTC),
+]
+each_setting = pytest.mark.parametrize("settings", READ_BY_SQLALCHEMY)
+
+
+@pytest.fixture
+def hostile(settings: str, maintenance: sa.Connection, database_url: sa.URL) -> Iterator[Factory]:
+    """Sessions of a role with the settings."""
+    with role_settings(maintenance, database_url, READ_BY_SQLALCHEMY[settings]):
+        engine = sa.create_engine(database_url, pool_size=3, max_overflow=0)
+        yield sessionmaker(engine)
+        engine.dispose()
+
+
+def new_group(settings: str) -> PlanGroup:
+    """A group with texts that the client encoding has."""
+    if settings == LATIN_ONLY:
+        contents = [ContentFactory.build(position=0, title="Algèbre")]
+        return PlanGroupFactory.build(name="Algèbre", contents=contents, non_study_blocks=[])
+    title = "수학 \\ 'x' \"y\""
+    contents = [ContentFactory.build(position=0, title=title)]
+    return PlanGroupFactory.build(name=title, contents=contents)
+
+
+@each_setting
+def test_storing_generating_repeating_and_reading_work_under_the_settings(
+    session_factory: Factory, hostile: Factory, settings: str
+) -> None:
+    group = new_group(settings)
+    name, lock = group.name, PlanGroupLock(group.id)
+    with UnitOfWork(hostile, lock=lock) as uow:
+        uow.groups.add(group)
+        uow.commit()
+        about: dict[str, Any] = {
+            "tenant_id": group.tenant_id,
+            "today": FIRST,
+            "idempotency_key": f"key {name}",
+        }
+    first, second = (generate_plans(hostile, lock, **about) for _ in range(2))
+    assert (first.generation, first.repeated, second.repeated) == (1, False, True)
+    assert second.plan_ids == first.plan_ids
+    assert second == first
+    assert _read(hostile, group) == _read(session_factory, group)
+    assert generate_plans(hostile, lock, **{**about, "idempotency_key": None}).generation == 2
+
+
+def _read(factory: Factory, group: PlanGroup) -> dict[str, Any]:
+    """What the repositories say of a group, instants included."""
+    with factory() as session:
+        groups, plans = PlanGroupRepository(session), StudentPlanRepository(session)
+        found = groups.get(group.tenant_id, group.id)
+        (record,) = groups.generations(group.tenant_id, group.id)
+        return {
+            "group": (found.name, found.status, found.created_at, found.weakness_factor),
+            "contents": [(each.title, each.allocation) for each in found.contents],
+            "record": (record.generated_at, record.idempotency_key, record.quality),
+            "plans": [
+                (row.id, row.date, row.kind, row.state)
+                for row in plans.live(group.tenant_id, group.id)
+            ],
+        }
+
+
+@each_setting
+def test_refusal_and_lock_status_name_the_holder_under_the_settings(
+    session_factory: Factory, hostile: Factory, settings: str
+) -> None:
+    group = new_group(settings)
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
+        expected = lock_status(uow.session, group.id).holder
+        with hostile() as session:
+            status = lock_status(session, group.id)
+        with pytest.raises(PlanGroupLockedError) as refused, _entered(hostile, group):
+            pass
+        uow.rollback()
+    assert (status.held, status.held_by_me, status.waiting) == (True, False, 0)
+    for holder in (status.holder, refused.value.holder):
+        assert expected is not None
+        assert holder is not None
+        assert holder.held_ms is not None
+        assert (holder.pid, holder.since) == (expected.pid, expected.since)
+        assert 0 <= holder.held_ms < 600_000
+    with UnitOfWork(hostile, lock=PlanGroupLock(group.id)) as uow:
+        assert lock_status(uow.session, group.id).held_by_me
+        uow.rollback()
+
+
+def _entered(factory: Factory, group: PlanGroup) -> UnitOfWork:
+    return UnitOfWork(factory, lock=PlanGroupLock(group.id, wait=timedelta(0)))
+
+
+@each_setting
+def test_probe_accepts_the_settings(hostile: Factory, settings: str) -> None:
+    probe(hostile.kw["bind"])
+
+
+@pytest.mark.parametrize("settings", ["dates German", "zone that had seconds", "dates SQL"])
+@pytest.mark.parametrize("instant", INSTANTS)
+def test_instant_is_read_as_it_was_stored_to_the_microsecond(
+    hostile: Factory, settings: str, instant: datetime
+) -> None:
+    with hostile() as session:
+        group = new_group(settings)
+        group.created_at = instant
+        session.add(group)
+        session.flush()
+        session.expire(group)
+        assert group.created_at == instant
+        assert group.created_at.tzinfo is UTC
+        later = PlanGroup.created_at > instant - timedelta(microseconds=1)
+        same = sa.select(PlanGroup.created_at).where(
+            PlanGroup.created_at == instant, later, PlanGroup.id == group.id
+        )
+        assert session.scalars(same).all() == [instant]
+        greatest = sa.select(sa.func.max(PlanGroup.created_at)).where(PlanGroup.id == group.id)
+        assert session.scalar(greatest) == instant
+        session.rollback()
+
+
+@pytest.mark.parametrize("settings", ["dates Postgres"])
+def test_instant_that_the_server_gives_is_returned_by_the_insert(
+    hostile: Factory, settings: str
+) -> None:
+    with hostile() as session:
+        group = new_group(settings)
+        session.add(group)
+        session.flush()
+        began = session.scalar(sa.text("SELECT extract(epoch FROM now())::float"))
+        assert group.created_at.timestamp() == pytest.approx(began, abs=1e-3)
+        inserted = sa.insert(PlanGroup).returning(PlanGroup.created_at)
+        values = {
+            column.key: getattr(group, column.key)
+            for column in sa.inspect(PlanGroup).columns
+            if column.key not in {"id", "created_at"}
+        }
+        again = session.scalar(inserted.values(**values, id=sa.func.gen_random_uuid()))
+        assert again == group.created_at
+        session.rollback()
+
+
+def test_mapped_instants_are_of_one_type() -> None:
+    """What psycopg cannot read under every DateStyle has no place in a mapped class."""
+    columns = [column for table in Base.metadata.sorted_tables for column in table.columns]
+    assert not [str(column) for column in columns if isinstance(column.type, sa.DateTime)]
+    assert [str(column) for column in columns if isinstance(column.type, Instant)] == [
+        "plan_groups.created_at",
+        "plan_generations.generated_at",
+    ]
