@@ -23,7 +23,6 @@ from psycopg.abc import PQGen
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGconn
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util.concurrency import await_only
 
 Driver: TypeAlias = "psycopg.Connection[Any] | psycopg.AsyncConnection[Any]"
@@ -138,8 +137,8 @@ def copy_rows(
 def is_standby(connection: Connection) -> bool:
     """Whether the server only reads, or cannot be asked any more.
 
-    The failed transaction is rolled back. The server is asked where the parameter says no: a
-    pooler reports it as it was when the pooler connected.
+    The server is asked where the parameter says no: a pooler reports it as it was when the
+    pooler connected. That ends the failed transaction, so the connection is invalidated.
     """
     if connection.closed or connection.invalidated:
         return True
@@ -147,11 +146,11 @@ def is_standby(connection: Connection) -> bool:
     if driver.info.parameter_status("in_hot_standby") == "on":
         return True
     try:
-        if (transaction := connection.get_transaction()) is not None:
-            transaction.rollback()
-        return _execute(driver, "SELECT pg_catalog.pg_is_in_recovery()") == ("t",)
-    except (psycopg.Error, DBAPIError):
+        return _execute(driver, "ROLLBACK; SELECT pg_catalog.pg_is_in_recovery()") == ("t",)
+    except psycopg.Error:
         return True
+    finally:
+        connection.invalidate()
 
 
 def cancel(connection: Connection) -> None:

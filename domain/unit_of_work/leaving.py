@@ -65,8 +65,8 @@ def _wrote(
     match LockState.of(connection):
         case LockState.HELD:
             return identities.rolled_back_work(connection, identity)
-        case LockState.LOST if connection.in_transaction():
-            # SQLAlchemy did not end it: after an error it would know.
+        case LockState.LOST if session.is_active:
+            # After an error of its own the Session would be waiting for a rollback.
             raise LockNotHeldError(identities.ENDED)
         case _:
             return False

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, RootTransaction
 from sqlalchemy.orm import Session, SessionTransaction
 
 from domain import locking
@@ -66,6 +66,7 @@ class UnitOfWork:
         self._bind: Engine | Connection | None = None
         self._root: SessionTransaction | None = None
         self._connection: Connection | None = None
+        self._transaction: RootTransaction | None = None
         self._claim: nesting.Claim | None = None
         self._identity = new_identity()
         self._students = {lock.student_id} if isinstance(lock, StudentLock) else set()
@@ -186,6 +187,8 @@ class UnitOfWork:
         session, connection = self.session, self._connection
         if connection is None or session.get_transaction() is not self._root:
             return LockState.LOST
+        if connection.get_transaction() is not self._transaction:
+            return LockState.LOST
         return LockState.of(connection)
 
     def require_lock(self, group_id: UUID) -> None:
@@ -292,7 +295,10 @@ class UnitOfWork:
         with checkout_translated():
             self._connection = sessions.begin(session, bind)
         self.waited_ms = locking.acquire(self._connection, self.lock, identity=self._identity)
-        self._root = session.get_transaction()
+        self._root, self._transaction = (
+            session.get_transaction(),
+            self._connection.get_transaction(),
+        )
         guards.protect(session, self)
 
     def _finish(self) -> None:
@@ -303,7 +309,7 @@ class UnitOfWork:
         """Give the connection back, clean or not at all; what was not committed is gone."""
         session, self._session = self._session, None
         connection, self._connection = self._connection, None
-        self._root = None
+        self._root = self._transaction = None
         self._end_claim()
         if session is not None:
             guards.release(session)

@@ -210,6 +210,23 @@ def test_procedure_that_commits_cannot_do_so_inside(
     assert name_of(session_factory, group) == "before"
 
 
+@pytest.mark.parametrize("end", [sa.Connection.commit, sa.Connection.rollback])
+@pytest.mark.parametrize("steps", [(), (read,), (renamed_by_text,), (read, commit), (commit,)])
+def test_transaction_ended_by_the_connection_of_sqlalchemy_is_known_to_the_client(
+    session_factory: Factory,
+    group: PlanGroup,
+    end: Callable[[sa.Connection], None],
+    steps: tuple[Ender, ...],
+) -> None:
+    def ended(uow: UnitOfWork) -> None:
+        end(uow.connection)
+        assert uow.lock_state() is LockState.LOST
+
+    with pytest.raises(LockNotHeldError):
+        block(session_factory, PlanGroupLock(group.id), ended, *steps)
+    assert name_of(session_factory, group) == "before"
+
+
 # --- the student's lock ---------------------------------------------------------------
 
 
