@@ -295,10 +295,8 @@ class UnitOfWork:
         with checkout_translated():
             self._connection = sessions.begin(session, bind)
         self.waited_ms = locking.acquire(self._connection, self.lock, identity=self._identity)
-        self._root, self._transaction = (
-            session.get_transaction(),
-            self._connection.get_transaction(),
-        )
+        self._root = session.get_transaction()
+        self._transaction = self._connection.get_transaction()
         guards.protect(session, self)
 
     def _finish(self) -> None:
