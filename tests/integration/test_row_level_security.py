@@ -244,6 +244,7 @@ def test_role_may_be_taken_inside_the_block(secured: Tenants, world: World) -> N
 
 
 def test_hook_gives_a_session_its_tenants_rows(secured: Tenants, world: World) -> None:
+    """The hook speaks before the lock; then the whole request is the role's."""
     factory = secured.everything
     claimed = [world.tenant_id]
 
@@ -253,9 +254,14 @@ def test_hook_gives_a_session_its_tenants_rows(secured: Tenants, world: World) -
 
     with factory() as session:
         assert len(StudentPlanRepository(session).live(world.tenant_id, world.group.id)) > 1
+    result = generate_plans(factory, world.lock, tenant_id=world.tenant_id, today=FIRST)
+    assert result.generation == 2
+    assert [row.id for row in live(secured.everything, world.group)] == list(result.plan_ids)
     claimed[0] = uuid4()
     with factory() as session:
         assert StudentPlanRepository(session).live(world.tenant_id, world.group.id) == []
+    with pytest.raises(PlanGroupNotFoundError):
+        generate_plans(factory, world.lock, tenant_id=world.tenant_id, today=FIRST)
 
 
 def test_policies_that_are_forced_upon_the_owner_hold_for_it(secured: Tenants) -> None:
