@@ -64,7 +64,6 @@ HOLDER = f"""PERFORM pg_stat_clear_snapshot();
     INTO holder_pid, holder_since, holder_held_ms, holder_application
     FROM pg_locks l LEFT JOIN LATERAL pg_stat_get_activity(l.pid) a ON l.pid IS NOT NULL
     WHERE {THIS_LOCK} AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
-    ORDER BY a.xact_start, l.pid
     LIMIT 1;
     IF FOUND AND holder_pid IS NULL THEN
       {HOLDER_GID}
@@ -74,8 +73,8 @@ HOLDER = f"""PERFORM pg_stat_clear_snapshot();
 # orders would deadlock. Advisory locks taken inside a block's subtransaction stay when the
 # block ends well and are gone when it fails, so a refusal holds nothing and the transaction
 # goes on. set_config inside a failed block is undone with it; after a good one it is put back.
-# Read only means a standby, where the lock would exclude nobody on the primary, or a transaction
-# that could not write what the lock is for.
+# Refused if read-only: a lock on a standby excludes nobody on the primary.
+#
 # The wait ends before statement_timeout (57014) or transaction_timeout (25P04, the session is
 # ended) would strike: a tenth earlier, at least 10 ms and at most 1 s, for the answer to be made.
 BOUND_MS = """(
@@ -107,7 +106,7 @@ BEGIN
     RAISE EXCEPTION USING
       ERRCODE = '25006',
       MESSAGE = 'acquire_plan_locks: ' || CASE WHEN pg_is_in_recovery()
-        THEN 'this server is a standby' ELSE 'the transaction is read only' END,
+        THEN 'this server is a standby' ELSE 'the transaction is read-only' END,
       HINT = CASE WHEN pg_is_in_recovery()
         THEN 'A lock taken on a standby excludes nobody on the primary. Connect to the primary.'
         ELSE 'Nothing can be written under the lock. Begin the transaction READ WRITE; '

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,7 +24,7 @@ from domain import (
 from domain.errors import NoContentsError, SchemaError, WrongTransactionError
 from domain.events import Event, GenerationEvent, LockEvent, subscribe
 from domain.services import PlanGenerationService
-from tests.integration.asking import acquire, backend_pid
+from tests.integration.asking import acquire, backend_pid, until_waiting
 from tests.integration.storing import FIRST, book_group, generate, stored_group
 
 Factory = sessionmaker[Session]
@@ -108,12 +109,14 @@ def test_a_statement_that_fails_is_told_with_its_sqlstate(
     group_id = uuid4()
     acquire(connection, group_id)
     patient = PlanGroupLock(group_id, wait=timedelta(seconds=20))
-    with engine.connect() as impatient:
-        impatient.exec_driver_sql("SET statement_timeout = '30ms'")
-        impatient.commit()
+    with engine.connect() as waiter, engine.connect() as observer, ThreadPoolExecutor(1) as pool:
+        pid = backend_pid(waiter)
+        waiter.rollback()
+        waiting = pool.submit(locking.acquire, waiter, patient)
+        until_waiting(observer, group_id, 1)
+        observer.execute(sa.select(sa.func.pg_cancel_backend(pid)))
         with pytest.raises(sa.exc.OperationalError):
-            locking.acquire(impatient, patient)
-        impatient.invalidate()
+            waiting.result(timeout=20)
     assert [(event.outcome, event.error_type) for event in heard] == [("error", "57014")]
 
 
