@@ -224,6 +224,7 @@ def _fields(event: Event) -> dict[str, Any]:
         "holder_pid": holder.pid,
         "holder_held_ms": holder.held_ms,
         "holder_application": holder.application_name,
+        "holder_gid": holder.gid,
     }
 
 

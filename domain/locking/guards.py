@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from inspect import isfunction
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection, event
@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from domain.errors import LockNotHeldError
 
 T = TypeVar("T")
+Turn: TypeAlias = AbstractContextManager[object]
 _INFO_KEY: Final = "studyplan.unit_of_work"
 
 
@@ -29,7 +30,7 @@ class WriteGuard(Protocol):
     def identity(self) -> str:
         """The identity of the transaction that took the locks."""
 
-    def turn(self) -> AbstractContextManager[object]:
+    def turn(self) -> Turn:
         """A block for one thread at a time; raises if another one is in it."""
 
     def require_held(self) -> None:
@@ -81,20 +82,29 @@ def one_call_at_a_time(cls: type[T]) -> type[T]:
     Each public method raises ``UnitOfWorkStateError`` then. On a Session without a unit of
     work nothing changes.
     """
+    return in_turns(cls, _turn_of_repository)
+
+
+def in_turns(cls: type[T], turn_of: Callable[..., Turn]) -> type[T]:
+    """Run each public method of the class in the turn that ``turn_of`` finds for its call."""
     for name, method in list(vars(cls).items()):
         if isfunction(method) and not name.startswith("_"):
-            setattr(cls, name, _in_turn(method))
+            setattr(cls, name, _in_turn(method, turn_of))
     return cls
 
 
-def _in_turn(method: Callable[..., Any]) -> Callable[..., Any]:
+def _in_turn(method: Callable[..., Any], turn_of: Callable[..., Turn]) -> Callable[..., Any]:
     @wraps(method)
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        guard = _guard_of(self._session)
-        with nullcontext() if guard is None else guard.turn():
-            return method(self, *args, **kwargs)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with turn_of(*args, **kwargs):
+            return method(*args, **kwargs)
 
     return call
+
+
+def _turn_of_repository(repository: Any, *_: Any, **__: Any) -> Turn:
+    guard = _guard_of(repository._session)  # noqa: SLF001 - of the classes that this decorates
+    return nullcontext() if guard is None else guard.turn()
 
 
 def _guard_of(session: Session) -> WriteGuard | None:
