@@ -76,10 +76,11 @@ HOLDER = f"""PERFORM pg_stat_clear_snapshot();
 # Refused if read-only: a lock on a standby excludes nobody on the primary.
 #
 # The wait ends before statement_timeout (57014) or transaction_timeout (25P04, the session is
-# ended) would strike: a tenth earlier, at least 10 ms and at most 1 s, for the answer to be made.
+# ended) would strike, so that there is time for the answer: a tenth earlier, at least 100 ms (or
+# half of a shorter timeout) and at most 1 s.
 BOUND_MS = """(
         SELECT greatest(1, least(p_wait_ms, min(
-          t.ms - greatest(10, least(1000, t.ms / 10))
+          t.ms - least(t.ms / 2, greatest(100, least(1000, t.ms / 10)))
           - greatest(0, extract(epoch FROM clock_timestamp() - t.since) * 1000))))
         FROM (VALUES
           (extract(epoch FROM current_setting('statement_timeout')::interval) * 1000,
