@@ -1,0 +1,109 @@
+"""Sessions with several engines: refused at entering, or when a second connection joins."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import Base, PlanGroup, PlanGroupLock, StudentPlan, UnitOfWork
+from domain.errors import WrongSessionError
+from domain.testing import assert_lock_free
+from tests.integration.storing import stored_group
+
+Factory = sessionmaker[Session]
+
+
+@pytest.fixture
+def lock() -> PlanGroupLock:
+    return PlanGroupLock(uuid4())
+
+
+@pytest.fixture
+def second(database_url: sa.URL) -> Iterator[sa.Engine]:
+    """Another engine on the same database, which SQLAlchemy cannot know."""
+    engine = sa.create_engine(database_url, poolclass=sa.NullPool)
+    yield engine
+    engine.dispose()
+
+
+def enter(factory: Factory, lock: PlanGroupLock) -> None:
+    with UnitOfWork(factory, lock=lock):
+        pass
+
+
+def test_session_bound_to_several_engines_is_refused_at_entering(
+    engine: sa.Engine, second: sa.Engine, lock: PlanGroupLock
+) -> None:
+    keys: list[Any] = [Base, StudentPlan, StudentPlan.__table__]
+    for key in keys:
+        with pytest.raises(WrongSessionError, match="several engines"):
+            enter(sessionmaker(bind=engine, binds={key: second}), lock)
+    assert_lock_free(engine, lock.group_id)
+
+
+class WritesElsewhere(Session):
+    """Reads from one engine and writes to the other, as SQLAlchemy's documentation has it."""
+
+    leader: sa.Engine
+    follower: sa.Engine
+
+    def get_bind(self, mapper: Any = None, clause: Any = None, **_: Any) -> sa.Engine:
+        if self._flushing or isinstance(clause, sa.Update | sa.Insert | sa.Delete):
+            return self.leader
+        return self.follower
+
+
+class ChangesItsMind(Session):
+    """Shows one engine, and sends plain SQL to another."""
+
+    leader: sa.Engine
+    follower: sa.Engine
+
+    def get_bind(self, mapper: Any = None, clause: Any = None, **_: Any) -> sa.Engine:
+        return self.follower if isinstance(clause, sa.TextClause) else self.leader
+
+
+def test_session_that_routes_writes_elsewhere_is_refused_at_entering(
+    engine: sa.Engine, second: sa.Engine, lock: PlanGroupLock
+) -> None:
+    WritesElsewhere.leader, WritesElsewhere.follower = engine, second
+    with pytest.raises(WrongSessionError, match="several engines"):
+        enter(sessionmaker(class_=WritesElsewhere), lock)
+
+
+def test_second_connection_is_refused_when_it_joins(
+    engine: sa.Engine, second: sa.Engine, session_factory: Factory
+) -> None:
+    ChangesItsMind.leader, ChangesItsMind.follower = engine, second
+    group = stored_group(session_factory, name="before")
+
+    def write_elsewhere() -> None:
+        with UnitOfWork(sessionmaker(class_=ChangesItsMind), lock=PlanGroupLock(group.id)) as uow:
+            uow.groups.get(group.tenant_id, group.id)
+            uow.session.execute(sa.text("UPDATE plan_groups SET name = 'after'"))
+
+    with pytest.raises(WrongSessionError, match="second connection"):
+        write_elsewhere()
+    with session_factory() as session:
+        assert session.get_one(PlanGroup, group.id).name == "before"
+    assert_lock_free(engine, group.id)
+
+
+def test_second_connection_by_bind_arguments_is_refused(
+    second: sa.Engine, session_factory: Factory, lock: PlanGroupLock
+) -> None:
+    with UnitOfWork(session_factory, lock=lock) as uow:
+        with pytest.raises(WrongSessionError, match="second connection"):
+            uow.session.execute(sa.text("SELECT 1"), bind_arguments={"bind": second})
+        uow.rollback()
+
+
+def test_sessions_without_a_unit_of_work_may_have_several_engines(
+    engine: sa.Engine, second: sa.Engine
+) -> None:
+    with Session(engine) as session:
+        session.scalar(sa.text("SELECT 1"))
+        assert session.scalar(sa.text("SELECT 1"), bind_arguments={"bind": second}) == 1
