@@ -131,11 +131,12 @@ async def retrying_async(
 
 
 def worth_retrying(error: BaseException, *, with_key: bool = False) -> bool:
-    """Whether trying again can help and nothing can happen twice; never told by a text.
+    """Whether trying again can help and nothing can happen twice; never decided by a text.
 
-    Yes for a lock that was busy, an overlap, an edit meanwhile, a deadlock, a serialization
-    failure and a connection lost before the commit. For one lost in the commit only with
-    an idempotency key.
+    Yes for a lock that was busy, an overlap, a generation meanwhile, a busy database, a
+    standby, a deadlock, a serialization failure and a connection lost before the commit. No
+    for an edit meanwhile: somebody has to look at it first. For a connection lost in the
+    commit only with an idempotency key.
     """
     if isinstance(error, CommitOutcomeUnknownError):
         return with_key

@@ -247,7 +247,9 @@ BEGIN
     kept := coalesce(kept, jsonb '{{}}')
       || jsonb_build_object('lock_timeout', current_setting('lock_timeout'));
   END IF;
-  PERFORM set_config('studyplan.transaction', p_identity, true);
+  IF answer IS NULL OR answer -> 'acquired' = 'true' THEN
+    PERFORM set_config('studyplan.transaction', p_identity, true);
+  END IF;
   IF kept IS NULL THEN
     RETURN answer;
   END IF;

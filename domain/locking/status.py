@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from domain.database_errors import checkout_translated
 from domain.errors import InvalidInputError, LockHolder
 from domain.locking import statements
+from domain.models import PlanGroup
 
 FUNCTIONS_VERSION: Final = 1
 """The version of the SQL functions that this package calls."""
@@ -41,7 +42,11 @@ def lock_status(asker: Session | Connection, group_id: UUID) -> LockStatus:
     """
     InvalidInputError.unless_uuids(group_id=group_id)
     with checkout_translated():
-        connection = asker.connection() if isinstance(asker, Session) else asker
+        connection = (
+            asker.connection(bind_arguments={"mapper": PlanGroup})
+            if isinstance(asker, Session)
+            else asker
+        )
     row = statements.asked(connection, statements.CHECK, (group_id,))
     found = json.loads(row[0])
     return LockStatus(

@@ -195,6 +195,26 @@ def test_a_hostile_search_path_fools_a_plain_wrapper_but_not_the_function(
         assert locks_held(other) == 1
 
 
+@pytest.mark.parametrize("wait_ms", [0, 20])
+def test_identity_is_not_given_without_the_lock(
+    engine: sa.Engine, connection: sa.Connection, group_id: UUID, wait_ms: int
+) -> None:
+    key = plan_group_lock_key(group_id)
+    enter = (
+        "SELECT public.acquire_plan_locks_with_limits("
+        "ARRAY[%s]::bigint[], %s, 'i', '1min', '1min', '1min')"
+    )
+    identity = sa.text("SELECT coalesce(current_setting('studyplan.transaction', true), '')")
+    acquire(connection, group_id)
+    with engine.connect() as other:
+        assert not other.exec_driver_sql(enter, (key, wait_ms)).scalar_one()["acquired"]
+        assert other.scalar(identity) == ""
+        connection.rollback()
+        other.rollback()
+        assert other.exec_driver_sql(enter, (key, wait_ms)).scalar_one() is None
+        assert other.scalar(identity) == "i"
+
+
 def test_the_packages_own_function_answers_as_the_public_one_does(
     engine: sa.Engine, connection: sa.Connection
 ) -> None:

@@ -15,7 +15,15 @@ from psycopg.rows import namedtuple_row
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from domain import AsyncUnitOfWork, Base, PlanGroup, PlanGroupLock, StudentPlan, UnitOfWork
+from domain import (
+    AsyncUnitOfWork,
+    Base,
+    PlanGroup,
+    PlanGroupLock,
+    StudentPlan,
+    UnitOfWork,
+    lock_status,
+)
 from domain.errors import WrongSessionError, WrongTransactionError
 from domain.testing import assert_lock_free
 from tests.integration.storing import FIRST, generate, stored_group
@@ -253,6 +261,7 @@ def test_session_with_options_generates(
         assert generate(factory, group, FIRST).generation == number
         with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
             assert uow.groups.get(group.tenant_id, group.id).generation == number
+            assert lock_status(uow.session, group.id).held_by_me
     assert_lock_free(engine, group.id)
 
 
