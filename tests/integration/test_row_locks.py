@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,9 +15,11 @@ from domain import (
     AsyncUnitOfWork,
     Block,
     Content,
+    Limits,
     LockTimeoutError,
     PlanGenerationService,
     PlanGroup,
+    PlanGroupLock,
     PlanState,
     StudentPlan,
     UnitOfWork,
@@ -30,7 +34,10 @@ from domain.services import (
 from tests.integration.editing import Factory, World, everything
 from tests.integration.storing import FIRST
 
-LIMIT = sa.text("SET LOCAL lock_timeout = '20ms'")
+
+def impatient(world: World) -> PlanGroupLock:
+    """The world's lock for a unit of work that waits 20 ms for a row, by the package's limit."""
+    return replace(world.lock, limits=Limits(row_lock=timedelta(milliseconds=20)))
 
 
 def generate(uow: UnitOfWork, world: World) -> None:
@@ -135,11 +142,10 @@ def test_row_lock_of_another_is_a_lock_timeout(
     before = everything(session_factory)
     with (
         locked(engine, kind, which(world)),
-        UnitOfWork(session_factory, lock=world.lock) as uow,
+        UnitOfWork(session_factory, lock=impatient(world)) as uow,
+        pytest.raises(LockTimeoutError) as late,
     ):
-        uow.session.execute(LIMIT)
-        with pytest.raises(LockTimeoutError) as late:
-            write(uow, world)
+        write(uow, world)
     assert (late.value.scope, late.value.waited_ms, late.value.holder) == ("row", None, None)
     assert late.value.group_id in {world.group.id, None}
     assert "같은 데이터" in late.value.message("ko")
@@ -157,8 +163,7 @@ def test_row_lock_of_another_is_a_lock_timeout_for_a_task(
     async def request() -> None:
         tasks = create_async_engine(database_url)
         try:
-            async with AsyncUnitOfWork(async_sessionmaker(tasks), lock=world.lock) as uow:
-                await uow.run(lambda core: core.session.execute(LIMIT) and None)
+            async with AsyncUnitOfWork(async_sessionmaker(tasks), lock=impatient(world)) as uow:
                 await uow.run(generate, world)
         finally:
             await tasks.dispose()
@@ -174,9 +179,10 @@ def test_table_that_is_being_altered_is_a_lock_timeout(
     """For reading too."""
     with engine.connect() as other, other.begin() as transaction:
         other.exec_driver_sql("LOCK TABLE contents IN ACCESS EXCLUSIVE MODE")
-        with UnitOfWork(session_factory, lock=world.lock) as uow:
-            uow.session.execute(LIMIT)
-            with pytest.raises(LockTimeoutError) as late:
-                uow.groups.get(world.tenant_id, world.group.id)
+        with (
+            UnitOfWork(session_factory, lock=impatient(world)) as uow,
+            pytest.raises(LockTimeoutError) as late,
+        ):
+            uow.groups.get(world.tenant_id, world.group.id)
         transaction.rollback()
     assert late.value.scope == "row"
