@@ -75,7 +75,7 @@ def _with_wrap_ups(
     """
     bare = _pack_all(items, [0] * len(items), room)
     if bare is None:
-        return _stretched(wraps, room, found or [])
+        return _stretched(wraps, room, _closed_up(room, found or []))
     if not any(wraps):
         return bare, [0] * len(items)
     most_reserve = _reserve_used(items, bare)
@@ -121,6 +121,21 @@ def _reserve_used(items: Sequence[Item], runs: Sequence[Sequence[Run]]) -> int:
         for run in own
         if run.reserve
     )
+
+
+def _closed_up(room: Room, runs: list[list[Run]]) -> list[list[Run]]:
+    """The same runs, in each span one behind the other from its beginning on.
+
+    Where a pair of contents was dealt again, the others have stayed where they were, and what
+    the pair has left is free before them.
+    """
+    moved: dict[Run, Run] = {}
+    for begin, end in (*room.study, *room.reserve):
+        free = begin
+        for run in sorted(run for own in runs for run in own if begin <= run.start < end):
+            moved[run] = run._replace(start=free, end=free + run.end - run.start)
+            free = moved[run].end
+    return [[moved[run] for run in own] for own in runs]
 
 
 def _stretched(
