@@ -59,6 +59,7 @@ from domain.services import (
     PlanGenerationService,
     generate_plans,
     generate_plans_async,
+    preview_plans,
 )
 from domain.unit_of_work import AsyncUnitOfWork, LockState, UnitOfWork
 
@@ -105,4 +106,5 @@ __all__ = [
     "generate_plans_async",
     "lock_status",
     "plan_group_lock_key",
+    "preview_plans",
 ]

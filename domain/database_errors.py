@@ -52,8 +52,8 @@ _CONSTRAINTS: Final[Mapping[str, Callable[[_Known], DomainError]]] = {
         idempotency_key=known.idempotency_key or ""
     ),
     "uq_plan_groups_active_student": lambda known: EditedMeanwhileError(group_id=known.group_id),
-    "uq_student_plans_group_id_generation_sequence": lambda known: GeneratedMeanwhileError(
-        group_id=known.group_id
+    "uq_student_plans_tenant_id_group_id_generation_sequence": lambda known: (
+        GeneratedMeanwhileError(group_id=known.group_id)
     ),
 }
 # Shut down, crashed, starting, database dropped, idle or transaction limit: the server says
@@ -115,12 +115,13 @@ def commit_translated() -> Iterator[None]:
     """Around a commit that has nothing left to flush: its lost connection has a name.
 
     Raises ``CommitOutcomeUnknownError`` if the connection dies, for the answer alone may
-    be what was lost. Any other error means that the server refused the commit; it passes.
+    be what was lost, and for an internal error, by which Citus reports a node that it lost. Any
+    other error means that the server refused the commit; it passes.
     """
     try:
         yield
     except (psycopg.Error, DBAPIError) as error:
-        if connection_lost(error):
+        if connection_lost(error) or sqlstate(error) == "XX000":
             raise CommitOutcomeUnknownError from error
         raise
 
@@ -147,7 +148,7 @@ def meaning_of(
             return _read_only(connection)
         case "53300":
             return DatabaseBusyError()
-        case "55P03":
+        case "55P03" | "40P01":  # a deadlock: with rows that others lock in another order
             return LockTimeoutError(group_id=group_id, scope="row")
         case _:
             return None

@@ -22,7 +22,7 @@ from psycopg import generators
 from psycopg.abc import PQGen
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGconn
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 from sqlalchemy.util.concurrency import await_only
 
 Driver: TypeAlias = "psycopg.Connection[Any] | psycopg.AsyncConnection[Any]"
@@ -109,7 +109,7 @@ def roll_back_after(connection: Connection, question: str) -> Sequence[str | Non
 
 def copy_rows(
     connection: Connection,
-    table: str,
+    table: Table,
     columns: Mapping[str, str],
     rows: Iterable[Sequence[Any]],
 ) -> None:
@@ -119,9 +119,9 @@ def copy_rows(
     is pending before, and consider the transaction failed after an error.
     Raises ``DBAPIError``.
     """
-    quoted = connection.dialect.identifier_preparer.quote
-    names = ", ".join(map(quoted, columns))
-    statement = f"COPY {quoted(table)} ({names}) FROM STDIN (FORMAT BINARY)"
+    preparer = connection.dialect.identifier_preparer
+    names = ", ".join(map(preparer.quote, columns))
+    statement = f"COPY {preparer.format_table(table)} ({names}) FROM STDIN (FORMAT BINARY)"
     types = list(columns.values())
     driver = _driver_of(connection)
     with _driver_errors(connection, statement), _loss_in_copy(driver):

@@ -42,6 +42,7 @@ class LockEvent:
     group_id: UUID | None = None
     student_id: UUID | None = None
     group_ids: frozenset[UUID] = frozenset()
+    shared: bool = False
     waited_ms: int = 0
     holder: LockHolder | None = None
     error_type: str | None = None
@@ -220,6 +221,7 @@ def _fields(event: Event) -> dict[str, Any]:
         "scope": event.scope,
         "student_id": _text(event.student_id),
         "group_ids": sorted(map(str, event.group_ids)),
+        "shared": event.shared,
         "waited_ms": event.waited_ms,
         "holder_pid": holder.pid,
         "holder_held_ms": holder.held_ms,

@@ -17,6 +17,7 @@ from domain.errors import (
     DatabaseReadOnlyError,
     MisuseError,
     PlanGroupLockedError,
+    PlanGroupNotFoundError,
     SchemaError,
     WrongTransactionError,
 )
@@ -140,17 +141,15 @@ def _require_privileges(connection: Connection) -> None:
 
 
 def _require_functions(connection: Connection) -> None:
-    id_ = uuid4()
+    tenant_id, id_ = uuid4(), uuid4()
     with connection.begin():
         found, needed = locking.functions_version(connection), locking.FUNCTIONS_VERSION
         if found != needed:
             raise SchemaError(
                 f"The lock functions have version {found}, this package needs {needed}. {_RUN}"
             )
-        if locking.keys_in_sql(connection, id_) != (
-            plan_group_lock_key(id_),
-            student_lock_key(id_),
-        ):
+        keys = plan_group_lock_key(id_), student_lock_key(tenant_id, id_)
+        if locking.keys_in_sql(connection, tenant_id, id_) != keys:
             raise SchemaError(
                 "The database derives other keys than this package: the two would not exclude "
                 f"each other. {_RUN}"
@@ -159,9 +158,9 @@ def _require_functions(connection: Connection) -> None:
 
 def _require_exclusion(holder: Connection, rival: Connection) -> None:
     one, several, student = (
-        PlanGroupLock(uuid4()),
-        PlanGroupLock.of([uuid4(), uuid4()]),
-        StudentLock(uuid4()),
+        PlanGroupLock(uuid4(), uuid4()),
+        PlanGroupLock.of(uuid4(), [uuid4(), uuid4()]),
+        StudentLock(uuid4(), uuid4()),
     )
     for lock in (one, several, student):
         with holder.begin():
@@ -182,7 +181,7 @@ def _require_exclusion(holder: Connection, rival: Connection) -> None:
 def _require_seen(rival: Connection, lock: PlanGroupLock | StudentLock) -> None:
     for group_id in lock.group_ids:
         with rival.begin():
-            if not locking.lock_status(rival, group_id).held:
+            if not locking.is_held(rival, lock.tenant_id, group_id):
                 raise SchemaError(f"The lock that is held is not shown. {_RUN}")
 
 
@@ -190,6 +189,6 @@ def _refused(connection: Connection, lock: PlanGroupLock | StudentLock) -> bool:
     with connection.begin():
         try:
             locking.acquire(connection, lock)
-        except PlanGroupLockedError:
-            return True
+        except (PlanGroupLockedError, PlanGroupNotFoundError):
+            return True  # nobody stores the ids, which is told by the other error
         return False

@@ -7,6 +7,7 @@ a database cloned from a migrated template; tests keep apart by ids of their own
 import os
 from collections.abc import Callable, Iterator
 from itertools import count
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -15,12 +16,13 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import schema
 from domain.embedded import embedded_postgres
+from tests.factories import PlanGroupFactory
 from tests.servers import binaries
 
 # The same examples every time: whoever runs the suite learns what the gate learned.
 # HYPOTHESIS_PROFILE=exploring looks for new ones.
-settings.register_profile("repeatable", derandomize=True)
-settings.register_profile("exploring")
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("exploring", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 _numbers = count(1)
@@ -92,6 +94,21 @@ def engine(database_url: sa.URL) -> Iterator[sa.Engine]:
 @pytest.fixture(scope="module")
 def session_factory(engine: sa.Engine) -> sessionmaker[Session]:
     return sessionmaker(engine)
+
+
+@pytest.fixture
+def tenant_id() -> UUID:
+    """The tenant that has the group of ``group_id``."""
+    return uuid4()
+
+
+@pytest.fixture
+def group_id(tenant_id: UUID, session_factory: sessionmaker[Session]) -> UUID:
+    """A stored group: a busy lock of one that is not stored is refused as not found."""
+    group = PlanGroupFactory.build(tenant_id=tenant_id)
+    with session_factory(expire_on_commit=False) as session, session.begin():
+        session.add(group)
+    return group.id
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ class PlanGroupFactory(Factory[PlanGroup]):
             part.tenant_id, part.group_id = instance.tenant_id, instance.id
         for content in instance.contents:
             for episode in content.episodes:
-                episode.group_id = instance.id
+                episode.tenant_id, episode.group_id = instance.tenant_id, instance.id
 
 
 class ExclusionFactory(Factory[Exclusion]):

@@ -2,6 +2,8 @@
 
 The database is the last wall: whatever forgets the lock still cannot give a student two
 live plans at one time, a group two generations of one number, or a row another tenant's parent.
+
+Every key begins with the tenant, so that the tables can be distributed by it.
 """
 
 from alembic import op
@@ -10,6 +12,33 @@ revision = "sp_0001"
 down_revision = None
 branch_labels = ("studyplan",)
 depends_on = None
+
+# Everything is named with its schema: nobody's search_path decides what is made or read. In an
+# environment of the host, nothing but this revision makes the schema.
+CREATE_SCHEMA = """
+DO $$
+BEGIN
+  IF to_regnamespace('studyplan') IS NULL THEN
+    CREATE SCHEMA studyplan;
+  END IF;
+END
+$$
+"""
+
+# The comment tells which revision the schema has, whatever environment ran it.
+STAMP = f"COMMENT ON SCHEMA studyplan IS 'studyplan-domain, revision {revision}'"
+
+# Something may be left in it: Alembic's version table in the package's own environment, from
+# which Alembic is going to delete a row, or objects of the host.
+DROP_SCHEMA_IF_EMPTY = """
+DO $$
+BEGIN
+  DROP SCHEMA studyplan;
+EXCEPTION WHEN dependent_objects_still_exist THEN
+  COMMENT ON SCHEMA studyplan IS NULL;
+END
+$$
+"""
 
 # The comment marks the extension as ours, so that downgrade drops it only then.
 CREATE_BTREE_GIST = """
@@ -38,9 +67,9 @@ $$
 """
 
 PLAN_GROUPS = """
-CREATE TABLE plan_groups (
-  id uuid CONSTRAINT pk_plan_groups PRIMARY KEY,
+CREATE TABLE studyplan.plan_groups (
   tenant_id uuid NOT NULL,
+  id uuid NOT NULL,
   student_id uuid NOT NULL,
   name text NOT NULL,
   purpose text,
@@ -60,7 +89,7 @@ CREATE TABLE plan_groups (
   generation integer NOT NULL DEFAULT 0,
   version integer NOT NULL DEFAULT 1,
   created_at timestamptz NOT NULL DEFAULT now(),
-  CONSTRAINT uq_plan_groups_tenant_id_id UNIQUE (tenant_id, id),
+  CONSTRAINT pk_plan_groups PRIMARY KEY (tenant_id, id),
   CONSTRAINT uq_plan_groups_tenant_id_student_id_id UNIQUE (tenant_id, student_id, id),
   CONSTRAINT ck_plan_groups_status CHECK (
     status IN ('draft', 'saved', 'active', 'paused', 'completed', 'cancelled')),
@@ -79,14 +108,14 @@ CREATE TABLE plan_groups (
 """
 
 ONE_ACTIVE_GROUP = """
-CREATE UNIQUE INDEX uq_plan_groups_active_student ON plan_groups (tenant_id, student_id)
+CREATE UNIQUE INDEX uq_plan_groups_active_student ON studyplan.plan_groups (tenant_id, student_id)
 WHERE status = 'active'
 """
 
 CONTENTS = """
-CREATE TABLE contents (
-  id uuid CONSTRAINT pk_contents PRIMARY KEY,
+CREATE TABLE studyplan.contents (
   tenant_id uuid NOT NULL,
+  id uuid NOT NULL,
   group_id uuid NOT NULL,
   position smallint NOT NULL,
   type text NOT NULL,
@@ -100,10 +129,11 @@ CREATE TABLE contents (
   difficulty text,
   wrap_up_minutes smallint NOT NULL DEFAULT 0,
   version integer NOT NULL DEFAULT 1,
+  CONSTRAINT pk_contents PRIMARY KEY (tenant_id, id),
   CONSTRAINT fk_contents_plan_groups FOREIGN KEY (tenant_id, group_id)
-    REFERENCES plan_groups (tenant_id, id) ON DELETE CASCADE,
-  CONSTRAINT uq_contents_group_id_id UNIQUE (group_id, id),
-  CONSTRAINT uq_contents_group_id_position UNIQUE (group_id, position)
+    REFERENCES studyplan.plan_groups (tenant_id, id) ON DELETE CASCADE,
+  CONSTRAINT uq_contents_tenant_id_group_id_id UNIQUE (tenant_id, group_id, id),
+  CONSTRAINT uq_contents_tenant_id_group_id_position UNIQUE (tenant_id, group_id, position)
     DEFERRABLE INITIALLY IMMEDIATE,
   CONSTRAINT ck_contents_type CHECK (type IN ('book', 'lecture', 'custom')),
   CONSTRAINT ck_contents_allocation CHECK (
@@ -123,35 +153,38 @@ CREATE TABLE contents (
 """
 
 LECTURE_EPISODES = """
-CREATE TABLE lecture_episodes (
+CREATE TABLE studyplan.lecture_episodes (
+  tenant_id uuid NOT NULL,
   content_id uuid NOT NULL,
   unit integer NOT NULL,
   group_id uuid NOT NULL,
   minutes smallint,
-  CONSTRAINT pk_lecture_episodes PRIMARY KEY (content_id, unit),
-  CONSTRAINT fk_lecture_episodes_contents FOREIGN KEY (group_id, content_id)
-    REFERENCES contents (group_id, id) ON DELETE CASCADE,
+  CONSTRAINT pk_lecture_episodes PRIMARY KEY (tenant_id, content_id, unit),
+  CONSTRAINT fk_lecture_episodes_contents FOREIGN KEY (tenant_id, group_id, content_id)
+    REFERENCES studyplan.contents (tenant_id, group_id, id) ON DELETE CASCADE,
   CONSTRAINT ck_lecture_episodes_unit CHECK (unit >= 1),
   CONSTRAINT ck_lecture_episodes_minutes CHECK (minutes BETWEEN 1 AND 1440)
 )
 """
 
 LECTURE_EPISODES_INDEX = """
-CREATE INDEX ix_lecture_episodes_group_id ON lecture_episodes (group_id)
+CREATE INDEX ix_lecture_episodes_tenant_id_group_id
+ON studyplan.lecture_episodes (tenant_id, group_id)
 """
 
 BLOCKS = """
-CREATE TABLE blocks (
-  id uuid CONSTRAINT pk_blocks PRIMARY KEY,
+CREATE TABLE studyplan.blocks (
   tenant_id uuid NOT NULL,
+  id uuid NOT NULL,
   group_id uuid NOT NULL,
   kind text NOT NULL,
   weekday smallint NOT NULL,
   start_minute smallint NOT NULL,
   end_minute smallint NOT NULL,
   version integer NOT NULL DEFAULT 1,
+  CONSTRAINT pk_blocks PRIMARY KEY (tenant_id, id),
   CONSTRAINT fk_blocks_plan_groups FOREIGN KEY (tenant_id, group_id)
-    REFERENCES plan_groups (tenant_id, id) ON DELETE CASCADE,
+    REFERENCES studyplan.plan_groups (tenant_id, id) ON DELETE CASCADE,
   CONSTRAINT ck_blocks_kind CHECK (kind IN ('study', 'self_study')),
   CONSTRAINT ck_blocks_weekday CHECK (weekday BETWEEN 0 AND 6),
   CONSTRAINT ck_blocks_span CHECK (
@@ -159,55 +192,65 @@ CREATE TABLE blocks (
 )
 """
 
-BLOCKS_INDEX = "CREATE INDEX ix_blocks_group_id ON blocks (group_id)"
+BLOCKS_INDEX = """
+CREATE INDEX ix_blocks_tenant_id_group_id ON studyplan.blocks (tenant_id, group_id)
+"""
 
 NON_STUDY_BLOCKS = """
-CREATE TABLE non_study_blocks (
-  id uuid CONSTRAINT pk_non_study_blocks PRIMARY KEY,
+CREATE TABLE studyplan.non_study_blocks (
   tenant_id uuid NOT NULL,
+  id uuid NOT NULL,
   group_id uuid NOT NULL,
   label text,
   weekday smallint NOT NULL,
   start_minute smallint NOT NULL,
   end_minute smallint NOT NULL,
   version integer NOT NULL DEFAULT 1,
+  CONSTRAINT pk_non_study_blocks PRIMARY KEY (tenant_id, id),
   CONSTRAINT fk_non_study_blocks_plan_groups FOREIGN KEY (tenant_id, group_id)
-    REFERENCES plan_groups (tenant_id, id) ON DELETE CASCADE,
+    REFERENCES studyplan.plan_groups (tenant_id, id) ON DELETE CASCADE,
   CONSTRAINT ck_non_study_blocks_weekday CHECK (weekday BETWEEN 0 AND 6),
   CONSTRAINT ck_non_study_blocks_span CHECK (
     0 <= start_minute AND start_minute < end_minute AND end_minute <= 1440)
 )
 """
 
-NON_STUDY_BLOCKS_INDEX = "CREATE INDEX ix_non_study_blocks_group_id ON non_study_blocks (group_id)"
+NON_STUDY_BLOCKS_INDEX = """
+CREATE INDEX ix_non_study_blocks_tenant_id_group_id
+ON studyplan.non_study_blocks (tenant_id, group_id)
+"""
 
 EXCLUSIONS = """
-CREATE TABLE exclusions (
-  id uuid CONSTRAINT pk_exclusions PRIMARY KEY,
+CREATE TABLE studyplan.exclusions (
   tenant_id uuid NOT NULL,
+  id uuid NOT NULL,
   student_id uuid NOT NULL,
   group_id uuid,
   date date NOT NULL,
   type text NOT NULL,
   reason text,
   version integer NOT NULL DEFAULT 1,
+  CONSTRAINT pk_exclusions PRIMARY KEY (tenant_id, id),
   CONSTRAINT fk_exclusions_plan_groups FOREIGN KEY (tenant_id, student_id, group_id)
-    REFERENCES plan_groups (tenant_id, student_id, id) ON DELETE CASCADE,
+    REFERENCES studyplan.plan_groups (tenant_id, student_id, id) ON DELETE CASCADE,
   CONSTRAINT ck_exclusions_type CHECK (
     type IN ('vacation', 'personal', 'other', 'designated_holiday'))
 )
 """
 
 EXCLUSIONS_INDEX = """
-CREATE INDEX ix_exclusions_student_id_date ON exclusions (student_id, date)
+CREATE INDEX ix_exclusions_tenant_id_student_id_date
+ON studyplan.exclusions (tenant_id, student_id, date)
 """
 
-EXCLUSIONS_GROUP_INDEX = "CREATE INDEX ix_exclusions_group_id ON exclusions (group_id)"
+EXCLUSIONS_GROUP_INDEX = """
+CREATE INDEX ix_exclusions_tenant_id_group_id ON studyplan.exclusions (tenant_id, group_id)
+"""
 
 ACADEMY_SCHEDULES = """
-CREATE TABLE academy_schedules (
-  id uuid CONSTRAINT pk_academy_schedules PRIMARY KEY,
+CREATE TABLE studyplan.academy_schedules (
   tenant_id uuid NOT NULL,
+  id uuid NOT NULL,
   student_id uuid NOT NULL,
   weekday smallint NOT NULL,
   start_minute smallint NOT NULL,
@@ -216,6 +259,7 @@ CREATE TABLE academy_schedules (
   name text,
   subject text,
   version integer NOT NULL DEFAULT 1,
+  CONSTRAINT pk_academy_schedules PRIMARY KEY (tenant_id, id),
   CONSTRAINT ck_academy_schedules_weekday CHECK (weekday BETWEEN 0 AND 6),
   CONSTRAINT ck_academy_schedules_span CHECK (
     0 <= start_minute AND start_minute < end_minute AND end_minute <= 1440),
@@ -227,10 +271,10 @@ CREATE TABLE academy_schedules (
 """
 
 PLAN_GENERATIONS = """
-CREATE TABLE plan_generations (
+CREATE TABLE studyplan.plan_generations (
+  tenant_id uuid NOT NULL,
   group_id uuid NOT NULL,
   number integer NOT NULL,
-  tenant_id uuid NOT NULL,
   generated_at timestamptz NOT NULL DEFAULT now(),
   requested_by text,
   today date NOT NULL,
@@ -243,9 +287,9 @@ CREATE TABLE plan_generations (
   engine_version text NOT NULL,
   idempotency_key text,
   request_hash text,
-  CONSTRAINT pk_plan_generations PRIMARY KEY (group_id, number),
+  CONSTRAINT pk_plan_generations PRIMARY KEY (tenant_id, group_id, number),
   CONSTRAINT fk_plan_generations_plan_groups FOREIGN KEY (tenant_id, group_id)
-    REFERENCES plan_groups (tenant_id, id) ON DELETE CASCADE,
+    REFERENCES studyplan.plan_groups (tenant_id, id) ON DELETE CASCADE,
   CONSTRAINT uq_plan_generations_tenant_id_idempotency_key UNIQUE (tenant_id, idempotency_key),
   CONSTRAINT ck_plan_generations_number CHECK (number >= 1),
   CONSTRAINT ck_plan_generations_idempotency CHECK (
@@ -256,9 +300,9 @@ CREATE TABLE plan_generations (
 """
 
 STUDENT_PLANS = """
-CREATE TABLE student_plans (
-  id uuid CONSTRAINT pk_student_plans PRIMARY KEY,
+CREATE TABLE studyplan.student_plans (
   tenant_id uuid NOT NULL,
+  id uuid NOT NULL,
   student_id uuid NOT NULL,
   group_id uuid NOT NULL,
   content_id uuid NOT NULL,
@@ -283,14 +327,15 @@ CREATE TABLE student_plans (
   live boolean NOT NULL DEFAULT true,
   retired_as text,
   version integer NOT NULL DEFAULT 1,
+  CONSTRAINT pk_student_plans PRIMARY KEY (tenant_id, id),
   CONSTRAINT fk_student_plans_plan_groups FOREIGN KEY (tenant_id, student_id, group_id)
-    REFERENCES plan_groups (tenant_id, student_id, id) ON DELETE CASCADE,
-  CONSTRAINT fk_student_plans_contents FOREIGN KEY (group_id, content_id)
-    REFERENCES contents (group_id, id),
-  CONSTRAINT fk_student_plans_plan_generations FOREIGN KEY (group_id, generation)
-    REFERENCES plan_generations (group_id, number),
-  CONSTRAINT uq_student_plans_group_id_generation_sequence
-    UNIQUE (group_id, generation, sequence),
+    REFERENCES studyplan.plan_groups (tenant_id, student_id, id) ON DELETE CASCADE,
+  CONSTRAINT fk_student_plans_contents FOREIGN KEY (tenant_id, group_id, content_id)
+    REFERENCES studyplan.contents (tenant_id, group_id, id),
+  CONSTRAINT fk_student_plans_plan_generations FOREIGN KEY (tenant_id, group_id, generation)
+    REFERENCES studyplan.plan_generations (tenant_id, group_id, number),
+  CONSTRAINT uq_student_plans_tenant_id_group_id_generation_sequence
+    UNIQUE (tenant_id, group_id, generation, sequence),
   CONSTRAINT ck_student_plans_kind CHECK (kind IN ('study', 'review')),
   CONSTRAINT ck_student_plans_span CHECK (
     0 <= start_minute AND start_minute < end_minute AND end_minute <= 1440),
@@ -309,17 +354,19 @@ CREATE TABLE student_plans (
     live = (retired_as IS NULL)
     AND (retired_as IS NULL OR retired_as IN ('replaced', 'missed', 'cancelled'))),
   CONSTRAINT ex_student_plans_overlap EXCLUDE USING gist (
-    student_id WITH =, date WITH =, int4range(start_minute, end_minute) WITH &&)
+    tenant_id WITH =, student_id WITH =, date WITH =, int4range(start_minute, end_minute) WITH &&)
     WHERE (live)
 )
 """
 
 STUDENT_PLANS_INDEX = """
-CREATE INDEX ix_student_plans_group_id_date ON student_plans (group_id, date) WHERE live
+CREATE INDEX ix_student_plans_tenant_id_group_id_date
+ON studyplan.student_plans (tenant_id, group_id, date) WHERE live
 """
 
 STUDENT_PLANS_CONTENT_INDEX = """
-CREATE INDEX ix_student_plans_content_id ON student_plans (content_id)
+CREATE INDEX ix_student_plans_tenant_id_content_id
+ON studyplan.student_plans (tenant_id, content_id)
 """
 
 TABLES = (
@@ -337,6 +384,8 @@ TABLES = (
 
 def upgrade() -> None:
     for statement in (
+        CREATE_SCHEMA,
+        STAMP,
         CREATE_BTREE_GIST,
         PLAN_GROUPS,
         ONE_ACTIVE_GROUP,
@@ -361,5 +410,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table in TABLES:
-        op.execute(f"DROP TABLE {table}")
+        op.execute(f"DROP TABLE studyplan.{table}")
     op.execute(DROP_BTREE_GIST)
+    op.execute(DROP_SCHEMA_IF_EMPTY)

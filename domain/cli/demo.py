@@ -102,20 +102,19 @@ def _race(
     teller: "_Teller", factory: sessionmaker[Session], document: PlanGroupDocument
 ) -> list[Attempt]:
     """Store the document, let all requests loose on its group, and tell how it went."""
-    tenant_id, group_id = uuid4(), uuid4()
+    lock = PlanGroupLock(uuid4(), uuid4())
     with teller.step("storing") as facts:
-        with UnitOfWork(factory, lock=PlanGroupLock(group_id)) as uow:
-            store(uow, document, tenant_id=tenant_id, student_id=uuid4(), group_id=group_id)
+        with UnitOfWork(factory, lock=lock) as uow:
+            store(uow, document, student_id=uuid4(), group_id=lock.group_id)
             uow.commit()
         facts += [document.name, teller.word("contents", count=len(document.contents))]
     with teller.step("racing", count=REQUESTS):
         today = document.period.start
-        race = Race(factory, tenant_id=tenant_id, group_id=group_id, today=today)
-        attempts = race.run(REQUESTS)
+        attempts = Race(factory, lock=lock, today=today).run(REQUESTS)
     teller.print_attempts(attempts)
     with factory() as session:
-        generations = len(PlanGroupRepository(session).generations(tenant_id, group_id))
-        rows = len(StudentPlanRepository(session).live(tenant_id, group_id))
+        generations = len(PlanGroupRepository(session, lock.tenant_id).generations(lock.group_id))
+        rows = len(StudentPlanRepository(session, lock.tenant_id).live(lock.group_id))
     teller.print_stored(generations, rows)
     return attempts
 

@@ -76,16 +76,10 @@ def generate(
     factory: sessionmaker[Session], document: PlanGroupDocument, today: date
 ) -> GenerationResult:
     """Store the document for a new student of a new tenant and plan it: both, or neither."""
-    tenant_id, lock = uuid4(), PlanGroupLock(uuid4())
+    lock = PlanGroupLock(uuid4(), uuid4())
     with UnitOfWork(factory, lock=lock) as uow:
-        store(uow, document, tenant_id=tenant_id, student_id=uuid4(), group_id=lock.group_id)
-        result = PlanGenerationService().generate(
-            uow,
-            tenant_id=tenant_id,
-            group_id=lock.group_id,
-            today=today,
-            requested_by="command line",
-        )
+        store(uow, document, student_id=uuid4(), group_id=lock.group_id)
+        result = PlanGenerationService(uow).generate(today=today, requested_by="command line")
         uow.commit()
     return result
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import date
 from time import perf_counter
 from typing import Final
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -36,12 +35,9 @@ class Race:
     and pure code should run under a lock; here it is what makes the point.
     """
 
-    def __init__(
-        self, factory: Callable[[], Session], *, tenant_id: UUID, group_id: UUID, today: date
-    ) -> None:
+    def __init__(self, factory: Callable[[], Session], *, lock: PlanGroupLock, today: date) -> None:
         self._factory = factory
-        self._tenant_id = tenant_id
-        self._group_id = group_id
+        self._lock = lock
         self._today = today
 
     def run(self, requests: int) -> list[Attempt]:
@@ -69,10 +65,8 @@ class Race:
         begun = perf_counter()
         held = 0.0
         try:
-            with UnitOfWork(self._factory, lock=PlanGroupLock(self._group_id)) as uow:
-                result = PlanGenerationService().generate(
-                    uow, tenant_id=self._tenant_id, group_id=self._group_id, today=self._today
-                )
+            with UnitOfWork(self._factory, lock=self._lock) as uow:
+                result = PlanGenerationService(uow).generate(today=self._today)
                 held = -perf_counter()
                 self._answered.wait(BOUND_SECONDS)
                 held += perf_counter()

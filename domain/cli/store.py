@@ -31,19 +31,14 @@ USUAL: Final = Factors()
 
 
 def store(
-    uow: UnitOfWork,
-    document: PlanGroupDocument,
-    *,
-    tenant_id: UUID,
-    student_id: UUID,
-    group_id: UUID,
+    uow: UnitOfWork, document: PlanGroupDocument, *, student_id: UUID, group_id: UUID
 ) -> None:
     """Write a document's rows in a unit of work that holds the lock of the new group's id.
 
     The caller has asked ``faults_of`` before, and commits. Raises ``InvalidInputError`` if
     a rule of the group is broken.
     """
-    group, schedules, exclusions = to_group(document, tenant_id, student_id, group_id=group_id)
+    group, schedules, exclusions = to_group(document, uow.tenant_id, student_id, group_id=group_id)
     uow.groups.add(group)
     flush(uow, group_id)
     uow.session.add_all([*schedules, *exclusions])
@@ -191,7 +186,13 @@ def _content(position: int, entry: ContentEntry, tenant_id: UUID, group_id: UUID
         difficulty=entry.difficulty,
         wrap_up_minutes=entry.wrap_up_minutes,
         episodes=[
-            LectureEpisode(content_id=content_id, group_id=group_id, unit=unit, minutes=minutes)
+            LectureEpisode(
+                tenant_id=tenant_id,
+                content_id=content_id,
+                group_id=group_id,
+                unit=unit,
+                minutes=minutes,
+            )
             for unit, minutes in enumerate(_episode_minutes(entry), first)
         ],
     )

@@ -12,7 +12,7 @@ class DomainError(Exception):
     """A refusal with its data as attributes; the sentences are built from them.
 
     Every keyword given to the constructor is an attribute, a field of ``to_problem()``
-    and a name that the sentences ``ko`` and ``en`` may use.
+    unless it is ``internal``, and a name that the sentences ``ko`` and ``en`` may use.
     """
 
     code: ClassVar[str]
@@ -20,6 +20,8 @@ class DomainError(Exception):
     retryable: ClassVar[bool] = False
     ko: ClassVar[str]
     en: ClassVar[str]
+    internal: ClassVar[frozenset[str]] = frozenset()
+    """Attributes for the log and the application, which no client is shown."""
 
     def __init__(self, **data: Any) -> None:
         self.data: Mapping[str, Any] = MappingProxyType(data)
@@ -47,7 +49,11 @@ class DomainError(Exception):
             "detail": self.message(language),
             "code": self.code,
             "retryable": self.retryable,
-            **{name: _plain(value) for name, value in self.data.items()},
+            **{
+                name: _plain(value)
+                for name, value in self.data.items()
+                if name not in self.internal
+            },
         }
 
 

@@ -43,10 +43,15 @@ class LockHolder:
 
 
 class LockError(DomainError):
-    """A lock was not granted; nothing is kept of what the transaction did."""
+    """A lock was not granted; nothing is kept of what the transaction did.
+
+    ``holder`` names processes and applications of the server, so it is not in the problem
+    document.
+    """
 
     http_status = 409
     retryable = True
+    internal = frozenset({"holder"})
 
 
 class PlanGroupLockedError(LockError):

@@ -1,9 +1,11 @@
 """The locks of plan groups and students: which, how to take them, and who holds them."""
 
-from domain.locking.acquiring import acquire, acquire_students
+from domain.locking.acquiring import Acquired, acquire, acquire_students
 from domain.locking.policy import (
     LONGEST_WAIT,
     MOST_GROUPS,
+    SHARED_HOLDERS_WAIT,
+    SHARED_WAIT,
     Limits,
     PlanGroupLock,
     StudentLock,
@@ -15,6 +17,7 @@ from domain.locking.status import (
     FUNCTIONS_VERSION,
     LockStatus,
     functions_version,
+    is_held,
     keys_in_sql,
     lock_status,
 )
@@ -24,6 +27,9 @@ __all__ = [
     "IDENTITY",
     "LONGEST_WAIT",
     "MOST_GROUPS",
+    "SHARED_HOLDERS_WAIT",
+    "SHARED_WAIT",
+    "Acquired",
     "Limits",
     "LockStatus",
     "PlanGroupLock",
@@ -31,6 +37,7 @@ __all__ = [
     "acquire",
     "acquire_students",
     "functions_version",
+    "is_held",
     "keys_in_sql",
     "lock_status",
     "plan_group_lock_key",

@@ -1,16 +1,19 @@
 """Taking the locks of plan groups and students, and telling what came of it."""
 
 import logging
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
+from weakref import WeakSet
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Pool
 
 from domain import events
-from domain.driver import is_autocommit
+from domain.database_errors import translated
+from domain.driver import is_autocommit, roll_back_after
 from domain.errors import (
     LockError,
     LockTimeoutError,
@@ -19,36 +22,70 @@ from domain.errors import (
     WrongTransactionError,
 )
 from domain.locking import limits, statements
-from domain.locking.policy import PlanGroupLock, StudentLock, plan_group_lock_key, student_lock_key
-from domain.locking.statements import AT_ONCE, Answer
+from domain.locking.policy import (
+    SHARED_HOLDERS_WAIT,
+    SHARED_WAIT,
+    PlanGroupLock,
+    StudentLock,
+    plan_group_lock_key,
+    student_lock_key,
+)
+from domain.locking.statements import AT_ONCE, AT_ONCE_ON_A_NODE, Answer
 from domain.locking.waiters import WaitingSlot
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_NO_WAIT: Final = timedelta(0)
+# Learned from an answer, and every answer tells: a pool that comes to another server cannot take
+# a lock on the wrong node without noticing it.
+_with_nodes: "WeakSet[Pool]" = WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class Acquired:
+    """What is known of a lock that was taken."""
+
+    waited_ms: int = 0
+    node: str = ""
+    """On Citus, the FROM clause that takes later questions about the transaction to the lock's
+    node; elsewhere there is only one."""
 
 
 def acquire(
-    connection: Connection, lock: PlanGroupLock | StudentLock, *, identity: str = ""
-) -> int:
+    connection: Connection,
+    lock: PlanGroupLock | StudentLock,
+    *,
+    identity: str = "",
+    rolls_back: bool = False,
+) -> Acquired:
     """Take the lock in the connection's outermost transaction, before anything is read.
 
-    One round trip beyond the driver's BEGIN, limits included, waiting or not. The lock is
-    released when the transaction ends, however it ends; so does ``identity``, which the
-    statement gives to the transaction. Returns the milliseconds waited. Reports the outcome
-    to ``domain.events``.
+    One round trip beyond the driver's BEGIN, limits included, waiting or not; a second one if
+    a lock that says nothing of waiting is shared, or meets shared ones, and waits. A refusal
+    asks whether the tenant has the group, for it names the lock to nobody else; it may leave
+    a shared lock behind, so the transaction must end. The lock is released when the
+    transaction ends, however it ends; so does ``identity``, which the statement gives to the
+    transaction. Reports the outcome to ``domain.events``.
 
     Raises ``PlanGroupLockedError`` (no wait was requested, or no slot to wait in was free),
-    ``LockTimeoutError``, ``WrongTransactionError`` (autocommit, a savepoint, an isolation
-    level above READ COMMITTED) and ``SchemaError`` (functions missing or not granted).
+    ``LockTimeoutError``, ``PlanGroupNotFoundError`` instead of either if the tenant has no such
+    group, ``WrongTransactionError`` (autocommit, a savepoint, an isolation level above READ
+    COMMITTED, a shared lock already) and ``SchemaError`` (functions missing or not granted).
+
+    :param rolls_back: roll back after a refusal, in the round trip of its question.
     """
     try:
         _refuse_wrong_transaction(connection)
         answer = _taken(connection, lock, identity)
+        is_hidden = not answer.acquired and not _is_stored(
+            connection, lock.tenant_id, _group_of(lock, answer.key), rolls_back=rolls_back
+        )
     except Exception as error:
         events.emit(replace(_asked(lock), outcome="error", error_type=events.error_type(error)))
         raise
-    if answer is AT_ONCE and not events.heard(events.LOCK_LOG, logging.DEBUG):
-        return 0
-    return _answered(_asked(lock, None if answer.acquired else answer.key), answer)
+    if not _is_at_once(answer) or events.heard(events.LOCK_LOG, logging.DEBUG):
+        busy_key = None if answer.acquired else answer.key
+        _answered(_asked(lock, busy_key), answer, is_hidden=is_hidden)
+    return Acquired(answer.waited_ms, statements.node_of(lock) if answer.has_nodes else "")
 
 
 def acquire_students(
@@ -63,11 +100,11 @@ def acquire_students(
 ) -> dict[UUID, UUID]:
     """Take the locks of the groups' students too; the groups' are held already.
 
-    Always after the groups' locks, and all in one statement in the order of their keys:
-    two groups of one student must not plan the same hour, and requests that keep this
-    order cannot deadlock. If they are acquired, the transaction whose identity is
-    ``identity`` has the identity ``renewed`` from then on. Returns the student of each group
-    that the tenant has. Reports the outcome to ``domain.events``.
+    Always after the groups' locks, and all in one statement in key order: two groups of one
+    student must not plan the same hour, and requests that keep this order cannot deadlock. If
+    they are acquired, the transaction whose identity is ``identity`` has the identity
+    ``renewed`` from then on. Returns the student of each group that the tenant has. Reports the
+    outcome to ``domain.events``.
 
     Raises ``PlanGroupNotFoundError`` if ``asked_for`` is not among them,
     ``PlanGroupLockedError``, ``LockTimeoutError`` and ``WrongTransactionError``.
@@ -77,12 +114,12 @@ def acquire_students(
         _refuse_savepoint(connection)
         with WaitingSlot(connection.engine, wanted=bool(wait)) as slot:
             values = (
+                _wait_ms(wait, slot),
                 identity,
                 renewed,
                 tenant_id,
                 list(group_ids),
                 asked_for,
-                _wait_ms(wait, slot),
             )
             row = statements.asked(connection, statements.STUDENTS, values)
     except Exception as error:
@@ -91,9 +128,8 @@ def acquire_students(
     if not row:
         raise PlanGroupNotFoundError(group_id=asked_for)
     answer, students = Answer.of(row[0]), dict(zip(row[1], row[2], strict=True))
-    group_id = (
-        asked_for if answer.key is None or answer.acquired else _whose_student(answer.key, students)
-    )
+    keys = {student_lock_key(tenant_id, student): group for group, student in students.items()}
+    group_id = asked_for if answer.acquired or answer.key is None else keys[answer.key]
     _answered(replace(event, group_id=group_id, student_id=students[group_id]), answer)
     return students
 
@@ -116,46 +152,118 @@ def _refuse_savepoint(connection: Connection) -> None:
 
 
 def _taken(connection: Connection, lock: PlanGroupLock | StudentLock, identity: str) -> Answer:
-    """The answer to the statement that asks for the lock and sets identity and limits."""
-    with WaitingSlot(connection.engine, wanted=bool(lock.wait)) as slot:
-        wait_ms, own = _wait_ms(lock.wait, slot), limits.milliseconds(lock.limits)
-        answer = statements.entered(connection, statements.enter(lock.keys, wait_ms, identity, own))
+    """The answer to the statement that asks for the lock and sets identity and limits.
+
+    Where the lock says nothing of waiting, only who has to wait asks for a slot and asks
+    again. Not for several groups: a refusal gives everything back, and a later request could
+    be served before the second question.
+    """
+    ask = partial(_entered, connection, lock, identity)
+    if lock.wait is not None:
+        answer = ask(wait=lock.wait)
+    elif lock.shared:
+        answer = ask()
+        if not answer.acquired:
+            answer = ask(wait=SHARED_WAIT)
+    elif lock.others:
+        answer = ask(behind_shared=SHARED_HOLDERS_WAIT)
+    else:
+        answer = ask(behind_shared=_NO_WAIT)
+        if answer.behind_shared:
+            answer = ask(behind_shared=SHARED_HOLDERS_WAIT)
     if answer.kept:
         limits.tell_kept(connection.engine.pool, lock.limits, answer.kept)
     return answer
+
+
+def _entered(
+    connection: Connection,
+    lock: PlanGroupLock | StudentLock,
+    identity: str,
+    *,
+    wait: timedelta = _NO_WAIT,
+    behind_shared: timedelta | None = None,
+) -> Answer:
+    pool = connection.engine.pool
+    with WaitingSlot(connection.engine, wanted=bool(wait or behind_shared)) as slot:
+        statement = partial(
+            statements.enter,
+            lock,
+            wait_ms=_wait_ms(wait, slot),
+            behind_shared_ms=None if behind_shared is None else _wait_ms(behind_shared, slot),
+            identity=identity,
+            limits=limits.milliseconds(lock.limits),
+        )
+        if pool not in _with_nodes:
+            answer = statements.entered(connection, statement(node=""))
+            if not answer.has_nodes:
+                return answer
+            _with_nodes.add(pool)  # whatever it says, it says of the client's own node
+        return statements.entered(connection, statement(node=statements.node_of(lock)))
+
+
+def _is_stored(
+    connection: Connection, tenant_id: UUID, group_id: UUID | None, *, rolls_back: bool
+) -> bool:
+    """Whether the tenant has the group whose lock was refused; of students nobody knows."""
+    if group_id is None:
+        return True
+    question = statements.ask_if_stored(tenant_id, group_id)
+    if not rolls_back:
+        return bool(statements.asked(connection, question, ())[0])
+    with translated(connection, group_id=group_id):
+        return roll_back_after(connection, question) == ("t",)
 
 
 def _wait_ms(wait: timedelta, slot: WaitingSlot) -> int:
     return -(-wait // _MILLISECOND) if slot.taken else 0
 
 
-def _whose_student(key: int | None, students: Mapping[UUID, UUID]) -> UUID:
-    """A group whose student has the key."""
-    return next(group for group, student in students.items() if student_lock_key(student) == key)
+def _is_at_once(answer: Answer) -> bool:
+    """Whether the lock was free and there is nothing else to tell."""
+    return answer is AT_ONCE or answer is AT_ONCE_ON_A_NODE
 
 
 def _asked(lock: PlanGroupLock | StudentLock, busy_key: int | None = None) -> events.LockEvent:
     """An event about the lock; the group that has ``busy_key``, or the only one, is named."""
     if isinstance(lock, StudentLock):
         return events.LockEvent("acquired", "student", student_id=lock.student_id)
-    named = None if lock.others else lock.group_id
-    if busy_key is not None and lock.others:
-        keys = ((plan_group_lock_key(group_id), group_id) for group_id in lock.group_ids)
-        named = next((group_id for key, group_id in keys if key == busy_key), lock.group_id)
-    return events.LockEvent("acquired", "group", named, group_ids=lock.group_ids)
+    return events.LockEvent(
+        "acquired",
+        "group",
+        _group_of(lock, busy_key),
+        group_ids=lock.group_ids,
+        shared=lock.shared,
+    )
 
 
-def _answered(asked: events.LockEvent, answer: Answer) -> int:
-    """Tell what the server answered: the milliseconds waited, or the refusal is raised."""
+def _group_of(lock: PlanGroupLock | StudentLock, busy_key: int | None) -> UUID | None:
+    """The group that has ``busy_key``, or the only one."""
+    if isinstance(lock, StudentLock):
+        return None
+    if not lock.others:
+        return lock.group_id
+    keys = {plan_group_lock_key(group_id): group_id for group_id in lock.group_ids}
+    return None if busy_key is None else keys.get(busy_key, lock.group_id)
+
+
+def _answered(asked: events.LockEvent, answer: Answer, *, is_hidden: bool = False) -> None:
+    """Report what the server answered, and raise the refusal if it is one."""
     event = replace(asked, outcome=answer.outcome, waited_ms=answer.waited_ms, holder=answer.holder)
-    refusal = None if answer.acquired else _refusal(event)
-    events.emit(event if refusal is None else replace(event, error_type=refusal.code))
-    if refusal is not None:
-        raise refusal
-    return answer.waited_ms
+    if answer.acquired:
+        events.emit(event)
+        return
+    if is_hidden:
+        event = replace(event, holder=None)
+    refusal = _refusal(event, is_hidden=is_hidden)
+    events.emit(replace(event, error_type=refusal.code))
+    raise refusal
 
 
-def _refusal(event: events.LockEvent) -> LockError:
+def _refusal(event: events.LockEvent, *, is_hidden: bool) -> LockError | PlanGroupNotFoundError:
+    if is_hidden and event.group_id is not None:
+        # Another tenant's, most likely: nothing of its lock is for this one to know.
+        return PlanGroupNotFoundError(group_id=event.group_id)
     about: dict[str, Any] = {"group_id": event.group_id, "scope": event.scope}
     if event.outcome == "busy":
         return PlanGroupLockedError(**about, holder=event.holder)

@@ -10,13 +10,16 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from inspect import isfunction
+from itertools import chain
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, inspect
 from sqlalchemy.orm import Session, SessionTransaction
 
 from domain.errors import LockNotHeldError
+from domain.locking.policy import PlanGroupLock, StudentLock
+from domain.models import Base, StudentPlan
 
 T = TypeVar("T")
 Turn: TypeAlias = AbstractContextManager[object]
@@ -30,6 +33,10 @@ class WriteGuard(Protocol):
     def identity(self) -> str:
         """The identity of the transaction that took the locks."""
 
+    @property
+    def tenant_id(self) -> UUID:
+        """The one tenant whose rows it reads and writes."""
+
     def turn(self) -> Turn:
         """A block for one thread at a time; raises if another one is in it."""
 
@@ -37,10 +44,10 @@ class WriteGuard(Protocol):
         """Raise unless the lock is held."""
 
     def require_lock(self, group_id: UUID) -> None:
-        """Raise unless the group's lock is held."""
+        """Raise unless the group's lock is held, and not only shared."""
 
-    def refuse_flush_from_outside(self) -> None:
-        """Raise if another thread is using the unit of work, or the lock is not held."""
+    def refuse_flush(self, session: Session) -> None:
+        """Raise unless the lock is held, allows the flush, and no other thread is using it."""
 
     def refuse_commit_from_outside(self) -> None:
         """Raise unless ``commit()`` of the unit of work commits."""
@@ -61,8 +68,8 @@ def release(session: Session) -> None:
     session.info.pop(_INFO_KEY, None)
 
 
-def require_lock(session: Session, group_id: UUID) -> WriteGuard:
-    """The guard of a Session whose unit of work holds the group's lock.
+def require_lock(session: Session, tenant_id: UUID, group_id: UUID) -> WriteGuard:
+    """The guard of a Session whose unit of work holds the lock of the tenant's group.
 
     For what writes past the flush. Raises ``LockNotHeldError`` if there is none.
     """
@@ -72,8 +79,40 @@ def require_lock(session: Session, group_id: UUID) -> WriteGuard:
             f"Group {group_id} can be written only inside a unit of work that holds its lock; "
             "this Session belongs to none. Reading needs no lock."
         )
+    if guard.tenant_id != tenant_id:
+        raise LockNotHeldError(
+            f"The unit of work is of tenant {guard.tenant_id} and writes nothing of tenant "
+            f"{tenant_id}. Enter one for each tenant."
+        )
     guard.require_lock(group_id)
     return guard
+
+
+def refuse_foreign_rows(session: Session, lock: PlanGroupLock | StudentLock) -> None:
+    """Raise ``LockNotHeldError`` if a flush would write what the lock is not for.
+
+    That is rows of another tenant, and under a shared lock everything but changes of the
+    plans of its groups.
+    Rows of the application's own tables pass.
+    """
+    changed = [row for row in session.dirty if session.is_modified(row)]
+    for row in chain(session.new, changed, session.deleted):
+        if not isinstance(row, Base):
+            continue
+        state: Any = inspect(row)
+        # Where it was read from, and where it goes; a part gets its group's in the flush.
+        tenants = {state.attrs.tenant_id.value, state.identity[0] if state.identity else None}
+        if not tenants <= {None, lock.tenant_id}:
+            raise LockNotHeldError(
+                f"A {type(row).__name__} of another tenant was about to be written in a unit of "
+                f"work of tenant {lock.tenant_id}. Enter one for each tenant."
+            )
+        is_mark = isinstance(row, StudentPlan) and row in changed
+        if lock.shared and not (is_mark and state.attrs.group_id.value in lock.group_ids):
+            raise LockNotHeldError(
+                f"A {type(row).__name__} was about to be written under a shared lock, which is "
+                "for marks of progress in its groups. Enter a unit of work with an exclusive lock."
+            )
 
 
 def one_call_at_a_time(cls: type[T]) -> type[T]:
@@ -121,7 +160,7 @@ def _after_begin(session: Session, transaction: SessionTransaction, connection: 
 @event.listens_for(Session, "before_flush")
 def _before_flush(session: Session, *_: Any) -> None:
     if (guard := _guard_of(session)) is not None:
-        guard.refuse_flush_from_outside()
+        guard.refuse_flush(session)
 
 
 @event.listens_for(Session, "before_commit")

@@ -30,14 +30,16 @@ def new_identity() -> str:
 
 
 @contextmanager
-def committing_only(connection: Connection, identity: str) -> Iterator[None]:
+def committing_only(connection: Connection, identity: str, node: str) -> Iterator[None]:
     """Let COMMIT inside the block succeed only in the transaction with this identity.
 
     The server is asked in the same round trip, after which nothing more can be written.
     Raises ``LockNotHeldError`` in any other transaction, which is rolled back.
+
+    :param node: what takes the question to where the lock is, see ``Acquired``.
     """
     try:
-        with commit_after(connection, statements.require_identity(identity)):
+        with commit_after(connection, statements.require_identity(identity, node)):
             yield
     except DBAPIError as error:
         if sqlstate(error) == statements.TRANSACTION_ENDED:
@@ -45,13 +47,13 @@ def committing_only(connection: Connection, identity: str) -> Iterator[None]:
         raise
 
 
-def rolled_back_work(connection: Connection, identity: str | None) -> bool:
+def rolled_back_work(connection: Connection, identity: str | None, node: str) -> bool:
     """Roll back, and return whether the transaction had written anything; one round trip.
 
     Raises ``LockNotHeldError`` if it was not the transaction with this identity; with
     ``None`` any transaction is meant.
     """
-    question = statements.ask_what_was_written(identity or "")
+    question = statements.ask_what_was_written(identity or "", node)
     ended, wrote = roll_back_after(connection, question)
     if ended == "t" and identity is not None:
         raise LockNotHeldError(ENDED)

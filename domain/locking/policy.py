@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -11,6 +11,10 @@ from domain.errors import InvalidInputError
 
 LONGEST_WAIT: Final = timedelta(minutes=10)
 MOST_GROUPS: Final = 100
+SHARED_WAIT: Final = timedelta(seconds=1)
+"""How long a shared lock waits unless it says; an exclusive request that waits refuses it too."""
+SHARED_HOLDERS_WAIT: Final = timedelta(milliseconds=300)
+"""How long an exclusive lock that is not to wait does so behind marks of progress."""
 _SHORTEST: Final = timedelta(milliseconds=1)
 _LONGEST: Final = timedelta(days=24)  # the server counts milliseconds in 31 bits
 
@@ -44,39 +48,61 @@ class Limits:
 class PlanGroupLock:
     """The lock of one group, or with ``PlanGroupLock.of`` of several, and how to take it.
 
-    By default a busy group is refused at once. With ``wait`` the request queues in the
-    server, first come, first served, for at most so long. Several groups are taken all or
-    not at all, in the order of their keys, so that two requests never deadlock.
+    Exclusive, for generation and edits, unless it is ``shared``, for marks of progress: those
+    who share a group's lock do not exclude each other. All groups belong to one tenant. Several
+    are taken all or not at all, in key order, so that two requests never deadlock.
+
+    Without ``wait`` a busy group is refused at once, with two exceptions: an exclusive lock
+    waits for ``SHARED_HOLDERS_WAIT`` if all that hold it share it, and a shared lock waits for
+    ``SHARED_WAIT``. With ``wait`` the request queues in the server, first come, first served,
+    for at most so long.
 
     Raises ``InvalidInputError`` for ids that are no UUIDs, for more than ``MOST_GROUPS``
     groups, and for a wait that is negative or longer than ``LONGEST_WAIT``.
     """
 
+    tenant_id: UUID
     group_id: UUID
-    wait: timedelta = timedelta(0)
+    _: KW_ONLY
+    wait: timedelta | None = None
     limits: Limits = field(default_factory=Limits)
+    shared: bool = False
     others: frozenset[UUID] = frozenset()
 
     def __post_init__(self) -> None:
+        # On Citus a null tenant would make the lock one of the client's own node, silently.
+        InvalidInputError.unless_uuids(tenant_id=self.tenant_id)
         for group_id in self.group_ids:
             InvalidInputError.unless_uuids(group_id=group_id)
         if len(self.group_ids) > MOST_GROUPS:
             raise InvalidInputError.of("group_id", f"at most {MOST_GROUPS} groups at once")
-        _check_policy(self.wait, self.limits)
+        if not isinstance(self.shared, bool):
+            raise InvalidInputError.of("shared", "must be true or false")
+        _check_policy(self.max_wait, self.limits)
 
     @classmethod
     def of(
         cls,
+        tenant_id: UUID,
         group_ids: Iterable[UUID],
-        wait: timedelta = timedelta(0),
+        *,
+        wait: timedelta | None = None,
         limits: Limits | None = None,
+        shared: bool = False,
     ) -> "PlanGroupLock":
-        """The locks of several groups; doubles count once."""
+        """The locks of several groups; duplicates count once."""
         ids = frozenset(group_ids)
         if not ids:
             raise InvalidInputError.of("group_id", "at least one group is needed")
         first = next(iter(ids))
-        return cls(first, wait, limits or Limits(), ids - {first})
+        return cls(
+            tenant_id,
+            first,
+            wait=wait,
+            limits=limits or Limits(),
+            shared=shared,
+            others=ids - {first},
+        )
 
     @property
     def group_ids(self) -> frozenset[UUID]:
@@ -90,21 +116,30 @@ class PlanGroupLock:
             return [plan_group_lock_key(self.group_id)]
         return sorted(map(plan_group_lock_key, self.group_ids))
 
+    @property
+    def max_wait(self) -> timedelta:
+        """How long to wait behind whoever holds the lock."""
+        if self.wait is not None:
+            return self.wait
+        return SHARED_WAIT if self.shared else timedelta(0)
+
 
 @dataclass(frozen=True, slots=True)
 class StudentLock:
-    """The lock of a student alone, for what belongs to all of the student's groups.
+    """The lock of a student, for what belongs to all of the student's groups.
 
     Whoever writes plans takes it too, after the group's. Raises ``InvalidInputError`` like
     ``PlanGroupLock``.
     """
 
+    tenant_id: UUID
     student_id: UUID
+    _: KW_ONLY
     wait: timedelta = timedelta(0)
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        InvalidInputError.unless_uuids(student_id=self.student_id)
+        InvalidInputError.unless_uuids(tenant_id=self.tenant_id, student_id=self.student_id)
         _check_policy(self.wait, self.limits)
 
     @property
@@ -115,21 +150,32 @@ class StudentLock:
     @property
     def keys(self) -> list[int]:
         """The student's key."""
-        return [student_lock_key(self.student_id)]
+        return [student_lock_key(self.tenant_id, self.student_id)]
+
+    @property
+    def shared(self) -> bool:
+        """Never: only groups have a shared lock."""
+        return False
+
+    @property
+    def max_wait(self) -> timedelta:
+        """How long to wait behind whoever holds the lock."""
+        return self.wait
 
 
 def plan_group_lock_key(group_id: UUID) -> int:
     """The signed 64-bit key of a group, the same as the SQL function's.
 
     The first 8 bytes, big-endian, of sha256 over a namespace and the id's 16 bytes. At
-    100,000 groups two share a key with a probability of 3e-10.
+    100,000 groups two share a key with a probability of 3e-10. The tenant is not part of it:
+    whoever takes the lock by the SQL function knows only the group.
     """
     return _key(b"studyplan.plan_group:", group_id)
 
 
-def student_lock_key(student_id: UUID) -> int:
-    """The key of a student, in a namespace of its own."""
-    return _key(b"studyplan.student:", student_id)
+def student_lock_key(tenant_id: UUID, student_id: UUID) -> int:
+    """The key of a tenant's student, in a namespace of its own."""
+    return _key(b"studyplan.student:", tenant_id, student_id)
 
 
 def _check_policy(wait: object, limits: object) -> None:
@@ -140,6 +186,6 @@ def _check_policy(wait: object, limits: object) -> None:
         raise InvalidInputError.of("limits", "must be Limits")
 
 
-def _key(namespace: bytes, id_: UUID) -> int:
-    digest = hashlib.sha256(namespace + id_.bytes).digest()
+def _key(namespace: bytes, *ids: UUID) -> int:
+    digest = hashlib.sha256(namespace + b"".join(id_.bytes for id_ in ids)).digest()
     return int.from_bytes(digest[:8], "big", signed=True)

@@ -6,9 +6,10 @@ The only module that names the functions and their SQLSTATEs. They belong to Ale
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -16,43 +17,49 @@ from sqlalchemy.exc import DBAPIError
 from domain.database_errors import meaning_of, sqlstate
 from domain.driver import fetch_first
 from domain.errors import LockHolder, WrongTransactionError
+from domain.locking.policy import PlanGroupLock, StudentLock
 
-ACQUIRING: Final = "public.acquire_plan_"
-"""In the text of every statement that takes a lock, and of no other."""
+ACQUIRING: Final = "studyplan.acquire_"
+"""In the text of every statement of the package that takes a lock, and of no other."""
 
 IDENTITY: Final = "studyplan.transaction"
 """The transaction-local setting that identifies the transaction which took the locks."""
 TRANSACTION_ENDED: Final = "SP001"
-"""The SQLSTATE of ``REQUIRE`` in any other transaction."""
+"""The SQLSTATE of ``require_identity`` in any other transaction."""
 
 STUDENTS: Final = (
-    "SELECT pg_catalog.to_jsonb(l)::text, g.ids, g.students, CASE WHEN l.acquired AND "
-    "pg_catalog.current_setting('studyplan.transaction', true) = %s THEN "
-    "pg_catalog.set_config('studyplan.transaction', %s, true) END "
-    "FROM (SELECT array_agg(id) AS ids, "
-    "array_agg(student_id) AS students, array_agg(public.student_lock_key(student_id)) AS keys "
-    "FROM plan_groups WHERE tenant_id = %s AND id = ANY(%s) HAVING bool_or(id = %s)) g, "
-    "LATERAL public.acquire_plan_locks(g.keys, %s) l"
+    "SELECT studyplan.acquire_student_locks(g.keys, %s, %s, %s)::pg_catalog.text, "
+    "g.ids, g.students "
+    "FROM (SELECT pg_catalog.array_agg(id) AS ids, pg_catalog.array_agg(student_id) AS students, "
+    "pg_catalog.array_agg(studyplan.student_lock_key(tenant_id, student_id)) AS keys "
+    "FROM studyplan.plan_groups WHERE tenant_id = %s AND id = ANY(%s) "
+    "HAVING pg_catalog.bool_or(id = %s)) g"
 )
-"""Locks the students of groups: the record of acquire_plan_locks as text, the groups' ids and
-their students' ids. It renews the identity of the transaction that has the old one: if a
-savepoint that only the server knows is rolled back, these locks are released, and the identity
-is the old one again."""
+"""Locks the students of groups: a record as text, the groups' ids and their students' ids. It
+renews the identity of the transaction that has the old one."""
 # A record comes as the text of a JSON object, for which the driver needs no loader: it cannot read
 # a timestamptz under every DateStyle.
-CHECK: Final = "SELECT pg_catalog.to_jsonb(c)::text FROM public.check_plan_group_lock(%s) c"
-VERSION: Final = "SELECT public.plan_lock_version()"
-KEYS: Final = "SELECT public.plan_group_lock_key(%s), public.student_lock_key(%s)"
-FUNCTIONS: Final = (
-    "public.acquire_plan_locks(bigint[], integer)",
-    "public.acquire_plan_locks_with_limits(bigint[], integer, text, text, text, text)",
-    "public.check_plan_group_lock(uuid)",
-    "public.plan_group_lock_key(uuid)",
-    "public.plan_lock_version()",
-    "public.require_plan_transaction(text)",
-    "public.student_lock_key(uuid)",
+CHECK: Final = (
+    "SELECT pg_catalog.to_jsonb(studyplan.check_plan_group_lock(%s))::pg_catalog.text, found "
+    "FROM (SELECT pg_catalog.count(*) AS found FROM studyplan.plan_groups "
+    "WHERE tenant_id = %s AND id = %s) own"
 )
-"""What these statements call; the role needs EXECUTE on each."""
+VERSION: Final = "SELECT studyplan.plan_lock_version()"
+KEYS: Final = "SELECT studyplan.plan_group_lock_key(%s), studyplan.student_lock_key(%s, %s)"
+_ENTER_TYPES: Final = "bigint[], integer, boolean, integer, text, text, text, text"
+FUNCTIONS: Final = (
+    "studyplan.acquire_plan_locks(bigint[], integer, boolean, integer)",
+    f"studyplan.acquire_plan_locks_with_limits({_ENTER_TYPES})",
+    "studyplan.acquire_student_locks(bigint[], integer, text, text)",
+    "studyplan.check_plan_group_lock(uuid)",
+    "studyplan.is_plan_transaction(uuid, text)",
+    "studyplan.plan_group_lock_key(uuid)",
+    "studyplan.plan_lock_version()",
+    "studyplan.plans_are_copyable()",
+    "studyplan.require_plan_transaction(text)",
+    "studyplan.student_lock_key(uuid, uuid)",
+)
+"""What the package calls; the role needs EXECUTE on each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,10 @@ class Answer:
     key: int | None
     waited_ms: int
     holder: LockHolder | None
+    behind_shared: bool
+    """Whether only those who share the lock hold it, and this transaction is the next."""
+    has_nodes: bool
+    """Whether the server may be one of several nodes (Citus)."""
     kept: Mapping[str, str]
     """Limits of the session's own that stay in force."""
 
@@ -75,6 +86,8 @@ class Answer:
         """
         if told is None:
             return AT_ONCE
+        if told == _AT_ONCE_ON_A_NODE:
+            return AT_ONCE_ON_A_NODE
         record = json.loads(told)
         return cls(
             acquired=record["acquired"],
@@ -82,33 +95,85 @@ class Answer:
             key=record.get("lock_key"),
             waited_ms=record.get("waited_ms", 0),
             holder=holder_in(record),
+            behind_shared=record.get("behind_shared", False),
+            has_nodes=record.get("has_nodes", False),
             kept=record.get("kept", {}),
         )
 
 
-AT_ONCE: Final = Answer(True, "acquired", None, 0, None, {})  # noqa: FBT003 - by position, once
+AT_ONCE: Final = Answer(
+    acquired=True,
+    outcome="acquired",
+    key=None,
+    waited_ms=0,
+    holder=None,
+    behind_shared=False,
+    has_nodes=False,
+    kept={},
+)
 
 
-def enter(keys: Iterable[int], wait_ms: int, identity: str, limits: Iterable[int]) -> str:
-    """A statement that takes locks, and sets the transaction's identity and limits (ms).
+_AT_ONCE_ON_A_NODE: Final = '{"has_nodes": true}'
+AT_ONCE_ON_A_NODE: Final = replace(AT_ONCE, has_nodes=True)
 
-    It returns null, or the record of acquire_plan_locks as text. With literals, which are all
-    our own, since it is sent together with BEGIN.
+
+def enter(
+    lock: PlanGroupLock | StudentLock,
+    *,
+    wait_ms: int,
+    behind_shared_ms: int | None,
+    identity: str,
+    limits: Iterable[int],
+    node: str,
+) -> str:
+    """A statement that takes a lock, and sets the transaction's identity and limits (ms).
+
+    It returns null, or a record as text. With literals, which are all our own, since it is sent
+    together with BEGIN.
+
+    :param wait_ms: how long to wait behind whoever holds the lock.
+    :param behind_shared_ms: without it, how long to wait for an exclusive lock behind shared
+        ones; with 0 the transaction only becomes the next after them.
+    :param node: what ``node_of`` gives, where there are several nodes.
     """
-    values = (f"'{{{','.join(map(str, keys))}}}'", str(wait_ms), f"'{identity}'")
-    quoted = (f"'{limit}'" for limit in limits)
-    return f"SELECT public.acquire_plan_locks_with_limits({', '.join((*values, *quoted))})::text"
+    keys = f"'{{{','.join(map(str, lock.keys))}}}'"
+    quoted = (f"'{value}'" for value in (identity, *limits))
+    behind_shared = "NULL" if behind_shared_ms is None else str(behind_shared_ms)
+    values = (keys, str(wait_ms), str(lock.shared), behind_shared, *quoted)
+    call = f"studyplan.acquire_plan_locks_with_limits({', '.join(values)})"
+    return f"SELECT {call}::pg_catalog.text{node}"
 
 
-def require_identity(identity: str) -> str:
+def node_of(lock: PlanGroupLock | StudentLock) -> str:
+    """A FROM clause of one row that takes a statement to the node which has the tenant's rows.
+
+    On Citus a statement without a table runs on the node that the client is connected to, and
+    two nodes would grant one lock twice. It need not find anything.
+    """
+    id_ = lock.student_id if isinstance(lock, StudentLock) else lock.group_id
+    return (
+        " FROM (SELECT pg_catalog.count(*) FROM studyplan.plan_groups "  # noqa: S608 - UUIDs
+        f"WHERE tenant_id = '{lock.tenant_id}' AND id = '{id_}') node"
+    )
+
+
+def ask_if_stored(tenant_id: UUID, group_id: UUID) -> str:
+    """A statement for one boolean: whether the tenant has the group."""
+    return (
+        "SELECT pg_catalog.count(*) > 0 FROM studyplan.plan_groups "  # noqa: S608 - UUIDs
+        f"WHERE tenant_id = '{tenant_id}' AND id = '{group_id}'"
+    )
+
+
+def require_identity(identity: str, node: str = "") -> str:
     """A statement that raises ``TRANSACTION_ENDED`` unless the transaction has the identity.
 
     With a literal, since a call of several statements takes no parameters.
     """
-    return f"SELECT public.require_plan_transaction('{identity}')"
+    return f"SELECT studyplan.require_plan_transaction('{identity}'){node}"
 
 
-def ask_what_was_written(identity: str) -> str:
+def ask_what_was_written(identity: str, node: str = "") -> str:
     """A statement for two booleans: whether the transaction is another one, and has written.
 
     A transaction has an id on the server from its first write on, however it was made. A
@@ -116,7 +181,7 @@ def ask_what_was_written(identity: str) -> str:
     """
     setting = f"pg_catalog.current_setting('{IDENTITY}', true)"
     wrote = "pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL"
-    return f"SELECT {setting} IS DISTINCT FROM '{identity}', {wrote}"  # noqa: S608 - our own hex
+    return f"SELECT {setting} IS DISTINCT FROM '{identity}', {wrote}{node}"  # noqa: S608 - our own
 
 
 def entered(connection: Connection, statement: str) -> Answer:
@@ -153,9 +218,17 @@ def holder_in(record: Mapping[str, Any]) -> LockHolder | None:
 
 def _meaning(connection: Connection, error: DBAPIError) -> Exception:
     """What a SQLSTATE means where a lock function was called; the error itself if nothing."""
-    if sqlstate(error) == "25001":
-        return WrongTransactionError(
-            "The lock needs READ COMMITTED: a snapshot older than the lock does not see "
-            "what its last holder wrote."
-        )
-    return meaning_of(error, connection) or error
+    match sqlstate(error):
+        case "25001":
+            return WrongTransactionError(
+                "The lock needs READ COMMITTED: a snapshot older than the lock does not see "
+                "what its last holder wrote."
+            )
+        case "SP002":
+            return WrongTransactionError(
+                "The transaction holds a shared lock, so it cannot take an exclusive one: two "
+                "such transactions would wait for each other. Commit, and take the exclusive "
+                "lock in a unit of work of its own."
+            )
+        case _:
+            return meaning_of(error, connection) or error

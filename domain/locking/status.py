@@ -1,15 +1,16 @@
 """Asking about locks: for people, for messages, and at start-up."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from domain.database_errors import checkout_translated
-from domain.errors import InvalidInputError, LockHolder
+from domain.errors import InvalidInputError, LockHolder, PlanGroupNotFoundError
 from domain.locking import statements
 from domain.models import PlanGroup
 
@@ -32,29 +33,38 @@ class LockStatus:
     waiting: int
 
 
-def lock_status(asker: Session | Connection, group_id: UUID) -> LockStatus:
+def lock_status(asker: Session | Connection, tenant_id: UUID, group_id: UUID) -> LockStatus:
     """Who holds the group's lock, since when, and how many wait. Takes nothing.
 
     One statement in the asker's transaction, which the asker ends; it may be read-only and
     on a standby. Of a holder under another role the database shows only the process and its
     application name unless the asking one may read ``pg_stat_activity``
-    (``pg_read_all_stats``). Raises ``SchemaError`` and ``DatabaseBusyError``.
+    (``pg_read_all_stats``). Raises ``PlanGroupNotFoundError`` if the tenant has no such group,
+    unless the asker itself holds its lock, to store it; of others it is told nothing then.
+    Raises ``SchemaError`` and ``DatabaseBusyError`` too.
     """
-    InvalidInputError.unless_uuids(group_id=group_id)
+    InvalidInputError.unless_uuids(tenant_id=tenant_id, group_id=group_id)
     with checkout_translated():
         connection = (
             asker.connection(bind_arguments={"mapper": PlanGroup})
             if isinstance(asker, Session)
             else asker
         )
-    row = statements.asked(connection, statements.CHECK, (group_id,))
-    found = json.loads(row[0])
+    found, rows = _checked(connection, tenant_id, group_id)
+    if not rows and not found["held_by_me"]:
+        raise PlanGroupNotFoundError(group_id=group_id)
     return LockStatus(
         held=found["held"],
         held_by_me=found["held_by_me"],
         holder=statements.holder_in(found),
-        waiting=found["waiting"],
+        waiting=found["waiting"] if rows else 0,
     )
+
+
+def is_held(connection: Connection, tenant_id: UUID, group_id: UUID) -> bool:
+    """Whether anybody holds the lock of a group, stored or not. Raises ``SchemaError``."""
+    found, _ = _checked(connection, tenant_id, group_id)
+    return bool(found["held"])
 
 
 def functions_version(connection: Connection) -> int:
@@ -66,8 +76,15 @@ def functions_version(connection: Connection) -> int:
     return int(row[0])
 
 
-def keys_in_sql(connection: Connection, id_: UUID) -> tuple[int, int]:
+def keys_in_sql(connection: Connection, tenant_id: UUID, id_: UUID) -> tuple[int, int]:
     """The keys that the database derives from an id, as a group's and as a student's."""
-    row = statements.asked(connection, statements.KEYS, (id_, id_))
-    group, student = row
+    group, student = statements.asked(connection, statements.KEYS, (id_, tenant_id, id_))
     return group, student
+
+
+def _checked(
+    connection: Connection, tenant_id: UUID, group_id: UUID
+) -> tuple[Mapping[str, Any], int]:
+    """The record of the lock, and how many rows the tenant has of the group's id."""
+    told, rows = statements.asked(connection, statements.CHECK, (group_id, tenant_id, group_id))
+    return json.loads(told), rows

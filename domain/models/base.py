@@ -21,12 +21,16 @@ from sqlalchemy import (
     cast,
     event,
     extract,
+    func,
     inspect,
     text,
     type_coerce,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from sqlalchemy.types import TypeDecorator
+
+SCHEMA: Final = "studyplan"
+"""The PostgreSQL schema of all tables; every statement names it, so search paths do not matter."""
 
 NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
@@ -44,14 +48,16 @@ class Instant(TypeDecorator[datetime]):
     """A ``timestamptz``, read as an aware ``datetime`` in UTC under every session setting.
 
     The server sends microseconds since 1970: psycopg can read a ``timestamptz`` only while
-    ``DateStyle`` is ISO, and not every ``TimeZone`` of PostgreSQL exists in Python.
+    ``DateStyle`` is ISO, and not every ``TimeZone`` of PostgreSQL exists in Python. They are taken
+    of the time in UTC, which is immutable: Citus accepts nothing else in a RETURNING clause.
     """
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[datetime]:
-        return type_coerce(cast(extract("epoch", column) * 1_000_000, BigInteger), self)
+        in_utc = func.pg_catalog.timezone("UTC", column, type_=DateTime)
+        return type_coerce(cast(extract("epoch", in_utc) * 1_000_000, BigInteger), self)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         return None if value is None else _EPOCH + timedelta(microseconds=value)
@@ -60,7 +66,7 @@ class Instant(TypeDecorator[datetime]):
 class Base(DeclarativeBase):
     """The base of every mapped class of this package, with metadata of its own."""
 
-    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    metadata = MetaData(schema=SCHEMA, naming_convention=NAMING_CONVENTION)
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         str: Text,
         datetime: Instant(),
@@ -99,6 +105,8 @@ class Word(TypeDecorator[Any]):
         return None if value is None else self.words(value)
 
 
+TenantId = Annotated[UUID, mapped_column(primary_key=True)]
+"""The first column of every key: tables are distributed by it, and indexes clustered."""
 Id = Annotated[UUID, mapped_column(primary_key=True)]
 Small = Annotated[int, mapped_column(SmallInteger)]
 SmallZero = Annotated[int, mapped_column(SmallInteger, server_default=text("0"))]

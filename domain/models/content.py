@@ -2,10 +2,10 @@
 
 from uuid import UUID, uuid4
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from domain.models.base import Base, Id, Small, SmallZero, Versioned, Word, words_check
+from domain.models.base import Base, Id, Small, SmallZero, TenantId, Versioned, Word, words_check
 from domain.scheduling import Allocation, ContentType, Difficulty
 from domain.scheduling import Content as PlannedContent
 
@@ -15,8 +15,8 @@ class Content(Versioned, Base):
 
     __tablename__ = "contents"
 
+    tenant_id: Mapped[TenantId]
     id: Mapped[Id] = mapped_column(default=uuid4)
-    tenant_id: Mapped[UUID]
     group_id: Mapped[UUID]
     position: Mapped[Small]
     type: Mapped[ContentType] = mapped_column(Word(ContentType))
@@ -40,8 +40,10 @@ class Content(Versioned, Base):
             ["plan_groups.tenant_id", "plan_groups.id"],
             ondelete="CASCADE",
         ),
-        UniqueConstraint("group_id", "id"),
-        UniqueConstraint("group_id", "position", deferrable=True, initially="IMMEDIATE"),
+        UniqueConstraint("tenant_id", "group_id", "id"),
+        UniqueConstraint(
+            "tenant_id", "group_id", "position", deferrable=True, initially="IMMEDIATE"
+        ),
         words_check("type", ContentType),
         words_check("difficulty", Difficulty),
         CheckConstraint(
@@ -84,15 +86,19 @@ class LectureEpisode(Base):
 
     __tablename__ = "lecture_episodes"
 
+    tenant_id: Mapped[TenantId]
     content_id: Mapped[UUID] = mapped_column(primary_key=True)
     unit: Mapped[int] = mapped_column(primary_key=True)
-    group_id: Mapped[UUID] = mapped_column(index=True)
+    group_id: Mapped[UUID]
     minutes: Mapped[Small | None]
 
     __table_args__ = (
         ForeignKeyConstraint(
-            ["group_id", "content_id"], ["contents.group_id", "contents.id"], ondelete="CASCADE"
+            ["tenant_id", "group_id", "content_id"],
+            ["contents.tenant_id", "contents.group_id", "contents.id"],
+            ondelete="CASCADE",
         ),
+        Index(None, "tenant_id", "group_id"),
         CheckConstraint("unit >= 1", name="unit"),
         CheckConstraint("minutes BETWEEN 1 AND 1440", name="minutes"),
     )

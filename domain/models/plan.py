@@ -17,7 +17,17 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, ExcludeConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from domain.models.base import Base, Id, No, Small, SmallZero, Versioned, Word, words_check
+from domain.models.base import (
+    Base,
+    Id,
+    No,
+    Small,
+    SmallZero,
+    TenantId,
+    Versioned,
+    Word,
+    words_check,
+)
 from domain.scheduling import PlanKind
 
 
@@ -43,9 +53,9 @@ class PlanGeneration(Base):
 
     __tablename__ = "plan_generations"
 
+    tenant_id: Mapped[TenantId]
     group_id: Mapped[UUID] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
-    tenant_id: Mapped[UUID]
     generated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     requested_by: Mapped[str | None]
     today: Mapped[date]
@@ -83,11 +93,11 @@ class StudentPlan(Versioned, Base):
 
     __tablename__ = "student_plans"
 
+    tenant_id: Mapped[TenantId]
     id: Mapped[Id] = mapped_column(default=uuid4)
-    tenant_id: Mapped[UUID]
     student_id: Mapped[UUID]
     group_id: Mapped[UUID]
-    content_id: Mapped[UUID] = mapped_column(index=True)
+    content_id: Mapped[UUID]
     generation: Mapped[int]
     sequence: Mapped[int]
     kind: Mapped[PlanKind] = mapped_column(Word(PlanKind))
@@ -117,12 +127,21 @@ class StudentPlan(Versioned, Base):
             ["plan_groups.tenant_id", "plan_groups.student_id", "plan_groups.id"],
             ondelete="CASCADE",
         ),
-        ForeignKeyConstraint(["group_id", "content_id"], ["contents.group_id", "contents.id"]),
         ForeignKeyConstraint(
-            ["group_id", "generation"], ["plan_generations.group_id", "plan_generations.number"]
+            ["tenant_id", "group_id", "content_id"],
+            ["contents.tenant_id", "contents.group_id", "contents.id"],
         ),
-        UniqueConstraint("group_id", "generation", "sequence"),
-        Index(None, "group_id", "date", postgresql_where=text("live")),
+        ForeignKeyConstraint(
+            ["tenant_id", "group_id", "generation"],
+            [
+                "plan_generations.tenant_id",
+                "plan_generations.group_id",
+                "plan_generations.number",
+            ],
+        ),
+        UniqueConstraint("tenant_id", "group_id", "generation", "sequence"),
+        Index(None, "tenant_id", "group_id", "date", postgresql_where=text("live")),
+        Index(None, "tenant_id", "content_id"),
         words_check("kind", PlanKind),
         words_check("state", PlanState),
         CheckConstraint(
@@ -146,6 +165,7 @@ class StudentPlan(Versioned, Base):
             name="live",
         ),
         ExcludeConstraint(
+            ("tenant_id", "="),
             ("student_id", "="),
             ("date", "="),
             (func.int4range(column("start_minute"), column("end_minute")), "&&"),

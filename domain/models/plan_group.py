@@ -16,6 +16,7 @@ from domain.models.base import (
     Id,
     No,
     Small,
+    TenantId,
     Versioned,
     Word,
     words_check,
@@ -53,8 +54,8 @@ class PlanGroup(Versioned, Base):
 
     __tablename__ = "plan_groups"
 
+    tenant_id: Mapped[TenantId]
     id: Mapped[Id] = mapped_column(default=uuid4)
-    tenant_id: Mapped[UUID]
     student_id: Mapped[UUID]
     name: Mapped[str]
     purpose: Mapped[str | None]
@@ -101,7 +102,6 @@ class PlanGroup(Versioned, Base):
     )
 
     __table_args__ = (
-        UniqueConstraint("tenant_id", "id"),
         UniqueConstraint("tenant_id", "student_id", "id"),
         Index(
             "uq_plan_groups_active_student",

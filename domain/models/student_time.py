@@ -12,6 +12,7 @@ from domain.models.base import (
     Id,
     Small,
     SmallZero,
+    TenantId,
     Versioned,
     Word,
     span_checks,
@@ -27,10 +28,10 @@ class Exclusion(Versioned, Base):
 
     __tablename__ = "exclusions"
 
+    tenant_id: Mapped[TenantId]
     id: Mapped[Id] = mapped_column(default=uuid4)
-    tenant_id: Mapped[UUID]
     student_id: Mapped[UUID]
-    group_id: Mapped[UUID | None] = mapped_column(index=True)
+    group_id: Mapped[UUID | None]
     date: Mapped[date]
     type: Mapped[ExclusionType] = mapped_column(Word(ExclusionType))
     reason: Mapped[str | None]
@@ -41,7 +42,8 @@ class Exclusion(Versioned, Base):
             ["plan_groups.tenant_id", "plan_groups.student_id", "plan_groups.id"],
             ondelete="CASCADE",
         ),
-        Index(None, "student_id", "date"),
+        Index(None, "tenant_id", "student_id", "date"),
+        Index(None, "tenant_id", "group_id"),
         words_check("type", ExclusionType),
     )
 
@@ -55,8 +57,8 @@ class AcademySchedule(Versioned, Base):
 
     __tablename__ = "academy_schedules"
 
+    tenant_id: Mapped[TenantId]
     id: Mapped[Id] = mapped_column(default=uuid4)
-    tenant_id: Mapped[UUID]
     student_id: Mapped[UUID]
     weekday: Mapped[Small]
     start_minute: Mapped[Small]

@@ -2,10 +2,10 @@
 
 from uuid import UUID, uuid4
 
-from sqlalchemy import ForeignKeyConstraint
+from sqlalchemy import ForeignKeyConstraint, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from domain.models.base import Base, Id, Small, Versioned, Word, span_checks, words_check
+from domain.models.base import Base, Id, Small, TenantId, Versioned, Word, span_checks, words_check
 from domain.scheduling import Block as PlannedBlock
 from domain.scheduling import BlockKind
 from domain.scheduling import NonStudyBlock as PlannedNonStudyBlock
@@ -16,9 +16,9 @@ class Block(Versioned, Base):
 
     __tablename__ = "blocks"
 
+    tenant_id: Mapped[TenantId]
     id: Mapped[Id] = mapped_column(default=uuid4)
-    tenant_id: Mapped[UUID]
-    group_id: Mapped[UUID] = mapped_column(index=True)
+    group_id: Mapped[UUID]
     kind: Mapped[BlockKind] = mapped_column(Word(BlockKind))
     weekday: Mapped[Small]
     start_minute: Mapped[Small]
@@ -30,6 +30,7 @@ class Block(Versioned, Base):
             ["plan_groups.tenant_id", "plan_groups.id"],
             ondelete="CASCADE",
         ),
+        Index(None, "tenant_id", "group_id"),
         words_check("kind", BlockKind),
         *span_checks(),
     )
@@ -44,9 +45,9 @@ class NonStudyBlock(Versioned, Base):
 
     __tablename__ = "non_study_blocks"
 
+    tenant_id: Mapped[TenantId]
     id: Mapped[Id] = mapped_column(default=uuid4)
-    tenant_id: Mapped[UUID]
-    group_id: Mapped[UUID] = mapped_column(index=True)
+    group_id: Mapped[UUID]
     label: Mapped[str | None]
     weekday: Mapped[Small]
     start_minute: Mapped[Small]
@@ -58,6 +59,7 @@ class NonStudyBlock(Versioned, Base):
             ["plan_groups.tenant_id", "plan_groups.id"],
             ondelete="CASCADE",
         ),
+        Index(None, "tenant_id", "group_id"),
         *span_checks(),
     )
 

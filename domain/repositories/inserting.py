@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 
 
 def insert_rows(
     connection: Connection,
-    table: str,
+    table: Table,
     columns: Mapping[str, str],
     rows: Iterable[Sequence[Any]],
 ) -> None:
@@ -20,10 +20,11 @@ def insert_rows(
     arrays = [list(values) for values in zip(*rows, strict=True)]
     if not arrays:
         return
-    quote = connection.dialect.identifier_preparer.quote
-    names = ", ".join(map(quote, columns))
+    preparer = connection.dialect.identifier_preparer
+    names = ", ".join(map(preparer.quote, columns))
     given = ", ".join(f"%s::pg_catalog.{kind}[]" for kind in columns.values())
     # Not pg_catalog.unnest: only the bare name takes several arrays, and the parser resolves it
     # itself, whatever the search path.
-    statement = f"INSERT INTO {quote(table)} ({names}) SELECT * FROM unnest({given})"  # noqa: S608 - no values in it
+    into = f"INSERT INTO {preparer.format_table(table)} ({names})"
+    statement = f"{into} SELECT * FROM unnest({given})"  # noqa: S608 - no values in it
     connection.exec_driver_sql(statement, tuple(arrays))

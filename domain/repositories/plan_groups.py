@@ -10,7 +10,15 @@ from sqlalchemy.orm import Session, aliased, selectinload
 from domain.database_errors import translated
 from domain.errors import InvalidInputError, PlanGroupNotFoundError
 from domain.locking import guards
-from domain.models import Content, GroupStatus, PlanGeneration, PlanGroup
+from domain.models import (
+    Block,
+    Content,
+    GroupStatus,
+    LectureEpisode,
+    NonStudyBlock,
+    PlanGeneration,
+    PlanGroup,
+)
 from domain.repositories.snapshot import PlanningSnapshot, load_snapshot
 
 
@@ -18,30 +26,37 @@ from domain.repositories.snapshot import PlanningSnapshot, load_snapshot
 class PlanGroupRepository:
     """Groups of a tenant; another tenant's groups are not found."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, tenant_id: UUID) -> None:
+        InvalidInputError.unless_uuids(tenant_id=tenant_id)
         self._session = session
+        self._tenant_id = tenant_id
 
     def add(self, group: PlanGroup) -> None:
         """Store a new group with its contents and weekly time at the next flush.
 
-        Raises ``InvalidInputError`` and stores nothing if a rule is broken, and
-        ``LockNotHeldError`` outside a unit of work that holds the new group's lock.
+        Raises ``InvalidInputError`` and stores nothing if a rule is broken or the group is
+        another tenant's, and ``LockNotHeldError`` outside a unit of work that holds the new
+        group's lock.
         """
+        if group.tenant_id != self._tenant_id:
+            raise InvalidInputError.of("tenant_id", "must be the tenant of the unit of work")
         group.check()
-        guards.require_lock(self._session, group.id)
+        guards.require_lock(self._session, self._tenant_id, group.id)
         self._session.add(group)
 
     @translated()
-    def get(self, tenant_id: UUID, group_id: UUID) -> PlanGroup:
+    def get(self, group_id: UUID) -> PlanGroup:
         """The group with everything it owns loaded. Raises ``PlanGroupNotFoundError``."""
-        InvalidInputError.unless_uuids(tenant_id=tenant_id, group_id=group_id)
+        InvalidInputError.unless_uuids(group_id=group_id)
         group = self._session.scalars(
             select(PlanGroup)
-            .where(PlanGroup.tenant_id == tenant_id, PlanGroup.id == group_id)
+            .where(PlanGroup.tenant_id == self._tenant_id, PlanGroup.id == group_id)
             .options(
-                selectinload(PlanGroup.contents).selectinload(Content.episodes),
-                selectinload(PlanGroup.blocks),
-                selectinload(PlanGroup.non_study_blocks),
+                self._load(PlanGroup.contents, Content).options(
+                    self._load(Content.episodes, LectureEpisode)
+                ),
+                self._load(PlanGroup.blocks, Block),
+                self._load(PlanGroup.non_study_blocks, NonStudyBlock),
             )
         ).one_or_none()
         if group is None:
@@ -49,12 +64,12 @@ class PlanGroupRepository:
         return group
 
     @translated()
-    def alone(self, tenant_id: UUID, group_id: UUID) -> PlanGroup:
+    def alone(self, group_id: UUID) -> PlanGroup:
         """The group's own row, read anew. Raises ``PlanGroupNotFoundError``."""
-        InvalidInputError.unless_uuids(tenant_id=tenant_id, group_id=group_id)
+        InvalidInputError.unless_uuids(group_id=group_id)
         group = self._session.scalars(
             select(PlanGroup)
-            .where(PlanGroup.tenant_id == tenant_id, PlanGroup.id == group_id)
+            .where(PlanGroup.tenant_id == self._tenant_id, PlanGroup.id == group_id)
             .execution_options(populate_existing=True)
         ).one_or_none()
         if group is None:
@@ -62,13 +77,13 @@ class PlanGroupRepository:
         return group
 
     @translated()
-    def active_beside(self, tenant_id: UUID, group_id: UUID) -> UUID | None:
+    def active_beside(self, group_id: UUID) -> UUID | None:
         """The other group of the same student that is active, if there is one.
 
         Raises ``PlanGroupNotFoundError``. Without the student's lock the answer is outdated
         as soon as it is given.
         """
-        InvalidInputError.unless_uuids(tenant_id=tenant_id, group_id=group_id)
+        InvalidInputError.unless_uuids(group_id=group_id)
         other = aliased(PlanGroup)
         found = self._session.execute(
             select(other.id)
@@ -76,13 +91,13 @@ class PlanGroupRepository:
             .outerjoin(
                 other,
                 and_(
-                    other.tenant_id == PlanGroup.tenant_id,
+                    other.tenant_id == self._tenant_id,
                     other.student_id == PlanGroup.student_id,
                     other.status == GroupStatus.ACTIVE,
                     other.id != PlanGroup.id,
                 ),
             )
-            .where(PlanGroup.tenant_id == tenant_id, PlanGroup.id == group_id)
+            .where(PlanGroup.tenant_id == self._tenant_id, PlanGroup.id == group_id)
         ).one_or_none()
         if found is None:
             raise PlanGroupNotFoundError(group_id=group_id)
@@ -90,71 +105,76 @@ class PlanGroupRepository:
         return active
 
     @translated()
-    def of_student(self, tenant_id: UUID, student_id: UUID) -> Sequence[PlanGroup]:
+    def of_student(self, student_id: UUID) -> Sequence[PlanGroup]:
         """The student's groups by start of period."""
         return self._session.scalars(
             select(PlanGroup)
-            .where(PlanGroup.tenant_id == tenant_id, PlanGroup.student_id == student_id)
+            .where(PlanGroup.tenant_id == self._tenant_id, PlanGroup.student_id == student_id)
             .order_by(PlanGroup.period_start, PlanGroup.id)
         ).all()
 
     @translated()
-    def snapshot(self, tenant_id: UUID, group_id: UUID) -> PlanningSnapshot:
+    def snapshot(self, group_id: UUID) -> PlanningSnapshot:
         """All that planning needs, read by one statement. Raises ``PlanGroupNotFoundError``."""
-        InvalidInputError.unless_uuids(tenant_id=tenant_id, group_id=group_id)
-        snapshot = load_snapshot(self._session, tenant_id, group_id)
+        InvalidInputError.unless_uuids(group_id=group_id)
+        snapshot = load_snapshot(self._session, self._tenant_id, group_id)
         if snapshot is None:
             raise PlanGroupNotFoundError(group_id=group_id)
         return snapshot
 
     @translated()
-    def generations(self, tenant_id: UUID, group_id: UUID) -> Sequence[PlanGeneration]:
+    def generations(self, group_id: UUID) -> Sequence[PlanGeneration]:
         """The records of the group's generations, the newest first."""
         return self._session.scalars(
             select(PlanGeneration)
-            .where(PlanGeneration.tenant_id == tenant_id, PlanGeneration.group_id == group_id)
+            .where(PlanGeneration.tenant_id == self._tenant_id, PlanGeneration.group_id == group_id)
             .order_by(PlanGeneration.number.desc())
         ).all()
 
-    def move_contents(
-        self, tenant_id: UUID, group_id: UUID, moves: Mapping[tuple[UUID, int], int]
-    ) -> bool:
+    def move_contents(self, group_id: UUID, moves: Mapping[tuple[UUID, int], int]) -> bool:
         """Give contents, by id and version, new positions, and raise their versions.
 
         ``False`` if one of them is not there in its version. One statement: positions are
         unique, and row by row two would meet half-way. Raises ``LockNotHeldError``.
         """
-        guards.require_lock(self._session, group_id)
-        positions = {content_id: position for (content_id, _), position in moves.items()}
+        guards.require_lock(self._session, self._tenant_id, group_id)
+        # Citus has no operator for CASE id WHEN $1.
+        positions = ((Content.id == moved[0], position) for moved, position in moves.items())
         statement = (
             update(Content)
             .where(
-                Content.tenant_id == tenant_id,
+                Content.tenant_id == self._tenant_id,
                 Content.group_id == group_id,
                 tuple_(Content.id, Content.version).in_(moves),
             )
-            .values(position=case(positions, value=Content.id), version=Content.version + 1)
+            .values(position=case(*positions), version=Content.version + 1)
             .execution_options(synchronize_session="fetch")
         )
         with translated(self._connection(), group_id=group_id):
             moved: Any = self._session.execute(statement)
         return bool(moved.rowcount == len(moves))
 
-    def remove(self, tenant_id: UUID, group_id: UUID, version: int) -> bool:
+    def remove(self, group_id: UUID, version: int) -> bool:
         """Delete the group with everything it owns, plans and records of generations too.
 
         ``False`` if the tenant has no such group in this version. Raises
         ``LockNotHeldError``; the caller holds the student's lock too.
         """
-        guards.require_lock(self._session, group_id)
+        guards.require_lock(self._session, self._tenant_id, group_id)
         statement = delete(PlanGroup).where(
-            PlanGroup.tenant_id == tenant_id,
+            PlanGroup.tenant_id == self._tenant_id,
             PlanGroup.id == group_id,
             PlanGroup.version == version,
         )
         with translated(self._connection(), group_id=group_id):
             removed: Any = self._session.execute(statement)
         return bool(removed.rowcount)
+
+    def _load(
+        self, parts: Any, kind: type[Block | Content | LectureEpisode | NonStudyBlock]
+    ) -> Any:
+        """Load what a group owns, filtered by the tenant like every statement."""
+        return selectinload(parts.and_(kind.tenant_id == self._tenant_id))
 
     def _connection(self) -> Connection:
         return self._session.connection(bind_arguments={"mapper": PlanGroup})

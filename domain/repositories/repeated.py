@@ -47,12 +47,13 @@ def load_stored(session: Session, record: PlanGeneration) -> StoredGeneration:
     """
     contents = session.execute(
         select(Content.position, Content.id)
-        .where(Content.group_id == record.group_id, Content.tenant_id == record.tenant_id)
+        .where(Content.tenant_id == record.tenant_id, Content.group_id == record.group_id)
         .order_by(Content.position)
     ).all()
     found = session.execute(
         _ROWS.where(
             StudentPlan.tenant_id == record.tenant_id,
+            Content.tenant_id == record.tenant_id,
             StudentPlan.group_id == record.group_id,
             StudentPlan.generation == record.number,
         )

@@ -15,17 +15,14 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Select,
+    Uuid,
     and_,
     bindparam,
-    cast,
-    column,
     func,
     literal_column,
     or_,
     select,
-    table,
 )
-from sqlalchemy.dialects.postgresql import OID, REGCLASS
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from domain.errors import ContentNotFoundError, PlanGroupNotGeneratableError
@@ -214,8 +211,13 @@ def _plan(values: Sequence[Any], positions: Mapping[str, int]) -> SnapshotPlan:
 
 
 def _statement() -> Select[*tuple[Any, ...]]:
-    """The group's columns, and beside them one JSON array of arrays for each kind of row."""
+    """The group's columns, and beside them one JSON array of arrays for each kind of row.
+
+    Every table by the tenant's own parameter: that ``plan_groups`` has it would not be enough
+    for Citus to ask one node.
+    """
     group = PlanGroup
+    tenant_id = bindparam("tenant_id", type_=Uuid)
     mine = StudentPlan.group_id == group.id
     return select(
         group.student_id, group.status, group.time_zone, group.generation,
@@ -226,33 +228,33 @@ def _statement() -> Select[*tuple[Any, ...]]:
             Content.id, Content.position, Content.type, Content.allocation, Content.first_unit,
             Content.last_unit, Content.weekly_days, Content.minutes_per_unit,
             Content.difficulty, Content.wrap_up_minutes,
-            where=Content.group_id == group.id,
+            where=and_(Content.tenant_id == tenant_id, Content.group_id == group.id),
         ).label("contents"),
         _rows(
             LectureEpisode.content_id, LectureEpisode.unit, LectureEpisode.minutes,
-            where=LectureEpisode.group_id == group.id,
+            where=and_(LectureEpisode.tenant_id == tenant_id, LectureEpisode.group_id == group.id),
         ).label("episodes"),
         _rows(
             Block.kind, Block.weekday, Block.start_minute, Block.end_minute,
-            where=Block.group_id == group.id,
+            where=and_(Block.tenant_id == tenant_id, Block.group_id == group.id),
         ).label("blocks"),
         _rows(
             NonStudyBlock.weekday, NonStudyBlock.start_minute, NonStudyBlock.end_minute,
-            where=NonStudyBlock.group_id == group.id,
+            where=and_(NonStudyBlock.tenant_id == tenant_id, NonStudyBlock.group_id == group.id),
         ).label("non_study_blocks"),
         _rows(
             AcademySchedule.weekday, AcademySchedule.start_minute, AcademySchedule.end_minute,
             AcademySchedule.travel_minutes,
             where=and_(
+                AcademySchedule.tenant_id == tenant_id,
                 AcademySchedule.student_id == group.student_id,
-                AcademySchedule.tenant_id == group.tenant_id,
             ),
         ).label("academy"),
         _rows(
             Exclusion.date, Exclusion.type,
             where=and_(
+                Exclusion.tenant_id == tenant_id,
                 Exclusion.student_id == group.student_id,
-                Exclusion.tenant_id == group.tenant_id,
                 or_(Exclusion.group_id.is_(None), Exclusion.group_id == group.id),
                 Exclusion.date.between(group.period_start, group.period_end),
             ),
@@ -260,6 +262,7 @@ def _statement() -> Select[*tuple[Any, ...]]:
         _rows(
             StudentPlan.date, StudentPlan.start_minute, StudentPlan.end_minute,
             where=and_(
+                StudentPlan.tenant_id == tenant_id,
                 StudentPlan.student_id == group.student_id, ~mine, StudentPlan.live,
                 StudentPlan.date.between(group.period_start, group.period_end),
             ),
@@ -270,30 +273,20 @@ def _statement() -> Select[*tuple[Any, ...]]:
             StudentPlan.last_unit, StudentPlan.done_through, StudentPlan.part,
             StudentPlan.parts, StudentPlan.wrap_up_minutes, StudentPlan.reserve,
             StudentPlan.state, StudentPlan.pinned,
-            where=and_(mine, StudentPlan.live),
+            where=and_(StudentPlan.tenant_id == tenant_id, mine, StudentPlan.live),
         ).label("plans"),
-        _copyable().label("copyable"),
-    ).where(
-        group.tenant_id == bindparam("tenant_id"), group.id == bindparam("group_id")
-    )  # fmt: skip
+        func.studyplan.plans_are_copyable(type_=Boolean).label("copyable"),
+    ).where(group.tenant_id == tenant_id, group.id == bindparam("group_id"))  # fmt: skip
 
 
 def _rows(
     *columns: InstrumentedAttribute[Any], where: ColumnElement[bool]
 ) -> ColumnElement[list[list[Any]]]:
-    row = func.json_build_array(*columns)
-    rows = func.coalesce(func.json_agg(row, type_=JSON), literal_column("'[]'::json"), type_=JSON)
+    row = func.pg_catalog.json_build_array(*columns)
+    rows = func.coalesce(
+        func.pg_catalog.json_agg(row, type_=JSON), literal_column("'[]'::json"), type_=JSON
+    )
     return select(rows).where(where).scalar_subquery()
 
 
-def _copyable() -> ColumnElement[bool]:
-    """For this role, in this transaction."""
-    plans = cast(StudentPlan.__tablename__, REGCLASS)
-    ruled = select(_PG_CLASS.c.relhasrules).where(_PG_CLASS.c.oid == plans).scalar_subquery()
-    return ~func.pg_catalog.row_security_active(plans, type_=Boolean) & ~ruled
-
-
-_PG_CLASS = table(
-    "pg_class", column("oid", OID), column("relhasrules", Boolean), schema="pg_catalog"
-)
 _STATEMENT = _statement()

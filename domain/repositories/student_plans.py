@@ -3,17 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Final, cast
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
+    Boolean,
     Connection,
     CursorResult,
+    Table,
     and_,
     case,
     func,
     insert,
     literal,
+    literal_column,
     or_,
     select,
     update,
@@ -23,12 +26,14 @@ from sqlalchemy.orm import Session
 from domain.database_errors import translated
 from domain.driver import copy_rows
 from domain.errors import GeneratedMeanwhileError, InvalidInputError, StudentPlanNotFoundError
-from domain.locking import IDENTITY, guards
+from domain.locking import guards
 from domain.models import PlanGeneration, PlanGroup, PlanState, RetiredAs, StudentPlan
 from domain.repositories.inserting import insert_rows
 from domain.repositories.plan_rows import COPIED, new_plans
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.scheduling import Schedule
+
+_TABLE: Final[Table] = cast("Table", StudentPlan.__table__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +63,18 @@ class ContentHistory:
 class StudentPlanRepository:
     """Plans of a tenant's students."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, tenant_id: UUID) -> None:
+        InvalidInputError.unless_uuids(tenant_id=tenant_id)
         self._session = session
+        self._tenant_id = tenant_id
 
     @translated()
-    def live(self, tenant_id: UUID, group_id: UUID) -> Sequence[StudentPlan]:
+    def live(self, group_id: UUID) -> Sequence[StudentPlan]:
         """The group's live plans by date and time."""
         return self._session.scalars(
             select(StudentPlan)
             .where(
-                StudentPlan.tenant_id == tenant_id,
+                StudentPlan.tenant_id == self._tenant_id,
                 StudentPlan.group_id == group_id,
                 StudentPlan.live,
             )
@@ -75,14 +82,12 @@ class StudentPlanRepository:
         ).all()
 
     @translated()
-    def of_student(
-        self, tenant_id: UUID, student_id: UUID, first: date, last: date
-    ) -> Sequence[StudentPlan]:
+    def of_student(self, student_id: UUID, first: date, last: date) -> Sequence[StudentPlan]:
         """The student's live plans in all groups from ``first`` to ``last``, by time."""
         return self._session.scalars(
             select(StudentPlan)
             .where(
-                StudentPlan.tenant_id == tenant_id,
+                StudentPlan.tenant_id == self._tenant_id,
                 StudentPlan.student_id == student_id,
                 StudentPlan.date.between(first, last),
                 StudentPlan.live,
@@ -91,12 +96,12 @@ class StudentPlanRepository:
         ).all()
 
     @translated()
-    def of_generation(self, tenant_id: UUID, group_id: UUID, number: int) -> Sequence[StudentPlan]:
+    def of_generation(self, group_id: UUID, number: int) -> Sequence[StudentPlan]:
         """The plans that a generation wrote, live or not, in its sequence."""
         return self._session.scalars(
             select(StudentPlan)
             .where(
-                StudentPlan.tenant_id == tenant_id,
+                StudentPlan.tenant_id == self._tenant_id,
                 StudentPlan.group_id == group_id,
                 StudentPlan.generation == number,
             )
@@ -104,13 +109,13 @@ class StudentPlanRepository:
         ).all()
 
     @translated()
-    def find(self, tenant_id: UUID, group_id: UUID, plan_id: UUID) -> StudentPlan:
+    def find(self, group_id: UUID, plan_id: UUID) -> StudentPlan:
         """A plan of the group, live or not, read anew. Raises ``StudentPlanNotFoundError``."""
-        InvalidInputError.unless_uuids(tenant_id=tenant_id, group_id=group_id, plan_id=plan_id)
+        InvalidInputError.unless_uuids(group_id=group_id, plan_id=plan_id)
         plan = self._session.scalars(
             select(StudentPlan)
             .where(
-                StudentPlan.tenant_id == tenant_id,
+                StudentPlan.tenant_id == self._tenant_id,
                 StudentPlan.group_id == group_id,
                 StudentPlan.id == plan_id,
             )
@@ -121,32 +126,32 @@ class StudentPlanRepository:
         return plan
 
     @translated()
-    def content_history(self, tenant_id: UUID, content_id: UUID) -> ContentHistory:
+    def content_history(self, content_id: UUID) -> ContentHistory:
         """What the plans of a content, live or not, bind it to."""
         kept = and_(
             StudentPlan.live, or_(StudentPlan.pinned, StudentPlan.state != PlanState.PLANNED)
         )
         found = self._session.execute(
             select(
-                func.count(),
-                func.min(StudentPlan.first_unit).filter(kept),
-                func.max(StudentPlan.last_unit).filter(kept),
-            ).where(StudentPlan.tenant_id == tenant_id, StudentPlan.content_id == content_id)
+                func.pg_catalog.count(literal_column("*")),
+                func.pg_catalog.min(StudentPlan.first_unit).filter(kept),
+                func.pg_catalog.max(StudentPlan.last_unit).filter(kept),
+            ).where(StudentPlan.tenant_id == self._tenant_id, StudentPlan.content_id == content_id)
         ).one()
         return ContentHistory(*found)
 
-    def retire_as_cancelled(self, tenant_id: UUID, group_id: UUID) -> int:
+    def retire_as_cancelled(self, group_id: UUID) -> int:
         """Retire all live plans of a group, whatever their state; how many there were.
 
         Raises ``LockNotHeldError`` outside a unit of work that holds the group's lock; the
         caller holds the student's too.
         """
-        guards.require_lock(self._session, group_id)
+        guards.require_lock(self._session, self._tenant_id, group_id)
         with translated(self._connection(), group_id=group_id):
             retired: Any = self._session.execute(
                 update(StudentPlan)
                 .where(
-                    StudentPlan.tenant_id == tenant_id,
+                    StudentPlan.tenant_id == self._tenant_id,
                     StudentPlan.group_id == group_id,
                     StudentPlan.live,
                 )
@@ -169,7 +174,7 @@ class StudentPlanRepository:
         snapshot any more, ``StudentPlansOverlapError``, and ``IdempotencyMismatchError`` if
         another group took the record's key meanwhile.
         """
-        guard = guards.require_lock(self._session, snapshot.group_id)
+        guard = guards.require_lock(self._session, snapshot.tenant_id, snapshot.group_id)
         with translated(
             self._connection(),
             group_id=snapshot.group_id,
@@ -187,14 +192,14 @@ class StudentPlanRepository:
         Two round trips; where the table is not for COPY, one INSERT. ``store_generation`` is
         what makes a generation of them. Raises ``LockNotHeldError``.
         """
-        guards.require_lock(self._session, snapshot.group_id)
+        guards.require_lock(self._session, snapshot.tenant_id, snapshot.group_id)
         ids = [uuid4() for _ in schedule.plans]
         rows = new_plans(snapshot, schedule, ids)
         write = copy_rows if snapshot.copyable else insert_rows
         connection = self._connection()
         group_id, student_id = snapshot.group_id, snapshot.student_id
         with translated(connection, group_id=group_id, student_id=student_id):
-            write(connection, StudentPlan.__tablename__, COPIED, rows)
+            write(connection, _TABLE, COPIED, rows)
         return ids
 
     def _connection(self) -> Connection:
@@ -210,14 +215,14 @@ class StudentPlanRepository:
         raised = (
             update(PlanGroup)
             .where(
+                PlanGroup.tenant_id == self._tenant_id,
                 PlanGroup.id == snapshot.group_id,
-                PlanGroup.tenant_id == snapshot.tenant_id,
                 PlanGroup.generation == snapshot.generation,
                 PlanGroup.status == snapshot.status,
-                func.current_setting(IDENTITY, True) == identity,  # noqa: FBT003 - SQL's
+                func.studyplan.is_plan_transaction(PlanGroup.tenant_id, identity, type_=Boolean),
             )
             .values(generation=PlanGroup.generation + 1)
-            .returning(PlanGroup.id, PlanGroup.tenant_id, PlanGroup.generation)
+            .returning(PlanGroup.tenant_id, PlanGroup.id, PlanGroup.generation)
             .cte("raised")
         )
         columns = PlanGeneration.__table__.c
@@ -237,8 +242,8 @@ class StudentPlanRepository:
         values = [literal(value, columns[name].type) for name, value in told.items()]
         written = self._session.execute(
             insert(PlanGeneration).from_select(
-                ["group_id", "tenant_id", "number", *told],
-                select(raised.c.id, raised.c.tenant_id, raised.c.generation, *values),
+                ["tenant_id", "group_id", "number", *told],
+                select(raised.c.tenant_id, raised.c.id, raised.c.generation, *values),
                 include_defaults=False,
             ),
             execution_options={"preserve_rowcount": True},
@@ -249,6 +254,7 @@ class StudentPlanRepository:
         retired = self._session.execute(
             update(StudentPlan)
             .where(
+                StudentPlan.tenant_id == self._tenant_id,
                 StudentPlan.group_id == snapshot.group_id,
                 StudentPlan.live,
                 StudentPlan.state == PlanState.PLANNED,

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from domain.database_errors import translated
+from domain.errors import InvalidInputError
 from domain.locking import guards
 from domain.models import AcademySchedule, Exclusion
 
@@ -15,38 +16,42 @@ from domain.models import AcademySchedule, Exclusion
 class StudentTimeRepository:
     """A student's exclusions and weekly classes, within a tenant."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, tenant_id: UUID) -> None:
+        InvalidInputError.unless_uuids(tenant_id=tenant_id)
         self._session = session
+        self._tenant_id = tenant_id
 
-    def exclusions(self, tenant_id: UUID, student_id: UUID) -> Sequence[Exclusion]:
+    def exclusions(self, student_id: UUID) -> Sequence[Exclusion]:
         """The student's own and those of single groups, by date."""
-        return self._exclusions(
-            Exclusion.tenant_id == tenant_id, Exclusion.student_id == student_id
-        )
+        return self._exclusions(Exclusion.student_id == student_id)
 
-    def of_student(self, tenant_id: UUID, student_id: UUID) -> Sequence[Exclusion]:
+    def of_student(self, student_id: UUID) -> Sequence[Exclusion]:
         """The student's own exclusions, those of no single group, by date."""
         return self._exclusions(
-            Exclusion.tenant_id == tenant_id,
             Exclusion.student_id == student_id,
             Exclusion.group_id.is_(None),
         )
 
-    def of_group(self, tenant_id: UUID, group_id: UUID) -> Sequence[Exclusion]:
+    def of_group(self, group_id: UUID) -> Sequence[Exclusion]:
         """The exclusions of this group alone, by date."""
-        return self._exclusions(Exclusion.tenant_id == tenant_id, Exclusion.group_id == group_id)
+        return self._exclusions(Exclusion.group_id == group_id)
 
     @translated()
-    def academy_schedules(self, tenant_id: UUID, student_id: UUID) -> Sequence[AcademySchedule]:
+    def academy_schedules(self, student_id: UUID) -> Sequence[AcademySchedule]:
         """The student's classes by weekday and time."""
         return self._session.scalars(
             select(AcademySchedule)
-            .where(AcademySchedule.tenant_id == tenant_id, AcademySchedule.student_id == student_id)
+            .where(
+                AcademySchedule.tenant_id == self._tenant_id,
+                AcademySchedule.student_id == student_id,
+            )
             .order_by(AcademySchedule.weekday, AcademySchedule.start_minute)
         ).all()
 
     @translated()
     def _exclusions(self, *where: ColumnElement[bool]) -> Sequence[Exclusion]:
         return self._session.scalars(
-            select(Exclusion).where(*where).order_by(Exclusion.date, Exclusion.id)
+            select(Exclusion)
+            .where(Exclusion.tenant_id == self._tenant_id, *where)
+            .order_by(Exclusion.date, Exclusion.id)
         ).all()

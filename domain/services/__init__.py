@@ -15,6 +15,7 @@ from domain.services.plan_generation import (
     PlanGenerationService,
     generate_plans,
     generate_plans_async,
+    preview_plans,
 )
 from domain.services.plan_progress import PlanProgressService
 from domain.services.row_versions import RowVersion
@@ -36,4 +37,5 @@ __all__ = [
     "activate_async",
     "generate_plans",
     "generate_plans_async",
+    "preview_plans",
 ]

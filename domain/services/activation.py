@@ -27,7 +27,7 @@ def activate(
     *,
     tenant_id: UUID,
     group_id: UUID,
-    wait: timedelta = timedelta(0),
+    wait: timedelta | None = None,
     expected_version: int | None = None,
 ) -> StateChange:
     """The whole request in one call: activate a group and pause the student's other one.
@@ -36,7 +36,8 @@ def activate(
     statement, then the student's, and it is read again. If another group became active
     meanwhile, everything starts over, three times in all. One transaction makes both
     changes, so at every moment the student has at most one active group. ``wait`` bounds
-    the waiting for locks of all attempts together.
+    the waiting for locks of all attempts together; without it each waits as ``PlanGroupLock``
+    does.
 
     Raises ``EditedMeanwhileError`` after the third attempt, and what ``UnitOfWork`` and
     ``GroupStateService.change`` raise.
@@ -58,7 +59,7 @@ async def activate_async(
     *,
     tenant_id: UUID,
     group_id: UUID,
-    wait: timedelta = timedelta(0),
+    wait: timedelta | None = None,
     expected_version: int | None = None,
 ) -> StateChange:
     """``activate`` for tasks."""
@@ -78,31 +79,32 @@ async def activate_async(
 class _Activation:
     tenant_id: UUID
     group_id: UUID
-    wait: timedelta
+    wait: timedelta | None
     expected_version: int | None
     deadline: float | None = None
 
     def other(self, session: Session) -> UUID | None:
         """The student's other active group."""
-        return PlanGroupRepository(session).active_beside(self.tenant_id, self.group_id)
+        return PlanGroupRepository(session, self.tenant_id).active_beside(self.group_id)
 
     def lock(self, other: UUID | None) -> PlanGroupLock:
         """Both groups' locks, with what is left of the wait."""
         ids = {self.group_id} if other is None else {self.group_id, other}
-        if self.deadline is None:
-            self.deadline = monotonic() + self.wait.total_seconds()
-            return PlanGroupLock.of(ids, self.wait)
-        return PlanGroupLock.of(ids, timedelta(seconds=max(0.0, self.deadline - monotonic())))
+        left = self.wait
+        if left is not None:
+            if self.deadline is None:
+                self.deadline = monotonic() + left.total_seconds()
+            else:
+                left = timedelta(seconds=max(0.0, self.deadline - monotonic()))
+        return PlanGroupLock.of(self.tenant_id, ids, wait=left)
 
     def attempt(self, uow: UnitOfWork, other: UUID | None) -> StateChange | None:
         """The change, not committed; ``None`` if another group than ``other`` is active now."""
-        uow.lock_student(self.tenant_id, self.group_id)
+        uow.lock_student(self.group_id)
         if self.other(uow.session) not in {None, other}:
             return None
-        return GroupStateService().change(
-            uow,
-            tenant_id=self.tenant_id,
-            group_id=self.group_id,
+        return GroupStateService(uow).change(
             to=GroupStatus.ACTIVE,
             expected_version=self.expected_version,
+            group_id=self.group_id,
         )

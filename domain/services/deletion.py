@@ -3,17 +3,13 @@
 from uuid import UUID
 
 from domain.errors import EditedMeanwhileError
-from domain.services.turns import one_call_at_a_time
-from domain.unit_of_work import UnitOfWork
+from domain.services.service import Service
 
 
-@one_call_at_a_time
-class GroupDeletionService:
+class GroupDeletionService(Service):
     """Removes a group for good; to keep its history, cancel it instead."""
 
-    def delete(
-        self, uow: UnitOfWork, *, tenant_id: UUID, group_id: UUID, expected_version: int
-    ) -> None:
+    def delete(self, *, expected_version: int, group_id: UUID | None = None) -> None:
         """Delete a group in any state with everything it owns: one statement.
 
         Contents, blocks, its own exclusions, plans of every state and the records of its
@@ -24,7 +20,7 @@ class GroupDeletionService:
         Raises ``PlanGroupNotFoundError``, ``EditedMeanwhileError``, ``LockNotHeldError``
         and, for the student's lock, ``PlanGroupLockedError`` and ``LockTimeoutError``.
         """
-        uow.lock_student(tenant_id, group_id)
-        uow.require_lock(group_id)
-        if not uow.groups.remove(tenant_id, group_id, expected_version):
+        group_id = self._the_group(group_id)
+        self._uow.lock_student(group_id)
+        if not self._uow.groups.remove(group_id, expected_version):
             raise EditedMeanwhileError(group_id=group_id)

@@ -23,14 +23,13 @@ from domain.models import (
 from domain.repositories.student_plans import ContentHistory
 from domain.services.edit_fields import ContentFields, SettingsFields, assign, checked
 from domain.services.row_versions import RowVersion, flush, require_version, written
-from domain.services.turns import one_call_at_a_time
+from domain.services.service import Service
 from domain.unit_of_work import UnitOfWork
 
 FINISHED: Final = frozenset({GroupStatus.COMPLETED, GroupStatus.CANCELLED})
 
 
-@one_call_at_a_time
-class GroupEditService:
+class GroupEditService(Service):
     """Edits what a group is about; ``GroupTimeService`` edits when it is studied.
 
     Every method needs the group's lock, so that nothing changes under a generation that
@@ -48,51 +47,53 @@ class GroupEditService:
 
     def change_settings(
         self,
-        uow: UnitOfWork,
         *,
-        tenant_id: UUID,
-        group_id: UUID,
         expected_version: int,
+        group_id: UUID | None = None,
         **fields: Unpack[SettingsFields],
     ) -> RowVersion:
         """Change the given settings of the group and leave the others.
 
         The group's own exclusions must be within its new period (``exclusions[i].date``).
         """
-        group = editable_group(uow, tenant_id, group_id)
-        require_version(group, expected_version, group_id)
+        uow = self._uow
+        group = editable_group(uow, self._the_group(group_id))
+        require_version(group, expected_version, group.id)
         values = checked(PlanGroup, SettingsFields, fields)
-        own = uow.student_time.of_group(tenant_id, group_id)
+        own = uow.student_time.of_group(group.id)
         assign(group, values)
         accept(uow, group, [exclusion.date for exclusion in own])
-        return written(uow, group, group_id)
+        return written(uow, group, group.id)
 
     def add_content(
-        self, uow: UnitOfWork, *, tenant_id: UUID, group_id: UUID, **fields: Unpack[ContentFields]
+        self, *, group_id: UUID | None = None, **fields: Unpack[ContentFields]
     ) -> RowVersion:
         """Add a content after the last one; a lecture needs its ``episodes``."""
-        group = editable_group(uow, tenant_id, group_id)
+        uow = self._uow
+        group = editable_group(uow, self._the_group(group_id))
         path = f"contents[{len(group.contents)}]"
         values = checked(Content, ContentFields, fields, path, new=True)
         minutes = _episode_minutes(path, fields.get("episodes", ()))
         position = max((content.position for content in group.contents), default=-1) + 1
         usual = {"wrap_up_minutes": 0}
         content = Content(
-            id=uuid4(), tenant_id=tenant_id, group_id=group_id, position=position, **usual | values
+            id=uuid4(),
+            tenant_id=group.tenant_id,
+            group_id=group.id,
+            position=position,
+            **usual | values,
         )
         _set_episodes(content, minutes)
         group.contents.append(content)
         accept(uow, group)
-        return written(uow, content, group_id)
+        return written(uow, content, group.id)
 
     def change_content(
         self,
-        uow: UnitOfWork,
         *,
-        tenant_id: UUID,
-        group_id: UUID,
         content_id: UUID,
         expected_version: int,
+        group_id: UUID | None = None,
         **fields: Unpack[ContentFields],
     ) -> RowVersion:
         """Change the given fields of a content; ``episodes`` replaces all of a lecture's.
@@ -100,14 +101,15 @@ class GroupEditService:
         A range must keep the units of plans that are done, started or pinned, and the type
         of a content with plans cannot change: what was planned in pages is no episodes.
         """
-        group = editable_group(uow, tenant_id, group_id)
+        uow = self._uow
+        group = editable_group(uow, self._the_group(group_id))
         index, content = _content(group, content_id)
-        require_version(content, expected_version, group_id)
+        require_version(content, expected_version, group.id)
         path = f"contents[{index}]"
         values = checked(Content, ContentFields, fields, path)
         episodes = fields.get("episodes")
         minutes = None if episodes is None else _episode_minutes(path, episodes)
-        history = uow.plans.content_history(tenant_id, content_id)
+        history = uow.plans.content_history(content_id)
         if found := list(_history_faults(path, content, values, history)):
             raise InvalidInputError(found)
         assign(content, values)
@@ -116,56 +118,54 @@ class GroupEditService:
             # Episodes have no version of their own: a change of theirs is the content's.
             flag_modified(content, "last_unit")
         accept(uow, group)
-        return written(uow, content, group_id)
+        return written(uow, content, group.id)
 
     def remove_content(
         self,
-        uow: UnitOfWork,
         *,
-        tenant_id: UUID,
-        group_id: UUID,
         content_id: UUID,
         expected_version: int,
+        group_id: UUID | None = None,
     ) -> None:
         """Remove a content that was never planned.
 
         One that plans refer to, live or not, is refused (``contents[i]``): they are history.
         """
-        group = editable_group(uow, tenant_id, group_id)
+        uow = self._uow
+        group = editable_group(uow, self._the_group(group_id))
         index, content = _content(group, content_id)
-        require_version(content, expected_version, group_id)
-        if uow.plans.content_history(tenant_id, content_id).plans:
+        require_version(content, expected_version, group.id)
+        if uow.plans.content_history(content_id).plans:
             raise InvalidInputError.of(
                 f"contents[{index}]", "has plans, which are history; shorten its range instead"
             )
         group.contents.remove(content)
-        flush(uow, group_id)
+        flush(uow, group.id)
 
     def reorder_contents(
-        self, uow: UnitOfWork, *, tenant_id: UUID, group_id: UUID, order: Sequence[RowVersion]
+        self, *, order: Sequence[RowVersion], group_id: UUID | None = None
     ) -> list[RowVersion]:
         """Put the contents in ``order``: all of them, each in the version the caller saw.
 
         Raises ``EditedMeanwhileError`` as well if contents came or went meanwhile.
         """
-        group = editable_group(uow, tenant_id, group_id)
+        uow = self._uow
+        group = editable_group(uow, self._the_group(group_id))
         seen = [(row.id, row.version) for row in order]
         if len(dict(seen)) < len(seen):
             raise InvalidInputError.of("contents", "must name each content once")
         if set(seen) != {(content.id, content.version) for content in group.contents}:
-            raise EditedMeanwhileError(group_id=group_id)
+            raise EditedMeanwhileError(group_id=group.id)
         positions = sorted(content.position for content in group.contents)
-        if not uow.groups.move_contents(
-            tenant_id, group_id, dict(zip(seen, positions, strict=True))
-        ):
-            raise EditedMeanwhileError(group_id=group_id)
+        if not uow.groups.move_contents(group.id, dict(zip(seen, positions, strict=True))):
+            raise EditedMeanwhileError(group_id=group.id)
         return [RowVersion(row.id, row.version + 1) for row in order]
 
 
-def editable_group(uow: UnitOfWork, tenant_id: UUID, group_id: UUID) -> PlanGroup:
+def editable_group(uow: UnitOfWork, group_id: UUID) -> PlanGroup:
     """The group with everything it owns, under its lock, unless it is finished."""
     uow.require_lock(group_id)
-    group = uow.groups.get(tenant_id, group_id)
+    group = uow.groups.get(group_id)
     if group.status in FINISHED:
         raise PlanGroupNotEditableError(group_id=group_id, group_status=group.status.value)
     return group
@@ -215,7 +215,10 @@ def _set_episodes(content: Content, minutes: Sequence[int | None]) -> None:
     episodes = []
     for unit, length in enumerate(minutes, content.first_unit):
         episode = known.get(unit) or LectureEpisode(
-            content_id=content.id, group_id=content.group_id, unit=unit
+            tenant_id=content.tenant_id,
+            content_id=content.id,
+            group_id=content.group_id,
+            unit=unit,
         )
         episode.minutes = length
         episodes.append(episode)

@@ -8,7 +8,7 @@ from uuid import UUID
 from domain.errors import InvalidInputError, TransitionNotAllowedError
 from domain.models import GroupStatus, PlanGroup
 from domain.services.row_versions import flush, require_version
-from domain.services.turns import one_call_at_a_time
+from domain.services.service import Service
 from domain.unit_of_work import UnitOfWork
 
 TRANSITIONS: Final[Mapping[GroupStatus, frozenset[GroupStatus]]] = {
@@ -41,18 +41,15 @@ class StateChange:
     """How many live plans this cancellation retired."""
 
 
-@one_call_at_a_time
-class GroupStateService:
+class GroupStateService(Service):
     """Changes a group's state by the table ``TRANSITIONS``, and nothing else does."""
 
     def change(
         self,
-        uow: UnitOfWork,
         *,
-        tenant_id: UUID,
-        group_id: UUID,
         to: GroupStatus,
         expected_version: int | None = None,
+        group_id: UUID | None = None,
     ) -> StateChange:
         """Make one transition. Needs the group's lock; the caller commits.
 
@@ -69,11 +66,11 @@ class GroupStateService:
         ``PlanGroupNotFoundError``, ``LockNotHeldError`` and, for the student's lock,
         ``PlanGroupLockedError`` and ``LockTimeoutError``; nothing is written then.
         """
-        to = _word(to)
+        to, uow, group_id = _word(to), self._uow, self._the_group(group_id)
         if to in _UNDER_THE_STUDENTS_LOCK:
-            uow.lock_student(tenant_id, group_id)
+            uow.lock_student(group_id)
         uow.require_lock(group_id)
-        group = uow.groups.alone(tenant_id, group_id)
+        group = uow.groups.alone(group_id)
         if expected_version is not None:
             require_version(group, expected_version, group_id)
         before = group.status
@@ -81,7 +78,7 @@ class GroupStateService:
         paused = _pause_active(uow, group) if to is GroupStatus.ACTIVE else None
         cancelled = 0
         if to is GroupStatus.CANCELLED:
-            cancelled = uow.plans.retire_as_cancelled(tenant_id, group_id)
+            cancelled = uow.plans.retire_as_cancelled(group_id)
         group.status = to
         flush(uow, group_id)
         return StateChange(group_id, before, to, group.version, paused, cancelled)
@@ -104,11 +101,11 @@ def _require_transition(group: PlanGroup, to: GroupStatus) -> None:
 
 def _pause_active(uow: UnitOfWork, group: PlanGroup) -> UUID | None:
     """Pause the student's other active group, before this one: the index allows one active."""
-    active = uow.groups.active_beside(group.tenant_id, group.id)
+    active = uow.groups.active_beside(group.id)
     if active is None:
         return None
     uow.require_lock(active)
-    other = uow.groups.alone(group.tenant_id, active)
+    other = uow.groups.alone(active)
     other.status = GroupStatus.PAUSED
     flush(uow, other.id)
     return other.id

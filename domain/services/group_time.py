@@ -15,15 +15,14 @@ from domain.services.edit_fields import (
 )
 from domain.services.group_edits import accept, editable_group, outside
 from domain.services.row_versions import RowVersion, entry, flush, written
-from domain.services.turns import one_call_at_a_time
+from domain.services.service import Service
 from domain.unit_of_work import UnitOfWork
 
 Span = TypeVar("Span", Block, NonStudyBlock)
 _FIELDS: Final[Mapping[type, type]] = {Block: BlockFields, NonStudyBlock: NonStudyBlockFields}
 
 
-@one_call_at_a_time
-class GroupTimeService:
+class GroupTimeService(Service):
     """Edits a group's weekly time and the dates that it alone excludes.
 
     Guarantees and errors are those of ``GroupEditService``, and ``TimeEntryNotFoundError``
@@ -33,129 +32,120 @@ class GroupTimeService:
     """
 
     def add_block(
-        self, uow: UnitOfWork, *, tenant_id: UUID, group_id: UUID, **fields: Unpack[BlockFields]
+        self, *, group_id: UUID | None = None, **fields: Unpack[BlockFields]
     ) -> RowVersion:
         """Add study time or self-study time; every field is needed."""
-        group = editable_group(uow, tenant_id, group_id)
-        return _add(uow, group, Block, fields)
+        group = self._editable(group_id)
+        return _add(self._uow, group, Block, fields)
 
     def change_block(
         self,
-        uow: UnitOfWork,
         *,
-        tenant_id: UUID,
-        group_id: UUID,
         block_id: UUID,
         expected_version: int,
+        group_id: UUID | None = None,
         **fields: Unpack[BlockFields],
     ) -> RowVersion:
         """Change the given fields of a block."""
-        group = editable_group(uow, tenant_id, group_id)
-        return _change(uow, group, Block, RowVersion(block_id, expected_version), fields)
+        group = self._editable(group_id)
+        return _change(self._uow, group, Block, RowVersion(block_id, expected_version), fields)
 
     def remove_block(
         self,
-        uow: UnitOfWork,
         *,
-        tenant_id: UUID,
-        group_id: UUID,
         block_id: UUID,
         expected_version: int,
+        group_id: UUID | None = None,
     ) -> None:
         """Remove a block; a group without any can be stored, but not generated."""
-        group = editable_group(uow, tenant_id, group_id)
-        _remove(uow, group, Block, RowVersion(block_id, expected_version))
+        group = self._editable(group_id)
+        _remove(self._uow, group, Block, RowVersion(block_id, expected_version))
 
     def add_non_study_block(
         self,
-        uow: UnitOfWork,
         *,
-        tenant_id: UUID,
-        group_id: UUID,
+        group_id: UUID | None = None,
         **fields: Unpack[NonStudyBlockFields],
     ) -> RowVersion:
         """Add a span that is never planned; every field but ``label`` is needed."""
-        group = editable_group(uow, tenant_id, group_id)
-        return _add(uow, group, NonStudyBlock, fields)
+        group = self._editable(group_id)
+        return _add(self._uow, group, NonStudyBlock, fields)
 
     def change_non_study_block(
         self,
-        uow: UnitOfWork,
         *,
-        tenant_id: UUID,
-        group_id: UUID,
         block_id: UUID,
         expected_version: int,
+        group_id: UUID | None = None,
         **fields: Unpack[NonStudyBlockFields],
     ) -> RowVersion:
         """Change the given fields of a span that is never planned."""
-        group = editable_group(uow, tenant_id, group_id)
-        return _change(uow, group, NonStudyBlock, RowVersion(block_id, expected_version), fields)
+        group = self._editable(group_id)
+        return _change(
+            self._uow, group, NonStudyBlock, RowVersion(block_id, expected_version), fields
+        )
 
     def remove_non_study_block(
         self,
-        uow: UnitOfWork,
         *,
-        tenant_id: UUID,
-        group_id: UUID,
         block_id: UUID,
         expected_version: int,
+        group_id: UUID | None = None,
     ) -> None:
         """Remove a span that is never planned."""
-        group = editable_group(uow, tenant_id, group_id)
-        _remove(uow, group, NonStudyBlock, RowVersion(block_id, expected_version))
+        group = self._editable(group_id)
+        _remove(self._uow, group, NonStudyBlock, RowVersion(block_id, expected_version))
 
     def add_exclusion(
-        self, uow: UnitOfWork, *, tenant_id: UUID, group_id: UUID, **fields: Unpack[ExclusionFields]
+        self, *, group_id: UUID | None = None, **fields: Unpack[ExclusionFields]
     ) -> RowVersion:
         """Exclude a date of the period for this group alone; ``reason`` may be left out."""
-        group = editable_group(uow, tenant_id, group_id)
-        index = len(uow.student_time.of_group(tenant_id, group_id))
+        group = self._editable(group_id)
+        index = len(self._uow.student_time.of_group(group.id))
         values = _exclusion_values(group, index, fields, new=True)
         exclusion = Exclusion(
             id=uuid4(),
-            tenant_id=tenant_id,
+            tenant_id=group.tenant_id,
             student_id=group.student_id,
-            group_id=group_id,
+            group_id=group.id,
             **values,
         )
-        uow.session.add(exclusion)
-        return written(uow, exclusion, group_id)
+        self._uow.session.add(exclusion)
+        return written(self._uow, exclusion, group.id)
 
     def change_exclusion(
         self,
-        uow: UnitOfWork,
         *,
-        tenant_id: UUID,
-        group_id: UUID,
         exclusion_id: UUID,
         expected_version: int,
+        group_id: UUID | None = None,
         **fields: Unpack[ExclusionFields],
     ) -> RowVersion:
         """Change the given fields of one of the group's own exclusions."""
-        group = editable_group(uow, tenant_id, group_id)
-        own = uow.student_time.of_group(tenant_id, group_id)
+        group = self._editable(group_id)
+        own = self._uow.student_time.of_group(group.id)
         seen = RowVersion(exclusion_id, expected_version)
-        index, exclusion = entry(Exclusion, own, seen, group_id)
+        index, exclusion = entry(Exclusion, own, seen, group.id)
         assign(exclusion, _exclusion_values(group, index, fields))
-        return written(uow, exclusion, group_id)
+        return written(self._uow, exclusion, group.id)
 
     def remove_exclusion(
         self,
-        uow: UnitOfWork,
         *,
-        tenant_id: UUID,
-        group_id: UUID,
         exclusion_id: UUID,
         expected_version: int,
+        group_id: UUID | None = None,
     ) -> None:
         """Remove one of the group's own exclusions."""
-        editable_group(uow, tenant_id, group_id)
-        own = uow.student_time.of_group(tenant_id, group_id)
+        group = self._editable(group_id)
+        own = self._uow.student_time.of_group(group.id)
         seen = RowVersion(exclusion_id, expected_version)
-        _, exclusion = entry(Exclusion, own, seen, group_id)
-        uow.session.delete(exclusion)
-        flush(uow, group_id)
+        _, exclusion = entry(Exclusion, own, seen, group.id)
+        self._uow.session.delete(exclusion)
+        flush(self._uow, group.id)
+
+    def _editable(self, group_id: UUID | None) -> PlanGroup:
+        return editable_group(self._uow, self._the_group(group_id))
 
 
 def _spans(group: PlanGroup, kind: type[Span]) -> list[Span]:

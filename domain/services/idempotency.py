@@ -32,12 +32,17 @@ class GenerationRequest:
     today: date
     requested_by: str | None = None
     key: str | None = None
+    expected_generation: int | None = None
+    """The number of the last generation that the caller has seen; not part of ``hash``."""
 
     def __post_init__(self) -> None:
         InvalidInputError.unless_uuids(tenant_id=self.tenant_id, group_id=self.group_id)
         require_civil_date(self.today)
         if not isinstance(self.requested_by, str | None):
             raise InvalidInputError.of("requested_by", "must be text")
+        expected: object = self.expected_generation
+        if expected is not None and (type(expected) is not int or expected < 0):
+            raise InvalidInputError.of("expected_generation", "must be a whole number, 0 or more")
         # Callers without a type checker pass what a header holds.
         key: Any = self.key
         if key is None:

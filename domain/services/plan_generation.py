@@ -4,48 +4,53 @@ import logging
 from collections.abc import Callable
 from datetime import date
 from time import perf_counter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from domain import events
-from domain.errors import DomainError
+from domain.errors import DomainError, EditedMeanwhileError, InvalidInputError
 from domain.locking import PlanGroupLock
 from domain.repositories import PlanGroupRepository, PlanningSnapshot
 from domain.repositories.student_plans import GenerationRecord
 from domain.scheduling import ENGINE_VERSION, Request, Schedule, fingerprint, schedule
 from domain.services.generation_result import GenerationResult
 from domain.services.idempotency import GenerationRequest, require_civil_date
-from domain.services.turns import one_call_at_a_time
+from domain.services.service import Service
 from domain.unit_of_work import AsyncUnitOfWork, UnitOfWork
 
 if TYPE_CHECKING:  # it needs greenlet, which whoever uses threads alone may do without
     from sqlalchemy.ext.asyncio import AsyncSession
 
-__all__ = ["GenerationResult", "PlanGenerationService", "generate_plans", "generate_plans_async"]
+__all__ = [
+    "GenerationResult",
+    "PlanGenerationService",
+    "generate_plans",
+    "generate_plans_async",
+    "preview_plans",
+]
+Compute: TypeAlias = Callable[[Request], Schedule]
 
 
-@one_call_at_a_time
-class PlanGenerationService:
-    """Generates and previews by one computation.
+class PlanGenerationService(Service):
+    """Generates a group's plans.
 
-    Errors of both: ``PlanGroupNotFoundError`` (also for another tenant's group),
-    ``PlanGroupNotGeneratableError``, ``InvalidInputError`` and the ``SchedulingError`` s.
+    :param compute: the computation, by default the package's own.
     """
 
-    def __init__(self, compute: Callable[[Request], Schedule] = schedule) -> None:
+    def __init__(self, uow: UnitOfWork, *, compute: Compute = schedule) -> None:
+        super().__init__(uow)
         self._compute = compute
 
     def generate(
         self,
-        uow: UnitOfWork,
         *,
-        tenant_id: UUID,
-        group_id: UUID,
         today: date,
         requested_by: str | None = None,
         idempotency_key: str | None = None,
+        expected_generation: int | None = None,
+        group_id: UUID | None = None,
     ) -> GenerationResult:
         """Replace the group's plans that are not kept by newly computed ones.
 
@@ -55,39 +60,46 @@ class PlanGenerationService:
 
         With an ``idempotency_key``, of 1 to 200 characters and the tenant's own, the same
         input gives the first result again, ``repeated``, whatever became of the group and
-        its plans since; nothing is generated. Tells ``domain.events`` what came of it.
+        its plans since; nothing is generated. That is answered before ``expected_generation``
+        is looked at, the number of the last generation that the caller has seen (0 before the
+        first): if it is not the last any more, ``EditedMeanwhileError`` is raised. Reports to
+        ``domain.events`` what came of it.
 
-        Raises besides the class's errors ``LockNotHeldError``, ``GeneratedMeanwhileError``,
-        ``StudentPlansOverlapError``, for the student's lock ``PlanGroupLockedError`` and
-        ``LockTimeoutError``, and ``IdempotencyMismatchError`` if the key was used for
-        another input. After any error nothing of it is kept.
+        Raises ``PlanGroupNotFoundError`` (also for another tenant's group),
+        ``PlanGroupNotGeneratableError``, ``InvalidInputError``, the ``SchedulingError`` s,
+        ``LockNotHeldError``, ``GeneratedMeanwhileError``, ``StudentPlansOverlapError``, for
+        the student's lock ``PlanGroupLockedError`` and ``LockTimeoutError``, and
+        ``IdempotencyMismatchError`` if the key was used for another input. After any error
+        nothing of it is kept.
         """
         began = perf_counter()
+        group_id = self._the_group(group_id)
         try:
-            asked = GenerationRequest(tenant_id, group_id, today, requested_by, idempotency_key)
-            result = self._answer(uow, asked)
+            asked = GenerationRequest(
+                tenant_id=self._uow.tenant_id,
+                group_id=group_id,
+                today=today,
+                requested_by=requested_by,
+                key=idempotency_key,
+                expected_generation=expected_generation,
+            )
+            result = self._answer(asked)
         except Exception as error:
             _tell_failed(group_id, error, perf_counter() - began)
             raise
         _tell(result, perf_counter() - began)
         return result
 
-    def preview(
-        self, session: Session, *, tenant_id: UUID, group_id: UUID, today: date
-    ) -> GenerationResult:
-        """What ``generate`` would give now: no lock, nothing written, one round trip."""
-        require_civil_date(today)
-        snapshot = PlanGroupRepository(session).snapshot(tenant_id, group_id)
-        _, computed = self._planned(snapshot, today)
-        return GenerationResult.of(snapshot, computed)
-
-    def _answer(self, uow: UnitOfWork, asked: GenerationRequest) -> GenerationResult:
+    def _answer(self, asked: GenerationRequest) -> GenerationResult:
+        uow = self._uow
         first = asked.answered_before(uow)
         if first is not None:
             return GenerationResult.again(first)
-        uow.lock_student(asked.tenant_id, asked.group_id)
-        snapshot = uow.groups.snapshot(asked.tenant_id, asked.group_id)
-        request, computed = self._planned(snapshot, asked.today)
+        uow.lock_student(asked.group_id)
+        snapshot = uow.groups.snapshot(asked.group_id)
+        if asked.expected_generation not in {None, snapshot.generation}:
+            raise EditedMeanwhileError(group_id=asked.group_id)
+        request, computed = _planned(snapshot, asked.today, self._compute)
         record = GenerationRecord(
             today=asked.today,
             requested_by=asked.requested_by,
@@ -100,33 +112,47 @@ class PlanGenerationService:
         number, ids = uow.plans.store_generation(snapshot, computed, record)
         return GenerationResult.of(snapshot, computed, number, tuple(ids))
 
-    def _planned(self, snapshot: PlanningSnapshot, today: date) -> tuple[Request, Schedule]:
-        snapshot.require_generatable()
-        request = snapshot.request(today)
-        return request, self._compute(request)
+
+def preview_plans(
+    session: Session,
+    *,
+    tenant_id: UUID,
+    group_id: UUID,
+    today: date,
+    compute: Compute = schedule,
+) -> GenerationResult:
+    """What ``generate`` would give now: no lock, nothing written, one round trip.
+
+    On any Session, whose transaction stays the caller's. Raises ``PlanGroupNotFoundError``,
+    ``PlanGroupNotGeneratableError``, ``InvalidInputError`` and the ``SchedulingError`` s.
+    """
+    require_civil_date(today)
+    snapshot = PlanGroupRepository(session, tenant_id).snapshot(group_id)
+    _, computed = _planned(snapshot, today, compute)
+    return GenerationResult.of(snapshot, computed)
 
 
 def generate_plans(
     session_factory: Callable[[], Session],
     lock: PlanGroupLock,
     *,
-    tenant_id: UUID,
     today: date,
     requested_by: str | None = None,
     idempotency_key: str | None = None,
+    expected_generation: int | None = None,
 ) -> GenerationResult:
     """The whole request in one call: lock, generate, commit.
 
-    Raises what ``UnitOfWork`` and ``PlanGenerationService.generate`` raise.
+    Raises what ``UnitOfWork`` and ``PlanGenerationService.generate`` raise, and
+    ``InvalidInputError`` for a lock that is shared or of several groups.
     """
+    _require_one_group(lock)
     with UnitOfWork(session_factory, lock=lock) as uow:
-        result = PlanGenerationService().generate(
-            uow,
-            tenant_id=tenant_id,
-            group_id=lock.group_id,
+        result = PlanGenerationService(uow).generate(
             today=today,
             requested_by=requested_by,
             idempotency_key=idempotency_key,
+            expected_generation=expected_generation,
         )
         uow.commit()
     return result
@@ -136,23 +162,38 @@ async def generate_plans_async(
     async_session_factory: "Callable[[], AsyncSession]",
     lock: PlanGroupLock,
     *,
-    tenant_id: UUID,
     today: date,
     requested_by: str | None = None,
     idempotency_key: str | None = None,
+    expected_generation: int | None = None,
 ) -> GenerationResult:
     """``generate_plans`` for tasks."""
+    _require_one_group(lock)
     async with AsyncUnitOfWork(async_session_factory, lock=lock) as uow:
         result = await uow.run(
-            PlanGenerationService().generate,
-            tenant_id=tenant_id,
-            group_id=lock.group_id,
-            today=today,
-            requested_by=requested_by,
-            idempotency_key=idempotency_key,
+            lambda inner: PlanGenerationService(inner).generate(
+                today=today,
+                requested_by=requested_by,
+                idempotency_key=idempotency_key,
+                expected_generation=expected_generation,
+            )
         )
         await uow.commit()
     return result
+
+
+def _planned(snapshot: PlanningSnapshot, today: date, compute: Compute) -> tuple[Request, Schedule]:
+    snapshot.require_generatable()
+    request = snapshot.request(today)
+    return request, compute(request)
+
+
+def _require_one_group(lock: PlanGroupLock) -> None:
+    given: object = lock  # callers without a type checker pass a StudentLock, or the group's id
+    if not isinstance(given, PlanGroupLock) or given.others or given.shared:
+        raise InvalidInputError.of(
+            "lock", "must be the exclusive PlanGroupLock of one group; one call generates one"
+        )
 
 
 def _tell(result: GenerationResult, seconds: float) -> None:

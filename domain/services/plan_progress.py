@@ -5,16 +5,16 @@ from uuid import UUID
 from domain.errors import InvalidInputError
 from domain.models import PlanState, StudentPlan
 from domain.services.row_versions import RowVersion, require_version, written
-from domain.services.turns import one_call_at_a_time
-from domain.unit_of_work import UnitOfWork
+from domain.services.service import Service
 
 
-@one_call_at_a_time
-class PlanProgressService:
+class PlanProgressService(Service):
     """Marks and pins live plans, in a group of any state.
 
-    Needs the group's lock, so that no generation replaces what is being marked; the caller
-    commits. What is started, part done, done or pinned is kept by later generations.
+    Needs the group's lock, so that no generation replaces what is being marked; a shared one
+    is enough, ``PlanGroupLock(…, shared=True)``, and lets other marks pass at the same time.
+    Between marks of one plan ``expected_version`` decides. What is started, part done, done
+    or pinned is kept by later generations.
 
     Errors of every method: ``StudentPlanNotFoundError`` (also for another tenant's or
     another group's plan), ``EditedMeanwhileError`` if the plan is not in
@@ -24,14 +24,12 @@ class PlanProgressService:
 
     def mark(
         self,
-        uow: UnitOfWork,
         *,
-        tenant_id: UUID,
-        group_id: UUID,
         plan_id: UUID,
         expected_version: int,
         state: PlanState,
         done_through: int | None = None,
+        group_id: UUID | None = None,
     ) -> RowVersion:
         """Set how far the student is with a plan; any state may follow any other.
 
@@ -39,37 +37,35 @@ class PlanProgressService:
         the plan's first unit and below its last. Raises besides the class's errors
         ``InvalidInputError`` for the fields ``state`` and ``done_through``.
         """
-        plan = _live_plan(uow, tenant_id, group_id, plan_id, expected_version)
+        plan = self._live_plan(group_id, plan_id, expected_version)
         _check(plan, state, done_through)
         plan.state = PlanState(state)
         plan.done_through = done_through
-        return written(uow, plan, group_id)
+        return written(self._uow, plan, plan.group_id)
 
     def pin(
         self,
-        uow: UnitOfWork,
         *,
-        tenant_id: UUID,
-        group_id: UUID,
         plan_id: UUID,
         expected_version: int,
         pinned: bool = True,
+        group_id: UUID | None = None,
     ) -> RowVersion:
         """Keep a plan where it is, or with ``pinned=False`` let generations move it again."""
-        plan = _live_plan(uow, tenant_id, group_id, plan_id, expected_version)
+        plan = self._live_plan(group_id, plan_id, expected_version)
         plan.pinned = pinned
-        return written(uow, plan, group_id)
+        return written(self._uow, plan, plan.group_id)
 
-
-def _live_plan(
-    uow: UnitOfWork, tenant_id: UUID, group_id: UUID, plan_id: UUID, expected_version: int
-) -> StudentPlan:
-    uow.require_lock(group_id)
-    plan = uow.plans.find(tenant_id, group_id, plan_id)
-    require_version(plan, expected_version, group_id)
-    if not plan.live:
-        raise InvalidInputError.of("plan_id", "the plan is not live any more")
-    return plan
+    def _live_plan(
+        self, group_id: UUID | None, plan_id: UUID, expected_version: int
+    ) -> StudentPlan:
+        group_id = self._the_group(group_id)
+        self._uow.require_lock(group_id, shared=True)
+        plan = self._uow.plans.find(group_id, plan_id)
+        require_version(plan, expected_version, group_id)
+        if not plan.live:
+            raise InvalidInputError.of("plan_id", "the plan is not live any more")
+        return plan
 
 
 def _check(plan: StudentPlan, state: PlanState, done_through: int | None) -> None:

@@ -11,12 +11,11 @@ from domain.models import AcademySchedule, Exclusion
 from domain.scheduling import Request, faults
 from domain.services.edit_fields import ClassFields, ExclusionFields, assign, checked
 from domain.services.row_versions import RowVersion, entry, flush, written
-from domain.services.turns import one_call_at_a_time
+from domain.services.service import Service
 from domain.unit_of_work import UnitOfWork
 
 
-@one_call_at_a_time
-class StudentTimeService:
+class StudentTimeService(Service):
     """Edits a student's classes, and the exclusions that count in all of their groups.
 
     Every method needs the student's lock, which each generation takes too: none plans by
@@ -32,107 +31,98 @@ class StudentTimeService:
     """
 
     def add_class(
-        self, uow: UnitOfWork, *, tenant_id: UUID, student_id: UUID, **fields: Unpack[ClassFields]
+        self, *, student_id: UUID | None = None, **fields: Unpack[ClassFields]
     ) -> RowVersion:
         """Add a weekly class; its weekday, start and end are needed.
 
         Two classes may touch, and travel may overlap, but the classes themselves may not.
         """
-        classes = _classes(uow, tenant_id, student_id)
+        uow, student_id = self._locked(student_id)
+        classes = uow.student_time.academy_schedules(student_id)
         values = _class_values(fields, None, classes)
-        lesson = AcademySchedule(id=uuid4(), tenant_id=tenant_id, student_id=student_id, **values)
+        lesson = AcademySchedule(
+            id=uuid4(), tenant_id=uow.tenant_id, student_id=student_id, **values
+        )
         uow.session.add(lesson)
         return written(uow, lesson)
 
     def change_class(
         self,
-        uow: UnitOfWork,
         *,
-        tenant_id: UUID,
-        student_id: UUID,
         class_id: UUID,
         expected_version: int,
+        student_id: UUID | None = None,
         **fields: Unpack[ClassFields],
     ) -> RowVersion:
         """Change the given fields of a class."""
-        classes = _classes(uow, tenant_id, student_id)
+        uow, student_id = self._locked(student_id)
+        classes = uow.student_time.academy_schedules(student_id)
         index, lesson = entry(AcademySchedule, classes, RowVersion(class_id, expected_version))
         assign(lesson, _class_values(fields, index, classes))
         return written(uow, lesson)
 
     def remove_class(
         self,
-        uow: UnitOfWork,
         *,
-        tenant_id: UUID,
-        student_id: UUID,
         class_id: UUID,
         expected_version: int,
+        student_id: UUID | None = None,
     ) -> None:
         """Remove a class."""
-        classes = _classes(uow, tenant_id, student_id)
+        uow, student_id = self._locked(student_id)
+        classes = uow.student_time.academy_schedules(student_id)
         _, lesson = entry(AcademySchedule, classes, RowVersion(class_id, expected_version))
         uow.session.delete(lesson)
         flush(uow)
 
     def add_exclusion(
         self,
-        uow: UnitOfWork,
         *,
-        tenant_id: UUID,
-        student_id: UUID,
+        student_id: UUID | None = None,
         **fields: Unpack[ExclusionFields],
     ) -> RowVersion:
         """Exclude a date in all groups; any date, for groups ignore those outside."""
-        own = _exclusions(uow, tenant_id, student_id)
+        uow, student_id = self._locked(student_id)
+        own = uow.student_time.of_student(student_id)
         path = f"exclusions[{len(own)}]"
         values = checked(Exclusion, ExclusionFields, fields, path, new=True)
-        exclusion = Exclusion(id=uuid4(), tenant_id=tenant_id, student_id=student_id, **values)
+        exclusion = Exclusion(id=uuid4(), tenant_id=uow.tenant_id, student_id=student_id, **values)
         uow.session.add(exclusion)
         return written(uow, exclusion)
 
     def change_exclusion(
         self,
-        uow: UnitOfWork,
         *,
-        tenant_id: UUID,
-        student_id: UUID,
         exclusion_id: UUID,
         expected_version: int,
+        student_id: UUID | None = None,
         **fields: Unpack[ExclusionFields],
     ) -> RowVersion:
         """Change the given fields of an exclusion."""
-        own = _exclusions(uow, tenant_id, student_id)
+        uow, student_id = self._locked(student_id)
+        own = uow.student_time.of_student(student_id)
         index, exclusion = entry(Exclusion, own, RowVersion(exclusion_id, expected_version))
         assign(exclusion, checked(Exclusion, ExclusionFields, fields, f"exclusions[{index}]"))
         return written(uow, exclusion)
 
     def remove_exclusion(
         self,
-        uow: UnitOfWork,
         *,
-        tenant_id: UUID,
-        student_id: UUID,
         exclusion_id: UUID,
         expected_version: int,
+        student_id: UUID | None = None,
     ) -> None:
         """Remove an exclusion."""
-        own = _exclusions(uow, tenant_id, student_id)
+        uow, student_id = self._locked(student_id)
+        own = uow.student_time.of_student(student_id)
         _, exclusion = entry(Exclusion, own, RowVersion(exclusion_id, expected_version))
         uow.session.delete(exclusion)
         flush(uow)
 
-
-def _classes(uow: UnitOfWork, tenant_id: UUID, student_id: UUID) -> Sequence[AcademySchedule]:
-    InvalidInputError.unless_uuids(tenant_id=tenant_id, student_id=student_id)
-    uow.require_student_lock(student_id)
-    return uow.student_time.academy_schedules(tenant_id, student_id)
-
-
-def _exclusions(uow: UnitOfWork, tenant_id: UUID, student_id: UUID) -> Sequence[Exclusion]:
-    InvalidInputError.unless_uuids(tenant_id=tenant_id, student_id=student_id)
-    uow.require_student_lock(student_id)
-    return uow.student_time.of_student(tenant_id, student_id)
+    def _locked(self, student_id: UUID | None) -> tuple[UnitOfWork, UUID]:
+        student_id = self._the_student(student_id)
+        self._uow.require_student_lock(student_id)
+        return self._uow, student_id
 
 
 def _class_values(

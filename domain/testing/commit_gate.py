@@ -16,14 +16,18 @@ from domain.testing.watching import PATIENCE, Where, backends_at_key, eventually
 
 KEY: Final = 0x5354_5544_5950_4C4E
 _NAME: Final = "studyplan_commit_gate"
-_TABLE: Final = PlanGeneration.__tablename__
-_DROP: Final = (f"DROP TRIGGER IF EXISTS {_NAME} ON {_TABLE}", f"DROP FUNCTION IF EXISTS {_NAME}")
+_FUNCTION: Final = f"studyplan.{_NAME}"
+_TABLE: Final = f"studyplan.{PlanGeneration.__tablename__}"
+_DROP: Final = (
+    f"DROP TRIGGER IF EXISTS {_NAME} ON {_TABLE}",
+    f"DROP FUNCTION IF EXISTS {_FUNCTION}",
+)
 # Shared, so that commits do not wait for each other once the gate is open.
 _CREATE: Final = (
-    f"""CREATE FUNCTION {_NAME}() RETURNS trigger LANGUAGE plpgsql AS $$
+    f"""CREATE FUNCTION {_FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN PERFORM pg_catalog.pg_advisory_xact_lock_shared({KEY}); RETURN NULL; END $$""",
     f"""CREATE CONSTRAINT TRIGGER {_NAME} AFTER INSERT ON {_TABLE}
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {_NAME}()""",
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {_FUNCTION}()""",
 )
 
 

@@ -137,8 +137,9 @@ def _id_of(group: Group) -> UUID:
 def _backend_of(holder: UnitOfWork | int) -> int:
     if isinstance(holder, int):
         return holder
-    driver = holder.session.connection().connection.driver_connection
-    return 0 if driver is None else int(driver.info.backend_pid)
+    # What the client knows is a pooler's process, where there is one.
+    ask = sa.select(sa.func.pg_backend_pid(type_=sa.Integer))
+    return holder.session.connection().scalars(ask).one()
 
 
 @contextmanager

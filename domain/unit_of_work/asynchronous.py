@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from inspect import iscoroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -30,10 +31,9 @@ class AsyncUnitOfWork:
 
     ::
 
-        async with AsyncUnitOfWork(async_session_factory, lock=PlanGroupLock(group_id)) as uow:
-            result = await uow.run(
-                PlanGenerationService().generate, tenant_id=…, group_id=group_id, today=…
-            )
+        lock = PlanGroupLock(tenant_id, group_id)
+        async with AsyncUnitOfWork(async_session_factory, lock=lock) as uow:
+            result = await uow.run(lambda u: PlanGenerationService(u).generate(today=…))
             await uow.commit()
 
     Whatever works on a ``UnitOfWork`` runs in ``run``, services and repositories alike.
@@ -94,6 +94,11 @@ class AsyncUnitOfWork:
     def lock(self) -> PlanGroupLock | StudentLock:
         """The lock that it was made for."""
         return self._core.lock
+
+    @property
+    def tenant_id(self) -> UUID:
+        """The tenant of the lock, and of everything that is read and written here."""
+        return self._core.tenant_id
 
     @property
     def waited_ms(self) -> int:

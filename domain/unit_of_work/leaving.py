@@ -12,7 +12,11 @@ from domain.unit_of_work.states import LockState
 
 
 def refuse_unfinished(
-    session: Session, connection: Connection, root: SessionTransaction | None, identity: str
+    session: Session,
+    connection: Connection,
+    root: SessionTransaction | None,
+    identity: str,
+    node: str,
 ) -> None:
     """Roll back, and raise if the block did anything that no commit of its own has stored.
 
@@ -21,12 +25,13 @@ def refuse_unfinished(
     lock was ended past SQLAlchemy.
 
     :param root: the transaction that took the lock.
+    :param node: what takes the question to where the lock is.
     """
     if (
         session.new
         or session.dirty
         or session.deleted
-        or _wrote(session, connection, root, identity)
+        or _wrote(session, connection, root, identity, node)
     ):
         raise UncommittedChangesError(
             "The block wrote something and ended without commit(); it was rolled back. "
@@ -52,19 +57,23 @@ def close(session: Session, connection: Connection | None) -> None:
 
 
 def _wrote(
-    session: Session, connection: Connection, root: SessionTransaction | None, identity: str
+    session: Session,
+    connection: Connection,
+    root: SessionTransaction | None,
+    identity: str,
+    node: str,
 ) -> bool:
     if session.get_transaction() is not root:
         # Session.rollback() was called in the block; another transaction may have begun.
         if not session.in_transaction() or not session.is_active:
             return False
         other = session.connection(bind_arguments={"bind": connection.engine})
-        return identities.rolled_back_work(other, None)
+        return identities.rolled_back_work(other, None, node)
     if connection.invalidated:
         return False
     match LockState.of(connection):
         case LockState.HELD:
-            return identities.rolled_back_work(connection, identity)
+            return identities.rolled_back_work(connection, identity, node)
         case LockState.LOST if session.is_active:
             # After an error of its own the Session would be waiting for a rollback.
             raise LockNotHeldError(identities.ENDED)

@@ -33,6 +33,7 @@ class Claim:
     task: asyncio.Task[Any] | None
     session: ref[Session]
     engine: Engine
+    tenant_id: UUID
     group_ids: frozenset[UUID]
     student_ids: set[UUID]
     open: bool = True
@@ -50,21 +51,27 @@ class Claim:
         if self.engine is not earlier.engine or self.task not in {None, earlier.task}:
             return set()
         groups = self.group_ids & earlier.group_ids
-        return set(groups) or self.student_ids & earlier.student_ids
+        if groups or self.tenant_id != earlier.tenant_id:
+            return set(groups)
+        return self.student_ids & earlier.student_ids
 
 
 _claims: ContextVar[tuple[Claim, ...]] = ContextVar("studyplan_claims", default=())
 
 
 def claim(
-    session: Session, engine: Engine, group_ids: frozenset[UUID], student_ids: set[UUID]
+    session: Session,
+    engine: Engine,
+    tenant_id: UUID,
+    group_ids: frozenset[UUID],
+    student_ids: set[UUID],
 ) -> Claim:
     """Record what is about to be locked; ``student_ids`` may grow.
 
     Raises ``UnitOfWorkStateError`` if this context holds some of it in another unit of work
     on the same engine, before anything is asked of the server.
     """
-    mine = Claim(_current_task(), ref(session), engine, group_ids, student_ids)
+    mine = Claim(_current_task(), ref(session), engine, tenant_id, group_ids, student_ids)
     others = tuple(one for one in _claims.get() if one.is_open())
     for other in others:
         if shared := mine.shares_with(other):

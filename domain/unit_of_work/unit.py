@@ -33,17 +33,21 @@ class UnitOfWork:
     exception rolls back. Leaving with uncommitted work raises ``UncommittedChangesError``.
     Whatever ends the transaction releases the lock; there is nothing to release by hand.
 
+    It belongs to the lock's tenant: rows of another one are not written. Under a shared lock
+    plans are marked, and nothing else of the package's tables is written.
+
     A block may move between threads, one at a time: a call to a service, a repository,
     ``flush()`` or ``commit()`` while another thread is in one raises ``UnitOfWorkStateError``.
 
     ::
 
-        with UnitOfWork(session_factory, lock=PlanGroupLock(group_id)) as uow:
-            result = PlanGenerationService().generate(uow, tenant_id=…, today=…)
+        with UnitOfWork(session_factory, lock=PlanGroupLock(tenant_id, group_id)) as uow:
+            result = PlanGenerationService(uow).generate(today=…)
             uow.commit()
 
     Entering raises ``PlanGroupLockedError`` at once when somebody else holds the lock, or
-    ``LockTimeoutError`` after the wait that ``lock`` asks for; ``UnitOfWorkStateError`` if
+    ``LockTimeoutError`` after a wait, and ``PlanGroupNotFoundError`` instead of either if the
+    tenant has no such group; ``UnitOfWorkStateError`` if
     it is held by another unit of work of the same request; and ``WrongSessionError`` or
     ``WrongTransactionError`` if what the factory makes cannot hold a lock.
 
@@ -69,8 +73,9 @@ class UnitOfWork:
         self._transaction: RootTransaction | None = None
         self._claim: nesting.Claim | None = None
         self._identity = new_identity()
+        self._node = ""
         self._students = {lock.student_id} if isinstance(lock, StudentLock) else set()
-        self._student_of: dict[tuple[UUID, UUID], UUID] = {}
+        self._student_of: dict[UUID, UUID] = {}
         self._committing = False
         self._turns = Turns()
 
@@ -97,7 +102,9 @@ class UnitOfWork:
         with self._turns.last(connection) as overtaken:
             try:
                 if kind is None and stage is Stage.OPEN and session and connection:
-                    leaving.refuse_unfinished(session, connection, self._root, self._identity)
+                    leaving.refuse_unfinished(
+                        session, connection, self._root, self._identity, self._node
+                    )
             finally:
                 self._leave()
         if overtaken and kind is None:
@@ -105,6 +112,11 @@ class UnitOfWork:
                 "The block ended while another thread was using the unit of work. What it did "
                 "was cancelled and rolled back. Wait inside the block for the threads it uses."
             )
+
+    @property
+    def tenant_id(self) -> UUID:
+        """The tenant of the lock, and of everything that is read and written here."""
+        return self.lock.tenant_id
 
     @property
     def session(self) -> Session:
@@ -121,17 +133,17 @@ class UnitOfWork:
     @property
     def groups(self) -> PlanGroupRepository:
         """Plan groups, inside this transaction."""
-        return PlanGroupRepository(self.session)
+        return PlanGroupRepository(self.session, self.tenant_id)
 
     @property
     def plans(self) -> StudentPlanRepository:
         """Student plans, inside this transaction."""
-        return StudentPlanRepository(self.session)
+        return StudentPlanRepository(self.session, self.tenant_id)
 
     @property
     def student_time(self) -> StudentTimeRepository:
         """Exclusions and classes, inside this transaction."""
-        return StudentTimeRepository(self.session)
+        return StudentTimeRepository(self.session, self.tenant_id)
 
     def commit(self) -> None:
         """Flush and commit, which releases the lock; the unit of work is finished then.
@@ -149,7 +161,10 @@ class UnitOfWork:
             try:
                 with translated(connection):
                     session.flush()
-                    with commit_translated(), committing_only(connection, self._identity):
+                    with (
+                        commit_translated(),
+                        committing_only(connection, self._identity, self._node),
+                    ):
                         session.commit()
             finally:
                 self._committing = False
@@ -191,13 +206,23 @@ class UnitOfWork:
             return LockState.LOST
         return LockState.of(connection)
 
-    def require_lock(self, group_id: UUID) -> None:
-        """Raise ``LockNotHeldError`` unless this transaction holds the lock of ``group_id``."""
+    def require_lock(self, group_id: UUID, *, shared: bool = False) -> None:
+        """Raise ``LockNotHeldError`` unless this transaction holds the lock of ``group_id``.
+
+        :param shared: whether a shared lock is enough, as it is for marks of progress.
+        """
         InvalidInputError.unless_uuids(group_id=group_id)
         if group_id not in self.lock.group_ids:
             raise LockNotHeldError(
                 f"The unit of work does not hold the lock of group {group_id}. "
                 "Enter one for every group that is written."
+            )
+        if self.lock.shared and not shared:
+            raise LockNotHeldError(
+                f"The unit of work holds the lock of group {group_id} only shared, which is for "
+                "marks of progress. There is no way from there to an exclusive lock: two would "
+                "wait for each other. Leave it, and enter one with PlanGroupLock(tenant_id, "
+                "group_id)."
             )
         self.require_held()
 
@@ -218,10 +243,14 @@ class UnitOfWork:
                 "Nothing more can be written in this unit of work; start over in a new one."
             )
 
-    def refuse_flush_from_outside(self) -> None:
-        """Raise unless the lock is held and no other thread is using the unit of work."""
+    def refuse_flush(self, session: Session) -> None:
+        """Raise unless the Session may be flushed: under the lock, by one thread, of one tenant.
+
+        Raises ``LockNotHeldError`` and ``UnitOfWorkStateError``.
+        """
         with self._turns.one_thread():
             self.require_held()
+            guards.refuse_foreign_rows(session, self.lock)
             self._turns.note_flush()
 
     def refuse_second_connection(
@@ -245,26 +274,25 @@ class UnitOfWork:
                 "the block."
             )
 
-    def lock_student(self, tenant_id: UUID, group_id: UUID) -> UUID:
+    def lock_student(self, group_id: UUID) -> UUID:
         """Take the lock of a held group's student too, under the same policy; the student's id.
 
         For services that write plans: two groups of one student never plan the same hour.
-        The first call takes the students of all held groups of the tenant in one statement,
-        in the order of their keys, so that two batches never deadlock; later calls cost
-        nothing. It is refused inside a savepoint, whose rollback would free the lock.
+        The first call takes the students of all held groups in one statement, in key order, so
+        that two batches never deadlock; later calls cost nothing. It is refused inside a
+        savepoint, whose rollback would free the lock.
 
         Raises ``PlanGroupNotFoundError`` (also for another tenant's group),
-        ``PlanGroupLockedError``, ``LockTimeoutError`` and ``WrongTransactionError``.
+        ``PlanGroupLockedError``, ``LockTimeoutError``, ``LockNotHeldError`` under a shared
+        lock and ``WrongTransactionError``.
         """
-        InvalidInputError.unless_uuids(tenant_id=tenant_id)
         self.require_lock(group_id)
-        asked = (tenant_id, group_id)
-        if asked not in self._student_of:
-            left = max(timedelta(0), self.lock.wait - timedelta(milliseconds=self.waited_ms))
+        if group_id not in self._student_of:
+            left = max(timedelta(0), self.lock.max_wait - timedelta(milliseconds=self.waited_ms))
             renewed = new_identity()
-            found = locking.acquire_students(
+            self._student_of = locking.acquire_students(
                 self.connection,
-                tenant_id,
+                self.tenant_id,
                 self.lock.group_ids,
                 left,
                 asked_for=group_id,
@@ -272,9 +300,8 @@ class UnitOfWork:
                 renewed=renewed,
             )
             self._identity = renewed
-            self._student_of.update(((tenant_id, group), one) for group, one in found.items())
-            self._students.update(found.values())
-        return self._student_of[asked]
+            self._students.update(self._student_of.values())
+        return self._student_of[group_id]
 
     def _require_new(self) -> None:
         if self._stage is not Stage.NEW:
@@ -286,7 +313,9 @@ class UnitOfWork:
         """Make the Session and claim the locks in this context; nothing is asked yet."""
         self._require_new()
         session, self._bind = sessions.new_session(self._factory)
-        self._claim = nesting.claim(session, self._bind.engine, self.lock.group_ids, self._students)
+        self._claim = nesting.claim(
+            session, self._bind.engine, self.tenant_id, self.lock.group_ids, self._students
+        )
         self._session = session
 
     def _begin(self) -> None:
@@ -294,7 +323,10 @@ class UnitOfWork:
         assert session is not None and bind is not None  # noqa: S101, PT018 - prepared
         with checkout_translated():
             self._connection = sessions.begin(session, bind)
-        self.waited_ms = locking.acquire(self._connection, self.lock, identity=self._identity)
+        acquired = locking.acquire(
+            self._connection, self.lock, identity=self._identity, rolls_back=True
+        )
+        self.waited_ms, self._node = acquired.waited_ms, acquired.node
         self._root = session.get_transaction()
         self._transaction = self._connection.get_transaction()
         guards.protect(session, self)

@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from statistics import median, quantiles
 from unittest.mock import patch
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork, locking
-from domain.locking import IDENTITY
+from domain.locking import IDENTITY, Acquired
 from tests.benchmarks.timing import line
 from tests.concurrency.worlds import generate, stored_group
 
@@ -28,8 +28,9 @@ ONE = sa.text("SELECT 1")
 def run(engine: sa.Engine) -> None:
     """64 requesters on one held group, and 8 workers on groups of their own."""
     factory: sessionmaker[Session] = sessionmaker(engine)
-    held = uuid4()
-    with UnitOfWork(factory, lock=PlanGroupLock(held)):
+    group = stored_group(factory)
+    held = PlanGroupLock(group.tenant_id, group.id)
+    with UnitOfWork(factory, lock=held):
         plain, refused = _interleaved(lambda: _plain(factory), lambda: _refused(factory, held))
     ratio = _p99(refused) / _p99(plain)
     line("p99 of a refusal / of a transaction with SELECT 1", f"{ratio:.2f}", "goal ≤ 1.5")
@@ -87,7 +88,7 @@ def _unlocked() -> Iterator[None]:
     def pretend(
         connection: sa.Connection, *_: object, asked_for: UUID, renewed: str, **__: object
     ) -> dict[UUID, UUID]:
-        _begin(connection, None, identity=renewed)
+        _begin(connection, identity=renewed)
         return {asked_for: asked_for}
 
     with (
@@ -97,10 +98,10 @@ def _unlocked() -> Iterator[None]:
         yield
 
 
-def _begin(connection: sa.Connection, _: object, *, identity: str) -> int:
+def _begin(connection: sa.Connection, *_: object, identity: str, **__: object) -> Acquired:
     """What the unit of work asks for afterwards: a transaction with its identity."""
     connection.connection.cursor().execute(f"SET LOCAL {IDENTITY} = '{identity}'")
-    return 0
+    return Acquired()
 
 
 def _plain(factory: sessionmaker[Session]) -> None:
@@ -109,9 +110,9 @@ def _plain(factory: sessionmaker[Session]) -> None:
         session.commit()
 
 
-def _refused(factory: sessionmaker[Session], group: UUID) -> None:
+def _refused(factory: sessionmaker[Session], lock: PlanGroupLock) -> None:
     try:
-        with UnitOfWork(factory, lock=PlanGroupLock(group)):
+        with UnitOfWork(factory, lock=lock):
             raise AssertionError("the group is held")
     except PlanGroupLockedError:
         pass

@@ -5,6 +5,7 @@ Each takes a free lock, runs nothing under it, and lets it go.
 
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -29,8 +30,8 @@ def run(engine: sa.Engine) -> None:
 
 def contestants(engine: sa.Engine) -> dict[str, Callable[[], None]]:
     factory = sessionmaker(engine)
-    group = uuid4()
-    lock, patient = PlanGroupLock(group), PlanGroupLock(group, wait=timedelta(seconds=5))
+    lock = PlanGroupLock(uuid4(), uuid4())
+    patient = replace(lock, wait=timedelta(seconds=5))
     # Untyped, and installed by those who compare alone.
     pals: Any = importlib.import_module("pals")
     dlocks: Any = importlib.import_module("sqlalchemy_dlock")

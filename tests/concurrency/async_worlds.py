@@ -65,16 +65,13 @@ async def generate_async(
     factory: Callable[[], AsyncSession],
     group: PlanGroup,
     hold: Callable[[], Awaitable[None]] = nothing,
-    wait: timedelta = timedelta(0),
+    wait: timedelta | None = None,
 ) -> GenerationResult:
     """The whole flow through the service, held before its commit."""
-    async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.id, wait=wait)) as uow:
-        result = await uow.run(
-            PlanGenerationService().generate,
-            tenant_id=group.tenant_id,
-            group_id=group.id,
-            today=TODAY,
-        )
+    async with AsyncUnitOfWork(
+        factory, lock=PlanGroupLock(group.tenant_id, group.id, wait=wait)
+    ) as uow:
+        result = await uow.run(lambda u: PlanGenerationService(u).generate(today=TODAY))
         await hold()
         await uow.commit()
     return result

@@ -15,7 +15,7 @@ _ROW: Final = 1000
 _GATE: Final = (
     f"""CREATE OR REPLACE FUNCTION blockade() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN PERFORM pg_catalog.pg_advisory_xact_lock_shared({_KEY}); RETURN NEW; END $$""",
-    f"""CREATE TRIGGER blockade BEFORE INSERT ON student_plans FOR EACH ROW
+    f"""CREATE TRIGGER blockade BEFORE INSERT ON studyplan.student_plans FOR EACH ROW
     WHEN (NEW.sequence = {_ROW}) EXECUTE FUNCTION blockade()""",
 )
 
@@ -26,7 +26,7 @@ Blockade = Callable[[sa.Engine, PlanGroup], AbstractContextManager[object]]
 def waiting_for_the_lock(engine: sa.Engine, group: PlanGroup) -> Iterator[None]:
     """Somebody else has the group's lock."""
     with engine.connect() as connection, connection.begin():
-        locking.acquire(connection, PlanGroupLock(group.id))
+        locking.acquire(connection, PlanGroupLock(group.tenant_id, group.id))
         yield
 
 
@@ -34,7 +34,7 @@ def waiting_for_the_lock(engine: sa.Engine, group: PlanGroup) -> Iterator[None]:
 def reading_the_snapshot(engine: sa.Engine, _: PlanGroup) -> Iterator[None]:
     """Somebody else changes a table that the snapshot reads, and nothing before it."""
     with engine.connect() as connection, connection.begin():
-        connection.exec_driver_sql("LOCK TABLE contents IN ACCESS EXCLUSIVE MODE")
+        connection.exec_driver_sql("LOCK TABLE studyplan.contents IN ACCESS EXCLUSIVE MODE")
         yield
 
 
@@ -50,7 +50,7 @@ def copying_the_plans(engine: sa.Engine, _: PlanGroup) -> Iterator[None]:
             yield
     finally:
         with engine.begin() as connection:
-            connection.exec_driver_sql("DROP TRIGGER blockade ON student_plans")
+            connection.exec_driver_sql("DROP TRIGGER blockade ON studyplan.student_plans")
 
 
 BEFORE_THE_COMMIT: Final[dict[str, Blockade]] = {

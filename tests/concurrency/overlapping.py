@@ -33,7 +33,7 @@ def students_groups(factory: Factory, *statuses: GroupStatus) -> list[PlanGroup]
 
 def statuses(engine: sa.Engine, groups: list[PlanGroup]) -> list[str]:
     with engine.connect() as connection:
-        found = connection.execute(sa.text("SELECT id, status FROM plan_groups")).all()
+        found = connection.execute(sa.text("SELECT id, status FROM studyplan.plan_groups")).all()
     by_id: dict[UUID, str] = {row.id: row.status for row in found}
     return [by_id[group.id] for group in groups]
 
@@ -43,31 +43,25 @@ def change(
     group: PlanGroup,
     to: GroupStatus,
     hold: Hold = lambda: None,
-    wait: timedelta = timedelta(0),
+    wait: timedelta | None = None,
 ) -> StateChange:
-    with UnitOfWork(factory, lock=PlanGroupLock(group.id, wait=wait)) as uow:
-        changed = GroupStateService().change(
-            uow, tenant_id=group.tenant_id, group_id=group.id, to=to
-        )
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id, wait=wait)) as uow:
+        changed = GroupStateService(uow).change(to=to)
         hold()
         uow.commit()
     return changed
 
 
 def generate_in_turn(factory: Factory, group: PlanGroup) -> str:
-    with UnitOfWork(factory, lock=PlanGroupLock(group.id, wait=LONG)) as uow:
-        PlanGenerationService().generate(
-            uow, tenant_id=group.tenant_id, group_id=group.id, today=TODAY
-        )
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id, wait=LONG)) as uow:
+        PlanGenerationService(uow).generate(today=TODAY)
         uow.commit()
     return "generated"
 
 
 def delete_in_turn(factory: Factory, group: PlanGroup, wait: timedelta = LONG) -> str:
-    with UnitOfWork(factory, lock=PlanGroupLock(group.id, wait=wait)) as uow:
-        GroupDeletionService().delete(
-            uow, tenant_id=group.tenant_id, group_id=group.id, expected_version=1
-        )
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id, wait=wait)) as uow:
+        GroupDeletionService(uow).delete(expected_version=1)
         uow.commit()
     return "deleted"
 

@@ -128,7 +128,7 @@ def test_a_unit_of_work_that_was_cancelled_is_lost_to_those_who_go_on_in_its_blo
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup
 ) -> None:
     async def main() -> str:
-        lock = PlanGroupLock(group.id)
+        lock = PlanGroupLock(group.tenant_id, group.id)
         async with pooled(database_url) as factory, AsyncUnitOfWork(factory, lock=lock) as uow:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.05):

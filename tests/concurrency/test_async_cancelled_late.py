@@ -214,8 +214,8 @@ def test_who_is_still_at_work_when_the_block_fails_is_stopped_first(
                 raise ZeroDivisionError
 
             with engine.connect() as other, other.begin():
-                other.exec_driver_sql("LOCK TABLE contents IN ACCESS EXCLUSIVE MODE")
-                lock = PlanGroupLock(group.id)
+                other.exec_driver_sql("LOCK TABLE studyplan.contents IN ACCESS EXCLUSIVE MODE")
+                lock = PlanGroupLock(group.tenant_id, group.id)
                 with pytest.raises(ZeroDivisionError):
                     async with AsyncUnitOfWork(factory, lock=lock) as uow:
                         await asyncio.gather(uow.run(_read(group)), fail())
@@ -231,11 +231,13 @@ def test_a_block_that_ends_while_another_task_is_at_work_says_so(
     async def main() -> None:
         async with pooled(database_url) as factory:
             with engine.connect() as other, other.begin():
-                other.exec_driver_sql("LOCK TABLE contents IN ACCESS EXCLUSIVE MODE")
+                other.exec_driver_sql("LOCK TABLE studyplan.contents IN ACCESS EXCLUSIVE MODE")
                 forgotten: list[asyncio.Task[object]] = []
 
                 async def leave_too_early() -> None:
-                    async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+                    async with AsyncUnitOfWork(
+                        factory, lock=PlanGroupLock(group.tenant_id, group.id)
+                    ) as uow:
                         forgotten.append(asyncio.create_task(uow.run(_read(group))))
                         await until_a_backend_waits(engine)
 
@@ -249,4 +251,4 @@ def test_a_block_that_ends_while_another_task_is_at_work_says_so(
 
 
 def _read(group: PlanGroup) -> Callable[[UnitOfWork], object]:
-    return lambda uow: uow.groups.snapshot(group.tenant_id, group.id)
+    return lambda uow: uow.groups.snapshot(group.id)

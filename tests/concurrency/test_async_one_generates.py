@@ -180,16 +180,15 @@ def test_a_group_that_does_not_exist_is_refused_and_its_lock_is_free_again(
 
 def test_a_task_may_create_the_group_that_it_locks(engine: sa.Engine, database_url: sa.URL) -> None:
     made = PlanGroupFactory.build()
-    group_id = made.id
+    lock = PlanGroupLock(made.tenant_id, made.id)
 
     async def main() -> None:
-        lock = PlanGroupLock(group_id)
         async with pooled(database_url) as factory, AsyncUnitOfWork(factory, lock=lock) as uow:
             await uow.run(lambda sync: sync.groups.add(made))
             await uow.commit()
 
     asyncio.run(main())
-    assert traces(engine, group_id)[0] == 0
+    assert traces(engine, lock.group_id)[0] == 0
 
 
 async def _awaited(hold: Hold) -> None:

@@ -51,7 +51,10 @@ def add_unflushed(uow: UnitOfWork) -> None:
 
 
 def add_by_core(uow: UnitOfWork) -> None:
-    update = "UPDATE plan_groups SET name = name WHERE id = (SELECT id FROM plan_groups LIMIT 1)"
+    update = (
+        "UPDATE studyplan.plan_groups SET name = name "
+        "WHERE id = (SELECT id FROM studyplan.plan_groups LIMIT 1)"
+    )
     uow.session.execute(sa.text(update))
 
 
@@ -64,7 +67,7 @@ def ask(uow: UnitOfWork) -> object:
 
 def test_it_is_entered_once_and_its_end_is_final(database_url: sa.URL, group: PlanGroup) -> None:
     async def work(factory: AsyncFactory) -> None:
-        uow = AsyncUnitOfWork(factory, lock=PlanGroupLock(group.id))
+        uow = AsyncUnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id))
         for use in (uow.commit, uow.rollback, lambda: uow.run(UnitOfWork.lock_state)):
             with pytest.raises(UnitOfWorkStateError, match="not entered yet"):
                 await use()
@@ -86,7 +89,9 @@ def test_leaving_with_uncommitted_work_says_so(
 ) -> None:
     async def work(factory: AsyncFactory) -> None:
         with pytest.raises(UncommittedChangesError):
-            async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+            async with AsyncUnitOfWork(
+                factory, lock=PlanGroupLock(group.tenant_id, group.id)
+            ) as uow:
                 await uow.run(write)
 
     with_pool(database_url, work)
@@ -97,7 +102,7 @@ def test_writing_after_a_rollback_of_the_session_is_stopped(
     database_url: sa.URL, group: PlanGroup, write: Callable[[UnitOfWork], None]
 ) -> None:
     async def work(factory: AsyncFactory) -> None:
-        async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+        async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
             await uow.run(lambda sync: sync.session.rollback())
             assert uow.lock_state() is LockState.LOST
             await uow.run(write)
@@ -112,7 +117,7 @@ def test_a_session_that_commits_by_itself_is_stopped(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup
 ) -> None:
     async def work(factory: AsyncFactory) -> None:
-        async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+        async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
             with pytest.raises(UnitOfWorkStateError, match="Commit through the unit of work"):
                 await uow.run(lambda sync: sync.session.commit())
             assert advisory_locks(engine) == 1
@@ -127,7 +132,9 @@ def test_an_engine_with_another_isolation_is_refused(
     async def work(factory: AsyncFactory) -> None:
         bind = factory.kw["bind"].execution_options(isolation_level=level)
         with pytest.raises(WrongTransactionError):
-            async with AsyncUnitOfWork(lambda: factory(bind=bind), lock=PlanGroupLock(group.id)):
+            async with AsyncUnitOfWork(
+                lambda: factory(bind=bind), lock=PlanGroupLock(group.tenant_id, group.id)
+            ):
                 pass
 
     with_pool(database_url, work)
@@ -139,7 +146,7 @@ def test_run_takes_plain_functions_alone(database_url: sa.URL, group: PlanGroup)
         raise AssertionError("it is never awaited")
 
     async def work(factory: AsyncFactory) -> None:
-        async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+        async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
             with pytest.raises(UnitOfWorkStateError, match="plain function"):
                 _ = await uow.run(coroutine)
 
@@ -148,7 +155,7 @@ def test_run_takes_plain_functions_alone(database_url: sa.URL, group: PlanGroup)
 
 def test_two_tasks_do_not_use_one_at_the_same_time(database_url: sa.URL, group: PlanGroup) -> None:
     async def work(factory: AsyncFactory) -> None:
-        async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+        async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
             first, second = await asyncio.gather(uow.run(ask), uow.run(ask), return_exceptions=True)
             assert first == 1
             assert isinstance(second, UnitOfWorkStateError)
@@ -164,8 +171,8 @@ def test_the_same_group_inside_itself_is_misuse_and_not_busy(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup
 ) -> None:
     async def work(factory: AsyncFactory) -> None:
-        patient = PlanGroupLock(group.id, wait=LONG)
-        async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+        patient = PlanGroupLock(group.tenant_id, group.id, wait=LONG)
+        async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
             with pytest.raises(UnitOfWorkStateError, match="this very request"):
                 await AsyncUnitOfWork(factory, lock=patient).__aenter__()
             await uow.commit()
@@ -179,7 +186,7 @@ def test_a_task_that_was_made_inside_is_another_client(
     database_url: sa.URL, group: PlanGroup
 ) -> None:
     async def work(factory: AsyncFactory) -> None:
-        async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.id)):
+        async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)):
             other = asyncio.create_task(generate_async(factory, group))
             with pytest.raises(PlanGroupLockedError):
                 await other
@@ -249,7 +256,7 @@ def test_tasks_and_threads_write_the_same_thousands_of_plans(
     def plans() -> list[tuple[object, ...]]:
         statement = (
             "SELECT content_id, kind, date, start_minute, first_unit, last_unit, part, sequence "
-            "FROM student_plans WHERE group_id = %s AND live ORDER BY sequence"
+            "FROM studyplan.student_plans WHERE group_id = %s AND live ORDER BY sequence"
         )
         with engine.connect() as connection:
             return [tuple(row) for row in connection.exec_driver_sql(statement, (year.id,))]
@@ -271,7 +278,7 @@ def refusal_in_the_copy(engine: sa.Engine) -> Iterator[None]:
         connection.exec_driver_sql(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
             "RAISE EXCEPTION USING ERRCODE = '23P01', CONSTRAINT = 'ex_student_plans_overlap'; "
-            "END $$; CREATE TRIGGER refuse BEFORE INSERT ON student_plans FOR EACH ROW "
+            "END $$; CREATE TRIGGER refuse BEFORE INSERT ON studyplan.student_plans FOR EACH ROW "
             "WHEN (NEW.sequence = 1000) EXECUTE FUNCTION refuse()"
         )
     yield
@@ -300,13 +307,9 @@ def test_whole_requests_in_one_call(
     saved = stored_group(session_factory, **same)
 
     async def work(factory: AsyncFactory) -> None:
-        lock = PlanGroupLock(saved.id)
-        result = await generate_plans_async(
-            factory, lock, tenant_id=saved.tenant_id, today=TODAY, idempotency_key="once"
-        )
-        again = await generate_plans_async(
-            factory, lock, tenant_id=saved.tenant_id, today=TODAY, idempotency_key="once"
-        )
+        lock = PlanGroupLock(saved.tenant_id, saved.id)
+        result = await generate_plans_async(factory, lock, today=TODAY, idempotency_key="once")
+        again = await generate_plans_async(factory, lock, today=TODAY, idempotency_key="once")
         assert (again.repeated, again.generation) == (True, result.generation)
         change = await activate_async(factory, tenant_id=saved.tenant_id, group_id=saved.id)
         assert change.paused_group_id == active.id

@@ -14,9 +14,9 @@ from domain.testing import PATIENCE, wait_until_waiting
 from tests.factories import PlanGroupFactory
 
 LOCK = sa.text("SELECT pg_advisory_xact_lock(:key)")
-READ = sa.text("SELECT generation FROM plan_groups WHERE id = :id")
+READ = sa.text("SELECT generation FROM studyplan.plan_groups WHERE id = :id")
 LOCK_AND_READ = sa.text(
-    "SELECT g.generation FROM pg_advisory_xact_lock(:key), plan_groups g WHERE g.id = :id"
+    "SELECT g.generation FROM pg_advisory_xact_lock(:key), studyplan.plan_groups g WHERE g.id = :id"
 )
 
 
@@ -33,7 +33,7 @@ def holder(engine: sa.Engine, group: PlanGroup) -> Iterator[sa.Connection]:
     """Holds the group's lock, and has raised its generation without committing it."""
     with engine.connect() as connection:
         connection.execute(LOCK, _of(group.id))
-        raise_it = "UPDATE plan_groups SET generation = 1 WHERE id = :id"
+        raise_it = "UPDATE studyplan.plan_groups SET generation = 1 WHERE id = :id"
         connection.execute(sa.text(raise_it), {"id": group.id})
         yield connection
 
@@ -62,8 +62,9 @@ def test_what_was_loaded_before_stays_old(
     session_factory: sessionmaker[Session], group: PlanGroup
 ) -> None:
     with session_factory() as early, session_factory() as late:
-        loaded = early.get_one(PlanGroup, group.id)
-        late.get_one(PlanGroup, group.id).name = "renamed"
+        key = (group.tenant_id, group.id)
+        loaded = early.get_one(PlanGroup, key)
+        late.get_one(PlanGroup, key).name = "renamed"
         late.commit()
         again = early.scalars(sa.select(PlanGroup).where(PlanGroup.id == group.id)).one()
         assert again is loaded

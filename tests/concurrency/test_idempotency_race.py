@@ -47,24 +47,20 @@ def generate(
     factory: Factory,
     group: PlanGroup,
     end: Callable[[UnitOfWork], None] = UnitOfWork.commit,
-    wait: timedelta = timedelta(0),
+    wait: timedelta | None = None,
     idempotency_key: str | None = "k",
 ) -> GenerationResult:
-    with UnitOfWork(factory, lock=PlanGroupLock(group.id, wait=wait)) as uow:
-        result = PlanGenerationService().generate(
-            uow,
-            tenant_id=group.tenant_id,
-            group_id=group.id,
-            today=TODAY,
-            idempotency_key=idempotency_key,
-        )
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id, wait=wait)) as uow:
+        result = PlanGenerationService(uow).generate(today=TODAY, idempotency_key=idempotency_key)
         end(uow)
     return result
 
 
 def keys(engine: sa.Engine, tenant_id: UUID) -> list[str | None]:
     with engine.connect() as connection:
-        found = sa.text("SELECT idempotency_key FROM plan_generations WHERE tenant_id = :tenant")
+        found = sa.text(
+            "SELECT idempotency_key FROM studyplan.plan_generations WHERE tenant_id = :tenant"
+        )
         return list(connection.scalars(found, {"tenant": tenant_id}))
 
 
@@ -143,13 +139,8 @@ def test_who_was_refused_and_tries_again_gets_the_winners_answer(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
     group = stored_group(session_factory)
-    work = partial(
-        generate_plans,
-        session_factory,
-        PlanGroupLock(group.id),
-        tenant_id=group.tenant_id,
-        today=TODAY,
-    )
+    lock = PlanGroupLock(group.tenant_id, group.id)
+    work = partial(generate_plans, session_factory, lock, today=TODAY)
     policy = RetryPolicy(attempts=50, deadline=LONG, longest_pause=timedelta(milliseconds=50))
 
     # Without the pause of a second that a refusal asks for.

@@ -25,7 +25,7 @@ def entered(
     engine: sa.Engine, session_factory: sessionmaker[Session], group: PlanGroup
 ) -> Callable[[], UnitOfWork]:
     def enter() -> UnitOfWork:
-        uow = UnitOfWork(session_factory, lock=PlanGroupLock(group.id)).__enter__()
+        uow = UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)).__enter__()
         assert advisory_locks(engine) == 1, "the lock is held from the entry on"
         return uow
 
@@ -100,8 +100,8 @@ def test_after_the_connection_is_killed_in_the_middle(
 def test_leaving_without_writing_frees_it(
     engine: sa.Engine, session_factory: sessionmaker[Session], group: PlanGroup
 ) -> None:
-    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
-        uow.groups.get(group.tenant_id, group.id)
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+        uow.groups.get(group.id)
         assert advisory_locks(engine) == 1
     assert advisory_locks(engine) == 0
     assert live_plans(engine, group.id) == []

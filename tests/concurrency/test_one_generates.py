@@ -125,7 +125,7 @@ def test_a_request_after_the_winners_commit_sees_and_replaces_the_winners_plans(
     first = generate(session_factory, group)
     with engine.begin() as connection:
         connection.execute(
-            sa.text("UPDATE student_plans SET pinned = true WHERE id = :id"),
+            sa.text("UPDATE studyplan.student_plans SET pinned = true WHERE id = :id"),
             {"id": first.plan_ids[0]},
         )
     second = generate(session_factory, group)

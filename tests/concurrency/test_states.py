@@ -121,10 +121,8 @@ def test_of_a_generation_and_a_deletion_at_once_one_is_refused(
     group = stored_group(session_factory)
 
     def delete(hold: Hold) -> str:
-        with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
-            GroupDeletionService().delete(
-                uow, tenant_id=group.tenant_id, group_id=group.id, expected_version=1
-            )
+        with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+            GroupDeletionService(uow).delete(expected_version=1)
             hold()
             uow.commit()
         return "deleted"

@@ -7,7 +7,6 @@ import sqlalchemy as sa
 
 from domain import (
     EditedMeanwhileError,
-    PlanGroup,
     PlanGroupLock,
     PlanGroupLockedError,
     UnitOfWork,
@@ -45,7 +44,7 @@ def test_while_plans_are_generated_an_edit_is_refused(
             pytest.raises(PlanGroupLockedError),
             UnitOfWork(session_factory, lock=lock_of(name, world)) as uow,
         ):
-            CALLS[name](uow, world, world.tenant_id, 1)
+            CALLS[name](uow, world, 1)
         assert everything(session_factory) == before
 
     result = generate(session_factory, world.group, lambda: elsewhere(refused))
@@ -58,11 +57,11 @@ def test_while_something_is_edited_a_generation_is_refused(
     engine: sa.Engine, session_factory: Factory, world: World, name: str
 ) -> None:
     def generation() -> object:
-        return generate_plans(session_factory, world.lock, tenant_id=world.tenant_id, today=TODAY)
+        return generate_plans(session_factory, world.lock, today=TODAY)
 
     before = everything(session_factory)
     with UnitOfWork(session_factory, lock=lock_of(name, world)) as uow:
-        CALLS[name](uow, world, world.tenant_id, 1)
+        CALLS[name](uow, world, 1)
         with pytest.raises(PlanGroupLockedError):
             elsewhere(generation)
         assert everything(session_factory) == before
@@ -70,15 +69,10 @@ def test_while_something_is_edited_a_generation_is_refused(
     assert advisory_locks(engine) == 0
 
 
-def rename(factory: Factory, group: PlanGroup, lock: PlanGroupLock, hold: Hold) -> str:
+def rename(factory: Factory, lock: PlanGroupLock, hold: Hold) -> str:
     with UnitOfWork(factory, lock=lock) as uow:
-        GroupEditService().change_settings(
-            uow,
-            tenant_id=group.tenant_id,
-            group_id=group.id,
-            expected_version=1,
-            name="새 이름",
-            period_end=date(2025, 2, 2),
+        GroupEditService(uow).change_settings(
+            expected_version=1, name="새 이름", period_end=date(2025, 2, 2)
         )
         hold()
         uow.commit()
@@ -91,7 +85,7 @@ def test_of_an_edit_and_a_generation_at_once_one_is_refused(
 ) -> None:
     group = stored_group(session_factory)
     answers = at_once(
-        lambda hold: rename(session_factory, group, PlanGroupLock(group.id), hold),
+        lambda hold: rename(session_factory, PlanGroupLock(group.tenant_id, group.id), hold),
         lambda hold: generate(session_factory, group, hold).generation,
     )
     (won,), (refusal,) = answers.results, answers.refusals
@@ -105,13 +99,13 @@ def test_of_two_edits_of_one_version_in_turn_the_second_is_refused(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
     group = stored_group(session_factory)
-    lock = PlanGroupLock(group.id, wait=timedelta(seconds=20))
-    answers = contend(2, lambda _: rename(session_factory, group, lock, lambda: None))
+    lock = PlanGroupLock(group.tenant_id, group.id, wait=timedelta(seconds=20))
+    answers = contend(2, lambda _: rename(session_factory, lock, lambda: None))
     (refusal,) = answers.refusals
     assert answers.results == ["edited"]
     assert isinstance(refusal, EditedMeanwhileError)
     with engine.connect() as connection:
         found = connection.execute(
-            sa.text("SELECT version FROM plan_groups WHERE id = :id"), {"id": group.id}
+            sa.text("SELECT version FROM studyplan.plan_groups WHERE id = :id"), {"id": group.id}
         )
         assert found.scalar_one() == 2

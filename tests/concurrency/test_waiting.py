@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -27,11 +27,6 @@ Factory = sessionmaker[Session]
 LONG = timedelta(seconds=PATIENCE)
 SHORT = timedelta(milliseconds=40)
 BEGIN_AND_LOCK = 1
-
-
-@pytest.fixture
-def group_id() -> UUID:
-    return uuid4()
 
 
 @pytest.fixture
@@ -61,12 +56,16 @@ def cancel_when_waiting(engine: sa.Engine, group_id: UUID, pid: int | None) -> N
 
 
 def test_several_waiters_are_served_in_the_order_in_which_they_came(
-    engine: sa.Engine, session_factory: Factory, holder: sa.Connection, group_id: UUID
+    engine: sa.Engine,
+    session_factory: Factory,
+    holder: sa.Connection,
+    tenant_id: UUID,
+    group_id: UUID,
 ) -> None:
     served: list[int] = []
 
     def wait(number: int) -> None:
-        with UnitOfWork(session_factory, lock=PlanGroupLock(group_id, wait=LONG)):
+        with UnitOfWork(session_factory, lock=PlanGroupLock(tenant_id, group_id, wait=LONG)):
             served.append(number)
 
     with ThreadPoolExecutor(8) as pool:
@@ -83,15 +82,17 @@ def test_several_waiters_are_served_in_the_order_in_which_they_came(
 
 @pytest.mark.parametrize("end", ["free", "waited", "busy", "timeout"])
 def test_entering_is_one_round_trip_whatever_the_answer(
+    *,
     engine: sa.Engine,
     new_engine: Callable[..., sa.Engine],
     holder: sa.Connection,
+    tenant_id: UUID,
     group_id: UUID,
     end: str,
 ) -> None:
     own = new_engine(pool_size=2, max_overflow=0)
     waits = {"waited": LONG, "timeout": SHORT}
-    lock = PlanGroupLock(group_id, wait=waits.get(end, timedelta(0)))
+    lock = PlanGroupLock(tenant_id, group_id, wait=waits.get(end))
     if end == "free":
         holder.rollback()
     uow = UnitOfWork(sessionmaker(own), lock=lock)
@@ -114,6 +115,7 @@ def test_lock_timeout_is_what_it_was_on_every_way_out(
     engine: sa.Engine,
     database_url: sa.URL,
     holder: sa.Connection,
+    tenant_id: UUID,
     group_id: UUID,
     end: str,
     own: str,
@@ -123,7 +125,7 @@ def test_lock_timeout_is_what_it_was_on_every_way_out(
     options = {"options": f"-c lock_timeout={own}"}
     other = sa.create_engine(database_url, pool_size=2, max_overflow=0, connect_args=options)
     waits = {"waited": LONG, "timeout": SHORT}
-    lock = PlanGroupLock(group_id, wait=waits.get(end, timedelta(0)))
+    lock = PlanGroupLock(tenant_id, group_id, wait=waits.get(end))
     if end == "free":
         holder.rollback()
     with ThreadPoolExecutor(1) as pool, other.connect() as connection, connection.begin():
@@ -133,7 +135,7 @@ def test_lock_timeout_is_what_it_was_on_every_way_out(
             with pytest.raises((PlanGroupLockedError, LockTimeoutError)):
                 locking.acquire(connection, lock)
         else:
-            assert (locking.acquire(connection, lock) > 0) <= (end == "waited")
+            assert (locking.acquire(connection, lock).waited_ms > 0) <= (end == "waited")
         limit = own if own != "0" or end == "busy" else "5s"
         assert connection.scalar(sa.text("SHOW lock_timeout")) == limit
     with other.connect() as connection:
@@ -142,7 +144,7 @@ def test_lock_timeout_is_what_it_was_on_every_way_out(
 
 
 def test_lock_timeout_is_what_it_was_after_a_wait_that_was_cancelled(
-    engine: sa.Engine, database_url: sa.URL, holder: sa.Connection, group_id: UUID
+    engine: sa.Engine, database_url: sa.URL, holder: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
     # To the server itself, for the same reason.
     options = {"options": "-c lock_timeout=7s"}
@@ -152,18 +154,18 @@ def test_lock_timeout_is_what_it_was_after_a_wait_that_was_cancelled(
         connection.rollback()
         pool.submit(cancel_when_waiting, engine, group_id, pid)
         with pytest.raises(sa.exc.OperationalError), connection.begin():
-            locking.acquire(connection, PlanGroupLock(group_id, wait=LONG))
+            locking.acquire(connection, PlanGroupLock(tenant_id, group_id, wait=LONG))
         assert connection.scalar(sa.text("SHOW lock_timeout")) == "7s"
     other.dispose()
     assert holder.in_transaction()
 
 
 def test_a_wait_in_vain_ends_at_its_bound_with_the_holder_named(
-    session_factory: Factory, holder: sa.Connection, group_id: UUID
+    session_factory: Factory, holder: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
     pid = holder.scalar(sa.select(sa.func.pg_backend_pid()))
     with pytest.raises(LockTimeoutError) as late:
-        enter(session_factory, PlanGroupLock(group_id, wait=SHORT))
+        enter(session_factory, PlanGroupLock(tenant_id, group_id, wait=SHORT))
     assert late.value.group_id == group_id
     assert late.value.holder.pid == pid
     assert 40 <= late.value.waited_ms < PATIENCE * 1000
@@ -171,27 +173,33 @@ def test_a_wait_in_vain_ends_at_its_bound_with_the_holder_named(
 
 
 def test_a_wait_that_was_given_up_leaves_the_queue(
-    engine: sa.Engine, session_factory: Factory, holder: sa.Connection, group_id: UUID
+    engine: sa.Engine,
+    session_factory: Factory,
+    holder: sa.Connection,
+    tenant_id: UUID,
+    group_id: UUID,
 ) -> None:
     with pytest.raises(LockTimeoutError):
-        enter(session_factory, PlanGroupLock(group_id, wait=SHORT))
+        enter(session_factory, PlanGroupLock(tenant_id, group_id, wait=SHORT))
     holder.rollback()
     assert_lock_free(engine, group_id)
-    enter(session_factory, PlanGroupLock(group_id))
+    enter(session_factory, PlanGroupLock(tenant_id, group_id))
 
 
 @pytest.mark.parametrize(
     "end", [sa.Connection.commit, sa.Connection.rollback, sa.Connection.invalidate]
 )
 def test_a_wait_ends_when_the_holder_ends_however_it_ends(
+    *,
     engine: sa.Engine,
     session_factory: Factory,
     holder: sa.Connection,
+    tenant_id: UUID,
     group_id: UUID,
     end: Callable[[sa.Connection], None],
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(enter, session_factory, PlanGroupLock(group_id, wait=LONG))
+        waiting = pool.submit(enter, session_factory, PlanGroupLock(tenant_id, group_id, wait=LONG))
         wait_until_waiting(engine, group_id)
         end(holder)
         waiting.result(PATIENCE)
@@ -221,7 +229,7 @@ def test_how_long_a_generation_waited_is_in_its_record(
 ) -> None:
     group = stored_group(session_factory)
     with ThreadPoolExecutor(1) as pool, engine.connect() as holder:
-        locking.acquire(holder, PlanGroupLock(group.id))
+        locking.acquire(holder, PlanGroupLock(group.tenant_id, group.id))
         waiting = pool.submit(_generate_patiently, session_factory, group)
         wait_until_waiting(engine, group.id)
         holder.exec_driver_sql("SELECT pg_sleep(0.02)")
@@ -229,7 +237,7 @@ def test_how_long_a_generation_waited_is_in_its_record(
         waiting.result(PATIENCE)
     with engine.connect() as connection:
         waited = connection.scalar(
-            sa.text("SELECT waited_ms FROM plan_generations WHERE group_id = :group"),
+            sa.text("SELECT waited_ms FROM studyplan.plan_generations WHERE group_id = :group"),
             {"group": group.id},
         )
     assert waited is not None
@@ -237,5 +245,5 @@ def test_how_long_a_generation_waited_is_in_its_record(
 
 
 def _generate_patiently(factory: Factory, group: PlanGroup) -> GenerationResult:
-    lock = PlanGroupLock(group.id, wait=LONG)
-    return generate_plans(factory, lock, tenant_id=group.tenant_id, today=TODAY)
+    lock = PlanGroupLock(group.tenant_id, group.id, wait=LONG)
+    return generate_plans(factory, lock, today=TODAY)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -39,38 +39,37 @@ def small(new_engine: Callable[..., sa.Engine]) -> Factory:
 
 
 @pytest.fixture
-def group_id() -> UUID:
-    return uuid4()
-
-
-@pytest.fixture
-def holder(engine: sa.Engine, group_id: UUID) -> Iterator[sa.Connection]:
+def holder(engine: sa.Engine, tenant_id: UUID, group_id: UUID) -> Iterator[sa.Connection]:
     with engine.connect() as connection, connection.begin():
-        locking.acquire(connection, PlanGroupLock(group_id))
+        locking.acquire(connection, PlanGroupLock(tenant_id, group_id))
         yield connection
 
 
-def enter(factory: Factory, group_id: UUID) -> None:
-    with UnitOfWork(factory, lock=PlanGroupLock(group_id, wait=LONG)):
+def enter(factory: Factory, tenant_id: UUID, group_id: UUID) -> None:
+    with UnitOfWork(factory, lock=PlanGroupLock(tenant_id, group_id, wait=LONG)):
         pass
 
 
 def full_queue(
-    threads: ThreadPoolExecutor, engine: sa.Engine, factory: Factory, group_id: UUID
+    threads: ThreadPoolExecutor,
+    engine: sa.Engine,
+    factory: Factory,
+    tenant_id: UUID,
+    group_id: UUID,
 ) -> list[Future[Any]]:
-    waiting = [threads.submit(enter, factory, group_id) for _ in range(MOST)]
+    waiting = [threads.submit(enter, factory, tenant_id, group_id) for _ in range(MOST)]
     wait_until_waiting(engine, group_id, waiters=MOST)
     return waiting
 
 
 def test_whoever_comes_when_half_the_pool_waits_is_refused_at_once(
-    engine: sa.Engine, small: Factory, holder: sa.Connection, group_id: UUID
+    engine: sa.Engine, small: Factory, holder: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
     with ThreadPoolExecutor(MOST) as threads:
-        waiting = full_queue(threads, engine, small, group_id)
+        waiting = full_queue(threads, engine, small, tenant_id, group_id)
         for _ in range(POOL):
             with pytest.raises(PlanGroupLockedError) as refused:
-                enter(small, group_id)
+                enter(small, tenant_id, group_id)
             assert refused.value.holder is not None
         assert not any(waiter.done() for waiter in waiting), "those who wait go on waiting"
         holder.rollback()
@@ -79,11 +78,11 @@ def test_whoever_comes_when_half_the_pool_waits_is_refused_at_once(
 
 
 def test_of_many_at_once_no_more_than_half_the_pool_ever_waits(
-    engine: sa.Engine, small: Factory, holder: sa.Connection, group_id: UUID
+    engine: sa.Engine, small: Factory, holder: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
     def attempt(_: int) -> bool:
         try:
-            enter(small, group_id)
+            enter(small, tenant_id, group_id)
         except PlanGroupLockedError:
             return False
         return True
@@ -100,11 +99,11 @@ def test_of_many_at_once_no_more_than_half_the_pool_ever_waits(
 
 
 def test_an_unrelated_request_is_served_while_half_the_pool_waits(
-    engine: sa.Engine, small: Factory, holder: sa.Connection, group_id: UUID
+    engine: sa.Engine, small: Factory, holder: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
     unrelated = stored_group(small)
     with ThreadPoolExecutor(MOST) as threads:
-        waiting = full_queue(threads, engine, small, group_id)
+        waiting = full_queue(threads, engine, small, tenant_id, group_id)
         assert generate(small, unrelated).generation == 1
         assert not any(waiter.done() for waiter in waiting)
         holder.rollback()
@@ -113,14 +112,14 @@ def test_an_unrelated_request_is_served_while_half_the_pool_waits(
 
 
 def test_a_slot_is_free_again_however_the_wait_ended(
-    engine: sa.Engine, small: Factory, holder: sa.Connection, group_id: UUID
+    engine: sa.Engine, small: Factory, holder: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
-    impatient = PlanGroupLock(group_id, wait=timedelta(milliseconds=20))
+    impatient = PlanGroupLock(tenant_id, group_id, wait=timedelta(milliseconds=20))
     for _ in range(MOST + 1):
         with pytest.raises(LockTimeoutError), UnitOfWork(small, lock=impatient):
             pass
     with ThreadPoolExecutor(MOST) as threads:
-        waiting = full_queue(threads, engine, small, group_id)
+        waiting = full_queue(threads, engine, small, tenant_id, group_id)
         holder.rollback()
         for waiter in waiting:
             waiter.result(PATIENCE)
@@ -132,15 +131,15 @@ def test_waiting_for_the_student_counts_as_well(
     one = stored_group(session_factory)
     same = {"tenant_id": one.tenant_id, "student_id": one.student_id}
     others = [stored_group(session_factory, **same) for _ in range(MOST + 1)]
-    key = student_lock_key(one.student_id)
+    key = student_lock_key(one.tenant_id, one.student_id)
 
     def wait_for_the_student(group: PlanGroup) -> None:
-        with UnitOfWork(small, lock=PlanGroupLock(group.id, wait=LONG)) as uow:
-            uow.lock_student(group.tenant_id, group.id)
+        with UnitOfWork(small, lock=PlanGroupLock(group.tenant_id, group.id, wait=LONG)) as uow:
+            uow.lock_student(group.id)
 
     with ThreadPoolExecutor(MOST + 1) as threads:
-        with UnitOfWork(session_factory, lock=PlanGroupLock(one.id)) as uow:
-            uow.lock_student(one.tenant_id, one.id)
+        with UnitOfWork(session_factory, lock=PlanGroupLock(one.tenant_id, one.id)) as uow:
+            uow.lock_student(one.id)
             waiting = [threads.submit(wait_for_the_student, group) for group in others[:MOST]]
             eventually(
                 lambda: len(backends_at_key(engine, key, granted=False)) == MOST,

@@ -27,7 +27,7 @@ from tests.concurrency.worlds import TODAY, stored_group
 Factory = sessionmaker[Session]
 LONG = timedelta(seconds=PATIENCE)
 OVERLAPS = sa.text(
-    "SELECT count(*) FROM student_plans a JOIN student_plans b "
+    "SELECT count(*) FROM studyplan.student_plans a JOIN studyplan.student_plans b "
     "ON a.student_id = b.student_id AND a.date = b.date AND a.id < b.id AND a.live AND b.live "
     "AND a.start_minute < b.end_minute AND b.start_minute < a.end_minute "
     "WHERE a.student_id = :student"
@@ -57,18 +57,18 @@ def generated(
     factory: Factory, group: PlanGroup, both_entered: threading.Barrier
 ) -> GenerationResult:
     """The whole flow; the groups' locks are held by both before either asks for the student's."""
-    with UnitOfWork(factory, lock=PlanGroupLock(group.id, wait=LONG)) as uow:
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id, wait=LONG)) as uow:
         both_entered.wait(PATIENCE)
-        result = PlanGenerationService().generate(
-            uow, tenant_id=group.tenant_id, group_id=group.id, today=TODAY
-        )
+        result = PlanGenerationService(uow).generate(today=TODAY)
         uow.commit()
     return result
 
 
-def test_doubles_count_once_and_all_are_held(engine: sa.Engine, session_factory: Factory) -> None:
+def test_doubles_count_once_and_all_are_held(
+    engine: sa.Engine, session_factory: Factory, tenant_id: UUID
+) -> None:
     ids = [uuid4() for _ in range(3)]
-    with UnitOfWork(session_factory, lock=PlanGroupLock.of(ids * 3, wait=LONG)):
+    with UnitOfWork(session_factory, lock=PlanGroupLock.of(tenant_id, ids * 3, wait=LONG)):
         assert advisory_locks(engine) == 3
     for group_id in ids:
         assert_lock_free(engine, group_id)
@@ -77,9 +77,13 @@ def test_doubles_count_once_and_all_are_held(engine: sa.Engine, session_factory:
 def test_a_wait_for_one_holds_those_with_smaller_keys_and_a_wait_in_vain_none(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
-    low, middle, high = sorted((uuid4() for _ in range(3)), key=plan_group_lock_key)
-    with UnitOfWork(session_factory, lock=PlanGroupLock(middle)), ThreadPoolExecutor(1) as pool:
-        several = PlanGroupLock.of([high, middle, low], wait=timedelta(milliseconds=400))
+    tenant_id = uuid4()
+    stored = [stored_group(session_factory, tenant_id=tenant_id).id for _ in range(3)]
+    low, middle, high = sorted(stored, key=plan_group_lock_key)
+    held = PlanGroupLock(tenant_id, middle)
+    with UnitOfWork(session_factory, lock=held), ThreadPoolExecutor(1) as pool:
+        wait = timedelta(milliseconds=400)
+        several = PlanGroupLock.of(tenant_id, [high, middle, low], wait=wait)
         waiting = pool.submit(_enter, session_factory, several)
         eventually(lambda: bool(_waiters(engine, middle)), "the request waits for the middle one")
         assert backends_at_key(engine, plan_group_lock_key(low)) == _waiters(engine, middle)
@@ -95,9 +99,9 @@ def test_of_200_transactions_with_groups_in_random_order_none_deadlocks(
 ) -> None:
     def work(seed: int) -> int:
         chosen = Random(seed).sample(groups, 4)  # noqa: S311 - an order, no secret
-        lock = PlanGroupLock.of([group.id for group in chosen], wait=LONG)
+        lock = PlanGroupLock.of(groups[0].tenant_id, [group.id for group in chosen], wait=LONG)
         with UnitOfWork(session_factory, lock=lock) as uow:
-            students = {uow.lock_student(group.tenant_id, group.id) for group in chosen}
+            students = {uow.lock_student(group.id) for group in chosen}
             assert students == {group.student_id for group in chosen}
             uow.commit()
         return 1
@@ -122,11 +126,11 @@ def test_the_second_of_them_waits_for_the_student(
     engine: sa.Engine, session_factory: Factory, siblings: tuple[PlanGroup, PlanGroup]
 ) -> None:
     one, other = siblings
-    key = student_lock_key(one.student_id)
+    key = student_lock_key(one.tenant_id, one.student_id)
     nobody = threading.Barrier(1)
     with ThreadPoolExecutor(1) as pool:
-        with UnitOfWork(session_factory, lock=PlanGroupLock(one.id)) as uow:
-            uow.lock_student(one.tenant_id, one.id)
+        with UnitOfWork(session_factory, lock=PlanGroupLock(one.tenant_id, one.id)) as uow:
+            uow.lock_student(one.id)
             waiting = pool.submit(generated, session_factory, other, nobody)
             eventually(
                 lambda: len(backends_at_key(engine, key, granted=False)) == 1,

@@ -18,7 +18,7 @@ from domain import (
     UnitOfWork,
     locking,
 )
-from domain.locking import IDENTITY
+from domain.locking import IDENTITY, Acquired
 from domain.scheduling import Request, Schedule, schedule
 from tests.concurrency.contenders import PATIENCE, contend
 from tests.concurrency.worlds import TODAY, stored_group, traces
@@ -28,9 +28,9 @@ from tests.concurrency.worlds import TODAY, stored_group, traces
 def no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everybody is told at once that the lock is theirs; a transaction begins all the same."""
 
-    def pretend(connection: sa.Connection, lock: Any, *, identity: str) -> int:
+    def pretend(connection: sa.Connection, _: Any, *, identity: str, **__: Any) -> Acquired:
         connection.execute(sa.select(sa.func.set_config(IDENTITY, identity, sa.true())))
-        return 0
+        return Acquired()
 
     def students_of(
         connection: sa.Connection,
@@ -42,7 +42,10 @@ def no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     ) -> dict[UUID, UUID]:
         connection.execute(sa.select(sa.func.set_config(IDENTITY, renewed, sa.true())))
         found = connection.execute(
-            sa.text("SELECT student_id FROM plan_groups WHERE tenant_id = :tenant AND id = :id"),
+            sa.text(
+                "SELECT student_id FROM studyplan.plan_groups "
+                "WHERE tenant_id = :tenant AND id = :id"
+            ),
             {"tenant": tenant_id, "id": asked_for},
         )
         return {asked_for: found.scalar_one()}
@@ -86,9 +89,7 @@ def _generate(
         both_have_read.wait(PATIENCE)
         return schedule(request)
 
-    with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
-        result = PlanGenerationService(compute).generate(
-            uow, tenant_id=group.tenant_id, group_id=group.id, today=TODAY
-        )
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+        result = PlanGenerationService(uow, compute=compute).generate(today=TODAY)
         uow.commit()
     return result

@@ -26,7 +26,7 @@ TODAY = date(2025, 1, 6)
 def stored_group(factory: sessionmaker[Session], **fields: Any) -> PlanGroup:
     """A group that is committed; detached, with its columns loaded."""
     group = PlanGroupFactory.build(**fields)
-    with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         uow.session.expire_on_commit = False
         uow.groups.add(group)
         uow.commit()
@@ -40,10 +40,8 @@ def generate(
     today: date = TODAY,
 ) -> GenerationResult:
     """The whole flow through the service, held before its commit."""
-    with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
-        result = PlanGenerationService().generate(
-            uow, tenant_id=group.tenant_id, group_id=group.id, today=today
-        )
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+        result = PlanGenerationService(uow).generate(today=today)
         hold()
         uow.commit()
     return result
@@ -55,7 +53,7 @@ def live_plans(engine: sa.Engine, group_id: UUID) -> list[sa.Row[Any]]:
         return list(
             connection.execute(
                 sa.text(
-                    "SELECT * FROM student_plans WHERE group_id = :group AND live "
+                    "SELECT * FROM studyplan.student_plans WHERE group_id = :group AND live "
                     "ORDER BY date, start_minute"
                 ),
                 {"group": group_id},
@@ -68,15 +66,20 @@ def traces(engine: sa.Engine, group_id: UUID) -> tuple[Any, ...]:
     with engine.connect() as connection:
         return (
             connection.scalar(
-                sa.text("SELECT generation FROM plan_groups WHERE id = :group"),
+                sa.text("SELECT generation FROM studyplan.plan_groups WHERE id = :group"),
                 {"group": group_id},
             ),
             connection.execute(
-                sa.text("SELECT * FROM plan_generations WHERE group_id = :group ORDER BY number"),
+                sa.text(
+                    "SELECT * FROM studyplan.plan_generations "
+                    "WHERE group_id = :group ORDER BY number"
+                ),
                 {"group": group_id},
             ).all(),
             connection.execute(
-                sa.text("SELECT * FROM student_plans WHERE group_id = :group ORDER BY id"),
+                sa.text(
+                    "SELECT * FROM studyplan.student_plans WHERE group_id = :group ORDER BY id"
+                ),
                 {"group": group_id},
             ).all(),
         )

@@ -19,8 +19,8 @@ from tests.faults.stage import Outcome, Stage
 
 OBSTACLES: Final = {
     "waiting for the lock": "SELECT acquired FROM public.acquire_plan_group_lock(:group)",
-    "reading": "LOCK TABLE contents IN ACCESS EXCLUSIVE MODE",
-    "at the fence": "SELECT id FROM plan_groups WHERE id = :group FOR UPDATE",
+    "reading": "LOCK TABLE studyplan.contents IN ACCESS EXCLUSIVE MODE",
+    "at the fence": "SELECT id FROM studyplan.plan_groups WHERE id = :group FOR UPDATE",
 }
 FAULTS: Final[dict[str, Callable[[Stage, int], None]]] = {
     "pg_terminate_backend": lambda stage, pid: terminate_backend(stage.aside, pid),
@@ -66,11 +66,9 @@ def _obstacle(stage: Stage, group: PlanGroup, name: str) -> Iterator[None]:
 
 
 def _generate_patiently(stage: Stage, group: PlanGroup) -> None:
-    lock = PlanGroupLock(group.id, wait=timedelta(seconds=PATIENCE))
+    lock = PlanGroupLock(group.tenant_id, group.id, wait=timedelta(seconds=PATIENCE))
     with UnitOfWork(sessionmaker(stage.engine), lock=lock) as uow:
-        PlanGenerationService().generate(
-            uow, tenant_id=group.tenant_id, group_id=group.id, today=TODAY
-        )
+        PlanGenerationService(uow).generate(today=TODAY)
         uow.commit()
 
 

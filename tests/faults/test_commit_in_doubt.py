@@ -68,8 +68,7 @@ def test_a_request_repeated_under_its_key_after_a_doubtful_commit_generates_once
     def request() -> Any:
         return generate_plans(
             stage.factory,
-            PlanGroupLock(group.id),
-            tenant_id=group.tenant_id,
+            PlanGroupLock(group.tenant_id, group.id),
             today=TODAY,
             idempotency_key=f"{lose} {group.id}",
         )

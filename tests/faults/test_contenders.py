@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -29,9 +29,9 @@ def test_none_that_is_let_in_leaves_before_all_are_in(engine: sa.Engine) -> None
 
 
 def test_the_one_that_gets_a_lock_holds_it_until_the_last_one_is_refused(
-    engine: sa.Engine, session_factory: sessionmaker[Session]
+    engine: sa.Engine, session_factory: sessionmaker[Session], tenant_id: UUID, group_id: UUID
 ) -> None:
-    lock = PlanGroupLock(uuid4())
+    lock = PlanGroupLock(tenant_id, group_id)
     refused: list[PlanGroupLockedError] = []
 
     def request(hold: Hold) -> int:

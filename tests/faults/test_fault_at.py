@@ -141,9 +141,14 @@ def test_the_async_driver_comes_to_the_same_steps(
 
     def work(connection: sa.Connection) -> None:
         connection.execute(
-            sa.text("SELECT acquired FROM public.acquire_plan_group_lock(:id)"), {"id": uuid4()}
+            sa.text("SELECT acquired FROM studyplan.acquire_plan_group_lock(:id)"), {"id": uuid4()}
         )
-        copy_rows(connection, dropped_table, {"number": "int4"}, [(1,), (2,), (3,)])
+        copy_rows(
+            connection,
+            sa.Table(dropped_table, sa.MetaData()),
+            {"number": "int4"},
+            [(1,), (2,), (3,)],
+        )
 
     async def request() -> None:
         async with engine.begin() as connection:

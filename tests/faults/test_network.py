@@ -51,7 +51,9 @@ def test_behind_a_frozen_network_a_holder_keeps_the_lock_for_its_limit_and_no_lo
     group = stage.planned_group(Step.AFTER_THE_LOCK)
     aside = sessionmaker(stage.aside)
     before = traces(stage.aside, group.id)
-    with UnitOfWork(stage.factory, lock=PlanGroupLock(group.id, limits=BRIEFLY)) as uow:
+    with UnitOfWork(
+        stage.factory, lock=PlanGroupLock(group.tenant_id, group.id, limits=BRIEFLY)
+    ) as uow:
         with _frozen(stage.proxy):
             assert_lock_held(stage.aside, group.id)
             with pytest.raises(PlanGroupLockedError):
@@ -59,9 +61,7 @@ def test_behind_a_frozen_network_a_holder_keeps_the_lock_for_its_limit_and_no_lo
             assert_lock_free(stage.aside, group.id, seconds=10)
             assert elsewhere(lambda: generate(aside, group)).generation == before[0] + 1
         with pytest.raises(DBAPIError):
-            PlanGenerationService().generate(
-                uow, tenant_id=group.tenant_id, group_id=group.id, today=TODAY
-            )
+            PlanGenerationService(uow).generate(today=TODAY)
     assert stage.outcome(group, before) is Outcome.NEW, "and it is the other's"
     stage.assert_the_next_request_succeeds(group)
 
@@ -88,16 +88,16 @@ def test_a_holder_that_outstays_its_limit_is_ended_by_the_server_and_told_why(
     unknown = told is psycopg.errors.TransactionTimeout and not _knows_transaction_timeout(
         stage.aside
     )
-    with UnitOfWork(stage.factory, lock=PlanGroupLock(group.id, limits=limits)) as uow:
+    with UnitOfWork(
+        stage.factory, lock=PlanGroupLock(group.tenant_id, group.id, limits=limits)
+    ) as uow:
         if unknown:
             uow.session.scalar(sa.text("SELECT pg_sleep(0.5)"))
             assert_lock_held(stage.aside, group)
             return
         assert_lock_free(stage.aside, group, seconds=10)
         with pytest.raises(DBAPIError) as failure:
-            PlanGenerationService().generate(
-                uow, tenant_id=group.tenant_id, group_id=group.id, today=TODAY
-            )
+            PlanGenerationService(uow).generate(today=TODAY)
     assert isinstance(failure.value.orig, told)
     stage.assert_the_next_request_succeeds(group)
 
@@ -134,7 +134,7 @@ def test_a_connection_that_is_lost_when_it_asks_for_the_lock_leaves_the_pool_wit
         assert driver is not None
         terminate_backend(stage.aside, driver.info.backend_pid)
         with pytest.raises(DBAPIError) as failure:
-            locking.acquire(connection, PlanGroupLock(uuid4()))
+            locking.acquire(connection, PlanGroupLock(uuid4(), uuid4()))
         assert failure.value.connection_invalidated
         assert connection.invalidated
     assert not [record for record in caplog.records if record.name.startswith("sqlalchemy.pool")]
@@ -142,7 +142,7 @@ def test_a_connection_that_is_lost_when_it_asks_for_the_lock_leaves_the_pool_wit
 
 def test_a_refusal_gives_its_connection_back(stage: Stage) -> None:
     group = stage.planned_group(Step.AFTER_THE_LOCK)
-    with UnitOfWork(sessionmaker(stage.aside), lock=PlanGroupLock(group.id)):
+    with UnitOfWork(sessionmaker(stage.aside), lock=PlanGroupLock(group.tenant_id, group.id)):
         for _ in range(POOL + 1):
             with pytest.raises(PlanGroupLockedError):
                 elsewhere(lambda: generate(stage.factory, group))

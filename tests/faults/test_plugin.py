@@ -19,25 +19,39 @@ def studyplan_engine():
     engine.dispose()
 """
 THEIR_LOCKS = """
+from datetime import date
 from uuid import uuid4
 
 import pytest
 from sqlalchemy.orm import sessionmaker
 
-from domain import PlanGroupLock, UnitOfWork
+from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork
 
 def test_locks(studyplan_engine, assert_lock_held, assert_lock_free, contend):
-    factory, group = sessionmaker(studyplan_engine), uuid4()
+    factory, tenant, group = sessionmaker(studyplan_engine), uuid4(), uuid4()
+    lock = PlanGroupLock(tenant, group)
+    stored = PlanGroup(
+        tenant_id=tenant,
+        id=group,
+        student_id=uuid4(),
+        name="theirs",
+        period_start=date(2025, 1, 6),
+        period_end=date(2025, 1, 19),
+    )
+    with UnitOfWork(factory, lock=lock) as uow:
+        uow.groups.add(stored)
+        uow.commit()
 
     def request(hold):
-        with UnitOfWork(factory, lock=PlanGroupLock(group)) as uow:
+        with UnitOfWork(factory, lock=lock) as uow:
             assert_lock_held(group, by=uow)
             with pytest.raises(AssertionError):
                 assert_lock_free(group)
             hold()
 
     answers = contend(3, request)
-    assert (len(answers.results), len(answers.refusals)) == (1, 2)
+    assert len(answers.results) == 1
+    assert [type(refusal) for refusal in answers.refusals] == [PlanGroupLockedError] * 2
     assert_lock_free(group, seconds=1)
     with pytest.raises(AssertionError, match="nobody holds the lock"):
         assert_lock_held(group)

@@ -84,22 +84,18 @@ def standby(pair: Pair) -> Iterator[sa.Engine]:
 
 
 def edit(factory: sessionmaker[Any], group: PlanGroup) -> None:
-    with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
-        GroupEditService().change_settings(
-            uow, tenant_id=group.tenant_id, group_id=group.id, expected_version=1, name="여름"
-        )
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+        GroupEditService(uow).change_settings(expected_version=1, name="여름")
 
 
 def cancel(factory: sessionmaker[Any], group: PlanGroup) -> None:
-    with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
-        GroupStateService().change(
-            uow, tenant_id=group.tenant_id, group_id=group.id, to=GroupStatus.CANCELLED
-        )
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+        GroupStateService(uow).change(to=GroupStatus.CANCELLED)
 
 
 def store(factory: sessionmaker[Any], _: PlanGroup) -> None:
     group = PlanGroupFactory.build()
-    with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         uow.groups.add(group)
         uow.commit()
 
@@ -132,16 +128,20 @@ def test_write_on_a_standby_is_database_read_only(
 
 def test_reading_on_a_standby_works(pair: Pair, standby: sa.Engine) -> None:
     with sessionmaker(standby)() as session:
-        found = PlanGroupRepository(session).get(pair.group.tenant_id, pair.group.id)
+        found = PlanGroupRepository(session, pair.group.tenant_id).get(pair.group.id)
         assert found.generation == 1
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        "acquire_plan_group_lock(gen_random_uuid())",
-        "acquire_plan_locks(ARRAY[1, 2], 10)",
-        "acquire_plan_locks_with_limits(ARRAY[1], 0, 'one', '1s', '1s', '1s')",
+        "public.acquire_plan_group_lock(gen_random_uuid())",
+        "studyplan.acquire_plan_group_lock(gen_random_uuid())",
+        "studyplan.acquire_plan_locks(ARRAY[1, 2], 10)",
+        "studyplan.acquire_plan_locks(ARRAY[1], 0, p_shared => true)",
+        "studyplan.acquire_plan_locks_with_limits(ARRAY[1], 0, false, NULL, '', '1s', '1s', '1s')",
+        "studyplan.acquire_plan_locks_with_limits(ARRAY[1], 0, true, NULL, '', '1s', '1s', '1s')",
+        "studyplan.acquire_student_locks(ARRAY[1], 0, 'a', 'b')",
     ],
 )
 def test_lock_functions_on_a_standby_refuse_with_a_hint_at_the_primary(
@@ -149,11 +149,11 @@ def test_lock_functions_on_a_standby_refuse_with_a_hint_at_the_primary(
 ) -> None:
     with standby.connect() as connection:
         with pytest.raises(sa.exc.InternalError, match="this server is a standby") as refused:
-            connection.exec_driver_sql(f"SELECT public.{call}")
+            connection.exec_driver_sql(f"SELECT {call}")
         assert isinstance(refused.value.orig, psycopg.errors.ReadOnlySqlTransaction)
         assert "Connect to the primary" in (refused.value.orig.diag.message_hint or "")
         connection.rollback()
-        status = lock_status(connection, pair.group.id)
+        status = lock_status(connection, pair.group.tenant_id, pair.group.id)
         assert (status.held, status.waiting) == (False, 0)
 
 
@@ -186,8 +186,7 @@ def test_retrying_leaves_a_demoted_primary_after_one_attempt(pair: Pair) -> None
         attempts.append(None)
         return generate_plans(
             sessionmaker(engine),
-            PlanGroupLock(pair.group.id),
-            tenant_id=pair.group.tenant_id,
+            PlanGroupLock(pair.group.tenant_id, pair.group.id),
             today=TODAY,
         ).generation
 
@@ -221,8 +220,7 @@ def test_retrying_of_a_task_leaves_a_demoted_primary_after_one_attempt(pair: Pai
             attempts.append(None)
             await generate_plans_async(
                 async_sessionmaker(engine),
-                PlanGroupLock(pair.group.id),
-                tenant_id=pair.group.tenant_id,
+                PlanGroupLock(pair.group.tenant_id, pair.group.id),
                 today=TODAY,
             )
 

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -25,10 +25,10 @@ NOBODY = 2**31 - 1
 
 
 def test_a_held_lock_is_held_and_not_free(
-    engine: sa.Engine, session_factory: sessionmaker[Session]
+    engine: sa.Engine, session_factory: sessionmaker[Session], tenant_id: UUID
 ) -> None:
     group_id = uuid4()
-    with UnitOfWork(session_factory, lock=PlanGroupLock(group_id)):
+    with UnitOfWork(session_factory, lock=PlanGroupLock(tenant_id, group_id)):
         assert_lock_held(engine, group_id)
         with pytest.raises(AssertionError, match=f"holds the lock of group {group_id}"):
             assert_lock_free(engine, group_id)
@@ -48,13 +48,13 @@ def test_a_lock_is_held_by_who_holds_it_and_by_nobody_else(
     mine, others = uuid4(), uuid4()
 
     def hold_mine_and_ask_for_the_others(backend: int) -> None:
-        with UnitOfWork(session_factory, lock=PlanGroupLock(mine)) as uow:
+        with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4(), mine)) as uow:
             assert_lock_held(engine, mine, by=uow)
             assert_lock_held(engine, others, by=backend)
             with pytest.raises(AssertionError, match=f"backend {backend} holds .*{others}, not"):
                 assert_lock_held(engine, others, by=uow)
 
-    with UnitOfWork(session_factory, lock=PlanGroupLock(others)) as uow:
+    with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4(), others)) as uow:
         backend = uow.session.connection().connection.driver_connection
         assert backend is not None
         elsewhere(lambda: hold_mine_and_ask_for_the_others(backend.info.backend_pid))
@@ -65,24 +65,24 @@ def test_a_group_stands_for_its_id(
 ) -> None:
     group = PlanGroupFactory.build()
     assert_lock_free(engine, group)
-    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)):
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)):
         assert_lock_held(engine, group)
 
 
 def test_a_connection_may_ask_in_its_own_transaction(
-    engine: sa.Engine, session_factory: sessionmaker[Session]
+    engine: sa.Engine, session_factory: sessionmaker[Session], tenant_id: UUID
 ) -> None:
     group_id = uuid4()
     with engine.connect() as connection:
         assert_lock_free(connection, group_id)
-        with UnitOfWork(session_factory, lock=PlanGroupLock(group_id)):
+        with UnitOfWork(session_factory, lock=PlanGroupLock(tenant_id, group_id)):
             assert_lock_held(connection, group_id)
 
 
 def test_waiters_are_counted_until_there_are_enough(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
-    lock = PlanGroupLock(uuid4(), wait=timedelta(seconds=PATIENCE))
+    lock = PlanGroupLock(uuid4(), uuid4(), wait=timedelta(seconds=PATIENCE))
 
     def wait_for_it() -> None:
         with UnitOfWork(session_factory, lock=lock):

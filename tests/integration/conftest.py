@@ -1,7 +1,6 @@
 """What several modules of the integration tests begin with."""
 
 from collections.abc import Callable, Iterator
-from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -30,12 +29,6 @@ def other(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A second connection, the one that comes too late."""
     with engine.connect() as connection:
         yield connection
-
-
-@pytest.fixture
-def group_id() -> UUID:
-    """A group that nobody has stored; its lock can be taken all the same."""
-    return uuid4()
 
 
 @pytest.fixture

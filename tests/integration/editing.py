@@ -23,8 +23,10 @@ from domain import (
     StudentLock,
     StudentPlan,
     UnitOfWork,
+    services,
 )
 from domain.services import StudentTimeService
+from domain.services.service import Service
 from tests.factories import AcademyScheduleFactory, ExclusionFactory, lecture
 from tests.integration.storing import book_group, generate, live, store
 
@@ -51,11 +53,11 @@ class World:
 
     @property
     def lock(self) -> PlanGroupLock:
-        return PlanGroupLock(self.group.id)
+        return PlanGroupLock(self.group.tenant_id, self.group.id)
 
     @property
     def student_lock(self) -> StudentLock:
-        return StudentLock(self.group.student_id)
+        return StudentLock(self.group.tenant_id, self.group.student_id)
 
 
 def new_world(factory: Factory) -> World:
@@ -68,7 +70,7 @@ def new_world(factory: Factory) -> World:
     generate(factory, group)
     unplanned = lecture(1, [30, None, 40], tenant_id=group.tenant_id, group_id=group.id)
     for episode in unplanned.episodes:
-        episode.group_id = group.id
+        episode.tenant_id, episode.group_id = group.tenant_id, group.id
     store(factory, unplanned)
     return World(
         group,
@@ -95,9 +97,10 @@ def everything(factory: Factory) -> dict[str, list[str]]:
 
 
 def edit(factory: Factory, world: World, method: Callable[..., Any], **fields: Any) -> Any:
-    """Call a service's bound method under the lock it needs, and commit."""
-    with UnitOfWork(factory, lock=_lock(world, method)) as uow:
-        result = method(uow, **_whose(world, method), **fields)
+    """Call a method of a service's class under the lock it needs, and commit."""
+    service = _class_of(method)
+    with UnitOfWork(factory, lock=_lock(world, service)) as uow:
+        result = method(service(uow), **fields)
         uow.commit()
     return result
 
@@ -107,9 +110,10 @@ def refused(
 ) -> InvalidInputError:
     """The refusal names these fields; nothing is written, though the caller commits."""
     before = everything(factory)
-    with UnitOfWork(factory, lock=_lock(world, method)) as uow:
+    service = _class_of(method)
+    with UnitOfWork(factory, lock=_lock(world, service)) as uow:
         with pytest.raises(InvalidInputError) as error:
-            method(uow, **_whose(world, method), **fields)
+            method(service(uow), **fields)
         uow.commit()
     assert {fault.field for fault in error.value.faults} == named
     assert everything(factory) == before
@@ -121,15 +125,10 @@ def stranger() -> UUID:
     return uuid4()
 
 
-def _is_students(method: Callable[..., Any]) -> bool:
-    return isinstance(getattr(method, "__self__", None), StudentTimeService)
+def _class_of(method: Callable[..., Any]) -> type[Service]:
+    found: type[Service] = getattr(services, method.__qualname__.split(".")[0])
+    return found
 
 
-def _lock(world: World, method: Callable[..., Any]) -> PlanGroupLock | StudentLock:
-    return world.student_lock if _is_students(method) else world.lock
-
-
-def _whose(world: World, method: Callable[..., Any]) -> dict[str, UUID]:
-    if _is_students(method):
-        return {"tenant_id": world.tenant_id, "student_id": world.group.student_id}
-    return {"tenant_id": world.tenant_id, "group_id": world.group.id}
+def _lock(world: World, service: type[Service]) -> PlanGroupLock | StudentLock:
+    return world.student_lock if service is StudentTimeService else world.lock

@@ -8,7 +8,7 @@ from domain.scheduling import Allocation, ContentType
 from domain.services import GroupEditService, RowVersion
 from tests.integration.editing import Factory, World, edit
 
-SERVICE = GroupEditService()
+SERVICE = GroupEditService
 BOOK: dict[str, Any] = {
     "type": ContentType.BOOK,
     "title": "영어",
@@ -20,7 +20,7 @@ BOOK: dict[str, Any] = {
 
 def stored(factory: Factory, world: World) -> PlanGroup:
     with factory() as session:
-        return PlanGroupRepository(session).get(world.tenant_id, world.group.id)
+        return PlanGroupRepository(session, world.tenant_id).get(world.group.id)
 
 
 def content(factory: Factory, world: World, which: str = "planned", **fields: Any) -> RowVersion:

@@ -119,14 +119,12 @@ def _threads(url: str) -> Request:
 
     def request(group_id: UUID) -> None:
         domain: Any = import_module("domain")
-        lock = domain.PlanGroupLock(group_id, wait=timedelta(seconds=2))
+        lock = domain.PlanGroupLock(TENANT, group_id, wait=timedelta(seconds=2))
         with domain.UnitOfWork(factory, lock=lock) as uow:
-            if not uow.groups.of_student(TENANT, group_id):
+            if not uow.groups.of_student(group_id):
                 uow.groups.add(_group(group_id))
                 uow.commit()
-        result = domain.generate_plans(
-            factory, lock, tenant_id=TENANT, today=TODAY, idempotency_key=str(group_id)
-        )
+        result = domain.generate_plans(factory, lock, today=TODAY, idempotency_key=str(group_id))
         assert (result.generation, len(result.plans)) == (1, 2)
         assert engine.pool.status().endswith("Current Checked out connections: 0")
         with domain.locking.waiters.WaitingSlot(engine, wanted=True) as slot:
@@ -148,13 +146,13 @@ def _tasks(url: str, interruption: Interruption) -> Request:
     async def work(group_id: UUID) -> None:
         interruption.task = asyncio.current_task()
         domain: Any = import_module("domain")
-        lock = domain.PlanGroupLock(group_id, wait=timedelta(seconds=2))
+        lock = domain.PlanGroupLock(TENANT, group_id, wait=timedelta(seconds=2))
         async with domain.AsyncUnitOfWork(factory, lock=lock) as uow:
-            if not await uow.run(lambda uow: uow.groups.of_student(TENANT, group_id)):
+            if not await uow.run(lambda uow: uow.groups.of_student(group_id)):
                 await uow.run(lambda uow: uow.groups.add(_group(group_id)))
                 await uow.commit()
         result = await domain.generate_plans_async(
-            factory, lock, tenant_id=TENANT, today=TODAY, idempotency_key=str(group_id)
+            factory, lock, today=TODAY, idempotency_key=str(group_id)
         )
         assert (result.generation, len(result.plans)) == (1, 2)
 

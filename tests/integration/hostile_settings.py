@@ -54,6 +54,8 @@ READ_BY_SQLALCHEMY: dict[str, Settings] = {
         "enable_mergejoin": "off",
         "enable_sort": "off",
     },
+    "no search_path": {"search_path": "''"},
+    "pg_temp first": {"search_path": "pg_temp, pg_catalog"},
     "identifiers": {"quote_all_identifiers": "on", "lc_numeric": "C", "lc_messages": "C"},
 }
 """Under each of these everything works."""
@@ -64,9 +66,6 @@ PARALLEL = {15: "force_parallel_mode"}
 WITHOUT_SQLALCHEMY: dict[str, Settings] = {
     # psycopg returns bytes for text, and SQLAlchemy fails on the version of the server.
     "SQL_ASCII": {"client_encoding": "SQL_ASCII"},
-    # The tables are found through it.
-    "no search_path": {"search_path": "''"},
-    "pg_temp first": {"search_path": "pg_temp, pg_catalog"},
 }
 """Under each of these the SQL functions work, but not the mapped classes."""
 

@@ -18,12 +18,18 @@ Client = psycopg.Connection[Any]
 LONG_MS = 20_000
 SHORT_MS = 30
 GROUP = "SELECT to_jsonb(l)::text FROM public.acquire_plan_group_lock('{}', {}) l"
-MANY = "SELECT to_jsonb(l)::text FROM public.acquire_plan_locks(ARRAY{}::bigint[], {}) l"
+MANY = "SELECT to_jsonb(l)::text FROM studyplan.acquire_plan_locks(ARRAY{}::bigint[], {}) l"
 WITH_LIMITS = (
-    "SELECT public.acquire_plan_locks_with_limits(ARRAY{}::bigint[], {}, 'one', "
+    "SELECT studyplan.acquire_plan_locks_with_limits(ARRAY{}::bigint[], {}, false, NULL, 'one', "
     "'600000', '600000', '600000')::text"
 )
-REQUIRE = "SELECT public.require_plan_transaction('{}')::text"
+SHARED = "SELECT to_jsonb(l)::text FROM studyplan.acquire_plan_locks(ARRAY{}::bigint[], {}, true) l"
+BEHIND_SHARED = (
+    "SELECT to_jsonb(l)::text FROM studyplan.acquire_plan_locks(ARRAY{}::bigint[], 0, false, {}) l"
+)
+STUDENTS = "SELECT studyplan.acquire_student_locks(ARRAY{}::bigint[], {}, 'one', 'two')::text"
+IS_TRANSACTION = "SELECT studyplan.is_plan_transaction(gen_random_uuid(), '{}')::text"
+REQUIRE = "SELECT studyplan.require_plan_transaction('{}')::text"
 CHECK = "SELECT to_jsonb(l)::text FROM public.check_plan_group_lock('{}') l"
 OWN_LOCKS = (
     "SELECT count(*)::int FROM pg_catalog.pg_locks WHERE locktype = 'advisory' "
@@ -109,7 +115,7 @@ def answers(url: sa.URL, holder_url: sa.URL, observer: sa.Connection) -> dict[st
         scene = Scene(asker, holder, observer, free, held)
         scalar(holder, GROUP.format(scene.held, 0))
         return {
-            "version": scalar(asker, "SELECT public.plan_lock_version()"),
+            "version": scalar(asker, "SELECT studyplan.plan_lock_version()"),
             **_of_free_locks(scene),
             **_of_held_locks(scene),
             **_of_waits(scene),
@@ -124,6 +130,9 @@ def _of_free_locks(scene: Scene) -> dict[str, Any]:
     for name, statement in (
         ("group", GROUP.format(free, 0)),
         ("many", MANY.format(keys * 2, 0)),
+        ("shared", SHARED.format(keys, 0)),
+        ("behind shared", BEHIND_SHARED.format(keys, LONG_MS)),
+        ("students", STUDENTS.format(keys, 0)),
         ("with limits", WITH_LIMITS.format(keys, 0)),
         ("with limits, wait", WITH_LIMITS.format(keys, LONG_MS)),
     ):
@@ -144,6 +153,9 @@ def _of_held_locks(scene: Scene) -> dict[str, Any]:
         for name, statement in (
             ("group", GROUP.format(held, wait_ms)),
             ("all or none", MANY.format([free, key], wait_ms)),
+            ("shared", SHARED.format([free, key], wait_ms)),
+            ("behind shared", BEHIND_SHARED.format([key], wait_ms)),
+            ("students", STUDENTS.format([key], wait_ms)),
             ("with limits", WITH_LIMITS.format([key], wait_ms)),
             ("with limits, all or none", WITH_LIMITS.format([key, free], wait_ms)),
         ):
@@ -160,6 +172,8 @@ def _of_waits(scene: Scene) -> dict[str, Any]:
         for name, statement in (
             ("group", GROUP.format(scene.held, LONG_MS)),
             ("many", MANY.format([key, free], LONG_MS)),
+            ("shared", SHARED.format([key, free], LONG_MS)),
+            ("students", STUDENTS.format([key, free], LONG_MS)),
             ("with limits", WITH_LIMITS.format([key], LONG_MS)),
         )
     }
@@ -170,7 +184,17 @@ def _of_identity(scene: Scene) -> dict[str, Any]:
     taken = WITH_LIMITS.format([plan_group_lock_key(scene.free)], 0)
     scalar(asker, taken)
     found = {"identity": scalar(asker, REQUIRE.format("one"))}
+    found["is it"] = scalar(asker, IS_TRANSACTION.format("one"))
+    found["is it another"] = scalar(asker, IS_TRANSACTION.format("other"))
+    key = plan_group_lock_key(scene.free)
+    scalar(asker, STUDENTS.format([key], 0))
+    found["renewed"] = scalar(asker, IS_TRANSACTION.format("two"))
     found["another identity"] = sqlstate_of(asker, REQUIRE.format("other"))
+    found["has no identity"] = scalar(asker, IS_TRANSACTION.format("one"))
+    scalar(asker, SHARED.format([key], 0))
+    found["exclusive after shared"] = sqlstate_of(asker, MANY.format([key], 0))
+    scalar(asker, SHARED.format([key], 0))
+    found["exclusive with limits after shared"] = sqlstate_of(asker, WITH_LIMITS.format([key], 0))
     scalar(asker, taken)
     asker.commit()
     found["ended"] = sqlstate_of(asker, REQUIRE.format("one"))

@@ -10,6 +10,7 @@ from domain import (
     StudentTimeRepository,
     UnitOfWork,
     lock_status,
+    preview_plans,
 )
 from domain.errors import SchemaError
 from domain.locking import functions_version, keys_in_sql
@@ -24,19 +25,16 @@ Operation = Callable[[Factory, World], object]
 
 def generate(factory: Factory, world: World) -> None:
     with UnitOfWork(factory, lock=world.lock) as uow:
-        PlanGenerationService().generate(
-            uow,
-            tenant_id=world.tenant_id,
-            group_id=world.group.id,
+        PlanGenerationService(uow).generate(
             today=FIRST,
             idempotency_key="a key",
         )
         uow.rollback()
 
 
-def store_group(factory: Factory, _: World) -> None:
-    group = PlanGroupFactory.build(contents=[lecture(0, [30, 40])])
-    with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+def store_group(factory: Factory, world: World) -> None:
+    group = PlanGroupFactory.build(tenant_id=world.tenant_id, contents=[lecture(0, [30, 40])])
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         uow.groups.add(group)
         flush(uow)
         uow.rollback()
@@ -50,27 +48,26 @@ def commit(factory: Factory, world: World) -> None:
 def read(factory: Factory, world: World) -> None:
     tenant_id, group_id = world.tenant_id, world.group.id
     with factory() as session:
-        groups, plans = PlanGroupRepository(session), StudentPlanRepository(session)
-        groups.get(tenant_id, group_id)
-        groups.generations(tenant_id, group_id)
-        groups.of_student(tenant_id, world.group.student_id)
-        plans.live(tenant_id, group_id)
-        plans.of_generation(tenant_id, group_id, 1)
-        plans.of_student(tenant_id, world.group.student_id, FIRST, FIRST)
-        StudentTimeRepository(session).exclusions(tenant_id, world.group.student_id)
-        StudentTimeRepository(session).academy_schedules(tenant_id, world.group.student_id)
+        groups = PlanGroupRepository(session, tenant_id)
+        plans = StudentPlanRepository(session, tenant_id)
+        groups.get(group_id)
+        groups.generations(group_id)
+        groups.of_student(world.group.student_id)
+        plans.live(group_id)
+        plans.of_generation(group_id, 1)
+        plans.of_student(world.group.student_id, FIRST, FIRST)
+        StudentTimeRepository(session, tenant_id).exclusions(world.group.student_id)
+        StudentTimeRepository(session, tenant_id).academy_schedules(world.group.student_id)
 
 
 def preview(factory: Factory, world: World) -> None:
     with factory() as session:
-        PlanGenerationService().preview(
-            session, tenant_id=world.tenant_id, group_id=world.group.id, today=FIRST
-        )
+        preview_plans(session, tenant_id=world.tenant_id, group_id=world.group.id, today=FIRST)
 
 
 def ask(factory: Factory, world: World) -> None:
     with factory() as session:
-        lock_status(session, world.group.id)
+        lock_status(session, world.group.tenant_id, world.group.id)
 
 
 def ask_for_version(factory: Factory, _: World) -> None:
@@ -80,13 +77,13 @@ def ask_for_version(factory: Factory, _: World) -> None:
 
 def ask_for_keys(factory: Factory, world: World) -> None:
     with factory() as session:
-        keys_in_sql(session.connection(), world.group.id)
+        keys_in_sql(session.connection(), world.tenant_id, world.group.id)
 
 
 def edit(name: str) -> Operation:
     def call(factory: Factory, world: World) -> None:
         with UnitOfWork(factory, lock=lock_of(name, world)) as uow:
-            CALLS[name](uow, world, world.tenant_id, 1)
+            CALLS[name](uow, world, 1)
             uow.rollback()
 
     return call

@@ -10,6 +10,8 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
+from domain.models.base import SCHEMA
+
 TENANT, STUDENT, GROUP, CONTENT = (UUID(int=number) for number in range(1, 5))
 OTHER_TENANT, OTHER_STUDENT, OTHER_GROUP, OTHER_CONTENT = (UUID(int=n) for n in range(11, 15))
 FOREIGN_GROUP = UUID(int=23)
@@ -38,7 +40,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "title": "수학",
         "allocation": "weakness",
     },
-    "lecture_episodes": {"content_id": CONTENT, "unit": 1, "group_id": GROUP, "minutes": 30},
+    "lecture_episodes": {**_WHOSE, "content_id": CONTENT, "unit": 1, "minutes": 30},
     "blocks": {"id": uuid4(), **_WHOSE, **_SPAN, "kind": "study"},
     "non_study_blocks": {"id": uuid4(), **_WHOSE, **_SPAN},
     "exclusions": {
@@ -120,7 +122,7 @@ def another(table: str, **changes: Any) -> dict[str, Any]:
 
 
 def insert(connection: sa.Connection, table: str, row: Mapping[str, Any]) -> None:
-    target = sa.table(table, *(sa.column(name) for name in row))
+    target = sa.table(table, *(sa.column(name) for name in row), schema=SCHEMA)
     connection.execute(sa.insert(target).values(dict(row)))
 
 
@@ -129,7 +131,7 @@ def update(connection: sa.Connection, table: str, changes: Mapping[str, Any]) ->
     row = ROWS[table]
     key = [name for name in ("id", "content_id", "unit", "number") if name in row]
     keys = key[:1] if key[0] == "id" else key
-    target = sa.table(table, *(sa.column(name) for name in {**row, **changes}))
+    target = sa.table(table, *(sa.column(name) for name in {**row, **changes}), schema=SCHEMA)
     found = connection.execute(
         sa.update(target)
         .where(*(target.c[name] == row[name] for name in keys))

@@ -20,6 +20,7 @@ from domain import (
     UnitOfWork,
     generate_plans,
 )
+from domain.models.base import SCHEMA
 from domain.scheduling import Request, Schedule, ScheduledPlan
 from tests.factories import ContentFactory, PlanGroupFactory
 
@@ -52,7 +53,7 @@ def generate(
     factory: sessionmaker[Session], group: PlanGroup, today: date = FIRST
 ) -> GenerationResult:
     """The whole request: lock, generate, commit."""
-    return generate_plans(factory, PlanGroupLock(group.id), tenant_id=group.tenant_id, today=today)
+    return generate_plans(factory, PlanGroupLock(group.tenant_id, group.id), today=today)
 
 
 def plans(factory: sessionmaker[Session], group: PlanGroup, **where: Any) -> list[StudentPlan]:
@@ -91,7 +92,7 @@ def dump(factory: sessionmaker[Session], group_id: UUID) -> dict[str, list[str]]
             table: sorted(
                 session.scalars(
                     sa.select(sa.text("t::text"))
-                    .select_from(Base.metadata.tables[table].alias("t"))
+                    .select_from(Base.metadata.tables[f"{SCHEMA}.{table}"].alias("t"))
                     .where(sa.text(f"{key} = :id")),
                     {"id": group_id},
                 )
@@ -171,8 +172,6 @@ def with_computation(
     today: date = date(2025, 1, 8),
 ) -> None:
     """Generate by another computation than the engine's."""
-    with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
-        PlanGenerationService(compute).generate(
-            uow, tenant_id=group.tenant_id, group_id=group.id, today=today
-        )
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+        PlanGenerationService(uow, compute=compute).generate(today=today)
         uow.commit()

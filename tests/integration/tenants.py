@@ -10,12 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import Base
-from domain.models import LectureEpisode
 
 CLAIMS = "request.jwt.claims"
 MINE = f"tenant_id = (current_setting('{CLAIMS}', true)::jsonb ->> 'tenant_id')::uuid"
-# Episodes have no tenant of their own; the contents that this sees are the tenant's.
-BY_PARENT = "EXISTS (SELECT FROM contents c WHERE c.id = content_id)"
 
 
 @dataclass(frozen=True)
@@ -71,17 +68,17 @@ def tenants(admin: sa.Engine, role: str, owner: str) -> Iterator[Tenants]:
     made.run(
         f"CREATE ROLE {role}",
         f"CREATE ROLE {owner}",
-        f"GRANT ALL ON SCHEMA public TO {owner}",
-        f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {role}, {owner}",
+        f"GRANT ALL ON SCHEMA studyplan TO {owner}",
+        f"GRANT USAGE ON SCHEMA studyplan TO {role}",
+        f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA studyplan TO {role}, {owner}",
     )
     for table in Base.metadata.tables:
-        mine = BY_PARENT if table == LectureEpisode.__tablename__ else MINE
         made.run(
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {role}",
             f"ALTER TABLE {table} OWNER TO {owner}",
             f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
             f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
-            f"CREATE POLICY mine ON {table} USING ({mine}) WITH CHECK ({mine})",
+            f"CREATE POLICY mine ON {table} USING ({MINE}) WITH CHECK ({MINE})",
         )
     try:
         yield made

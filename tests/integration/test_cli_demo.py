@@ -25,21 +25,19 @@ def test_of_eight_simultaneous_requests_one_generates_and_seven_are_refused(
     session_factory: sessionmaker[Session],
 ) -> None:
     document, tenant_id, group_id = demo.example(), uuid4(), uuid4()
-    with UnitOfWork(session_factory, lock=PlanGroupLock(group_id)) as uow:
-        store(uow, document, tenant_id=tenant_id, student_id=uuid4(), group_id=group_id)
+    with UnitOfWork(session_factory, lock=PlanGroupLock(tenant_id, group_id)) as uow:
+        store(uow, document, student_id=uuid4(), group_id=group_id)
         uow.commit()
-    race = Race(
-        session_factory, tenant_id=tenant_id, group_id=group_id, today=document.period.start
-    )
-    attempts = race.run(8)
+    lock = PlanGroupLock(tenant_id, group_id)
+    attempts = Race(session_factory, lock=lock, today=document.period.start).run(8)
     answers = [attempt.answer for attempt in attempts]
     assert [attempt.number for attempt in attempts] == [1, 2, 3, 4, 5, 6, 7, 8]
     [won] = [answer for answer in answers if isinstance(answer, GenerationResult)]
     assert sum(isinstance(answer, PlanGroupLockedError) for answer in answers) == 7
     with session_factory() as session:
-        [record] = PlanGroupRepository(session).generations(tenant_id, group_id)
+        [record] = PlanGroupRepository(session, tenant_id).generations(group_id)
         assert record.number == won.generation == 1
-        rows = StudentPlanRepository(session).live(tenant_id, group_id)
+        rows = StudentPlanRepository(session, tenant_id).live(group_id)
         assert len(rows) == record.plan_count == len(won.plans)
 
 
@@ -47,7 +45,8 @@ def test_a_race_that_fails_ends_at_once_and_with_its_cause() -> None:
     def broken() -> Session:
         raise ZeroDivisionError
 
-    race = Race(broken, tenant_id=uuid4(), group_id=uuid4(), today=demo.example().period.start)
+    lock = PlanGroupLock(uuid4(), uuid4())
+    race = Race(broken, lock=lock, today=demo.example().period.start)
     with pytest.raises(ZeroDivisionError):
         race.run(8)
 

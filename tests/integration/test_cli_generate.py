@@ -27,7 +27,9 @@ def rows(
     def count() -> dict[str, int]:
         with engine.connect() as connection:
             return {
-                table: connection.scalar(sa.select(sa.func.count()).select_from(sa.table(table)))
+                table: connection.scalar(
+                    sa.select(sa.func.count()).select_from(sa.table(table, schema="studyplan"))
+                )
                 or 0
                 for table in TABLES
             }

@@ -8,11 +8,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
-    Base,
+    AcademySchedule,
     DomainError,
     EditedMeanwhileError,
     GroupStatus,
     InvalidInputError,
+    PlanGroup,
     PlanGroupLock,
     UnitOfWork,
 )
@@ -45,6 +46,27 @@ def test_a_connection_that_died_before_the_commit_was_sent_is_unknown_too(
         session.commit()
 
 
+def test_commit_that_a_node_was_lost_in_is_unknown_too(engine: sa.Engine) -> None:
+    """Citus tells of a node that is gone by XX000, whatever became of the commit there."""
+    with Session(engine) as session:
+        session.execute(
+            sa.text(
+                "CREATE FUNCTION pg_temp.fail() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN RAISE EXCEPTION USING ERRCODE = 'XX000'; END $$"
+            )
+        )
+        session.execute(sa.text("CREATE TEMP TABLE late (n int) ON COMMIT DROP"))
+        session.execute(
+            sa.text(
+                "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON late DEFERRABLE INITIALLY "
+                "DEFERRED FOR EACH ROW EXECUTE FUNCTION pg_temp.fail()"
+            )
+        )
+        session.execute(sa.text("INSERT INTO late VALUES (1)"))
+        with pytest.raises(CommitOutcomeUnknownError), commit_translated():
+            session.commit()
+
+
 def test_a_refused_commit_keeps_its_own_error(engine: sa.Engine) -> None:
     with Session(engine) as session:
         session.execute(
@@ -58,7 +80,7 @@ def test_a_refused_commit_keeps_its_own_error(engine: sa.Engine) -> None:
 
 
 @pytest.fixture
-def conflicting(session_factory: sessionmaker[Session]) -> dict[str, Base]:
+def conflicting(session_factory: sessionmaker[Session]) -> dict[str, PlanGroup | AcademySchedule]:
     """Rows that the database refuses beside those that are stored."""
     active = stored_group(session_factory, status=GroupStatus.ACTIVE)
     whose = {"tenant_id": active.tenant_id, "student_id": active.student_id}
@@ -78,11 +100,12 @@ def conflicting(session_factory: sessionmaker[Session]) -> dict[str, Base]:
 )
 def test_commit_that_flushes_a_conflict_means_what_a_service_would_say(
     session_factory: sessionmaker[Session],
-    conflicting: dict[str, Base],
+    conflicting: dict[str, PlanGroup | AcademySchedule],
     row: str,
     expected: type[DomainError],
 ) -> None:
-    with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4())) as uow:
+    tenant_id = conflicting[row].tenant_id
+    with UnitOfWork(session_factory, lock=PlanGroupLock(tenant_id, uuid4())) as uow:
         uow.session.add(conflicting[row])
         with pytest.raises(expected) as refused:
             uow.commit()

@@ -66,27 +66,20 @@ GROUPS = [
     Case("ck_plan_groups_generation", "plan_groups", {"generation": -1}),
     Case("uq_plan_groups_active_student", "plan_groups", {"status": "active"}, new=True),
     Case(
-        "uq_plan_groups_tenant_id_id",
+        "uq_plan_groups_tenant_id_student_id_id",
         "plan_groups",
         {"id": rows.GROUP},
         new=True,
         alone=("pk_plan_groups",),
     ),
-    Case(
-        "uq_plan_groups_tenant_id_student_id_id",
-        "plan_groups",
-        {"id": rows.GROUP},
-        new=True,
-        alone=("pk_plan_groups", "uq_plan_groups_tenant_id_id"),
-    ),
 ]
 
 CONTENTS = [
-    Case("fk_contents_plan_groups", "contents", {"tenant_id": OTHER_TENANT}),
+    Case("fk_contents_plan_groups", "contents", {"tenant_id": OTHER_TENANT}, new=True),
     Case("fk_contents_plan_groups", "contents", {"group_id": FOREIGN_GROUP}, new=True),
-    Case("uq_contents_group_id_position", "contents", {"position": 1}, new=True),
+    Case("uq_contents_tenant_id_group_id_position", "contents", {"position": 1}, new=True),
     Case(
-        "uq_contents_group_id_id",
+        "uq_contents_tenant_id_group_id_id",
         "contents",
         {"id": rows.CONTENT},
         new=True,
@@ -141,7 +134,9 @@ TIME = [
 ]
 
 GENERATIONS = [
-    Case("fk_plan_generations_plan_groups", "plan_generations", {"tenant_id": OTHER_TENANT}),
+    Case(
+        "fk_plan_generations_plan_groups", "plan_generations", {"tenant_id": OTHER_TENANT}, new=True
+    ),
     Case("ck_plan_generations_number", "plan_generations", {"number": 0}, new=True),
     Case("ck_plan_generations_waited", "plan_generations", {"waited_ms": -1}),
     Case("ck_plan_generations_plan_count", "plan_generations", {"plan_count": -1}),
@@ -173,7 +168,7 @@ PLANS = [
     second_plan("fk_student_plans_contents", content_id=OTHER_CONTENT),
     second_plan("fk_student_plans_contents", content_id=UUID(int=99)),
     second_plan("fk_student_plans_plan_generations", generation=2),
-    second_plan("uq_student_plans_group_id_generation_sequence", sequence=1),
+    second_plan("uq_student_plans_tenant_id_group_id_generation_sequence", sequence=1),
     *(
         second_plan("ex_student_plans_overlap", start_minute=start, end_minute=end)
         for start, end in [(600, 660), (540, 601), (659, 720), (610, 620), (500, 800)]
@@ -223,7 +218,9 @@ def name_of(case: Case) -> str:
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_the_database_refuses_the_row(valid_rows: sa.Connection, case: Case) -> None:
     for constraint in case.alone:
-        valid_rows.exec_driver_sql(f"ALTER TABLE {case.table} DROP CONSTRAINT {constraint} CASCADE")
+        valid_rows.exec_driver_sql(
+            f"ALTER TABLE studyplan.{case.table} DROP CONSTRAINT {constraint} CASCADE"
+        )
     with pytest.raises(sa.exc.IntegrityError) as refused:
         write(valid_rows, case)
     assert isinstance(refused.value.orig, psycopg.Error)
@@ -234,13 +231,13 @@ def test_no_constraint_is_without_a_row_that_it_refuses(valid_rows: sa.Connectio
     """NOT NULL aside, which the comparison of the classes with the schema covers."""
     found = valid_rows.scalars(
         sa.text(
-            "SELECT conname FROM pg_constraint WHERE connamespace = 'public'::regnamespace "
+            "SELECT conname FROM pg_constraint WHERE connamespace = 'studyplan'::regnamespace "
             "AND contype IN ('c', 'f', 'p', 'u', 'x') UNION "
-            "SELECT indexrelid::regclass::text FROM pg_index JOIN pg_class c ON c.oid = indexrelid "
-            "WHERE indisunique AND relnamespace = 'public'::regnamespace"
+            "SELECT c.relname FROM pg_index JOIN pg_class c ON c.oid = indexrelid "
+            "WHERE indisunique AND relnamespace = 'studyplan'::regnamespace"
         )
     )
-    alembics = {"studyplan_alembic_version_pkc"}
+    alembics = {"alembic_version_pkc"}
     assert set(found) - alembics == {case.constraint for case in CASES}
 
 
@@ -248,4 +245,6 @@ def test_the_valid_rows_have_a_valid_neighbour(valid_rows: sa.Connection) -> Non
     """Else a bad row could be refused for a reason of its neighbour."""
     for table in ROWS:
         rows.insert(valid_rows, table, another(table))
-    assert valid_rows.scalar(sa.text("SELECT max(date) FROM student_plans")) == date(2025, 1, 6)
+    assert valid_rows.scalar(sa.text("SELECT max(date) FROM studyplan.student_plans")) == date(
+        2025, 1, 6
+    )

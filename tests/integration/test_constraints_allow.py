@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -71,29 +70,30 @@ def test_a_plan_that_is_no_longer_live_makes_room_in_the_same_transaction(
     rows.insert(valid_rows, "student_plans", another("student_plans", **AT_THE_SAME_TIME))
 
 
-def test_two_groups_of_a_student_in_whatever_tenant_cannot_take_one_hour(
+def test_students_of_two_tenants_who_share_an_id_may_take_one_hour(
     valid_rows: sa.Connection,
 ) -> None:
-    """The plans' wall knows no tenant: a student who is two tenants' has one body."""
+    """A student belongs to one tenant; no key reaches across."""
     row = {"tenant_id": OTHER_TENANT, "group_id": FOREIGN_GROUP}
     rows.update(valid_rows, "plan_groups", {"status": "saved"})
     valid_rows.execute(
-        sa.text("UPDATE plan_groups SET student_id = :student, status = 'saved' WHERE id = :id"),
+        sa.text(
+            "UPDATE studyplan.plan_groups SET student_id = :student, status = 'saved' "
+            "WHERE id = :id"
+        ),
         {"student": rows.STUDENT, "id": FOREIGN_GROUP},
     )
     foreign = another("contents", **row)
     rows.insert(valid_rows, "contents", foreign)
     rows.insert(valid_rows, "plan_generations", another("plan_generations", **row, number=1))
     plan = another("student_plans", **row, content_id=foreign["id"], **AT_THE_SAME_TIME)
-    with pytest.raises(sa.exc.IntegrityError) as refused:
-        rows.insert(valid_rows, "student_plans", plan)
-    assert isinstance(refused.value.orig, psycopg.errors.ExclusionViolation)
+    rows.insert(valid_rows, "student_plans", plan)
 
 
 def test_contents_may_change_places_in_one_statement(valid_rows: sa.Connection) -> None:
     rows.insert(valid_rows, "contents", another("contents"))
     valid_rows.exec_driver_sql(
-        "UPDATE contents SET position = 3 - position WHERE position IN (1, 2)"
+        "UPDATE studyplan.contents SET position = 3 - position WHERE position IN (1, 2)"
     )
 
 
@@ -102,28 +102,33 @@ def test_contents_may_change_places_one_by_one_if_the_check_is_deferred(
 ) -> None:
     neighbour = another("contents")
     rows.insert(valid_rows, "contents", neighbour)
-    valid_rows.exec_driver_sql("SET CONSTRAINTS uq_contents_group_id_position DEFERRED")
+    valid_rows.exec_driver_sql(
+        "SET CONSTRAINTS studyplan.uq_contents_tenant_id_group_id_position DEFERRED"
+    )
     rows.update(valid_rows, "contents", {"position": 2})
     valid_rows.execute(
-        sa.text("UPDATE contents SET position = 1 WHERE id = :id"), {"id": neighbour["id"]}
+        sa.text("UPDATE studyplan.contents SET position = 1 WHERE id = :id"),
+        {"id": neighbour["id"]},
     )
     valid_rows.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
 
 
 def test_a_group_takes_everything_it_owns_with_it(valid_rows: sa.Connection) -> None:
-    valid_rows.execute(sa.text("DELETE FROM plan_groups WHERE id = :id"), {"id": GROUP})
+    valid_rows.execute(sa.text("DELETE FROM studyplan.plan_groups WHERE id = :id"), {"id": GROUP})
     for table in ("contents", "blocks", "non_study_blocks", "exclusions", "lecture_episodes",
                   "plan_generations", "student_plans"):  # fmt: skip
-        target = sa.table(table, sa.column("group_id"))
+        target = sa.table(table, sa.column("group_id"), schema="studyplan")
         left = sa.select(sa.func.count()).select_from(target).where(target.c.group_id == GROUP)
         assert valid_rows.scalar(left) == 0, table
 
 
 def test_a_content_with_plans_stays(valid_rows: sa.Connection) -> None:
     with pytest.raises(sa.exc.IntegrityError, match="fk_student_plans_contents"):
-        valid_rows.execute(sa.text("DELETE FROM contents WHERE id = :id"), {"id": rows.CONTENT})
+        valid_rows.execute(
+            sa.text("DELETE FROM studyplan.contents WHERE id = :id"), {"id": rows.CONTENT}
+        )
 
 
 def test_a_generation_with_plans_stays(valid_rows: sa.Connection) -> None:
     with pytest.raises(sa.exc.IntegrityError, match="fk_student_plans_plan_generations"):
-        valid_rows.exec_driver_sql("DELETE FROM plan_generations")
+        valid_rows.exec_driver_sql("DELETE FROM studyplan.plan_generations")

@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import (
     AsyncUnitOfWork,
     DatabaseBusyError,
-    PlanGenerationService,
     PlanGroup,
     PlanGroupLock,
     PlanGroupRepository,
@@ -23,6 +22,7 @@ from domain import (
     StudentTimeRepository,
     UnitOfWork,
     lock_status,
+    preview_plans,
 )
 from domain.database_errors import checkout_translated
 from domain.probe import probe
@@ -48,12 +48,12 @@ def group(session_factory: Factory) -> PlanGroup:
 
 
 def enter(factory: Factory, group: PlanGroup) -> None:
-    with UnitOfWork(factory, lock=PlanGroupLock(group.id)):
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)):
         pass
 
 
 def enter_for_student(factory: Factory, group: PlanGroup) -> None:
-    with UnitOfWork(factory, lock=StudentLock(group.student_id)):
+    with UnitOfWork(factory, lock=StudentLock(group.tenant_id, group.student_id)):
         pass
 
 
@@ -63,29 +63,27 @@ def activated(factory: Factory, group: PlanGroup) -> None:
 
 def status(factory: Factory, group: PlanGroup) -> None:
     with factory() as session:
-        lock_status(session, group.id)
+        lock_status(session, group.tenant_id, group.id)
 
 
 def previewed(factory: Factory, group: PlanGroup) -> None:
     with factory() as session:
-        PlanGenerationService().preview(
-            session, tenant_id=group.tenant_id, group_id=group.id, today=FIRST
-        )
+        preview_plans(session, tenant_id=group.tenant_id, group_id=group.id, today=FIRST)
 
 
 def found(factory: Factory, group: PlanGroup) -> None:
     with factory() as session:
-        PlanGroupRepository(session).get(group.tenant_id, group.id)
+        PlanGroupRepository(session, group.tenant_id).get(group.id)
 
 
 def plans(factory: Factory, group: PlanGroup) -> None:
     with factory() as session:
-        StudentPlanRepository(session).live(group.tenant_id, group.id)
+        StudentPlanRepository(session, group.tenant_id).live(group.id)
 
 
 def student_time(factory: Factory, group: PlanGroup) -> None:
     with factory() as session:
-        StudentTimeRepository(session).exclusions(group.tenant_id, group.student_id)
+        StudentTimeRepository(session, group.tenant_id).exclusions(group.student_id)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +118,7 @@ def test_request_without_a_free_connection_is_database_busy(
 
 
 async def enter_async(factory: async_sessionmaker[AsyncSession], group: PlanGroup) -> None:
-    async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.id)):
+    async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)):
         pass
 
 

@@ -45,17 +45,17 @@ def enter(factory: Factory, lock: PlanGroupLock | StudentLock) -> None:
 
 
 def test_a_lock_that_was_free_is_acquired(
-    session_factory: Factory, heard: list[Event], group_id: UUID
+    session_factory: Factory, heard: list[Event], tenant_id: UUID, group_id: UUID
 ) -> None:
-    enter(session_factory, PlanGroupLock(group_id))
+    enter(session_factory, PlanGroupLock(tenant_id, group_id))
     assert heard == [LockEvent("acquired", "group", group_id, group_ids=frozenset({group_id}))]
 
 
 def test_several_groups_are_one_event_that_names_them_all(
-    session_factory: Factory, heard: list[Event]
+    session_factory: Factory, heard: list[Event], tenant_id: UUID
 ) -> None:
     ids = frozenset(uuid4() for _ in range(3))
-    enter(session_factory, PlanGroupLock.of(ids))
+    enter(session_factory, PlanGroupLock.of(tenant_id, ids))
     assert heard == [LockEvent("acquired", "group", None, group_ids=ids)]
 
 
@@ -63,16 +63,20 @@ def test_a_students_lock_is_told_with_the_student(
     session_factory: Factory, heard: list[Event]
 ) -> None:
     student_id = uuid4()
-    enter(session_factory, StudentLock(student_id))
+    enter(session_factory, StudentLock(uuid4(), student_id))
     assert heard == [LockEvent("acquired", "student", student_id=student_id)]
 
 
 def test_a_refusal_names_the_holder(
-    session_factory: Factory, connection: sa.Connection, heard: list[Event], group_id: UUID
+    session_factory: Factory,
+    connection: sa.Connection,
+    heard: list[Event],
+    tenant_id: UUID,
+    group_id: UUID,
 ) -> None:
     acquire(connection, group_id)
     with pytest.raises(PlanGroupLockedError) as refused:
-        enter(session_factory, PlanGroupLock(group_id))
+        enter(session_factory, PlanGroupLock(tenant_id, group_id))
     (event,) = heard
     assert isinstance(event, LockEvent)
     assert (event.outcome, event.group_id, event.waited_ms) == ("busy", group_id, 0)
@@ -83,20 +87,28 @@ def test_a_refusal_names_the_holder(
 
 
 def test_of_several_groups_the_one_that_was_busy_is_named(
-    session_factory: Factory, connection: sa.Connection, heard: list[Event], group_id: UUID
+    session_factory: Factory,
+    connection: sa.Connection,
+    heard: list[Event],
+    tenant_id: UUID,
+    group_id: UUID,
 ) -> None:
     acquire(connection, group_id)
     with pytest.raises(PlanGroupLockedError):
-        enter(session_factory, PlanGroupLock.of([uuid4(), group_id, uuid4()]))
+        enter(session_factory, PlanGroupLock.of(tenant_id, [uuid4(), group_id, uuid4()]))
     assert [event.group_id for event in heard] == [group_id]
 
 
 def test_a_wait_in_vain_is_told_with_its_length(
-    session_factory: Factory, connection: sa.Connection, heard: list[Event], group_id: UUID
+    session_factory: Factory,
+    connection: sa.Connection,
+    heard: list[Event],
+    tenant_id: UUID,
+    group_id: UUID,
 ) -> None:
     acquire(connection, group_id)
     with pytest.raises(LockTimeoutError) as late:
-        enter(session_factory, PlanGroupLock(group_id, wait=SHORT))
+        enter(session_factory, PlanGroupLock(tenant_id, group_id, wait=SHORT))
     (event,) = heard
     assert isinstance(event, LockEvent)
     assert (event.outcome, event.waited_ms) == ("timeout", late.value.waited_ms)
@@ -104,11 +116,15 @@ def test_a_wait_in_vain_is_told_with_its_length(
 
 
 def test_a_statement_that_fails_is_told_with_its_sqlstate(
-    session_factory: Factory, engine: sa.Engine, connection: sa.Connection, heard: list[Event]
+    session_factory: Factory,
+    engine: sa.Engine,
+    connection: sa.Connection,
+    heard: list[Event],
+    tenant_id: UUID,
 ) -> None:
     group_id = uuid4()
     acquire(connection, group_id)
-    patient = PlanGroupLock(group_id, wait=timedelta(seconds=20))
+    patient = PlanGroupLock(tenant_id, group_id, wait=timedelta(seconds=20))
     with engine.connect() as waiter, engine.connect() as observer, ThreadPoolExecutor(1) as pool:
         pid = backend_pid(waiter)
         waiter.rollback()
@@ -121,18 +137,18 @@ def test_a_statement_that_fails_is_told_with_its_sqlstate(
 
 
 def test_a_transaction_that_cannot_hold_a_lock_is_told_as_an_error(
-    connection: sa.Connection, heard: list[Event], group_id: UUID
+    connection: sa.Connection, heard: list[Event], tenant_id: UUID, group_id: UUID
 ) -> None:
     with connection.begin(), connection.begin_nested(), pytest.raises(WrongTransactionError):
-        locking.acquire(connection, PlanGroupLock(group_id))
+        locking.acquire(connection, PlanGroupLock(tenant_id, group_id))
     assert [event.error_type for event in heard] == ["WrongTransactionError"]
 
 
 def test_missing_functions_are_told_as_an_error(
-    empty_engine: sa.Engine, heard: list[Event], group_id: UUID
+    empty_engine: sa.Engine, heard: list[Event], tenant_id: UUID, group_id: UUID
 ) -> None:
     with pytest.raises(SchemaError):
-        enter(sessionmaker(empty_engine), PlanGroupLock(group_id))
+        enter(sessionmaker(empty_engine), PlanGroupLock(tenant_id, group_id))
     assert [(event.outcome, event.group_id) for event in heard] == [("error", group_id)]
 
 
@@ -158,8 +174,7 @@ def test_a_repeated_answer_is_told_as_such(session_factory: Factory, heard: list
     for _ in range(2):
         generate_plans(
             session_factory,
-            PlanGroupLock(group.id),
-            tenant_id=group.tenant_id,
+            PlanGroupLock(group.tenant_id, group.id),
             today=FIRST,
             idempotency_key="k",
         )
@@ -189,11 +204,9 @@ def test_a_bug_is_told_as_a_failure(session_factory: Factory, heard: list[Event]
 
     with (
         pytest.raises(ZeroDivisionError),
-        UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow,
+        UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow,
     ):
-        PlanGenerationService(broken).generate(
-            uow, tenant_id=group.tenant_id, group_id=group.id, today=date(2025, 1, 6)
-        )
+        PlanGenerationService(uow, compute=broken).generate(today=date(2025, 1, 6))
     assert (heard[-1].outcome, heard[-1].error_type) == ("failed", "ZeroDivisionError")
 
 
@@ -220,16 +233,16 @@ def test_a_listener_that_fails_breaks_neither_the_work_nor_the_other_listeners(
 
 
 def test_a_listener_that_unsubscribed_hears_nothing_more(
-    session_factory: Factory, group_id: UUID
+    session_factory: Factory, tenant_id: UUID, group_id: UUID
 ) -> None:
     told: list[Event] = []
     first, second = subscribe(told.append), subscribe(told.append)
-    enter(session_factory, PlanGroupLock(group_id))
+    enter(session_factory, PlanGroupLock(tenant_id, group_id))
     first()
     first()
-    enter(session_factory, PlanGroupLock(group_id))
+    enter(session_factory, PlanGroupLock(tenant_id, group_id))
     second()
-    enter(session_factory, PlanGroupLock(group_id))
+    enter(session_factory, PlanGroupLock(tenant_id, group_id))
     assert len(told) == 2 + 1
 
 
@@ -245,9 +258,9 @@ def test_listener_that_unsubscribes_meanwhile_disturbs_nobody(session_factory: F
 
     ends.append(subscribe(leave))
     ends.append(subscribe(lambda _: calls.append("after")))
-    enter(session_factory, PlanGroupLock(uuid4()))
+    enter(session_factory, PlanGroupLock(uuid4(), uuid4()))
     assert calls == ["leaving", "after"]
-    enter(session_factory, PlanGroupLock(uuid4()))
+    enter(session_factory, PlanGroupLock(uuid4(), uuid4()))
     assert calls == ["leaving", "after"]
 
 
@@ -261,17 +274,17 @@ def test_listener_that_subscribes_another_meanwhile_disturbs_nobody(
         ends.append(subscribe(lambda _: calls.append("new")))
 
     ends.append(subscribe(bring))
-    enter(session_factory, PlanGroupLock(uuid4()))
+    enter(session_factory, PlanGroupLock(uuid4(), uuid4()))
     assert not calls
     ends[0]()
-    enter(session_factory, PlanGroupLock(uuid4()))
+    enter(session_factory, PlanGroupLock(uuid4(), uuid4()))
     assert calls == ["new"]
     for end in ends:
         end()
 
 
 def test_nothing_is_built_for_a_free_lock_when_nobody_listens(
-    session_factory: Factory, group_id: UUID, monkeypatch: pytest.MonkeyPatch
+    session_factory: Factory, tenant_id: UUID, group_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(events, "LockEvent")
-    enter(session_factory, PlanGroupLock(group_id))
+    enter(session_factory, PlanGroupLock(tenant_id, group_id))

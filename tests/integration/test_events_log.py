@@ -28,10 +28,10 @@ def fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def test_a_free_lock_is_logged_for_debugging_only(
-    session_factory: Factory, group_id: UUID, caplog: pytest.LogCaptureFixture
+    session_factory: Factory, tenant_id: UUID, group_id: UUID, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "studyplan.lock")
-    enter(session_factory, PlanGroupLock(group_id))
+    enter(session_factory, PlanGroupLock(tenant_id, group_id))
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("studyplan.lock", logging.DEBUG)
     assert fields(record)["event"] == record.getMessage() == "plan_group_lock.acquired"
@@ -41,6 +41,7 @@ def test_a_free_lock_is_logged_for_debugging_only(
 def test_a_refusal_is_logged_with_the_holder(
     session_factory: Factory,
     connection: sa.Connection,
+    tenant_id: UUID,
     group_id: UUID,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -48,7 +49,7 @@ def test_a_refusal_is_logged_with_the_holder(
     connection.exec_driver_sql("SET LOCAL application_name = 'first'")
     acquire(connection, group_id)
     with pytest.raises(PlanGroupLockedError):
-        enter(session_factory, PlanGroupLock(group_id))
+        enter(session_factory, PlanGroupLock(tenant_id, group_id))
     (record,) = caplog.records
     assert record.levelno == logging.INFO
     found = fields(record)
@@ -63,6 +64,7 @@ def test_a_wait_longer_than_the_threshold_is_a_warning(
     *,
     session_factory: Factory,
     connection: sa.Connection,
+    tenant_id: UUID,
     group_id: UUID,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -73,7 +75,7 @@ def test_a_wait_longer_than_the_threshold_is_a_warning(
     monkeypatch.setattr(events, "SLOW_WAIT_MS", threshold)
     acquire(connection, group_id)
     with pytest.raises(LockTimeoutError):
-        enter(session_factory, PlanGroupLock(group_id, wait=SHORT))
+        enter(session_factory, PlanGroupLock(tenant_id, group_id, wait=SHORT))
     (record,) = caplog.records
     assert record.levelno == level
     assert fields(record)["waited_ms"] >= 30
@@ -125,7 +127,7 @@ def test_a_limit_of_the_sessions_own_that_stays_is_said_once(
             engine.connect()
         return
     for _ in range(3):
-        enter(sessionmaker(engine), PlanGroupLock(uuid4()))
+        enter(sessionmaker(engine), PlanGroupLock(uuid4(), uuid4()))
     engine.dispose()
     (record,) = caplog.records
     found = fields(record)
@@ -148,5 +150,5 @@ def test_nothing_is_said_of_our_own_limits(
     session_factory: Factory, caplog: pytest.LogCaptureFixture, limits: Limits
 ) -> None:
     caplog.set_level(logging.INFO, "studyplan.lock")
-    enter(session_factory, PlanGroupLock(uuid4(), limits=limits))
+    enter(session_factory, PlanGroupLock(uuid4(), uuid4(), limits=limits))
     assert not caplog.records

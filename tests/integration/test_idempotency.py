@@ -58,8 +58,7 @@ def generate(
 ) -> GenerationResult:
     return generate_plans(
         factory,
-        PlanGroupLock(group.id),
-        tenant_id=group.tenant_id,
+        PlanGroupLock(group.tenant_id, group.id),
         today=today,
         idempotency_key=key,
     )
@@ -146,8 +145,8 @@ def test_who_asks_and_how_long_it_waits_are_no_part_of_the_input(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     first = generate(session_factory, group, "k")
-    lock = PlanGroupLock(group.id, wait=timedelta(seconds=1))
-    asked: dict[str, Any] = {"tenant_id": group.tenant_id, "today": FIRST, "idempotency_key": "k"}
+    lock = PlanGroupLock(group.tenant_id, group.id, wait=timedelta(seconds=1))
+    asked: dict[str, Any] = {"today": FIRST, "idempotency_key": "k"}
     assert generate_plans(session_factory, lock, requested_by="B", **asked) == first
 
 
@@ -173,7 +172,8 @@ def test_a_key_is_not_used_up_by_a_request_that_failed(session_factory: Factory)
     group = book_group(session_factory)
     change(session_factory, group, period_end=group.period_start)
     contents = sa.text(
-        "UPDATE contents SET minutes_per_unit = 1400, version = version + 1 WHERE group_id = :id"
+        "UPDATE studyplan.contents SET minutes_per_unit = 1400, version = version + 1 "
+        "WHERE group_id = :id"
     )
     with session_factory.begin() as session:
         session.execute(contents, {"id": group.id})
@@ -188,10 +188,8 @@ def test_a_key_is_not_used_up_by_a_request_that_failed(session_factory: Factory)
 def test_a_key_is_not_used_up_by_work_that_was_rolled_back(
     session_factory: Factory, group: PlanGroup
 ) -> None:
-    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
-        PlanGenerationService().generate(
-            uow, tenant_id=group.tenant_id, group_id=group.id, today=FIRST, idempotency_key="k"
-        )
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+        PlanGenerationService(uow).generate(today=FIRST, idempotency_key="k")
         uow.rollback()
     assert generate(session_factory, group, "k").generation == 1
 
@@ -207,13 +205,9 @@ def test_the_answer_needs_the_groups_lock_all_the_same(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     generate(session_factory, group, "k")
-    with (
-        pytest.raises(LockNotHeldError),
-        UnitOfWork(session_factory, lock=PlanGroupLock(uuid4())) as uow,
-    ):
-        PlanGenerationService().generate(
-            uow, tenant_id=group.tenant_id, group_id=group.id, today=FIRST, idempotency_key="k"
-        )
+    lock = PlanGroupLock(group.tenant_id, uuid4())
+    with pytest.raises(LockNotHeldError), UnitOfWork(session_factory, lock=lock) as uow:
+        PlanGenerationService(uow).generate(today=FIRST, idempotency_key="k", group_id=group.id)
 
 
 def test_another_tenant_is_told_nothing_of_the_key(

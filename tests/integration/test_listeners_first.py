@@ -92,7 +92,7 @@ def test_listener_that_speaks_first_is_accepted(
     group = stored_group(session_factory)
     _, factory = listening
     for number in (1, 2, 3):
-        with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
+        with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
             assert_lock_held(engine, group.id, by=uow)
             uow.commit()
         assert generate(factory, group).generation == number
@@ -107,7 +107,7 @@ def test_listener_that_speaks_first_does_not_hide_a_lost_transaction(
     session_factory: Factory, listening: tuple[sa.Engine, Factory]
 ) -> None:
     def commit_beneath() -> None:
-        with UnitOfWork(listening[1], lock=PlanGroupLock(group.id)) as uow:
+        with UnitOfWork(listening[1], lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
             uow.session.execute(sa.text("COMMIT"))
             uow.session.execute(sa.text("SELECT 1"))
             uow.commit()
@@ -125,10 +125,8 @@ def test_listener_that_speaks_first_is_accepted_in_tasks(
     async def request() -> int | None:
         engine = create_async_engine(database_url)
         several(engine.sync_engine, sessionmaker())
-        lock = PlanGroupLock(group.id)
-        result = await generate_plans_async(
-            async_sessionmaker(engine), lock, tenant_id=group.tenant_id, today=FIRST
-        )
+        lock = PlanGroupLock(group.tenant_id, group.id)
+        result = await generate_plans_async(async_sessionmaker(engine), lock, today=FIRST)
         await engine.dispose()
         return result.generation
 
@@ -163,7 +161,7 @@ def test_listener_that_opens_a_savepoint_of_the_server_is_noticed_when_it_is_rol
         connection.exec_driver_sql("SAVEPOINT first")
 
     def roll_back_to_it() -> None:
-        with UnitOfWork(sessionmaker(engine), lock=PlanGroupLock(group.id)) as uow:
+        with UnitOfWork(sessionmaker(engine), lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
             uow.session.execute(sa.text("ROLLBACK TO first"))
             uow.commit()
 

@@ -42,7 +42,7 @@ CREATE FUNCTION public.stepping_clock() RETURNS timestamptz LANGUAGE sql VOLATIL
 $$;
 """
 DEFINITIONS = sa.text(
-    "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace "
+    "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'studyplan'::regnamespace "
     "AND proname ~ '_plan_' AND prosrc ~ 'clock_timestamp'"
 )
 
@@ -186,15 +186,15 @@ def test_generation_that_waited_is_stored(
 ) -> None:
     group = book_group(sessionmaker(engine))
     key = hold(connection, group.id)
-    lock = PlanGroupLock(group.id, wait=timedelta(milliseconds=LONG_MS))
-    about: dict[str, Any] = {"tenant_id": group.tenant_id, "today": FIRST}
+    lock = PlanGroupLock(group.tenant_id, group.id, wait=timedelta(milliseconds=LONG_MS))
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(generate_plans, sessionmaker(stepping_engine), lock, **about)
+        asked = pool.submit(generate_plans, sessionmaker(stepping_engine), lock, today=FIRST)
         until_key_waiting(other, key)
         connection.rollback()
         assert asked.result(LONG_MS / 1000).generation == 1
     waited = other.scalar(
-        sa.text("SELECT waited_ms FROM plan_generations WHERE group_id = :id"), {"id": group.id}
+        sa.text("SELECT waited_ms FROM studyplan.plan_generations WHERE group_id = :id"),
+        {"id": group.id},
     )
     assert waited is not None
     assert 0 <= waited <= LONG_MS
@@ -202,16 +202,16 @@ def test_generation_that_waited_is_stored(
 
 @each_step
 def test_refusal_and_status_of_the_package_stay_in_their_range(
-    stepping_engine: sa.Engine, connection: sa.Connection, group_id: UUID
+    stepping_engine: sa.Engine, connection: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
     hold(connection, group_id)
-    lock = PlanGroupLock(group_id, wait=timedelta(milliseconds=SHORT_MS))
+    lock = PlanGroupLock(tenant_id, group_id, wait=timedelta(milliseconds=SHORT_MS))
     uow = UnitOfWork(sessionmaker(stepping_engine), lock=lock)
     with pytest.raises(LockTimeoutError) as late, uow:
         pass
     assert 0 <= late.value.waited_ms <= SHORT_MS
     with stepping_engine.connect() as asker:
-        holder = lock_status(asker, group_id).holder
+        holder = lock_status(asker, tenant_id, group_id).holder
     for each in (holder, late.value.holder):
         assert each is not None
         assert each.held_ms is not None

@@ -23,25 +23,55 @@ VECTORS = [
     ("01890a5d-ac96-774b-bcce-b302099a8057", 8_630_377_851_017_503_824),
 ]
 STUDENT_VECTORS = [
-    ("00000000-0000-0000-0000-000000000000", 5_011_920_308_705_816_017),
-    ("ffffffff-ffff-ffff-ffff-ffffffffffff", 2_255_634_801_004_434_637),
-    ("11111111-1111-1111-1111-111111111111", 6_913_834_237_271_919_990),
-    ("123e4567-e89b-12d3-a456-426614174000", -1_310_318_816_214_873_634),
+    (
+        "00000000-0000-0000-0000-000000000000",
+        "00000000-0000-0000-0000-000000000000",
+        -3_991_203_207_290_700_637,
+    ),
+    (
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        -1_853_585_416_829_952_347,
+    ),
+    (
+        "11111111-1111-1111-1111-111111111111",
+        "22222222-2222-2222-2222-222222222222",
+        -8_501_538_908_312_568_586,
+    ),
+    (
+        "22222222-2222-2222-2222-222222222222",
+        "11111111-1111-1111-1111-111111111111",
+        -8_233_748_130_283_488_133,
+    ),
+    (
+        "123e4567-e89b-12d3-a456-426614174000",
+        "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+        173_562_602_634_421_363,
+    ),
 ]
 KEYS = sa.text(
-    "SELECT public.plan_group_lock_key(id), public.student_lock_key(id) "
-    "FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS given (id, place) ORDER BY place"
+    "SELECT studyplan.plan_group_lock_key(id), studyplan.student_lock_key(tenant, id) "
+    "FROM unnest(CAST(:tenants AS uuid[]), CAST(:ids AS uuid[])) WITH ORDINALITY "
+    "AS given (tenant, id, place) ORDER BY place"
 )
+ENTER = "studyplan.acquire_plan_locks_with_limits"
+WITH_LIMITS = f"SELECT {ENTER}"
 NULL_CALLS = [
-    "SELECT public.plan_group_lock_key(NULL)",
+    "SELECT studyplan.plan_group_lock_key(NULL)",
     "SELECT public.acquire_plan_group_lock(NULL)",
-    "SELECT public.acquire_plan_locks_with_limits(NULL, 0, 'i', '1s', '1s', '1s')",
-    "SELECT public.acquire_plan_locks_with_limits('{NULL}', 10, 'i', '1s', '1s', '1s')",
+    f"{WITH_LIMITS}(NULL, 0, false, NULL, 'i', '1s', '1s', '1s')",
+    f"{WITH_LIMITS}('{{NULL}}', 10, false, NULL, 'i', '1s', '1s', '1s')",
     "SELECT public.acquire_plan_group_lock(NULL, 10)",
     "SELECT public.check_plan_group_lock(NULL)",
-    "SELECT public.student_lock_key(NULL)",
-    "SELECT public.acquire_plan_locks(NULL)",
-    "SELECT public.acquire_plan_locks(ARRAY[1, NULL, 2])",
+    "SELECT studyplan.student_lock_key(NULL, gen_random_uuid())",
+    "SELECT studyplan.student_lock_key(gen_random_uuid(), NULL)",
+    "SELECT studyplan.acquire_plan_locks(ARRAY[1], 0, NULL)",
+    f"{WITH_LIMITS}('{{1}}', 0, NULL, 0, 'i', '1s', '1s', '1s')",
+    "SELECT studyplan.acquire_student_locks(NULL, 0, 'i', 'j')",
+    "SELECT studyplan.acquire_plan_group_lock(NULL)",
+    "SELECT studyplan.check_plan_group_lock(NULL)",
+    "SELECT studyplan.acquire_plan_locks(NULL)",
+    "SELECT studyplan.acquire_plan_locks(ARRAY[1, NULL, 2])",
 ]
 FUNCTIONS = [
     "acquire_plan_group_lock",
@@ -52,7 +82,7 @@ FUNCTIONS = [
 PURE_FUNCTIONS = ["plan_group_lock_key", "student_lock_key", "plan_lock_version"]
 PROPERTIES = sa.text(
     "SELECT provolatile, proparallel, prosecdef, proconfig FROM pg_proc "
-    "WHERE proname = :name AND pronamespace = 'public'::regnamespace"
+    "WHERE proname = :name AND pronamespace = 'studyplan'::regnamespace"
 )
 # What a plain wrapper would call if the caller's search path came first.
 HOSTILE = """
@@ -77,23 +107,27 @@ def test_the_published_vectors_of_a_group_hold_in_python_and_in_sql(
     connection: sa.Connection, group_id: str, key: int
 ) -> None:
     assert plan_group_lock_key(UUID(group_id)) == key
-    assert connection.execute(KEYS, {"ids": [group_id]}).one()[0] == key
+    assert connection.execute(KEYS, {"tenants": [group_id], "ids": [group_id]}).one()[0] == key
 
 
-@pytest.mark.parametrize(("student_id", "key"), STUDENT_VECTORS)
+@pytest.mark.parametrize(("tenant_id", "student_id", "key"), STUDENT_VECTORS)
 def test_the_published_vectors_of_a_student_hold_in_python_and_in_sql(
-    connection: sa.Connection, student_id: str, key: int
+    connection: sa.Connection, tenant_id: str, student_id: str, key: int
 ) -> None:
-    assert student_lock_key(UUID(student_id)) == key
-    assert connection.execute(KEYS, {"ids": [student_id]}).one()[1] == key
+    assert student_lock_key(UUID(tenant_id), UUID(student_id)) == key
+    given = {"tenants": [tenant_id], "ids": [student_id]}
+    assert connection.execute(KEYS, given).one()[1] == key
 
 
-@given(ids=st.lists(st.uuids(), min_size=1, max_size=60))
+@given(ids=st.lists(st.tuples(st.uuids(), st.uuids()), min_size=1, max_size=60))
 @settings(max_examples=40, deadline=None)
-def test_sql_and_python_agree_on_every_key(engine: sa.Engine, ids: list[UUID]) -> None:
+def test_sql_and_python_agree_on_every_key(engine: sa.Engine, ids: list[tuple[UUID, UUID]]) -> None:
+    tenants, own = map(list, zip(*ids, strict=True))
     with engine.connect() as connection:
-        found = connection.execute(KEYS, {"ids": ids}).all()
-    assert found == [(plan_group_lock_key(id_), student_lock_key(id_)) for id_ in ids]
+        found = connection.execute(KEYS, {"tenants": tenants, "ids": own}).all()
+    assert found == [
+        (plan_group_lock_key(id_), student_lock_key(tenant, id_)) for tenant, id_ in ids
+    ]
 
 
 @pytest.mark.parametrize("call", NULL_CALLS)
@@ -106,11 +140,18 @@ def test_a_null_id_is_refused_and_nothing_is_locked(connection: sa.Connection, c
     assert locks_held(connection) == 0
 
 
-@pytest.mark.parametrize("wait", ["-1", "NULL"])
-def test_a_wait_below_zero_is_refused(connection: sa.Connection, wait: str) -> None:
-    call = f"SELECT public.acquire_plan_group_lock(gen_random_uuid(), {wait})"
-    with pytest.raises(sa.exc.DBAPIError, match="p_wait_ms must be 0 or more") as refused:
-        connection.exec_driver_sql(call)
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("p_wait_ms", "public.acquire_plan_group_lock(gen_random_uuid(), -1)"),
+        ("p_wait_ms", "public.acquire_plan_group_lock(gen_random_uuid(), NULL)"),
+        ("p_behind_shared_ms", "studyplan.acquire_plan_locks(ARRAY[1], 0, false, -1)"),
+        ("p_behind_shared_ms", f"{ENTER}('{{1}}', 0, false, -1, 'i', '1s', '1s', '1s')"),
+    ],
+)
+def test_a_wait_below_zero_is_refused(connection: sa.Connection, name: str, call: str) -> None:
+    with pytest.raises(sa.exc.DBAPIError, match=f"{name} must be 0 or more") as refused:
+        connection.exec_driver_sql(f"SELECT {call}")
     assert sqlstate(refused.value) == "22023"
 
 
@@ -187,8 +228,8 @@ def test_a_hostile_search_path_fools_a_plain_wrapper_but_not_the_function(
     with engine.connect() as other:
         other.exec_driver_sql(HOSTILE_PATH)
         own = (
-            "SELECT public.acquire_plan_locks_with_limits("
-            "ARRAY[%s]::bigint[], 0, 'i', '1s', '1s', '1s') ->> 'outcome'"
+            "SELECT studyplan.acquire_plan_locks_with_limits("
+            "ARRAY[%s]::bigint[], 0, false, NULL, 'i', '1s', '1s', '1s') ->> 'outcome'"
         )
         assert other.exec_driver_sql(own, (taken.lock_key,)).scalar_one() == "busy"
         assert other.exec_driver_sql(own, (1,)).scalar_one() is None
@@ -201,8 +242,8 @@ def test_identity_is_not_given_without_the_lock(
 ) -> None:
     key = plan_group_lock_key(group_id)
     enter = (
-        "SELECT public.acquire_plan_locks_with_limits("
-        "ARRAY[%s]::bigint[], %s, 'i', '1min', '1min', '1min')"
+        "SELECT studyplan.acquire_plan_locks_with_limits("
+        "ARRAY[%s]::bigint[], %s, false, NULL, 'i', '1min', '1min', '1min')"
     )
     identity = sa.text("SELECT coalesce(current_setting('studyplan.transaction', true), '')")
     acquire(connection, group_id)
@@ -220,8 +261,8 @@ def test_the_packages_own_function_answers_as_the_public_one_does(
 ) -> None:
     group_id = uuid4()
     own = (
-        "SELECT public.acquire_plan_locks_with_limits("
-        "ARRAY[%s]::bigint[], %s, 'i', '1min', '1min', '1min')"
+        "SELECT studyplan.acquire_plan_locks_with_limits("
+        "ARRAY[%s]::bigint[], %s, false, NULL, 'i', '1min', '1min', '1min')"
     )
     key = plan_group_lock_key(group_id)
     assert connection.exec_driver_sql(own, (key, 0)).scalar_one() is None
@@ -231,6 +272,7 @@ def test_the_packages_own_function_answers_as_the_public_one_does(
         for wait_ms in (0, 20):
             public = acquire(other, group_id, wait_ms)._asdict()
             mine = other.exec_driver_sql(own, (key, wait_ms)).scalar_one()
+            assert mine.pop("behind_shared", False) is False
             assert mine.keys() == public.keys()
             same = ("acquired", "outcome", "lock_key", "holder_pid", "holder_application")
             assert [mine[name] for name in same] == [public[name] for name in same]

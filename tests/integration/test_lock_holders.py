@@ -23,6 +23,7 @@ from domain import (
 from domain.embedded import EmbeddedServer, embedded_postgres
 from domain.locking import lock_status
 from tests.integration.asking import acquire, backend_pid, check, until_waiting
+from tests.integration.storing import stored_group
 from tests.servers import binaries
 
 LONG_MS = 20_000
@@ -75,10 +76,19 @@ def named(status: LockStatus) -> tuple[int | None, datetime | None]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_holder_of_a_lock_of_any_kind_is_named(
-    connection: sa.Connection, other: sa.Connection, group_id: UUID, key: int, kind: str
+    *,
+    connection: sa.Connection,
+    other: sa.Connection,
+    tenant_id: UUID,
+    group_id: UUID,
+    key: int,
+    kind: str,
 ) -> None:
     began = take(connection, kind, key)
-    theirs, mine = lock_status(other, group_id), lock_status(connection, group_id)
+    theirs, mine = (
+        lock_status(other, tenant_id, group_id),
+        lock_status(connection, tenant_id, group_id),
+    )
     assert (theirs.held, theirs.held_by_me, theirs.waiting) == (True, False, 0)
     assert (mine.held, mine.held_by_me) == (True, True)
     assert named(theirs) == named(mine) == (backend_pid(connection), began)
@@ -90,48 +100,66 @@ def test_holder_of_a_lock_of_any_kind_is_named(
 
 @pytest.mark.parametrize("kind", [OF_SESSION, SHARED_OF_SESSION])
 def test_holder_of_a_lock_of_a_session_without_a_transaction_has_no_time(
-    connection: sa.Connection, other: sa.Connection, group_id: UUID, key: int, kind: str
+    *,
+    connection: sa.Connection,
+    other: sa.Connection,
+    tenant_id: UUID,
+    group_id: UUID,
+    key: int,
+    kind: str,
 ) -> None:
     pid = backend_pid(connection)
     take(connection, kind, key)
     connection.commit()
-    status = lock_status(other, group_id)
+    status = lock_status(other, tenant_id, group_id)
     assert status.held
     assert named(status) == (pid, None)
     assert status.holder is not None
     assert status.holder.held_ms is None
     assert acquire(other, group_id).holder_pid == pid
-    assert lock_status(connection, group_id).held_by_me
+    assert lock_status(connection, tenant_id, group_id).held_by_me
 
 
 def test_lock_in_both_modes_has_one_holder(
-    connection: sa.Connection, other: sa.Connection, group_id: UUID, key: int
+    connection: sa.Connection, other: sa.Connection, tenant_id: UUID, group_id: UUID, key: int
 ) -> None:
     take(connection, EXCLUSIVE, key)
     began = take(connection, SHARED_OF_SESSION, key)
-    assert named(lock_status(other, group_id)) == (backend_pid(connection), began)
-    assert lock_status(connection, group_id).held_by_me
+    assert named(lock_status(other, tenant_id, group_id)) == (backend_pid(connection), began)
+    assert lock_status(connection, tenant_id, group_id).held_by_me
 
 
 @pytest.mark.parametrize("mine_first", [True, False])
 def test_of_several_shared_holders_the_asker_is_named_first(
-    connection: sa.Connection, other: sa.Connection, group_id: UUID, key: int, *, mine_first: bool
+    connection: sa.Connection,
+    other: sa.Connection,
+    tenant_id: UUID,
+    group_id: UUID,
+    key: int,
+    *,
+    mine_first: bool,
 ) -> None:
     for each in (connection, other) if mine_first else (other, connection):
         take(each, SHARED, key)
     for each in (connection, other):
-        status = lock_status(each, group_id)
+        status = lock_status(each, tenant_id, group_id)
         assert (status.held, status.held_by_me) == (True, True)
         assert named(status)[0] == backend_pid(each)
 
 
 def test_of_several_shared_holders_the_oldest_is_named_to_others(
-    engine: sa.Engine, connection: sa.Connection, other: sa.Connection, group_id: UUID, key: int
+    *,
+    engine: sa.Engine,
+    connection: sa.Connection,
+    other: sa.Connection,
+    tenant_id: UUID,
+    group_id: UUID,
+    key: int,
 ) -> None:
     began = take(connection, SHARED, key)
     take(other, SHARED, key)
     with engine.connect() as asker:
-        assert named(lock_status(asker, group_id)) == (backend_pid(connection), began)
+        assert named(lock_status(asker, tenant_id, group_id)) == (backend_pid(connection), began)
         both = {backend_pid(connection), backend_pid(other)}
         assert acquire(asker, group_id).holder_pid in both
     take(other, SHARED, key)
@@ -155,6 +183,7 @@ def test_prepared_transaction_is_named_by_its_identifier(
     connection: sa.Connection,
     other: sa.Connection,
     prepared: list[str],
+    tenant_id: UUID,
     group_id: UUID,
     key: int,
     kind: str,
@@ -166,7 +195,7 @@ def test_prepared_transaction_is_named_by_its_identifier(
     prepared.append(gid)
     shown = "".join(letter if letter.isascii() else "?" for letter in gid)
     for asker in (connection, other):
-        status = lock_status(asker, group_id)
+        status = lock_status(asker, tenant_id, group_id)
         assert (status.held, status.held_by_me, status.waiting) == (True, False, 0)
         assert status.holder is not None
         assert (status.holder.pid, status.holder.since, status.holder.gid) == (None, None, shown)
@@ -176,18 +205,24 @@ def test_prepared_transaction_is_named_by_its_identifier(
     assert acquire(other, group_id, 20).holder_gid == shown
     other.rollback()
     for wait, refusal in ((0, PlanGroupLockedError), (20, LockTimeoutError)):
-        lock = PlanGroupLock(group_id, wait=timedelta(milliseconds=wait))
+        lock = PlanGroupLock(tenant_id, group_id, wait=timedelta(milliseconds=wait))
         with pytest.raises(refusal) as refused, UnitOfWork(sessionmaker(other.engine), lock=lock):
             pass
-        assert refused.value.to_problem()["holder"]["gid"] == shown
+        assert refused.value.holder.gid == shown
 
 
 @pytest.mark.parametrize("restart", [False, True])
 def test_each_of_several_prepared_transactions_is_named(
-    *, engine: sa.Engine, server: EmbeddedServer, prepared: list[str], restart: bool
+    *,
+    tenant_id: UUID,
+    engine: sa.Engine,
+    server: EmbeddedServer,
+    prepared: list[str],
+    restart: bool,
 ) -> None:
     """After a restart too, when they have other virtual transaction ids."""
-    group_ids = [uuid4() for _ in range(3)]
+    factory = sessionmaker(engine)
+    group_ids = [stored_group(factory, tenant_id=tenant_id).id for _ in range(3)]
     for group_id in group_ids:
         gid = f"holds {group_id}"
         with engine.connect() as session:
@@ -198,7 +233,7 @@ def test_each_of_several_prepared_transactions_is_named(
         server.restart()
     with engine.connect() as asker:
         for group_id in group_ids:
-            status = lock_status(asker, group_id)
+            status = lock_status(asker, tenant_id, group_id)
             assert status.held
             assert status.holder is not None
             assert status.holder.gid == f"holds {group_id}"
@@ -210,6 +245,7 @@ def test_shared_holder_with_a_process_is_named_before_a_prepared_one(
     other: sa.Connection,
     prepared: list[str],
     engine: sa.Engine,
+    tenant_id: UUID,
     group_id: UUID,
     key: int,
 ) -> None:
@@ -219,12 +255,18 @@ def test_shared_holder_with_a_process_is_named_before_a_prepared_one(
         session.exec_driver_sql(f"PREPARE TRANSACTION '{gid}'")
         prepared.append(gid)
     take(connection, SHARED, key)
-    assert named(lock_status(other, group_id))[0] == backend_pid(connection)
-    assert lock_status(connection, group_id).held_by_me
+    assert named(lock_status(other, tenant_id, group_id))[0] == backend_pid(connection)
+    assert lock_status(connection, tenant_id, group_id).held_by_me
 
 
 def test_waiting_requests_are_counted_and_hold_nothing(
-    engine: sa.Engine, connection: sa.Connection, other: sa.Connection, group_id: UUID, key: int
+    *,
+    engine: sa.Engine,
+    connection: sa.Connection,
+    other: sa.Connection,
+    tenant_id: UUID,
+    group_id: UUID,
+    key: int,
 ) -> None:
     def wait(kind: str) -> None:
         with engine.connect() as waiter:
@@ -236,14 +278,14 @@ def test_waiting_requests_are_counted_and_hold_nothing(
         until_waiting(other, group_id, 1)
         waiting.append(pool.submit(wait, SHARED))
         until_waiting(other, group_id, 2)
-        status = lock_status(other, group_id)
+        status = lock_status(other, tenant_id, group_id)
         assert (status.held, status.waiting) == (True, 2)
         assert named(status)[0] == backend_pid(connection)
         connection.rollback()
         for each in waiting:
             each.result(LONG_MS / 1000)
     other.rollback()
-    assert not lock_status(other, group_id).held
+    assert not lock_status(other, tenant_id, group_id).held
 
 
 def test_pair_of_integers_with_the_same_numbers_is_another_lock(
@@ -261,6 +303,7 @@ def test_holder_in_another_database_is_none(
     *,
     engine: sa.Engine,
     connection: sa.Connection,
+    tenant_id: UUID,
     group_id: UUID,
     key: int,
     kind: str,
@@ -270,7 +313,7 @@ def test_holder_in_another_database_is_none(
     elsewhere = sa.create_engine(engine.url.set(database=name), poolclass=sa.NullPool)
     with elsewhere.connect() as session:
         take(session, kind, key)
-        assert not lock_status(connection, group_id).held
+        assert not lock_status(connection, tenant_id, group_id).held
         assert acquire(connection, group_id).acquired
     administer(engine, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -280,6 +323,7 @@ def test_holder_that_may_not_be_seen_is_held_by_a_process(
     *,
     engine: sa.Engine,
     connection: sa.Connection,
+    tenant_id: UUID,
     group_id: UUID,
     key: int,
     kind: str,
@@ -287,12 +331,17 @@ def test_holder_that_may_not_be_seen_is_held_by_a_process(
     role = f"blind_{uuid4().hex}"
     administer(engine, f"CREATE ROLE {role}")
     with engine.begin() as owner:
-        owner.exec_driver_sql(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {role}")
+        for right in (
+            "USAGE ON SCHEMA studyplan",
+            "SELECT ON studyplan.plan_groups",
+            "EXECUTE ON ALL FUNCTIONS IN SCHEMA studyplan, public",
+        ):
+            owner.exec_driver_sql(f"GRANT {right} TO {role}")
     take(connection, kind, key)
     options: dict[str, Any] = {"options": f"-c role={role}"}
     blind = sa.create_engine(engine.url, poolclass=sa.NullPool, connect_args=options)
     with blind.connect() as asker:
-        status, busy = lock_status(asker, group_id), acquire(asker, group_id)
+        status, busy = lock_status(asker, tenant_id, group_id), acquire(asker, group_id)
     assert (status.held, status.held_by_me) == (True, False)
     assert named(status) == (backend_pid(connection), None)
     assert (busy.outcome, busy.holder_pid, busy.holder_held_ms) == (
@@ -304,38 +353,44 @@ def test_holder_that_may_not_be_seen_is_held_by_a_process(
 
 
 def test_holder_that_publishes_nothing_is_held_by_a_process(
-    connection: sa.Connection, other: sa.Connection, group_id: UUID, key: int
+    connection: sa.Connection, other: sa.Connection, tenant_id: UUID, group_id: UUID, key: int
 ) -> None:
     connection.exec_driver_sql("SET track_activities = off")
     connection.commit()
     take(connection, EXCLUSIVE, key)
-    status = lock_status(other, group_id)
+    status = lock_status(other, tenant_id, group_id)
     assert status.held
     assert named(status) == (backend_pid(connection), None)
-    assert lock_status(connection, group_id).held_by_me
+    assert lock_status(connection, tenant_id, group_id).held_by_me
 
 
 @pytest.mark.parametrize("consistency", ["none", "cache", "snapshot"])
 def test_holder_is_that_of_now_however_often_a_transaction_asks(
-    engine: sa.Engine, other: sa.Connection, group_id: UUID, key: int, consistency: str
+    *,
+    engine: sa.Engine,
+    other: sa.Connection,
+    tenant_id: UUID,
+    group_id: UUID,
+    key: int,
+    consistency: str,
 ) -> None:
     other.exec_driver_sql(f"SET LOCAL stats_fetch_consistency = '{consistency}'")
     with ExitStack() as stack:
         for _ in range(3):
             holder = stack.enter_context(engine.connect())
             began = take(holder, EXCLUSIVE, key)
-            assert named(lock_status(other, group_id)) == (backend_pid(holder), began)
+            assert named(lock_status(other, tenant_id, group_id)) == (backend_pid(holder), began)
             assert acquire(other, group_id).holder_since == began
             holder.rollback()
 
 
 def test_since_is_the_begin_of_the_holders_transaction_and_not_of_its_hold(
-    connection: sa.Connection, other: sa.Connection, group_id: UUID, key: int
+    connection: sa.Connection, other: sa.Connection, tenant_id: UUID, group_id: UUID, key: int
 ) -> None:
     """PostgreSQL does not publish when a lock was granted: held_ms is an upper bound."""
     connection.exec_driver_sql("SELECT pg_sleep(0.05)")
     began = take(connection, EXCLUSIVE, key)
-    status = lock_status(other, group_id)
+    status = lock_status(other, tenant_id, group_id)
     assert named(status)[1] == began
     assert status.holder is not None
     assert status.holder.held_ms is not None

@@ -7,20 +7,26 @@ from uuid import UUID
 import psycopg
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
 
 from domain.locking import lock_status, plan_group_lock_key
+from tests.factories import PlanGroupFactory
 from tests.integration.hostile_settings import ALL, PARALLEL, Settings, role_settings
 from tests.integration.lock_answers import (
+    BEHIND_SHARED,
     CHECK,
     GROUP,
     LONG_MS,
     MANY,
+    SHARED,
+    STUDENTS,
     WITH_LIMITS,
     answers,
     client,
     scalar,
     sqlstate_of,
 )
+from tests.integration.storing import store
 from tests.integration.test_lock_functions import STUDENT_VECTORS, VECTORS
 
 FREE = VECTORS[0][0]
@@ -29,6 +35,9 @@ ACQUIRING = [
     GROUP.format(FREE, 10),
     MANY.format([1], 0),
     MANY.format([1, 2], 10),
+    SHARED.format([1], 0),
+    BEHIND_SHARED.format([1], 10),
+    STUDENTS.format([1], 0),
     WITH_LIMITS.format([1], 0),
     WITH_LIMITS.format([1, 2], 10),
 ]
@@ -60,7 +69,9 @@ def test_answers_under_the_defaults_are_those_that_are_documented(
     }
     for name, found in outcomes.items():
         if "refused" in name:
-            assert found == ("busy" if name.endswith("0, 0") else found[0], "held", "holder"), name
+            is_busy = name.endswith(", 0") or name.startswith("behind shared")
+            outcome = "busy" if is_busy else "timeout"
+            assert found == (outcome, "held", "holder"), name
     assert outcomes["group, refused, 0"][0] == "busy"
     assert outcomes["all or none, refused, 30"][0] == "timeout"
     assert outcomes["group, waited"] == ("waited", "held", None)
@@ -69,9 +80,13 @@ def test_answers_under_the_defaults_are_those_that_are_documented(
     assert expected["check, held"]["held"]
     assert not expected["check, held"]["held_by_me"]
     assert [value for name, value in expected.items() if name.endswith("refused, 0, locks")] == [
-        0, 0, 0, 0,
-    ]  # fmt: skip
+        0,
+    ] * 7
     assert (expected["another identity"], expected["ended"]) == ("SP001", "SP001")
+    identity = ("is it", "is it another", "renewed", "has no identity")
+    assert [expected[name] for name in identity] == ["true", "false", "true", "false"]
+    assert expected["exclusive after shared"] == "SP002"
+    assert expected["exclusive with limits after shared"] == "SP002"
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -118,8 +133,9 @@ def test_published_vectors_hold_under_the_settings(
 ) -> None:
     with role_settings(maintenance, database_url, ALL[name]), client(database_url) as session:
         for kind, vectors in (("plan_group", VECTORS), ("student", STUDENT_VECTORS)):
-            for id_, key in vectors:
-                assert scalar(session, f"SELECT public.{kind}_lock_key('{id_}')") == key
+            for *ids, key in vectors:
+                given = "', '".join(map(str, ids))
+                assert scalar(session, f"SELECT studyplan.{kind}_lock_key('{given}')") == key
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
@@ -175,14 +191,21 @@ def test_statement_timeout_of_the_role_bounds_the_wait(
 
 
 def test_lock_status_works_where_the_client_encoding_is_sql_ascii(
-    connection: sa.Connection, other: sa.Connection
+    session_factory: sessionmaker[Session],
+    connection: sa.Connection,
+    other: sa.Connection,
+    tenant_id: UUID,
 ) -> None:
     group_id, other_id = UUID(VECTORS[4][0]), UUID(VECTORS[5][0])
     connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (plan_group_lock_key(group_id),))
     other.exec_driver_sql("SET client_encoding = SQL_ASCII")
-    status = lock_status(other, group_id)
+    store(
+        session_factory,
+        *(PlanGroupFactory.build(tenant_id=tenant_id, id=id_) for id_ in (group_id, other_id)),
+    )
+    status = lock_status(other, tenant_id, group_id)
     assert status.held
     assert status.holder is not None
     assert status.holder.since == connection.scalar(sa.select(sa.func.now()))
-    assert not lock_status(other, other_id).held
+    assert not lock_status(other, tenant_id, other_id).held
     other.invalidate()

@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -13,17 +14,19 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import InvalidInputError, PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.errors import LockError, SchemaError
 from domain.locking import lock_status
-from tests.integration.asking import acquire, backend_pid, locks_held
+from tests.integration.asking import acquire, backend_pid, locks_held, until_waiting
 
 ROLE = f"studyplan_test_reader_{os.getpid()}"
 
 
 @pytest.fixture
 def stranger(engine: sa.Engine, maintenance: sa.Connection) -> Iterator[sa.Engine]:
-    """An engine whose sessions have a fresh role that may call the functions, and no more."""
+    """An engine whose sessions have a fresh role that may take the lock, and no more."""
     maintenance.exec_driver_sql(f"CREATE ROLE {ROLE}")
     with engine.begin() as setup:
-        setup.exec_driver_sql(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {ROLE}")
+        setup.exec_driver_sql(f"GRANT USAGE ON SCHEMA studyplan TO {ROLE}")
+        setup.exec_driver_sql(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA studyplan TO {ROLE}")
+        setup.exec_driver_sql(f"GRANT SELECT ON studyplan.plan_groups TO {ROLE}")
     strangers = sa.create_engine(engine.url, connect_args={"options": f"-c role={ROLE}"})
     yield strangers
     strangers.dispose()
@@ -33,26 +36,30 @@ def stranger(engine: sa.Engine, maintenance: sa.Connection) -> Iterator[sa.Engin
 
 
 def test_a_session_and_a_connection_are_told_the_same(
-    engine: sa.Engine, connection: sa.Connection, other: sa.Connection, group_id: UUID
+    engine: sa.Engine,
+    connection: sa.Connection,
+    other: sa.Connection,
+    tenant_id: UUID,
+    group_id: UUID,
 ) -> None:
     connection.exec_driver_sql("SET LOCAL application_name = 'first'")
     acquire(connection, group_id)
     with Session(engine) as session:
-        by_session = lock_status(session, group_id)
-    by_connection = lock_status(other, group_id)
+        by_session = lock_status(session, tenant_id, group_id)
+    by_connection = lock_status(other, tenant_id, group_id)
     for status in (by_session, by_connection):
         assert (status.held, status.held_by_me, status.waiting) == (True, False, 0)
         assert status.holder is not None
         assert status.holder.pid == backend_pid(connection)
         assert status.holder.application_name == "first"
         assert status.holder.held_ms is not None
-    assert lock_status(connection, group_id).held_by_me
+    assert lock_status(connection, tenant_id, group_id).held_by_me
 
 
 def test_a_free_lock_has_no_holder_and_asking_takes_nothing(
-    connection: sa.Connection, group_id: UUID
+    connection: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
-    status = lock_status(connection, group_id)
+    status = lock_status(connection, tenant_id, group_id)
     assert (status.held, status.held_by_me, status.holder, status.waiting) == (
         False, False, None, 0,
     )  # fmt: skip
@@ -62,24 +69,43 @@ def test_a_free_lock_has_no_holder_and_asking_takes_nothing(
 
 
 def test_inside_a_unit_of_work_the_holder_is_oneself(
-    session_factory: sessionmaker[Session], group_id: UUID
+    session_factory: sessionmaker[Session], tenant_id: UUID, group_id: UUID
 ) -> None:
-    with UnitOfWork(session_factory, lock=PlanGroupLock(group_id)) as uow:
-        assert lock_status(uow.session, group_id).held_by_me
+    with UnitOfWork(session_factory, lock=PlanGroupLock(tenant_id, group_id)) as uow:
+        assert lock_status(uow.session, tenant_id, group_id).held_by_me
         uow.rollback()
 
 
-def test_missing_functions_say_what_to_run(empty_engine: sa.Engine, group_id: UUID) -> None:
+def test_who_stores_a_group_learns_nothing_of_others_that_wait_for_its_id(
+    engine: sa.Engine, connection: sa.Connection, tenant_id: UUID
+) -> None:
+    """The key is derived from the id alone, and the id may be another tenant's too."""
+    id_ = uuid4()
+    acquire(connection, id_)
+    with engine.connect() as waiter, engine.connect() as observer, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(acquire, waiter, id_, 20_000)
+        until_waiting(observer, id_, 1)
+        status = lock_status(connection, tenant_id, id_)
+        assert (status.held_by_me, status.waiting) == (True, 0)
+        assert status.holder is not None
+        assert status.holder.pid == backend_pid(connection)
+        connection.rollback()
+        assert waiting.result(20).acquired
+
+
+def test_missing_functions_say_what_to_run(
+    empty_engine: sa.Engine, tenant_id: UUID, group_id: UUID
+) -> None:
     with empty_engine.connect() as connection, pytest.raises(SchemaError, match="alembic upgrade"):
-        lock_status(connection, group_id)
+        lock_status(connection, tenant_id, group_id)
 
 
 def test_a_role_that_may_not_see_others_is_told_that_it_is_held_but_not_since_when(
-    stranger: sa.Engine, connection: sa.Connection, group_id: UUID
+    stranger: sa.Engine, connection: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
     acquire(connection, group_id)
     with stranger.connect() as asking:
-        status = lock_status(asking, group_id)
+        status = lock_status(asking, tenant_id, group_id)
     assert (status.held, status.held_by_me) == (True, False)
     assert status.holder is not None
     assert status.holder.pid == backend_pid(connection)
@@ -87,28 +113,28 @@ def test_a_role_that_may_not_see_others_is_told_that_it_is_held_but_not_since_wh
 
 
 def test_refusal_of_such_a_role_names_the_process(
-    stranger: sa.Engine, connection: sa.Connection, group_id: UUID
+    stranger: sa.Engine, connection: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
     acquire(connection, group_id)
-    uow = UnitOfWork(sessionmaker(stranger), lock=PlanGroupLock(group_id))
+    uow = UnitOfWork(sessionmaker(stranger), lock=PlanGroupLock(tenant_id, group_id))
     with pytest.raises(PlanGroupLockedError) as refused, uow:
         pass
-    problem = refused.value.to_problem()
-    assert (problem["status"], problem["retry_after"]) == (409, 1)
-    assert problem["holder"]["pid"] == backend_pid(connection)
-    assert problem["holder"]["held_ms"] is None
+    assert (refused.value.http_status, refused.value.retry_after) == (409, 1)
+    assert refused.value.holder.pid == backend_pid(connection)
+    assert refused.value.holder.held_ms is None
 
 
 @pytest.mark.parametrize("wait", [timedelta(0), timedelta(milliseconds=20)])
 def test_retry_after_does_not_depend_on_how_long_the_holder_has_lasted(
     session_factory: sessionmaker[Session],
     connection: sa.Connection,
+    tenant_id: UUID,
     group_id: UUID,
     wait: timedelta,
 ) -> None:
     acquire(connection, group_id)
     connection.exec_driver_sql("SELECT pg_sleep(1.2)")
-    uow = UnitOfWork(session_factory, lock=PlanGroupLock(group_id, wait=wait))
+    uow = UnitOfWork(session_factory, lock=PlanGroupLock(tenant_id, group_id, wait=wait))
     with pytest.raises(LockError) as refused, uow:
         pass
     assert refused.value.holder.held_ms > 1000
@@ -116,7 +142,9 @@ def test_retry_after_does_not_depend_on_how_long_the_holder_has_lasted(
 
 
 @pytest.mark.parametrize("group_id", [None, "no uuid"])
-def test_what_is_no_group_id_is_told_by_name(connection: sa.Connection, group_id: Any) -> None:
+def test_what_is_no_group_id_is_told_by_name(
+    connection: sa.Connection, tenant_id: UUID, group_id: Any
+) -> None:
     with pytest.raises(InvalidInputError) as refused:
-        lock_status(connection, group_id)
+        lock_status(connection, tenant_id, group_id)
     assert refused.value.field == "group_id"

@@ -162,7 +162,7 @@ def test_wait_of_several_keys_ends_before_statement_timeout_would_strike(
     """One bound for all keys: the second wait is as much shorter as the first one was long."""
     first, second = sorted(plan_group_lock_key(uuid4()) for _ in range(2))
     one = sa.text("SELECT pg_advisory_xact_lock(:key)")
-    many = "SELECT outcome FROM public.acquire_plan_locks(ARRAY[%s, %s]::bigint[], %s)"
+    many = "SELECT outcome FROM studyplan.acquire_plan_locks(ARRAY[%s, %s]::bigint[], %s)"
     with engine.connect() as early, engine.connect() as late, engine.connect() as observer:
         early.execute(one, {"key": first})
         late.execute(one, {"key": second})

@@ -145,23 +145,24 @@ def enter(factory: Factory, lock: PlanGroupLock | StudentLock) -> None:
 
 
 def free_lock(factory: Factory, _: sa.Connection) -> None:
-    enter(factory, PlanGroupLock(uuid4()))
-    enter(factory, StudentLock(uuid4()))
+    enter(factory, PlanGroupLock(uuid4(), uuid4()))
+    enter(factory, StudentLock(uuid4(), uuid4()))
 
 
 def busy_lock(factory: Factory, holder: sa.Connection) -> None:
-    group_id = uuid4()
-    acquire(holder, group_id)
+    group = stored_group(factory)
+    acquire(holder, group.id)
     with pytest.raises(PlanGroupLockedError) as refused:
-        enter(factory, PlanGroupLock(group_id))
-    assert refused.value.group_id == group_id
+        enter(factory, PlanGroupLock(group.tenant_id, group.id))
+    assert refused.value.group_id == group.id
 
 
 def wait_in_vain(factory: Factory, holder: sa.Connection) -> None:
-    group_id = uuid4()
-    acquire(holder, group_id)
+    group = stored_group(factory)
+    acquire(holder, group.id)
+    lock = PlanGroupLock(group.tenant_id, group.id, wait=timedelta(milliseconds=20))
     with pytest.raises(LockTimeoutError):
-        enter(factory, PlanGroupLock(group_id, wait=timedelta(milliseconds=20)))
+        enter(factory, lock)
 
 
 def generation(factory: Factory, _: sa.Connection) -> None:
@@ -179,7 +180,7 @@ def refused_generation(factory: Factory, _: sa.Connection) -> None:
 def kept_limit(factory: Factory, _: sa.Connection) -> None:
     options = {"options": "-c idle_in_transaction_session_timeout=7000"}
     engine = sa.create_engine(factory.kw["bind"].url, connect_args=options)
-    enter(sessionmaker(engine), PlanGroupLock(uuid4()))
+    enter(sessionmaker(engine), PlanGroupLock(uuid4(), uuid4()))
     engine.dispose()
 
 
@@ -285,7 +286,7 @@ def test_interrupt_in_logging_passes(
 
     monkeypatch.setattr(logging.getLogger("studyplan.lock"), "filters", [interrupted])
     with pytest.raises(interrupt):
-        enter(session_factory, PlanGroupLock(uuid4()))
+        enter(session_factory, PlanGroupLock(uuid4(), uuid4()))
     assert isinstance(engine.pool, sa.QueuePool)
     assert engine.pool.checkedout() == 0
 
@@ -297,6 +298,6 @@ def test_interrupt_in_a_listener_passes(session_factory: Factory) -> None:
     end = subscribe(interrupted)
     try:
         with pytest.raises(KeyboardInterrupt):
-            enter(session_factory, PlanGroupLock(uuid4()))
+            enter(session_factory, PlanGroupLock(uuid4(), uuid4()))
     finally:
         end()

@@ -2,7 +2,7 @@
 
 import logging
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -45,12 +45,13 @@ def test_record_whose_fields_are_taken_has_them_in_one_dictionary(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
     taken: str,
+    tenant_id: UUID,
+    group_id: UUID,
 ) -> None:
-    group_id = uuid4()
     acquire(connection, group_id)
     with_fields(monkeypatch, **{taken: "the application's"})
     with pytest.raises(PlanGroupLockedError):
-        enter(session_factory, PlanGroupLock(group_id))
+        enter(session_factory, PlanGroupLock(tenant_id, group_id))
     (record,) = caplog.records
     assert vars(record)[taken] == "the application's"
     assert vars(record)["studyplan"]["event"] == "plan_group_lock.busy"
@@ -63,10 +64,11 @@ def test_record_that_leaves_no_room_has_its_message(
     session_factory: Factory,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    tenant_id: UUID,
     group_id: UUID,
 ) -> None:
     with_fields(monkeypatch, group_id=1, studyplan=1)
-    enter(session_factory, PlanGroupLock(group_id))
+    enter(session_factory, PlanGroupLock(tenant_id, group_id))
     assert [record.getMessage() for record in caplog.records] == ["plan_group_lock.acquired"]
 
 
@@ -74,10 +76,11 @@ def test_other_fields_of_the_application_leave_ours_as_they_are(
     session_factory: Factory,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    tenant_id: UUID,
     group_id: UUID,
 ) -> None:
     with_fields(monkeypatch, request_id="r-1")
-    enter(session_factory, PlanGroupLock(group_id))
+    enter(session_factory, PlanGroupLock(tenant_id, group_id))
     (record,) = caplog.records
     assert vars(record)["group_id"] == str(group_id)
     assert not hasattr(record, "studyplan")

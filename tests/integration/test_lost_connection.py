@@ -50,40 +50,38 @@ def terminate_all(pooled: sa.Engine, aside: sa.Engine) -> None:
         connection.close()  # psycopg has nothing to roll back, and so does not notice
 
 
-def generated(uow: UnitOfWork, group: PlanGroup) -> object:
-    return PlanGenerationService().generate(
-        uow, tenant_id=group.tenant_id, group_id=group.id, today=FIRST
-    )
+def generated(uow: UnitOfWork) -> object:
+    return PlanGenerationService(uow).generate(today=FIRST)
 
 
 def read_and_lost(uow: UnitOfWork, group: PlanGroup, aside: sa.Engine) -> None:
-    uow.groups.get(group.tenant_id, group.id)
+    uow.groups.get(group.id)
     terminate(uow.connection, aside)
 
 
 def lost_and_read(uow: UnitOfWork, group: PlanGroup, aside: sa.Engine) -> None:
     terminate(uow.connection, aside)
-    uow.groups.get(group.tenant_id, group.id)
+    uow.groups.get(group.id)
 
 
 def lost_and_locked(uow: UnitOfWork, group: PlanGroup, aside: sa.Engine) -> None:
     terminate(uow.connection, aside)
-    uow.lock_student(group.tenant_id, group.id)
+    uow.lock_student(group.id)
 
 
 def lost_and_generated(uow: UnitOfWork, group: PlanGroup, aside: sa.Engine) -> None:
     terminate(uow.connection, aside)
-    generated(uow, group)
+    generated(uow)
 
 
 def lost_and_flushed(uow: UnitOfWork, group: PlanGroup, aside: sa.Engine) -> None:
-    uow.groups.get(group.tenant_id, group.id).name = "after"
+    uow.groups.get(group.id).name = "after"
     terminate(uow.connection, aside)
     uow.session.flush()
 
 
 def lost_and_copied(uow: UnitOfWork, group: PlanGroup, aside: sa.Engine) -> None:
-    snapshot = uow.groups.snapshot(group.tenant_id, group.id)
+    snapshot = uow.groups.snapshot(group.id)
     computed = schedule(snapshot.request(FIRST))
     terminate(uow.connection, aside)
     uow.plans.copy_plans(snapshot, computed)
@@ -95,7 +93,7 @@ def lost_and_committed(uow: UnitOfWork, group: PlanGroup, aside: sa.Engine) -> N
 
 
 def changed_lost_and_committed(uow: UnitOfWork, group: PlanGroup, aside: sa.Engine) -> None:
-    generated(uow, group)
+    generated(uow)
     terminate(uow.connection, aside)
     uow.commit()
 
@@ -112,7 +110,7 @@ LOST_IN_COMMIT: list[Work] = [lost_and_committed, changed_lost_and_committed]
 
 
 def attempt(pooled: sa.Engine, group: PlanGroup, work: Work, aside: sa.Engine) -> None:
-    with UnitOfWork(sessionmaker(pooled), lock=PlanGroupLock(group.id)) as uow:
+    with UnitOfWork(sessionmaker(pooled), lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         work(uow, group, aside)
 
 
@@ -199,7 +197,8 @@ def test_refusal_by_a_trigger_of_the_application_is_an_error_of_sqlalchemy(
         "$$ BEGIN RAISE EXCEPTION 'quota' USING ERRCODE = 'P0001'; END $$"
     )
     trigger = (
-        "CREATE TRIGGER quota BEFORE INSERT ON student_plans FOR EACH ROW EXECUTE FUNCTION quota()"
+        "CREATE TRIGGER quota BEFORE INSERT ON studyplan.student_plans "
+        "FOR EACH ROW EXECUTE FUNCTION quota()"
     )
     with engine.begin() as connection:
         connection.exec_driver_sql(function)

@@ -24,7 +24,8 @@ Write = Callable[..., None]
 WORDS = ("study", """re'view \\ "{,}" NULL 복습""")
 ALL = sa.text("SELECT t::text FROM new_plans t ORDER BY sequence")
 COLUMNS_OF = ", ".join(f"{name} {kind}" for name, kind in COPIED.items())
-TABLE = f"CREATE TEMP TABLE new_plans ({COLUMNS_OF})"
+TABLE = sa.Table("new_plans", sa.MetaData())
+CREATE = f"CREATE TEMP TABLE {TABLE.name} ({COLUMNS_OF})"
 
 
 def rows(count: int, cycle_day: Callable[[int], int | None] = lambda n: n % 7 or None) -> list[Any]:
@@ -40,8 +41,8 @@ def rows(count: int, cycle_day: Callable[[int], int | None] = lambda n: n % 7 or
 
 
 def written(connection: sa.Connection, write: Write, given: list[Any]) -> list[str]:
-    connection.exec_driver_sql(TABLE)
-    write(connection, "new_plans", COPIED, iter(given))
+    connection.exec_driver_sql(CREATE)
+    write(connection, TABLE, COPIED, iter(given))
     found = list(connection.scalars(ALL))
     connection.rollback()
     return found
@@ -77,18 +78,18 @@ def test_insert_takes_a_column_of_nulls_alone_and_one_without(
 def test_insert_costs_one_round_trip(database_url: sa.URL, count: int) -> None:
     engine = sa.create_engine(database_url, pool_size=1, max_overflow=0)
     with engine.connect() as connection:  # for its temporary table alone
-        connection.exec_driver_sql(TABLE)
+        connection.exec_driver_sql(CREATE)
         connection.commit()
     with counted(engine) as trips, engine.connect() as connection, connection.begin():
-        insert_rows(connection, "new_plans", COPIED, rows(count))
+        insert_rows(connection, TABLE, COPIED, rows(count))
     engine.dispose()
     assert trips.count == 3  # BEGIN, the INSERT, COMMIT
 
 
 def test_insert_that_is_refused_is_sqlalchemys_error(connection: sa.Connection) -> None:
-    connection.exec_driver_sql(TABLE)
+    connection.exec_driver_sql(CREATE)
     with pytest.raises(DBAPIError):
-        insert_rows(connection, "new_plans", COPIED | {"week": "int4", "kind": "date"}, rows(2))
+        insert_rows(connection, TABLE, COPIED | {"week": "int4", "kind": "date"}, rows(2))
     connection.rollback()
 
 
@@ -96,33 +97,37 @@ def test_insert_that_is_refused_is_sqlalchemys_error(connection: sa.Connection) 
 TRIGGER = """
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN INSERT INTO noted SELECT NEW.id; RETURN NEW; END $$;
-CREATE TRIGGER note BEFORE INSERT ON student_plans FOR EACH ROW EXECUTE FUNCTION note()
+CREATE TRIGGER note BEFORE INSERT ON studyplan.student_plans FOR EACH ROW EXECUTE FUNCTION note()
 """
 STATEMENT_TRIGGER = """
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN INSERT INTO noted SELECT id FROM made; RETURN NULL; END $$;
-CREATE TRIGGER note AFTER INSERT ON student_plans REFERENCING NEW TABLE AS made
+CREATE TRIGGER note AFTER INSERT ON studyplan.student_plans REFERENCING NEW TABLE AS made
 FOR EACH STATEMENT EXECUTE FUNCTION note()
 """
 RULE = """
-CREATE RULE note AS ON INSERT TO student_plans DO ALSO INSERT INTO noted VALUES (NEW.id)
+CREATE RULE note AS ON INSERT TO studyplan.student_plans
+DO ALSO INSERT INTO noted VALUES (NEW.id)
 """
 PARTITIONED = """
-ALTER TABLE student_plans RENAME TO whole;
-CREATE TABLE student_plans (LIKE whole INCLUDING DEFAULTS) PARTITION BY HASH (student_id);
-CREATE TABLE even PARTITION OF student_plans FOR VALUES WITH (MODULUS 2, REMAINDER 0);
-CREATE TABLE odd PARTITION OF student_plans FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+ALTER TABLE studyplan.student_plans RENAME TO whole;
+CREATE TABLE studyplan.student_plans (LIKE studyplan.whole INCLUDING DEFAULTS)
+  PARTITION BY HASH (student_id);
+CREATE TABLE even PARTITION OF studyplan.student_plans
+  FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE odd PARTITION OF studyplan.student_plans
+  FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 """
 OWN_COLUMNS = """
-ALTER TABLE student_plans ADD COLUMN room text NOT NULL DEFAULT 'library';
-ALTER TABLE student_plans ADD COLUMN number bigint GENERATED ALWAYS AS IDENTITY;
-ALTER TABLE student_plans ADD COLUMN length int
+ALTER TABLE studyplan.student_plans ADD COLUMN room text NOT NULL DEFAULT 'library';
+ALTER TABLE studyplan.student_plans ADD COLUMN number bigint GENERATED ALWAYS AS IDENTITY;
+ALTER TABLE studyplan.student_plans ADD COLUMN length int
   GENERATED ALWAYS AS (end_minute - start_minute) STORED;
 """
 VIEW = """
-ALTER TABLE student_plans RENAME TO whole;
-CREATE VIEW student_plans AS SELECT * FROM whole;
-ALTER VIEW student_plans ALTER version SET DEFAULT 1, ALTER state SET DEFAULT 'planned',
+ALTER TABLE studyplan.student_plans RENAME TO whole;
+CREATE VIEW studyplan.student_plans AS SELECT * FROM studyplan.whole;
+ALTER VIEW studyplan.student_plans ALTER version SET DEFAULT 1, ALTER state SET DEFAULT 'planned',
   ALTER pinned SET DEFAULT false, ALTER live SET DEFAULT true;
 """
 OF_WHOLE = TRIGGER.replace("student_plans", "whole")
@@ -175,4 +180,4 @@ def test_copy_is_chosen_unless_something_is_against_it(
 def _copyable(factory: sessionmaker[Session]) -> bool:
     group = book_group(factory)
     with factory() as session:
-        return PlanGroupRepository(session).snapshot(group.tenant_id, group.id).copyable
+        return PlanGroupRepository(session, group.tenant_id).snapshot(group.id).copyable

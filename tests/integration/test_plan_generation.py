@@ -53,7 +53,7 @@ Factory = sessionmaker[Session]
 def records(factory: Factory, group: PlanGroup) -> list[PlanGeneration]:
     """The generations' records, the newest first."""
     with factory() as session:
-        return list(PlanGroupRepository(session).generations(group.tenant_id, group.id))
+        return list(PlanGroupRepository(session, group.tenant_id).generations(group.id))
 
 
 def everything(factory: Factory) -> PlanGroup:
@@ -92,7 +92,7 @@ def everything(factory: Factory) -> PlanGroup:
 def test_the_rows_are_exactly_the_schedules(session_factory: Factory) -> None:
     group = everything(session_factory)
     with session_factory() as session:
-        snapshot = PlanGroupRepository(session).snapshot(group.tenant_id, group.id)
+        snapshot = PlanGroupRepository(session, group.tenant_id).snapshot(group.id)
     expected = schedule(snapshot.request(FIRST))
     assert {row.reserve for row in expected.plans} == {True, False}
     assert any(row.parts > 1 for row in expected.plans)
@@ -102,7 +102,7 @@ def test_the_rows_are_exactly_the_schedules(session_factory: Factory) -> None:
     assert (result.plans, result.unplaced) == (expected.plans, expected.unplaced)
     assert (result.warnings, result.quality) == (expected.warnings, expected.quality)
     with session_factory() as session:
-        rows = StudentPlanRepository(session).of_generation(group.tenant_id, group.id, 1)
+        rows = StudentPlanRepository(session, group.tenant_id).of_generation(group.id, 1)
         stored = [columns(row) for row in rows]
     assert stored == [as_columns(plan, result, group) for plan in expected.plans]
 
@@ -113,7 +113,7 @@ def test_generations_are_numbered_from_one(session_factory: Factory) -> None:
     assert [record.number for record in records(session_factory, group)] == [3, 2, 1]
     assert {plan.generation for plan in live(session_factory, group)} == {3}
     with session_factory() as session:
-        assert PlanGroupRepository(session).get(group.tenant_id, group.id).generation == 3
+        assert PlanGroupRepository(session, group.tenant_id).get(group.id).generation == 3
 
 
 def test_the_record_tells_what_the_generation_did(session_factory: Factory) -> None:
@@ -151,7 +151,7 @@ def test_equal_input_has_an_equal_fingerprint_whoever_asks(session_factory: Fact
     assert again.input_hash == once.input_hash == twin.input_hash
     assert records(session_factory, other)[0].input_hash != once.input_hash
     with session_factory() as session:
-        snapshot = PlanGroupRepository(session).snapshot(first.tenant_id, first.id)
+        snapshot = PlanGroupRepository(session, first.tenant_id).snapshot(first.id)
     assert fingerprint(snapshot.request(FIRST)) == once.input_hash
 
 

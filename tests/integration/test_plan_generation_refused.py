@@ -4,7 +4,7 @@ import pkgutil
 from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
@@ -13,12 +13,12 @@ from domain import (
     DomainError,
     GroupStatus,
     InvalidInputError,
-    PlanGenerationService,
     PlanGroup,
     PlanGroupLock,
     PlanGroupNotFoundError,
     PlanGroupNotGeneratableError,
     generate_plans,
+    preview_plans,
 )
 from domain.errors import NoBlocksError, NoContentsError, NoStudyDaysError, NothingPlacedError
 from domain.scheduling import Request, Schedule
@@ -54,9 +54,13 @@ class Broken(Exception):  # noqa: N818 - it stands for any
     """Something that nobody expects."""
 
 
-def _preview(factory: Factory, lock: PlanGroupLock, **arguments: Any) -> None:
+def _generate(factory: Factory, *, tenant_id: Any, group_id: UUID, today: Any) -> None:
+    generate_plans(factory, PlanGroupLock(tenant_id, group_id), today=today)
+
+
+def _preview(factory: Factory, **arguments: Any) -> None:
     with factory() as session:
-        PlanGenerationService().preview(session, group_id=lock.group_id, **arguments)
+        preview_plans(session, **arguments)
 
 
 @pytest.mark.parametrize(
@@ -75,9 +79,9 @@ def test_a_group_in_another_state_is_refused(
 
 
 def test_an_unknown_group_is_not_found(session_factory: Factory) -> None:
-    lock = PlanGroupLock(uuid4())
+    lock = PlanGroupLock(uuid4(), uuid4())
     with pytest.raises(PlanGroupNotFoundError):
-        generate_plans(session_factory, lock, tenant_id=uuid4(), today=FIRST)
+        generate_plans(session_factory, lock, today=FIRST)
 
 
 def test_another_tenants_group_is_not_found_and_stays(
@@ -85,7 +89,7 @@ def test_another_tenants_group_is_not_found_and_stays(
 ) -> None:
     before = dump(session_factory, group.id)
     with pytest.raises(PlanGroupNotFoundError):
-        generate_plans(session_factory, PlanGroupLock(group.id), tenant_id=uuid4(), today=FIRST)
+        generate_plans(session_factory, PlanGroupLock(uuid4(), group.id), today=FIRST)
     assert dump(session_factory, group.id) == before
 
 
@@ -168,7 +172,7 @@ def test_a_commit_that_fails_leaves_the_group_as_it_was(
     assert generate(session_factory, group).generation == 2
 
 
-@pytest.mark.parametrize("call", [generate_plans, _preview], ids=["generate", "preview"])
+@pytest.mark.parametrize("call", [_generate, _preview], ids=["generate", "preview"])
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -183,9 +187,9 @@ def test_what_is_no_id_and_no_date_is_told_by_name(
     session_factory: Factory, group: PlanGroup, call: Any, field: str, value: Any
 ) -> None:
     before = dump(session_factory, group.id)
-    arguments = {"tenant_id": group.tenant_id, "today": date(2025, 1, 8), field: value}
+    named = {"tenant_id": group.tenant_id, "group_id": group.id, "today": date(2025, 1, 8)}
     with pytest.raises(InvalidInputError) as refused:
-        call(session_factory, PlanGroupLock(group.id), **arguments)
+        call(session_factory, **{**named, field: value})
     assert refused.value.field == field
     assert dump(session_factory, group.id) == before
 
@@ -195,8 +199,7 @@ def test_who_asked_is_text(session_factory: Factory, group: PlanGroup) -> None:
     with pytest.raises(InvalidInputError) as refused:
         generate_plans(
             session_factory,
-            PlanGroupLock(group.id),
-            tenant_id=group.tenant_id,
+            PlanGroupLock(group.tenant_id, group.id),
             today=date(2025, 1, 8),
             requested_by=who,
         )

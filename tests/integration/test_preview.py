@@ -12,13 +12,13 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import (
     GenerationResult,
     GroupStatus,
-    PlanGenerationService,
     PlanGroup,
     PlanGroupLock,
     PlanGroupNotFoundError,
     PlanGroupNotGeneratableError,
     PlanState,
     UnitOfWork,
+    preview_plans,
 )
 from tests.integration.asking import locks_held
 from tests.integration.storing import (
@@ -43,9 +43,7 @@ def group(session_factory: Factory) -> PlanGroup:
 
 def preview(factory: Factory, group: PlanGroup, today: date = FIRST) -> GenerationResult:
     with factory() as session:
-        return PlanGenerationService().preview(
-            session, tenant_id=group.tenant_id, group_id=group.id, today=today
-        )
+        return preview_plans(session, tenant_id=group.tenant_id, group_id=group.id, today=today)
 
 
 @contextmanager
@@ -83,9 +81,7 @@ def test_a_preview_writes_nothing_and_takes_no_lock(
 ) -> None:
     before = dump(session_factory, group.id)
     with session_factory() as session:
-        PlanGenerationService().preview(
-            session, tenant_id=group.tenant_id, group_id=group.id, today=FIRST
-        )
+        preview_plans(session, tenant_id=group.tenant_id, group_id=group.id, today=FIRST)
         assert session.scalar(HAS_WRITTEN) is False
         assert locks_held(session.connection()) == 0
         assert [*session.new, *session.dirty, *session.deleted] == []
@@ -104,7 +100,7 @@ def test_a_preview_is_one_statement(
 def test_a_preview_does_not_wait_for_whoever_holds_the_lock(
     session_factory: Factory, group: PlanGroup
 ) -> None:
-    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)):
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)):
         assert preview(session_factory, group).plans
 
 
@@ -121,11 +117,10 @@ def test_a_preview_sees_what_its_own_transaction_has_not_committed(
 ) -> None:
     with session_factory() as session:
         session.execute(
-            sa.text("UPDATE contents SET last_unit = 7 WHERE group_id = :id"), {"id": group.id}
+            sa.text("UPDATE studyplan.contents SET last_unit = 7 WHERE group_id = :id"),
+            {"id": group.id},
         )
-        shorter = PlanGenerationService().preview(
-            session, tenant_id=group.tenant_id, group_id=group.id, today=FIRST
-        )
+        shorter = preview_plans(session, tenant_id=group.tenant_id, group_id=group.id, today=FIRST)
     assert max(plan.last_unit for plan in shorter.plans) == 7
     assert max(plan.last_unit for plan in preview(session_factory, group).plans) == 100
 
@@ -141,4 +136,4 @@ def test_a_preview_is_refused_where_a_generation_is(
 
 def test_another_tenants_group_is_not_found(session_factory: Factory, group: PlanGroup) -> None:
     with session_factory() as session, pytest.raises(PlanGroupNotFoundError):
-        PlanGenerationService().preview(session, tenant_id=uuid4(), group_id=group.id, today=FIRST)
+        preview_plans(session, tenant_id=uuid4(), group_id=group.id, today=FIRST)

@@ -13,8 +13,9 @@ from domain.probe import probe
 from domain.testing import eventually
 
 ENTER = (
-    "public.acquire_plan_locks_with_limits(p_keys bigint[], p_wait_ms integer, p_identity text, "
-    "p_idle_timeout text, p_transaction_timeout text, p_lock_timeout text) RETURNS jsonb"
+    "studyplan.acquire_plan_locks_with_limits(p_keys bigint[], p_wait_ms integer, "
+    "p_shared boolean, p_behind_shared_ms integer, p_identity text, p_idle_timeout text, "
+    "p_transaction_timeout text, p_lock_timeout text) RETURNS jsonb"
 )
 YES = "SELECT NULL::jsonb"
 TRYING = (
@@ -55,7 +56,7 @@ def left_behind(engine: sa.Engine) -> list[object]:
             "AND pid <> pg_backend_pid() AND xact_start IS NOT NULL "
             "AND backend_type = 'client backend'"
         ),
-        "SELECT count(*) FROM plan_groups",
+        "SELECT count(*) FROM studyplan.plan_groups",
     ]
     with engine.connect() as connection:
         return [connection.scalar(sa.text(statement)) for statement in statements]
@@ -89,7 +90,7 @@ def test_a_missing_function_is_found(sabotaged: sa.Engine, function: str) -> Non
 def test_another_version_is_told_with_both(
     sabotaged: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(sabotaged, replaced("public.plan_lock_version() RETURNS integer", "SELECT 7"))
+    run(sabotaged, replaced("studyplan.plan_lock_version() RETURNS integer", "SELECT 7"))
     with pytest.raises(SchemaError, match="have version 7, this package needs 1"):
         probe(sabotaged)
     monkeypatch.setattr(locking, "FUNCTIONS_VERSION", 7)
@@ -117,11 +118,15 @@ def test_a_function_that_locks_another_key_is_found(sabotaged: sa.Engine) -> Non
         probe(sabotaged)
 
 
-@pytest.mark.parametrize("kind", ["plan_group", "student"])
-def test_keys_that_differ_from_the_packages_are_found(sabotaged: sa.Engine, kind: str) -> None:
-    argument = f"p_{kind.removeprefix('plan_')}_id"
-    function = f"public.{kind}_lock_key({argument} uuid) RETURNS bigint"
-    run(sabotaged, replaced(function, "SELECT 1::bigint"))
+@pytest.mark.parametrize(
+    "function",
+    [
+        "plan_group_lock_key(p_group_id uuid)",
+        "student_lock_key(p_tenant_id uuid, p_student_id uuid)",
+    ],
+)
+def test_keys_that_differ_from_the_packages_are_found(sabotaged: sa.Engine, function: str) -> None:
+    run(sabotaged, replaced(f"studyplan.{function} RETURNS bigint", "SELECT 1::bigint"))
     with pytest.raises(SchemaError, match="other keys"):
         probe(sabotaged)
 

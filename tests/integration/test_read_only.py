@@ -62,7 +62,7 @@ def test_generation_of_a_task_in_read_only_transactions_is_a_usage_error(
         factory = async_sessionmaker(engine, class_=AsyncSession)
         try:
             await generate_plans_async(
-                factory, PlanGroupLock(group.id), tenant_id=group.tenant_id, today=FIRST
+                factory, PlanGroupLock(group.tenant_id, group.id), today=FIRST
             )
         finally:
             await engine.dispose()
@@ -90,13 +90,13 @@ def test_edit_in_a_read_only_transaction_is_a_usage_error(
     with UnitOfWork(session_factory, lock=lock_of(name, world)) as uow:
         uow.session.execute(READ_ONLY)
         with pytest.raises(WrongTransactionError):
-            CALLS[name](uow, world, world.tenant_id, 1)
+            CALLS[name](uow, world, 1)
     assert everything(session_factory) == before
 
 
 def test_commit_in_a_read_only_transaction_is_a_usage_error(session_factory: Factory) -> None:
     group = PlanGroupFactory.build()
-    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         uow.session.execute(READ_ONLY)
         uow.groups.add(group)
         with pytest.raises(WrongTransactionError):
@@ -104,19 +104,20 @@ def test_commit_in_a_read_only_transaction_is_a_usage_error(session_factory: Fac
 
 
 def test_lock_function_that_refuses_a_read_only_transaction_is_a_usage_error(
-    template: str, new_database: Callable[[str], sa.URL], connection: sa.Connection
+    template: str, new_database: Callable[[str], sa.URL]
 ) -> None:
     """Whatever the function says of it: the text decides nothing."""
     engine = sa.create_engine(new_database(template), poolclass=sa.NullPool)
     with engine.begin() as owner:
         owner.exec_driver_sql(
-            "CREATE OR REPLACE FUNCTION public.acquire_plan_locks_with_limits("
-            "p_keys bigint[], p_wait_ms integer, p_identity text, p_idle_timeout text, "
-            "p_transaction_timeout text, p_lock_timeout text) RETURNS jsonb "
+            "CREATE OR REPLACE FUNCTION studyplan.acquire_plan_locks_with_limits("
+            "p_keys bigint[], p_wait_ms integer, p_shared boolean, p_behind_shared_ms integer, "
+            "p_identity text, p_idle_timeout text, p_transaction_timeout text, "
+            "p_lock_timeout text) RETURNS jsonb "
             "LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'standby' USING ERRCODE = '25006'; END $$"
         )
     with pytest.raises(WrongTransactionError, match="somebody has set"), engine.connect() as asker:
-        locking.acquire(asker, PlanGroupLock(uuid4()))
+        locking.acquire(asker, PlanGroupLock(uuid4(), uuid4()))
 
 
 def test_write_of_ones_own_that_is_refused_passes_as_it_is(session_factory: Factory) -> None:
@@ -133,6 +134,6 @@ def test_connection_in_the_middle_of_a_savepoint_is_left_in_order(
     with UnitOfWork(session_factory, lock=world.lock) as uow:
         uow.session.execute(READ_ONLY)
         with pytest.raises(WrongTransactionError), uow.session.begin_nested():
-            CALLS[name](uow, world, world.tenant_id, 1)
+            CALLS[name](uow, world, 1)
     with Session(engine) as session:
         assert session.scalar(sa.select(1)) == 1

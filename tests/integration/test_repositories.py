@@ -37,11 +37,6 @@ from tests.integration.rows import GROUP, STUDENT, TENANT, another, insert
 from tests.integration.storing import FIRST, fresh_ids, stored_group
 
 
-@pytest.fixture
-def groups(session: Session) -> PlanGroupRepository:
-    return PlanGroupRepository(session)
-
-
 def added(session: Session, **fields: object) -> PlanGroup:
     """A group that is flushed, and forgotten by the Session."""
     group = PlanGroupFactory.build(**fields)
@@ -52,16 +47,14 @@ def added(session: Session, **fields: object) -> PlanGroup:
     return group
 
 
-def test_a_group_comes_back_with_everything_it_owns(
-    session: Session, groups: PlanGroupRepository
-) -> None:
+def test_a_group_comes_back_with_everything_it_owns(session: Session) -> None:
     contents = [ContentFactory.build(position=0), lecture(1, [30, None, 45])]
     built = PlanGroupFactory.build(contents=contents, level=Level.HIGH)
     expected = built.to_request(FIRST)
     session.add(built)
     session.flush()
     session.expunge_all()
-    found = groups.get(built.tenant_id, built.id)
+    found = PlanGroupRepository(session, built.tenant_id).get(built.id)
     assert found is not built
     assert fingerprint(found.to_request(FIRST)) == fingerprint(expected)
     assert [content.position for content in found.contents] == [0, 1]
@@ -69,55 +62,57 @@ def test_a_group_comes_back_with_everything_it_owns(
     assert found.created_at.tzinfo is not None
 
 
-def test_another_tenants_group_does_not_exist(
-    session: Session, groups: PlanGroupRepository
-) -> None:
+def test_another_tenants_group_does_not_exist(session: Session) -> None:
     group = added(session)
-    for load in (groups.get, groups.snapshot):
+    groups, strangers = (
+        PlanGroupRepository(session, tenant_id) for tenant_id in (group.tenant_id, uuid4())
+    )
+    for load in (strangers.get, strangers.snapshot):
         with pytest.raises(PlanGroupNotFoundError) as refused:
-            load(uuid4(), group.id)
+            load(group.id)
         assert refused.value.group_id == group.id
+    for load in (groups.get, groups.snapshot):
         with pytest.raises(PlanGroupNotFoundError):
-            load(group.tenant_id, uuid4())
-    assert groups.of_student(uuid4(), group.student_id) == []
-    assert groups.generations(uuid4(), group.id) == []
+            load(uuid4())
+    assert strangers.of_student(group.student_id) == []
+    assert strangers.generations(group.id) == []
 
 
-def test_a_broken_rule_is_refused_naming_the_field_and_nothing_is_added(
-    session: Session, groups: PlanGroupRepository
-) -> None:
+def test_a_broken_rule_is_refused_naming_the_field_and_nothing_is_added(session: Session) -> None:
     group = PlanGroupFactory.build(
         period_end=date(2025, 1, 5),
         contents=[ContentFactory.build(position=0, allocation=Allocation.STRATEGY)],
     )
     with pytest.raises(InvalidInputError) as refused:
-        groups.add(group)
+        PlanGroupRepository(session, group.tenant_id).add(group)
     assert refused.value.field == "period, contents[0].weekly_days"
     assert not session.new
 
 
 WRITES: dict[str, Callable[[Session, PlanGroup], object]] = {
-    "add": lambda session, group: PlanGroupRepository(session).add(PlanGroupFactory.build()),
-    "move_contents": lambda session, group: PlanGroupRepository(session).move_contents(
-        group.tenant_id, group.id, {}
+    "add": lambda session, group: PlanGroupRepository(session, group.tenant_id).add(
+        PlanGroupFactory.build(tenant_id=group.tenant_id)
     ),
-    "remove": lambda session, group: PlanGroupRepository(session).remove(
-        group.tenant_id, group.id, 1
+    "move_contents": lambda session, group: PlanGroupRepository(
+        session, group.tenant_id
+    ).move_contents(group.id, {}),
+    "remove": lambda session, group: PlanGroupRepository(session, group.tenant_id).remove(
+        group.id, 1
     ),
     "retire_as_cancelled": lambda session, group: StudentPlanRepository(
-        session
-    ).retire_as_cancelled(group.tenant_id, group.id),
-    "copy_plans": lambda session, group: StudentPlanRepository(session).copy_plans(
+        session, group.tenant_id
+    ).retire_as_cancelled(group.id),
+    "copy_plans": lambda session, group: StudentPlanRepository(session, group.tenant_id).copy_plans(
         *planned(session, group)
     ),
-    "store_generation": lambda session, group: StudentPlanRepository(session).store_generation(
-        *planned(session, group), GenerationRecord(FIRST, None, 0, "", "")
-    ),
+    "store_generation": lambda session, group: StudentPlanRepository(
+        session, group.tenant_id
+    ).store_generation(*planned(session, group), GenerationRecord(FIRST, None, 0, "", "")),
 }
 
 
 def planned(session: Session, group: PlanGroup) -> tuple[PlanningSnapshot, Schedule]:
-    snapshot = PlanGroupRepository(session).snapshot(group.tenant_id, group.id)
+    snapshot = PlanGroupRepository(session, group.tenant_id).snapshot(group.id)
     return snapshot, schedule(snapshot.request(FIRST))
 
 
@@ -129,7 +124,7 @@ def test_what_writes_past_the_flush_needs_a_unit_of_work(
     with pytest.raises(LockNotHeldError, match="only inside a unit of work"):
         write(session, group)
     assert not session.new
-    assert StudentPlanRepository(session).live(group.tenant_id, group.id) == []
+    assert StudentPlanRepository(session, group.tenant_id).live(group.id) == []
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=list(WRITES))
@@ -137,7 +132,7 @@ def test_the_lock_of_another_group_does_not_do(
     session_factory: sessionmaker[Session], write: Callable[[Session, PlanGroup], object]
 ) -> None:
     group = stored_group(session_factory)
-    with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4())) as uow:
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, uuid4())) as uow:
         with pytest.raises(LockNotHeldError, match="does not hold the lock"):
             write(uow.session, group)
         uow.commit()
@@ -147,20 +142,16 @@ def test_a_draft_may_be_without_contents_and_blocks(session: Session) -> None:
     assert added(session, contents=[], blocks=[]).contents == []
 
 
-def test_a_students_groups_come_by_start_of_period(
-    session: Session, groups: PlanGroupRepository
-) -> None:
+def test_a_students_groups_come_by_start_of_period(session: Session) -> None:
     whose = fresh_ids()
     late = added(session, **whose, period_start=date(2025, 1, 10))
     early = added(session, **whose)
     added(session, tenant_id=whose["tenant_id"])
-    found = groups.of_student(whose["tenant_id"], whose["student_id"])
+    found = PlanGroupRepository(session, whose["tenant_id"]).of_student(whose["student_id"])
     assert [group.id for group in found] == [early.id, late.id]
 
 
-def test_the_snapshot_is_the_request_that_the_classes_make(
-    session: Session, groups: PlanGroupRepository
-) -> None:
+def test_the_snapshot_is_the_request_that_the_classes_make(session: Session) -> None:
     """Two ways of loading, one meaning."""
     group = added(
         session,
@@ -176,12 +167,13 @@ def test_the_snapshot_is_the_request_that_the_classes_make(
     exclusion = ExclusionFactory.build(**whose)
     session.add_all([lesson, exclusion])
     session.flush()
+    groups = PlanGroupRepository(session, group.tenant_id)
     expected = replace(
-        groups.get(group.tenant_id, group.id).to_request(FIRST),
+        groups.get(group.id).to_request(FIRST),
         academy_schedules=(lesson.to_request(),),
         exclusions=(exclusion.to_request(),),
     )
-    snapshot = groups.snapshot(group.tenant_id, group.id)
+    snapshot = groups.snapshot(group.id)
     found: Request = snapshot.request(FIRST)
     assert fingerprint(found) == fingerprint(expected)
     assert found.contents == expected.contents
@@ -191,12 +183,11 @@ def test_the_snapshot_is_the_request_that_the_classes_make(
     assert (snapshot.generation, snapshot.plans, snapshot.replaceable) == (0, (), 0)
 
 
-def test_a_level_factor_of_the_groups_own_beats_the_levels(
-    session: Session, groups: PlanGroupRepository
-) -> None:
+def test_a_level_factor_of_the_groups_own_beats_the_levels(session: Session) -> None:
     group = added(session, level=Level.HIGH, level_factor=Decimal(2))
-    assert groups.get(group.tenant_id, group.id).factors.level == 2
-    assert groups.snapshot(group.tenant_id, group.id).settings.factors.level == 2
+    groups = PlanGroupRepository(session, group.tenant_id)
+    assert groups.get(group.id).factors.level == 2
+    assert groups.snapshot(group.id).settings.factors.level == 2
 
 
 def test_live_plans_come_by_time_and_the_others_not_at_all(
@@ -205,13 +196,14 @@ def test_live_plans_come_by_time_and_the_others_not_at_all(
     insert(valid_rows, "student_plans", another("student_plans", sequence=3, start_minute=540,
                                            end_minute=600))  # fmt: skip
     insert(valid_rows, "student_plans", another("student_plans", live=False, retired_as="missed"))
-    plans = StudentPlanRepository(Session(valid_rows))
-    assert [p.start_minute for p in plans.live(TENANT, GROUP)] == [540, 600]
-    assert [p.sequence for p in plans.of_generation(TENANT, GROUP, 1)] == [1, 2, 3]
-    assert plans.live(uuid4(), GROUP) == plans.of_generation(uuid4(), GROUP, 1) == []
-    assert len(plans.of_student(TENANT, STUDENT, FIRST, FIRST)) == 2
-    assert plans.of_student(TENANT, STUDENT, FIRST + timedelta(1), date(2025, 2, 1)) == []
-    assert plans.of_student(uuid4(), STUDENT, FIRST, FIRST) == []
+    reading = Session(valid_rows)
+    plans, strangers = (StudentPlanRepository(reading, tenant) for tenant in (TENANT, uuid4()))
+    assert [p.start_minute for p in plans.live(GROUP)] == [540, 600]
+    assert [p.sequence for p in plans.of_generation(GROUP, 1)] == [1, 2, 3]
+    assert strangers.live(GROUP) == strangers.of_generation(GROUP, 1) == []
+    assert len(plans.of_student(STUDENT, FIRST, FIRST)) == 2
+    assert plans.of_student(STUDENT, FIRST + timedelta(1), date(2025, 2, 1)) == []
+    assert strangers.of_student(STUDENT, FIRST, FIRST) == []
 
 
 def test_a_students_time_is_the_tenants_and_in_order(session: Session) -> None:
@@ -227,19 +219,21 @@ def test_a_students_time_is_the_tenants_and_in_order(session: Session) -> None:
         ]
     )
     session.flush()
-    time = StudentTimeRepository(session)
-    ids = whose["tenant_id"], whose["student_id"]
-    assert [one.date for one in time.exclusions(*ids)] == [early, late]
-    assert [one.weekday for one in time.academy_schedules(*ids)] == [3, 4]
-    assert time.exclusions(uuid4(), ids[1]) == []
-    assert time.academy_schedules(uuid4(), ids[1]) == []
+    student_id = whose["student_id"]
+    time = StudentTimeRepository(session, whose["tenant_id"])
+    assert [one.date for one in time.exclusions(student_id)] == [early, late]
+    assert [one.weekday for one in time.academy_schedules(student_id)] == [3, 4]
+    strangers = StudentTimeRepository(session, uuid4())
+    assert strangers.exclusions(student_id) == []
+    assert strangers.academy_schedules(student_id) == []
 
 
 def test_a_stale_version_fails_instead_of_overwriting(session: Session) -> None:
     group = added(session)
-    mine = session.get_one(PlanGroup, group.id)
+    mine = session.get_one(PlanGroup, (group.tenant_id, group.id))
     session.execute(
-        sa.text("UPDATE plan_groups SET version = version + 1 WHERE id = :id"), {"id": group.id}
+        sa.text("UPDATE studyplan.plan_groups SET version = version + 1 WHERE id = :id"),
+        {"id": group.id},
     )
     mine.name = "다른 이름"
     with pytest.raises(sa.orm.exc.StaleDataError), session.begin_nested():
@@ -251,7 +245,7 @@ def test_the_types_of_copied_columns_are_those_of_the_table(connection: sa.Conne
     rows = connection.execute(
         sa.text(
             "SELECT attname, typname FROM pg_attribute JOIN pg_type t ON t.oid = atttypid "
-            "WHERE attrelid = 'student_plans'::regclass AND attnum > 0"
+            "WHERE attrelid = 'studyplan.student_plans'::regclass AND attnum > 0"
         )
     )
     types = {row.attname: row.typname for row in rows}

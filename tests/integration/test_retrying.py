@@ -58,8 +58,7 @@ class Work:
         self.attempts += 1
         return generate_plans(
             self.factory,
-            PlanGroupLock(self.group.id),
-            tenant_id=self.group.tenant_id,
+            PlanGroupLock(self.group.tenant_id, self.group.id),
             today=FIRST,
             idempotency_key=idempotency_key,
         )
@@ -107,7 +106,8 @@ def test_a_connection_lost_before_the_commit_is_tried_again(
     def dying_once() -> GenerationResult:
         if work.attempts == 0:
             work.attempts += 1
-            with UnitOfWork(session_factory, lock=PlanGroupLock(work.group.id)) as uow:
+            lock = PlanGroupLock(work.group.tenant_id, work.group.id)
+            with UnitOfWork(session_factory, lock=lock) as uow:
                 terminate_backend(engine, backend_pid(uow.session.connection()))
                 uow.session.execute(sa.select(1))
         return work()
@@ -143,8 +143,8 @@ def test_with_a_key_it_is_tried_again_and_happens_once(
 
 
 def test_the_key_is_handed_to_the_work(session_factory: Factory, group: PlanGroup) -> None:
-    lock = PlanGroupLock(group.id)
-    asked = partial(generate_plans, session_factory, lock, tenant_id=group.tenant_id, today=FIRST)
+    lock = PlanGroupLock(group.tenant_id, group.id)
+    asked = partial(generate_plans, session_factory, lock, today=FIRST)
     first = retrying(asked, idempotency_key="k")
     assert retrying(asked, idempotency_key="k") == first
     assert retrying(asked).generation == 2

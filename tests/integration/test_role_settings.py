@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
+    LockStatus,
     PlanGroup,
     PlanGroupLock,
     PlanGroupLockedError,
@@ -24,7 +25,7 @@ from domain.probe import probe
 from tests.factories import ContentFactory, PlanGroupFactory
 from tests.integration.editing import Factory
 from tests.integration.hostile_settings import READ_BY_SQLALCHEMY, role_settings
-from tests.integration.storing import FIRST
+from tests.integration.storing import FIRST, store
 
 LATIN_ONLY = "LATIN1"
 # Before 1908 the clocks of Seoul were 8 hours, 27 minutes and 52 seconds ahead.
@@ -61,37 +62,31 @@ def test_storing_generating_repeating_and_reading_work_under_the_settings(
     session_factory: Factory, hostile: Factory, settings: str
 ) -> None:
     group = new_group(settings)
-    name, lock = group.name, PlanGroupLock(group.id)
+    name, lock = group.name, PlanGroupLock(group.tenant_id, group.id)
     with UnitOfWork(hostile, lock=lock) as uow:
         uow.groups.add(group)
         uow.commit()
-        about: dict[str, Any] = {
-            "tenant_id": group.tenant_id,
-            "today": FIRST,
-            "idempotency_key": f"key {name}",
-        }
+    about: dict[str, Any] = {"today": FIRST, "idempotency_key": f"key {name}"}
     first, second = (generate_plans(hostile, lock, **about) for _ in range(2))
     assert (first.generation, first.repeated, second.repeated) == (1, False, True)
     assert second.plan_ids == first.plan_ids
     assert second == first
-    assert _read(hostile, group) == _read(session_factory, group)
+    assert _read(hostile, lock) == _read(session_factory, lock)
     assert generate_plans(hostile, lock, **{**about, "idempotency_key": None}).generation == 2
 
 
-def _read(factory: Factory, group: PlanGroup) -> dict[str, Any]:
-    """What the repositories say of a group, instants included."""
+def _read(factory: Factory, lock: PlanGroupLock) -> dict[str, Any]:
+    """What the repositories say of the lock's group, instants included."""
     with factory() as session:
-        groups, plans = PlanGroupRepository(session), StudentPlanRepository(session)
-        found = groups.get(group.tenant_id, group.id)
-        (record,) = groups.generations(group.tenant_id, group.id)
+        groups = PlanGroupRepository(session, lock.tenant_id)
+        plans = StudentPlanRepository(session, lock.tenant_id)
+        found = groups.get(lock.group_id)
+        (record,) = groups.generations(lock.group_id)
         return {
             "group": (found.name, found.status, found.created_at, found.weakness_factor),
             "contents": [(each.title, each.allocation) for each in found.contents],
             "record": (record.generated_at, record.idempotency_key, record.quality),
-            "plans": [
-                (row.id, row.date, row.kind, row.state)
-                for row in plans.live(group.tenant_id, group.id)
-            ],
+            "plans": [(row.id, row.date, row.kind, row.state) for row in plans.live(lock.group_id)],
         }
 
 
@@ -100,11 +95,13 @@ def test_refusal_and_lock_status_name_the_holder_under_the_settings(
     session_factory: Factory, hostile: Factory, settings: str
 ) -> None:
     group = new_group(settings)
-    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
-        expected = lock_status(uow.session, group.id).holder
+    store(session_factory, group)
+    lock = PlanGroupLock(group.tenant_id, group.id)
+    with UnitOfWork(session_factory, lock=lock) as uow:
+        expected = _status(uow.session, lock).holder
         with hostile() as session:
-            status = lock_status(session, group.id)
-        with pytest.raises(PlanGroupLockedError) as refused, _entered(hostile, group):
+            status = _status(session, lock)
+        with pytest.raises(PlanGroupLockedError) as refused, UnitOfWork(hostile, lock=lock):
             pass
         uow.rollback()
     assert (status.held, status.held_by_me, status.waiting) == (True, False, 0)
@@ -114,13 +111,13 @@ def test_refusal_and_lock_status_name_the_holder_under_the_settings(
         assert holder.held_ms is not None
         assert (holder.pid, holder.since) == (expected.pid, expected.since)
         assert 0 <= holder.held_ms < 600_000
-    with UnitOfWork(hostile, lock=PlanGroupLock(group.id)) as uow:
-        assert lock_status(uow.session, group.id).held_by_me
+    with UnitOfWork(hostile, lock=lock) as uow:
+        assert _status(uow.session, lock).held_by_me
         uow.rollback()
 
 
-def _entered(factory: Factory, group: PlanGroup) -> UnitOfWork:
-    return UnitOfWork(factory, lock=PlanGroupLock(group.id, wait=timedelta(0)))
+def _status(session: Session, lock: PlanGroupLock) -> LockStatus:
+    return lock_status(session, lock.tenant_id, lock.group_id)
 
 
 @each_setting

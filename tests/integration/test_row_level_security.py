@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -69,12 +70,12 @@ def write(
 ) -> None:
     """A service's method for a tenant, by a role with that or another claim, and the commit."""
     claimed = claimed or tenant_id
-    lock, work = lock_of(name, world), CALLS[name]
+    lock, work = replace(lock_of(name, world), tenant_id=tenant_id), CALLS[name]
 
     async def main() -> None:
         engine = create_async_engine(secured.url(claimed), poolclass=sa.NullPool)
         async with AsyncUnitOfWork(async_sessionmaker(engine), lock=lock) as uow:
-            await uow.run(work, world, tenant_id, 1)
+            await uow.run(work, world, 1)
             await uow.commit()
 
     if way == "tasks":
@@ -84,17 +85,15 @@ def write(
         secured.factory(claimed) as factory,
         UnitOfWork(factory, lock=lock) as uow,
     ):
-        work(uow, world, tenant_id, 1)
+        work(uow, world, 1)
         uow.commit()
 
 
 def generate(
     secured: Tenants, way: str, group: PlanGroup, key: str | None = None
 ) -> GenerationResult:
-    asked: dict[str, Any] = {
-        "tenant_id": group.tenant_id, "today": FIRST, "idempotency_key": key,
-    }  # fmt: skip
-    lock = PlanGroupLock(group.id)
+    asked: dict[str, Any] = {"today": FIRST, "idempotency_key": key}
+    lock = PlanGroupLock(group.tenant_id, group.id)
 
     async def main() -> GenerationResult:
         engine = create_async_engine(secured.url(group.tenant_id), poolclass=sa.NullPool)
@@ -109,7 +108,7 @@ def generate(
 def store(secured: Tenants, group: PlanGroup, role: str = "") -> None:
     with (
         secured.factory(group.tenant_id, role) as factory,
-        UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow,
+        UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow,
     ):
         uow.session.expire_on_commit = False
         uow.groups.add(group)
@@ -137,8 +136,8 @@ def test_plans_are_those_that_an_unrestricted_role_writes(secured: Tenants, way:
         group = new_group()
         store(secured, group)
         if unrestricted:
-            lock = PlanGroupLock(group.id)
-            generate_plans(secured.everything, lock, tenant_id=group.tenant_id, today=FIRST)
+            lock = PlanGroupLock(group.tenant_id, group.id)
+            generate_plans(secured.everything, lock, today=FIRST)
         else:
             generate(secured, way, group)
         position = {content.id: content.position for content in group.contents}
@@ -192,10 +191,9 @@ def test_other_tenants_plans_are_neither_read_nor_generated(secured: Tenants, wo
     before = everything(secured.everything)
     with secured.factory(uuid4()) as factory:
         with factory() as session:
-            repository = StudentPlanRepository(session)
-            assert repository.live(world.tenant_id, world.group.id) == []
+            assert StudentPlanRepository(session, world.tenant_id).live(world.group.id) == []
         with pytest.raises(PlanGroupNotFoundError):
-            generate_plans(factory, world.lock, tenant_id=world.tenant_id, today=FIRST)
+            generate_plans(factory, world.lock, today=FIRST)
     assert everything(secured.everything) == before
 
 
@@ -218,7 +216,9 @@ def test_activation_pauses_the_students_other_group(secured: Tenants, way: str) 
             with secured.factory(group.tenant_id) as factory:
                 activate(factory, tenant_id=group.tenant_id, group_id=group.id)
     with secured.everything() as session:
-        states = [session.get_one(PlanGroup, group.id).status for group in groups]
+        states = [
+            session.get_one(PlanGroup, (group.tenant_id, group.id)).status for group in groups
+        ]
     assert states == [GroupStatus.PAUSED, GroupStatus.ACTIVE]
 
 
@@ -228,17 +228,15 @@ def test_lock_status_is_told_to_the_role(secured: Tenants, world: World) -> None
         UnitOfWork(factory, lock=world.lock) as uow,
         factory() as session,
     ):
-        assert lock_status(session, world.group.id).held
-        assert lock_status(uow.session, world.group.id).held_by_me
+        assert lock_status(session, world.tenant_id, world.group.id).held
+        assert lock_status(uow.session, world.tenant_id, world.group.id).held_by_me
 
 
 def test_role_may_be_taken_inside_the_block(secured: Tenants, world: World) -> None:
     """For the one transaction, as PostgREST does it."""
     with UnitOfWork(secured.everything, lock=world.lock) as uow:
         become(uow.session, secured.role, world.tenant_id)
-        result = PlanGenerationService().generate(
-            uow, tenant_id=world.tenant_id, group_id=world.group.id, today=FIRST
-        )
+        result = PlanGenerationService(uow).generate(today=FIRST)
         uow.commit()
     assert [row.id for row in live(secured.everything, world.group)] == list(result.plan_ids)
 
@@ -253,35 +251,33 @@ def test_hook_gives_a_session_its_tenants_rows(secured: Tenants, world: World) -
         become(connection, secured.role, claimed[0])
 
     with factory() as session:
-        assert len(StudentPlanRepository(session).live(world.tenant_id, world.group.id)) > 1
-    result = generate_plans(factory, world.lock, tenant_id=world.tenant_id, today=FIRST)
+        assert len(StudentPlanRepository(session, world.tenant_id).live(world.group.id)) > 1
+    result = generate_plans(factory, world.lock, today=FIRST)
     assert result.generation == 2
     assert [row.id for row in live(secured.everything, world.group)] == list(result.plan_ids)
     claimed[0] = uuid4()
     with factory() as session:
-        assert StudentPlanRepository(session).live(world.tenant_id, world.group.id) == []
+        assert StudentPlanRepository(session, world.tenant_id).live(world.group.id) == []
     with pytest.raises(PlanGroupNotFoundError):
-        generate_plans(factory, world.lock, tenant_id=world.tenant_id, today=FIRST)
+        generate_plans(factory, world.lock, today=FIRST)
 
 
 def test_policies_that_are_forced_upon_the_owner_hold_for_it(secured: Tenants) -> None:
     group = new_group()
     store(secured, group, secured.owner)
     with secured.factory(group.tenant_id, secured.owner) as factory:
-        result = generate_plans(
-            factory, PlanGroupLock(group.id), tenant_id=group.tenant_id, today=FIRST
-        )
+        result = generate_plans(factory, PlanGroupLock(group.tenant_id, group.id), today=FIRST)
     assert [row.id for row in live(secured.everything, group)] == list(result.plan_ids)
 
 
 REFUSING = {
-    "student_plans AS RESTRICTIVE FOR INSERT WITH CHECK (false)": DBAPIError,
-    "plan_generations AS RESTRICTIVE FOR INSERT WITH CHECK (false)": DBAPIError,
-    "plan_groups AS RESTRICTIVE FOR SELECT USING (false)": PlanGroupNotFoundError,
-    "plan_groups AS RESTRICTIVE FOR UPDATE USING (false)": GeneratedMeanwhileError,
-    "contents AS RESTRICTIVE FOR SELECT USING (false)": ContentNotFoundError,
-    "student_plans AS RESTRICTIVE FOR SELECT USING (false)": StudentPlansOverlapError,
-    "student_plans AS RESTRICTIVE FOR UPDATE USING (false)": GeneratedMeanwhileError,
+    "studyplan.student_plans AS RESTRICTIVE FOR INSERT WITH CHECK (false)": DBAPIError,
+    "studyplan.plan_generations AS RESTRICTIVE FOR INSERT WITH CHECK (false)": DBAPIError,
+    "studyplan.plan_groups AS RESTRICTIVE FOR SELECT USING (false)": PlanGroupNotFoundError,
+    "studyplan.plan_groups AS RESTRICTIVE FOR UPDATE USING (false)": GeneratedMeanwhileError,
+    "studyplan.contents AS RESTRICTIVE FOR SELECT USING (false)": ContentNotFoundError,
+    "studyplan.student_plans AS RESTRICTIVE FOR SELECT USING (false)": StudentPlansOverlapError,
+    "studyplan.student_plans AS RESTRICTIVE FOR UPDATE USING (false)": GeneratedMeanwhileError,
 }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -31,6 +32,8 @@ from domain.services import (
     GroupTimeService,
     PlanProgressService,
 )
+from domain.testing import PATIENCE, eventually
+from tests.integration.asking import backend_pid
 from tests.integration.editing import Factory, World, everything
 from tests.integration.storing import FIRST
 
@@ -40,64 +43,39 @@ def impatient(world: World) -> PlanGroupLock:
     return replace(world.lock, limits=Limits(row_lock=timedelta(milliseconds=20)))
 
 
-def generate(uow: UnitOfWork, world: World) -> None:
-    PlanGenerationService().generate(
-        uow, tenant_id=world.tenant_id, group_id=world.group.id, today=FIRST
-    )
+def generate(uow: UnitOfWork, _: World) -> None:
+    PlanGenerationService(uow).generate(today=FIRST)
 
 
-def rename(uow: UnitOfWork, world: World) -> None:
-    GroupEditService().change_settings(
-        uow,
-        tenant_id=world.tenant_id,
-        group_id=world.group.id,
-        expected_version=1,
-        name="여름방학",
-    )
+def rename(uow: UnitOfWork, _: World) -> None:
+    GroupEditService(uow).change_settings(expected_version=1, name="여름방학")
 
 
 def retitle(uow: UnitOfWork, world: World) -> None:
-    GroupEditService().change_content(
-        uow,
-        tenant_id=world.tenant_id,
-        group_id=world.group.id,
-        content_id=world.planned.id,
-        expected_version=1,
-        title="수학",
+    GroupEditService(uow).change_content(
+        content_id=world.planned.id, expected_version=1, title="수학"
     )
 
 
 def move(uow: UnitOfWork, world: World) -> None:
-    GroupTimeService().change_block(
-        uow,
-        tenant_id=world.tenant_id,
-        group_id=world.group.id,
-        block_id=world.block.id,
-        expected_version=1,
-        start_minute=540,
+    GroupTimeService(uow).change_block(
+        block_id=world.block.id, expected_version=1, start_minute=540
     )
 
 
 def mark(uow: UnitOfWork, world: World) -> None:
-    PlanProgressService().mark(
-        uow,
-        tenant_id=world.tenant_id,
-        group_id=world.group.id,
-        plan_id=world.plans[0].id,
-        expected_version=1,
-        state=PlanState.DONE,
+    PlanProgressService(uow).mark(
+        plan_id=world.plans[0].id, expected_version=1, state=PlanState.DONE
     )
 
 
-def delete(uow: UnitOfWork, world: World) -> None:
-    GroupDeletionService().delete(
-        uow, tenant_id=world.tenant_id, group_id=world.group.id, expected_version=1
-    )
+def delete(uow: UnitOfWork, _: World) -> None:
+    GroupDeletionService(uow).delete(expected_version=1)
 
 
 def commit(uow: UnitOfWork, world: World) -> None:
     """What the caller has changed by itself is written by the commit."""
-    uow.groups.get(world.tenant_id, world.group.id).name = "여름방학"
+    uow.groups.get(world.group.id).name = "여름방학"
     uow.commit()
 
 
@@ -121,12 +99,22 @@ each_case = pytest.mark.parametrize(
 
 
 @contextmanager
-def locked(engine: sa.Engine, kind: type[Any], id_: Any) -> Iterator[None]:
+def locked(engine: sa.Engine, kind: type[Any], id_: Any) -> Iterator[sa.Connection]:
     """Another connection has changed the row and not committed yet."""
     with engine.connect() as other, other.begin() as transaction:
         other.execute(sa.update(kind).where(kind.id == id_).values(version=kind.version + 1))
-        yield
+        yield other
         transaction.rollback()
+
+
+def is_waiting(engine: sa.Engine, pid: int) -> bool:
+    """Whether the backend waits for somebody's transaction to end."""
+    waits = (
+        "SELECT EXISTS (SELECT FROM pg_locks "
+        "WHERE NOT granted AND locktype = 'transactionid' AND pid = :pid)"
+    )
+    with engine.connect() as connection:
+        return bool(connection.scalar(sa.text(waits), {"pid": pid}))
 
 
 @each_case
@@ -173,16 +161,38 @@ def test_row_lock_of_another_is_a_lock_timeout_for_a_task(
     assert late.value.scope == "row"
 
 
+def test_deadlock_with_rows_of_another_is_a_lock_timeout(
+    engine: sa.Engine, session_factory: Factory, world: World
+) -> None:
+    """Somebody outside the locks has the content's row and waits for the group's."""
+    group_row = sa.update(PlanGroup).where(PlanGroup.id == world.group.id).values(name="겨울방학")
+    before = everything(session_factory)
+    with locked(engine, Content, world.planned.id) as other, ThreadPoolExecutor(1) as pool:
+        pid = backend_pid(other)
+        other.exec_driver_sql("SET LOCAL deadlock_timeout = '1min'")  # it is not the one to fail
+        with UnitOfWork(session_factory, lock=world.lock) as uow:
+            uow.groups.get(world.group.id).name = "여름방학"
+            uow.session.flush()
+            waiting = pool.submit(other.execute, group_row)
+            eventually(lambda: is_waiting(engine, pid), "the other one waits for the group")
+            with pytest.raises(LockTimeoutError) as late:
+                retitle(uow, world)
+        waiting.result(PATIENCE)
+    assert (late.value.scope, late.value.waited_ms) == ("row", None)
+    assert worth_retrying(late.value)
+    assert everything(session_factory) == before
+
+
 def test_table_that_is_being_altered_is_a_lock_timeout(
     engine: sa.Engine, session_factory: Factory, world: World
 ) -> None:
     """For reading too."""
     with engine.connect() as other, other.begin() as transaction:
-        other.exec_driver_sql("LOCK TABLE contents IN ACCESS EXCLUSIVE MODE")
+        other.exec_driver_sql("LOCK TABLE studyplan.contents IN ACCESS EXCLUSIVE MODE")
         with (
             UnitOfWork(session_factory, lock=impatient(world)) as uow,
             pytest.raises(LockTimeoutError) as late,
         ):
-            uow.groups.get(world.tenant_id, world.group.id)
+            uow.groups.get(world.group.id)
         transaction.rollback()
     assert late.value.scope == "row"

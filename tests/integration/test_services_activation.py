@@ -32,7 +32,7 @@ def group(session_factory: Factory) -> PlanGroup:
 
 def status_of(factory: Factory, group: PlanGroup) -> GroupStatus:
     with factory() as session:
-        return PlanGroupRepository(session).alone(group.tenant_id, group.id).status
+        return PlanGroupRepository(session, group.tenant_id).alone(group.id).status
 
 
 @pytest.fixture
@@ -75,9 +75,9 @@ def test_activation_without_the_other_groups_lock_is_refused(
     session_factory: Factory, group: PlanGroup, active: PlanGroup
 ) -> None:
     rows = everything(session_factory)
-    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         with pytest.raises(LockNotHeldError, match=str(active.id)):
-            GroupStateService().change(uow, **whose(group), to=GroupStatus.ACTIVE)
+            GroupStateService(uow).change(to=GroupStatus.ACTIVE, group_id=group.id)
         uow.commit()
     assert everything(session_factory) == rows
 
@@ -91,8 +91,10 @@ def test_both_changes_are_one_transaction(
     end: Callable[[UnitOfWork], None],
 ) -> None:
     rows = everything(session_factory)
-    with UnitOfWork(session_factory, lock=PlanGroupLock.of([group.id, active.id])) as uow:
-        GroupStateService().change(uow, **whose(group), to=GroupStatus.ACTIVE)
+    with UnitOfWork(
+        session_factory, lock=PlanGroupLock.of(group.tenant_id, [group.id, active.id])
+    ) as uow:
+        GroupStateService(uow).change(to=GroupStatus.ACTIVE, group_id=group.id)
         assert everything(session_factory) == rows
         end(uow)
     assert (everything(session_factory) == rows) is (end is UnitOfWork.rollback)

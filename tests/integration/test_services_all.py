@@ -1,19 +1,29 @@
 """What holds for every method of every service that edits: locks, tenants, versions, commits."""
 
 import inspect
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import async_sessionmaker
 from sqlalchemy.orm import ORMExecuteState, sessionmaker
 
-from domain import Base, EditedMeanwhileError, PlanGroupLock, StudentLock, UnitOfWork
+from domain import (
+    AsyncUnitOfWork,
+    Base,
+    EditedMeanwhileError,
+    PlanGroupLock,
+    StudentLock,
+    UnitOfWork,
+)
 from domain.errors import (
     InvalidInputError,
     LockNotHeldError,
     NotFoundError,
     UncommittedChangesError,
+    UnitOfWorkStateError,
 )
 from domain.services import (
     GroupDeletionService,
@@ -59,7 +69,7 @@ def test_it_writes_under_its_lock_and_the_caller_commits(
 ) -> None:
     before = everything(session_factory)
     with UnitOfWork(session_factory, lock=lock_of(name, world)) as uow:
-        CALLS[name](uow, world, world.tenant_id, 1)
+        CALLS[name](uow, world, 1)
         assert everything(session_factory) == before
         uow.commit()
     assert everything(session_factory) != before
@@ -74,39 +84,55 @@ def test_what_is_not_committed_is_not_kept(
         pytest.raises(UncommittedChangesError),
         UnitOfWork(session_factory, lock=lock_of(name, world)) as uow,
     ):
-        CALLS[name](uow, world, world.tenant_id, 1)
+        CALLS[name](uow, world, 1)
     assert everything(session_factory) == before
 
 
 @each_call
-@pytest.mark.parametrize("wrong", ["another group", "another student", "the other kind"])
-def test_another_lock_does_not_do(
-    session_factory: Factory, world: World, name: str, wrong: str
+def test_lock_of_the_other_kind_does_not_do(
+    session_factory: Factory, world: World, name: str
 ) -> None:
-    group_lock = name in STUDENT_CALLS
-    locks: dict[str, PlanGroupLock | StudentLock] = {
-        "another group": PlanGroupLock(uuid4()),
-        "another student": StudentLock(uuid4()),
-        "the other kind": world.lock if group_lock else world.student_lock,
-    }
     before = everything(session_factory)
-    with UnitOfWork(session_factory, lock=locks[wrong]) as uow:
-        with pytest.raises(LockNotHeldError):
-            CALLS[name](uow, world, world.tenant_id, 1)
+    lock = world.lock if name in STUDENT_CALLS else world.student_lock
+    with UnitOfWork(session_factory, lock=lock) as uow:
+        with pytest.raises(InvalidInputError if name in STUDENT_CALLS else LockNotHeldError):
+            CALLS[name](uow, world, 1)
         uow.commit()
     assert everything(session_factory) == before
 
 
-@each_call
-@pytest.mark.parametrize("tenant_id", [None, "no uuid", 7])
-def test_a_tenant_that_is_no_uuid_is_told_by_name(
-    session_factory: Factory, world: World, name: str, tenant_id: Any
+@pytest.mark.parametrize(
+    "name", [*GROUP_CALLS, *(name for name in STUDENT_CALLS if name not in WITHOUT_A_VERSION)]
+)
+def test_under_the_lock_of_another_group_or_student_nothing_is_found(
+    session_factory: Factory, world: World, name: str
+) -> None:
+    """The lock names what a call is about."""
+    before = everything(session_factory)
+    lock: PlanGroupLock | StudentLock = PlanGroupLock(world.tenant_id, uuid4())
+    if name in STUDENT_CALLS:
+        lock = StudentLock(world.tenant_id, uuid4())
+    with UnitOfWork(session_factory, lock=lock) as uow:
+        with pytest.raises(NotFoundError):
+            CALLS[name](uow, world, 1)
+        uow.commit()
+    assert everything(session_factory) == before
+
+
+def test_group_or_student_that_is_named_but_not_locked_is_refused(
+    session_factory: Factory, world: World
 ) -> None:
     before = everything(session_factory)
-    with UnitOfWork(session_factory, lock=lock_of(name, world)) as uow:
-        with pytest.raises(InvalidInputError) as refused:
-            CALLS[name](uow, world, tenant_id, 1)
-        assert refused.value.field == "tenant_id"
+    other = PlanGroupLock(world.tenant_id, uuid4())
+    with UnitOfWork(session_factory, lock=other) as uow:
+        with pytest.raises(LockNotHeldError, match=str(world.group.id)):
+            GroupDeletionService(uow).delete(expected_version=1, group_id=world.group.id)
+        with pytest.raises(LockNotHeldError, match=str(world.group.student_id)):
+            StudentTimeService(uow).remove_class(
+                class_id=world.lesson.id,
+                expected_version=1,
+                student_id=world.group.student_id,
+            )
         uow.commit()
     assert everything(session_factory) == before
 
@@ -119,7 +145,7 @@ def test_a_lock_that_was_lost_does_not_do(
     with UnitOfWork(session_factory, lock=lock_of(name, world)) as uow:
         uow.session.rollback()
         with pytest.raises(LockNotHeldError):
-            CALLS[name](uow, world, world.tenant_id, 1)
+            CALLS[name](uow, world, 1)
     assert everything(session_factory) == before
 
 
@@ -140,7 +166,7 @@ def test_a_lock_that_is_lost_on_the_way_does_not_do(
     monkeypatch.setattr(uow, "require_held", require_and_lose)
     before = everything(session_factory)
     with pytest.raises(LockNotHeldError), uow:
-        CALLS[name](uow, world, world.tenant_id, 1)
+        CALLS[name](uow, world, 1)
     assert lost
     assert everything(session_factory) == before
 
@@ -153,7 +179,7 @@ def test_who_saw_another_version_edits_nothing(
     before = everything(session_factory)
     with UnitOfWork(session_factory, lock=lock_of(name, world)) as uow:
         with pytest.raises(EditedMeanwhileError):
-            CALLS[name](uow, world, world.tenant_id, seen)
+            CALLS[name](uow, world, seen)
         uow.commit()
     assert everything(session_factory) == before
 
@@ -165,12 +191,81 @@ def test_another_tenants_rows_are_not_found(
     session_factory: Factory, world: World, name: str
 ) -> None:
     before = everything(session_factory)
-    with UnitOfWork(session_factory, lock=lock_of(name, world)) as uow:
+    with UnitOfWork(
+        session_factory, lock=replace(lock_of(name, world), tenant_id=stranger())
+    ) as uow:
         with pytest.raises(NotFoundError) as refused:
-            CALLS[name](uow, world, stranger(), 1)
+            CALLS[name](uow, world, 1)
         uow.commit()
     assert refused.value.http_status == 404
     assert everything(session_factory) == before
+
+
+@pytest.mark.parametrize("name", GROUP_CALLS)
+def test_shared_lock_is_for_marks_of_progress(
+    session_factory: Factory, world: World, name: str
+) -> None:
+    before = everything(session_factory)
+    with UnitOfWork(session_factory, lock=replace(world.lock, shared=True)) as uow:
+        if name.startswith("PlanProgressService"):
+            CALLS[name](uow, world, 1)
+            uow.rollback()
+        else:
+            with pytest.raises(LockNotHeldError, match="only shared"):
+                CALLS[name](uow, world, 1)
+            uow.commit()
+    assert everything(session_factory) == before
+
+
+@pytest.mark.parametrize("name", GROUP_CALLS)
+def test_of_several_locked_groups_one_must_be_named(
+    session_factory: Factory, world: World, name: str
+) -> None:
+    before = everything(session_factory)
+    both = PlanGroupLock.of(world.tenant_id, [world.group.id, uuid4()])
+    with UnitOfWork(session_factory, lock=both) as uow:
+        with pytest.raises(InvalidInputError) as refused:
+            CALLS[name](uow, world, 1)
+        uow.commit()
+    assert refused.value.field == "group_id"
+    assert everything(session_factory) == before
+
+
+def test_named_group_among_several_is_edited(session_factory: Factory, world: World) -> None:
+    both = PlanGroupLock.of(world.tenant_id, [world.group.id, uuid4()])
+    with UnitOfWork(session_factory, lock=both) as uow:
+        GroupEditService(uow).change_settings(
+            expected_version=1, name="이름", group_id=world.group.id
+        )
+        with pytest.raises(LockNotHeldError):
+            GroupDeletionService(uow).delete(expected_version=2, group_id=uuid4())
+        no_id: Any = "no id"
+        with pytest.raises(InvalidInputError) as refused:
+            GroupDeletionService(uow).delete(expected_version=2, group_id=no_id)
+        uow.commit()
+    assert refused.value.field == "group_id"
+
+
+@pytest.mark.parametrize("name", STUDENT_CALLS)
+def test_student_must_be_named_under_a_groups_lock(
+    session_factory: Factory, world: World, name: str
+) -> None:
+    with UnitOfWork(session_factory, lock=world.lock) as uow:
+        uow.lock_student(world.group.id)
+        with pytest.raises(InvalidInputError) as refused:
+            CALLS[name](uow, world, 1)
+        uow.commit()
+    assert refused.value.field == "student_id"
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda kind: kind.__name__)
+def test_service_is_made_for_a_unit_of_work_and_nothing_else(
+    session_factory: Factory, world: World, service: type[Any]
+) -> None:
+    task = AsyncUnitOfWork(async_sessionmaker(), lock=world.lock)
+    for wrong in (session_factory, session_factory(), None, task):
+        with pytest.raises(UnitOfWorkStateError, match=r"uow\.run"):
+            service(wrong)
 
 
 @pytest.mark.parametrize("name", [name for name in CALLS if name not in WITHOUT_A_VERSION])
@@ -178,14 +273,14 @@ def test_the_second_of_two_who_saw_the_same_version_is_refused(
     session_factory: Factory, world: World, name: str
 ) -> None:
     with UnitOfWork(session_factory, lock=lock_of(name, world)) as uow:
-        CALLS[name](uow, world, world.tenant_id, 1)
+        CALLS[name](uow, world, 1)
         uow.commit()
     before = everything(session_factory)
     with (
         pytest.raises((EditedMeanwhileError, NotFoundError)),
         UnitOfWork(session_factory, lock=lock_of(name, world)) as uow,
     ):
-        CALLS[name](uow, world, world.tenant_id, 1)
+        CALLS[name](uow, world, 1)
     assert everything(session_factory) == before
 
 
@@ -213,5 +308,5 @@ def test_a_row_that_somebody_without_the_lock_changed_is_not_overwritten(
     sa.event.listen(guarded, "do_orm_execute", before_execute)
     uow = UnitOfWork(guarded, lock=lock_of(name, world))
     with pytest.raises(EditedMeanwhileError), uow:
-        CALLS[name](uow, world, world.tenant_id, 1)
+        CALLS[name](uow, world, 1)
     assert [everything(session_factory)] == after

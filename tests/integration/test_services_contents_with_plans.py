@@ -138,17 +138,16 @@ def test_an_order_that_names_a_content_twice_is_refused(
 def test_several_edits_in_one_unit_of_work_see_each_other(
     session_factory: Factory, world: World
 ) -> None:
-    whose: dict[str, Any] = {"tenant_id": world.tenant_id, "group_id": world.group.id}
     with UnitOfWork(session_factory, lock=world.lock) as uow:
-        service, group = SERVICE, uow.groups.get(**whose)
-        added = service.add_content(uow, **whose, **BOOK)
+        service, group = SERVICE(uow), uow.groups.get(world.group.id)
+        added = service.add_content(**BOOK)
         order = [added, RowVersion(world.planned.id, 1), RowVersion(world.unplanned.id, 1)]
-        moved = service.reorder_contents(uow, **whose, order=order)
+        moved = service.reorder_contents(order=order)
         changed = service.change_content(
-            uow, **whose, content_id=added.id, expected_version=moved[0].version, title="국어"
+            content_id=added.id, expected_version=moved[0].version, title="국어"
         )
-        service.remove_content(uow, **whose, content_id=added.id, expected_version=changed.version)
-        service.add_content(uow, **whose, **BOOK)
+        service.remove_content(content_id=added.id, expected_version=changed.version)
+        service.add_content(**BOOK)
         assert [row.position for row in group.contents] == [1, 2, 3]
         uow.commit()
     assert [row.position for row in stored(session_factory, world).contents] == [1, 2, 3]

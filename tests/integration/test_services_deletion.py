@@ -11,9 +11,7 @@ from tests.integration.storing import book_group, change, done_by, dump, generat
 
 def delete(factory: Factory, world: World) -> None:
     with UnitOfWork(factory, lock=world.lock) as uow:
-        GroupDeletionService().delete(
-            uow, tenant_id=world.tenant_id, group_id=world.group.id, expected_version=1
-        )
+        GroupDeletionService(uow).delete(expected_version=1)
         uow.commit()
 
 
@@ -70,4 +68,4 @@ def test_whatever_table_has_a_group_is_looked_at_here(
 ) -> None:
     with_group = {t.name for t in Base.metadata.sorted_tables if "group_id" in t.columns}
     assert with_group | {"plan_groups"} == set(dump(session_factory, world.group.id))
-    assert sa.inspect(session_factory.kw["bind"]).has_table("plan_groups")
+    assert sa.inspect(session_factory.kw["bind"]).has_table("plan_groups", schema="studyplan")

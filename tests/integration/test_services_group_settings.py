@@ -15,13 +15,13 @@ from tests.integration.editing import Factory, World, edit, everything, refused
 from tests.integration.editing_calls import GROUP_CALLS
 from tests.integration.storing import change, columns
 
-SERVICE = GroupEditService()
+SERVICE = GroupEditService
 EDITS = [name for name in GROUP_CALLS if name.startswith(("GroupEditService", "GroupTimeService"))]
 
 
 def stored(factory: Factory, world: World) -> PlanGroup:
     with factory() as session:
-        return PlanGroupRepository(session).get(world.tenant_id, world.group.id)
+        return PlanGroupRepository(session, world.tenant_id).get(world.group.id)
 
 
 def settings(factory: Factory, world: World, **fields: Any) -> RowVersion:
@@ -41,13 +41,13 @@ def test_a_group_can_be_edited_unless_it_is_completed_or_cancelled(
     with UnitOfWork(session_factory, lock=world.lock) as uow:
         if status in {GroupStatus.COMPLETED, GroupStatus.CANCELLED}:
             with pytest.raises(PlanGroupNotEditableError) as error:
-                GROUP_CALLS[name](uow, world, world.tenant_id, 1)
+                GROUP_CALLS[name](uow, world, 1)
             assert (error.value.group_id, error.value.group_status) == (
                 world.group.id,
                 status.value,
             )
         else:
-            GROUP_CALLS[name](uow, world, world.tenant_id, 1)
+            GROUP_CALLS[name](uow, world, 1)
         uow.commit()
     finished = status in {GroupStatus.COMPLETED, GroupStatus.CANCELLED}
     assert (everything(session_factory) == before) is finished

@@ -51,17 +51,15 @@ PAIRS = list(product(GroupStatus, repeat=2))
 
 
 def ask(factory: Factory, group: PlanGroup, to: Any, **asked: Any) -> StateChange:
-    with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
-        changed = GroupStateService().change(
-            uow, tenant_id=group.tenant_id, group_id=group.id, to=to, **asked
-        )
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+        changed = GroupStateService(uow).change(to=to, **asked)
         uow.commit()
     return changed
 
 
 def status_of(factory: Factory, group: PlanGroup) -> GroupStatus:
     with factory() as session:
-        return PlanGroupRepository(session).alone(group.tenant_id, group.id).status
+        return PlanGroupRepository(session, group.tenant_id).alone(group.id).status
 
 
 @pytest.mark.parametrize(("before", "after"), PAIRS)

@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from domain import Block, Exclusion, NonStudyBlock, UnitOfWork
 from domain.errors import TimeEntryNotFoundError
@@ -13,7 +14,7 @@ from domain.services import GroupTimeService, RowVersion
 from tests.integration.editing import Factory, World, edit, everything, new_world, refused
 from tests.integration.storing import columns
 
-SERVICE = GroupTimeService()
+SERVICE = GroupTimeService
 SPAN: dict[str, Any] = {"weekday": 6, "start_minute": 1200, "end_minute": 1440}
 # What each kind of entry is called, and what is changed of it.
 KINDS: list[tuple[type[Any], str, str, str, dict[str, Any]]] = [
@@ -39,7 +40,7 @@ def method(name: str) -> Callable[..., Any]:
 
 def stored(factory: Factory, kind: type[Any], row: RowVersion) -> dict[str, Any]:
     with factory() as session:
-        return columns(session.get_one(kind, row.id))
+        return columns(session.scalars(sa.select(kind).where(kind.id == row.id)).one())
 
 
 @each_kind
@@ -202,15 +203,12 @@ def test_a_span_of_another_group_is_not_found(
 def test_several_edits_in_one_unit_of_work_see_each_other(
     session_factory: Factory, world: World
 ) -> None:
-    whose: dict[str, Any] = {"tenant_id": world.tenant_id, "group_id": world.group.id}
     with UnitOfWork(session_factory, lock=world.lock) as uow:
-        service, group = SERVICE, uow.groups.get(**whose)
-        added = service.add_block(uow, **whose, **SPAN, kind=BlockKind.STUDY)
-        service.remove_block(uow, **whose, block_id=world.block.id, expected_version=1)
-        changed = service.change_block(
-            uow, **whose, block_id=added.id, expected_version=1, weekday=5
-        )
-        service.remove_block(uow, **whose, block_id=added.id, expected_version=changed.version)
+        service, group = SERVICE(uow), uow.groups.get(world.group.id)
+        added = service.add_block(**SPAN, kind=BlockKind.STUDY)
+        service.remove_block(block_id=world.block.id, expected_version=1)
+        changed = service.change_block(block_id=added.id, expected_version=1, weekday=5)
+        service.remove_block(block_id=added.id, expected_version=changed.version)
         assert len(group.blocks) == 6
         uow.commit()
     rows = everything(session_factory)["blocks"]

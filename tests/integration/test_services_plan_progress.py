@@ -23,10 +23,7 @@ def mark(
     factory: Factory, world: World, state: Any, through: Any = None, *, seen: int = 1, plan: int = 0
 ) -> RowVersion:
     with UnitOfWork(factory, lock=world.lock) as uow:
-        written = PlanProgressService().mark(
-            uow,
-            tenant_id=world.tenant_id,
-            group_id=world.group.id,
+        written = PlanProgressService(uow).mark(
             plan_id=world.plans[plan].id,
             expected_version=seen,
             state=state,
@@ -123,12 +120,9 @@ def test_a_plan_of_one_unit_cannot_be_part_done(session_factory: Factory, world:
     assert single.first_unit == single.last_unit
     with (
         pytest.raises(InvalidInputError, match="one unit"),
-        UnitOfWork(session_factory, lock=PlanGroupLock(small.id)) as uow,
+        UnitOfWork(session_factory, lock=PlanGroupLock(small.tenant_id, small.id)) as uow,
     ):
-        PlanProgressService().mark(
-            uow,
-            tenant_id=small.tenant_id,
-            group_id=small.id,
+        PlanProgressService(uow).mark(
             plan_id=single.id,
             expected_version=1,
             state=PlanState.PART_DONE,
@@ -155,10 +149,7 @@ def test_a_plan_of_another_group_is_not_found(session_factory: Factory, world: W
         pytest.raises(StudentPlanNotFoundError) as refused,
         UnitOfWork(session_factory, lock=world.lock) as uow,
     ):
-        PlanProgressService().pin(
-            uow,
-            tenant_id=world.tenant_id,
-            group_id=world.group.id,
+        PlanProgressService(uow).pin(
             plan_id=other.plans[0].id,
             expected_version=1,
         )
@@ -184,12 +175,10 @@ def test_in_one_unit_of_work_what_a_generation_replaced_is_seen_as_replaced(
     session_factory: Factory, world: World
 ) -> None:
     with UnitOfWork(session_factory, lock=world.lock) as uow:
-        held = uow.plans.live(world.tenant_id, world.group.id)
+        held = uow.plans.live(world.group.id)
         done = pin(uow, world)
         pin(uow, world, plan=1, pinned=False)
-        PlanGenerationService().generate(
-            uow, tenant_id=world.tenant_id, group_id=world.group.id, today=FIRST
-        )
+        PlanGenerationService(uow).generate(today=FIRST)
         assert pin(uow, world, seen=done.version, pinned=False).version == 3
         with pytest.raises(InvalidInputError):
             pin(uow, world, plan=1, seen=2)
@@ -200,10 +189,7 @@ def test_in_one_unit_of_work_what_a_generation_replaced_is_seen_as_replaced(
 def pin(
     uow: UnitOfWork, world: World, *, seen: int = 1, plan: int = 0, pinned: bool = True
 ) -> RowVersion:
-    return PlanProgressService().pin(
-        uow,
-        tenant_id=world.tenant_id,
-        group_id=world.group.id,
+    return PlanProgressService(uow).pin(
         plan_id=world.plans[plan].id,
         expected_version=seen,
         pinned=pinned,

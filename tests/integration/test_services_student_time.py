@@ -13,6 +13,7 @@ from domain import (
     AcademySchedule,
     Exclusion,
     InvalidInputError,
+    StudentLock,
     UnitOfWork,
 )
 from domain.errors import TimeEntryNotFoundError
@@ -22,14 +23,14 @@ from tests.factories import AcademyScheduleFactory
 from tests.integration.editing import Factory, World, edit, everything, refused
 from tests.integration.storing import columns, generate, store
 
-SERVICE = StudentTimeService()
+SERVICE = StudentTimeService
 CLASS: dict[str, Any] = {"weekday": 3, "start_minute": 18 * 60, "end_minute": 19 * 60}
 """On the day of the student's other class, 14–17, and after it."""
 
 
 def stored(factory: Factory, kind: type[Any], row_id: Any) -> dict[str, Any]:
     with factory() as session:
-        return columns(session.get_one(kind, row_id))
+        return columns(session.scalars(sa.select(kind).where(kind.id == row_id)).one())
 
 
 def test_a_class_is_added_changed_and_removed(session_factory: Factory, world: World) -> None:
@@ -61,7 +62,7 @@ def test_a_class_is_added_changed_and_removed(session_factory: Factory, world: W
     edit(session_factory, world, SERVICE.remove_class, class_id=added.id, expected_version=2)
     assert len(everything(session_factory)["academy_schedules"]) >= 1
     with session_factory() as session:
-        assert session.get(AcademySchedule, added.id) is None
+        assert session.get(AcademySchedule, (world.tenant_id, added.id)) is None
 
 
 def test_an_exclusion_is_added_changed_and_removed(session_factory: Factory, world: World) -> None:
@@ -84,7 +85,7 @@ def test_an_exclusion_is_added_changed_and_removed(session_factory: Factory, wor
     assert stored(session_factory, Exclusion, added.id) == found | {"reason": "여행", "version": 2}
     edit(session_factory, world, SERVICE.remove_exclusion, **named, expected_version=2)
     with session_factory() as session:
-        assert session.get(Exclusion, added.id) is None
+        assert session.get(Exclusion, (world.tenant_id, added.id)) is None
 
 
 @pytest.mark.parametrize(
@@ -203,15 +204,9 @@ def test_another_students_class_is_not_found(
 def test_two_tenants_may_teach_one_student_at_one_time(
     session_factory: Factory, world: World
 ) -> None:
-    with UnitOfWork(session_factory, lock=world.student_lock) as uow:
-        SERVICE.add_class(
-            uow,
-            tenant_id=uuid4(),
-            student_id=world.group.student_id,
-            weekday=3,
-            start_minute=14 * 60,
-            end_minute=17 * 60,
-        )
+    lock = StudentLock(uuid4(), world.group.student_id)
+    with UnitOfWork(session_factory, lock=lock) as uow:
+        SERVICE(uow).add_class(weekday=3, start_minute=14 * 60, end_minute=17 * 60)
         uow.commit()
 
 
@@ -219,10 +214,8 @@ def test_a_lock_of_a_group_does_with_that_of_its_student(
     session_factory: Factory, world: World
 ) -> None:
     with UnitOfWork(session_factory, lock=world.lock) as uow:
-        uow.lock_student(world.tenant_id, world.group.id)
-        SERVICE.add_class(
-            uow, tenant_id=world.tenant_id, student_id=world.group.student_id, **CLASS
-        )
+        uow.lock_student(world.group.id)
+        SERVICE(uow).add_class(student_id=world.group.student_id, **CLASS)
         uow.commit()
 
 

@@ -34,7 +34,7 @@ NewEngine = Callable[..., sa.Engine]
 
 @pytest.fixture
 def lock() -> PlanGroupLock:
-    return PlanGroupLock(uuid4())
+    return PlanGroupLock(uuid4(), uuid4())
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_session_in_use_is_refused_and_left_as_it_is(
     use(session)
     before = (session.in_transaction(), list(session), dict(session.info))
     with pytest.raises(WrongSessionError, match="in use"):
-        enter(factory if scoped else lambda: session, PlanGroupLock(group.id))
+        enter(factory if scoped else lambda: session, PlanGroupLock(group.tenant_id, group.id))
     assert (session.in_transaction(), list(session), dict(session.info)) == before
     factory.remove()
 
@@ -176,9 +176,9 @@ def test_session_in_use_keeps_what_it_has_written(
     db = scoped_session(sessionmaker(engine))
     db.execute(sa.update(PlanGroup).where(PlanGroup.id == group.id).values(name="its own"))
     with pytest.raises(WrongSessionError):
-        enter(db, PlanGroupLock(group.id))
+        enter(db, PlanGroupLock(group.tenant_id, group.id))
     db.commit()
-    assert db.get_one(PlanGroup, group.id).name == "its own"
+    assert db.get_one(PlanGroup, (group.tenant_id, group.id)).name == "its own"
     db.remove()
 
 
@@ -259,9 +259,9 @@ def test_session_with_options_generates(
     group = stored_group(session_factory)
     for number in range(1, 9):
         assert generate(factory, group, FIRST).generation == number
-        with UnitOfWork(factory, lock=PlanGroupLock(group.id)) as uow:
-            assert uow.groups.get(group.tenant_id, group.id).generation == number
-            assert lock_status(uow.session, group.id).held_by_me
+        with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+            assert uow.groups.get(group.id).generation == number
+            assert lock_status(uow.session, group.tenant_id, group.id).held_by_me
     assert_lock_free(engine, group.id)
 
 

@@ -18,7 +18,7 @@ Factory = sessionmaker[Session]
 
 @pytest.fixture
 def lock() -> PlanGroupLock:
-    return PlanGroupLock(uuid4())
+    return PlanGroupLock(uuid4(), uuid4())
 
 
 @pytest.fixture
@@ -81,14 +81,16 @@ def test_second_connection_is_refused_when_it_joins(
     group = stored_group(session_factory, name="before")
 
     def write_elsewhere() -> None:
-        with UnitOfWork(sessionmaker(class_=ChangesItsMind), lock=PlanGroupLock(group.id)) as uow:
-            uow.groups.get(group.tenant_id, group.id)
-            uow.session.execute(sa.text("UPDATE plan_groups SET name = 'after'"))
+        with UnitOfWork(
+            sessionmaker(class_=ChangesItsMind), lock=PlanGroupLock(group.tenant_id, group.id)
+        ) as uow:
+            uow.groups.get(group.id)
+            uow.session.execute(sa.text("UPDATE studyplan.plan_groups SET name = 'after'"))
 
     with pytest.raises(WrongSessionError, match="second connection"):
         write_elsewhere()
     with session_factory() as session:
-        assert session.get_one(PlanGroup, group.id).name == "before"
+        assert session.get_one(PlanGroup, (group.tenant_id, group.id)).name == "before"
     assert_lock_free(engine, group.id)
 
 

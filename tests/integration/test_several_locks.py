@@ -1,5 +1,6 @@
 """Several keys at once: all or none, in the order of the keys, under one bound."""
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from random import Random
@@ -8,15 +9,26 @@ from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import InvalidInputError, PlanGroupLock, PlanGroupLockedError, UnitOfWork
+from domain import (
+    InvalidInputError,
+    PlanGenerationService,
+    PlanGroupLock,
+    PlanGroupLockedError,
+    StudentLock,
+    UnitOfWork,
+    generate_plans,
+    generate_plans_async,
+)
 from domain.errors import LockNotHeldError
 from domain.locking import plan_group_lock_key
 from tests.integration.asking import acquire, backend_pid, check, locks_held, sqlstate
+from tests.integration.storing import FIRST, dump, stored_group
 
 Factory = sessionmaker[Session]
-MANY = sa.text("SELECT * FROM public.acquire_plan_locks(CAST(:keys AS bigint[]), :wait_ms)")
+MANY = sa.text("SELECT * FROM studyplan.acquire_plan_locks(CAST(:keys AS bigint[]), :wait_ms)")
 LONG_ENOUGH = 20_000
 
 
@@ -97,10 +109,10 @@ def test_requests_for_the_same_keys_in_any_order_never_deadlock(engine: sa.Engin
 
 
 def test_a_unit_of_work_may_hold_several_groups(
-    session_factory: Factory, connection: sa.Connection
+    session_factory: Factory, connection: sa.Connection, tenant_id: UUID
 ) -> None:
     ids = [uuid4() for _ in range(3)]
-    with UnitOfWork(session_factory, lock=PlanGroupLock.of([*ids, ids[0]])) as uow:
+    with UnitOfWork(session_factory, lock=PlanGroupLock.of(tenant_id, [*ids, ids[0]])) as uow:
         for group_id in ids:
             uow.require_lock(group_id)
             assert check(connection, group_id).held
@@ -111,11 +123,11 @@ def test_a_unit_of_work_may_hold_several_groups(
 
 
 def test_the_group_that_was_busy_is_the_one_that_is_named(
-    session_factory: Factory, connection: sa.Connection
+    session_factory: Factory, connection: sa.Connection, tenant_id: UUID
 ) -> None:
-    ids = [uuid4() for _ in range(4)]
+    ids = [stored_group(session_factory, tenant_id=tenant_id).id for _ in range(4)]
     acquire(connection, ids[2])
-    uow = UnitOfWork(session_factory, lock=PlanGroupLock.of(ids))
+    uow = UnitOfWork(session_factory, lock=PlanGroupLock.of(tenant_id, ids))
     with pytest.raises(PlanGroupLockedError) as refused, uow:
         pass
     assert (refused.value.group_id, refused.value.scope) == (ids[2], "group")
@@ -124,7 +136,40 @@ def test_the_group_that_was_busy_is_the_one_that_is_named(
 @pytest.mark.parametrize(
     "ids", [[], [UUID(int=n) for n in range(101)], ["no uuid"]], ids=["none", "101", "text"]
 )
-def test_no_group_too_many_or_something_else_is_refused(ids: Any) -> None:
+def test_no_group_too_many_or_something_else_is_refused(ids: Any, tenant_id: UUID) -> None:
     with pytest.raises(InvalidInputError) as refused:
-        PlanGroupLock.of(ids, wait=timedelta(seconds=1))
+        PlanGroupLock.of(tenant_id, ids, wait=timedelta(seconds=1))
     assert refused.value.field == "group_id"
+
+
+def test_generation_in_one_call_is_of_one_group(session_factory: Factory, tenant_id: UUID) -> None:
+    ids = [stored_group(session_factory, tenant_id=tenant_id).id for _ in range(2)]
+    wrong: list[Any] = [
+        PlanGroupLock.of(tenant_id, ids),
+        PlanGroupLock(tenant_id, ids[0], shared=True),
+        StudentLock(tenant_id, uuid4()),
+        ids[0],
+    ]
+    for lock in wrong:
+        with pytest.raises(InvalidInputError) as refused:
+            generate_plans(session_factory, lock, today=FIRST)
+        assert refused.value.field == "lock"
+        with pytest.raises(InvalidInputError) as refused:
+            asyncio.run(generate_plans_async(async_sessionmaker(), lock, today=FIRST))
+        assert refused.value.field == "lock"
+    assert generate_plans(session_factory, PlanGroupLock.of(tenant_id, ids[:1]), today=FIRST)
+    assert [len(dump(session_factory, id_)["plan_generations"]) for id_ in ids] == [1, 0]
+
+
+def test_several_groups_are_generated_in_one_unit_of_work(
+    session_factory: Factory, tenant_id: UUID
+) -> None:
+    ids = [stored_group(session_factory, tenant_id=tenant_id).id for _ in range(2)]
+    with UnitOfWork(session_factory, lock=PlanGroupLock.of(tenant_id, ids)) as uow:
+        service = PlanGenerationService(uow)
+        with pytest.raises(InvalidInputError) as refused:
+            service.generate(today=FIRST)
+        assert refused.value.field == "group_id"
+        made = [service.generate(today=FIRST, group_id=group_id) for group_id in ids]
+        uow.commit()
+    assert [(one.group_id, one.generation) for one in made] == [(id_, 1) for id_ in ids]

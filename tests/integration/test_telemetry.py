@@ -67,9 +67,9 @@ def enter(factory: Factory, lock: PlanGroupLock) -> None:
 
 
 def test_a_lock_is_a_span_in_the_words_of_the_database_conventions(
-    session_factory: Factory, seen: Seen, group_id: UUID
+    session_factory: Factory, seen: Seen, tenant_id: UUID, group_id: UUID
 ) -> None:
-    enter(session_factory, PlanGroupLock(group_id))
+    enter(session_factory, PlanGroupLock(tenant_id, group_id))
     (span,) = seen.spans("acquire_group_lock")
     assert span.kind is SpanKind.CLIENT
     assert span.attributes == {
@@ -83,11 +83,11 @@ def test_a_lock_is_a_span_in_the_words_of_the_database_conventions(
 
 
 def test_a_refusal_is_an_error_with_its_type_and_its_holder(
-    session_factory: Factory, connection: sa.Connection, seen: Seen, group_id: UUID
+    session_factory: Factory, connection: sa.Connection, seen: Seen, tenant_id: UUID, group_id: UUID
 ) -> None:
     acquire(connection, group_id)
     with pytest.raises(PlanGroupLockedError):
-        enter(session_factory, PlanGroupLock(group_id))
+        enter(session_factory, PlanGroupLock(tenant_id, group_id))
     (span,) = seen.spans("acquire_group_lock")
     assert span.attributes is not None
     assert span.attributes["error.type"] == "plan_group_locked"
@@ -96,11 +96,11 @@ def test_a_refusal_is_an_error_with_its_type_and_its_holder(
 
 
 def test_a_wait_is_the_length_of_its_span_and_a_value_of_the_histogram_in_seconds(
-    session_factory: Factory, connection: sa.Connection, seen: Seen, group_id: UUID
+    session_factory: Factory, connection: sa.Connection, seen: Seen, tenant_id: UUID, group_id: UUID
 ) -> None:
     acquire(connection, group_id)
     with pytest.raises(LockTimeoutError) as late:
-        enter(session_factory, PlanGroupLock(group_id, wait=timedelta(milliseconds=30)))
+        enter(session_factory, PlanGroupLock(tenant_id, group_id, wait=timedelta(milliseconds=30)))
     seconds = late.value.waited_ms / 1000
     (span,) = seen.spans("acquire_group_lock")
     assert span.start_time is not None
@@ -113,13 +113,13 @@ def test_a_wait_is_the_length_of_its_span_and_a_value_of_the_histogram_in_second
 
 
 def test_outcomes_are_counted_without_any_id(
-    session_factory: Factory, connection: sa.Connection, seen: Seen, group_id: UUID
+    session_factory: Factory, connection: sa.Connection, seen: Seen, tenant_id: UUID, group_id: UUID
 ) -> None:
     for _ in range(3):
-        enter(session_factory, PlanGroupLock(uuid4()))
+        enter(session_factory, PlanGroupLock(uuid4(), uuid4()))
     acquire(connection, group_id)
     with pytest.raises(PlanGroupLockedError):
-        enter(session_factory, PlanGroupLock(group_id))
+        enter(session_factory, PlanGroupLock(tenant_id, group_id))
     counted = {
         point.attributes["studyplan.outcome"]: point
         for point in seen.points("studyplan.lock.requests")
@@ -166,14 +166,14 @@ def test_a_refused_generation_has_its_code_as_the_errors_type(
 
 
 def test_instrumenting_twice_counts_once_and_uninstrumenting_ends_it(
-    session_factory: Factory, seen: Seen, group_id: UUID
+    session_factory: Factory, seen: Seen, tenant_id: UUID, group_id: UUID
 ) -> None:
     instrument(seen.tracers, seen.meters)
-    enter(session_factory, PlanGroupLock(group_id))
+    enter(session_factory, PlanGroupLock(tenant_id, group_id))
     assert len(seen.spans("acquire_group_lock")) == 1
     uninstrument()
     uninstrument()
-    enter(session_factory, PlanGroupLock(group_id))
+    enter(session_factory, PlanGroupLock(tenant_id, group_id))
     assert len(seen.spans("acquire_group_lock")) == 1
 
 

@@ -75,7 +75,7 @@ def group(session_factory: Factory) -> PlanGroup:
 
 def name_of(factory: Factory, group: PlanGroup) -> str:
     with factory() as session:
-        return session.get_one(PlanGroup, group.id).name
+        return session.get_one(PlanGroup, (group.tenant_id, group.id)).name
 
 
 def renamed(uow: UnitOfWork) -> None:
@@ -83,12 +83,13 @@ def renamed(uow: UnitOfWork) -> None:
 
 
 def loaded_and_renamed(uow: UnitOfWork) -> None:
-    for found in uow.session.scalars(sa.select(PlanGroup)):
+    mine = sa.select(PlanGroup).where(PlanGroup.tenant_id == uow.tenant_id)
+    for found in uow.session.scalars(mine):
         found.name = "after"
 
 
 def renamed_by_text(uow: UnitOfWork) -> None:
-    uow.session.execute(sa.text("UPDATE plan_groups SET name = 'after'"))
+    uow.session.execute(sa.text("UPDATE studyplan.plan_groups SET name = 'after'"))
 
 
 def read(uow: UnitOfWork) -> None:
@@ -109,13 +110,11 @@ commit = UnitOfWork.commit
 
 
 def lock_student(group: PlanGroup) -> Ender:
-    return lambda uow: uow.lock_student(group.tenant_id, group.id)
+    return lambda uow: uow.lock_student(group.id)
 
 
 def generated(group: PlanGroup) -> Ender:
-    return lambda uow: PlanGenerationService().generate(
-        uow, tenant_id=group.tenant_id, group_id=group.id, today=FIRST
-    )
+    return lambda uow: PlanGenerationService(uow).generate(today=FIRST)
 
 
 def elsewhere(work: Callable[[], object]) -> Ender:
@@ -134,7 +133,7 @@ def test_commit_is_refused_after_the_transaction_was_ended_beneath(
     session_factory: Factory, group: PlanGroup, end: Ender, afterwards: Ender
 ) -> None:
     with pytest.raises(LockNotHeldError):
-        block(session_factory, PlanGroupLock(group.id), end, afterwards, commit)
+        block(session_factory, PlanGroupLock(group.tenant_id, group.id), end, afterwards, commit)
     assert name_of(session_factory, group) == "before"
 
 
@@ -144,7 +143,15 @@ def test_commit_is_refused_although_a_rival_has_generated(
 ) -> None:
     rival = elsewhere(lambda: generate(session_factory, group))
     with pytest.raises(LockNotHeldError):
-        block(session_factory, PlanGroupLock(group.id), end, read, rival, renamed, commit)
+        block(
+            session_factory,
+            PlanGroupLock(group.tenant_id, group.id),
+            end,
+            read,
+            rival,
+            renamed,
+            commit,
+        )
     assert name_of(session_factory, group) == "before"
     assert generate(session_factory, group).generation == 2
 
@@ -158,7 +165,7 @@ def test_fence_refuses_a_generation_in_another_transaction(
             generated(group)(uow)
         uow.rollback()
 
-    block(session_factory, PlanGroupLock(group.id), end, read, refused)
+    block(session_factory, PlanGroupLock(group.tenant_id, group.id), end, read, refused)
     assert generate(session_factory, group).generation == 1
 
 
@@ -169,7 +176,7 @@ def test_leaving_without_commit_reports_that_the_transaction_was_ended(
 ) -> None:
     for steps in ((end,), (end, afterwards)):
         with pytest.raises(LockNotHeldError, match="ended inside the block"):
-            block(session_factory, PlanGroupLock(group.id), *steps)
+            block(session_factory, PlanGroupLock(group.tenant_id, group.id), *steps)
     assert name_of(session_factory, group) == "before"
 
 
@@ -181,7 +188,7 @@ def test_lock_state_is_the_clients_view(session_factory: Factory, group: PlanGro
 
     steps = (look, text("COMMIT"), look, read, look)
     with pytest.raises(LockNotHeldError):
-        block(session_factory, PlanGroupLock(group.id), *steps)
+        block(session_factory, PlanGroupLock(group.tenant_id, group.id), *steps)
     assert seen == [LockState.HELD, LockState.LOST, LockState.HELD]
 
 
@@ -190,7 +197,7 @@ def test_what_was_written_before_a_foreign_commit_stays(
 ) -> None:
     steps = (loaded_and_renamed, lambda uow: uow.session.flush(), text("COMMIT"), commit)
     with pytest.raises(LockNotHeldError):
-        block(session_factory, PlanGroupLock(group.id), *steps)
+        block(session_factory, PlanGroupLock(group.tenant_id, group.id), *steps)
     assert name_of(session_factory, group) == "after"
 
 
@@ -206,7 +213,7 @@ def test_procedure_that_commits_cannot_do_so_inside(
             uow.session.execute(sa.text("CALL committing()"))
 
     with pytest.raises(LockNotHeldError):
-        block(session_factory, PlanGroupLock(group.id), renamed, call, commit)
+        block(session_factory, PlanGroupLock(group.tenant_id, group.id), renamed, call, commit)
     assert name_of(session_factory, group) == "before"
 
 
@@ -223,7 +230,7 @@ def test_transaction_ended_by_the_connection_of_sqlalchemy_is_known_to_the_clien
         assert uow.lock_state() is LockState.LOST
 
     with pytest.raises(LockNotHeldError):
-        block(session_factory, PlanGroupLock(group.id), ended, *steps)
+        block(session_factory, PlanGroupLock(group.tenant_id, group.id), ended, *steps)
     assert name_of(session_factory, group) == "before"
 
 
@@ -235,9 +242,16 @@ def test_students_lock_does_not_outlive_its_transaction(
     session_factory: Factory, group: PlanGroup, end: Ender
 ) -> None:
     with pytest.raises(LockNotHeldError):
-        block(session_factory, StudentLock(group.student_id), end, renamed, commit)
+        block(session_factory, StudentLock(group.tenant_id, group.student_id), end, renamed, commit)
     with pytest.raises(LockNotHeldError):
-        block(session_factory, PlanGroupLock(group.id), lock_student(group), end, renamed, commit)
+        block(
+            session_factory,
+            PlanGroupLock(group.tenant_id, group.id),
+            lock_student(group),
+            end,
+            renamed,
+            commit,
+        )
     assert name_of(session_factory, group) == "before"
 
 
@@ -246,7 +260,7 @@ def test_students_lock_taken_in_another_transaction_does_not_make_it_this_one(
 ) -> None:
     steps = (text("COMMIT AND CHAIN"), lock_student(group), renamed, commit)
     with pytest.raises(LockNotHeldError):
-        block(session_factory, PlanGroupLock(group.id), *steps)
+        block(session_factory, PlanGroupLock(group.tenant_id, group.id), *steps)
     assert name_of(session_factory, group) == "before"
 
 
@@ -254,9 +268,13 @@ def test_students_lock_released_by_a_savepoint_of_the_server_is_missed(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     back = (text("SAVEPOINT unknown"), lock_student(group), text("ROLLBACK TO unknown"))
-    rival = elsewhere(lambda: block(session_factory, StudentLock(group.student_id), commit))
+    rival = elsewhere(
+        lambda: block(session_factory, StudentLock(group.tenant_id, group.student_id), commit)
+    )
     with pytest.raises(LockNotHeldError):
-        block(session_factory, PlanGroupLock(group.id), *back, rival, renamed, commit)
+        block(
+            session_factory, PlanGroupLock(group.tenant_id, group.id), *back, rival, renamed, commit
+        )
     assert name_of(session_factory, group) == "before"
 
 
@@ -264,7 +282,13 @@ def test_savepoint_of_the_server_that_keeps_the_locks_does_no_harm(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     back = (text("SAVEPOINT known"), renamed, text("ROLLBACK TO known"))
-    block(session_factory, PlanGroupLock(group.id), lock_student(group), *back, commit)
+    block(
+        session_factory,
+        PlanGroupLock(group.tenant_id, group.id),
+        lock_student(group),
+        *back,
+        commit,
+    )
     assert name_of(session_factory, group) == "before"
 
 
@@ -280,10 +304,10 @@ def test_commit_listener_that_writes_is_checked_too(
     @sa.event.listens_for(engine, "commit")
     def write(connection: sa.Connection) -> None:
         connection.exec_driver_sql("COMMIT")
-        connection.exec_driver_sql("UPDATE plan_groups SET name = 'after'")
+        connection.exec_driver_sql("UPDATE studyplan.plan_groups SET name = 'after'")
 
     with pytest.raises(LockNotHeldError):
-        block(sessionmaker(engine), PlanGroupLock(group.id), commit)
+        block(sessionmaker(engine), PlanGroupLock(group.tenant_id, group.id), commit)
     assert name_of(session_factory, group) == "before"
 
 
@@ -295,7 +319,7 @@ def test_refused_commit_gives_the_connection_back_in_order(
     steps = (lambda uow: pids.add(driver(uow).info.backend_pid), text("COMMIT"), read, commit)
     for _ in range(3):
         with pytest.raises(LockNotHeldError):
-            block(sessionmaker(engine), PlanGroupLock(group.id), *steps)
+            block(sessionmaker(engine), PlanGroupLock(group.tenant_id, group.id), *steps)
         with engine.connect() as connection:
             assert transaction_status(connection).name == "IDLE"
     assert len(pids) == 1
@@ -314,17 +338,16 @@ def test_task_is_refused_after_the_transaction_was_ended_beneath(
 ) -> None:
     async def request() -> None:
         engine = create_async_engine(database_url)
-        lock = PlanGroupLock(group.id)
+        lock = PlanGroupLock(group.tenant_id, group.id)
         try:
             async with AsyncUnitOfWork(async_sessionmaker(engine), lock=lock) as uow:
                 await uow.run(text(statement))
                 await uow.run(renamed)
                 if finish == "generate":
                     await uow.run(
-                        PlanGenerationService().generate,
-                        tenant_id=group.tenant_id,
-                        group_id=group.id,
-                        today=date(2025, 1, 6),
+                        lambda u: PlanGenerationService(u).generate(
+                            today=date(2025, 1, 6),
+                        )
                     )
                 if finish == "commit":
                     await uow.commit()
@@ -337,8 +360,8 @@ def test_task_is_refused_after_the_transaction_was_ended_beneath(
 
 
 def test_group_that_nobody_stored_has_a_transaction_of_its_own(session_factory: Factory) -> None:
-    with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4())) as uow:
+    with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4(), uuid4())) as uow:
         first = uow.identity
         uow.commit()
-    with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4())) as uow:
+    with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4(), uuid4())) as uow:
         assert uow.identity != first

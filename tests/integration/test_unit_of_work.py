@@ -20,39 +20,41 @@ READING = sa.select(sa.func.count()).select_from(PlanGroup)
 
 
 def orm_add(uow: UnitOfWork, group_id: UUID) -> None:
-    uow.groups.add(PlanGroupFactory.build(id=group_id))
+    uow.groups.add(PlanGroupFactory.build(id=group_id, tenant_id=uow.tenant_id))
 
 
 def orm_flush(uow: UnitOfWork, group_id: UUID) -> None:
-    uow.groups.add(PlanGroupFactory.build(id=group_id))
+    uow.groups.add(PlanGroupFactory.build(id=group_id, tenant_id=uow.tenant_id))
     uow.session.flush()
 
 
-def values(group_id: UUID) -> dict[str, Any]:
-    group = PlanGroupFactory.build(id=group_id)
+def values(uow: UnitOfWork, group_id: UUID) -> dict[str, Any]:
+    group = PlanGroupFactory.build(id=group_id, tenant_id=uow.tenant_id)
     names = ["id", "tenant_id", "student_id", "name", "period_start", "period_end"]
     return {name: getattr(group, name) for name in names}
 
 
 def core_insert(uow: UnitOfWork, group_id: UUID) -> None:
-    table = PlanGroup.metadata.tables["plan_groups"]
-    uow.session.execute(sa.insert(table).values(values(group_id)))
+    table = PlanGroup.metadata.tables["studyplan.plan_groups"]
+    uow.session.execute(sa.insert(table).values(values(uow, group_id)))
 
 
 def text_insert(uow: UnitOfWork, group_id: UUID) -> None:
     uow.session.connection().execute(
         sa.text(
-            "INSERT INTO plan_groups (id, tenant_id, student_id, name, period_start, period_end)"
+            "INSERT INTO studyplan.plan_groups "
+            "(id, tenant_id, student_id, name, period_start, period_end)"
             " VALUES (:id, :tenant_id, :student_id, :name, :period_start, :period_end)"
         ),
-        values(group_id),
+        values(uow, group_id),
     )
 
 
 def driver_insert(uow: UnitOfWork, group_id: UUID) -> None:
-    row = values(group_id)
+    row = values(uow, group_id)
     uow.session.connection().exec_driver_sql(
-        "INSERT INTO plan_groups (id, tenant_id, student_id, name, period_start, period_end)"
+        "INSERT INTO studyplan.plan_groups "
+        "(id, tenant_id, student_id, name, period_start, period_end)"
         " VALUES (%s, %s, %s, %s, %s, %s)",
         tuple(row.values()),
     )
@@ -78,7 +80,7 @@ WRITES = [orm_add, orm_flush, core_insert, text_insert, driver_insert]
 
 @pytest.fixture
 def lock() -> PlanGroupLock:
-    return PlanGroupLock(uuid4())
+    return PlanGroupLock(uuid4(), uuid4())
 
 
 @pytest.fixture
@@ -88,7 +90,8 @@ def uow(session_factory: Factory, lock: PlanGroupLock) -> UnitOfWork:
 
 def exists(factory: Factory, group_id: UUID) -> bool:
     with factory() as session:
-        return session.get(PlanGroup, group_id) is not None
+        found = session.scalar(sa.select(sa.func.count()).where(PlanGroup.id == group_id))
+        return bool(found)
 
 
 # --- keeping and giving up ------------------------------------------------------------
@@ -144,12 +147,13 @@ def test_a_changed_object_that_was_never_flushed_is_uncommitted_work(
     session_factory: Factory, lock: PlanGroupLock
 ) -> None:
     with session_factory.begin() as session:
-        session.add(PlanGroupFactory.build(id=lock.group_id, name="alt"))
+        group = PlanGroupFactory.build(tenant_id=lock.tenant_id, id=lock.group_id, name="alt")
+        session.add(group)
     uow = UnitOfWork(session_factory, lock=lock)
     with pytest.raises(UncommittedChangesError), uow:
-        uow.session.get_one(PlanGroup, lock.group_id).name = "neu"
+        uow.session.get_one(PlanGroup, (lock.tenant_id, lock.group_id)).name = "neu"
     with session_factory() as session:
-        assert session.get_one(PlanGroup, lock.group_id).name == "alt"
+        assert session.get_one(PlanGroup, (lock.tenant_id, lock.group_id)).name == "alt"
 
 
 # --- behind its back ------------------------------------------------------------------
@@ -174,7 +178,7 @@ def test_a_savepoint_inside_may_commit_and_roll_back(
         with uow.session.begin_nested():
             orm_add(uow, lock.group_id)
         savepoint = uow.session.begin_nested()
-        uow.session.add(PlanGroupFactory.build(id=other))
+        uow.session.add(PlanGroupFactory.build(id=other, tenant_id=uow.tenant_id))
         uow.session.flush()
         savepoint.rollback()
         uow.commit()

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -53,7 +53,7 @@ def checked_out(engine: sa.Engine) -> int:
 def test_leaving_cleanly_after_the_backend_was_killed_gives_the_connection_back(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
-    uow = UnitOfWork(session_factory, lock=PlanGroupLock(uuid4()))
+    uow = UnitOfWork(session_factory, lock=PlanGroupLock(uuid4(), uuid4()))
     with pytest.raises(sa.exc.OperationalError), uow:
         terminated(engine, uow)
     assert checked_out(engine) == 0
@@ -68,7 +68,7 @@ def test_a_broken_connection_does_not_replace_the_callers_own_exception(
         raise sa.exc.OperationalError("ROLLBACK", None, psycopg.OperationalError("lost"))
 
     def fail_on_a_broken_connection() -> None:
-        with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4())) as uow:
+        with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4(), uuid4())) as uow:
             monkeypatch.setattr(type(uow.session), "close", broken)
             raise KeyError
 
@@ -80,7 +80,7 @@ def test_a_broken_connection_does_not_replace_the_callers_own_exception(
 def test_leaving_after_the_connection_was_invalidated_is_no_misuse(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
-    with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4())) as uow:
+    with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4(), uuid4())) as uow:
         uow.session.connection().invalidate()
     assert checked_out(engine) == 0
 
@@ -89,7 +89,7 @@ def test_a_commit_that_a_listener_stops_keeps_its_connection_out_of_the_pool(
     one_connection: sa.Engine,
 ) -> None:
     """SQLAlchemy takes the transaction for ended; the server does not."""
-    lock = PlanGroupLock(uuid4())
+    lock = PlanGroupLock(uuid4(), uuid4())
     factory = sessionmaker(one_connection)
 
     def refuse(_: sa.Connection) -> None:
@@ -124,10 +124,10 @@ def interrupting() -> Iterator[Callable[[], None]]:
 
 
 def test_a_signal_in_the_middle_of_the_wait_ends_the_wait_in_the_server_too(
-    engine: sa.Engine, one_connection: sa.Engine, interrupting: Callable[[], None]
+    engine: sa.Engine, one_connection: sa.Engine, interrupting: Callable[[], None], tenant_id: UUID
 ) -> None:
     group_id = uuid4()
-    patient = PlanGroupLock(group_id, wait=timedelta(seconds=PATIENCE))
+    patient = PlanGroupLock(tenant_id, group_id, wait=timedelta(seconds=PATIENCE))
 
     def interrupt() -> None:
         wait_until_waiting(engine, group_id)
@@ -148,7 +148,7 @@ def test_a_signal_in_the_middle_of_the_wait_ends_the_wait_in_the_server_too(
 def test_a_signal_in_the_middle_of_a_statement_leaves_the_lock_unknown_and_then_free(
     engine: sa.Engine, one_connection: sa.Engine, interrupting: Callable[[], None]
 ) -> None:
-    lock = PlanGroupLock(uuid4())
+    lock = PlanGroupLock(uuid4(), uuid4())
 
     def interrupt() -> None:
         sleeping = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -16,15 +16,14 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import LockTimeoutError, PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.errors import SchemaError, WrongTransactionError
 from domain.locking import lock_status
-from tests.factories import PlanGroupFactory
 from tests.integration.asking import acquire, backend_pid, check, locks_held
 
 Factory = sessionmaker[Session]
 
 
 @pytest.fixture
-def lock() -> PlanGroupLock:
-    return PlanGroupLock(uuid4())
+def lock(tenant_id: UUID, group_id: UUID) -> PlanGroupLock:
+    return PlanGroupLock(tenant_id, group_id)
 
 
 @pytest.fixture
@@ -60,11 +59,11 @@ def test_the_lock_survives_flushes_savepoints_and_reads(
     session_factory: Factory, connection: sa.Connection, lock: PlanGroupLock
 ) -> None:
     with UnitOfWork(session_factory, lock=lock) as uow:
-        uow.groups.add(PlanGroupFactory.build(id=lock.group_id))
+        uow.groups.get(lock.group_id).name = "new"
         uow.session.flush()
         uow.session.begin_nested().rollback()
         uow.session.expire_all()
-        assert uow.session.get_one(PlanGroup, lock.group_id).name
+        assert uow.session.get_one(PlanGroup, (lock.tenant_id, lock.group_id)).name == "new"
         assert check(connection, lock.group_id).held
         uow.commit()
 
@@ -82,7 +81,7 @@ def test_lock_is_taken_in_the_round_trip_that_begins_the_transaction(
         trace.seek(0)
         sent = [line for line in trace if "\tF\t" in line]
     assert len(sent) == 1
-    assert re.search(r"Query\s.*BEGIN; SELECT public\.acquire_plan_locks_with_limits", sent[0])
+    assert re.search(r"Query\s.*BEGIN; SELECT studyplan\.acquire_plan_locks_with_limits", sent[0])
 
 
 def test_a_busy_lock_is_told_at_once_with_its_holder(
@@ -101,12 +100,12 @@ def test_a_bounded_wait_ends_in_a_timeout(
     session_factory: Factory, connection: sa.Connection, lock: PlanGroupLock
 ) -> None:
     acquire(connection, lock.group_id)
-    patient = PlanGroupLock(lock.group_id, wait=timedelta(milliseconds=30))
+    patient = PlanGroupLock(lock.tenant_id, lock.group_id, wait=timedelta(milliseconds=30))
     with pytest.raises(LockTimeoutError) as late, UnitOfWork(session_factory, lock=patient):
         pass
     assert late.value.waited_ms >= 30
     assert late.value.holder.pid == backend_pid(connection)
-    assert lock_status(connection, lock.group_id).held_by_me
+    assert lock_status(connection, lock.tenant_id, lock.group_id).held_by_me
 
 
 def test_a_refused_unit_of_work_gives_its_connection_back_clean(
@@ -115,7 +114,8 @@ def test_a_refused_unit_of_work_gives_its_connection_back_clean(
     acquire(connection, lock.group_id)
     for wait in (timedelta(0), timedelta(milliseconds=20)):
         refused = UnitOfWork(
-            sessionmaker(one_connection), lock=PlanGroupLock(lock.group_id, wait=wait)
+            sessionmaker(one_connection),
+            lock=PlanGroupLock(lock.tenant_id, lock.group_id, wait=wait),
         )
         with pytest.raises((PlanGroupLockedError, LockTimeoutError)), refused:
             pass

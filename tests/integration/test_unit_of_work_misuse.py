@@ -19,7 +19,7 @@ READING = sa.select(sa.func.count()).select_from(PlanGroup)
 
 @pytest.fixture
 def lock() -> PlanGroupLock:
-    return PlanGroupLock(uuid4())
+    return PlanGroupLock(uuid4(), uuid4())
 
 
 @pytest.fixture
@@ -76,18 +76,18 @@ def test_the_end_is_final(
 
 
 @pytest.mark.parametrize("group_id", ["no uuid", None, 7, str(UUID(int=7))])
-def test_a_lock_of_something_that_is_no_uuid_is_refused(group_id: Any) -> None:
+def test_a_lock_of_something_that_is_no_uuid_is_refused(tenant_id: UUID, group_id: Any) -> None:
     with pytest.raises(InvalidInputError) as refused:
-        PlanGroupLock(group_id)
+        PlanGroupLock(tenant_id, group_id)
     assert refused.value.field == "group_id"
 
 
 @pytest.mark.parametrize(
-    "wait", [timedelta(microseconds=-1), timedelta(minutes=11), timedelta.max, 3, None]
+    "wait", [timedelta(microseconds=-1), timedelta(minutes=11), timedelta.max, 3]
 )
 def test_a_wait_that_is_negative_or_absurd_is_refused(wait: Any) -> None:
     with pytest.raises(InvalidInputError) as refused:
-        PlanGroupLock(uuid4(), wait=wait)
+        PlanGroupLock(uuid4(), uuid4(), wait=wait)
     assert refused.value.field == "wait"
 
 
@@ -107,7 +107,7 @@ def test_limits_that_are_none_or_absurd_are_refused(limit: Any) -> None:
             Limits(**{name: limit})
         assert refused.value.field == "limits"
     with pytest.raises(InvalidInputError) as refused:
-        PlanGroupLock(uuid4(), limits=limit)
+        PlanGroupLock(uuid4(), uuid4(), limits=limit)
     assert refused.value.field == "limits"
 
 
@@ -115,7 +115,9 @@ def test_limits_that_are_none_or_absurd_are_refused(limit: Any) -> None:
 def test_a_bounded_wait_is_accepted(
     engine: sa.Engine, session_factory: Factory, lock: PlanGroupLock, wait: timedelta
 ) -> None:
-    with UnitOfWork(session_factory, lock=PlanGroupLock(lock.group_id, wait=wait)) as uow:
+    with UnitOfWork(
+        session_factory, lock=PlanGroupLock(lock.tenant_id, lock.group_id, wait=wait)
+    ) as uow:
         assert uow.waited_ms == 0
         with engine.connect() as other:
             assert check(other, lock.group_id).held

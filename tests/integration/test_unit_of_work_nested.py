@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -21,8 +21,8 @@ LONG = timedelta(seconds=PATIENCE)
 
 
 @pytest.fixture
-def lock() -> PlanGroupLock:
-    return PlanGroupLock(uuid4())
+def lock(tenant_id: UUID, group_id: UUID) -> PlanGroupLock:
+    return PlanGroupLock(tenant_id, group_id)
 
 
 def enter(factory: Factory, lock: PlanGroupLock | StudentLock) -> None:
@@ -36,32 +36,32 @@ def test_the_same_group_inside_itself_is_misuse_and_not_busy(
     with UnitOfWork(session_factory, lock=lock):
         for wait in (timedelta(0), LONG):
             with pytest.raises(UnitOfWorkStateError, match="this very request"):
-                enter(session_factory, PlanGroupLock(lock.group_id, wait=wait))
+                enter(session_factory, PlanGroupLock(lock.tenant_id, lock.group_id, wait=wait))
         assert advisory_locks(engine) == 1, "the outer one goes on"
     assert_lock_free(engine, lock.group_id)
 
 
-def test_one_group_of_several_is_enough(session_factory: Factory) -> None:
+def test_one_group_of_several_is_enough(session_factory: Factory, tenant_id: UUID) -> None:
     shared = uuid4()
     with (
-        UnitOfWork(session_factory, lock=PlanGroupLock.of([uuid4(), shared])),
+        UnitOfWork(session_factory, lock=PlanGroupLock.of(tenant_id, [uuid4(), shared])),
         pytest.raises(UnitOfWorkStateError, match=str(shared)),
     ):
-        enter(session_factory, PlanGroupLock.of([shared, uuid4()]))
+        enter(session_factory, PlanGroupLock.of(tenant_id, [shared, uuid4()]))
 
 
 def test_the_student_that_was_locked_inside_counts_too(session_factory: Factory) -> None:
     group = stored_group(session_factory)
-    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
-        enter(session_factory, StudentLock(group.student_id))
-        uow.lock_student(group.tenant_id, group.id)
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+        enter(session_factory, StudentLock(group.tenant_id, group.student_id))
+        uow.lock_student(group.id)
         with pytest.raises(UnitOfWorkStateError, match=str(group.student_id)):
-            enter(session_factory, StudentLock(group.student_id))
+            enter(session_factory, StudentLock(group.tenant_id, group.student_id))
 
 
 def test_another_group_inside_is_allowed(session_factory: Factory, lock: PlanGroupLock) -> None:
     with UnitOfWork(session_factory, lock=lock) as outer:
-        with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4())) as inner:
+        with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4(), uuid4())) as inner:
             inner.commit()
         outer.commit()
 
@@ -125,17 +125,17 @@ def test_the_students_lock_is_not_taken_in_a_savepoint_that_could_free_it(
     session_factory: Factory,
 ) -> None:
     group = stored_group(session_factory)
-    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         with (
             pytest.raises(WrongTransactionError, match="savepoint"),
             uow.session.begin_nested(),
         ):
-            uow.lock_student(group.tenant_id, group.id)
+            uow.lock_student(group.id)
         with pytest.raises(LockNotHeldError):
             uow.require_student_lock(group.student_id)
-        assert uow.lock_student(group.tenant_id, group.id) == group.student_id
+        assert uow.lock_student(group.id) == group.student_id
         with uow.session.begin_nested():
-            uow.lock_student(group.tenant_id, group.id)
+            uow.lock_student(group.id)
 
 
 def test_the_students_of_all_groups_are_taken_by_the_first_call(
@@ -143,9 +143,9 @@ def test_the_students_of_all_groups_are_taken_by_the_first_call(
 ) -> None:
     tenant_id = uuid4()
     groups = [stored_group(session_factory, tenant_id=tenant_id) for _ in range(3)]
-    lock = PlanGroupLock.of([group.id for group in groups])
+    lock = PlanGroupLock.of(tenant_id, [group.id for group in groups])
     with UnitOfWork(session_factory, lock=lock) as uow:
-        uow.lock_student(tenant_id, groups[0].id)
+        uow.lock_student(groups[0].id)
         assert advisory_locks(engine) == 6
         for group in groups:
             uow.require_student_lock(group.student_id)
@@ -159,16 +159,16 @@ def test_the_group_whose_student_is_busy_is_the_one_that_is_named(
     entered, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with UnitOfWork(session_factory, lock=StudentLock(other.student_id)):
+        with UnitOfWork(session_factory, lock=StudentLock(other.tenant_id, other.student_id)):
             entered.set()
             leave.wait(PATIENCE)
 
     with ThreadPoolExecutor(1) as pool:
         held = pool.submit(hold)
         assert entered.wait(PATIENCE)
-        uow = UnitOfWork(session_factory, lock=PlanGroupLock.of([one.id, other.id]))
+        uow = UnitOfWork(session_factory, lock=PlanGroupLock.of(tenant_id, [one.id, other.id]))
         with pytest.raises(PlanGroupLockedError) as refused, uow:
-            uow.lock_student(tenant_id, one.id)
+            uow.lock_student(one.id)
         leave.set()
         held.result(PATIENCE)
     assert (refused.value.group_id, refused.value.scope) == (other.id, "student")

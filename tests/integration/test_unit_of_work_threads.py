@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -49,9 +49,7 @@ def in_a_new_thread(work: Callable[[], Any]) -> Any:
 
 
 def generated(uow: UnitOfWork, group: PlanGroup) -> object:
-    return PlanGenerationService().generate(
-        uow, tenant_id=group.tenant_id, group_id=group.id, today=FIRST
-    )
+    return PlanGenerationService(uow).generate(today=FIRST)
 
 
 # --- one after the other --------------------------------------------------------------
@@ -60,9 +58,9 @@ def generated(uow: UnitOfWork, group: PlanGroup) -> object:
 def test_each_step_may_come_from_another_thread(
     engine: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
-    uow = UnitOfWork(session_factory, lock=PlanGroupLock(group.id))
+    uow = UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id))
     in_a_new_thread(uow.__enter__)
-    in_a_new_thread(lambda: uow.groups.get(group.tenant_id, group.id))
+    in_a_new_thread(lambda: uow.groups.get(group.id))
     in_a_new_thread(lambda: generated(uow, group))
     in_a_new_thread(uow.session.flush)
     in_a_new_thread(uow.commit)
@@ -72,7 +70,7 @@ def test_each_step_may_come_from_another_thread(
 
 STEPS: list[Use] = [
     lambda uow, _: uow.__enter__(),
-    lambda uow, group: uow.groups.get(group.tenant_id, group.id),
+    lambda uow, group: uow.groups.get(group.id),
     generated,
     lambda uow, _: uow.commit(),
     lambda uow, _: uow.__exit__(None, None, None),
@@ -89,7 +87,10 @@ def test_requests_of_a_framework_may_enter_use_and_leave_in_any_thread_of_its_po
         return pool.submit(contextvars.copy_context().run, work)
 
     for _ in range(4):
-        units = [UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) for group in groups]
+        units = [
+            UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id))
+            for group in groups
+        ]
         for step in STEPS:
             calls = [
                 run(partial(step, uow, group)) for uow, group in zip(units, groups, strict=True)
@@ -128,11 +129,9 @@ def call_is_flushing(uow: UnitOfWork) -> bool:
 
 USES: dict[str, Use] = {
     "service": generated,
-    "repository": lambda uow, group: uow.groups.get(group.tenant_id, group.id),
-    "plans": lambda uow, group: uow.plans.live(group.tenant_id, group.id),
-    "student time": lambda uow, group: uow.student_time.exclusions(
-        group.tenant_id, group.student_id
-    ),
+    "repository": lambda uow, group: uow.groups.get(group.id),
+    "plans": lambda uow, group: uow.plans.live(group.id),
+    "student time": lambda uow, group: uow.student_time.exclusions(group.student_id),
     "flush": flushed,
     "commit": lambda uow, _: uow.commit(),
     "rollback": lambda uow, _: uow.rollback(),
@@ -145,14 +144,9 @@ def test_call_during_a_service_of_another_thread_is_refused(
     session_factory: Factory, group: PlanGroup, pool: ThreadPoolExecutor, use: Use
 ) -> None:
     pausing = Pausing()
-    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
-        call = pool.submit(
-            PlanGenerationService(pausing).generate,
-            uow,
-            tenant_id=group.tenant_id,
-            group_id=group.id,
-            today=FIRST,
-        )
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+        service = PlanGenerationService(uow, compute=pausing)
+        call = pool.submit(service.generate, today=FIRST)
         assert pausing.inside.wait(PATIENCE)
         with pytest.raises(UnitOfWorkStateError, match=OVERLAPPING):
             use(uow, group)
@@ -187,9 +181,12 @@ def test_call_during_a_flush_or_commit_of_another_thread_is_refused(
     use: Use,
     busy: str,
 ) -> None:
-    with ExitStack() as stack, UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
+    with (
+        ExitStack() as stack,
+        UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow,
+    ):
         stack.enter_context(holding := ExitStack())
-        uow.groups.get(group.tenant_id, group.id).name = "after"
+        uow.groups.get(group.id).name = "after"
         holding.enter_context(held_row(engine, group))
         call = pool.submit(uow.session.flush if busy == "flush" else uow.commit)
         eventually(lambda: waiting_for_a_row(engine), "the flush waits for the row")
@@ -203,15 +200,17 @@ def test_call_during_a_flush_or_commit_of_another_thread_is_refused(
             uow.session.expunge_all()
             uow.commit()
     with session_factory() as session:
-        assert session.get_one(PlanGroup, group.id).name == "after"
+        assert session.get_one(PlanGroup, (group.tenant_id, group.id)).name == "after"
 
 
 def test_leaving_while_another_thread_works_cancels_its_call_and_says_so(
     engine: sa.Engine, session_factory: Factory, group: PlanGroup, pool: ThreadPoolExecutor
 ) -> None:
     with ExitStack() as stack:
-        uow = stack.enter_context(UnitOfWork(session_factory, lock=PlanGroupLock(group.id)))
-        uow.groups.get(group.tenant_id, group.id).name = "after"
+        uow = stack.enter_context(
+            UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id))
+        )
+        uow.groups.get(group.id).name = "after"
         with held_row(engine, group):
             call = pool.submit(uow.commit)
             eventually(lambda: waiting_for_a_row(engine), "the commit waits for the row")
@@ -221,7 +220,7 @@ def test_leaving_while_another_thread_works_cancels_its_call_and_says_so(
                 call.result(PATIENCE)
     assert_lock_free(engine, group.id)
     with session_factory() as session:
-        assert session.get_one(PlanGroup, group.id).name == "before"
+        assert session.get_one(PlanGroup, (group.tenant_id, group.id)).name == "before"
 
 
 # --- nesting --------------------------------------------------------------------------
@@ -232,8 +231,10 @@ def enter(factory: Factory, lock: PlanGroupLock) -> None:
         pass
 
 
-def test_copied_context_in_another_thread_is_the_same_request(session_factory: Factory) -> None:
-    lock = PlanGroupLock(uuid4())
+def test_copied_context_in_another_thread_is_the_same_request(
+    session_factory: Factory, tenant_id: UUID, group_id: UUID
+) -> None:
+    lock = PlanGroupLock(tenant_id, group_id)
     with UnitOfWork(session_factory, lock=lock):
         context = contextvars.copy_context()
         with pytest.raises(UnitOfWorkStateError, match="of this very request"):
@@ -243,7 +244,7 @@ def test_copied_context_in_another_thread_is_the_same_request(session_factory: F
 
 
 def test_thread_of_a_task_inside_its_block_is_the_same_request(session_factory: Factory) -> None:
-    lock = PlanGroupLock(uuid4())
+    lock = PlanGroupLock(uuid4(), uuid4())
 
     async def request() -> None:
         with UnitOfWork(session_factory, lock=lock):
@@ -254,10 +255,10 @@ def test_thread_of_a_task_inside_its_block_is_the_same_request(session_factory: 
 
 
 def test_thread_that_is_reused_for_another_request_is_another_client(
-    session_factory: Factory, pool: ThreadPoolExecutor
+    session_factory: Factory, tenant_id: UUID, group_id: UUID
 ) -> None:
     """Its context ended with the first request, although that one's block is still open."""
-    lock = PlanGroupLock(uuid4())
+    lock = PlanGroupLock(tenant_id, group_id)
     uow = UnitOfWork(session_factory, lock=lock)
     with ThreadPoolExecutor(1) as one:
         one.submit(contextvars.Context().run, uow.__enter__).result(PATIENCE)
@@ -268,8 +269,8 @@ def test_thread_that_is_reused_for_another_request_is_another_client(
 
 
 def test_student_and_group_of_one_number_are_two_things(session_factory: Factory) -> None:
-    number = uuid4()
-    group, student = PlanGroupLock(number), StudentLock(number)
+    tenant_id, number = uuid4(), uuid4()
+    group, student = PlanGroupLock(tenant_id, number), StudentLock(tenant_id, number)
     for outer, inner in ((group, student), (student, group)):
         with UnitOfWork(session_factory, lock=outer), UnitOfWork(session_factory, lock=inner):
             pass

@@ -56,7 +56,7 @@ QUERIES = {
     " ON d.oid = s.setdatabase WHERE d.datname = current_database()",
 }
 
-VERSION_TABLE = "studyplan_alembic_version"
+VERSION_TABLE = "alembic_version"
 
 
 def catalog(connection: sa.Connection) -> Catalog:
@@ -68,10 +68,3 @@ def catalog(connection: sa.Connection) -> Catalog:
             )
             for kind, query in QUERIES.items()
         }
-
-
-def without_version_table(found: Catalog) -> Catalog:
-    """The catalog less Alembic's table, its key and their types."""
-    return {
-        kind: [line for line in lines if VERSION_TABLE not in line] for kind, lines in found.items()
-    }

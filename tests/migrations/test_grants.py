@@ -9,30 +9,42 @@ import sqlalchemy as sa
 from domain import schema
 from tests.migrations.conftest import quoted
 
+_ENTER = "studyplan.acquire_plan_locks_with_limits"
 FUNCTIONS = {
     "acquire_plan_group_lock(uuid,integer)",
-    "acquire_plan_locks(bigint[],integer)",
     "check_plan_group_lock(uuid)",
-    "acquire_plan_locks_with_limits(bigint[],integer,text,text,text,text)",
-    "plan_group_lock_key(uuid)",
-    "plan_lock_version()",
-    "require_plan_transaction(text)",
-    "student_lock_key(uuid)",
+    "studyplan.acquire_plan_group_lock(uuid,integer)",
+    "studyplan.acquire_plan_locks(bigint[],integer,boolean,integer)",
+    f"{_ENTER}(bigint[],integer,boolean,integer,text,text,text,text)",
+    "studyplan.acquire_student_locks(bigint[],integer,text,text)",
+    "studyplan.check_plan_group_lock(uuid)",
+    "studyplan.is_plan_transaction(uuid,text)",
+    "studyplan.plan_group_lock_key(uuid)",
+    "studyplan.plan_lock_version()",
+    "studyplan.plans_are_copyable()",
+    "studyplan.require_plan_transaction(text)",
+    "studyplan.student_lock_key(uuid,uuid)",
 }
+"""Those in ``public`` are named as its search path shows them."""
 CALLS = [
     "SELECT * FROM public.acquire_plan_group_lock(gen_random_uuid())",
     "SELECT * FROM public.check_plan_group_lock(gen_random_uuid())",
-    "SELECT public.plan_group_lock_key(gen_random_uuid())",
-    "SELECT * FROM public.acquire_plan_locks(ARRAY[1::bigint])",
-    "SELECT public.student_lock_key(gen_random_uuid())",
-    "SELECT public.acquire_plan_locks_with_limits('{1}', 0, 'i', '1s', '1s', '1s')",
-    "SELECT public.plan_lock_version()",
-    "SELECT public.require_plan_transaction(set_config('studyplan.transaction', 'i', true))",
+    "SELECT studyplan.plan_group_lock_key(gen_random_uuid())",
+    "SELECT * FROM studyplan.acquire_plan_locks(ARRAY[1::bigint])",
+    "SELECT studyplan.student_lock_key(gen_random_uuid(), gen_random_uuid())",
+    f"SELECT {_ENTER}('{{1}}', 0, false, NULL, 'i', '1s', '1s', '1s')",
+    "SELECT studyplan.acquire_student_locks('{1}', 0, 'i', 'j')",
+    "SELECT * FROM studyplan.acquire_plan_group_lock(gen_random_uuid())",
+    "SELECT * FROM studyplan.check_plan_group_lock(gen_random_uuid())",
+    "SELECT studyplan.is_plan_transaction(gen_random_uuid(), 'i')",
+    "SELECT studyplan.plans_are_copyable()",
+    "SELECT studyplan.plan_lock_version()",
+    "SELECT studyplan.require_plan_transaction(set_config('studyplan.transaction', 'i', true))",
 ]
 EXECUTABLE = sa.text(
     "SELECT p.oid::regprocedure::text FROM pg_proc p "
-    "WHERE p.oid::regprocedure::text ~ 'lock|require_plan' "
-    "AND pronamespace = 'public'::regnamespace "
+    "WHERE (pronamespace = 'studyplan'::regnamespace OR pronamespace = 'public'::regnamespace "
+    "AND p.oid::regprocedure::text ~ 'lock') "
     "AND has_function_privilege(:role, p.oid, 'EXECUTE')"
 )
 
@@ -40,6 +52,24 @@ EXECUTABLE = sa.text(
 def executable(connection: sa.Connection, role: str) -> set[str]:
     with connection.begin():
         return set(connection.scalars(EXECUTABLE, {"role": role}))
+
+
+def privileges(connection: sa.Connection, role: str) -> list[str]:
+    """What the role may do with the schema, and with tables in it."""
+    with connection.begin():
+        return list(
+            connection.scalars(
+                sa.text(
+                    "SELECT name FROM unnest(ARRAY['USAGE', 'CREATE']) AS asked (name) "
+                    "WHERE has_schema_privilege(:role, 'studyplan', name) UNION ALL "
+                    "SELECT c.relname FROM pg_class c "
+                    "WHERE c.relnamespace = 'studyplan'::regnamespace AND c.relkind = 'r' "
+                    "AND has_table_privilege(:role, c.oid, "
+                    "'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')"
+                ),
+                {"role": role},
+            )
+        )
 
 
 def attempt(connection: sa.Connection, role: str, call: str) -> None:
@@ -81,6 +111,26 @@ def test_several_roles_may_be_named(connection: sa.Connection, new_role: Callabl
     schema.upgrade(connection, grant_to=f"{first}, {second}")
     assert executable(connection, first) == executable(connection, second) == FUNCTIONS
     assert executable(connection, other) == executable(connection, "public") == set()
+    assert privileges(connection, first) == privileges(connection, second) == ["USAGE"]
+    assert privileges(connection, other) == privileges(connection, "public") == []
+
+
+def test_functions_and_procedures_of_the_host_are_not_granted(
+    connection: sa.Connection, new_role: Callable[[], str]
+) -> None:
+    role = new_role()
+    schema.upgrade(connection)
+    own = {
+        "FUNCTION studyplan.of_lock()": "RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "FUNCTION public.check_plan_group_lock(text)": "RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "PROCEDURE studyplan.of_locks()": "LANGUAGE sql AS 'SELECT 1'",
+    }
+    with connection.begin():
+        for signature, body in own.items():
+            connection.exec_driver_sql(f"CREATE {signature} {body}")
+            connection.exec_driver_sql(f"REVOKE EXECUTE ON {signature} FROM PUBLIC")
+    schema.upgrade(connection, grant_to=role)
+    assert executable(connection, role) == FUNCTIONS
 
 
 def test_a_role_named_later_is_granted_without_a_downgrade(

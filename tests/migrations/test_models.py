@@ -11,12 +11,12 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from domain import schema
 from domain.models import Base
-from tests.migrations.catalog import catalog, without_version_table
+from tests.migrations.catalog import catalog
 
 PROJECT = Path(__file__).parents[2]
 OUR_FUNCTIONS = sa.text(
     "SELECT p.oid::regprocedure::text FROM pg_proc p "
-    "WHERE pronamespace = 'public'::regnamespace AND NOT EXISTS "
+    "WHERE pronamespace IN ('studyplan'::regnamespace, 'public'::regnamespace) AND NOT EXISTS "
     "(SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')"
 )
 
@@ -36,14 +36,14 @@ def test_autogenerate_finds_nothing_to_do(connection: sa.Connection) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        "ALTER TABLE blocks DROP COLUMN version",
-        "ALTER TABLE blocks ADD COLUMN colour text",
-        "ALTER TABLE plan_groups ALTER COLUMN name DROP NOT NULL",
-        "ALTER TABLE plan_groups ALTER COLUMN generation TYPE bigint",
-        "ALTER TABLE student_plans DROP CONSTRAINT ck_student_plans_part",
-        "DROP INDEX uq_plan_groups_active_student",
-        "ALTER TABLE student_plans DROP CONSTRAINT fk_student_plans_contents",
-        "DROP TABLE academy_schedules",
+        "ALTER TABLE studyplan.blocks DROP COLUMN version",
+        "ALTER TABLE studyplan.blocks ADD COLUMN colour text",
+        "ALTER TABLE studyplan.plan_groups ALTER COLUMN name DROP NOT NULL",
+        "ALTER TABLE studyplan.plan_groups ALTER COLUMN generation TYPE bigint",
+        "ALTER TABLE studyplan.student_plans DROP CONSTRAINT ck_student_plans_part",
+        "DROP INDEX studyplan.uq_plan_groups_active_student",
+        "ALTER TABLE studyplan.student_plans DROP CONSTRAINT fk_student_plans_contents",
+        "DROP TABLE studyplan.academy_schedules",
     ],
 )
 def test_autogenerate_would_find_a_difference(connection: sa.Connection, change: str) -> None:
@@ -62,15 +62,15 @@ def test_the_classes_written_out_as_tables_give_the_same_catalog(
     with connection.begin():
         for function in connection.scalars(OUR_FUNCTIONS).all():
             connection.exec_driver_sql(f"DROP FUNCTION {function} CASCADE")
-    migrated = without_version_table(catalog(connection))
+    migrated = catalog(connection)
     with connection.begin():
         for table in reversed(Base.metadata.sorted_tables):
-            connection.exec_driver_sql(f"DROP TABLE {table.name}")
+            connection.exec_driver_sql(f"DROP TABLE {table.fullname}")
         for table in Base.metadata.sorted_tables:
             connection.execute(CreateTable(table))
             for index in table.indexes:
                 connection.execute(CreateIndex(index))
-    written_out = without_version_table(catalog(connection))
+    written_out = catalog(connection)
     for found in (migrated, written_out):
         found["columns"] = sorted(_without_number(line) for line in found["columns"])
     assert written_out == migrated

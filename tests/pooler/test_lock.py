@@ -50,7 +50,7 @@ def test_a_client_meets_another_backend_in_its_next_transaction(engine: sa.Engin
 def test_the_lock_holds_through_the_pooler_until_the_commit(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
-    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         for _ in range(BACKENDS):
             with pytest.raises(PlanGroupLockedError) as refused:
                 elsewhere(lambda: generate(session_factory, group))
@@ -94,7 +94,7 @@ def test_there_are_more_clients_than_server_connections(
 def test_the_lock_is_free_once_the_transaction_is_over(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup, end: Callable[[UnitOfWork], None]
 ) -> None:
-    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         assert_lock_held(direct, group.id)
         end(uow)
         assert_lock_free(direct, group.id)
@@ -112,12 +112,12 @@ def test_the_lock_is_free_after_an_exception(
 def test_the_lock_is_free_after_the_client_has_vanished(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
-    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         driver = uow.session.connection().connection.driver_connection
         assert isinstance(driver, psycopg.Connection)
         driver.pgconn.finish()
         with pytest.raises(DBAPIError):
-            uow.groups.get(group.tenant_id, group.id)
+            uow.groups.get(group.id)
     assert_lock_free(direct, group.id, seconds=PATIENCE)
     assert generate(session_factory, group).generation == 1
 
@@ -135,10 +135,10 @@ def test_a_backend_killed_before_the_commit_leaves_nothing_but_a_free_lock(
 def test_a_backend_killed_amid_the_work_ends_the_work(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
-    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         terminate_backend(direct, holder(direct, group))
         with pytest.raises(DBAPIError):
-            uow.groups.get(group.tenant_id, group.id)
+            uow.groups.get(group.id)
     assert_lock_free(direct, group.id)
     assert generate(session_factory, group).generation == 1
 
@@ -152,10 +152,10 @@ def test_a_pooler_that_dies_takes_its_clients_locks_with_it(
     mortal = new_pooler(pool_size=2)
     with (
         clients(mortal, database_url) as engine,
-        UnitOfWork(sessionmaker(engine), lock=PlanGroupLock(group.id)) as uow,
+        UnitOfWork(sessionmaker(engine), lock=PlanGroupLock(group.tenant_id, group.id)) as uow,
     ):
         assert_lock_held(direct, group.id)
         mortal.kill()
         eventually(lambda: advisory_locks(direct) == 0, "the server has noticed")
         with pytest.raises(DBAPIError):
-            uow.groups.get(group.tenant_id, group.id)
+            uow.groups.get(group.id)

@@ -33,8 +33,8 @@ def waiting_for_a_backend(pooler: PgBouncer, database: str | None) -> int:
 
 
 def patiently(factory: Factory, group: PlanGroup) -> GenerationResult:
-    lock = PlanGroupLock(group.id, wait=LONG)
-    return generate_plans(factory, lock, tenant_id=group.tenant_id, today=TODAY)
+    lock = PlanGroupLock(group.tenant_id, group.id, wait=LONG)
+    return generate_plans(factory, lock, today=TODAY)
 
 
 def test_whoever_holds_the_lock_commits_though_all_other_backends_wait_for_it(
@@ -46,7 +46,7 @@ def test_whoever_holds_the_lock_commits_though_all_other_backends_wait_for_it(
 ) -> None:
     requests = 2 * BACKENDS
     with ThreadPoolExecutor(requests) as threads:
-        with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
+        with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
             waiting = [threads.submit(patiently, session_factory, group) for _ in range(requests)]
             wait_until_waiting(direct, group.id, waiters=BACKENDS - 1)
             eventually(
@@ -93,7 +93,7 @@ def test_a_request_that_gets_no_backend_in_time_is_ended_by_the_pooler_and_holds
     pooler = new_pooler(pool_size=1, query_wait_timeout=1)
     with clients(pooler, database_url) as engine:
         factory = sessionmaker(engine)
-        with UnitOfWork(factory, lock=PlanGroupLock(group.id)):
+        with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)):
             with pytest.raises(DBAPIError, match="query_wait_timeout"):
                 elsewhere(lambda: patiently(factory, group))
             assert advisory_locks(direct) == 1

@@ -46,7 +46,9 @@ def test_the_limits_are_in_force_inside_the_unit_of_work(
         transaction=timedelta(seconds=22),
         row_lock=timedelta(seconds=33),
     )
-    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id, limits=limits)) as uow:
+    with UnitOfWork(
+        session_factory, lock=PlanGroupLock(group.tenant_id, group.id, limits=limits)
+    ) as uow:
         found = uow.session.scalar(sa.text(f"SELECT {IN_FORCE}"))
     assert found == as_known(direct, "33s", "11s", "22s")
 
@@ -59,7 +61,7 @@ def test_no_limit_stays_for_the_backends_next_client(
     group: PlanGroup,
     end: Callable[[UnitOfWork], None],
 ) -> None:
-    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         used = backend(uow.session.connection())
         end(uow)
     found = of_all_backends(engine, IN_FORCE)
@@ -70,9 +72,9 @@ def test_no_limit_stays_for_the_backends_next_client(
 def test_a_wait_in_vain_ends_at_its_bound_and_leaves_no_lock_timeout(
     engine: sa.Engine, direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
-    with UnitOfWork(session_factory, lock=PlanGroupLock(group.id)) as uow:
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         pid = backend(uow.session.connection())
-        impatient = PlanGroupLock(group.id, wait=SHORT)
+        impatient = PlanGroupLock(group.tenant_id, group.id, wait=SHORT)
         with pytest.raises(LockTimeoutError) as late:
             elsewhere(lambda: enter(session_factory, impatient))
     assert late.value.holder.pid == pid
@@ -87,14 +89,14 @@ def test_a_lock_timeout_of_the_databases_own_is_what_it_was_after_a_wait(
     group: PlanGroup,
     new_pooler: Callable[..., PgBouncer],
 ) -> None:
-    impatient = PlanGroupLock(group.id, wait=SHORT)
+    impatient = PlanGroupLock(group.tenant_id, group.id, wait=SHORT)
     with direct.begin() as connection:
         connection.exec_driver_sql(
             f"ALTER DATABASE {database_url.database} SET lock_timeout = 7000"
         )
     with (
         clients(new_pooler(pool_size=2), database_url) as engine,
-        UnitOfWork(sessionmaker(engine), lock=PlanGroupLock(group.id)),
+        UnitOfWork(sessionmaker(engine), lock=PlanGroupLock(group.tenant_id, group.id)),
     ):
         with pytest.raises(LockTimeoutError):
             elsewhere(lambda: enter(sessionmaker(engine), impatient))
@@ -105,25 +107,25 @@ def test_a_lock_timeout_of_the_databases_own_is_what_it_was_after_a_wait(
 def test_the_server_ends_a_unit_of_work_that_stalls_and_the_pool_recovers(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
-    stalling = PlanGroupLock(group.id, limits=Limits(idle=SHORT))
+    stalling = PlanGroupLock(group.tenant_id, group.id, limits=Limits(idle=SHORT))
     with UnitOfWork(session_factory, lock=stalling) as uow:
         assert_lock_free(direct, group.id, seconds=PATIENCE)
         with pytest.raises(DBAPIError):
-            uow.groups.get(group.tenant_id, group.id)
+            uow.groups.get(group.id)
     assert generate(session_factory, group).generation == 1
 
 
 def test_a_server_that_knows_the_limit_ends_a_unit_of_work_that_lasts_too_long(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
-    lasting = PlanGroupLock(group.id, limits=Limits(transaction=SHORT))
+    lasting = PlanGroupLock(group.tenant_id, group.id, limits=Limits(transaction=SHORT))
     with UnitOfWork(session_factory, lock=lasting) as uow:
         if not knows_transaction_timeout(direct):
             assert_lock_held(direct, group.id)
             return
         assert_lock_free(direct, group.id, seconds=PATIENCE)
         with pytest.raises(DBAPIError):
-            uow.groups.get(group.tenant_id, group.id)
+            uow.groups.get(group.id)
     assert generate(session_factory, group).generation == 1
 
 

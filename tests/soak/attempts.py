@@ -51,7 +51,8 @@ HARMED: Final = frozenset({None, "57014", "57P01", "25P03", "08P01"})
 a pooler tells of a server connection that it lost."""
 
 LOOK: Final = sa.text(
-    "SELECT id::text, generation, version FROM plan_groups WHERE id = ANY(CAST(:ids AS uuid[]))"
+    "SELECT id::text, generation, version FROM studyplan.plan_groups "
+    "WHERE id = ANY(CAST(:ids AS uuid[]))"
 )
 
 
@@ -130,6 +131,8 @@ def recorded(journal: Journal, operation: Operation) -> Iterator[None]:
 def _outcome(operation: Operation, error: Exception) -> Outcome:
     if _harmed(error, operation.fault):
         return Outcome.FAILED if operation.leaving is None else Outcome.UNKNOWN
+    if operation.shared and isinstance(error, EditedMeanwhileError):
+        return Outcome.OVERTAKEN
     known = (outcome for kind, outcome in ENDS.items() if isinstance(error, kind))
     return next(known, Outcome.CRASHED)
 

@@ -35,6 +35,10 @@ class Verdict:
     plans: int
     held: int
     """How many spans were compared in which a group's lock was held."""
+    shared: int
+    """How many of them shared it."""
+    together: int
+    """How many of these began beside another one."""
     seconds: float
 
     @property
@@ -56,7 +60,8 @@ class Verdict:
                 f"ended by: {_listed(self.errors)}",
                 f"{self.unanswered} without an answer, {self.rescued} of them stored",
                 f"judged: {self.generations} generations, {self.plans} plans",
-                f"compared: {self.held} spans in which a group's lock was held",
+                f"compared: {self.held} spans in which a group's lock was held,",
+                f"  {self.shared} of them shared, {self.together} of these beside another",
                 *_told(self.violations),
             ]
         )
@@ -72,6 +77,7 @@ def check(operations: list[Operation], facts: Facts) -> Verdict:
     """Judge operations, by the time they started, against rows."""
     there = stored(operations, facts)
     unknown = [one for one in operations if one.outcome is Outcome.UNKNOWN]
+    held = rules_of_time.spans(operations, there, lambda one: one.entered)
     return Verdict(
         violations=[
             *rules_of_time.violations(operations, there),
@@ -86,7 +92,9 @@ def check(operations: list[Operation], facts: Facts) -> Verdict:
         rescued=sum(one.id in there for one in unknown),
         generations=len(facts.generations),
         plans=len(facts.plans),
-        held=len(rules_of_time.spans(operations, there, lambda one: one.entered)),
+        held=len(held),
+        shared=sum(span.shared for span in held),
+        together=rules_of_time.together(operations, there),
         seconds=_span(operations),
     )
 

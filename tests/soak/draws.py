@@ -47,7 +47,7 @@ class Draw:
     kind: Kind
     target: Target
     number: int
-    wait: timedelta
+    wait: timedelta | None
     fault: Fault
     today: date
     key: str
@@ -59,11 +59,20 @@ class Draw:
 
     @property
     def lock(self) -> PlanGroupLock:
-        """Of the group, or of all of the student's if one may be paused for another."""
+        """Of the group, or of all of the student's if one may be paused for another.
+
+        Marks of progress share it.
+        """
         limits = IDLE if self.fault is Fault.IDLE else Limits()
         several = self.kind is Kind.STATE and self.target.activates
         ids = {self.target.group_id, *(self.target.others if several else ())}
-        return PlanGroupLock.of(ids, self.wait, limits)
+        return PlanGroupLock.of(
+            self.target.tenant_id,
+            ids,
+            wait=self.wait,
+            limits=limits,
+            shared=self.kind is Kind.MARK,
+        )
 
     def operation(self, name: str) -> Operation:
         """The record of it, begun now."""
@@ -73,6 +82,7 @@ class Draw:
             sorted(map(str, self.lock.group_ids)),
             str(self.target.student_id),
             started=time.monotonic(),
+            shared=self.lock.shared,
             key=self.key,
             fault=self.fault.value,
         )
@@ -94,12 +104,13 @@ def _draw(dice: random.Random, number: int, kind: Kind, target: Target, faults: 
     harmed = dice.random() < faults and locked
     keyed = dice.random() < WITH_A_KEY and kind is Kind.GENERATE
     key = number // OPERATIONS_A_KEY
+    patient = timedelta(milliseconds=dice.randint(20, 400))
     day = key if keyed else dice.randrange(DAYS_OF_TODAY)
     return Draw(
         kind=kind,
         target=target,
         number=number,
-        wait=timedelta(milliseconds=dice.choice((0, dice.randint(20, 400)))),
+        wait=dice.choice((None, timedelta(0), patient, patient)),
         fault=dice.choice(list(Fault)[1:]) if harmed else Fault.NONE,
         today=FIRST_DAY + timedelta(days=day % DAYS_OF_TODAY),
         key=f"{target.group_id}/{key}" if keyed else "",

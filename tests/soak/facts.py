@@ -7,17 +7,19 @@ from datetime import date
 
 import psycopg
 
-GROUPS = "SELECT id::text, student_id::text, generation, version, name, status FROM plan_groups"
+GROUPS = """
+SELECT id::text, student_id::text, generation, version, name, status FROM studyplan.plan_groups
+"""
 GENERATIONS = """
 SELECT group_id::text, number, coalesce(requested_by, ''), plan_count,
   coalesce(idempotency_key, '')
-FROM plan_generations ORDER BY group_id, number
+FROM studyplan.plan_generations ORDER BY group_id, number
 """
 # Started, done and pinned plans are kept by later generations.
 PLANS = """
 SELECT id::text, student_id::text, group_id::text, generation, sequence, date,
   start_minute, end_minute, live, pinned OR state <> 'planned', version
-FROM student_plans
+FROM studyplan.student_plans
 """
 LOCKS = """
 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'

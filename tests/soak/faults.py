@@ -1,7 +1,7 @@
 """Harm that an operation does to itself, in the middle of its unit of work."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from traceback import walk_stack
@@ -47,11 +47,11 @@ class Fault(Enum):
     IDLE = "idle for too long"
 
 
-def service_for(
-    fault: Fault, service: Callable[..., PlanGenerationService]
-) -> PlanGenerationService:
+def service_for(fault: Fault, uow: UnitOfWork) -> PlanGenerationService:
     """A service whose computation fails, if that is the fault."""
-    return service(_fail) if fault is Fault.RAISE_IN_SERVICE else service()
+    if fault is Fault.RAISE_IN_SERVICE:
+        return PlanGenerationService(uow, compute=_fail)
+    return PlanGenerationService(uow)
 
 
 def injected(fault: Fault, uow: UnitOfWork) -> float:

@@ -38,6 +38,8 @@ class Outcome(StrEnum):
     TIMEOUT = "timed out"
     DECLINED = "declined"
     """The lock was held; the state of the group did not allow it."""
+    OVERTAKEN = "overtaken"
+    """Another mark of the same plan was faster; both shared the lock."""
     FAILED = "failed"
     """An injected fault, and certainly nothing stored."""
     COLLIDED = "collided"
@@ -59,6 +61,8 @@ class Operation:
     """Whose locks it asks for."""
     student: str
     started: float
+    shared: bool = False
+    """Whether it asks for the groups' locks shared."""
     entered: float | None = None
     """Just after the groups' locks were taken: they are held from before this time."""
     seen: dict[str, list[int]] = field(default_factory=dict)
@@ -81,7 +85,7 @@ class Operation:
     foreign: int = 0
     """Plans read that nobody ever touched and that are not of the generation read."""
     writes: dict[str, int] = field(default_factory=dict)
-    """Which versions of which rows it writes if it is stored."""
+    """Which versions of which rows it writes if it is stored, or would have if overtaken."""
     key: str = ""
     """The idempotency key."""
     fault: str = ""

@@ -7,7 +7,6 @@ from sqlalchemy.orm import Session
 
 from domain import (
     GroupStatus,
-    PlanGenerationService,
     PlanGroupRepository,
     PlanState,
     StudentPlan,
@@ -26,10 +25,7 @@ Job = Callable[[UnitOfWork, Draw, Operation], bool]
 
 
 def generate(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
-    result = service_for(draw.fault, PlanGenerationService).generate(
-        uow,
-        tenant_id=draw.target.tenant_id,
-        group_id=draw.target.group_id,
+    result = service_for(draw.fault, uow).generate(
         today=draw.today,
         requested_by=operation.id,
         idempotency_key=draw.key or None,
@@ -47,22 +43,22 @@ def give_up(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
 
 def mark(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
     """Keep one of the plans, or give a kept one free again."""
-    plans = uow.plans.live(draw.target.tenant_id, draw.target.group_id)
+    plans = uow.plans.live(draw.target.group_id)
     if not plans:
         return False
     kept = [plan for plan in plans if plan.pinned or plan.state is not PlanState.PLANNED]
     some = kept if kept and draw.luck < 0.6 else plans
-    written = _marked(uow, draw, some[int(draw.luck * len(some))])
+    chosen = some[int(draw.luck * len(some))]
+    # Between marks of one plan its version decides: who is overtaken tells of which.
+    operation.writes = {str(chosen.id): chosen.version + 1}
+    written = _marked(uow, draw, chosen)
     operation.writes = {str(written.id): written.version}
     return True
 
 
 def edit(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
     group_id = draw.target.group_id
-    written = GroupEditService().change_settings(
-        uow,
-        tenant_id=draw.target.tenant_id,
-        group_id=group_id,
+    written = GroupEditService(uow).change_settings(
         expected_version=operation.seen[str(group_id)][1],
         name=operation.id,
     )
@@ -72,13 +68,11 @@ def edit(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
 
 def change_state(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
     target = draw.target
-    group = uow.groups.alone(target.tenant_id, target.group_id)
+    group = uow.groups.alone(target.group_id)
     to = _next_state(group.status, activates=target.activates)
     if to in {GroupStatus.PAUSED, GroupStatus.DRAFT} and draw.luck > TAKEN_BACK:
         return False
-    changed = GroupStateService().change(
-        uow, tenant_id=target.tenant_id, group_id=target.group_id, to=to
-    )
+    changed = GroupStateService(uow).change(to=to, group_id=target.group_id)
     operation.writes = {str(changed.group_id): changed.version}
     if changed.paused_group_id is not None:
         paused = str(changed.paused_group_id)
@@ -90,8 +84,8 @@ def read(session: Session, draw: Draw, operation: Operation) -> None:
     """The generation and its plans by the repositories, in one snapshot."""
     session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     target = draw.target
-    group = PlanGroupRepository(session).get(target.tenant_id, target.group_id)
-    plans = StudentPlanRepository(session).live(target.tenant_id, target.group_id)
+    group = PlanGroupRepository(session, target.tenant_id).get(target.group_id)
+    plans = StudentPlanRepository(session, target.tenant_id).live(target.group_id)
     mine = [plan.id for plan in plans if plan.generation == group.generation]
     operation.number = group.generation
     operation.rows, operation.digest = len(mine), digest(mine)
@@ -112,19 +106,14 @@ JOBS: Mapping[Kind, Job] = {
 
 
 def _marked(uow: UnitOfWork, draw: Draw, plan: StudentPlan) -> RowVersion:
-    service = PlanProgressService()
-    where: dict[str, Any] = {
-        "tenant_id": draw.target.tenant_id,
-        "group_id": draw.target.group_id,
-        "plan_id": plan.id,
-        "expected_version": plan.version,
-    }
+    service = PlanProgressService(uow)
+    where: dict[str, Any] = {"plan_id": plan.id, "expected_version": plan.version}
     if plan.pinned or (plan.state is PlanState.PLANNED and draw.number % 2):
-        return service.pin(uow, **where, pinned=not plan.pinned)
+        return service.pin(**where, pinned=not plan.pinned)
     if plan.state is not PlanState.PLANNED:
-        return service.mark(uow, **where, state=PlanState.PLANNED)
+        return service.mark(**where, state=PlanState.PLANNED)
     state = PlanState.DONE if draw.luck < 0.5 else PlanState.STARTED
-    return service.mark(uow, **where, state=state)
+    return service.mark(**where, state=state)
 
 
 def _next_state(status: GroupStatus, *, activates: bool) -> GroupStatus:

@@ -97,7 +97,7 @@ def _world(load: Load, engine: sa.Engine) -> Iterator[Target]:
         tenant, student = uuid4(), uuid4()
         groups = [uuid4() for _ in range(count)]
         for group_id in groups:
-            with UnitOfWork(factory, lock=PlanGroupLock(group_id)) as uow:
+            with UnitOfWork(factory, lock=PlanGroupLock(tenant, group_id)) as uow:
                 uow.groups.add(
                     PlanGroupFactory.build(id=group_id, tenant_id=tenant, student_id=student)
                 )

@@ -2,18 +2,21 @@
 
 A worker notes a time just after it has got the lock and just before it sends its commit.
 The lock is held from before the first until after the second, so two such spans of one
-group that overlap are two holders, whatever delays the workers had. (The time after the
-commit has returned would not do: the next holder may have entered before the last one's
-worker reads its answer.) Whose commit did not take place may have lost the lock at any
-time; it certainly held it until its last statement that was answered.
+group that overlap are two holders, whatever delays the workers had; they may be that only if
+both share the lock. (The time after the commit has returned would not do: the next holder may
+have entered before the last one's worker reads its answer.) Whose commit did not take place may
+have lost the lock at any time; it certainly held it until its last statement that was answered.
 """
 
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from math import inf
 
 from tests.soak.history import REFUSED, Kind, Operation, Outcome
+from tests.soak.resolved import writers
 from tests.soak.violation import Rule, Violation
 
 BROKEN_LINGERS = 5.0
@@ -23,7 +26,17 @@ KILLED_LINGERS = 15.0
 
 PLANS = frozenset({Kind.GENERATE, Kind.ROLL_BACK})
 
-Span = tuple[float, float, str]
+
+@dataclass(frozen=True, order=True, slots=True)
+class Span:
+    """When an operation certainly held a lock."""
+
+    begin: float
+    end: float
+    id: str
+    shared: bool = False
+
+
 Stored = frozenset[str]
 
 
@@ -40,6 +53,17 @@ def violations(operations: list[Operation], stored: Stored) -> Iterator[Violatio
         planners = [one for one in mine if one.kind in PLANS and not one.repeated]
         yield from _overlaps(Rule.STUDENT_LOCK, spans(planners, stored, lambda one: one.planned))
         yield from _groundless(mine)
+    yield from _overtaken(operations)
+
+
+def together(operations: Iterable[Operation], stored: Stored) -> int:
+    """How many spans began while another one of their group shared the lock with them."""
+    count = 0
+    for mine in _by(operations, lambda operation: operation.groups).values():
+        shared = spans((one for one in mine if one.shared), stored, lambda one: one.entered)
+        ends = accumulate((span.end for span in shared), max)
+        count += sum(later.begin < end for end, later in zip(ends, shared[1:], strict=False))
+    return count
 
 
 def spans(
@@ -48,8 +72,12 @@ def spans(
     since: Callable[[Operation], float | None],
 ) -> list[Span]:
     """When who certainly held a lock, from ``since`` on, by begin."""
-    held = ((since(one), _until(one, stored), one.id) for one in operations)
-    return sorted((begin, end, id_) for begin, end, id_ in held if begin and end and begin < end)
+    held = ((since(one), _until(one, stored), one) for one in operations)
+    return sorted(
+        Span(begin, end, one.id, one.shared)
+        for begin, end, one in held
+        if begin and end and begin < end
+    )
 
 
 def _until(operation: Operation, stored: Stored) -> float | None:
@@ -68,13 +96,15 @@ def _by(
 
 
 def _overlaps(rule: Rule, held: list[Span]) -> Iterator[Violation]:
-    latest: Span | None = None
+    latest: dict[bool, Span] = {}  # of those who share the lock, and of those who do not
     for span in held:
-        if latest is not None and span[0] < latest[1]:
-            by = 1000 * (min(latest[1], span[1]) - span[0])
-            yield Violation(rule, f"{latest[2]} and {span[2]}, for {by:.2f} ms")
-        if latest is None or span[1] > latest[1]:
-            latest = span
+        for shared, other in latest.items():
+            if span.begin < other.end and not (shared and span.shared):
+                by = 1000 * (min(other.end, span.end) - span.begin)
+                broken = Rule.BESIDE_SHARED if shared or span.shared else rule
+                yield Violation(broken, f"{other.id} and {span.id}, for {by:.2f} ms")
+        if span.shared not in latest or span.end > latest[span.shared].end:
+            latest[span.shared] = span
 
 
 def _order(made: list[Operation]) -> Iterator[Violation]:
@@ -125,21 +155,47 @@ def _reads(group: list[Operation], made: dict[int | None, Operation]) -> Iterato
 
 
 def _groundless(student: list[Operation]) -> Iterator[Violation]:
-    """Refusals in whose time nobody else of the student's groups was about anything."""
+    """Refusals in whose time nobody else of the student's groups was about anything.
+
+    Those who share a lock do not refuse each other.
+    """
     asking = [one for one in student if one.kind is not Kind.READ]
-    starts = [one.started for one in asking]
-    latest = list(accumulate(map(_gone_by, asking), max))
-    for refused in asking:
-        if refused.outcome not in REFUSED:
-            continue
-        at = bisect_right(starts, refused.ended or refused.started) - 1
-        while at >= 0 and latest[at] >= refused.started:
-            other = asking[at]
-            if other is not refused and _gone_by(other) >= refused.started:
+    exclusive = [one for one in asking if not one.shared]
+    for shared, others in ((False, asking), (True, exclusive)):
+        refused = (one for one in asking if one.outcome in REFUSED and one.shared is shared)
+        for one in _alone(refused, others):
+            yield Violation(Rule.GROUNDLESS, f"{one.id} was told that somebody holds the lock")
+
+
+def _alone(operations: Iterable[Operation], others: list[Operation]) -> Iterator[Operation]:
+    """Those in whose time none of the others, sorted by their start, was about anything."""
+    starts = [one.started for one in others]
+    latest = list(accumulate(map(_gone_by, others), max))
+    for operation in operations:
+        at = bisect_right(starts, operation.ended or operation.started) - 1
+        while at >= 0 and latest[at] >= operation.started:
+            other = others[at]
+            if other is not operation and _gone_by(other) >= operation.started:
                 break
             at -= 1
         else:
-            yield Violation(Rule.GROUNDLESS, f"{refused.id} was told that somebody holds the lock")
+            yield operation
+
+
+def _overtaken(operations: list[Operation]) -> Iterator[Violation]:
+    """Who gave way under a shared lock did so to a mark, committed after it had entered."""
+    wrote = writers(operations)
+    for one in operations:
+        if one.outcome is not Outcome.OVERTAKEN:
+            continue
+        others = (other for write in one.writes.items() for other in wrote.get(write, ()))
+        if not any(
+            other.shared
+            and (other.leaving or inf) <= (one.ended or inf)
+            and _gone_by(other) >= (one.entered or one.started)
+            for other in others
+        ):
+            yield Violation(Rule.OVERTAKEN, f"{one.id} gave way in {list(one.writes)}")
 
 
 def _gone_by(operation: Operation) -> float:

@@ -14,7 +14,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork, locking
-from domain.locking import IDENTITY, StudentLock, student_lock_key
+from domain.locking import IDENTITY, Acquired, StudentLock, student_lock_key
 from domain.repositories import student_plans
 
 
@@ -23,22 +23,24 @@ class Sabotage(Enum):
 
     NOTHING = "nothing"
     LOCK_SKIPPED = "the lock is said to be held, and is not asked for"
+    SHARED_SKIPPED = "a shared lock is said to be held, and is not asked for"
     RELEASED_EARLY = "the transaction that took the lock ends before the work begins"
     SESSION_LOCK = "the lock is the session's, taken in a transaction before the work's"
     OLD_SNAPSHOT = "at REPEATABLE READ the lock is given as well"
 
 
+_DROP: Final = "ALTER TABLE studyplan.student_plans DROP CONSTRAINT"
 WALLS: Final = (
-    "ALTER TABLE student_plans DROP CONSTRAINT ex_student_plans_overlap",
-    "ALTER TABLE student_plans DROP CONSTRAINT uq_student_plans_group_id_generation_sequence",
+    f"{_DROP} ex_student_plans_overlap",
+    f"{_DROP} uq_student_plans_tenant_id_group_id_generation_sequence",
 )
 FUNCTIONS: Final = """
 SELECT pg_get_functiondef(oid) FROM pg_proc
-WHERE pronamespace = 'public'::regnamespace AND proname IN
+WHERE pronamespace = 'studyplan'::regnamespace AND proname IN
   ('acquire_plan_locks', 'acquire_plan_locks_with_limits')
 """
 LEVEL: Final = "current_setting('transaction_isolation')"
-STUDENTS: Final = "SELECT id, student_id FROM plan_groups WHERE id = ANY(%s)"
+STUDENTS: Final = "SELECT id, student_id FROM studyplan.plan_groups WHERE id = ANY(%s)"
 TRY: Final = "SELECT bool_and(pg_try_advisory_lock(k)) FROM unnest(%s::bigint[]) k"
 UNLOCK: Final = sa.text("SELECT pg_advisory_unlock(k) FROM unnest(CAST(:keys AS bigint[])) k")
 
@@ -68,6 +70,8 @@ def spoil_process(sabotage: Sabotage, *, walls: bool) -> None:
         case Sabotage.LOCK_SKIPPED:
             _replace(locking, "acquire", lambda _: _begin_only)
             _replace(locking, "acquire_students", lambda _: _students)
+        case Sabotage.SHARED_SKIPPED:
+            _replace(locking, "acquire", _unless_shared)
         case Sabotage.RELEASED_EARLY:
             _replace(locking, "acquire", _followed_by_a_new_transaction)
             _replace(locking, "acquire_students", _followed_by_a_new_transaction)
@@ -81,9 +85,17 @@ def _replace(where: Any, name: str, wrapped: Callable[[Any], Any]) -> None:
     setattr(where, name, wrapped(getattr(where, name)))
 
 
-def _begin_only(connection: sa.Connection, _: PlanGroupLock | StudentLock, *, identity: str) -> int:
+def _begin_only(connection: sa.Connection, *_: object, identity: str, **__: object) -> Acquired:
     _identify(connection, identity)  # the driver begins a transaction
-    return 0
+    return Acquired()
+
+
+def _unless_shared(acquire: Callable[..., Any]) -> Callable[..., Any]:
+    def acquire_exclusive(connection: sa.Connection, lock: PlanGroupLock, **named: Any) -> Any:
+        how = _begin_only if lock.shared else acquire
+        return how(connection, lock, **named)
+
+    return acquire_exclusive
 
 
 def _identify(connection: sa.Connection, identity: str) -> None:
@@ -118,11 +130,11 @@ def _new_transaction(connection: sa.Connection, identity: str) -> None:
 
 
 def _session_lock(
-    connection: sa.Connection, lock: PlanGroupLock | StudentLock, *, identity: str
-) -> int:
+    connection: sa.Connection, lock: PlanGroupLock | StudentLock, *, identity: str, **_: object
+) -> Acquired:
     group_id = lock.group_id if isinstance(lock, PlanGroupLock) else None
     _try_session_locks(connection, lock.keys, group_id, identity)
-    return 0
+    return Acquired()
 
 
 def _session_locks_of_students(
@@ -136,7 +148,7 @@ def _session_locks_of_students(
     **__: object,
 ) -> dict[UUID, UUID]:
     found = _students(connection, tenant_id, group_ids, renewed=renewed)
-    keys = sorted(map(student_lock_key, {*found.values()}))
+    keys = sorted(student_lock_key(tenant_id, student) for student in {*found.values()})
     _try_session_locks(connection, keys, asked_for, renewed)
     return found
 
@@ -156,7 +168,8 @@ def _followed_by_unlocking(leave: Callable[..., None]) -> Callable[..., None]:
     """As those who use session locks do it: unlock in the end, on whatever backend that is."""
 
     def leave_and_unlock(uow: UnitOfWork, *error: Any) -> None:
-        keys = [*uow.lock.keys, *map(student_lock_key, uow._students)]
+        students = (student_lock_key(uow.tenant_id, student) for student in uow._students)
+        keys = [*uow.lock.keys, *students]
         try:
             leave(uow, *error)
         finally:

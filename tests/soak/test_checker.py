@@ -1,6 +1,7 @@
 """Each rule, by a history and rows made by hand: kept it is silent, broken it is told, alone."""
 
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from tests.soak.facts import Facts, GenerationFact, GroupFact
 from tests.soak.histories import (
     broken,
     changed,
+    edited,
     facts,
     made,
     plan,
@@ -25,6 +27,18 @@ def rolled_back(at: float, until: float) -> Operation:
     return made(
         3, at, seen={}, alive=until, leaving=None, outcome=Outcome.ROLLED_BACK, kind=Kind.ROLL_BACK
     )
+
+
+def marked(at: float, until: float, **fields: Any) -> Operation:
+    """A mark that shared the lock, and was given up."""
+    given: dict[str, Any] = {"id": "m1", "kind": Kind.MARK, "shared": True, **fields}
+    return changed(rolled_back(at, until=until), **given)
+
+
+def overtaken(at: float, **fields: Any) -> Operation:
+    """A mark that gave way to another one of the same plan in the same version."""
+    given: dict[str, Any] = {"outcome": Outcome.OVERTAKEN, "writes": {"g2.2": 2}, **fields}
+    return marked(at, at + 0.1, id="late", **given)
 
 
 def killed(at: float, *, leaving: float | None) -> Operation:
@@ -46,6 +60,9 @@ def one_only() -> Facts:
         pytest.param([read(1, 21), read(2, 21.05, id="r2")], id="reads during a commit"),
         pytest.param([refused(10.5)], id="a refusal while the lock was held"),
         pytest.param([rolled_back(11.001, until=19.999)], id="a rollback in between"),
+        pytest.param([marked(12, 14), marked(13, 15, id="m2")], id="marks that share the lock"),
+        pytest.param([marked(14.5, 15.5), refused(15)], id="a refusal beside a mark"),
+        pytest.param([refused(10.5, shared=True)], id="a mark refused during a generation"),
     ],
 )
 def test_a_history_that_keeps_the_rules_is_let_pass(history: list[Operation]) -> None:
@@ -67,6 +84,14 @@ def test_a_killed_worker_held_its_lock_as_long_as_it_is_known_to_have_lived() ->
     [
         (Rule.OVERLAP, [made(1, 10), made(2, 10.9, planned=11.2)]),
         (Rule.OVERLAP, [*two(), rolled_back(20.1, until=20.3)]),
+        (Rule.BESIDE_SHARED, [*two(), marked(20.1, 20.3)]),
+        (Rule.BESIDE_SHARED, [*two(), marked(9.8, 10.1)]),
+        (Rule.BESIDE_SHARED, [*two(), marked(12, 14), rolled_back(13, until=13.5)]),
+        (
+            Rule.BESIDE_SHARED,
+            [*two(), marked(12, 15), marked(12.5, 13, id="m2"), rolled_back(14, until=14.5)],
+        ),
+        (Rule.BESIDE_SHARED, [*two(), rolled_back(12, until=15), marked(14, 14.5)]),
         (Rule.ORDER, [made(1, 20, seen={}), made(2, 10)]),
         (Rule.OLD_SIGHT, [made(1, 10), made(2, 20, seen={"g": [0, 1]})]),
         (Rule.STALE_READ, [*two(), read(1, 25)]),
@@ -75,6 +100,8 @@ def test_a_killed_worker_held_its_lock_as_long_as_it_is_known_to_have_lived() ->
         (Rule.STALE_READ, [*two(), read(2, 25, foreign=1)]),
         (Rule.GROUNDLESS, [*two(), refused(15)]),
         (Rule.GROUNDLESS, [*two(), refused(15, outcome=Outcome.TIMEOUT)]),
+        (Rule.GROUNDLESS, [*two(), marked(14.5, 15.5), refused(15, shared=True)]),
+        (Rule.OVERTAKEN, [*two(), overtaken(12)]),
         (Rule.TRACE, [made(1, 10), made(2, 20, outcome=Outcome.FAILED)]),
         (Rule.TRACE, [made(1, 10), made(2, 11.05, outcome=Outcome.BUSY)]),
         (Rule.TRACE, [made(1, 10), made(2, 20, kind=Kind.ROLL_BACK)]),
@@ -88,6 +115,28 @@ def test_a_killed_worker_held_its_lock_as_long_as_it_is_known_to_have_lived() ->
 )
 def test_a_history_that_breaks_a_rule_is_reported(rule: Rule, history: list[Operation]) -> None:
     assert broken(history, facts()) == {rule}
+
+
+@pytest.mark.parametrize(
+    ("winner", "rules"),
+    [
+        pytest.param({"shared": True}, set(), id="a mark beside it"),
+        pytest.param({"shared": True, "outcome": Outcome.UNKNOWN, "ended": None}, set(),
+                     id="one that was never answered"),
+        pytest.param({}, {Rule.OVERTAKEN}, id="an exclusive edit"),
+        pytest.param({"shared": True, "leaving": 31.9}, {Rule.OVERTAKEN}, id="one that was later"),
+        pytest.param({"shared": True, "leaving": 29.5, "ended": 29.6}, {Rule.OVERTAKEN},
+                     id="one that was over before"),
+    ],
+)  # fmt: skip
+def test_a_mark_gives_way_only_to_another_one_that_passed_it(
+    winner: dict[str, Any], rules: set[Rule]
+) -> None:
+    rows = facts([*facts().plans[:3], plan(2, 2, version=2, kept=True)])
+    before = edited(2, 30.2, id="m", kind=Kind.MARK, seen={}, writes={"g2.2": 2})
+    # What it held for certain ends before the other one enters.
+    late = overtaken(30, ended=31.5)
+    assert broken([*two(), changed(before, **winner), late], rows) == rules
 
 
 def test_two_groups_of_a_student_that_plan_at_the_same_time_are_reported() -> None:

@@ -29,6 +29,7 @@ def test_generations_of_16_workers_exclude_each_other_while_they_come_to_harm(
     assert verdict.count(Outcome.BUSY, Outcome.TIMEOUT) >= 60, str(verdict)
     assert verdict.count(Outcome.FAILED) >= 30, str(verdict)
     assert verdict.faults[INTERRUPTED] >= 1, str(verdict)
+    assert verdict.shared > verdict.together >= 1, str(verdict)
 
 
 def test_the_operations_of_a_killed_worker_are_known_up_to_the_last(tmp_path: Path) -> None:

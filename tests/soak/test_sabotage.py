@@ -25,11 +25,11 @@ Judge = Callable[..., Verdict]
 def judged(template: str, new_database: Callable[[str], sa.URL], tmp_path: Path) -> Judge:
     """The verdict over a load of 16 workers on two groups of one student, without faults."""
 
-    def judge(sabotage: Sabotage, *, walls: bool = True) -> Verdict:
+    def judge(sabotage: Sabotage, *, walls: bool = True, mixed: bool = False) -> Verdict:
         url = new_database(template)
         load = Load(
             OPERATIONS, processes=2, threads=4, tasks=4, students=(2,), faults=0, cuts=False,
-            harm_every=None, kills=0, mixed=False, sabotage=sabotage, walls=walls,
+            harm_every=None, kills=0, mixed=mixed, sabotage=sabotage, walls=walls,
         )  # fmt: skip
         run(load, url, tmp_path)
         return check_run(tmp_path, conninfo_of(url))
@@ -49,6 +49,18 @@ def test_a_lock_that_is_skipped_or_released_early_is_seen_by_overlapping_holders
     verdict = judged(sabotage)
     # Two groups of one student are kept apart for a while by the exclusion constraint itself.
     assert Rule.OVERLAP in verdict.rules_broken, str(verdict)
+
+
+def test_a_shared_lock_that_is_skipped_is_seen_beside_an_exclusive_one(judged: Judge) -> None:
+    verdict = judged(Sabotage.SHARED_SKIPPED, mixed=True)
+    assert Rule.BESIDE_SHARED in verdict.rules_broken, str(verdict)
+    assert Rule.OVERLAP not in verdict.rules_broken, "exclusive ones are held as ever"
+
+
+def test_marks_that_share_the_lock_are_let_pass(judged: Judge) -> None:
+    verdict = judged(Sabotage.NOTHING, mixed=True)
+    assert not verdict.violations, str(verdict)
+    assert verdict.together, "none of them overlapped, so nothing is proved"
 
 
 def test_without_the_walls_its_damage_is_seen_in_the_rows(judged: Judge) -> None:

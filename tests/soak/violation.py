@@ -7,12 +7,14 @@ from enum import Enum
 class Rule(Enum):
     """What is told when it is broken; the name is for programs, the sentence for people."""
 
-    OVERLAP = "two units of work of one group held its lock at the same time"
+    OVERLAP = "two exclusive units of work of one group held its lock at the same time"
+    BESIDE_SHARED = "an exclusive unit of work held a group's lock while another shared it"
     STUDENT_LOCK = "two units of work of one student planned at the same time"
     ORDER = "a later generation has a lower number"
     OLD_SIGHT = "a holder of the lock did not see what an earlier one had committed"
     STALE_READ = "a read saw a generation that was over, not there yet, or not whole"
-    GROUNDLESS = "a request was refused although nobody could have held a lock"
+    GROUNDLESS = "a request was refused although nobody could have held a lock against it"
+    OVERTAKEN = "a mark gave way to another mark of its plan, and there was none"
     REPEAT = "two generations have one number"
     GAP = "the numbers of generations have a gap"
     LOST = "what was answered as done is not in the database"

@@ -259,7 +259,7 @@ def test_the_data_are_attributes_and_fields_of_the_problem(error: DomainError) -
     problem = error.to_problem()
     for name, value in error.data.items():
         assert getattr(error, name) == value
-        assert name in problem
+        assert (name in problem) is (name not in error.internal)
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = error.no_such_name
 

@@ -15,9 +15,9 @@ EXAMPLE = Path(generate.__file__).with_name("example.json")
 STORED = """
     SELECT to_jsonb(c.position) || (to_jsonb(p)
       - ARRAY['id', 'tenant_id', 'student_id', 'group_id', 'content_id'])
-    FROM student_plans p JOIN contents c ON c.id = p.content_id
+    FROM studyplan.student_plans p JOIN studyplan.contents c ON c.id = p.content_id
     UNION ALL SELECT jsonb_build_array(plan_count, unplaced, warnings, quality)
-    FROM plan_generations
+    FROM studyplan.plan_generations
 """
 
 

@@ -17,6 +17,7 @@ BESIDE_THE_ORDINARY_RUN: Final = "tests/pooler"
 SHORT: Final = (
     "tests/concurrency/test_lock_is_freed.py",
     "tests/concurrency/test_one_generates.py",
+    "tests/concurrency/test_shared_locks.py",
     "tests/concurrency/test_waiting.py",
     "tests/integration/test_constraints.py",
     "tests/integration/test_events_log.py",
@@ -31,6 +32,7 @@ SHORT: Final = (
     "tests/integration/test_transaction_identity.py",
     "tests/integration/test_unit_of_work_lock.py",
     "tests/migrations/test_models.py",
+    "tests/migrations/test_schema_of_our_own.py",
     "tests/migrations/test_up_and_down.py",
 )
 

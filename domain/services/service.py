@@ -1,0 +1,56 @@
+"""What all services share: the unit of work that they are made for."""
+
+from typing import Any
+from uuid import UUID
+
+from domain.errors import InvalidInputError, LockNotHeldError, UnitOfWorkStateError
+from domain.locking import StudentLock, guards
+from domain.unit_of_work import UnitOfWork
+
+
+class Service:
+    """Works in one open unit of work, on its tenant's rows; the caller commits.
+
+    Each public method raises ``UnitOfWorkStateError`` while another thread uses the unit of
+    work. ``group_id`` names the group where several are locked, and is not needed otherwise.
+
+    Raises ``UnitOfWorkStateError`` for what is no ``UnitOfWork``.
+    """
+
+    def __init__(self, uow: UnitOfWork) -> None:
+        # Callers without a type checker pass an AsyncUnitOfWork, or a Session.
+        if not isinstance(uow, UnitOfWork):
+            raise UnitOfWorkStateError(
+                f"{type(self).__name__} was given {type(uow).__name__} instead of a UnitOfWork. In "
+                f"a task: await uow.run(lambda u: {type(self).__name__}(u).…)."
+            )
+        self._uow = uow
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        guards.in_turns(cls, lambda service, *_, **__: service._uow.turn())  # noqa: SLF001 - its own
+
+    def _the_group(self, asked: UUID | None) -> UUID:
+        """The group that a call is about: the one that is locked, or ``asked`` among several."""
+        if asked is not None:
+            InvalidInputError.unless_uuids(group_id=asked)
+            return asked
+        match list(self._uow.lock.group_ids):
+            case [group_id]:
+                return group_id
+            case []:
+                raise LockNotHeldError(
+                    "The unit of work holds no group's lock. Enter one with a PlanGroupLock."
+                )
+            case _:
+                raise InvalidInputError.of("group_id", "must name one of the locked groups")
+
+    def _the_student(self, asked: UUID | None) -> UUID:
+        """The student that a call is about: the one that is locked, or ``asked``."""
+        lock = self._uow.lock
+        if asked is None and isinstance(lock, StudentLock):
+            return lock.student_id
+        if asked is None:
+            raise InvalidInputError.of("student_id", "must be given without a StudentLock")
+        InvalidInputError.unless_uuids(student_id=asked)
+        return asked

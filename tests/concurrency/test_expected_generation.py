@@ -1,0 +1,107 @@
+"""A client that says which generation it has seen gets the next one, or is told of the other."""
+
+import asyncio
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import (
+    EditedMeanwhileError,
+    IdempotencyMismatchError,
+    InvalidInputError,
+    PlanGroup,
+    PlanGroupLock,
+    PlanGroupLockedError,
+    generate_plans,
+    generate_plans_async,
+)
+from domain.testing import contend
+from tests.concurrency.async_worlds import pooled
+from tests.concurrency.worlds import TODAY, stored_group, traces
+
+Factory = sessionmaker[Session]
+REQUESTS = 12
+
+
+@pytest.fixture
+def group(session_factory: Factory) -> PlanGroup:
+    return stored_group(session_factory)
+
+
+def generate(factory: Factory, group: PlanGroup, expected: Any, **fields: Any) -> int | None:
+    lock = PlanGroupLock(group.tenant_id, group.id)
+    return generate_plans(
+        factory, lock, today=TODAY, expected_generation=expected, **fields
+    ).generation
+
+
+def test_of_simultaneous_requests_that_expect_one_generation_one_gets_it(
+    session_factory: Factory, engine: sa.Engine, group: PlanGroup
+) -> None:
+    generate(session_factory, group, 0)
+    answers = contend(REQUESTS, lambda _: generate(session_factory, group, 1))
+    assert answers.results == [2]
+    assert {type(one) for one in answers.refusals} <= {EditedMeanwhileError, PlanGroupLockedError}
+    assert traces(engine, group.id)[0] == 2
+
+
+def test_of_simultaneous_tasks_that_expect_one_generation_one_gets_it(
+    engine: sa.Engine, database_url: sa.URL, group: PlanGroup
+) -> None:
+    lock = PlanGroupLock(group.tenant_id, group.id)
+
+    async def main() -> list[Any]:
+        async with pooled(database_url) as factory:
+            requests = (
+                generate_plans_async(factory, lock, today=TODAY, expected_generation=0)
+                for _ in range(REQUESTS)
+            )
+            return await asyncio.gather(*requests, return_exceptions=True)
+
+    answers = asyncio.run(main())
+    kinds = {type(one) for one in answers if isinstance(one, Exception)}
+    assert kinds <= {EditedMeanwhileError, PlanGroupLockedError}
+    assert len([one for one in answers if not isinstance(one, Exception)]) == 1
+    assert traces(engine, group.id)[0] == 1
+
+
+@pytest.mark.parametrize("expected", [0, 2, 3, 10**12])
+def test_another_generation_than_the_expected_one_is_told(
+    session_factory: Factory, engine: sa.Engine, group: PlanGroup, expected: int
+) -> None:
+    generate(session_factory, group, 0)
+    before = traces(engine, group.id)
+    with pytest.raises(EditedMeanwhileError) as refused:
+        generate(session_factory, group, expected)
+    assert refused.value.group_id == group.id
+    assert not refused.value.retryable
+    assert traces(engine, group.id) == before
+
+
+@pytest.mark.parametrize("expected", [-1, 1.0, "1", True])
+def test_expectation_that_is_no_generation_is_refused(
+    session_factory: Factory, engine: sa.Engine, group: PlanGroup, expected: Any
+) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        generate(session_factory, group, expected)
+    assert refused.value.field == "expected_generation"
+    assert traces(engine, group.id)[0] == 0
+
+
+def test_idempotency_key_is_answered_before_the_expectation_is_checked(
+    session_factory: Factory, group: PlanGroup
+) -> None:
+    assert generate(session_factory, group, 0, idempotency_key="first") == 1
+    assert generate(session_factory, group, 1) == 2
+    assert generate(session_factory, group, 0, idempotency_key="first") == 1
+    assert generate(session_factory, group, 2, idempotency_key="first") == 1
+    with pytest.raises(IdempotencyMismatchError):
+        generate_plans(
+            session_factory,
+            PlanGroupLock(group.tenant_id, group.id),
+            today=TODAY.replace(day=7),
+            idempotency_key="first",
+            expected_generation=0,
+        )

@@ -1,0 +1,467 @@
+"""Marks of progress share a group's lock; generation and edits exclude them."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import (
+    EditedMeanwhileError,
+    InvalidInputError,
+    LockTimeoutError,
+    PlanGroup,
+    PlanGroupLock,
+    PlanGroupLockedError,
+    PlanState,
+    StudentPlan,
+    StudentPlanRepository,
+    UnitOfWork,
+    generate_plans,
+    locking,
+)
+from domain.errors import LockError, LockNotHeldError, UnitOfWorkStateError, WrongTransactionError
+from domain.locking import SHARED_HOLDERS_WAIT, SHARED_WAIT, acquiring, plan_group_lock_key
+from domain.locking.waiters import WaitingSlot
+from domain.services import GroupEditService, PlanProgressService, RowVersion
+from domain.testing import (
+    PATIENCE,
+    assert_lock_free,
+    assert_lock_held,
+    contend,
+    wait_until_waiting,
+)
+from tests.concurrency.overlapping import elsewhere
+from tests.concurrency.worlds import TODAY, generate, stored_group, traces
+from tests.factories import ContentFactory, PlanGroupFactory
+
+Factory = sessionmaker[Session]
+Hold = Callable[[], None]
+MARKS = 10  # all are held at once, and a pooler has few backends
+LONG = timedelta(seconds=PATIENCE)
+NEVER = timedelta(0)
+
+
+@pytest.fixture
+def group(session_factory: Factory) -> PlanGroup:
+    """A stored group that was generated once, with plans for all marks."""
+    contents = [ContentFactory.build(position=0, last_unit=200)]
+    group = stored_group(session_factory, period_end=date(2025, 2, 28), contents=contents)
+    generate(session_factory, group)
+    return group
+
+
+def shared(group: PlanGroup, wait: timedelta | None = None) -> PlanGroupLock:
+    return PlanGroupLock(group.tenant_id, group.id, wait=wait, shared=True)
+
+
+def exclusive(group: PlanGroup, wait: timedelta | None = None) -> PlanGroupLock:
+    return PlanGroupLock(group.tenant_id, group.id, wait=wait)
+
+
+def plans_of(factory: Factory, group: PlanGroup) -> list[StudentPlan]:
+    with factory() as session:
+        return list(StudentPlanRepository(session, group.tenant_id).live(group.id))
+
+
+def mark(
+    factory: Factory,
+    group: PlanGroup,
+    plan: StudentPlan,
+    hold: Hold = lambda: None,
+    wait: timedelta | None = None,
+) -> RowVersion:
+    with UnitOfWork(factory, lock=shared(group, wait)) as uow:
+        marked = PlanProgressService(uow).mark(
+            plan_id=plan.id, expected_version=plan.version, state=PlanState.DONE
+        )
+        hold()
+        uow.commit()
+    return marked
+
+
+def rename(factory: Factory, group: PlanGroup, wait: timedelta | None = None) -> RowVersion:
+    with UnitOfWork(factory, lock=exclusive(group, wait)) as uow:
+        changed = GroupEditService(uow).change_settings(
+            expected_version=uow.groups.get(group.id).version, name="다른 이름"
+        )
+        uow.commit()
+    return changed
+
+
+@pytest.fixture
+def marker(session_factory: Factory, group: PlanGroup) -> Iterator[UnitOfWork]:
+    """Somebody else's unit of work that shares the lock; entered in a thread of its own."""
+    uow = UnitOfWork(session_factory, lock=shared(group))
+    elsewhere(uow.__enter__)
+    yield uow
+    elsewhere(lambda: uow.__exit__(None, None, None))
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exclusive requests wait for marks as long as a slow machine may need."""
+    monkeypatch.setattr(acquiring, "SHARED_HOLDERS_WAIT", LONG)
+
+
+def test_simultaneous_marks_of_one_group_all_succeed(
+    session_factory: Factory, group: PlanGroup, engine: sa.Engine
+) -> None:
+    plans = iter(plans_of(session_factory, group)[:MARKS])
+    answers = contend(MARKS, lambda hold: mark(session_factory, group, next(plans), hold))
+    assert (len(answers.results), answers.refusals) == (MARKS, [])
+    states = [plan.state for plan in plans_of(session_factory, group)]
+    assert states.count(PlanState.DONE) == MARKS
+    assert_lock_free(engine, group)
+
+
+def test_of_simultaneous_marks_of_one_plan_one_succeeds(
+    session_factory: Factory, group: PlanGroup
+) -> None:
+    (plan, *_) = plans_of(session_factory, group)
+    answers = contend(8, lambda _: mark(session_factory, group, plan))
+    assert [one.version for one in answers.results] == [plan.version + 1]
+    assert {type(refusal) for refusal in answers.refusals} == {EditedMeanwhileError}
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("request_", [generate, rename])
+def test_exclusive_request_waits_for_marks(
+    session_factory: Factory,
+    engine: sa.Engine,
+    group: PlanGroup,
+    marker: UnitOfWork,
+    request_: Callable[[Factory, PlanGroup], object],
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(request_, session_factory, group)
+        wait_until_waiting(engine, group)
+        elsewhere(marker.rollback)
+        assert asked.result(PATIENCE)
+    assert_lock_free(engine, group)
+
+
+@pytest.mark.parametrize("request_", [generate, rename])
+def test_exclusive_request_waits_for_marks_no_longer_than_its_bound(
+    session_factory: Factory,
+    engine: sa.Engine,
+    group: PlanGroup,
+    marker: UnitOfWork,
+    request_: Callable[[Factory, PlanGroup], object],
+) -> None:
+    before = traces(engine, group.id)
+    with pytest.raises(LockTimeoutError) as late:
+        elsewhere(lambda: request_(session_factory, group))
+    bound = SHARED_HOLDERS_WAIT / timedelta(milliseconds=1)
+    assert late.value.waited_ms == pytest.approx(bound, abs=bound / 2)
+    assert traces(engine, group.id) == before
+    elsewhere(lambda: assert_lock_held(engine, group, by=marker))
+
+
+def test_exclusive_request_that_never_waits_is_refused_behind_marks(
+    session_factory: Factory, group: PlanGroup, marker: UnitOfWork
+) -> None:
+    with pytest.raises(PlanGroupLockedError) as refused:
+        elsewhere(lambda: rename(session_factory, group, wait=NEVER))
+    assert refused.value.holder is not None
+    assert marker.lock.shared
+
+
+@pytest.mark.usefixtures("patient")
+def test_of_exclusive_requests_behind_marks_one_waits_and_the_others_are_refused_at_once(
+    session_factory: Factory, engine: sa.Engine, group: PlanGroup, marker: UnitOfWork
+) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        first = pool.submit(generate, session_factory, group)
+        wait_until_waiting(engine, group)
+        others = [pool.submit(generate, session_factory, group) for _ in range(7)]
+        refusals = [other.exception(PATIENCE) for other in others]
+        elsewhere(marker.rollback)
+        assert first.result(PATIENCE).generation == 2
+    assert {type(refusal) for refusal in refusals} == {PlanGroupLockedError}
+
+
+def test_exclusive_request_is_refused_while_another_is_about_to_wait_behind_marks(
+    session_factory: Factory, engine: sa.Engine, group: PlanGroup, marker: UnitOfWork
+) -> None:
+    """Only one may be the next after the marks; the key's halves are the lock of its place."""
+    key = plan_group_lock_key(group.id)
+    halves = sa.text(
+        "SELECT pg_advisory_xact_lock(CAST(CAST(:key AS bigint) >> 32 AS integer), "
+        "CAST((CAST(:key AS bigint) << 32) >> 32 AS integer))"
+    )
+    with engine.connect() as other:
+        other.execute(halves, {"key": key})
+        with pytest.raises(PlanGroupLockedError):
+            elsewhere(lambda: rename(session_factory, group))
+    elsewhere(marker.rollback)
+    assert rename(session_factory, group).version == 2
+
+
+def test_next_after_marks_is_served_before_whoever_comes_later(
+    session_factory: Factory, engine: sa.Engine, group: PlanGroup, marker: UnitOfWork
+) -> None:
+    """Between its two statements the marks end, and others ask: nobody overtakes it."""
+    with engine.connect() as next_, ThreadPoolExecutor(1) as pool:
+        assert entered(next_, group, behind_shared_ms=0)["behind_shared"]
+        elsewhere(marker.rollback)
+        for wait in (None, NEVER):
+            with pytest.raises(PlanGroupLockedError):
+                elsewhere(partial(rename, session_factory, group, wait))
+        later = pool.submit(rename, session_factory, group, LONG)
+        wait_until_waiting(engine, group)
+        assert entered(next_, group, behind_shared_ms=20_000)["acquired"]
+        assert not later.done()
+        next_.rollback()
+        assert later.result(PATIENCE)
+    assert_lock_free(engine, group)
+
+
+def test_nobody_is_next_after_an_exclusive_lock(
+    session_factory: Factory, engine: sa.Engine, group: PlanGroup
+) -> None:
+    with UnitOfWork(session_factory, lock=exclusive(group)), engine.connect() as other:
+        for behind_shared_ms in (0, 20_000):
+            answer = entered(other, group, behind_shared_ms)
+            assert answer["outcome"] == "busy"
+            assert not answer.get("behind_shared")
+            other.rollback()
+
+
+def test_nobody_is_next_before_a_request_that_waits(
+    session_factory: Factory, engine: sa.Engine, group: PlanGroup, marker: UnitOfWork
+) -> None:
+    with ThreadPoolExecutor(1) as pool, engine.connect() as other:
+        waiting = pool.submit(rename, session_factory, group, LONG)
+        wait_until_waiting(engine, group)
+        for behind_shared_ms in (0, 20_000):
+            answer = entered(other, group, behind_shared_ms)
+            assert answer["outcome"] == "busy"
+            assert not answer.get("behind_shared")
+            other.rollback()
+        elsewhere(marker.rollback)
+        assert waiting.result(PATIENCE)
+
+
+def test_exclusive_request_for_several_groups_waits_for_marks(
+    session_factory: Factory, engine: sa.Engine, group: PlanGroup, marker: UnitOfWork
+) -> None:
+    other = stored_group(session_factory, tenant_id=group.tenant_id)
+    both = PlanGroupLock.of(group.tenant_id, [group.id, other.id])
+    with pytest.raises(LockTimeoutError):
+        elsewhere(lambda: _enter(session_factory, both))
+    assert_lock_free(engine, other)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(_enter, session_factory, both)
+        wait_until_waiting(engine, group)
+        elsewhere(marker.rollback)
+        assert asked.result(PATIENCE) == group.tenant_id
+
+
+def test_only_who_has_to_wait_takes_one_of_the_slots(
+    session_factory: Factory, group: PlanGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    class Slot(WaitingSlot):
+        def __init__(self, engine: sa.Engine, *, wanted: bool) -> None:
+            asked.append(wanted)
+            super().__init__(engine, wanted=wanted)
+
+    monkeypatch.setattr(acquiring, "WaitingSlot", Slot)
+    with UnitOfWork(session_factory, lock=shared(group)):
+        with pytest.raises(LockTimeoutError):
+            elsewhere(lambda: _enter(session_factory, exclusive(group)))
+        assert asked == [False, False, True]
+    asked.clear()
+    with UnitOfWork(session_factory, lock=exclusive(group)):
+        for lock in (exclusive(group), shared(group)):
+            with pytest.raises(LockError):
+                elsewhere(partial(_enter, session_factory, lock))
+    assert asked == [False, False, False, True]
+
+
+def test_mark_waits_for_a_generation_that_ends_soon(
+    session_factory: Factory, engine: sa.Engine, group: PlanGroup
+) -> None:
+    (plan, *_) = plans_of(session_factory, group)
+    with ThreadPoolExecutor(1) as pool, UnitOfWork(session_factory, lock=exclusive(group)):
+        marking = pool.submit(mark, session_factory, group, plan)
+        wait_until_waiting(engine, group)
+    assert marking.result(PATIENCE).version == plan.version + 1
+
+
+def test_mark_waits_for_a_generation_no_longer_than_its_bound(
+    session_factory: Factory, group: PlanGroup
+) -> None:
+    (plan, *_) = plans_of(session_factory, group)
+    with UnitOfWork(session_factory, lock=exclusive(group)):
+        with pytest.raises(LockTimeoutError) as late:
+            elsewhere(lambda: mark(session_factory, group, plan))
+        with pytest.raises(PlanGroupLockedError):
+            elsewhere(lambda: mark(session_factory, group, plan, wait=NEVER))
+    bound = SHARED_WAIT / timedelta(milliseconds=1)
+    assert late.value.waited_ms == pytest.approx(bound, rel=0.5)
+
+
+def test_mark_behind_a_waiting_exclusive_request_waits_and_is_served_after_it(
+    session_factory: Factory, engine: sa.Engine, group: PlanGroup, marker: UnitOfWork
+) -> None:
+    served: list[str] = []
+    (plan, *_) = plans_of(session_factory, group)
+
+    def renamed() -> None:
+        with UnitOfWork(session_factory, lock=exclusive(group, LONG)):
+            served.append("exclusive")
+
+    with ThreadPoolExecutor(2) as pool:
+        editing = pool.submit(renamed)
+        wait_until_waiting(engine, group)
+        marking = pool.submit(mark, session_factory, group, plan, lambda: served.append("mark"))
+        wait_until_waiting(engine, group, waiters=2)
+        elsewhere(marker.rollback)
+        editing.result(PATIENCE)
+        marking.result(PATIENCE)
+    assert served == ["exclusive", "mark"]
+
+
+def test_sql_function_waits_neither_for_marks_nor_in_their_place(
+    engine: sa.Engine, group: PlanGroup, marker: UnitOfWork
+) -> None:
+    ask = sa.text("SELECT acquired, outcome FROM public.acquire_plan_group_lock(:id)")
+    with engine.connect() as connection:
+        assert connection.execute(ask, {"id": group.id}).one() == (False, "busy")
+    elsewhere(marker.rollback)
+    with engine.connect() as connection:
+        assert connection.execute(ask, {"id": group.id}).one() == (True, "acquired")
+
+
+def test_shared_lock_of_several_groups_excludes_each_of_them(
+    session_factory: Factory, group: PlanGroup
+) -> None:
+    other = stored_group(session_factory, tenant_id=group.tenant_id)
+    both = PlanGroupLock.of(group.tenant_id, [group.id, other.id], shared=True)
+    with UnitOfWork(session_factory, lock=both):
+        elsewhere(lambda: _enter(session_factory, both))
+        for one in (group, other):
+            with pytest.raises(LockError):
+                elsewhere(partial(_enter, session_factory, exclusive(one)))
+
+
+def test_shared_lock_allows_nothing_but_marks(
+    session_factory: Factory, engine: sa.Engine, group: PlanGroup
+) -> None:
+    before = traces(engine, group.id)
+    with UnitOfWork(session_factory, lock=shared(group)) as uow:
+        stored = uow.groups.get(group.id)
+        for refused in (
+            lambda: uow.lock_student(group.id),
+            lambda: uow.groups.remove(group.id, 1),
+            lambda: uow.plans.retire_as_cancelled(group.id),
+            lambda: uow.groups.add(PlanGroupFactory.build(id=group.id, tenant_id=group.tenant_id)),
+        ):
+            with pytest.raises(LockNotHeldError, match="only shared"):
+                refused()
+        stored.name = "a way past the services"
+        with pytest.raises(LockNotHeldError, match="marks of progress"):
+            uow.commit()
+    assert traces(engine, group.id) == before
+
+
+def test_shared_lock_allows_no_new_plan_and_no_deletion(
+    session_factory: Factory, engine: sa.Engine, group: PlanGroup
+) -> None:
+    before = traces(engine, group.id)
+    spoils: list[Callable[[UnitOfWork, StudentPlan], None]] = [
+        lambda uow, plan: uow.session.delete(plan),
+        lambda uow, _: uow.session.add(PlanGroupFactory.build(tenant_id=uow.tenant_id)),
+    ]
+    for spoil in spoils:
+        with UnitOfWork(session_factory, lock=shared(group)) as uow:
+            spoil(uow, uow.plans.live(group.id)[0])
+            with pytest.raises(LockNotHeldError, match="marks of progress"):
+                uow.commit()
+    assert traces(engine, group.id) == before
+
+
+def test_shared_lock_allows_no_marks_in_another_group(
+    session_factory: Factory, engine: sa.Engine, group: PlanGroup
+) -> None:
+    other = stored_group(session_factory, tenant_id=group.tenant_id)
+    generate(session_factory, other)
+    before = traces(engine, other.id)
+    with UnitOfWork(session_factory, lock=shared(group)) as uow:
+        uow.plans.live(other.id)[0].state = PlanState.DONE
+        with pytest.raises(LockNotHeldError, match="marks of progress in its groups"):
+            uow.commit()
+    assert traces(engine, other.id) == before
+
+
+def test_shared_lock_becomes_no_exclusive_one_in_its_transaction(
+    session_factory: Factory, group: PlanGroup
+) -> None:
+    other = stored_group(session_factory, tenant_id=group.tenant_id)
+    for lock in (exclusive(group), exclusive(other, LONG)):
+        with UnitOfWork(session_factory, lock=shared(group)) as uow:
+            with pytest.raises(WrongTransactionError, match="two such transactions"):
+                locking.acquire(uow.connection, lock)
+            uow.rollback()
+
+
+@pytest.mark.parametrize("wait_ms", [0, 1000])
+def test_shared_lock_becomes_no_exclusive_one_by_sql(
+    session_factory: Factory, group: PlanGroup, wait_ms: int
+) -> None:
+    ask = "SELECT public.acquire_plan_group_lock(%s, %s)"
+    with UnitOfWork(session_factory, lock=shared(group)) as uow:
+        with pytest.raises(sa.exc.DBAPIError, match="the transaction holds a shared lock"):
+            uow.connection.exec_driver_sql(ask, (uuid4(), wait_ms))
+        uow.rollback()
+
+
+def test_shared_and_exclusive_units_of_work_of_one_request_are_refused(
+    session_factory: Factory, group: PlanGroup
+) -> None:
+    with (
+        UnitOfWork(session_factory, lock=shared(group)),
+        pytest.raises(UnitOfWorkStateError, match="this very request"),
+        UnitOfWork(session_factory, lock=exclusive(group)),
+    ):
+        pass
+
+
+def test_shared_lock_is_taken_in_a_transaction_that_holds_the_exclusive_one(
+    session_factory: Factory, engine: sa.Engine, group: PlanGroup
+) -> None:
+    with UnitOfWork(session_factory, lock=exclusive(group)) as uow:
+        assert locking.acquire(uow.connection, shared(group)).waited_ms == 0
+        assert_lock_held(engine, group, by=uow)
+        uow.rollback()
+    assert_lock_free(engine, group)
+
+
+def test_generate_plans_refuses_a_shared_lock(session_factory: Factory, group: PlanGroup) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        generate_plans(session_factory, shared(group), today=TODAY)
+    assert refused.value.field == "lock"
+
+
+def entered(connection: sa.Connection, group: PlanGroup, behind_shared_ms: int) -> dict[str, Any]:
+    """The record of the package's own function, or that of a lock that was free."""
+    ask = (
+        "SELECT studyplan.acquire_plan_locks_with_limits("
+        "ARRAY[%s]::bigint[], 0, false, %s, 'i', '1min', '1min', '1min')"
+    )
+    values = plan_group_lock_key(group.id), behind_shared_ms
+    answer: dict[str, Any] | None = connection.exec_driver_sql(ask, values).scalar_one()
+    return {"acquired": True} | (answer or {})
+
+
+def _enter(factory: Factory, lock: PlanGroupLock) -> UUID:
+    with UnitOfWork(factory, lock=lock) as uow:
+        return uow.tenant_id

@@ -1,0 +1,169 @@
+"""Which tables a statement reads or writes without naming its tenant, told by PostgreSQL's parser.
+
+What Citus needs to send a statement to one node, and what keeps tenants apart on any server:
+each table of each query is filtered by the tenant as a value, not by another table's column.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import pglast
+from pglast import parse_sql
+from pglast.enums import A_Expr_Kind, BoolExprType
+from psycopg._queries import PostgresQuery
+from psycopg.adapt import Transformer
+
+# Its classes say that each field may be none, which a parsed statement does not need to be told.
+ast: Any = pglast.ast
+
+SCHEMAS = {"studyplan", "pg_catalog"}
+# The parser itself resolves it when it has several arguments, whatever the search path.
+UNQUALIFIED = {"unnest"}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What was sent, with the values of its parameters from 1 on."""
+
+    text: str
+    values: Sequence[Any] = ()
+
+    @classmethod
+    def of(cls, query: Any, params: Any) -> "Statement":
+        """A statement as psycopg sends it."""
+        text = query.decode() if isinstance(query, bytes) else str(query)
+        if params is None:
+            return cls(text)
+        converted = PostgresQuery(Transformer())
+        converted.convert(text, params)
+        given = params
+        if isinstance(params, Mapping):
+            given = [params[name] for name in converted._order or ()]  # as psycopg numbers them
+        return cls(converted.query.decode(), given)
+
+
+def violations(statement: Statement, tenant_id: UUID) -> list[str]:
+    """What is wrong with a statement, each in a few words."""
+    return [
+        found
+        for raw in parse_sql(statement.text)
+        for found in _Query(statement, tenant_id, frozenset()).of(raw.stmt)
+    ]
+
+
+@dataclass
+class _Query:
+    statement: Statement
+    tenant_id: UUID
+    ctes: frozenset[str]
+    tables: dict[str, str] = field(default_factory=dict)
+    """Of this query alone, by the name under which its columns are named."""
+    conditions: list[Any] = field(default_factory=list)
+
+    def of(self, node: Any) -> Iterator[str]:
+        if isinstance(node, ast.TransactionStmt):
+            return
+        if with_clause := getattr(node, "withClause", None):
+            self.ctes |= {cte.ctename for cte in with_clause.ctes}
+        if isinstance(node, ast.CopyStmt | ast.InsertStmt):
+            yield from _written(node)
+        elif isinstance(node, ast.SelectStmt | ast.UpdateStmt | ast.DeleteStmt):
+            yield from self._filtered(node)
+        else:
+            yield f"unexpected {type(node).__name__}"
+        yield from self._below(node)
+
+    def _filtered(self, node: Any) -> Iterator[str]:
+        if not isinstance(node, ast.SelectStmt):
+            yield from self._from(node.relation)
+        for item in getattr(node, "fromClause", None) or ():
+            yield from self._from(item)
+        self.conditions += list(_conjuncts(node.whereClause))
+        for name, table in self.tables.items():
+            if not any(self._names_tenant(one, name) for one in self.conditions):
+                yield f"{table} is not filtered by the tenant"
+
+    def _from(self, item: Any) -> Iterator[str]:
+        match item:
+            case ast.RangeVar() if item.schemaname is None and item.relname in self.ctes:
+                return
+            case ast.RangeVar():
+                yield from _named(item)
+                if item.schemaname == "studyplan":
+                    self.tables[item.alias.aliasname if item.alias else item.relname] = item.relname
+            case ast.JoinExpr():
+                yield from self._from(item.larg)
+                yield from self._from(item.rarg)
+                self.conditions += list(_conjuncts(item.quals))
+
+    def _below(self, node: Any) -> Iterator[str]:
+        """Subqueries anywhere in it, each a query of its own; and the names of functions."""
+        for child in _children(node):
+            if isinstance(child, ast.SelectStmt | ast.UpdateStmt | ast.DeleteStmt | ast.InsertStmt):
+                yield from _Query(self.statement, self.tenant_id, self.ctes).of(child)
+                continue
+            if isinstance(child, ast.FuncCall):
+                names = [name.sval for name in child.funcname]
+                if names[0] not in SCHEMAS | UNQUALIFIED:
+                    yield f"function {'.'.join(names)} is not named with its schema"
+            yield from self._below(child)
+
+    def _names_tenant(self, condition: Any, alias: str) -> bool:
+        """``tenant_id = value``, or ``(tenant_id, …) IN ((value, …), …)``."""
+        if not isinstance(condition, ast.A_Expr):
+            return False
+        left, right = condition.lexpr, condition.rexpr
+        if condition.kind == A_Expr_Kind.AEXPR_OP:
+            return self._is_column(left, alias) and self._is_tenant(right)
+        if condition.kind == A_Expr_Kind.AEXPR_IN and isinstance(left, ast.RowExpr):
+            return self._is_column(left.args[0], alias) and all(
+                self._is_tenant(row.args[0]) for row in right
+            )
+        return False
+
+    def _is_column(self, node: Any, alias: str) -> bool:
+        if not isinstance(node, ast.ColumnRef):
+            return False
+        names = [name.sval for name in node.fields]
+        if names[-1] != "tenant_id":
+            return False
+        return alias in names[:-1] or (len(names) == 1 and len(self.tables) == 1)
+
+    def _is_tenant(self, node: Any) -> bool:
+        while isinstance(node, ast.TypeCast):
+            node = node.arg
+        if isinstance(node, ast.ParamRef):
+            return str(self.statement.values[node.number - 1]) == str(self.tenant_id)
+        return isinstance(node, ast.A_Const) and node.val.sval == str(self.tenant_id)
+
+
+def _written(node: Any) -> Iterator[str]:
+    yield from _named(node.relation)
+    columns = node.attlist if isinstance(node, ast.CopyStmt) else node.cols
+    if "tenant_id" not in [getattr(one, "sval", None) or one.name for one in columns or ()]:
+        yield f"{node.relation.relname} is written without tenant_id"
+
+
+def _named(relation: Any) -> Iterator[str]:
+    if relation.schemaname not in SCHEMAS:
+        yield f"{relation.relname} is not named with its schema"
+
+
+def _conjuncts(node: Any) -> Iterator[Any]:
+    if isinstance(node, ast.BoolExpr) and node.boolop == BoolExprType.AND_EXPR:
+        for one in node.args:
+            yield from _conjuncts(one)
+    elif node is not None:
+        yield node
+
+
+def _children(node: Any) -> Iterator[Any]:
+    if isinstance(node, tuple):
+        for one in node:
+            yield from [one] if isinstance(one, ast.Node) else _children(one)
+    elif isinstance(node, ast.Node):
+        for name in node.__slots__:
+            value = getattr(node, name)
+            yield from [value] if isinstance(value, ast.Node) else _children(value)

@@ -1,0 +1,238 @@
+"""Every statement of the package filters each of its tables by the tenant, as a value.
+
+Read by PostgreSQL's own parser. On Citus such a statement goes to one node; on any server no
+statement can touch another tenant's rows.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final, TypeAlias
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import sessionmaker
+
+from domain import (
+    AsyncUnitOfWork,
+    GroupStatus,
+    PlanGenerationService,
+    PlanGroupLock,
+    PlanGroupLockedError,
+    PlanState,
+    StudentLock,
+    UnitOfWork,
+    generate_plans,
+    generate_plans_async,
+)
+from domain.scheduling import ExclusionType
+from domain.services import (
+    GroupDeletionService,
+    GroupStateService,
+    PlanProgressService,
+    StudentTimeService,
+    activate,
+    activate_async,
+)
+from tests.factories import PlanGroupFactory, lecture
+from tests.integration.asking import acquire
+from tests.integration.editing import Factory, World
+from tests.integration.operations import OPERATIONS
+from tests.integration.recording import engine_at, recorded
+from tests.integration.storing import FIRST
+from tests.integration.tenant_filter import Statement, violations
+
+AsyncFactory: TypeAlias = async_sessionmaker[AsyncSession]
+Lock: TypeAlias = PlanGroupLock | StudentLock
+CANCELLED: Final = GroupStatus.CANCELLED
+# They ask the functions' version and the keys' derivation, at start-up: no row, no lock.
+WITHOUT_A_TENANT = {"functions_version", "keys_in_sql"}
+ASKS_FOR_THE_LOCK = ("studyplan.acquire_", "studyplan.require_", "studyplan.check_", "xact_id")
+
+NODES = pytest.mark.parametrize("nodes", [False, True], ids=["one node", "several nodes"])
+
+
+@pytest.fixture
+def sent() -> list[Statement]:
+    return []
+
+
+def url_of(database_url: sa.URL, nodes: bool) -> sa.URL:
+    """A server that says that it may have several nodes, as Citus does by this setting."""
+    options = {"options": "-c citus.shard_count=32"} if nodes else {}
+    return database_url.update_query_dict(options)
+
+
+@pytest.fixture
+def recording(
+    database_url: sa.URL, world: World, nodes: bool, sent: list[Statement]
+) -> Iterator[Factory]:
+    """The sessions whose statements are recorded; the world is there already."""
+    with recorded(sent) as connect_args:
+        engine = engine_at(url_of(database_url, nodes), connect_args())
+        factory = sessionmaker(engine)
+        enter_once(factory)
+        sent.clear()
+        yield factory
+        engine.dispose()
+
+
+def enter_once(factory: Factory) -> None:
+    """The first lock of a pool is asked for without knowing whether there are nodes."""
+    with UnitOfWork(factory, lock=PlanGroupLock(uuid4(), uuid4())):
+        pass
+
+
+def assert_all_filtered(sent: list[Statement], tenant_id: UUID, *, nodes: bool) -> None:
+    assert sent
+    found = {one.text: wrong for one in sent if (wrong := violations(one, tenant_id))}
+    assert found == {}
+    if nodes:
+        unrouted = [
+            one.text
+            for one in sent
+            if any(name in one.text for name in ASKS_FOR_THE_LOCK)
+            and "FROM studyplan.plan_groups" not in one.text
+        ]
+        assert unrouted == []
+
+
+@NODES
+@pytest.mark.parametrize("name", OPERATIONS.keys() - WITHOUT_A_TENANT)
+def test_operation_filters_every_table_by_the_tenant(
+    recording: Factory, world: World, sent: list[Statement], name: str, nodes: bool
+) -> None:
+    OPERATIONS[name](recording, world)
+    assert_all_filtered(sent, world.tenant_id, nodes=nodes)
+
+
+@NODES
+def test_committed_flow_filters_every_table_by_the_tenant(
+    recording: Factory, world: World, sent: list[Statement], nodes: bool
+) -> None:
+    tenant_id = world.tenant_id
+    group = PlanGroupFactory.build(
+        tenant_id=tenant_id, student_id=world.group.student_id, contents=[lecture(0, [30, None])]
+    )
+    lock = PlanGroupLock(tenant_id, group.id)
+    with UnitOfWork(recording, lock=lock) as uow:
+        uow.groups.add(group)
+        uow.commit()
+    first = generate_plans(recording, lock, today=FIRST, idempotency_key="the key")
+    assert generate_plans(recording, lock, today=FIRST, idempotency_key="the key") == first
+    with UnitOfWork(recording, lock=replace(lock, shared=True)) as uow:
+        mark_first(uow)
+        uow.commit()
+    activate(recording, tenant_id=tenant_id, group_id=lock.group_id)
+    changed = activate(recording, tenant_id=tenant_id, group_id=world.group.id)
+    assert changed.paused_group_id == lock.group_id
+    both = PlanGroupLock.of(tenant_id, [lock.group_id, world.group.id])
+    with UnitOfWork(recording, lock=both) as uow:
+        PlanGenerationService(uow).generate(today=FIRST, group_id=world.group.id)
+        uow.commit()
+    with UnitOfWork(recording, lock=lock) as uow:
+        version = uow.groups.get(lock.group_id).version
+        GroupDeletionService(uow).delete(expected_version=version)
+        uow.commit()
+    assert_all_filtered(sent, tenant_id, nodes=nodes)
+
+
+@NODES
+def test_refusal_filters_every_table_by_the_tenant(
+    connection: sa.Connection,
+    recording: Factory,
+    world: World,
+    sent: list[Statement],
+    nodes: bool,
+) -> None:
+    acquire(connection, world.group.id)
+    with pytest.raises(PlanGroupLockedError), UnitOfWork(recording, lock=world.lock):
+        pass
+    assert_all_filtered(sent, world.tenant_id, nodes=nodes)
+
+
+@NODES
+def test_flow_of_tasks_filters_every_table_by_the_tenant(
+    database_url: sa.URL, world: World, sent: list[Statement], nodes: bool
+) -> None:
+    tenant_id = world.tenant_id
+    group = PlanGroupFactory.build(
+        tenant_id=tenant_id, student_id=world.group.student_id, contents=[lecture(0, [30, None])]
+    )
+    lock = PlanGroupLock(tenant_id, group.id)
+
+    async def run(factory: AsyncFactory, lock: Lock, work: Callable[[UnitOfWork], object]) -> None:
+        async with AsyncUnitOfWork(factory, lock=lock) as uow:
+            await uow.run(work)
+            await uow.commit()
+
+    async def main() -> None:
+        engine = create_async_engine(
+            url_of(database_url, nodes), connect_args=connect_args(is_async=True)
+        )
+        factory = async_sessionmaker(engine)
+        async with AsyncUnitOfWork(factory, lock=PlanGroupLock(uuid4(), uuid4())):
+            pass
+        sent.clear()
+        await run(factory, lock, lambda uow: uow.groups.add(group))
+        for _ in range(2):
+            await generate_plans_async(factory, lock, today=FIRST, idempotency_key="tasks")
+        await run(factory, replace(lock, shared=True), mark_first)
+        await activate_async(factory, tenant_id=tenant_id, group_id=lock.group_id)
+        await run(factory, lock, lambda uow: GroupStateService(uow).change(to=CANCELLED))
+        await run(factory, lock, lambda uow: GroupDeletionService(uow).delete(expected_version=3))
+        await run(factory, world.student_lock, exclude_first)
+        await engine.dispose()
+
+    with recorded(sent) as connect_args:
+        asyncio.run(main())
+    assert_all_filtered(sent, tenant_id, nodes=nodes)
+
+
+def mark_first(uow: UnitOfWork) -> object:
+    (group_id,) = uow.lock.group_ids
+    plan = uow.plans.live(group_id)[0]
+    return PlanProgressService(uow).mark(
+        plan_id=plan.id, expected_version=plan.version, state=PlanState.DONE
+    )
+
+
+def exclude_first(uow: UnitOfWork) -> object:
+    return StudentTimeService(uow).add_exclusion(date=FIRST, type=ExclusionType.VACATION)
+
+
+WRONG = {
+    "SELECT FROM studyplan.plan_groups WHERE id = '{id}'": "not filtered",
+    "SELECT FROM studyplan.plan_groups g WHERE g.tenant_id = '{other}'": "not filtered",
+    "SELECT FROM studyplan.plan_groups g, studyplan.contents c "
+    "WHERE g.tenant_id = '{tenant}' AND c.tenant_id = g.tenant_id": "contents is not filtered",
+    "SELECT (SELECT pg_catalog.count(*) FROM studyplan.blocks) FROM studyplan.plan_groups "
+    "WHERE tenant_id = '{tenant}'": "blocks is not filtered",
+    "SELECT FROM studyplan.blocks WHERE tenant_id = '{tenant}' OR id = '{id}'": "not filtered",
+    "UPDATE studyplan.blocks SET weekday = 1 WHERE id = '{id}'": "not filtered",
+    "DELETE FROM studyplan.blocks": "not filtered",
+    "INSERT INTO studyplan.blocks (id) VALUES ('{id}')": "written without tenant_id",
+    "COPY studyplan.student_plans (id) FROM STDIN": "written without tenant_id",
+    "SELECT FROM plan_groups WHERE tenant_id = '{tenant}'": "not named with its schema",
+    "SELECT acquire_plan_group_lock('{id}')": "not named with its schema",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_filter_finds_what_is_wrong(text: str) -> None:
+    tenant_id = uuid4()
+    statement = Statement(text.format(tenant=tenant_id, other=uuid4(), id=uuid4()))
+    assert any(WRONG[text] in found for found in violations(statement, tenant_id))
+
+
+def test_filter_accepts_what_names_the_tenant_everywhere() -> None:
+    tenant_id = uuid4()
+    text = (
+        "WITH raised AS "
+        "(UPDATE studyplan.plan_groups SET name = '' WHERE tenant_id = $1 RETURNING id) "
+        "SELECT pg_catalog.count(*) FROM raised, studyplan.contents c "
+        "LEFT JOIN studyplan.blocks b ON b.tenant_id = $1 AND (c.tenant_id, c.id) IN (($1, $2))"
+    )
+    assert violations(Statement(text, [tenant_id, uuid4()]), tenant_id) == []
