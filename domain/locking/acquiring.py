@@ -35,8 +35,8 @@ from domain.locking.waiters import WaitingSlot
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _NO_WAIT: Final = timedelta(0)
-# Learned from an answer, and every answer tells: a pool that comes to another server cannot take
-# a lock on the wrong node without noticing it.
+# Every answer reports whether the server has nodes, so a pool that reconnects to another server
+# detects a lock on the wrong node.
 _with_nodes: "WeakSet[Pool]" = WeakSet()
 
 
@@ -61,8 +61,8 @@ def acquire(
 
     One round trip beyond the driver's BEGIN, limits included, waiting or not; a second one if
     a lock that says nothing of waiting is shared, or meets shared ones, and waits. A refusal
-    asks whether the tenant has the group, for it names the lock to nobody else; it may leave
-    a shared lock behind, so the transaction must end. The lock is released when the
+    asks whether the tenant has the group, since only that tenant may learn of the lock; it may
+    leave a shared lock behind, so the transaction must end. The lock is released when the
     transaction ends, however it ends; so does ``identity``, which the statement gives to the
     transaction. Reports the outcome to ``domain.events``.
 
@@ -205,7 +205,7 @@ def _entered(
 def _is_stored(
     connection: Connection, tenant_id: UUID, group_id: UUID | None, *, rolls_back: bool
 ) -> bool:
-    """Whether the tenant has the group whose lock was refused; of students nobody knows."""
+    """Whether the tenant has the group whose lock was refused; true for students."""
     if group_id is None:
         return True
     question = statements.ask_if_stored(tenant_id, group_id)
@@ -220,7 +220,7 @@ def _wait_ms(wait: timedelta, slot: WaitingSlot) -> int:
 
 
 def _is_at_once(answer: Answer) -> bool:
-    """Whether the lock was free and there is nothing else to tell."""
+    """Whether the lock was free and there is nothing else to report."""
     return answer is AT_ONCE or answer is AT_ONCE_ON_A_NODE
 
 

@@ -118,7 +118,7 @@ class PlanGroupLock:
 
     @property
     def max_wait(self) -> timedelta:
-        """How long to wait behind whoever holds the lock."""
+        """How long to wait for the current holder of the lock."""
         if self.wait is not None:
             return self.wait
         return SHARED_WAIT if self.shared else timedelta(0)
@@ -159,7 +159,7 @@ class StudentLock:
 
     @property
     def max_wait(self) -> timedelta:
-        """How long to wait behind whoever holds the lock."""
+        """How long to wait for the current holder of the lock."""
         return self.wait
 
 
@@ -168,7 +168,7 @@ def plan_group_lock_key(group_id: UUID) -> int:
 
     The first 8 bytes, big-endian, of sha256 over a namespace and the id's 16 bytes. At
     100,000 groups two share a key with a probability of 3e-10. The tenant is not part of it:
-    whoever takes the lock by the SQL function knows only the group.
+    clients of the SQL function pass only the group.
     """
     return _key(b"studyplan.plan_group:", group_id)
 

@@ -131,7 +131,7 @@ def enter(
     It returns null, or a record as text. With literals, which are all our own, since it is sent
     together with BEGIN.
 
-    :param wait_ms: how long to wait behind whoever holds the lock.
+    :param wait_ms: how long to wait for the current holder of the lock.
     :param behind_shared_ms: without it, how long to wait for an exclusive lock behind shared
         ones; with 0 the transaction only becomes the next after them.
     :param node: what ``node_of`` gives, where there are several nodes.

@@ -40,7 +40,7 @@ def lock_status(asker: Session | Connection, tenant_id: UUID, group_id: UUID) ->
     on a standby. Of a holder under another role the database shows only the process and its
     application name unless the asking one may read ``pg_stat_activity``
     (``pg_read_all_stats``). Raises ``PlanGroupNotFoundError`` if the tenant has no such group,
-    unless the asker itself holds its lock, to store it; of others it is told nothing then.
+    unless the asker itself holds its lock, to store it; other requests are not reported then.
     Raises ``SchemaError`` and ``DatabaseBusyError`` too.
     """
     InvalidInputError.unless_uuids(tenant_id=tenant_id, group_id=group_id)
@@ -62,7 +62,7 @@ def lock_status(asker: Session | Connection, tenant_id: UUID, group_id: UUID) ->
 
 
 def is_held(connection: Connection, tenant_id: UUID, group_id: UUID) -> bool:
-    """Whether anybody holds the lock of a group, stored or not. Raises ``SchemaError``."""
+    """Return whether the lock of a group, stored or not, is held. Raises ``SchemaError``."""
     found, _ = _checked(connection, tenant_id, group_id)
     return bool(found["held"])
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
     EditedMeanwhileError,
-    InvalidInputError,
     LockTimeoutError,
     PlanGroup,
     PlanGroupLock,
@@ -22,10 +21,8 @@ from domain import (
     StudentPlan,
     StudentPlanRepository,
     UnitOfWork,
-    generate_plans,
-    locking,
 )
-from domain.errors import LockError, LockNotHeldError, UnitOfWorkStateError, WrongTransactionError
+from domain.errors import LockError
 from domain.locking import SHARED_HOLDERS_WAIT, SHARED_WAIT, acquiring, plan_group_lock_key
 from domain.locking.waiters import WaitingSlot
 from domain.services import GroupEditService, PlanProgressService, RowVersion
@@ -36,9 +33,9 @@ from domain.testing import (
     contend,
     wait_until_waiting,
 )
+from tests.concurrency.marking import exclusive, generated_group, shared
 from tests.concurrency.overlapping import elsewhere
-from tests.concurrency.worlds import TODAY, generate, stored_group, traces
-from tests.factories import ContentFactory, PlanGroupFactory
+from tests.concurrency.worlds import generate, stored_group, traces
 
 Factory = sessionmaker[Session]
 Hold = Callable[[], None]
@@ -49,19 +46,7 @@ NEVER = timedelta(0)
 
 @pytest.fixture
 def group(session_factory: Factory) -> PlanGroup:
-    """A stored group that was generated once, with plans for all marks."""
-    contents = [ContentFactory.build(position=0, last_unit=200)]
-    group = stored_group(session_factory, period_end=date(2025, 2, 28), contents=contents)
-    generate(session_factory, group)
-    return group
-
-
-def shared(group: PlanGroup, wait: timedelta | None = None) -> PlanGroupLock:
-    return PlanGroupLock(group.tenant_id, group.id, wait=wait, shared=True)
-
-
-def exclusive(group: PlanGroup, wait: timedelta | None = None) -> PlanGroupLock:
-    return PlanGroupLock(group.tenant_id, group.id, wait=wait)
+    return generated_group(session_factory)
 
 
 def plans_of(factory: Factory, group: PlanGroup) -> list[StudentPlan]:
@@ -351,104 +336,6 @@ def test_shared_lock_of_several_groups_excludes_each_of_them(
         for one in (group, other):
             with pytest.raises(LockError):
                 elsewhere(partial(_enter, session_factory, exclusive(one)))
-
-
-def test_shared_lock_allows_nothing_but_marks(
-    session_factory: Factory, engine: sa.Engine, group: PlanGroup
-) -> None:
-    before = traces(engine, group.id)
-    with UnitOfWork(session_factory, lock=shared(group)) as uow:
-        stored = uow.groups.get(group.id)
-        for refused in (
-            lambda: uow.lock_student(group.id),
-            lambda: uow.groups.remove(group.id, 1),
-            lambda: uow.plans.retire_as_cancelled(group.id),
-            lambda: uow.groups.add(PlanGroupFactory.build(id=group.id, tenant_id=group.tenant_id)),
-        ):
-            with pytest.raises(LockNotHeldError, match="only shared"):
-                refused()
-        stored.name = "a way past the services"
-        with pytest.raises(LockNotHeldError, match="marks of progress"):
-            uow.commit()
-    assert traces(engine, group.id) == before
-
-
-def test_shared_lock_allows_no_new_plan_and_no_deletion(
-    session_factory: Factory, engine: sa.Engine, group: PlanGroup
-) -> None:
-    before = traces(engine, group.id)
-    spoils: list[Callable[[UnitOfWork, StudentPlan], None]] = [
-        lambda uow, plan: uow.session.delete(plan),
-        lambda uow, _: uow.session.add(PlanGroupFactory.build(tenant_id=uow.tenant_id)),
-    ]
-    for spoil in spoils:
-        with UnitOfWork(session_factory, lock=shared(group)) as uow:
-            spoil(uow, uow.plans.live(group.id)[0])
-            with pytest.raises(LockNotHeldError, match="marks of progress"):
-                uow.commit()
-    assert traces(engine, group.id) == before
-
-
-def test_shared_lock_allows_no_marks_in_another_group(
-    session_factory: Factory, engine: sa.Engine, group: PlanGroup
-) -> None:
-    other = stored_group(session_factory, tenant_id=group.tenant_id)
-    generate(session_factory, other)
-    before = traces(engine, other.id)
-    with UnitOfWork(session_factory, lock=shared(group)) as uow:
-        uow.plans.live(other.id)[0].state = PlanState.DONE
-        with pytest.raises(LockNotHeldError, match="marks of progress in its groups"):
-            uow.commit()
-    assert traces(engine, other.id) == before
-
-
-def test_shared_lock_becomes_no_exclusive_one_in_its_transaction(
-    session_factory: Factory, group: PlanGroup
-) -> None:
-    other = stored_group(session_factory, tenant_id=group.tenant_id)
-    for lock in (exclusive(group), exclusive(other, LONG)):
-        with UnitOfWork(session_factory, lock=shared(group)) as uow:
-            with pytest.raises(WrongTransactionError, match="two such transactions"):
-                locking.acquire(uow.connection, lock)
-            uow.rollback()
-
-
-@pytest.mark.parametrize("wait_ms", [0, 1000])
-def test_shared_lock_becomes_no_exclusive_one_by_sql(
-    session_factory: Factory, group: PlanGroup, wait_ms: int
-) -> None:
-    ask = "SELECT public.acquire_plan_group_lock(%s, %s)"
-    with UnitOfWork(session_factory, lock=shared(group)) as uow:
-        with pytest.raises(sa.exc.DBAPIError, match="the transaction holds a shared lock"):
-            uow.connection.exec_driver_sql(ask, (uuid4(), wait_ms))
-        uow.rollback()
-
-
-def test_shared_and_exclusive_units_of_work_of_one_request_are_refused(
-    session_factory: Factory, group: PlanGroup
-) -> None:
-    with (
-        UnitOfWork(session_factory, lock=shared(group)),
-        pytest.raises(UnitOfWorkStateError, match="this very request"),
-        UnitOfWork(session_factory, lock=exclusive(group)),
-    ):
-        pass
-
-
-def test_shared_lock_is_taken_in_a_transaction_that_holds_the_exclusive_one(
-    session_factory: Factory, engine: sa.Engine, group: PlanGroup
-) -> None:
-    with UnitOfWork(session_factory, lock=exclusive(group)) as uow:
-        assert locking.acquire(uow.connection, shared(group)).waited_ms == 0
-        assert_lock_held(engine, group, by=uow)
-        uow.rollback()
-    assert_lock_free(engine, group)
-
-
-def test_generate_plans_refuses_a_shared_lock(session_factory: Factory, group: PlanGroup) -> None:
-    with pytest.raises(InvalidInputError) as refused:
-        generate_plans(session_factory, shared(group), today=TODAY)
-    assert refused.value.field == "lock"
 
 
 def entered(connection: sa.Connection, group: PlanGroup, behind_shared_ms: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ BESIDE_THE_ORDINARY_RUN: Final = "tests/pooler"
 SHORT: Final = (
     "tests/concurrency/test_lock_is_freed.py",
     "tests/concurrency/test_one_generates.py",
+    "tests/concurrency/test_shared_lock_rules.py",
     "tests/concurrency/test_shared_locks.py",
     "tests/concurrency/test_waiting.py",
     "tests/integration/test_constraints.py",
