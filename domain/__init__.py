@@ -53,10 +53,16 @@ from domain.models import (
     PlanState,
     StudentPlan,
 )
-from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
+from domain.repositories import (
+    PlanGroupRepository,
+    PlanView,
+    StudentPlanRepository,
+    StudentTimeRepository,
+)
 from domain.services import (
     GenerationResult,
     PlanGenerationService,
+    PlanGroupService,
     generate_plans,
     generate_plans_async,
     preview_plans,
@@ -94,7 +100,9 @@ __all__ = [
     "PlanGroupNotFoundError",
     "PlanGroupNotGeneratableError",
     "PlanGroupRepository",
+    "PlanGroupService",
     "PlanState",
+    "PlanView",
     "SchedulingError",
     "StudentLock",
     "StudentPlan",

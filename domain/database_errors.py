@@ -47,6 +47,7 @@ _CONSTRAINTS: Final[Mapping[str, Callable[[_Known], DomainError]]] = {
     "ex_student_plans_overlap": lambda known: StudentPlansOverlapError(student_id=known.student_id),
     # The snapshot's content is gone, or a content to remove has got plans.
     "fk_student_plans_contents": lambda known: GeneratedMeanwhileError(group_id=known.group_id),
+    "pk_plan_groups": lambda _: InvalidInputError.of("id", "is that of a stored group"),
     "pk_plan_generations": lambda known: GeneratedMeanwhileError(group_id=known.group_id),
     "uq_plan_generations_tenant_id_idempotency_key": lambda known: IdempotencyMismatchError(
         idempotency_key=known.idempotency_key or ""

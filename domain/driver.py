@@ -5,7 +5,8 @@ This is the only module that executes on the driver, and only what pays for it:
 * the statement that takes a lock, together with BEGIN: one round trip instead of two, and
   without SQLAlchemy's own cost of executing a statement, a tenth of a small transaction;
 * COMMIT and ROLLBACK together with a question: one round trip instead of two;
-* COPY, which SQLAlchemy does not have.
+* COPY, which SQLAlchemy does not have;
+* the inserts of a new group in one pipeline, one round trip for all its tables.
 
 SQLAlchemy's conventions hold here too. Errors are raised as ``DBAPIError``, ``handle_error``
 listeners are called, and if the server is gone the whole pool is invalidated. Where anybody
@@ -13,7 +14,7 @@ listens to an engine or it echoes, or where its transactions begin in a way of t
 lock's statement is executed by SQLAlchemy. Nothing here is ever prepared.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeAlias
 
@@ -134,6 +135,30 @@ def copy_rows(
                 copy.write_row(row)
 
 
+@contextmanager
+def pipelined(connection: Connection) -> Iterator[None]:
+    """Send the block's statements without waiting for the answer of each.
+
+    For statements that return no rows and whose row counts nobody reads. An error is raised
+    at the end of the block; SQLAlchemy does not know by then which statement it was.
+    Raises ``DBAPIError``. Without pipeline mode in libpq (before 14) nothing changes.
+    """
+    if not psycopg.Pipeline.is_supported():
+        yield
+        return
+    enter, leave = _pipeline_of(_driver_of(connection))
+    with _driver_errors(connection, "a pipeline of statements"):
+        enter()
+        try:
+            yield
+        except BaseException:
+            # The rest of the pipeline failed after this; psycopg would log that.
+            with suppress(psycopg.Error):
+                leave()
+            raise
+        leave()
+
+
 def is_standby(connection: Connection) -> bool:
     """Whether the server only reads, or cannot be asked any more.
 
@@ -244,6 +269,18 @@ async def _copy_async(
         copy.set_types(types)
         for row in rows:
             await copy.write_row(row)
+
+
+def _pipeline_of(driver: Driver) -> tuple[Callable[[], object], Callable[[], object]]:
+    """What begins a pipeline, and what ends it."""
+    if isinstance(driver, psycopg.AsyncConnection):
+        entered = driver.pipeline()
+        return (
+            lambda: await_only(entered.__aenter__()),
+            lambda: await_only(entered.__aexit__(None, None, None)),
+        )
+    pipeline = driver.pipeline()
+    return pipeline.__enter__, lambda: pipeline.__exit__(None, None, None)
 
 
 @contextmanager

@@ -112,6 +112,12 @@ CREATE UNIQUE INDEX uq_plan_groups_active_student ON studyplan.plan_groups (tena
 WHERE status = 'active'
 """
 
+# A tenant's groups page by page.
+PLAN_GROUPS_INDEX = """
+CREATE INDEX ix_plan_groups_tenant_id_period_start_id
+ON studyplan.plan_groups (tenant_id, period_start, id)
+"""
+
 CONTENTS = """
 CREATE TABLE studyplan.contents (
   tenant_id uuid NOT NULL,
@@ -389,6 +395,7 @@ def upgrade() -> None:
         CREATE_BTREE_GIST,
         PLAN_GROUPS,
         ONE_ACTIVE_GROUP,
+        PLAN_GROUPS_INDEX,
         CONTENTS,
         LECTURE_EPISODES,
         LECTURE_EPISODES_INDEX,

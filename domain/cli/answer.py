@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from domain.cli.document import ContentEntry
-from domain.cli.paper import clock, encodes
+from domain.cli.paper import encodes
+from domain.documents.document import ContentEntry
 from domain.errors import DomainError
-from domain.scheduling import Notice, ScheduledPlan, Unplaced
+from domain.scheduling import Notice, Unplaced
 from domain.services import GenerationResult
 
 
@@ -19,7 +19,7 @@ def result_line(
     return {
         "file": file,
         "generation": result.generation,
-        "plans": [_plan(plan) for plan in result.plans],
+        "plans": [plan.to_dict() for plan in result.plans],
         "unplaced": [_unplaced(item) for item in result.unplaced],
         "warnings": [_warning(item, contents) for item in result.warnings],
         "quality": asdict(result.quality),
@@ -35,26 +35,6 @@ def encoded(line: dict[str, Any], encoding: str) -> str:
     """The line as text that the encoding can write, escaped where it must be."""
     text = json.dumps(line, ensure_ascii=False)
     return text if encodes(text, encoding) else json.dumps(line)
-
-
-def _plan(plan: ScheduledPlan) -> dict[str, Any]:
-    return {
-        "date": plan.date.isoformat(),
-        "from": clock(plan.start),
-        "to": clock(plan.end),
-        "content": plan.content,
-        "kind": plan.kind.value,
-        "first_unit": plan.first_unit,
-        "last_unit": plan.last_unit,
-        "part": plan.part,
-        "parts": plan.parts,
-        "minutes": plan.minutes,
-        "reserve": plan.reserve,
-        "week": plan.week,
-        "cycle": plan.cycle,
-        "cycle_day": plan.cycle_day,
-        "sequence": plan.sequence,
-    }
 
 
 def _unplaced(item: Unplaced) -> dict[str, Any]:

@@ -16,19 +16,18 @@ from rich.text import Text
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain.cli.database import engine_for, upgrade
-from domain.cli.document import PlanGroupDocument, read_document
 from domain.cli.generate import print_result
 from domain.cli.paper import encodes, new_console, show
 from domain.cli.race import Attempt, Race
-from domain.cli.store import store
 from domain.cli.summary import marked
 from domain.cli.wording import readable_language
+from domain.documents import PlanGroupDocument, read_json
 from domain.embedded import embedded_postgres
 from domain.errors import DomainError, LockHolder
 from domain.locking import PlanGroupLock
 from domain.repositories import PlanGroupRepository, StudentPlanRepository
 from domain.scheduling.notices import Language
-from domain.services import GenerationResult
+from domain.services import GenerationResult, PlanGroupService
 from domain.unit_of_work import UnitOfWork
 
 REQUESTS: Final = 8
@@ -70,7 +69,7 @@ def run(*, language: Language) -> int:
 
 def example() -> PlanGroupDocument:
     """The worked example that ships with the package."""
-    return read_document(resources.files("domain.cli").joinpath("example.json").read_bytes())
+    return read_json(resources.files("domain.documents").joinpath("example.json").read_bytes())
 
 
 def _database(teller: "_Teller", stack: ExitStack) -> sessionmaker[Session]:
@@ -105,7 +104,7 @@ def _race(
     lock = PlanGroupLock(uuid4(), uuid4())
     with teller.step("storing") as facts:
         with UnitOfWork(factory, lock=lock) as uow:
-            store(uow, document, student_id=uuid4(), group_id=lock.group_id)
+            PlanGroupService(uow).create(document, student_id=uuid4(), status="saved")
             uow.commit()
         facts += [document.name, teller.word("contents", count=len(document.contents))]
     with teller.step("racing", count=REQUESTS):

@@ -14,17 +14,16 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain.cli.answer import encoded, error_line, result_line
 from domain.cli.database import current_database, given_url
-from domain.cli.document import PlanGroupDocument, read_document
 from domain.cli.paper import clean, encodes, new_console, show
-from domain.cli.store import faults_of, store, to_request
 from domain.cli.summary import marked, print_quality, print_unplaced, print_warnings
 from domain.cli.timetable import print_timetable
 from domain.cli.wording import Wording, readable_language
+from domain.documents import PlanGroupDocument, faults_of, read_json, to_request
 from domain.errors import DomainError, Fault, InvalidInputError
 from domain.locking import PlanGroupLock
 from domain.scheduling.calendar import calendar
 from domain.scheduling.notices import Language
-from domain.services import GenerationResult, PlanGenerationService
+from domain.services import GenerationResult, PlanGenerationService, PlanGroupService
 from domain.unit_of_work import UnitOfWork
 
 FAILED: Final = 1
@@ -78,7 +77,7 @@ def generate(
     """Store the document for a new student of a new tenant and plan it: both, or neither."""
     lock = PlanGroupLock(uuid4(), uuid4())
     with UnitOfWork(factory, lock=lock) as uow:
-        store(uow, document, student_id=uuid4(), group_id=lock.group_id)
+        PlanGroupService(uow).create(document, student_id=uuid4(), status="saved")
         result = PlanGenerationService(uow).generate(today=today, requested_by="command line")
         uow.commit()
     return result
@@ -106,7 +105,7 @@ def _read(file: str) -> PlanGroupDocument:
     except OSError as error:
         fault = Fault("document", f"cannot be read: {error.strerror}")
         raise InvalidInputError([fault]) from None
-    document = read_document(data)
+    document = read_json(data)
     if found := faults_of(document):
         raise InvalidInputError(found)
     return document

@@ -28,7 +28,7 @@ _MENDABLE: Final = (
     psycopg.Error,
     OSError,
 )
-_CLI_PACKAGES: Final = {"rich", "pydantic"}
+_CLI_PACKAGES: Final = {"rich"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

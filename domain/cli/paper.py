@@ -34,11 +34,6 @@ def clean(text: str) -> str:
     return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
-def clock(minute: int) -> str:
-    """``600`` is ``10:00``."""
-    return f"{minute // 60:02}:{minute % 60:02}"
-
-
 def clipped(text: str, width: int) -> str:
     """The text in at most ``width`` columns, a Korean letter counting two."""
     if cell_len(text) <= width:

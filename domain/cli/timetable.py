@@ -17,11 +17,12 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from domain.cli.paper import clean, clipped, clock, encodes, folded, show
+from domain.cli.paper import clean, clipped, encodes, folded, show
 from domain.cli.weeks import DayColumn, Week, weeks_of
 from domain.cli.wording import Wording
 from domain.scheduling import ScheduledPlan
 from domain.scheduling.calendar import Day, DayKind
+from domain.scheduling.schedule import clock
 
 NARROWEST_GRID: Final = 98
 """Seven times a bar, ``10:00–10:54`` and two spaces."""

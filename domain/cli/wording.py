@@ -7,8 +7,8 @@ from typing import Final, Self
 
 from rich.console import Console
 
-from domain.cli.document import ContentEntry
 from domain.cli.paper import clean, encodes
+from domain.documents.document import ContentEntry
 from domain.scheduling import (
     ContentType,
     ExclusionType,

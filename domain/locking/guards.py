@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from domain.errors import LockNotHeldError
 from domain.locking.policy import PlanGroupLock, StudentLock
 from domain.models import Base, StudentPlan
+from domain.models.checking import refuse_unstorable
 
 T = TypeVar("T")
 Turn: TypeAlias = AbstractContextManager[object]
@@ -88,12 +89,12 @@ def require_lock(session: Session, tenant_id: UUID, group_id: UUID) -> WriteGuar
     return guard
 
 
-def refuse_foreign_rows(session: Session, lock: PlanGroupLock | StudentLock) -> None:
-    """Raise ``LockNotHeldError`` if a flush would write what the lock is not for.
+def refuse_rows(session: Session, lock: PlanGroupLock | StudentLock) -> None:
+    """Raise for rows that a flush must not write; those of the application's tables pass.
 
-    That is rows of another tenant, and under a shared lock everything but changes of the
-    plans of its groups.
-    Rows of the application's own tables pass.
+    ``LockNotHeldError`` for what the lock is not for: rows of another tenant, and under a
+    shared lock everything but changes of the plans of its groups. ``InvalidInputError`` for
+    values that the columns cannot hold.
     """
     changed = [row for row in session.dirty if session.is_modified(row)]
     for row in chain(session.new, changed, session.deleted):
@@ -113,6 +114,7 @@ def refuse_foreign_rows(session: Session, lock: PlanGroupLock | StudentLock) -> 
                 f"A {type(row).__name__} was about to be written under a shared lock, which is "
                 "for marks of progress in its groups. Enter a unit of work with an exclusive lock."
             )
+    refuse_unstorable(row for row in chain(session.new, changed) if isinstance(row, Base))
 
 
 def one_call_at_a_time(cls: type[T]) -> type[T]:

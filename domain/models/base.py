@@ -77,12 +77,22 @@ class Base(DeclarativeBase):
 def _give_defaults(row: Base, _: Any, fields: dict[str, Any]) -> None:
     """Defaults hold from the start and not from the flush on: rows are checked before it.
 
-    A group's id above all, for its lock is taken before the group is stored.
+    A group's id above all, for its lock is taken before the group is stored. What may be
+    null is null, and what may be empty empty: reading it later asks no database then.
     """
-    for attribute in inspect(type(row)).column_attrs:
-        default: Any = attribute.columns[0].default
-        if default is not None and attribute.key not in fields:
+    mapper = inspect(type(row))
+    for relation in mapper.relationships:
+        if relation.uselist and relation.cascade.delete_orphan:
+            fields.setdefault(relation.key, [])
+    for attribute in mapper.column_attrs:
+        column = attribute.columns[0]
+        default: Any = column.default
+        if attribute.key in fields:
+            continue
+        if default is not None:
             fields[attribute.key] = default.arg(None) if default.is_callable else default.arg
+        elif column.nullable and column.server_default is None:
+            fields[attribute.key] = None
 
 
 class Word(TypeDecorator[Any]):
@@ -116,7 +126,7 @@ No = Annotated[bool, mapped_column(server_default=text("false"))]
 class Versioned:
     """Rows that people edit: a stale ``version`` makes the flush fail instead of overwriting."""
 
-    version: Mapped[int] = mapped_column(server_default=text("1"))
+    version: Mapped[int] = mapped_column(default=1, server_default=text("1"))
 
     @declared_attr.directive
     def __mapper_args__(cls) -> dict[str, Any]:  # noqa: N805 - SQLAlchemy passes the class

@@ -1,5 +1,6 @@
 """What a group plans: books, lectures and custom contents."""
 
+from typing import TypedDict, Unpack
 from uuid import UUID, uuid4
 
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint
@@ -10,8 +11,49 @@ from domain.scheduling import Allocation, ContentType, Difficulty
 from domain.scheduling import Content as PlannedContent
 
 
+class ContentSettings(TypedDict, total=False):
+    """What people may edit of a content, besides the episodes of a lecture."""
+
+    type: ContentType
+    title: str
+    subject: str | None
+    allocation: Allocation
+    weekly_days: int | None
+    first_unit: int
+    last_unit: int
+    minutes_per_unit: int | None
+    difficulty: Difficulty | None
+    wrap_up_minutes: int
+
+
+class ContentColumns(ContentSettings, total=False):
+    """What a new ``Content`` may be given."""
+
+    tenant_id: UUID
+    id: UUID
+    group_id: UUID
+    position: int
+    version: int
+    episodes: list["LectureEpisode"]
+
+
+class EpisodeColumns(TypedDict, total=False):
+    """What a new ``LectureEpisode`` may be given."""
+
+    tenant_id: UUID
+    content_id: UUID
+    group_id: UUID
+    unit: int
+    minutes: int | None
+
+
 class Content(Versioned, Base):
-    """A book, a lecture or a custom content: an inclusive range of units."""
+    """A book, a lecture or a custom content: an inclusive range of units.
+
+    ``type``, ``title``, ``allocation``, ``first_unit`` and ``last_unit`` are required. A
+    ``position`` that is left out follows that of the content before, and a lecture needs one
+    episode per unit, in order.
+    """
 
     __tablename__ = "contents"
 
@@ -65,6 +107,17 @@ class Content(Versioned, Base):
         CheckConstraint("wrap_up_minutes BETWEEN 0 AND 1440", name="wrap_up"),
     )
 
+    def __init__(self, **columns: Unpack[ContentColumns]) -> None:
+        super().__init__(**columns)
+
+    def number_episodes(self) -> None:
+        """Give episodes that have no unit yet theirs: in order, from the range's first."""
+        first: object = self.first_unit
+        for unit, episode in enumerate(self.episodes, first if isinstance(first, int) else 1):
+            given: int | None = episode.unit
+            if given is None:
+                episode.unit = unit
+
     def to_request(self) -> PlannedContent:
         """The content as the planning core sees it."""
         return PlannedContent(
@@ -102,3 +155,6 @@ class LectureEpisode(Base):
         CheckConstraint("unit >= 1", name="unit"),
         CheckConstraint("minutes BETWEEN 1 AND 1440", name="minutes"),
     )
+
+    def __init__(self, **columns: Unpack[EpisodeColumns]) -> None:
+        super().__init__(**columns)

@@ -1,10 +1,10 @@
 """The aggregate root: a plan group with its contents and its weekly time."""
 
-from collections.abc import Iterable
-from datetime import date, datetime
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypedDict, Unpack
 from uuid import UUID, uuid4
 
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint, func, text
@@ -21,7 +21,8 @@ from domain.models.base import (
     Word,
     words_check,
 )
-from domain.models.content import Content
+from domain.models.checking import row_faults
+from domain.models.content import Content, LectureEpisode
 from domain.models.weekly_time import Block, NonStudyBlock
 from domain.scheduling import (
     LEVEL_FACTORS,
@@ -46,10 +47,46 @@ class GroupStatus(StrEnum):
 GENERATABLE: Final = frozenset({GroupStatus.SAVED, GroupStatus.ACTIVE})
 
 
+class PlanGroupSettings(TypedDict, total=False):
+    """What people may edit of a group itself."""
+
+    name: str
+    purpose: str | None
+    period_start: date
+    period_end: date
+    target_date: date | None
+    time_zone: str
+    study_days: int
+    review_days: int
+    level: Level
+    level_factor: Decimal | None
+    weakness_factor: Decimal
+    strategy_factor: Decimal
+    review_factor: Decimal
+    self_study_on_holidays: bool
+
+
+class PlanGroupColumns(PlanGroupSettings, total=False):
+    """What a new ``PlanGroup`` may be given."""
+
+    tenant_id: UUID
+    id: UUID
+    student_id: UUID
+    status: GroupStatus
+    generation: int
+    version: int
+    created_at: datetime
+    contents: list[Content]
+    blocks: list[Block]
+    non_study_blocks: list[NonStudyBlock]
+
+
 class PlanGroup(Versioned, Base):
     """A period plus settings plus contents of one student; what the lock names.
 
-    ``generation`` is the number of the last generation and the fence of the next.
+    ``tenant_id``, ``student_id``, ``name``, ``period_start`` and ``period_end`` are required;
+    the id and the other defaults are there from the start. ``generation`` is the number of
+    the last generation and the fence of the next.
     """
 
     __tablename__ = "plan_groups"
@@ -85,7 +122,9 @@ class PlanGroup(Versioned, Base):
     )
     self_study_on_holidays: Mapped[No] = mapped_column(default=False)
     generation: Mapped[int] = mapped_column(default=0, server_default=text("0"))
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(
+        default=lambda: datetime.now(UTC), server_default=func.now()
+    )
 
     contents: Mapped[list["Content"]] = relationship(
         order_by="Content.position", cascade="all, delete-orphan", passive_deletes=True
@@ -110,6 +149,7 @@ class PlanGroup(Versioned, Base):
             unique=True,
             postgresql_where=text("status = 'active'"),
         ),
+        Index(None, "tenant_id", "period_start", "id"),
         words_check("status", GroupStatus),
         words_check("level", Level),
         CheckConstraint(
@@ -127,6 +167,9 @@ class PlanGroup(Versioned, Base):
         ),
         CheckConstraint("generation >= 0", name="generation"),
     )
+
+    def __init__(self, **columns: Unpack[PlanGroupColumns]) -> None:
+        super().__init__(**columns)
 
     @property
     def factors(self) -> Factors:
@@ -156,11 +199,64 @@ class PlanGroup(Versioned, Base):
         )
 
     def check(self) -> None:
-        """Refuse what the planning core would refuse: raises ``InvalidInputError``.
+        """Refuse what cannot be stored or planned: raises ``InvalidInputError``.
 
-        A draft may be without contents or blocks.
+        A draft may be without contents or blocks. What may be left out is filled in before:
+        the positions of contents and the units of episodes, in order; words become members
+        of their enums.
         """
-        _refuse(faults(self.to_request(self.period_start)))
+        self._number_parts()
+        _refuse(fault for row, path in self._rows() for fault in row_faults(row, path))
+        _refuse([*faults(self.to_request(self.period_start)), *self._unit_faults()])
+
+    def owned_rows(self) -> list[Base]:
+        """The group and its parts, parents first."""
+        return [row for row, _ in self._rows()]
+
+    def hand_down_keys(self) -> None:
+        """Give the parts the keys of their parents, as a flush would."""
+        episodes = [(content, one) for content in self.contents for one in content.episodes]
+        for content, episode in episodes:
+            episode.content_id = content.id
+        parts: list[Content | LectureEpisode | Block | NonStudyBlock] = [
+            *self.contents,
+            *self.blocks,
+            *self.non_study_blocks,
+            *(one for _, one in episodes),
+        ]
+        for part in parts:
+            part.tenant_id, part.group_id = self.tenant_id, self.id
+
+    def _rows(self) -> Iterator[tuple[Base, str]]:
+        """The group and its parts, each with its path in documents."""
+        yield self, ""
+        for index, content in enumerate(self.contents):
+            path = f"contents[{index}]"
+            yield content, path
+            for unit, episode in enumerate(content.episodes):
+                yield episode, f"{path}.episodes[{unit}]"
+        for index, block in enumerate(self.blocks):
+            yield block, f"blocks[{index}]"
+        for index, span in enumerate(self.non_study_blocks):
+            yield span, f"non_study_blocks[{index}]"
+
+    def _number_parts(self) -> None:
+        following = 0
+        for content in self.contents:
+            position: object = content.position
+            if position is None:
+                content.position = position = following
+            if isinstance(position, int):
+                following = position + 1
+            content.number_episodes()
+
+    def _unit_faults(self) -> Iterator[Fault]:
+        for index, content in enumerate(self.contents):
+            units = range(content.first_unit, content.last_unit + 1)
+            given = [episode.unit for episode in content.episodes]
+            # A wrong number of episodes is a fault of its own.
+            if len(given) == len(units) and sorted(given) != list(units):
+                yield Fault(f"contents[{index}].episodes", "must be the units of the range")
 
 
 def _refuse(found: Iterable[Fault]) -> None:

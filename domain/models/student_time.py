@@ -1,6 +1,7 @@
 """What belongs to a student in all groups: exclusions and weekly classes."""
 
 from datetime import date
+from typing import TypedDict, Unpack
 from uuid import UUID, uuid4
 
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, column, func
@@ -18,9 +19,43 @@ from domain.models.base import (
     span_checks,
     words_check,
 )
+from domain.models.weekly_time import SpanSettings
 from domain.scheduling import AcademySchedule as PlannedAcademySchedule
 from domain.scheduling import Exclusion as PlannedExclusion
 from domain.scheduling import ExclusionType
+
+
+class ExclusionSettings(TypedDict, total=False):
+    """What people may edit of an exclusion."""
+
+    date: date
+    type: ExclusionType
+    reason: str | None
+
+
+class AcademyScheduleSettings(SpanSettings, total=False):
+    """What people may edit of a class."""
+
+    travel_minutes: int
+    name: str | None
+    subject: str | None
+
+
+class _StudentColumns(TypedDict, total=False):
+    tenant_id: UUID
+    id: UUID
+    student_id: UUID
+    version: int
+
+
+class ExclusionColumns(ExclusionSettings, _StudentColumns, total=False):
+    """What a new ``Exclusion`` may be given."""
+
+    group_id: UUID | None
+
+
+class AcademyScheduleColumns(AcademyScheduleSettings, _StudentColumns, total=False):
+    """What a new ``AcademySchedule`` may be given."""
 
 
 class Exclusion(Versioned, Base):
@@ -46,6 +81,9 @@ class Exclusion(Versioned, Base):
         Index(None, "tenant_id", "group_id"),
         words_check("type", ExclusionType),
     )
+
+    def __init__(self, **columns: Unpack[ExclusionColumns]) -> None:
+        super().__init__(**columns)
 
     def to_request(self) -> PlannedExclusion:
         """The exclusion as the planning core sees it."""
@@ -79,6 +117,9 @@ class AcademySchedule(Versioned, Base):
             using="gist",
         ),
     )
+
+    def __init__(self, **columns: Unpack[AcademyScheduleColumns]) -> None:
+        super().__init__(**columns)
 
     def to_request(self) -> PlannedAcademySchedule:
         """The class as the planning core sees it."""

@@ -1,5 +1,6 @@
 """A group's weekly time: what may be planned, and what never is."""
 
+from typing import TypedDict, Unpack
 from uuid import UUID, uuid4
 
 from sqlalchemy import ForeignKeyConstraint, Index
@@ -9,6 +10,41 @@ from domain.models.base import Base, Id, Small, TenantId, Versioned, Word, span_
 from domain.scheduling import Block as PlannedBlock
 from domain.scheduling import BlockKind
 from domain.scheduling import NonStudyBlock as PlannedNonStudyBlock
+
+
+class SpanSettings(TypedDict, total=False):
+    """A weekly span: 0 is Sunday, ``[start, end)`` in minutes of the day."""
+
+    weekday: int
+    start_minute: int
+    end_minute: int
+
+
+class BlockSettings(SpanSettings, total=False):
+    """What people may edit of a block."""
+
+    kind: BlockKind
+
+
+class NonStudyBlockSettings(SpanSettings, total=False):
+    """What people may edit of a non-study block."""
+
+    label: str | None
+
+
+class _PartColumns(TypedDict, total=False):
+    tenant_id: UUID
+    id: UUID
+    group_id: UUID
+    version: int
+
+
+class BlockColumns(BlockSettings, _PartColumns, total=False):
+    """What a new ``Block`` may be given."""
+
+
+class NonStudyBlockColumns(NonStudyBlockSettings, _PartColumns, total=False):
+    """What a new ``NonStudyBlock`` may be given."""
 
 
 class Block(Versioned, Base):
@@ -34,6 +70,9 @@ class Block(Versioned, Base):
         words_check("kind", BlockKind),
         *span_checks(),
     )
+
+    def __init__(self, **columns: Unpack[BlockColumns]) -> None:
+        super().__init__(**columns)
 
     def to_request(self) -> PlannedBlock:
         """The block as the planning core sees it."""
@@ -62,6 +101,9 @@ class NonStudyBlock(Versioned, Base):
         Index(None, "tenant_id", "group_id"),
         *span_checks(),
     )
+
+    def __init__(self, **columns: Unpack[NonStudyBlockColumns]) -> None:
+        super().__init__(**columns)
 
     def to_request(self) -> PlannedNonStudyBlock:
         """The span as the planning core sees it."""

@@ -4,13 +4,17 @@ They work on any Session. Reading needs no lock and so no unit of work; what wri
 is called by services, inside a unit of work.
 """
 
-from domain.repositories.plan_groups import PlanGroupRepository
+from domain.repositories.plan_groups import GroupPage, PlanGroupRepository
 from domain.repositories.snapshot import PlanningSnapshot, SnapshotPlan
 from domain.repositories.student_plans import StudentPlanRepository
 from domain.repositories.student_time import StudentTimeRepository
+from domain.repositories.views import ContentLabel, PlanView
 
 __all__ = [
+    "ContentLabel",
+    "GroupPage",
     "PlanGroupRepository",
+    "PlanView",
     "PlanningSnapshot",
     "SnapshotPlan",
     "StudentPlanRepository",

@@ -1,9 +1,35 @@
-"""Plain INSERT of many rows, for tables where COPY is refused or would do something else."""
+"""INSERT of many rows at once: of several mapped classes, or of a table that COPY is not for."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, inspect
+from sqlalchemy.orm import Session, make_transient_to_detached
+
+from domain.driver import pipelined
+from domain.models import Base
+
+
+def insert_new(session: Session, connection: Connection, rows: Sequence[Base]) -> None:
+    """Insert new rows in one round trip, parents first; they are the Session's afterwards.
+
+    What a flush does with a round trip per table. Every column must have its value already,
+    keys of parents included. Raises ``DBAPIError``.
+    """
+    values: dict[Table, list[dict[str, Any]]] = {}
+    for row in rows:
+        mapper: Any = inspect(type(row))
+        columns = {
+            attribute.columns[0].name: getattr(row, attribute.key)
+            for attribute in mapper.column_attrs
+        }
+        values.setdefault(mapper.local_table, []).append(columns)
+    with pipelined(connection):
+        for table, listed in values.items():
+            connection.execute(table.insert(), listed)
+    for row in rows:
+        make_transient_to_detached(row)
+    session.add_all(rows)
 
 
 def insert_rows(

@@ -1,25 +1,42 @@
 """Plan groups."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection, and_, case, delete, select, tuple_, update
 from sqlalchemy.orm import Session, aliased, selectinload
 
+from domain import values
 from domain.database_errors import translated
 from domain.errors import InvalidInputError, PlanGroupNotFoundError
 from domain.locking import guards
 from domain.models import (
     Block,
     Content,
+    Exclusion,
     GroupStatus,
     LectureEpisode,
     NonStudyBlock,
     PlanGeneration,
     PlanGroup,
 )
+from domain.models.checking import refuse_unstorable
+from domain.repositories.inserting import insert_new
 from domain.repositories.snapshot import PlanningSnapshot, load_snapshot
+
+MAX_PAGE: Final = 500
+"""The most groups on a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPage:
+    """Some groups in their order; ``next_page`` asks for the following ones, if there are any."""
+
+    groups: tuple[PlanGroup, ...]
+    next_page: str | None
 
 
 @guards.one_call_at_a_time
@@ -34,15 +51,27 @@ class PlanGroupRepository:
     def add(self, group: PlanGroup) -> None:
         """Store a new group with its contents and weekly time at the next flush.
 
-        Raises ``InvalidInputError`` and stores nothing if a rule is broken or the group is
-        another tenant's, and ``LockNotHeldError`` outside a unit of work that holds the new
-        group's lock.
+        Checked like a document: words become members of their enums, and what may be left
+        out is filled in (``PlanGroup.check``). Raises ``InvalidInputError`` with every field
+        at fault, also if the group is another tenant's, and stores nothing then;
+        ``LockNotHeldError`` outside a unit of work that holds the new group's lock.
         """
-        if group.tenant_id != self._tenant_id:
-            raise InvalidInputError.of("tenant_id", "must be the tenant of the unit of work")
-        group.check()
-        guards.require_lock(self._session, self._tenant_id, group.id)
+        self._require_storable(group)
         self._session.add(group)
+
+    def insert(self, group: PlanGroup, exclusions: Sequence[Exclusion] = ()) -> None:
+        """Store a new group at once, with all it owns and its exclusions, in one round trip.
+
+        Checks and raises what ``add`` does, and ``InvalidInputError`` (``id``) if there is such
+        a group already.
+        """
+        self._require_storable(group)
+        refuse_unstorable(exclusions)
+        group.hand_down_keys()
+        rows = [*group.owned_rows(), *exclusions]
+        connection = self._connection()
+        with translated(connection, group_id=group.id):
+            insert_new(self._session, connection, rows)
 
     @translated()
     def get(self, group_id: UUID) -> PlanGroup:
@@ -114,6 +143,40 @@ class PlanGroupRepository:
         ).all()
 
     @translated()
+    def page(
+        self,
+        *,
+        student_id: UUID | None = None,
+        statuses: Collection[GroupStatus | str] = (),
+        limit: int = 50,
+        after: str | None = None,
+    ) -> GroupPage:
+        """A page of the tenant's groups, or of one student's, by start of period.
+
+        Of these ``statuses``, or of all without any. ``after`` is the ``next_page`` of the page
+        before. One statement; what a group owns is loaded only when it is read. Raises
+        ``InvalidInputError``.
+        """
+        values.checked("limit", values.integer(1, MAX_PAGE), limit)
+        read = values.word(GroupStatus)
+        wanted = [values.checked("statuses", read, status) for status in statuses]
+        query = select(PlanGroup).where(PlanGroup.tenant_id == self._tenant_id)
+        if student_id is not None:
+            InvalidInputError.unless_uuids(student_id=student_id)
+            query = query.where(PlanGroup.student_id == student_id)
+        if wanted:
+            query = query.where(PlanGroup.status.in_(wanted))
+        if after is not None:
+            start, last_id = values.checked("after", _position, after)
+            query = query.where(tuple_(PlanGroup.period_start, PlanGroup.id) > (start, last_id))
+        order = PlanGroup.period_start, PlanGroup.id
+        # One more than the page shows whether there is a next one.
+        found = self._session.scalars(query.order_by(*order).limit(limit + 1)).all()
+        groups = tuple(found[:limit])
+        more = len(found) > limit
+        return GroupPage(groups, _token(groups[-1]) if more else None)
+
+    @translated()
     def snapshot(self, group_id: UUID) -> PlanningSnapshot:
         """All that planning needs, read by one statement. Raises ``PlanGroupNotFoundError``."""
         InvalidInputError.unless_uuids(group_id=group_id)
@@ -170,6 +233,12 @@ class PlanGroupRepository:
             removed: Any = self._session.execute(statement)
         return bool(removed.rowcount)
 
+    def _require_storable(self, group: PlanGroup) -> None:
+        if group.tenant_id != self._tenant_id:
+            raise InvalidInputError.of("tenant_id", "must be the tenant of the unit of work")
+        group.check()
+        guards.require_lock(self._session, self._tenant_id, group.id)
+
     def _load(
         self, parts: Any, kind: type[Block | Content | LectureEpisode | NonStudyBlock]
     ) -> Any:
@@ -178,3 +247,15 @@ class PlanGroupRepository:
 
     def _connection(self) -> Connection:
         return self._session.connection(bind_arguments={"mapper": PlanGroup})
+
+
+def _token(group: PlanGroup) -> str:
+    return f"{group.period_start.isoformat()}_{group.id}"
+
+
+def _position(token: object) -> tuple[date, UUID]:
+    start, _, last_id = token.partition("_") if isinstance(token, str) else ("", "", "")
+    try:
+        return date.fromisoformat(start), UUID(last_id)
+    except ValueError:
+        raise values.BadValueError("must be the next_page of the page before") from None

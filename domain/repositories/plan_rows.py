@@ -42,10 +42,10 @@ def new_plans(
         snapshot.group_id,
     )
     generation = snapshot.generation + 1
-    contents = snapshot.content_ids
+    contents = snapshot.contents
     for plan_id, plan in zip(ids, schedule.plans, strict=True):
         yield (
-            plan_id, tenant_id, student_id, group_id, contents[plan.content], generation,
+            plan_id, tenant_id, student_id, group_id, contents[plan.content].id, generation,
             plan.sequence, plan.kind.value, plan.date, plan.start, plan.end, plan.first_unit,
             plan.last_unit, plan.part, plan.parts, plan.wrap_up_minutes, plan.reserve,
             plan.week, plan.cycle, plan.cycle_day,

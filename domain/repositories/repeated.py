@@ -1,6 +1,6 @@
 """A generation as it was stored: what the same request is answered the second time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from domain.database_errors import translated
 from domain.models import Content, PlanGeneration, StudentPlan
+from domain.repositories.views import SCHEDULED, ContentLabel, by_name, labelled
 from domain.scheduling import Notice, Quality, Schedule, ScheduledPlan, Unplaced
 from domain.scheduling.vocabulary import UnplacedReason
 
@@ -25,7 +26,8 @@ class StoredGeneration:
     number: int
     schedule: Schedule
     plan_ids: tuple[UUID, ...]
-    content_ids: Mapping[int, UUID]
+    contents: Mapping[int, ContentLabel]
+    """The contents by position."""
 
 
 @translated()
@@ -46,7 +48,7 @@ def load_stored(session: Session, record: PlanGeneration) -> StoredGeneration:
     difference.
     """
     contents = session.execute(
-        select(Content.position, Content.id)
+        select(Content.position, Content.id, Content.title, Content.subject)
         .where(Content.tenant_id == record.tenant_id, Content.group_id == record.group_id)
         .order_by(Content.position)
     ).all()
@@ -58,18 +60,19 @@ def load_stored(session: Session, record: PlanGeneration) -> StoredGeneration:
             StudentPlan.generation == record.number,
         )
     ).all()
-    rows = [_scheduled(row) for row in found]
+    rows = [by_name(row) for row in found]
+    plan_ids = tuple(row.pop("id") for row in rows)
     return StoredGeneration(
         group_id=record.group_id,
         number=record.number,
         schedule=Schedule(
-            plans=tuple(plan for _, plan in rows),
+            plans=tuple(ScheduledPlan(**row) for row in rows),
             unplaced=tuple(map(_unplaced, record.unplaced)),
             warnings=tuple(Notice(**told) for told in record.warnings),
             quality=Quality(**record.quality),
         ),
-        plan_ids=tuple(plan_id for plan_id, _ in rows),
-        content_ids=dict(contents),
+        plan_ids=plan_ids,
+        contents={row.position: ContentLabel(row.id, row.title, row.subject) for row in contents},
     )
 
 
@@ -77,31 +80,8 @@ def _unplaced(told: Mapping[str, Any]) -> Unplaced:
     return Unplaced(**{**told, "reason": UnplacedReason(told["reason"])})
 
 
-def _scheduled(row: Sequence[Any]) -> tuple[UUID, ScheduledPlan]:
-    plan_id, *values = row
-    return plan_id, ScheduledPlan(*values)
-
-
-# The id, then the fields of ScheduledPlan in their order.
 _ROWS = (
-    select(
-        StudentPlan.id,
-        StudentPlan.sequence,
-        StudentPlan.date,
-        StudentPlan.start_minute,
-        StudentPlan.end_minute,
-        Content.position,
-        StudentPlan.kind,
-        StudentPlan.first_unit,
-        StudentPlan.last_unit,
-        StudentPlan.part,
-        StudentPlan.parts,
-        StudentPlan.wrap_up_minutes,
-        StudentPlan.reserve,
-        StudentPlan.week,
-        StudentPlan.cycle,
-        StudentPlan.cycle_day,
-    )
+    select(StudentPlan.id, *labelled(SCHEDULED))
     .join(Content, Content.id == StudentPlan.content_id)
     .order_by(StudentPlan.sequence)
 )

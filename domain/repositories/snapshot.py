@@ -11,10 +11,13 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     JSON,
     Boolean,
     ColumnElement,
+    Row,
     Select,
+    Text,
     Uuid,
     and_,
     bindparam,
@@ -23,6 +26,7 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from domain.errors import ContentNotFoundError, PlanGroupNotGeneratableError
@@ -39,6 +43,7 @@ from domain.models import (
     PlanState,
     StudentPlan,
 )
+from domain.repositories.views import ContentLabel
 from domain.scheduling import (
     LEVEL_FACTORS,
     Allocation,
@@ -84,8 +89,8 @@ class PlanningSnapshot:
     status: GroupStatus
     time_zone: str
     generation: int
-    content_ids: Mapping[int, UUID]
-    """Content ids by position."""
+    contents: Mapping[int, ContentLabel]
+    """The contents' ids and names by position."""
     plans: tuple[SnapshotPlan, ...]
     settings: Request
     """The group's request without ``today`` (it stands at the period's start) and kept plans."""
@@ -134,8 +139,8 @@ def load_snapshot(session: Session, tenant_id: UUID, group_id: UUID) -> Planning
     row = session.execute(_STATEMENT, {"tenant_id": tenant_id, "group_id": group_id}).one_or_none()
     if row is None:
         return None
-    contents = _contents(row.contents, row.episodes)
-    positions = {content_id: content.position for content_id, content in contents}
+    contents = _contents(row)
+    positions = {str(label.id): content.position for label, content in contents}
     level = row.level_factor
     return PlanningSnapshot(
         group_id=group_id,
@@ -144,7 +149,7 @@ def load_snapshot(session: Session, tenant_id: UUID, group_id: UUID) -> Planning
         status=row.status,
         time_zone=row.time_zone,
         generation=row.generation,
-        content_ids={content.position: UUID(content_id) for content_id, content in contents},
+        contents={content.position: label for label, content in contents},
         plans=tuple(_plan(values, positions) for values in row.plans),
         settings=Request(
             period_start=row.period_start,
@@ -173,17 +178,17 @@ def load_snapshot(session: Session, tenant_id: UUID, group_id: UUID) -> Planning
     )
 
 
-def _contents(
-    rows: Sequence[Sequence[Any]], episodes: Sequence[tuple[str, int, int | None]]
-) -> list[tuple[str, PlannedContent]]:
-    """Contents by position, each with its id; a lecture's episodes by unit."""
+def _contents(row: Row[Any]) -> list[tuple[ContentLabel, PlannedContent]]:
+    """Contents by position, each with its label; a lecture's episodes by unit."""
     minutes: dict[str, dict[int, int | None]] = {}
-    for content_id, unit, length in episodes:
+    for content_id, unit, length in row.episodes:
         minutes.setdefault(content_id, {})[unit] = length
+    by_position = sorted(row.contents, key=lambda content: content[1])
     contents = []
-    for content_id, position, kind, allocation, first, last, *rest in sorted(
-        rows, key=lambda row: row[1]
+    for values, title, subject in zip(
+        by_position, row.titles or (), row.subjects or (), strict=True
     ):
+        content_id, position, kind, allocation, first, last, *rest = values
         weekly_days, per_unit, difficulty, wrap_up = rest
         own = minutes.get(content_id, {})
         content = PlannedContent(
@@ -198,7 +203,7 @@ def _contents(
             episode_minutes=tuple(own[unit] for unit in sorted(own)),
             wrap_up_minutes=wrap_up,
         )
-        contents.append((content_id, content))
+        contents.append((ContentLabel(UUID(content_id), title, subject), content))
     return contents
 
 
@@ -230,6 +235,8 @@ def _statement() -> Select[*tuple[Any, ...]]:
             Content.difficulty, Content.wrap_up_minutes,
             where=and_(Content.tenant_id == tenant_id, Content.group_id == group.id),
         ).label("contents"),
+        _texts(Content.title).label("titles"),
+        _texts(Content.subject).label("subjects"),
         _rows(
             LectureEpisode.content_id, LectureEpisode.unit, LectureEpisode.minutes,
             where=and_(LectureEpisode.tenant_id == tenant_id, LectureEpisode.group_id == group.id),
@@ -287,6 +294,19 @@ def _rows(
         func.pg_catalog.json_agg(row, type_=JSON), literal_column("'[]'::json"), type_=JSON
     )
     return select(rows).where(where).scalar_subquery()
+
+
+def _texts(column: InstrumentedAttribute[Any]) -> ColumnElement[list[str | None]]:
+    """A column of the contents by position: no JSON, whose texts would be in the client's
+    encoding, which psycopg does not expect."""
+    listed = func.pg_catalog.array_agg(
+        aggregate_order_by(column, Content.position), type_=ARRAY(Text)
+    )
+    where = (
+        Content.tenant_id == bindparam("tenant_id", type_=Uuid),
+        Content.group_id == PlanGroup.id,
+    )
+    return select(listed).where(*where).scalar_subquery()
 
 
 _STATEMENT = _statement()

@@ -27,11 +27,13 @@ from domain.database_errors import translated
 from domain.driver import copy_rows
 from domain.errors import GeneratedMeanwhileError, InvalidInputError, StudentPlanNotFoundError
 from domain.locking import guards
-from domain.models import PlanGeneration, PlanGroup, PlanState, RetiredAs, StudentPlan
+from domain.models import Content, PlanGeneration, PlanGroup, PlanState, RetiredAs, StudentPlan
 from domain.repositories.inserting import insert_rows
 from domain.repositories.plan_rows import COPIED, new_plans
 from domain.repositories.snapshot import PlanningSnapshot
+from domain.repositories.views import VIEWED, PlanView, by_name, labelled
 from domain.scheduling import Schedule
+from domain.values import checked, civil_date
 
 _TABLE: Final[Table] = cast("Table", StudentPlan.__table__)
 
@@ -94,6 +96,47 @@ class StudentPlanRepository:
             )
             .order_by(StudentPlan.date, StudentPlan.start_minute)
         ).all()
+
+    @translated()
+    def views(
+        self,
+        first: date,
+        last: date,
+        *,
+        student_id: UUID | None = None,
+        group_id: UUID | None = None,
+    ) -> list[PlanView]:
+        """The live plans from ``first`` to ``last``, by time, with their contents' names.
+
+        Of a student in all groups, of a group, or of both. One statement. Raises
+        ``InvalidInputError`` if neither is given, or the dates are reversed or none.
+        """
+        ids = {"student_id": student_id, "group_id": group_id}
+        given = {name: id_ for name, id_ in ids.items() if id_ is not None}
+        if not given:
+            raise InvalidInputError.of("student_id", "or group_id must be given")
+        InvalidInputError.unless_uuids(**given)
+        checked("first", civil_date, first)
+        if checked("last", civil_date, last) < first:
+            raise InvalidInputError.of("last", "must not be before first")
+        rows = self._session.execute(
+            select(*labelled(VIEWED))
+            .join(
+                Content,
+                and_(
+                    Content.tenant_id == self._tenant_id,
+                    Content.id == StudentPlan.content_id,
+                ),
+            )
+            .where(
+                StudentPlan.tenant_id == self._tenant_id,
+                *(getattr(StudentPlan, name) == id_ for name, id_ in given.items()),
+                StudentPlan.date.between(first, last),
+                StudentPlan.live,
+            )
+            .order_by(StudentPlan.date, StudentPlan.start_minute, StudentPlan.id)
+        )
+        return [PlanView(**by_name(row)) for row in rows]
 
     @translated()
     def of_generation(self, group_id: UUID, number: int) -> Sequence[StudentPlan]:

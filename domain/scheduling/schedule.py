@@ -3,9 +3,15 @@
 import json
 from dataclasses import asdict, dataclass
 from datetime import date
+from typing import Any
 
 from domain.scheduling.notices import Notice
 from domain.scheduling.vocabulary import PlanKind, UnplacedReason
+
+
+def clock(minute: int) -> str:
+    """A minute of the day as ``HH:MM``; the last end is ``24:00``."""
+    return f"{minute // 60:02}:{minute % 60:02}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,26 @@ class ScheduledPlan:
     def minutes(self) -> int:
         """The row's length, wrap-up included."""
         return self.end - self.start
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as JSON has it: ISO date, ``HH:MM``, words; ``content`` is its position."""
+        return {
+            "date": self.date.isoformat(),
+            "from": clock(self.start),
+            "to": clock(self.end),
+            "content": self.content,
+            "kind": self.kind.value,
+            "first_unit": self.first_unit,
+            "last_unit": self.last_unit,
+            "part": self.part,
+            "parts": self.parts,
+            "minutes": self.minutes,
+            "reserve": self.reserve,
+            "week": self.week,
+            "cycle": self.cycle,
+            "cycle_day": self.cycle_day,
+            "sequence": self.sequence,
+        }
 
 
 @dataclass(frozen=True, slots=True)

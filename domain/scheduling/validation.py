@@ -34,7 +34,7 @@ MOST_DAYS: Final = 3660
 MOST_STUDY_DAYS: Final = 30
 MOST_REVIEW_DAYS: Final = 7
 WEEKLY_DAYS: Final = (2, 3, 4)
-HIGHEST_FACTOR: Final = Decimal(10)
+MAX_FACTOR: Final = Decimal(10)
 
 
 def faults(request: Request) -> list[Fault]:
@@ -130,8 +130,15 @@ def _factors(factors: Factors) -> Iterator[Fault]:
         value: object = getattr(factors, name)
         if not isinstance(value, Decimal | int):
             yield Fault(f"factors.{name}", "must be a Decimal")
-        elif not Decimal(value).is_finite() or not 0 < value <= HIGHEST_FACTOR:
-            yield Fault(f"factors.{name}", f"must be above 0 and at most {HIGHEST_FACTOR}")
+        elif not Decimal(value).is_finite() or not 0 < value <= MAX_FACTOR:
+            yield Fault(f"factors.{name}", f"must be above 0 and at most {MAX_FACTOR}")
+        elif not has_factor_places(Decimal(value)):
+            yield Fault(f"factors.{name}", "must have at most 6 decimal places")
+
+
+def has_factor_places(value: Decimal) -> bool:
+    """Whether a factor has at most six decimal places: more are a slip, and slow."""
+    return value == round(value, 6)
 
 
 def _weekly(field: str, rows: Iterable[Block | NonStudyBlock | AcademySchedule]) -> Iterator[Fault]:

@@ -17,6 +17,7 @@ from domain.services.plan_generation import (
     generate_plans_async,
     preview_plans,
 )
+from domain.services.plan_groups import PlanGroupService
 from domain.services.plan_progress import PlanProgressService
 from domain.services.row_versions import RowVersion
 from domain.services.student_time import StudentTimeService
@@ -29,6 +30,7 @@ __all__ = [
     "GroupStateService",
     "GroupTimeService",
     "PlanGenerationService",
+    "PlanGroupService",
     "PlanProgressService",
     "RowVersion",
     "StateChange",

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from domain.repositories import PlanningSnapshot
 from domain.repositories.repeated import StoredGeneration
+from domain.repositories.views import ContentLabel, PlanView, new_views
 from domain.scheduling import Notice, Quality, Schedule, ScheduledPlan, Unplaced
 
 
@@ -15,7 +16,7 @@ class GenerationResult:
     """What a generation or a preview came to.
 
     ``generation`` and ``plan_ids`` (in the order of ``plans``) are ``None`` and empty for a
-    preview. ``content_ids`` names the contents that ``plans`` and ``unplaced`` refer to by
+    preview. ``contents`` names the contents that ``plans`` and ``unplaced`` refer to by
     position. ``repeated`` tells that the request had been answered before, under its
     idempotency key, and that nothing was generated now; it does not count in comparisons.
     """
@@ -24,11 +25,32 @@ class GenerationResult:
     generation: int | None
     plans: tuple[ScheduledPlan, ...]
     plan_ids: tuple[UUID, ...]
-    content_ids: Mapping[int, UUID]
+    contents: Mapping[int, ContentLabel]
     unplaced: tuple[Unplaced, ...]
     warnings: tuple[Notice, ...]
     quality: Quality
     repeated: bool = field(default=False, compare=False)
+
+    @property
+    def content_ids(self) -> dict[int, UUID]:
+        """The contents' ids by position."""
+        return {position: label.id for position, label in self.contents.items()}
+
+    @property
+    def views(self) -> tuple[PlanView, ...]:
+        """The plans as a screen shows them, in the form that the repository reads them too.
+
+        As they were written: what became of them since, a repeated result does not tell.
+        """
+        return tuple(
+            new_views(
+                self.plans,
+                self.plan_ids,
+                group_id=self.group_id,
+                generation=self.generation,
+                contents=self.contents,
+            )
+        )
 
     @classmethod
     def of(
@@ -44,7 +66,7 @@ class GenerationResult:
             generation=generation,
             plans=computed.plans,
             plan_ids=plan_ids,
-            content_ids=snapshot.content_ids,
+            contents=snapshot.contents,
             unplaced=computed.unplaced,
             warnings=computed.warnings,
             quality=computed.quality,
@@ -58,7 +80,7 @@ class GenerationResult:
             generation=stored.number,
             plans=stored.schedule.plans,
             plan_ids=stored.plan_ids,
-            content_ids=stored.content_ids,
+            contents=stored.contents,
             unplaced=stored.schedule.unplaced,
             warnings=stored.schedule.warnings,
             quality=stored.schedule.quality,

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.orm.attributes import flag_modified
 
+from domain.documents.readers import EPISODES
 from domain.errors import (
     ContentNotFoundError,
     EditedMeanwhileError,
@@ -14,19 +15,22 @@ from domain.errors import (
     InvalidInputError,
     PlanGroupNotEditableError,
 )
-from domain.models import (
-    Content,
-    GroupStatus,
-    LectureEpisode,
-    PlanGroup,
-)
+from domain.models import Content, GroupStatus, LectureEpisode, PlanGroup
+from domain.models.checking import checked_values
+from domain.models.content import ContentSettings
+from domain.models.plan_group import PlanGroupSettings
 from domain.repositories.student_plans import ContentHistory
-from domain.services.edit_fields import ContentFields, SettingsFields, assign, checked
-from domain.services.row_versions import RowVersion, flush, require_version, written
+from domain.services.row_versions import RowVersion, assign, flush, require_version, written
 from domain.services.service import Service
 from domain.unit_of_work import UnitOfWork
 
 FINISHED: Final = frozenset({GroupStatus.COMPLETED, GroupStatus.CANCELLED})
+
+
+class ContentFields(ContentSettings, total=False):
+    """A content; ``episodes`` has the minutes of each unit of a lecture, ``None`` unknown."""
+
+    episodes: Sequence[int | None]
 
 
 class GroupEditService(Service):
@@ -50,7 +54,7 @@ class GroupEditService(Service):
         *,
         expected_version: int,
         group_id: UUID | None = None,
-        **fields: Unpack[SettingsFields],
+        **fields: Unpack[PlanGroupSettings],
     ) -> RowVersion:
         """Change the given settings of the group and leave the others.
 
@@ -59,9 +63,9 @@ class GroupEditService(Service):
         uow = self._uow
         group = editable_group(uow, self._the_group(group_id))
         require_version(group, expected_version, group.id)
-        values = checked(PlanGroup, SettingsFields, fields)
+        changes = checked_values(PlanGroup, PlanGroupSettings, fields)
         own = uow.student_time.of_group(group.id)
-        assign(group, values)
+        assign(group, changes)
         accept(uow, group, [exclusion.date for exclusion in own])
         return written(uow, group, group.id)
 
@@ -72,18 +76,16 @@ class GroupEditService(Service):
         uow = self._uow
         group = editable_group(uow, self._the_group(group_id))
         path = f"contents[{len(group.contents)}]"
-        values = checked(Content, ContentFields, fields, path, new=True)
-        minutes = _episode_minutes(path, fields.get("episodes", ()))
+        changes, minutes = _content_values(fields, path, new=True)
         position = max((content.position for content in group.contents), default=-1) + 1
-        usual = {"wrap_up_minutes": 0}
         content = Content(
             id=uuid4(),
             tenant_id=group.tenant_id,
             group_id=group.id,
             position=position,
-            **usual | values,
+            **changes,
         )
-        _set_episodes(content, minutes)
+        _set_episodes(content, minutes or ())
         group.contents.append(content)
         accept(uow, group)
         return written(uow, content, group.id)
@@ -106,13 +108,11 @@ class GroupEditService(Service):
         index, content = _content(group, content_id)
         require_version(content, expected_version, group.id)
         path = f"contents[{index}]"
-        values = checked(Content, ContentFields, fields, path)
-        episodes = fields.get("episodes")
-        minutes = None if episodes is None else _episode_minutes(path, episodes)
+        changes, minutes = _content_values(fields, path)
         history = uow.plans.content_history(content_id)
-        if found := list(_history_faults(path, content, values, history)):
+        if found := list(_history_faults(path, content, changes, history)):
             raise InvalidInputError(found)
-        assign(content, values)
+        assign(content, changes)
         if minutes is not None:
             _set_episodes(content, minutes)
             # Episodes have no version of their own: a change of theirs is the content's.
@@ -203,10 +203,14 @@ def _content(group: PlanGroup, content_id: UUID) -> tuple[int, Content]:
     raise ContentNotFoundError(content_id=content_id)
 
 
-def _episode_minutes(path: str, minutes: Sequence[int | None]) -> Sequence[int | None]:
-    if any(length is not None and type(length) is not int for length in minutes):
-        raise InvalidInputError.of(f"{path}.episodes", "must be whole numbers, or unknown")
-    return minutes
+def _content_values(
+    fields: ContentFields, path: str, *, new: bool = False
+) -> tuple[dict[str, Any], Sequence[int | None] | None]:
+    """What is given for a content's columns, and for its episodes."""
+    found: list[Fault] = []
+    episodes = fields.get("episodes", () if new else None)
+    minutes = EPISODES.read(episodes, f"{path}.episodes", found)
+    return checked_values(Content, ContentFields, fields, path, new=new, also=found), minutes
 
 
 def _set_episodes(content: Content, minutes: Sequence[int | None]) -> None:
@@ -226,11 +230,11 @@ def _set_episodes(content: Content, minutes: Sequence[int | None]) -> None:
 
 
 def _history_faults(
-    path: str, content: Content, values: dict[str, Any], history: ContentHistory
+    path: str, content: Content, changes: dict[str, Any], history: ContentHistory
 ) -> Iterator[Fault]:
-    if history.plans and values.get("type", content.type) is not content.type:
+    if history.plans and changes.get("type", content.type) is not content.type:
         yield Fault(f"{path}.type", "has plans, which count its units")
-    first = values.get("first_unit", content.first_unit)
-    last = values.get("last_unit", content.last_unit)
+    first = changes.get("first_unit", content.first_unit)
+    last = changes.get("last_unit", content.last_unit)
     if first > (history.first_kept or first) or last < (history.last_kept or last):
         yield Fault(f"{path}.range", "must contain what is done, started or pinned")

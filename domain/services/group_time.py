@@ -6,20 +6,16 @@ from uuid import UUID, uuid4
 
 from domain.errors import InvalidInputError
 from domain.models import Block, Exclusion, NonStudyBlock, PlanGroup
-from domain.services.edit_fields import (
-    BlockFields,
-    ExclusionFields,
-    NonStudyBlockFields,
-    assign,
-    checked,
-)
+from domain.models.checking import checked_values
+from domain.models.student_time import ExclusionSettings
+from domain.models.weekly_time import BlockSettings, NonStudyBlockSettings
 from domain.services.group_edits import accept, editable_group, outside
-from domain.services.row_versions import RowVersion, entry, flush, written
+from domain.services.row_versions import RowVersion, assign, entry, flush, written
 from domain.services.service import Service
 from domain.unit_of_work import UnitOfWork
 
 Span = TypeVar("Span", Block, NonStudyBlock)
-_FIELDS: Final[Mapping[type, type]] = {Block: BlockFields, NonStudyBlock: NonStudyBlockFields}
+_FIELDS: Final[Mapping[type, type]] = {Block: BlockSettings, NonStudyBlock: NonStudyBlockSettings}
 
 
 class GroupTimeService(Service):
@@ -32,7 +28,7 @@ class GroupTimeService(Service):
     """
 
     def add_block(
-        self, *, group_id: UUID | None = None, **fields: Unpack[BlockFields]
+        self, *, group_id: UUID | None = None, **fields: Unpack[BlockSettings]
     ) -> RowVersion:
         """Add study time or self-study time; every field is needed."""
         group = self._editable(group_id)
@@ -44,7 +40,7 @@ class GroupTimeService(Service):
         block_id: UUID,
         expected_version: int,
         group_id: UUID | None = None,
-        **fields: Unpack[BlockFields],
+        **fields: Unpack[BlockSettings],
     ) -> RowVersion:
         """Change the given fields of a block."""
         group = self._editable(group_id)
@@ -65,7 +61,7 @@ class GroupTimeService(Service):
         self,
         *,
         group_id: UUID | None = None,
-        **fields: Unpack[NonStudyBlockFields],
+        **fields: Unpack[NonStudyBlockSettings],
     ) -> RowVersion:
         """Add a span that is never planned; every field but ``label`` is needed."""
         group = self._editable(group_id)
@@ -77,7 +73,7 @@ class GroupTimeService(Service):
         block_id: UUID,
         expected_version: int,
         group_id: UUID | None = None,
-        **fields: Unpack[NonStudyBlockFields],
+        **fields: Unpack[NonStudyBlockSettings],
     ) -> RowVersion:
         """Change the given fields of a span that is never planned."""
         group = self._editable(group_id)
@@ -97,7 +93,7 @@ class GroupTimeService(Service):
         _remove(self._uow, group, NonStudyBlock, RowVersion(block_id, expected_version))
 
     def add_exclusion(
-        self, *, group_id: UUID | None = None, **fields: Unpack[ExclusionFields]
+        self, *, group_id: UUID | None = None, **fields: Unpack[ExclusionSettings]
     ) -> RowVersion:
         """Exclude a date of the period for this group alone; ``reason`` may be left out."""
         group = self._editable(group_id)
@@ -119,7 +115,7 @@ class GroupTimeService(Service):
         exclusion_id: UUID,
         expected_version: int,
         group_id: UUID | None = None,
-        **fields: Unpack[ExclusionFields],
+        **fields: Unpack[ExclusionSettings],
     ) -> RowVersion:
         """Change the given fields of one of the group's own exclusions."""
         group = self._editable(group_id)
@@ -157,7 +153,9 @@ def _add(
     uow: UnitOfWork, group: PlanGroup, kind: type[Span], fields: Mapping[str, Any]
 ) -> RowVersion:
     spans = _spans(group, kind)
-    values = checked(kind, _FIELDS[kind], fields, f"{kind.__tablename__}[{len(spans)}]", new=True)
+    values = checked_values(
+        kind, _FIELDS[kind], fields, f"{kind.__tablename__}[{len(spans)}]", new=True
+    )
     span = kind(id=uuid4(), tenant_id=group.tenant_id, group_id=group.id, **values)
     spans.append(span)
     accept(uow, group)
@@ -168,7 +166,7 @@ def _change(
     uow: UnitOfWork, group: PlanGroup, kind: type[Span], seen: RowVersion, fields: Mapping[str, Any]
 ) -> RowVersion:
     index, span = entry(kind, _spans(group, kind), seen, group.id)
-    assign(span, checked(kind, _FIELDS[kind], fields, f"{kind.__tablename__}[{index}]"))
+    assign(span, checked_values(kind, _FIELDS[kind], fields, f"{kind.__tablename__}[{index}]"))
     accept(uow, group)
     return written(uow, span, group.id)
 
@@ -180,9 +178,9 @@ def _remove(uow: UnitOfWork, group: PlanGroup, kind: type[Span], seen: RowVersio
 
 
 def _exclusion_values(
-    group: PlanGroup, index: int, fields: ExclusionFields, *, new: bool = False
+    group: PlanGroup, index: int, fields: ExclusionSettings, *, new: bool = False
 ) -> dict[str, Any]:
-    values = checked(Exclusion, ExclusionFields, fields, f"exclusions[{index}]", new=new)
+    values = checked_values(Exclusion, ExclusionSettings, fields, f"exclusions[{index}]", new=new)
     if "date" in values and (found := list(outside(group, [values["date"]], index))):
         raise InvalidInputError(found)
     return values

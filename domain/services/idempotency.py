@@ -2,29 +2,26 @@
 
 import hashlib
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any, Final
+from datetime import date
 from uuid import UUID
 
+from domain import values
 from domain.errors import IdempotencyMismatchError, InvalidInputError
 from domain.repositories.repeated import StoredGeneration, load_stored, record_of_key
 from domain.unit_of_work import UnitOfWork
 
-LONGEST_KEY: Final = 200
-
 
 def require_civil_date(today: object) -> None:
     """Raise ``InvalidInputError`` unless it is a date; a moment has no date without a zone."""
-    if not isinstance(today, date) or isinstance(today, datetime):
-        raise InvalidInputError.of("today", "must be a date, without a time")
+    values.checked("today", values.civil_date, today)
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """What ``generate`` was asked, perhaps under a key that belongs to the tenant.
 
-    Raises ``InvalidInputError`` for ids and dates that are none, and unless the key is text
-    of 1 to 200 characters that PostgreSQL can store.
+    Raises ``InvalidInputError`` for ids and dates that are none, and unless the key and
+    ``requested_by`` are text of at most 200 characters that PostgreSQL can store.
     """
 
     tenant_id: UUID
@@ -38,21 +35,13 @@ class GenerationRequest:
     def __post_init__(self) -> None:
         InvalidInputError.unless_uuids(tenant_id=self.tenant_id, group_id=self.group_id)
         require_civil_date(self.today)
-        if not isinstance(self.requested_by, str | None):
-            raise InvalidInputError.of("requested_by", "must be text")
+        if self.requested_by is not None:
+            values.checked("requested_by", values.text, self.requested_by)
         expected: object = self.expected_generation
         if expected is not None and (type(expected) is not int or expected < 0):
             raise InvalidInputError.of("expected_generation", "must be a whole number, 0 or more")
-        # Callers without a type checker pass what a header holds.
-        key: Any = self.key
-        if key is None:
-            return
-        if not isinstance(key, str) or not 1 <= len(key) <= LONGEST_KEY:
-            raise InvalidInputError.of(
-                "idempotency_key", f"must have 1 to {LONGEST_KEY} characters"
-            )
-        if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in key):
-            raise InvalidInputError.of("idempotency_key", "has a character that cannot be stored")
+        if self.key is not None:
+            values.checked("idempotency_key", _key, self.key)
 
     @property
     def hash(self) -> str | None:
@@ -80,3 +69,9 @@ class GenerationRequest:
         if record.request_hash != self.hash:
             raise IdempotencyMismatchError(idempotency_key=self.key)
         return load_stored(uow.session, record)
+
+
+def _key(value: object) -> str:
+    if not (key := values.text(value)):
+        raise values.BadValueError("must not be empty")
+    return key

@@ -1,8 +1,8 @@
 """Rows that people edit: the version they saw, and how a change of it is written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from domain.database_errors import translated
@@ -10,7 +10,7 @@ from domain.errors import (
     EditedMeanwhileError,
     TimeEntryNotFoundError,
 )
-from domain.models import AcademySchedule, Block, Exclusion, NonStudyBlock
+from domain.models import AcademySchedule, Base, Block, Exclusion, NonStudyBlock
 from domain.unit_of_work import UnitOfWork
 
 Entry = TypeVar("Entry", AcademySchedule, Block, Exclusion, NonStudyBlock)
@@ -37,6 +37,12 @@ def require_version(row: Versioned, expected: int, group_id: UUID | None = None)
     """Raise ``EditedMeanwhileError`` if the row is not in the version that the caller saw."""
     if row.version != expected:
         raise EditedMeanwhileError(group_id=group_id)
+
+
+def assign(row: Base, values: Mapping[str, Any]) -> None:
+    """Set the row's columns."""
+    for name, value in values.items():
+        setattr(row, name, value)
 
 
 def entry(

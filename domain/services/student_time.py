@@ -8,9 +8,10 @@ from uuid import UUID, uuid4
 
 from domain.errors import InvalidInputError
 from domain.models import AcademySchedule, Exclusion
+from domain.models.checking import checked_values
+from domain.models.student_time import AcademyScheduleSettings, ExclusionSettings
 from domain.scheduling import Request, faults
-from domain.services.edit_fields import ClassFields, ExclusionFields, assign, checked
-from domain.services.row_versions import RowVersion, entry, flush, written
+from domain.services.row_versions import RowVersion, assign, entry, flush, written
 from domain.services.service import Service
 from domain.unit_of_work import UnitOfWork
 
@@ -31,7 +32,7 @@ class StudentTimeService(Service):
     """
 
     def add_class(
-        self, *, student_id: UUID | None = None, **fields: Unpack[ClassFields]
+        self, *, student_id: UUID | None = None, **fields: Unpack[AcademyScheduleSettings]
     ) -> RowVersion:
         """Add a weekly class; its weekday, start and end are needed.
 
@@ -52,7 +53,7 @@ class StudentTimeService(Service):
         class_id: UUID,
         expected_version: int,
         student_id: UUID | None = None,
-        **fields: Unpack[ClassFields],
+        **fields: Unpack[AcademyScheduleSettings],
     ) -> RowVersion:
         """Change the given fields of a class."""
         uow, student_id = self._locked(student_id)
@@ -79,13 +80,13 @@ class StudentTimeService(Service):
         self,
         *,
         student_id: UUID | None = None,
-        **fields: Unpack[ExclusionFields],
+        **fields: Unpack[ExclusionSettings],
     ) -> RowVersion:
         """Exclude a date in all groups; any date, for groups ignore those outside."""
         uow, student_id = self._locked(student_id)
         own = uow.student_time.of_student(student_id)
         path = f"exclusions[{len(own)}]"
-        values = checked(Exclusion, ExclusionFields, fields, path, new=True)
+        values = checked_values(Exclusion, ExclusionSettings, fields, path, new=True)
         exclusion = Exclusion(id=uuid4(), tenant_id=uow.tenant_id, student_id=student_id, **values)
         uow.session.add(exclusion)
         return written(uow, exclusion)
@@ -96,13 +97,15 @@ class StudentTimeService(Service):
         exclusion_id: UUID,
         expected_version: int,
         student_id: UUID | None = None,
-        **fields: Unpack[ExclusionFields],
+        **fields: Unpack[ExclusionSettings],
     ) -> RowVersion:
         """Change the given fields of an exclusion."""
         uow, student_id = self._locked(student_id)
         own = uow.student_time.of_student(student_id)
         index, exclusion = entry(Exclusion, own, RowVersion(exclusion_id, expected_version))
-        assign(exclusion, checked(Exclusion, ExclusionFields, fields, f"exclusions[{index}]"))
+        assign(
+            exclusion, checked_values(Exclusion, ExclusionSettings, fields, f"exclusions[{index}]")
+        )
         return written(uow, exclusion)
 
     def remove_exclusion(
@@ -130,7 +133,9 @@ def _class_values(
 ) -> dict[str, Any]:
     """The fields of a class that fits among the student's others; ``index``: one of them."""
     path = f"academy_schedules[{len(classes) if index is None else index}]"
-    values = checked(AcademySchedule, ClassFields, fields, path, new=index is None)
+    values = checked_values(
+        AcademySchedule, AcademyScheduleSettings, fields, path, new=index is None
+    )
     lesson = AcademySchedule(travel_minutes=0) if index is None else _copy(classes[index])
     assign(lesson, values)
     others = [other.to_request() for i, other in enumerate(classes) if i != index]

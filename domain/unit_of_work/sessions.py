@@ -35,6 +35,9 @@ def new_session(session_factory: Callable[[], Session]) -> tuple[Session, Engine
     bind = _only_bind(session)
     _refuse_driver(bind)
     _refuse_used(session, bind)
+    # A commit ends the unit of work: what was read and written in it is for the caller to
+    # read afterwards, and no Session would load it again.
+    session.expire_on_commit = False
     return session, bind
 
 

@@ -246,11 +246,11 @@ class UnitOfWork:
     def refuse_flush(self, session: Session) -> None:
         """Raise unless the Session may be flushed: under the lock, by one thread, of one tenant.
 
-        Raises ``LockNotHeldError`` and ``UnitOfWorkStateError``.
+        Raises ``LockNotHeldError``, ``InvalidInputError`` and ``UnitOfWorkStateError``.
         """
         with self._turns.one_thread():
             self.require_held()
-            guards.refuse_foreign_rows(session, self.lock)
+            guards.refuse_rows(session, self.lock)
             self._turns.note_flush()
 
     def refuse_second_connection(

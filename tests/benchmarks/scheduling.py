@@ -4,8 +4,7 @@ from datetime import date, timedelta
 from functools import partial
 from importlib.resources import files
 
-from domain.cli.document import read_document
-from domain.cli.store import to_request
+from domain.documents import read_json, to_request
 from domain.scheduling import (
     AcademySchedule,
     Allocation,
@@ -22,7 +21,7 @@ from tests.benchmarks.timing import line, medians
 
 def run() -> None:
     """The worked example, a year of nine books, a tight year, and growth with the rows."""
-    example = to_request(read_document(files("domain.cli").joinpath("example.json").read_bytes()))
+    example = to_request(read_json(files("domain.cli").joinpath("example.json").read_bytes()))
     roomy, tight = books(365, 9, 300), books(365, 9, 2500)
     found = medians(
         {

@@ -43,7 +43,7 @@ def contestants(engine: sa.Engine, rows: int) -> dict[str, Callable[[], None]]:
     group, snapshot, planned = world(factory, rows)
     values = [
         (
-            group.tenant_id, group.student_id, group.id, snapshot.content_ids[plan.content], 1,
+            group.tenant_id, group.student_id, group.id, snapshot.contents[plan.content].id, 1,
             plan.sequence, plan.kind.value, plan.date, plan.start, plan.end, plan.first_unit,
             plan.last_unit, plan.part, plan.parts, plan.wrap_up_minutes, plan.reserve,
             plan.week, plan.cycle, plan.cycle_day,

@@ -12,12 +12,11 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain.cli import demo
 from domain.cli.main import main
 from domain.cli.race import Race
-from domain.cli.store import store
 from domain.embedded import MissingBinariesError
 from domain.errors import PlanGroupLockedError
 from domain.locking import PlanGroupLock
 from domain.repositories import PlanGroupRepository, StudentPlanRepository
-from domain.services import GenerationResult
+from domain.services import GenerationResult, PlanGroupService
 from domain.unit_of_work import UnitOfWork
 
 
@@ -26,7 +25,7 @@ def test_of_eight_simultaneous_requests_one_generates_and_seven_are_refused(
 ) -> None:
     document, tenant_id, group_id = demo.example(), uuid4(), uuid4()
     with UnitOfWork(session_factory, lock=PlanGroupLock(tenant_id, group_id)) as uow:
-        store(uow, document, student_id=uuid4(), group_id=group_id)
+        PlanGroupService(uow).create(document, student_id=uuid4(), status="saved")
         uow.commit()
     lock = PlanGroupLock(tenant_id, group_id)
     attempts = Race(session_factory, lock=lock, today=document.period.start).run(8)

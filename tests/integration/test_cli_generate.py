@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from domain.cli import generate
 from domain.cli.main import main
-from tests.unit.cli.documents import BOOK, EXAMPLE, written
+from tests.unit.documents.documents import BOOK, EXAMPLE, written
 
 SHORT = {"blocks": [{"kind": "study", "start": "10:00", "end": "10:01"}]}
 TABLES = ("plan_groups", "contents", "exclusions", "academy_schedules", "student_plans")

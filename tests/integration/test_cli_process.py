@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from tests.unit.cli.documents import EXAMPLE
+from tests.unit.documents.documents import EXAMPLE
 
 
 @pytest.fixture

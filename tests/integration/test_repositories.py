@@ -25,6 +25,7 @@ from domain.errors import LockNotHeldError
 from domain.repositories import PlanningSnapshot
 from domain.repositories.plan_rows import COPIED
 from domain.repositories.student_plans import GenerationRecord
+from domain.repositories.views import ContentLabel
 from domain.scheduling import Allocation, Level, Request, Schedule, fingerprint, schedule
 from tests.factories import (
     AcademyScheduleFactory,
@@ -178,7 +179,9 @@ def test_the_snapshot_is_the_request_that_the_classes_make(session: Session) -> 
     assert fingerprint(found) == fingerprint(expected)
     assert found.contents == expected.contents
     assert found.factors == expected.factors
-    assert snapshot.content_ids == {c.position: c.id for c in group.contents}
+    assert snapshot.contents == {
+        c.position: ContentLabel(c.id, c.title, c.subject) for c in group.contents
+    }
     assert (snapshot.student_id, snapshot.time_zone) == (group.student_id, "Asia/Seoul")
     assert (snapshot.generation, snapshot.plans, snapshot.replaceable) == (0, (), 0)
 

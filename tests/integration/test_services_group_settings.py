@@ -112,8 +112,8 @@ def test_setting_what_is_set_already_is_no_change(session_factory: Factory, worl
         ({"study_days": True}, {"cycle.study_days"}),
         ({"study_days": 10**30}, {"cycle.study_days"}),
         ({"review_factor": 0.4}, {"factors.review"}),
-        ({"period_start": "2025-01-06"}, {"period"}),
-        ({"period_start": datetime(2025, 1, 6)}, {"period"}),  # noqa: DTZ001 - the kind is wrong
+        ({"period_start": "2025-01-06"}, {"period.start"}),
+        ({"period_start": datetime(2025, 1, 6)}, {"period.start"}),  # noqa: DTZ001 - the kind is wrong
         ({"self_study_on_holidays": 1}, {"self_study_on_holidays"}),
         ({"name": "", "level": "genius"}, {"name", "level"}),
     ],

@@ -108,7 +108,7 @@ stub = (
 
 def test_the_public_names_fit_on_one_screen() -> None:
     assert domain.__file__ is not None
-    assert len(Path(domain.__file__).read_text("utf-8").splitlines()) <= 110
+    assert len(Path(domain.__file__).read_text("utf-8").splitlines()) <= 120
 
 
 SILENCED = re.compile(r"# (?:noqa|type: ignore)\b(?!: [A-Z0-9, ]+ - \w|\[[a-z, -]+\] - \w)")

@@ -1,6 +1,7 @@
 """A new row has its defaults before it is stored, for it is checked and locked before."""
 
 from datetime import date
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -12,7 +13,7 @@ from domain.scheduling import Allocation, BlockKind, ContentType, Level
 TODAY = date(2025, 1, 6)
 
 
-def group(**more: object) -> PlanGroup:
+def group(**more: Any) -> PlanGroup:
     """What nobody can guess, and nothing else."""
     return PlanGroup(
         tenant_id=uuid4(),

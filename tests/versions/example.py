@@ -7,7 +7,7 @@ from sqlalchemy.orm import sessionmaker
 
 from domain import schema
 from domain.cli import generate
-from domain.cli.document import read_document
+from domain.documents import read_json
 from domain.embedded import embedded_postgres
 
 EXAMPLE = Path(generate.__file__).with_name("example.json")
@@ -23,7 +23,7 @@ STORED = """
 
 def planned(bindir: Path) -> list[str]:
     """The stored rows of the example, as text, in an order of their own."""
-    document = read_document(EXAMPLE.read_bytes())
+    document = read_json(EXAMPLE.read_bytes())
     with embedded_postgres(bindir=bindir) as server:
         engine = sa.create_engine(server.url, poolclass=sa.NullPool)
         with engine.connect() as connection:

@@ -7,15 +7,15 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from domain.cli import wording
-from domain.cli.document import ContentEntry
-from domain.cli.paper import clipped, clock, folded
+from domain.cli.paper import clipped, folded
 from domain.cli.summary import print_quality, print_unplaced, print_warnings
 from domain.cli.timetable import print_timetable
 from domain.cli.weeks import weeks_of
 from domain.cli.wording import Wording
+from domain.documents.document import ContentEntry
 from domain.scheduling.calendar import Day, DayKind
 from domain.scheduling.notices import Language, notice
-from domain.scheduling.schedule import Quality, ScheduledPlan, Unplaced
+from domain.scheduling.schedule import Quality, ScheduledPlan, Unplaced, clock
 from domain.scheduling.vocabulary import Allocation, ContentType, PlanKind, UnplacedReason
 
 START = date(2025, 1, 1)
@@ -80,7 +80,7 @@ class Paper(io.TextIOWrapper):
 
 def worded(console: Console, titles: Sequence[str], language: Language = "ko") -> Wording:
     contents = [
-        ContentEntry.model_construct(type=kind, title=title, allocation=Allocation.WEAKNESS)
+        ContentEntry(type=kind, title=title, allocation=Allocation.WEAKNESS, range=(1, 9))
         for kind, title in zip(TYPES, titles, strict=False)
     ]
     return Wording.of(console, contents, language)

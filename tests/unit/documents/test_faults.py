@@ -6,9 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from domain.cli.document import PlanGroupDocument, read_document
-from domain.cli.store import faults_of, to_group
-from tests.unit.cli.documents import BOOK, EXAMPLE, LECTURE, SMALL, small
+from domain.documents import PlanGroupDocument, faults_of, read_json, to_rows
+from tests.unit.documents.documents import BOOK, EXAMPLE, LECTURE, SMALL, small
 
 CLASS = {"weekday": 3, "start": "14:00", "end": "17:00"}
 STRATEGY = {**BOOK, "allocation": "strategy"}
@@ -19,7 +18,7 @@ def fields(document: PlanGroupDocument) -> list[str]:
 
 
 def test_the_worked_example_has_no_fault() -> None:
-    assert faults_of(read_document(EXAMPLE)) == []
+    assert faults_of(read_json(EXAMPLE)) == []
 
 
 def test_a_draft_without_contents_and_blocks_has_no_fault() -> None:
@@ -124,8 +123,8 @@ def test_a_well_formed_document_is_faultless_or_told_by_its_own_fields(
 ) -> None:
     block = {"kind": "study", "weekdays": days, "start": "10:00", "end": "12:00"}
     text = json.dumps({**SMALL, "blocks": [block], "contents": entries, "factors": factors})
-    document = read_document(text.encode())
+    document = read_json(text.encode())
     found = faults_of(document)
     assert all(fault.field.startswith("contents") for fault in found)
     if not found:
-        to_group(document, UUID(int=1), UUID(int=2))[0].check()
+        to_rows(document, UUID(int=1), UUID(int=2)).group.check()

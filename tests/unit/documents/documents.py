@@ -4,9 +4,9 @@ import json
 from importlib import resources
 from typing import Any
 
-from domain.cli.document import PlanGroupDocument, read_document
+from domain.documents import PlanGroupDocument, read_json
 
-EXAMPLE = resources.files("domain.cli").joinpath("example.json").read_bytes()
+EXAMPLE = resources.files("domain.documents").joinpath("example.json").read_bytes()
 BOOK: dict[str, Any] = {
     "type": "book",
     "title": "수학",
@@ -35,4 +35,4 @@ def written(**keys: Any) -> bytes:
 
 def small(**keys: Any) -> PlanGroupDocument:
     """The same, read."""
-    return read_document(written(**keys))
+    return read_json(written(**keys))

@@ -4,14 +4,15 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from domain.cli.document import ContentEntry, PlanGroupDocument, read_document
+from domain.documents import PlanGroupDocument, read_json
+from domain.documents.document import ContentEntry
 from domain.errors import InvalidInputError
-from tests.unit.cli.documents import BOOK, SMALL
+from tests.unit.documents.documents import BOOK, SMALL
 
 
 def faults(data: bytes) -> dict[str, str]:
     try:
-        read_document(data)
+        read_json(data)
     except InvalidInputError as error:
         return {fault.field: fault.message for fault in error.faults}
     return {}
@@ -27,8 +28,8 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=12,
 )
-KEYS = st.sampled_from([*PlanGroupDocument.model_fields, "_note"])
-CONTENT_KEYS = st.sampled_from([*ContentEntry.model_fields, "_note"])
+KEYS = st.sampled_from([*PlanGroupDocument.__dataclass_fields__, "_note"])
+CONTENT_KEYS = st.sampled_from([*ContentEntry.__dataclass_fields__, "_note"])
 # the first draw of text on a machine builds tables, which is no fault of a strategy
 patient = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
@@ -38,7 +39,7 @@ patient = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_arbitrary_values_raise_nothing_but_invalid_input(keys: dict[str, Any]) -> None:
     for field, message in faults_of(**keys).items():
         assert field.isprintable()
-        assert message.startswith(("must ", "is "))
+        assert message.startswith(("must ", "is ", "cannot "))
 
 
 @patient

@@ -5,8 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.cli.document import read_document
-from domain.cli.store import to_group, to_request
+from domain.documents import read_json, to_request, to_rows
 from domain.models import (
     AcademySchedule,
     Block,
@@ -17,23 +16,23 @@ from domain.models import (
     PlanGroup,
 )
 from domain.scheduling import BlockKind, ContentType, ExclusionType, Factors, schedule
-from tests.unit.cli.documents import BOOK, EXAMPLE, LECTURE, small
+from tests.unit.documents.documents import BOOK, EXAMPLE, LECTURE, small
 
 TENANT, STUDENT = UUID(int=1), UUID(int=2)
 
 
 def group_of(**keys: Any) -> PlanGroup:
-    return to_group(small(**keys), TENANT, STUDENT)[0]
+    return to_rows(small(**keys), TENANT, STUDENT).group
 
 
 def span(row: Block | NonStudyBlock) -> tuple[int, int, int]:
     return row.weekday, row.start_minute, row.end_minute
 
 
-def test_a_document_becomes_a_saved_group_with_its_settings() -> None:
-    group, _, _ = to_group(read_document(EXAMPLE), TENANT, STUDENT)
+def test_a_document_becomes_a_draft_with_its_settings() -> None:
+    group = to_rows(read_json(EXAMPLE), TENANT, STUDENT).group
     assert (group.tenant_id, group.student_id) == (TENANT, STUDENT)
-    assert group.status is GroupStatus.SAVED
+    assert group.status is GroupStatus.DRAFT
     assert (group.name, group.purpose) == ("1학기 중간고사 대비", "내신대비")
     assert (group.period_start, group.period_end) == (date(2025, 1, 1), date(2025, 1, 28))
     assert group.target_date == date(2025, 3, 15)
@@ -42,37 +41,35 @@ def test_a_document_becomes_a_saved_group_with_its_settings() -> None:
 
 def test_every_part_belongs_to_the_group_and_its_tenant() -> None:
     group_id = uuid4()
-    group, schedules, exclusions = to_group(
-        read_document(EXAMPLE), TENANT, STUDENT, group_id=group_id
-    )
+    rows = to_rows(read_json(EXAMPLE), TENANT, STUDENT, group_id=group_id)
+    group = rows.group
     assert group.id == group_id
     parts: list[Content | Block | NonStudyBlock | Exclusion] = [
         *group.contents,
         *group.blocks,
         *group.non_study_blocks,
-        *exclusions,
+        *rows.exclusions,
     ]
     assert {(part.tenant_id, part.group_id) for part in parts} == {(TENANT, group_id)}
-    rows: list[AcademySchedule | Exclusion] = [*schedules, *exclusions]
-    assert {(row.tenant_id, row.student_id) for row in rows} == {(TENANT, STUDENT)}
+    of_student: list[AcademySchedule | Exclusion] = [*rows.academy_schedules, *rows.exclusions]
+    assert {(row.tenant_id, row.student_id) for row in of_student} == {(TENANT, STUDENT)}
 
 
 def test_the_exclusions_of_a_document_are_the_groups_own() -> None:
-    group, _, exclusions = to_group(read_document(EXAMPLE), TENANT, STUDENT)
-    assert [(one.group_id, one.date, one.type, one.reason) for one in exclusions] == [
-        (group.id, date(2025, 1, 15), ExclusionType.VACATION, "가족 여행")
+    rows = to_rows(read_json(EXAMPLE), TENANT, STUDENT)
+    assert [(one.group_id, one.date, one.type, one.reason) for one in rows.exclusions] == [
+        (rows.group.id, date(2025, 1, 15), ExclusionType.VACATION, "가족 여행")
     ]
 
 
 def test_classes_are_the_students() -> None:
-    _, schedules, _ = to_group(read_document(EXAMPLE), TENANT, STUDENT)
-    [one] = schedules
+    [one] = to_rows(read_json(EXAMPLE), TENANT, STUDENT).academy_schedules
     assert (one.weekday, one.start_minute, one.end_minute) == (3, 840, 1020)
     assert (one.travel_minutes, one.name, one.subject) == (60, "수학 학원", "수학")
 
 
 def test_contents_stand_at_their_index_in_the_document() -> None:
-    group, _, _ = to_group(read_document(EXAMPLE), TENANT, STUDENT)
+    group = to_rows(read_json(EXAMPLE), TENANT, STUDENT).group
     assert [(content.position, content.last_unit) for content in group.contents] == [
         (0, 200),
         (1, 150),
@@ -129,6 +126,6 @@ def test_a_book_keeps_its_minutes_or_its_difficulty() -> None:
 
 
 def test_the_request_has_the_classes_and_exclusions_too() -> None:
-    request = to_request(read_document(EXAMPLE))
+    request = to_request(read_json(EXAMPLE))
     assert len(request.academy_schedules) == len(request.exclusions) == 1
     assert schedule(request).quality.peak == 271

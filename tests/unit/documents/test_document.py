@@ -1,16 +1,17 @@
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from domain.cli.document import PlanGroupDocument, read_document
-from domain.cli.fields import LARGEST_INTEGER
+from domain.documents import PlanGroupDocument, read_json
 from domain.errors import InvalidInputError
 from domain.scheduling.vocabulary import BlockKind, Difficulty, ExclusionType, Level
-from tests.unit.cli.documents import EXAMPLE
+from domain.values import MAX_INTEGER
+from tests.unit.documents.documents import EXAMPLE
 
 PERIOD = {"start": "2025-01-01", "end": "2025-01-28"}
 BLOCK = {"kind": "study", "start": "10:00", "end": "19:00"}
@@ -20,12 +21,12 @@ BOOK = {"type": "book", "title": "수학", "allocation": "weakness", "range": [1
 
 
 def read(**keys: Any) -> PlanGroupDocument:
-    return read_document(json.dumps({"name": "중간고사", "period": PERIOD, **keys}).encode())
+    return read_json(json.dumps({"name": "중간고사", "period": PERIOD, **keys}).encode())
 
 
 def faults(data: bytes | str) -> dict[str, str]:
     try:
-        read_document(data.encode() if isinstance(data, str) else data)
+        read_json(data.encode() if isinstance(data, str) else data)
     except InvalidInputError as error:
         return {fault.field: fault.message for fault in error.faults}
     return {}
@@ -36,7 +37,7 @@ def faults_of(**keys: Any) -> dict[str, str]:
 
 
 def test_the_worked_example_is_read() -> None:
-    document = read_document(EXAMPLE)
+    document = read_json(EXAMPLE)
     assert (document.name, document.time_zone) == ("1학기 중간고사 대비", "Asia/Seoul")
     assert (document.period.start, document.period.end) == (date(2025, 1, 1), date(2025, 1, 28))
     assert [block.kind for block in document.blocks] == [BlockKind.STUDY, BlockKind.SELF_STUDY]
@@ -50,7 +51,7 @@ def test_what_is_left_out_has_its_usual_value() -> None:
     document = read()
     assert (document.cycle.study_days, document.cycle.review_days) == (6, 1)
     assert (document.level, document.time_zone) == (Level.MIDDLE, "Asia/Seoul")
-    assert set(document.factors.model_dump().values()) == {None}
+    assert set(asdict(document.factors).values()) == {None}
     assert (document.blocks, document.contents) == ((), ())
     assert read(blocks=[BLOCK]).blocks[0].weekdays == (0, 1, 2, 3, 4, 5, 6)
 
@@ -59,7 +60,7 @@ def test_factors_are_exact_whether_numbers_or_text() -> None:
     text = (
         '{"name": "a", "period": %s, "factors": {"level": 0.85, "weakness": "1.20", "review": 1}}'
     )
-    factors = read_document((text % json.dumps(PERIOD)).encode()).factors
+    factors = read_json((text % json.dumps(PERIOD)).encode()).factors
     assert (factors.level, factors.weakness) == (Decimal("0.85"), Decimal("1.20"))
     assert (factors.strategy, factors.review) == (None, Decimal(1))
 
@@ -85,7 +86,7 @@ def test_keys_with_an_underscore_are_ignored_at_every_level() -> None:
 
 
 def test_a_byte_order_mark_is_accepted() -> None:
-    assert read_document(b"\xef\xbb\xbf" + EXAMPLE) == read_document(EXAMPLE)
+    assert read_json(b"\xef\xbb\xbf" + EXAMPLE) == read_json(EXAMPLE)
 
 
 @pytest.mark.parametrize(
@@ -94,8 +95,8 @@ def test_a_byte_order_mark_is_accepted() -> None:
         ({"name": ""}, "name", "must not be empty"),
         ({"name": " "}, "name", "must not be empty"),
         ({"name": "가" * 201}, "name", "must be at most 200 characters long"),
-        ({"name": "a\0b"}, "name", "must not contain NUL or half a surrogate pair"),
-        ({"name": "\ud800"}, "name", "must not contain NUL or half a surrogate pair"),
+        ({"name": "a\0b"}, "name", "must not contain NUL or half of a surrogate pair"),
+        ({"name": "\ud800"}, "name", "must not contain NUL or half of a surrogate pair"),
         ({"name": None}, "name", "must be text"),
         ({"nmae": "a"}, "nmae", "is not a known key"),
         ({"\x1b[2J": 1}, "\\x1b[2J", "is not a known key"),
@@ -139,7 +140,7 @@ def test_a_byte_order_mark_is_accepted() -> None:
         ({"contents": [{**BOOK, "range": [1]}]}, "contents[0].range", "must be [first, last]"),
         ({"contents": [{**BOOK, "range": [1, True]}]}, "contents[0].range", "must be [first, "),
         (
-            {"contents": [{**BOOK, "range": [1, LARGEST_INTEGER + 1]}]},
+            {"contents": [{**BOOK, "range": [1, MAX_INTEGER + 1]}]},
             "contents[0].range",
             "must be [first, last]",
         ),
@@ -156,7 +157,7 @@ def test_a_byte_order_mark_is_accepted() -> None:
         (
             {"contents": [{**BOOK, "minutes_per_unit": 30, "episodes": [30]}]},
             "contents[0].episodes",
-            "must not stand beside minutes_per_unit",
+            "cannot be combined with minutes_per_unit",
         ),
     ],
 )

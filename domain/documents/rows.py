@@ -1,11 +1,11 @@
 """Documents as rows: what a group, its classes and its own exclusions become."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID, uuid4
 
-from domain.cli.document import (
+from domain.documents.document import (
     BlockEntry,
     ContentEntry,
     NonStudyBlockEntry,
@@ -24,43 +24,35 @@ from domain.models import (
 )
 from domain.scheduling import ContentType, Factors, Request, faults
 from domain.scheduling.vocabulary import MOST_UNITS
-from domain.services.row_versions import flush
-from domain.unit_of_work import UnitOfWork
 
-USUAL: Final = Factors()
+_DEFAULTS: Final = Factors()
 
 
-def store(
-    uow: UnitOfWork, document: PlanGroupDocument, *, student_id: UUID, group_id: UUID
-) -> None:
-    """Write a document's rows in a unit of work that holds the lock of the new group's id.
+@dataclass(frozen=True, slots=True)
+class GroupRows:
+    """A new group with all it owns, the student's classes, and the group's own exclusions."""
 
-    The caller has asked ``faults_of`` before, and commits. Raises ``InvalidInputError`` if
-    a rule of the group is broken.
-    """
-    group, schedules, exclusions = to_group(document, uow.tenant_id, student_id, group_id=group_id)
-    uow.groups.add(group)
-    flush(uow, group_id)
-    uow.session.add_all([*schedules, *exclusions])
-    flush(uow, group_id)
+    group: PlanGroup
+    academy_schedules: Sequence[AcademySchedule]
+    exclusions: Sequence[Exclusion]
 
 
-def to_group(
+def to_rows(
     document: PlanGroupDocument,
     tenant_id: UUID,
     student_id: UUID,
     *,
     group_id: UUID | None = None,
-) -> tuple[PlanGroup, list[AcademySchedule], list[Exclusion]]:
-    """A saved group with all it owns, the student's classes, and the group's own exclusions.
+    status: GroupStatus = GroupStatus.DRAFT,
+) -> GroupRows:
+    """The rows of a document, which nobody has stored yet.
 
-    A content's position is its index in the document. A block becomes one row a weekday, a
-    lecture's episodes one row a unit. Nothing is checked: ``faults_of`` does that.
+    A content's position is its index in the document. A block becomes one row per weekday, a
+    lecture's episodes one row per unit. Nothing is checked: ``faults_of`` does that.
     """
-    group = _group(document, tenant_id, student_id, group_id or uuid4())
+    group = _group(document, tenant_id, student_id, group_id or uuid4(), status)
     schedules = [
         AcademySchedule(
-            id=uuid4(),
             tenant_id=tenant_id,
             student_id=student_id,
             weekday=entry.weekday,
@@ -74,7 +66,6 @@ def to_group(
     ]
     exclusions = [
         Exclusion(
-            id=uuid4(),
             tenant_id=tenant_id,
             student_id=student_id,
             group_id=group.id,
@@ -84,16 +75,16 @@ def to_group(
         )
         for entry in document.exclusions
     ]
-    return group, schedules, exclusions
+    return GroupRows(group, schedules, exclusions)
 
 
 def to_request(document: PlanGroupDocument) -> Request:
     """What the planning core would be asked on the first day of the period."""
-    group, schedules, exclusions = to_group(document, uuid4(), uuid4())
+    rows = to_rows(document, uuid4(), uuid4())
     return replace(
-        group.to_request(group.period_start),
-        academy_schedules=tuple(schedule.to_request() for schedule in schedules),
-        exclusions=tuple(exclusion.to_request() for exclusion in exclusions),
+        rows.group.to_request(rows.group.period_start),
+        academy_schedules=tuple(schedule.to_request() for schedule in rows.academy_schedules),
+        exclusions=tuple(exclusion.to_request() for exclusion in rows.exclusions),
     )
 
 
@@ -131,7 +122,11 @@ def _outside(document: PlanGroupDocument) -> Iterator[Fault]:
 
 
 def _group(
-    document: PlanGroupDocument, tenant_id: UUID, student_id: UUID, group_id: UUID
+    document: PlanGroupDocument,
+    tenant_id: UUID,
+    student_id: UUID,
+    group_id: UUID,
+    status: GroupStatus,
 ) -> PlanGroup:
     factors = document.factors
     return PlanGroup(
@@ -140,7 +135,7 @@ def _group(
         student_id=student_id,
         name=document.name,
         purpose=document.purpose,
-        status=GroupStatus.SAVED,
+        status=status,
         period_start=document.period.start,
         period_end=document.period.end,
         target_date=document.target_date,
@@ -149,9 +144,9 @@ def _group(
         review_days=document.cycle.review_days,
         level=document.level,
         level_factor=factors.level,
-        weakness_factor=USUAL.weakness if factors.weakness is None else factors.weakness,
-        strategy_factor=USUAL.strategy if factors.strategy is None else factors.strategy,
-        review_factor=USUAL.review if factors.review is None else factors.review,
+        weakness_factor=_DEFAULTS.weakness if factors.weakness is None else factors.weakness,
+        strategy_factor=_DEFAULTS.strategy if factors.strategy is None else factors.strategy,
+        review_factor=_DEFAULTS.review if factors.review is None else factors.review,
         self_study_on_holidays=document.self_study_on_holidays,
         contents=[
             _content(position, entry, tenant_id, group_id)
@@ -202,14 +197,13 @@ def _episode_minutes(entry: ContentEntry) -> Sequence[int | None]:
     if entry.episodes is not None or entry.type is not ContentType.LECTURE:
         return entry.episodes or ()
     first, last = entry.range
-    # a range beyond all measure is a fault that the checks tell, and no list
+    # a range without measure is a fault that the checks report, and no list
     return [entry.minutes_per_unit] * (last - first + 1) if last - first < MOST_UNITS else ()
 
 
 def _blocks(entry: BlockEntry, tenant_id: UUID, group_id: UUID) -> Iterator[Block]:
     for weekday in entry.weekdays:
         yield Block(
-            id=uuid4(),
             tenant_id=tenant_id,
             group_id=group_id,
             kind=entry.kind,
@@ -224,7 +218,6 @@ def _non_study_blocks(
 ) -> Iterator[NonStudyBlock]:
     for weekday in entry.weekdays:
         yield NonStudyBlock(
-            id=uuid4(),
             tenant_id=tenant_id,
             group_id=group_id,
             label=entry.label,

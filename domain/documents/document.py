@@ -1,0 +1,184 @@
+"""What a plan group document has, field by field.
+
+Only forms are checked here: types, formats, words, required keys. The rules of a group (the
+order of its period, the days of a strategy content, …) are ``domain.documents.faults_of``'s.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
+
+from domain.documents.readers import (
+    ANY_MINUTES,
+    CIVIL_DATE,
+    END,
+    EPISODES,
+    FACTOR,
+    FAULTY,
+    FLAG,
+    KOREAN_DIFFICULTIES,
+    KOREAN_EXCLUSIONS,
+    MINUTES,
+    NAME,
+    START,
+    TEXT,
+    UNIT_RANGE,
+    WEEKDAY,
+    WEEKDAYS,
+    ZONE_NAME,
+    Entry,
+    ListOf,
+    Nullable,
+    integer,
+    word,
+)
+from domain.errors import Fault, InvalidInputError
+from domain.scheduling import Allocation, BlockKind, ContentType, Difficulty, ExclusionType, Level
+
+if TYPE_CHECKING:  # pydantic is an extra
+    from pydantic_core import CoreSchema
+
+EVERY_DAY: Final = tuple(range(7))
+# A document's number: whether it is one of the allowed ones is a rule of the group.
+_COUNT: Final = integer(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeriodEntry:
+    start: Annotated[date, CIVIL_DATE]
+    end: Annotated[date, CIVIL_DATE]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleEntry:
+    study_days: Annotated[int, _COUNT] = 6
+    review_days: Annotated[int, _COUNT] = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorsEntry:
+    """What the document says of the factors; ``None``: the default."""
+
+    level: Annotated[Decimal | None, Nullable(FACTOR)] = None
+    weakness: Annotated[Decimal | None, Nullable(FACTOR)] = None
+    strategy: Annotated[Decimal | None, Nullable(FACTOR)] = None
+    review: Annotated[Decimal | None, Nullable(FACTOR)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Span:
+    start: Annotated[int, START]
+    end: Annotated[int, END]
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        if self.end <= self.start:
+            yield "end", "must be later than start"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockEntry(_Span):
+    kind: Annotated[BlockKind, word(BlockKind)]
+    weekdays: Annotated[tuple[int, ...], WEEKDAYS] = EVERY_DAY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NonStudyBlockEntry(_Span):
+    label: Annotated[str | None, Nullable(TEXT)] = None
+    weekdays: Annotated[tuple[int, ...], WEEKDAYS] = EVERY_DAY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcademyScheduleEntry(_Span):
+    weekday: Annotated[int, WEEKDAY]
+    name: Annotated[str | None, Nullable(TEXT)] = None
+    subject: Annotated[str | None, Nullable(TEXT)] = None
+    travel_minutes: Annotated[int, ANY_MINUTES] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExclusionEntry:
+    date: Annotated[date, CIVIL_DATE]
+    type: Annotated[ExclusionType, word(ExclusionType, KOREAN_EXCLUSIONS)]
+    reason: Annotated[str | None, Nullable(TEXT)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentEntry:
+    """A lecture may say ``minutes_per_unit`` for all its episodes alike, or ``episodes``."""
+
+    type: Annotated[ContentType, word(ContentType)]
+    title: Annotated[str, NAME]
+    subject: Annotated[str | None, Nullable(TEXT)] = None
+    allocation: Annotated[Allocation, word(Allocation)]
+    weekly_days: Annotated[int | None, Nullable(_COUNT)] = None
+    range: Annotated[tuple[int, int], UNIT_RANGE]
+    minutes_per_unit: Annotated[int | None, Nullable(MINUTES)] = None
+    difficulty: Annotated[Difficulty | None, Nullable(word(Difficulty, KOREAN_DIFFICULTIES))] = None
+    episodes: Annotated[tuple[int | None, ...] | None, EPISODES] = None
+    wrap_up_minutes: Annotated[int, ANY_MINUTES] = 0
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        if self.episodes is not None and self.minutes_per_unit is not None:
+            yield "episodes", "cannot be combined with minutes_per_unit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanGroupDocument:
+    """One plan group as a person or a form writes it; times are minutes of the day.
+
+    ``from_mapping`` reads one. With pydantic it is also a type of its own: a field, a
+    ``TypeAdapter`` or the body of a FastAPI endpoint reads it with the same faults, and
+    the JSON schema has every field.
+    """
+
+    name: Annotated[str, NAME]
+    purpose: Annotated[str | None, Nullable(TEXT)] = None
+    period: Annotated[PeriodEntry, Entry(PeriodEntry)]
+    target_date: Annotated[date | None, Nullable(CIVIL_DATE)] = None
+    time_zone: Annotated[str, ZONE_NAME] = "Asia/Seoul"
+    cycle: Annotated[CycleEntry, Entry(CycleEntry)] = CycleEntry()
+    level: Annotated[Level, word(Level)] = Level.MIDDLE
+    factors: Annotated[FactorsEntry, Entry(FactorsEntry)] = FactorsEntry()
+    blocks: Annotated[tuple[BlockEntry, ...], ListOf(Entry(BlockEntry))] = ()
+    self_study_on_holidays: Annotated[bool, FLAG] = False
+    non_study_blocks: Annotated[
+        tuple[NonStudyBlockEntry, ...], ListOf(Entry(NonStudyBlockEntry))
+    ] = ()
+    academy_schedules: Annotated[
+        tuple[AcademyScheduleEntry, ...], ListOf(Entry(AcademyScheduleEntry))
+    ] = ()
+    exclusions: Annotated[tuple[ExclusionEntry, ...], ListOf(Entry(ExclusionEntry))] = ()
+    contents: Annotated[tuple[ContentEntry, ...], ListOf(Entry(ContentEntry))] = ()
+
+    @classmethod
+    def from_mapping(cls, fields: Mapping[str, object]) -> Self:
+        """Read a mapping in the words of a document, as ``json.loads`` gives it.
+
+        Dates may be ``date`` objects too. Raises ``InvalidInputError`` with every field at
+        fault.
+        """
+        return cls.read(fields, [])
+
+    @classmethod
+    def read(cls, fields: object, found: list[Fault]) -> Self:
+        """The same, with faults that were found before; the first of each field counts."""
+        document = Entry(cls).read(fields, "", found)
+        if document is FAULTY or found:
+            first: dict[str, Fault] = {}
+            for fault in found:  # a field's first fault is the cause of its others
+                first.setdefault(fault.field, fault)
+            raise InvalidInputError(first.values())
+        read: Self = document
+        return read
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> "CoreSchema":
+        from domain.documents.pydantic_schema import core_schema_of  # noqa: PLC0415 - an extra
+
+        return core_schema_of(cls)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: object, handler: object) -> dict[str, Any]:
+        return Entry(cls).schema()

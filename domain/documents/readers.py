@@ -1,0 +1,269 @@
+"""The forms of a document's values: each reads one and reports the others as faults.
+
+A reader never raises: it appends to ``faults`` and returns ``FAULTY``, so that one reading
+reports every field. It also has the JSON schema of what it reads, for OpenAPI.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import MISSING, Field, dataclass, fields
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, Final, Protocol, get_type_hints
+
+from domain import values
+from domain.errors import Fault
+from domain.scheduling.validation import MAX_FACTOR, has_factor_places
+from domain.scheduling.vocabulary import MINUTES_OF_A_DAY, Difficulty, ExclusionType
+from domain.values import BadValueError
+
+FAULTY: Final = object()
+DOCUMENT: Final = "document"
+"""The path of the whole."""
+KOREAN_EXCLUSIONS: Final = {
+    "휴가": ExclusionType.VACATION,
+    "개인사정": ExclusionType.PERSONAL,
+    "기타": ExclusionType.OTHER,
+    "휴일지정": ExclusionType.DESIGNATED_HOLIDAY,
+}
+KOREAN_DIFFICULTIES: Final = {
+    "기초": Difficulty.FOUNDATION,
+    "기본": Difficulty.STANDARD,
+    "심화": Difficulty.ADVANCED,
+    "최상": Difficulty.TOP,
+    "개념": Difficulty.FOUNDATION,
+}
+Schema = dict[str, Any]
+
+
+class Reader(Protocol):
+    """Reads one form of value."""
+
+    def read(self, value: object, path: str, faults: list[Fault]) -> Any:
+        """The value as documents hold it, or ``FAULTY`` after a fault under ``path``."""
+
+    def schema(self) -> Schema:
+        """The JSON schema of what is accepted."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value; ``convert`` raises ``BadValueError`` with the sentence of the fault."""
+
+    convert: Callable[[object], object]
+    json_schema: Schema
+
+    def read(self, value: object, path: str, faults: list[Fault]) -> Any:
+        try:
+            return self.convert(value)
+        except BadValueError as refused:
+            faults.append(Fault(path or DOCUMENT, str(refused)))
+            return FAULTY
+
+    def schema(self) -> Schema:
+        return self.json_schema
+
+
+@dataclass(frozen=True)
+class Nullable:
+    """What ``reader`` reads, or null."""
+
+    reader: Reader
+
+    def read(self, value: object, path: str, faults: list[Fault]) -> Any:
+        return None if value is None else self.reader.read(value, path, faults)
+
+    def schema(self) -> Schema:
+        return {"anyOf": [self.reader.schema(), {"type": "null"}]}
+
+
+@dataclass(frozen=True)
+class ListOf:
+    """A list of what ``reader`` reads, as a tuple; ``convert`` sees the list as a whole."""
+
+    reader: Reader
+    convert: Callable[[tuple[Any, ...]], object] = tuple
+
+    def read(self, value: object, path: str, faults: list[Fault]) -> Any:
+        if not isinstance(value, list | tuple):
+            faults.append(Fault(path, "must be a list"))
+            return FAULTY
+        items = tuple(
+            self.reader.read(item, f"{path}[{index}]", faults) for index, item in enumerate(value)
+        )
+        if FAULTY in items:
+            return FAULTY
+        return Value(lambda _: self.convert(items), {}).read(value, path, faults)
+
+    def schema(self) -> Schema:
+        return {"type": "array", "items": self.reader.schema()}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object with the fields of a dataclass, whose annotations have the readers.
+
+    Keys that begin with an underscore are notes and ignored; other unknown ones are faults.
+    A dataclass may have a method ``faults()`` for what concerns several of its fields.
+    """
+
+    kind: type[Any]
+
+    @cached_property
+    def readers(self) -> dict[str, Reader]:
+        """The reader of each field."""
+        hints = get_type_hints(self.kind, include_extras=True)
+        return {field.name: hints[field.name].__metadata__[0] for field in fields(self.kind)}
+
+    def read(self, value: object, path: str, faults: list[Fault]) -> Any:
+        if not isinstance(value, Mapping):
+            faults.append(Fault(path or DOCUMENT, "must be an object"))
+            return FAULTY
+        before = len(faults)
+        read = {
+            field.name: self.readers[field.name].read(
+                value[field.name], below(path, field.name), faults
+            )
+            for field in fields(self.kind)
+            if _is_given(field, value, path, faults)
+        }
+        faults.extend(
+            Fault(below(path, key), "is not a known key")
+            for key in value
+            if key not in self.readers and not (isinstance(key, str) and key.startswith("_"))
+        )
+        if len(faults) > before:
+            return FAULTY
+        entry = self.kind(**read)
+        faults.extend(Fault(below(path, name), told) for name, told in _own_faults(entry))
+        return FAULTY if len(faults) > before else entry
+
+    def schema(self) -> Schema:
+        required = [field.name for field in fields(self.kind) if _is_required(field)]
+        return {
+            "type": "object",
+            "title": self.kind.__name__.removesuffix("Entry"),
+            "properties": {name: reader.schema() for name, reader in self.readers.items()},
+            "required": required,
+            "additionalProperties": False,
+        }
+
+
+def below(path: str, key: object) -> str:
+    """The path of a key below another, as a terminal and a log line can show it."""
+    text = key if isinstance(key, str) else repr(key)
+    brief = text if len(text) <= 40 else f"{text[:39]}…"
+    shown = brief if brief.isprintable() else ascii(brief)[1:-1]
+    return f"{path}.{shown}" if path else shown
+
+
+def integer(low: int, high: int = values.MAX_INTEGER) -> Value:
+    """A whole number, both limits included."""
+    limits = {"minimum": low, "maximum": high}
+    return Value(values.integer(low, high), {"type": "integer", **limits})
+
+
+def word(kind: type[StrEnum], also: Mapping[str, Any] | None = None) -> Value:
+    """One of the words of ``kind``, or of the other spellings."""
+    words = [*(also or {}), *kind]
+    return Value(values.word(kind, also), {"type": "string", "enum": [str(one) for one in words]})
+
+
+def _civil_date(value: object) -> date:
+    """``2025-01-31`` and no other spelling, or a ``date``."""
+    # fromisoformat alone would also take 20250101 and 2025-W01-3
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        with suppress(ValueError):
+            return date.fromisoformat(value)
+    with suppress(ValueError):
+        return values.civil_date(value)
+    raise BadValueError("must be a date such as 2025-01-31")
+
+
+def _minute_of_day(value: object) -> int:
+    if value == "24:00":
+        return MINUTES_OF_A_DAY
+    if isinstance(value, str) and re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
+        return int(value[:2]) * 60 + int(value[3:])
+    raise BadValueError("must be a time such as 09:30")
+
+
+def _start(value: object) -> int:
+    if (start := _minute_of_day(value)) == MINUTES_OF_A_DAY:
+        raise BadValueError("must be earlier than 24:00")
+    return start
+
+
+def _factor(value: object) -> Decimal:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?", value):
+        value = Decimal(value)
+    elif isinstance(value, float):
+        # The number of a JSON text, as json.loads gives it: repr() gives its digits back.
+        value = Decimal(repr(value))
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise BadValueError("must be a finite number")
+    with suppress(ValueError):
+        number = values.decimal(value)
+        if 0 < number <= MAX_FACTOR and has_factor_places(number):
+            return number
+    raise BadValueError(
+        f"must be a number greater than 0, at most {MAX_FACTOR}, of up to 6 decimal places"
+    )
+
+
+def _unit_range(value: object) -> tuple[int, int]:
+    if isinstance(value, list | tuple) and len(value) == 2:
+        first, last = value
+        if all(type(unit) is int and 1 <= unit <= values.MAX_INTEGER for unit in (first, last)):
+            return first, last
+    raise BadValueError("must be [first, last], two whole numbers from 1 up")
+
+
+def _week(days: tuple[int, ...]) -> tuple[int, ...]:
+    if not days or len(set(days)) < len(days):
+        raise BadValueError("must name at least one weekday, and none twice")
+    return tuple(sorted(days))
+
+
+def _own_faults(entry: Any) -> list[tuple[str, str]]:
+    return list(entry.faults()) if hasattr(entry, "faults") else []
+
+
+def _is_given(
+    field: "Field[Any]", value: Mapping[Any, Any], path: str, faults: list[Fault]
+) -> bool:
+    if field.name in value:
+        return True
+    if _is_required(field):
+        faults.append(Fault(below(path, field.name), "is required"))
+    return False
+
+
+def _is_required(field: "Field[Any]") -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+_TEXT_SCHEMA: Final = {"type": "string", "maxLength": values.MAX_TEXT}
+_TIME_SCHEMA: Final = {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$"}
+TEXT: Final = Value(values.text, _TEXT_SCHEMA)
+NAME: Final = Value(values.name, {**_TEXT_SCHEMA, "minLength": 1})
+ZONE_NAME: Final = Value(values.zone_name, _TEXT_SCHEMA)
+FLAG: Final = Value(values.flag, {"type": "boolean"})
+CIVIL_DATE: Final = Value(_civil_date, {"type": "string", "format": "date"})
+FACTOR: Final = Value(
+    _factor, {"type": ["number", "string"], "exclusiveMinimum": 0, "maximum": int(MAX_FACTOR)}
+)
+MINUTES: Final = integer(1, MINUTES_OF_A_DAY)
+ANY_MINUTES: Final = integer(0, MINUTES_OF_A_DAY)
+EPISODES: Final = Nullable(ListOf(Nullable(MINUTES)))
+WEEKDAY: Final = integer(0, 6)
+WEEKDAYS: Final = ListOf(WEEKDAY, _week)
+START: Final = Value(_start, _TIME_SCHEMA)
+END: Final = Value(_minute_of_day, _TIME_SCHEMA)
+UNIT_RANGE: Final = Value(
+    _unit_range,
+    {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 2, "maxItems": 2},
+)

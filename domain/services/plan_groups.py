@@ -1,0 +1,117 @@
+"""Creating a group: from a document to stored rows, checked as a whole before."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from domain import values
+from domain.documents import GroupRows, PlanGroupDocument, faults_of, to_rows
+from domain.errors import Fault, InvalidInputError
+from domain.models import AcademySchedule, GroupStatus, PlanGroup
+from domain.services.row_versions import flush
+from domain.services.service import Service
+
+_CLASS: Final = ("weekday", "start_minute", "end_minute", "travel_minutes", "name", "subject")
+
+
+class DocumentModel(Protocol):
+    """A pydantic model around a document, such as ``PlanGroupModel``."""
+
+    @property
+    def root(self) -> PlanGroupDocument: ...
+
+
+class PlanGroupService(Service):
+    """Creates plan groups."""
+
+    def create(
+        self,
+        fields: Mapping[str, object] | PlanGroupDocument | DocumentModel,
+        *,
+        student_id: UUID,
+        status: GroupStatus | str = GroupStatus.DRAFT,
+        group_id: UUID | None = None,
+    ) -> PlanGroup:
+        """Store a new group with everything its document has; its id is the lock's.
+
+        Needs a unit of work that holds the exclusive lock of the new group's id; the caller
+        commits. ``fields`` is a mapping in the words of a document (the README's table), or
+        one that was read already. The document's exclusions become the group's own, its
+        ``academy_schedules`` the student's, for whom the student's lock is taken; a class that
+        the student has already, equal in every field, is not stored twice.
+
+        A group is a ``draft``, which can be edited and stored without contents, or ``saved``,
+        which can be generated.
+
+        Raises ``InvalidInputError`` with every field at fault (``id``: there is such a group
+        already; ``academy_schedules[i].start``: overlaps a class of the student's), and
+        ``LockNotHeldError``; for the student's lock ``PlanGroupLockedError`` and
+        ``LockTimeoutError``. After any of them nothing of it is stored.
+        """
+        uow = self._uow
+        group_id = self._the_group(group_id)
+        uow.require_lock(group_id)
+        document = _document(fields)
+        rows = to_rows(
+            document,
+            uow.tenant_id,
+            values.checked("student_id", values.uuid, student_id),
+            group_id=group_id,
+            status=values.checked("status", _creatable, status),
+        )
+        _refuse(faults_of(document))
+        uow.groups.insert(rows.group, rows.exclusions)
+        self._add_classes(rows)
+        return rows.group
+
+    def _add_classes(self, rows: GroupRows) -> None:
+        if not rows.academy_schedules:
+            return
+        uow, group = self._uow, rows.group
+        uow.lock_student(group.id)
+        stored = uow.student_time.academy_schedules(group.student_id)
+        _refuse(_overlaps(rows.academy_schedules, stored))
+        known = {_columns(lesson) for lesson in stored}
+        new = (one for one in rows.academy_schedules if _columns(one) not in known)
+        uow.session.add_all(new)
+        flush(uow, group.id)
+
+
+def _document(
+    fields: Mapping[str, object] | PlanGroupDocument | DocumentModel,
+) -> PlanGroupDocument:
+    # Callers without a type checker pass what they have.
+    given: Any = fields
+    if isinstance(given, PlanGroupDocument):
+        return given
+    root = getattr(given, "root", None)
+    return root if isinstance(root, PlanGroupDocument) else PlanGroupDocument.from_mapping(given)
+
+
+def _creatable(status: object) -> GroupStatus:
+    if status not in {GroupStatus.DRAFT, GroupStatus.SAVED}:
+        raise values.BadValueError("must be draft or saved")
+    return GroupStatus(str(status))
+
+
+def _overlaps(new: Sequence[AcademySchedule], stored: Sequence[AcademySchedule]) -> Iterator[Fault]:
+    for index, lesson in enumerate(new):
+        for other in stored:
+            meet = (
+                lesson.weekday == other.weekday
+                and lesson.start_minute < other.end_minute
+                and other.start_minute < lesson.end_minute
+            )
+            if meet and _columns(lesson) != _columns(other):
+                yield Fault(
+                    f"academy_schedules[{index}].start", "overlaps a class of the student's"
+                )
+
+
+def _columns(lesson: AcademySchedule) -> tuple[object, ...]:
+    return tuple(getattr(lesson, name) for name in _CLASS)
+
+
+def _refuse(found: Sequence[Fault] | Iterator[Fault]) -> None:
+    if listed := list(found):
+        raise InvalidInputError(listed)

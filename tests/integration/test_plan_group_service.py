@@ -1,0 +1,217 @@
+"""A group is created from a document as a whole, or not at all."""
+
+import asyncio
+import json
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import (
+    AsyncUnitOfWork,
+    GroupStatus,
+    InvalidInputError,
+    PlanGroup,
+    PlanGroupLock,
+    PlanGroupNotGeneratableError,
+    PlanGroupRepository,
+    PlanGroupService,
+    StudentLock,
+    StudentTimeRepository,
+    UnitOfWork,
+    generate_plans,
+)
+from domain.documents import read_json
+from domain.documents.pydantic_schema import PlanGroupModel
+from domain.errors import LockNotHeldError
+from tests.concurrency.trips import counted
+from tests.integration.editing import everything
+from tests.integration.storing import columns
+from tests.unit.documents.documents import BOOK, EXAMPLE, LECTURE, SMALL
+
+Factory = sessionmaker[Session]
+FIELDS: dict[str, Any] = json.loads(EXAMPLE)
+CLASS = {"weekday": 3, "start": "14:00", "end": "17:00", "name": "수학 학원"}
+MAX_ROUND_TRIPS = 8
+
+
+def create(
+    factory: Factory, fields: Any, *, lock: PlanGroupLock | None = None, **options: Any
+) -> PlanGroup:
+    lock = lock or PlanGroupLock(uuid4(), uuid4())
+    with UnitOfWork(factory, lock=lock) as uow:
+        group = PlanGroupService(uow).create(fields, **{"student_id": uuid4(), **options})
+        uow.commit()
+    return group
+
+
+def refused(factory: Factory, fields: Any, **options: Any) -> dict[str, str]:
+    """The faults of a creation; nothing is written, though the caller commits."""
+    before = everything(factory)
+    with UnitOfWork(factory, lock=PlanGroupLock(uuid4(), uuid4())) as uow:
+        with pytest.raises(InvalidInputError) as error:
+            PlanGroupService(uow).create(fields, **{"student_id": uuid4(), **options})
+        uow.commit()
+    assert everything(factory) == before
+    return {fault.field: fault.message for fault in error.value.faults}
+
+
+def test_create_stores_everything_under_the_id_of_the_lock(session_factory: Factory) -> None:
+    lock, student_id = PlanGroupLock(uuid4(), uuid4()), uuid4()
+    created = create(session_factory, FIELDS, lock=lock, student_id=student_id)
+    assert (created.id, created.tenant_id) == (lock.group_id, lock.tenant_id)
+    with session_factory() as session:
+        found = PlanGroupRepository(session, lock.tenant_id).get(created.id)
+        assert columns(found) == columns(created)
+        for mine, stored in zip(_parts(created), _parts(found), strict=True):
+            assert columns(mine) == columns(stored)
+        time = StudentTimeRepository(session, lock.tenant_id)
+        assert [one.reason for one in time.of_group(created.id)] == ["가족 여행"]
+        assert [one.name for one in time.academy_schedules(student_id)] == ["수학 학원"]
+
+
+def _parts(group: PlanGroup) -> list[Any]:
+    def in_order(rows: Any) -> list[Any]:
+        return sorted(rows, key=lambda row: (row.weekday, row.start_minute))
+
+    episodes = [episode for content in group.contents for episode in content.episodes]
+    spans = in_order(group.blocks), in_order(group.non_study_blocks)
+    return [*group.contents, *episodes, *spans[0], *spans[1]]
+
+
+def test_create_gives_a_draft_unless_asked_for_a_saved_group(session_factory: Factory) -> None:
+    draft = create(session_factory, SMALL)
+    saved = create(session_factory, SMALL, status="saved")
+    assert (draft.status, saved.status) == (GroupStatus.DRAFT, GroupStatus.SAVED)
+    today = saved.period_start
+    with pytest.raises(PlanGroupNotGeneratableError):
+        generate_plans(session_factory, PlanGroupLock(draft.tenant_id, draft.id), today=today)
+    lock = PlanGroupLock(saved.tenant_id, saved.id)
+    assert generate_plans(session_factory, lock, today=today).generation == 1
+
+
+@pytest.mark.parametrize("form", [read_json, PlanGroupModel.model_validate_json])
+def test_create_accepts_what_was_read_already(session_factory: Factory, form: Any) -> None:
+    created = create(session_factory, form(EXAMPLE))
+    assert [content.title for content in created.contents] == [
+        content["title"] for content in FIELDS["contents"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "options", "named"),
+    [
+        ({}, {}, {"name", "period"}),
+        ({**SMALL, "name": "a\0b", "purpose": 7}, {}, {"name", "purpose"}),
+        ({**SMALL, "contents": [{**BOOK, "range": [9, 1]}]}, {}, {"contents[0].range"}),
+        ({**SMALL, "contents": [{**BOOK, "title": ""}, BOOK, 7]}, {},
+         {"contents[0].title", "contents[2]"}),
+        ({**SMALL, "contents": [BOOK] * 10}, {}, {"contents"}),
+        ({**SMALL, "contents": [{**LECTURE, "episodes": [30]}]}, {}, {"contents[0].episodes"}),
+        ({**SMALL, "exclusions": [{"date": "2024-01-01", "type": "휴가"}]}, {},
+         {"exclusions[0].date"}),
+        ({**SMALL, "academy_schedules": [CLASS, CLASS]}, {}, {"academy_schedules[1].start"}),
+        ({**SMALL, "status": "saved"}, {}, {"status"}),
+        (SMALL, {"student_id": "kim"}, {"student_id"}),
+        (SMALL, {"student_id": None}, {"student_id"}),
+        (SMALL, {"status": "active"}, {"status"}),
+        (SMALL, {"status": None}, {"status"}),
+        (SMALL, {"group_id": "a group"}, {"group_id"}),
+        (None, {}, {"document"}),
+    ],
+)  # fmt: skip
+def test_create_refuses_by_the_name_of_the_field_and_stores_nothing(
+    session_factory: Factory, fields: Any, options: dict[str, Any], named: set[str]
+) -> None:
+    assert refused(session_factory, fields, **options).keys() == named
+
+
+def test_create_refuses_the_id_of_a_stored_group_of_the_tenant_alone(
+    session_factory: Factory,
+) -> None:
+    group = create(session_factory, FIELDS)
+    lock = PlanGroupLock(group.tenant_id, group.id)
+    with pytest.raises(InvalidInputError) as error:
+        create(session_factory, FIELDS, lock=lock)
+    assert error.value.field == "id"
+    assert create(session_factory, FIELDS, lock=PlanGroupLock(uuid4(), group.id)).id == group.id
+
+
+def test_create_stores_an_equal_class_of_the_student_once(session_factory: Factory) -> None:
+    tenant_id, student_id = uuid4(), uuid4()
+    for classes in ([CLASS], [CLASS, {**CLASS, "weekday": 4}]):
+        lock = PlanGroupLock(tenant_id, uuid4())
+        fields = {**SMALL, "academy_schedules": classes}
+        create(session_factory, fields, lock=lock, student_id=student_id)
+    with session_factory() as session:
+        stored = StudentTimeRepository(session, tenant_id).academy_schedules(student_id)
+    assert [one.weekday for one in stored] == [3, 4]
+
+
+@pytest.mark.parametrize("other", [{"end": "16:00"}, {"name": "영어 학원"}, {"travel_minutes": 5}])
+def test_create_refuses_a_class_that_overlaps_one_of_the_students(
+    session_factory: Factory, other: dict[str, Any]
+) -> None:
+    tenant_id, student_id = uuid4(), uuid4()
+    fields = {**SMALL, "academy_schedules": [CLASS]}
+    create(session_factory, fields, lock=PlanGroupLock(tenant_id, uuid4()), student_id=student_id)
+    before = everything(session_factory)
+    fields = {**SMALL, "academy_schedules": [{**CLASS, "weekday": 5}, {**CLASS, **other}]}
+    lock = PlanGroupLock(tenant_id, uuid4())
+    with pytest.raises(InvalidInputError) as error:
+        create(session_factory, fields, lock=lock, student_id=student_id)
+    assert error.value.field == "academy_schedules[1].start"
+    assert everything(session_factory) == before
+
+
+def test_create_needs_the_exclusive_lock_of_the_new_group(session_factory: Factory) -> None:
+    tenant_id, group_id = uuid4(), uuid4()
+    shared = PlanGroupLock(tenant_id, group_id, shared=True)
+    for lock in (shared, StudentLock(tenant_id, uuid4())):
+        with UnitOfWork(session_factory, lock=lock) as uow:
+            with pytest.raises(LockNotHeldError):
+                PlanGroupService(uow).create(SMALL, student_id=uuid4())
+            uow.commit()
+    several = PlanGroupLock.of(tenant_id, [group_id, uuid4()])
+    with UnitOfWork(session_factory, lock=several) as uow:
+        with pytest.raises(InvalidInputError, match="group_id"):
+            PlanGroupService(uow).create(SMALL, student_id=uuid4())
+        created = PlanGroupService(uow).create(SMALL, student_id=uuid4(), group_id=group_id)
+        uow.commit()
+    assert created.id == group_id
+
+
+def test_create_costs_at_most_eight_round_trips(database_url: sa.URL) -> None:
+    fields = {**FIELDS, "contents": (FIELDS["contents"] * 3)[:9]}
+    engine = sa.create_engine(database_url, pool_size=1, max_overflow=0)
+    with counted(engine) as trips:
+        created = create(sessionmaker(engine), fields)
+    engine.dispose()
+    assert len(created.contents) == 9
+    assert trips.count <= MAX_ROUND_TRIPS
+
+
+def test_create_works_in_a_task(database_url: sa.URL) -> None:
+    async def stored(group_id: UUID) -> PlanGroup:
+        async with AsyncUnitOfWork(factory, lock=PlanGroupLock(tenant_id, group_id)) as uow:
+            created = await uow.run(
+                lambda u: PlanGroupService(u).create(FIELDS, student_id=student_id)
+            )
+            await uow.commit()
+        return created
+
+    async def main() -> None:
+        group_id = uuid4()
+        created = await stored(group_id)
+        assert [len(content.episodes) for content in created.contents] == [0, 0, 30, 0]
+        with pytest.raises(InvalidInputError, match="id"):
+            await stored(group_id)
+        await engine.dispose()
+
+    tenant_id, student_id = uuid4(), uuid4()
+    engine = create_async_engine(database_url)
+    factory = async_sessionmaker(engine)
+    asyncio.run(main())

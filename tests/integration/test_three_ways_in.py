@@ -1,0 +1,221 @@
+"""Documents, editing services and ``groups.add()`` accept and refuse the same values."""
+
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import (
+    Block,
+    Content,
+    Exclusion,
+    InvalidInputError,
+    LectureEpisode,
+    PlanGroup,
+    PlanGroupLock,
+    PlanGroupRepository,
+    PlanGroupService,
+    UnitOfWork,
+)
+from domain.scheduling import Allocation, BlockKind, ContentType
+from domain.services import GroupEditService
+from tests.integration.editing import World, everything
+from tests.integration.storing import stored_group
+from tests.unit.documents.documents import BOOK, SMALL
+
+Factory = sessionmaker[Session]
+Way = Callable[[Factory, str, Any], "set[str]"]
+LONG = "가" * 201
+
+
+def rows(**columns: Any) -> PlanGroup:
+    """A group as a program makes it, with plain words and without what may be left out."""
+    given: dict[str, Any] = {
+        "tenant_id": uuid4(),
+        "student_id": uuid4(),
+        "name": "봄",
+        "period_start": date(2025, 1, 6),
+        "period_end": date(2025, 1, 12),
+        "contents": [book()],
+        "blocks": [Block(kind=BlockKind.STUDY, weekday=1, start_minute=600, end_minute=720)],
+    }
+    return PlanGroup(**{**given, **columns})
+
+
+def book(**columns: Any) -> Content:
+    given: dict[str, Any] = {
+        "type": "book",
+        "title": "수학",
+        "allocation": "weakness",
+        "first_unit": 1,
+        "last_unit": 40,
+    }
+    return Content(**{**given, **columns})
+
+
+def block(**columns: Any) -> Block:
+    return Block(**columns)
+
+
+def lecture(*units: Any, **columns: Any) -> Content:
+    episodes = [LectureEpisode(unit=unit, minutes=30) for unit in units]
+    return book(**{"type": "lecture", "last_unit": 3, "episodes": episodes, **columns})
+
+
+def add(factory: Factory, group: PlanGroup) -> PlanGroup:
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+        uow.groups.add(group)
+        uow.commit()
+    return group
+
+
+def faults_of_adding(factory: Factory, group: PlanGroup) -> set[str]:
+    """The fields that adding refuses; nothing is stored then, though the caller commits."""
+    before = everything(factory)
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+        with pytest.raises(InvalidInputError) as error:
+            uow.groups.add(group)
+        uow.commit()
+    assert everything(factory) == before
+    return {fault.field for fault in error.value.faults}
+
+
+def by_add(factory: Factory, name: str, value: Any) -> set[str]:
+    group = rows(contents=[book(**{name: value})]) if name in BOOK else rows(**{name: value})
+    return faults_of_adding(factory, group)
+
+
+def by_document(factory: Factory, name: str, value: Any) -> set[str]:
+    fields = (
+        {**SMALL, "contents": [{**BOOK, name: value}]} if name in BOOK else {**SMALL, name: value}
+    )
+    with UnitOfWork(factory, lock=PlanGroupLock(uuid4(), uuid4())) as uow:
+        with pytest.raises(InvalidInputError) as error:
+            PlanGroupService(uow).create(fields, student_id=uuid4())
+        uow.commit()
+    return {fault.field for fault in error.value.faults}
+
+
+def by_edit(factory: Factory, name: str, value: Any) -> set[str]:
+    group = stored_group(factory)
+    [content] = group.contents
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+        service: Any = GroupEditService(uow)
+        edit = service.change_settings
+        if name in BOOK:
+            edit = partial(service.change_content, content_id=content.id)
+        with pytest.raises(InvalidInputError) as error:
+            edit(expected_version=1, **{name: value})
+        uow.commit()
+    return {fault.field for fault in error.value.faults}
+
+
+@pytest.mark.parametrize("way", [by_add, by_document, by_edit])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("name", value) for value in (None, "", "  ", 5, b"a", "a\0b", "\ud800", LONG)),
+        *(("purpose", value) for value in (5, "a\0b", "\udfff", LONG)),
+        *(("time_zone", value) for value in (None, "", "Mars/Phobos", "../etc/passwd", 9, "a\0b")),
+        *(("level", value) for value in (None, "", "genius", 1)),
+        *(("target_date", value) for value in ("soon", 20250101, True)),
+        *(("self_study_on_holidays", value) for value in (None, 0, "yes")),
+        *(("title", value) for value in (None, "", " ", 5, "a\0b", "\ud800", LONG)),
+        *(("type", value) for value in (None, "film", 1)),
+        *(("allocation", value) for value in (None, "often")),
+        *(("minutes_per_unit", value) for value in (0, -1, 1441, 2**40, True, 1.5, "5")),
+    ],
+)
+def test_value_is_refused_by_every_way_under_the_same_name(
+    session_factory: Factory, way: Way, name: str, value: Any
+) -> None:
+    assert way(session_factory, name, value) == {f"contents[0].{name}" if name in BOOK else name}
+
+
+@pytest.mark.parametrize(
+    ("columns", "named"),
+    [
+        ({"period_start": "2025-01-06"}, {"period.start"}),
+        ({"period_end": None}, {"period.end"}),
+        ({"period_end": date(2025, 1, 5)}, {"period"}),
+        ({"student_id": None}, {"student_id"}),
+        ({"student_id": "kim"}, {"student_id"}),
+        ({"study_days": 1.5, "review_days": 2**40}, {"cycle.study_days", "cycle.review_days"}),
+        ({"review_factor": 0.4}, {"factors.review"}),
+        ({"review_factor": Decimal("0.1234567")}, {"factors.review"}),
+        ({"status": "open"}, {"status"}),
+        ({"contents": [Content()]},
+         {f"contents[0].{name}" for name in ("type", "title", "allocation", "range")}),
+        ({"contents": [book(), book(first_unit="1")]}, {"contents[1].range"}),
+        ({"contents": [book(position=0), book(position=0)]},
+         {"contents[0].position", "contents[1].position"}),
+        ({"contents": [book(position=40_000)]}, {"contents[0].position"}),
+        ({"contents": [lecture()]}, {"contents[0].episodes"}),
+        ({"contents": [lecture(1, 2)]}, {"contents[0].episodes"}),
+        ({"contents": [lecture(2, 3, 4)]}, {"contents[0].episodes"}),
+        ({"contents": [lecture(1, 2, 2)]}, {"contents[0].episodes"}),
+        ({"contents": [lecture(1, 2, 3, minutes_per_unit=5)]}, {"contents[0].minutes_per_unit"}),
+        ({"contents": [lecture(1, "2", 3)]}, {"contents[0].episodes[1].unit"}),
+        ({"contents": [book(episodes=[LectureEpisode(unit=1)])]}, {"contents[0].episodes"}),
+        ({"blocks": [block(kind="play", weekday=7.0)]},
+         {"blocks[0].kind", "blocks[0].weekday", "blocks[0].start", "blocks[0].end"}),
+        ({"blocks": [block(kind="study", weekday=7, start_minute=1, end_minute=2)]},
+         {"blocks[0].weekday"}),
+    ],
+)  # fmt: skip
+def test_groups_add_refuses_what_rows_cannot_hold(
+    session_factory: Factory, columns: dict[str, Any], named: set[str]
+) -> None:
+    assert faults_of_adding(session_factory, rows(**columns)) == named
+
+
+def test_groups_add_fills_in_positions_units_and_words(session_factory: Factory) -> None:
+    contents = [book(), book(position=7), lecture(None, None, None), book(weekly_days=None)]
+    contents[2].first_unit, contents[2].last_unit = 5, 7
+    group = add(session_factory, rows(contents=contents, status="saved", level="high"))
+    with session_factory() as session:
+        found = PlanGroupRepository(session, group.tenant_id).get(group.id)
+        assert [content.position for content in found.contents] == [0, 7, 8, 9]
+        assert [episode.unit for episode in found.contents[2].episodes] == [5, 6, 7]
+        assert [c.type for c in found.contents] == [c.type for c in group.contents]
+    assert group.contents[0].type is ContentType.BOOK
+    assert group.contents[0].allocation is Allocation.WEAKNESS
+
+
+def test_rows_stay_readable_after_the_commit(session_factory: Factory) -> None:
+    group = add(session_factory, rows(contents=[book(), lecture(1, 2, 3)]))
+    assert (group.version, group.purpose, group.non_study_blocks) == (1, None, [])
+    assert group.created_at.tzinfo is not None
+    assert [(content.subject, len(content.episodes)) for content in group.contents] == [
+        (None, 0),
+        (None, 3),
+    ]
+
+
+def test_flush_refuses_values_that_a_column_cannot_hold(
+    session_factory: Factory, world: World
+) -> None:
+    before = everything(session_factory)
+    wrong: dict[str, Any] = {"date": "2025-01-08", "type": "feast", "reason": "a\0b"}
+    with UnitOfWork(session_factory, lock=world.lock) as uow:
+        uow.session.add(
+            Exclusion(tenant_id=world.tenant_id, student_id=world.group.student_id, **wrong)
+        )
+        with pytest.raises(InvalidInputError) as added:
+            uow.session.flush()
+        uow.session.expunge_all()
+        uow.groups.get(world.group.id).name = LONG
+        with pytest.raises(InvalidInputError) as changed:
+            uow.commit()
+    assert {fault.field for fault in added.value.faults} == {
+        "exclusions.date",
+        "exclusions.type",
+        "exclusions.reason",
+    }
+    assert changed.value.field == "plan_groups.name"
+    assert everything(session_factory) == before
