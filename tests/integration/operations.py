@@ -1,17 +1,20 @@
 """Every operation of the package, none of which writes anything, and which of them fail."""
 
 from collections.abc import Callable
+from uuid import uuid4
 
 from domain import (
     PlanGenerationService,
     PlanGroupLock,
     PlanGroupRepository,
+    PlanGroupService,
     StudentPlanRepository,
     StudentTimeRepository,
     UnitOfWork,
     lock_status,
     preview_plans,
 )
+from domain.documents import read_json
 from domain.errors import SchemaError
 from domain.locking import functions_version, keys_in_sql
 from domain.services.row_versions import flush
@@ -19,6 +22,7 @@ from tests.factories import PlanGroupFactory, lecture
 from tests.integration.editing import Factory, World
 from tests.integration.editing_calls import CALLS, lock_of
 from tests.integration.storing import FIRST
+from tests.unit.documents.documents import EXAMPLE
 
 Operation = Callable[[Factory, World], object]
 
@@ -40,6 +44,12 @@ def store_group(factory: Factory, world: World) -> None:
         uow.rollback()
 
 
+def create(factory: Factory, world: World) -> None:
+    with UnitOfWork(factory, lock=PlanGroupLock(world.tenant_id, uuid4())) as uow:
+        PlanGroupService(uow).create(read_json(EXAMPLE), student_id=uuid4())
+        uow.rollback()
+
+
 def commit(factory: Factory, world: World) -> None:
     with UnitOfWork(factory, lock=world.lock) as uow:
         uow.commit()
@@ -55,6 +65,8 @@ def read(factory: Factory, world: World) -> None:
         groups.of_student(world.group.student_id)
         plans.live(group_id)
         plans.of_generation(group_id, 1)
+        plans.views(FIRST, FIRST, group_id=group_id)
+        groups.page(after=groups.page(limit=1).next_page)
         plans.of_student(world.group.student_id, FIRST, FIRST)
         StudentTimeRepository(session, tenant_id).exclusions(world.group.student_id)
         StudentTimeRepository(session, tenant_id).academy_schedules(world.group.student_id)
@@ -92,6 +104,7 @@ def edit(name: str) -> Operation:
 OPERATIONS: dict[str, Operation] = {
     "generate": generate,
     "store a group": store_group,
+    "create a group": create,
     "commit": commit,
     "read": read,
     "preview": preview,

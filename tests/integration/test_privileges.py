@@ -181,7 +181,7 @@ def test_privilege_that_a_trigger_of_the_host_lacks_is_said_in_the_servers_words
         "DROP TABLE hosts_table; DROP SEQUENCE hosts_numbers",
     ):
         found = refusals(app_factory, stored)
-    assert found.keys() == {"store a group", "GroupTimeService.add_block"}
+    assert found.keys() == {"store a group", "create a group", "GroupTimeService.add_block"}
     assert all(
         "permission denied for" in sentence and "hosts_" in sentence for sentence in found.values()
     )
