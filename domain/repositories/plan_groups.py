@@ -136,6 +136,7 @@ class PlanGroupRepository:
     @translated()
     def of_student(self, student_id: UUID) -> Sequence[PlanGroup]:
         """The student's groups by start of period."""
+        InvalidInputError.unless_uuids(student_id=student_id)
         return self._session.scalars(
             select(PlanGroup)
             .where(PlanGroup.tenant_id == self._tenant_id, PlanGroup.student_id == student_id)
@@ -188,6 +189,7 @@ class PlanGroupRepository:
     @translated()
     def generations(self, group_id: UUID) -> Sequence[PlanGeneration]:
         """The records of the group's generations, the newest first."""
+        InvalidInputError.unless_uuids(group_id=group_id)
         return self._session.scalars(
             select(PlanGeneration)
             .where(PlanGeneration.tenant_id == self._tenant_id, PlanGeneration.group_id == group_id)
@@ -234,6 +236,9 @@ class PlanGroupRepository:
         return bool(removed.rowcount)
 
     def _require_storable(self, group: PlanGroup) -> None:
+        given: object = group  # callers without a type checker pass the fields
+        if not isinstance(given, PlanGroup):
+            raise InvalidInputError.of("group", "must be a PlanGroup")
         if group.tenant_id != self._tenant_id:
             raise InvalidInputError.of("tenant_id", "must be the tenant of the unit of work")
         group.check()

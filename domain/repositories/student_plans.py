@@ -33,7 +33,7 @@ from domain.repositories.plan_rows import COPIED, new_plans
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.repositories.views import VIEWED, PlanView, by_name, labelled
 from domain.scheduling import Schedule
-from domain.values import checked, civil_date
+from domain.values import MAX_INTEGER, checked, civil_date, integer
 
 _TABLE: Final[Table] = cast("Table", StudentPlan.__table__)
 
@@ -73,6 +73,7 @@ class StudentPlanRepository:
     @translated()
     def live(self, group_id: UUID) -> Sequence[StudentPlan]:
         """The group's live plans by date and time."""
+        InvalidInputError.unless_uuids(group_id=group_id)
         return self._session.scalars(
             select(StudentPlan)
             .where(
@@ -86,6 +87,8 @@ class StudentPlanRepository:
     @translated()
     def of_student(self, student_id: UUID, first: date, last: date) -> Sequence[StudentPlan]:
         """The student's live plans in all groups from ``first`` to ``last``, by time."""
+        InvalidInputError.unless_uuids(student_id=student_id)
+        _check_dates(first, last)
         return self._session.scalars(
             select(StudentPlan)
             .where(
@@ -116,9 +119,7 @@ class StudentPlanRepository:
         if not given:
             raise InvalidInputError.of("student_id", "or group_id must be given")
         InvalidInputError.unless_uuids(**given)
-        checked("first", civil_date, first)
-        if checked("last", civil_date, last) < first:
-            raise InvalidInputError.of("last", "must not be before first")
+        _check_dates(first, last)
         rows = self._session.execute(
             select(*labelled(VIEWED))
             .join(
@@ -141,6 +142,8 @@ class StudentPlanRepository:
     @translated()
     def of_generation(self, group_id: UUID, number: int) -> Sequence[StudentPlan]:
         """The plans that a generation wrote, live or not, in its sequence."""
+        InvalidInputError.unless_uuids(group_id=group_id)
+        checked("number", integer(0, MAX_INTEGER), number)
         return self._session.scalars(
             select(StudentPlan)
             .where(
@@ -171,6 +174,7 @@ class StudentPlanRepository:
     @translated()
     def content_history(self, content_id: UUID) -> ContentHistory:
         """What the plans of a content, live or not, bind it to."""
+        InvalidInputError.unless_uuids(content_id=content_id)
         kept = and_(
             StudentPlan.live, or_(StudentPlan.pinned, StudentPlan.state != PlanState.PLANNED)
         )
@@ -314,6 +318,12 @@ class StudentPlanRepository:
             .execution_options(synchronize_session=False)
         )
         _require(retired, snapshot.replaceable, snapshot.group_id)
+
+
+def _check_dates(first: date, last: date) -> None:
+    checked("first", civil_date, first)
+    if checked("last", civil_date, last) < first:
+        raise InvalidInputError.of("last", "must not be before first")
 
 
 def _require(result: Any, rows: int, group_id: UUID) -> None:

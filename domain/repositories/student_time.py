@@ -23,10 +23,12 @@ class StudentTimeRepository:
 
     def exclusions(self, student_id: UUID) -> Sequence[Exclusion]:
         """The student's own and those of single groups, by date."""
+        InvalidInputError.unless_uuids(student_id=student_id)
         return self._exclusions(Exclusion.student_id == student_id)
 
     def of_student(self, student_id: UUID) -> Sequence[Exclusion]:
         """The student's own exclusions, those of no single group, by date."""
+        InvalidInputError.unless_uuids(student_id=student_id)
         return self._exclusions(
             Exclusion.student_id == student_id,
             Exclusion.group_id.is_(None),
@@ -34,11 +36,13 @@ class StudentTimeRepository:
 
     def of_group(self, group_id: UUID) -> Sequence[Exclusion]:
         """The exclusions of this group alone, by date."""
+        InvalidInputError.unless_uuids(group_id=group_id)
         return self._exclusions(Exclusion.group_id == group_id)
 
     @translated()
     def academy_schedules(self, student_id: UUID) -> Sequence[AcademySchedule]:
         """The student's classes by weekday and time."""
+        InvalidInputError.unless_uuids(student_id=student_id)
         return self._session.scalars(
             select(AcademySchedule)
             .where(

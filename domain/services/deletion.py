@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from domain.errors import EditedMeanwhileError
+from domain.services.row_versions import version
 from domain.services.service import Service
 
 
@@ -22,5 +23,5 @@ class GroupDeletionService(Service):
         """
         group_id = self._the_group(group_id)
         self._uow.lock_student(group_id)
-        if not self._uow.groups.remove(group_id, expected_version):
+        if not self._uow.groups.remove(group_id, version(expected_version)):
             raise EditedMeanwhileError(group_id=group_id)

@@ -1,6 +1,6 @@
 """Editing a group: its settings and its contents."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from typing import Any, Final, Unpack
 from uuid import UUID, uuid4
@@ -151,7 +151,7 @@ class GroupEditService(Service):
         """
         uow = self._uow
         group = editable_group(uow, self._the_group(group_id))
-        seen = [(row.id, row.version) for row in order]
+        seen = [(row.id, row.version) for row in _row_versions(order)]
         if len(dict(seen)) < len(seen):
             raise InvalidInputError.of("contents", "must name each content once")
         if set(seen) != {(content.id, content.version) for content in group.contents}:
@@ -159,7 +159,7 @@ class GroupEditService(Service):
         positions = sorted(content.position for content in group.contents)
         if not uow.groups.move_contents(group.id, dict(zip(seen, positions, strict=True))):
             raise EditedMeanwhileError(group_id=group.id)
-        return [RowVersion(row.id, row.version + 1) for row in order]
+        return [RowVersion(id_, version + 1) for id_, version in seen]
 
 
 def editable_group(uow: UnitOfWork, group_id: UUID) -> PlanGroup:
@@ -194,6 +194,14 @@ def _faults(group: PlanGroup) -> Sequence[Fault]:
     except InvalidInputError as refused:
         return refused.faults
     return ()
+
+
+def _row_versions(given: object) -> Sequence[RowVersion]:
+    rows = list(given) if isinstance(given, Iterable) else [given]
+    versions = [row for row in rows if isinstance(row, RowVersion)]
+    if len(versions) < len(rows):
+        raise InvalidInputError.of("contents", "must be RowVersions, one per content")
+    return versions
 
 
 def _content(group: PlanGroup, content_id: UUID) -> tuple[int, Content]:

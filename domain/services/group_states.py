@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from domain.errors import InvalidInputError, TransitionNotAllowedError
+from domain import values
+from domain.errors import TransitionNotAllowedError
 from domain.models import GroupStatus, PlanGroup
 from domain.services.row_versions import flush, require_version
 from domain.services.service import Service
@@ -86,10 +87,7 @@ class GroupStateService(Service):
 
 def _word(to: GroupStatus) -> GroupStatus:
     # Callers without a type checker pass the word as it comes from a form.
-    try:
-        return GroupStatus(to)
-    except ValueError:
-        raise InvalidInputError.of("status", f"must be one of {', '.join(GroupStatus)}") from None
+    return values.checked("status", values.word(GroupStatus), to)
 
 
 def _require_transition(group: PlanGroup, to: GroupStatus) -> None:

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from domain import values
 from domain.errors import InvalidInputError
 from domain.models import PlanState, StudentPlan
 from domain.services.row_versions import RowVersion, require_version, written
@@ -38,8 +39,9 @@ class PlanProgressService(Service):
         ``InvalidInputError`` for the fields ``state`` and ``done_through``.
         """
         plan = self._live_plan(group_id, plan_id, expected_version)
-        _check(plan, state, done_through)
-        plan.state = PlanState(state)
+        state = values.checked("state", values.word(PlanState), state)
+        _check_done_through(plan, state, done_through)
+        plan.state = state
         plan.done_through = done_through
         return written(self._uow, plan, plan.group_id)
 
@@ -53,7 +55,7 @@ class PlanProgressService(Service):
     ) -> RowVersion:
         """Keep a plan where it is, or with ``pinned=False`` let generations move it again."""
         plan = self._live_plan(group_id, plan_id, expected_version)
-        plan.pinned = pinned
+        plan.pinned = values.checked("pinned", values.flag, pinned)
         return written(self._uow, plan, plan.group_id)
 
     def _live_plan(
@@ -68,10 +70,8 @@ class PlanProgressService(Service):
         return plan
 
 
-def _check(plan: StudentPlan, state: PlanState, done_through: int | None) -> None:
-    if state not in set(PlanState):
-        raise InvalidInputError.of("state", f"must be one of {', '.join(PlanState)}")
-    if state != PlanState.PART_DONE:
+def _check_done_through(plan: StudentPlan, state: PlanState, done_through: int | None) -> None:
+    if state is not PlanState.PART_DONE:
         if done_through is not None:
             raise InvalidInputError.of("done_through", "is for a part-done plan alone")
         return

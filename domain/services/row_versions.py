@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
+from domain import values
 from domain.database_errors import translated
 from domain.errors import (
     EditedMeanwhileError,
@@ -35,13 +36,18 @@ class Versioned(Protocol):
 
 def require_version(row: Versioned, expected: int, group_id: UUID | None = None) -> None:
     """Raise ``EditedMeanwhileError`` if the row is not in the version that the caller saw."""
-    if row.version != expected:
+    if row.version != version(expected):
         raise EditedMeanwhileError(group_id=group_id)
 
 
-def assign(row: Base, values: Mapping[str, Any]) -> None:
+def version(given: object) -> int:
+    """The version that a caller saw; raises ``InvalidInputError`` for what is none."""
+    return values.checked("expected_version", values.integer(0, values.MAX_INTEGER), given)
+
+
+def assign(row: Base, changes: Mapping[str, Any]) -> None:
     """Set the row's columns."""
-    for name, value in values.items():
+    for name, value in changes.items():
         setattr(row, name, value)
 
 

@@ -1,0 +1,140 @@
+"""What a caller without a type checker may pass: refused by its field, never by the driver."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import (
+    GroupStatus,
+    PlanGenerationService,
+    PlanGroupService,
+    PlanState,
+    UnitOfWork,
+    lock_status,
+    preview_plans,
+)
+from domain.errors import EditedMeanwhileError, InvalidInputError, LockNotHeldError, NotFoundError
+from domain.scheduling import ExclusionType
+from domain.services import (
+    GroupDeletionService,
+    GroupEditService,
+    GroupStateService,
+    GroupTimeService,
+    PlanProgressService,
+    StudentTimeService,
+)
+from tests.integration.editing import World, everything, new_world
+from tests.integration.storing import FIRST
+
+Factory = sessionmaker[Session]
+Call = Callable[[UnitOfWork, World, Any], object]
+WRONG = [None, "x", "a\0b", b"a", 5, True, 1.5, 2**70, [], {}, object(), UUID(int=7)]
+
+GROUP: dict[str, Call] = {
+    "mark plan_id": lambda u, w, x: PlanProgressService(u).mark(
+        plan_id=x, expected_version=1, state=PlanState.DONE
+    ),
+    "mark expected_version": lambda u, w, x: PlanProgressService(u).mark(
+        plan_id=w.plans[0].id, expected_version=x, state=PlanState.DONE
+    ),
+    "mark state": lambda u, w, x: PlanProgressService(u).mark(
+        plan_id=w.plans[0].id, expected_version=1, state=x
+    ),
+    "mark done_through": lambda u, w, x: PlanProgressService(u).mark(
+        plan_id=w.plans[0].id, expected_version=1, state=PlanState.PART_DONE, done_through=x
+    ),
+    "pin": lambda u, w, x: PlanProgressService(u).pin(
+        plan_id=w.plans[0].id, expected_version=1, pinned=x
+    ),
+    "change state": lambda u, w, x: GroupStateService(u).change(to=x, expected_version=1),
+    "change state expected_version": lambda u, w, x: GroupStateService(u).change(
+        to=GroupStatus.CANCELLED, expected_version=x
+    ),
+    "delete": lambda u, w, x: GroupDeletionService(u).delete(expected_version=x),
+    "settings expected_version": lambda u, w, x: GroupEditService(u).change_settings(
+        expected_version=x, name="봄"
+    ),
+    "content_id": lambda u, w, x: GroupEditService(u).change_content(
+        content_id=x, expected_version=1, title="수학"
+    ),
+    "content episodes": lambda u, w, x: GroupEditService(u).change_content(
+        content_id=w.unplanned.id, expected_version=1, episodes=x
+    ),
+    "remove content_id": lambda u, w, x: GroupEditService(u).remove_content(
+        content_id=x, expected_version=1
+    ),
+    "order": lambda u, w, x: GroupEditService(u).reorder_contents(order=x),
+    "order of": lambda u, w, x: GroupEditService(u).reorder_contents(order=[x]),
+    "block_id": lambda u, w, x: GroupTimeService(u).change_block(
+        block_id=x, expected_version=1, weekday=1
+    ),
+    "block weekday": lambda u, w, x: GroupTimeService(u).change_block(
+        block_id=w.block.id, expected_version=1, weekday=x
+    ),
+    "exclusion date": lambda u, w, x: GroupTimeService(u).add_exclusion(
+        date=x, type=ExclusionType.OTHER
+    ),
+    "exclusion type": lambda u, w, x: GroupTimeService(u).add_exclusion(date=FIRST, type=x),
+    "group_id": lambda u, w, x: u.groups.get(x),
+    "generate today": lambda u, w, x: PlanGenerationService(u).generate(today=x),
+    "groups.add": lambda u, w, x: u.groups.add(x),
+    "groups.insert": lambda u, w, x: u.groups.insert(x),
+    "groups.of_student": lambda u, w, x: u.groups.of_student(x),
+    "groups.snapshot": lambda u, w, x: u.groups.snapshot(x),
+    "groups.generations": lambda u, w, x: u.groups.generations(x),
+    "plans.live": lambda u, w, x: u.plans.live(x),
+    "plans.of_student": lambda u, w, x: u.plans.of_student(x, FIRST, FIRST),
+    "plans.of_student first": lambda u, w, x: u.plans.of_student(w.group.student_id, x, FIRST),
+    "plans.of_student last": lambda u, w, x: u.plans.of_student(w.group.student_id, FIRST, x),
+    "plans.of_generation": lambda u, w, x: u.plans.of_generation(x, 1),
+    "plans.of_generation number": lambda u, w, x: u.plans.of_generation(w.group.id, x),
+    "plans.views": lambda u, w, x: u.plans.views(FIRST, FIRST, student_id=x),
+    "student_time.exclusions": lambda u, w, x: u.student_time.exclusions(x),
+    "student_time.of_student": lambda u, w, x: u.student_time.of_student(x),
+    "student_time.of_group": lambda u, w, x: u.student_time.of_group(x),
+    "student_time.academy_schedules": lambda u, w, x: u.student_time.academy_schedules(x),
+    "create": lambda u, w, x: PlanGroupService(u).create(x, student_id=w.group.student_id),
+    "create student_id": lambda u, w, x: PlanGroupService(u).create({}, student_id=x),
+    "preview": lambda u, w, x: preview_plans(
+        u.session, tenant_id=w.tenant_id, group_id=x, today=FIRST
+    ),
+    "lock_status": lambda u, w, x: lock_status(u.session, w.tenant_id, x),
+}
+STUDENT: dict[str, Call] = {
+    "class start": lambda u, w, x: StudentTimeService(u).add_class(
+        weekday=1, start_minute=x, end_minute=700
+    ),
+    "class_id": lambda u, w, x: StudentTimeService(u).change_class(
+        class_id=x, expected_version=1, name="수학"
+    ),
+    "student_id": lambda u, w, x: StudentTimeService(u).add_exclusion(
+        student_id=x, date=date(2025, 1, 8), type=ExclusionType.OTHER
+    ),
+}
+# Some of the values are of the right type; an error of any other kind fails the test.
+SAID = (InvalidInputError, NotFoundError, EditedMeanwhileError, LockNotHeldError)
+
+
+@pytest.fixture(scope="module")
+def stored(session_factory: Factory) -> World:
+    return new_world(session_factory)
+
+
+@pytest.mark.parametrize("name", [*GROUP, *STUDENT])
+def test_wrong_type_is_refused_by_its_field_and_nothing_is_written(
+    session_factory: Factory, stored: World, name: str
+) -> None:
+    before = everything(session_factory)
+    call = {**GROUP, **STUDENT}[name]
+    for wrong in WRONG:
+        lock = stored.student_lock if name in STUDENT else stored.lock
+        with UnitOfWork(session_factory, lock=lock) as uow:
+            with suppress(*SAID):
+                call(uow, stored, wrong)
+            uow.rollback()
+    assert everything(session_factory) == before
