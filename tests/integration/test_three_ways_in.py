@@ -187,8 +187,12 @@ def test_groups_add_fills_in_positions_units_and_words(session_factory: Factory)
     assert group.contents[0].allocation is Allocation.WEAKNESS
 
 
-def test_rows_stay_readable_after_the_commit(session_factory: Factory) -> None:
-    group = add(session_factory, rows(contents=[book(), lecture(1, 2, 3)]))
+@pytest.mark.parametrize("way", ["add", "insert"])
+def test_rows_stay_readable_after_the_commit(session_factory: Factory, way: str) -> None:
+    group = rows(contents=[book(), lecture(1, 2, 3)])
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+        getattr(uow.groups, way)(group)
+        uow.commit()
     assert (group.version, group.purpose, group.non_study_blocks) == (1, None, [])
     assert group.created_at.tzinfo is not None
     assert [(content.subject, len(content.episodes)) for content in group.contents] == [

@@ -1,0 +1,141 @@
+"""A group that is created while something else happens is stored as a whole or not at all."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import PlanGroup, PlanGroupLock, PlanGroupService, UnitOfWork
+from domain.errors import InvalidInputError, PlanGroupNotFoundError
+from domain.testing import advisory_locks, contend, terminate_backend
+from domain.unit_of_work import AsyncUnitOfWork
+from tests.concurrency.async_worlds import backends_waiting, pooled, until_a_backend_waits
+from tests.concurrency.cancelling import Once, each_way
+from tests.unit.documents.documents import EXAMPLE
+
+Factory = sessionmaker[Session]
+FIELDS: dict[str, Any] = json.loads(EXAMPLE)
+
+
+def create(factory: Factory, lock: PlanGroupLock) -> PlanGroup:
+    with UnitOfWork(factory, lock=lock) as uow:
+        group = PlanGroupService(uow).create(FIELDS, student_id=lock.group_id)
+        uow.commit()
+    return group
+
+
+def rows(engine: sa.Engine, group_id: UUID) -> int:
+    with engine.connect() as connection:
+        return sum(
+            connection.scalar(
+                sa.text(f"SELECT count(*) FROM studyplan.{table} WHERE {key} = :id"),  # noqa: S608 - names
+                {"id": group_id},
+            )
+            or 0
+            for table, key in (
+                ("plan_groups", "id"),
+                ("contents", "group_id"),
+                ("lecture_episodes", "group_id"),
+                ("blocks", "group_id"),
+                ("exclusions", "group_id"),
+                ("academy_schedules", "student_id"),
+            )
+        )
+
+
+@contextmanager
+def same_id_pending(engine: sa.Engine, lock: PlanGroupLock) -> Iterator[sa.Connection]:
+    """A row of the same key that another transaction, without the lock, has not committed."""
+    with engine.connect() as connection:
+        connection.execute(
+            sa.insert(PlanGroup).values(
+                tenant_id=lock.tenant_id, id=lock.group_id, student_id=uuid4(), name="x",
+                period_start=sa.func.current_date(), period_end=sa.func.current_date(),
+            )
+        )  # fmt: skip
+        yield connection
+        connection.rollback()
+
+
+@each_way
+def test_creation_that_is_cancelled_in_its_pipeline_leaves_nothing(
+    engine: sa.Engine, session_factory: Factory, database_url: sa.URL, way: type[Once]
+) -> None:
+    lock = PlanGroupLock(uuid4(), uuid4())
+
+    async def request(factory: Any) -> None:
+        async with AsyncUnitOfWork(factory, lock=lock) as uow:
+            await uow.run(lambda u: PlanGroupService(u).create(FIELDS, student_id=lock.group_id))
+            await uow.commit()
+
+    async def main() -> None:
+        async with pooled(database_url) as factory:
+            with same_id_pending(engine, lock):
+                striking = way(request(factory))
+                await until_a_backend_waits(engine)
+                striking.strike()
+                await striking.ended()
+                assert backends_waiting(engine) == 0
+            assert advisory_locks(engine) == 0
+
+    asyncio.run(main())
+    assert rows(engine, lock.group_id) == 0
+    assert create(session_factory, lock).id == lock.group_id
+
+
+def test_creation_whose_connection_is_lost_in_its_pipeline_leaves_nothing(
+    engine: sa.Engine, session_factory: Factory
+) -> None:
+    lock = PlanGroupLock(uuid4(), uuid4())
+
+    def request() -> None:
+        with UnitOfWork(session_factory, lock=lock) as uow:
+            pids.append(uow.session.scalar(sa.text("SELECT pg_backend_pid()")))
+            PlanGroupService(uow).create(FIELDS, student_id=lock.group_id)
+            uow.commit()
+
+    async def main() -> BaseException | None:
+        running = asyncio.create_task(asyncio.to_thread(request))
+        await until_a_backend_waits(engine)
+        terminate_backend(engine, pids[0])
+        [outcome] = await asyncio.gather(running, return_exceptions=True)
+        return outcome
+
+    pids: list[Any] = []
+    with same_id_pending(engine, lock):
+        outcome = asyncio.run(main())
+    assert isinstance(outcome, sa.exc.OperationalError)
+    assert rows(engine, lock.group_id) == 0
+    assert advisory_locks(engine) == 0
+    assert create(session_factory, lock).id == lock.group_id
+
+
+def test_creation_of_one_id_by_eight_requests_stores_one_group(
+    engine: sa.Engine, session_factory: Factory
+) -> None:
+    lock = PlanGroupLock(uuid4(), uuid4())
+
+    def request(hold: Any) -> PlanGroup:
+        with UnitOfWork(session_factory, lock=lock) as uow:
+            group = PlanGroupService(uow).create(FIELDS, student_id=lock.group_id)
+            hold()
+            uow.commit()
+        return group
+
+    answers = contend(8, request)
+    assert len(answers.results) == 1
+    # Nobody has stored the group yet: the lock's refusal does not say that it will exist.
+    assert {type(refusal) for refusal in answers.refusals} == {PlanGroupNotFoundError}
+    with pytest.raises(InvalidInputError, match="id"):
+        create(session_factory, lock)
+    assert rows(engine, lock.group_id) == rows(engine, create(session_factory, another()).id)
+
+
+def another() -> PlanGroupLock:
+    return PlanGroupLock(uuid4(), uuid4())
