@@ -139,7 +139,7 @@ def copy_rows(
 def pipelined(connection: Connection) -> Iterator[None]:
     """Send the block's statements without waiting for the answer of each.
 
-    For statements that return no rows and whose row counts nobody reads. An error is raised
+    For statements that return no rows and whose row counts do not matter. An error is raised
     at the end of the block; SQLAlchemy does not know by then which statement it was.
     Raises ``DBAPIError``. Without pipeline mode in libpq (before 14) nothing changes.
     """

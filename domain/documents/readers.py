@@ -138,7 +138,7 @@ class Entry:
         if len(faults) > before:
             return FAULTY
         entry = self.kind(**read)
-        faults.extend(Fault(below(path, name), told) for name, told in _own_faults(entry))
+        faults.extend(Fault(below(path, name), message) for name, message in _own_faults(entry))
         return FAULTY if len(faults) > before else entry
 
     def schema(self) -> Schema:
@@ -174,7 +174,7 @@ def word(kind: type[StrEnum], also: Mapping[str, Any] | None = None) -> Value:
 
 def _civil_date(value: object) -> date:
     """``2025-01-31`` and no other spelling, or a ``date``."""
-    # fromisoformat alone would also take 20250101 and 2025-W01-3
+    # fromisoformat would also take 20250101 and 2025-W01-3
     if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
         with suppress(ValueError):
             return date.fromisoformat(value)

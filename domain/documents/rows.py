@@ -45,7 +45,7 @@ def to_rows(
     group_id: UUID | None = None,
     status: GroupStatus = GroupStatus.DRAFT,
 ) -> GroupRows:
-    """The rows of a document, which nobody has stored yet.
+    """The rows of a document, not stored yet.
 
     A content's position is its index in the document. A block becomes one row per weekday, a
     lecture's episodes one row per unit. Nothing is checked: ``faults_of`` does that.
@@ -96,8 +96,8 @@ def faults_of(document: PlanGroupDocument) -> list[Fault]:
     """
     found = faults(to_request(document))
     fields = {fault.field for fault in found}
-    told = [_in_its_words(fault, document) for fault in found if not _follows(fault, fields)]
-    return told if "period" in fields else [*told, *_outside(document)]
+    broken = [_in_its_words(fault, document) for fault in found if not _follows(fault, fields)]
+    return broken if "period" in fields else [*broken, *_outside(document)]
 
 
 def _follows(fault: Fault, fields: set[str]) -> bool:

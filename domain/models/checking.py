@@ -95,7 +95,7 @@ def row_faults(row: Base, path: str = "") -> list[Fault]:
 
     Values that are equal to what the column holds but of another type, such as the word of
     an enum, are replaced by it. ``path`` is that of the row, ``contents[0]``; without one the
-    fields are told under the name of the table.
+    fields are reported under the name of the table.
     """
     state = inspect(row)
     new = not state.persistent

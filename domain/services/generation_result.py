@@ -40,7 +40,7 @@ class GenerationResult:
     def views(self) -> tuple[PlanView, ...]:
         """The plans as a screen shows them, in the form that the repository reads them too.
 
-        As they were written: what became of them since, a repeated result does not tell.
+        As they were written: a repeated result does not show what became of them since.
         """
         return tuple(
             new_views(

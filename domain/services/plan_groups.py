@@ -6,10 +6,11 @@ from uuid import UUID
 
 from domain import values
 from domain.documents import GroupRows, PlanGroupDocument, faults_of, to_rows
-from domain.errors import Fault, InvalidInputError
+from domain.errors import DomainError, Fault, InvalidInputError
 from domain.models import AcademySchedule, GroupStatus, PlanGroup
 from domain.services.row_versions import flush
 from domain.services.service import Service
+from domain.unit_of_work import LockState
 
 _CLASS: Final = ("weekday", "start_minute", "end_minute", "travel_minutes", "name", "subject")
 
@@ -44,9 +45,10 @@ class PlanGroupService(Service):
         which can be generated.
 
         Raises ``InvalidInputError`` with every field at fault (``id``: there is such a group
-        already; ``academy_schedules[i].start``: overlaps a class of the student's), and
+        already; ``academy_schedules[i].start``: overlaps a class that the student has), and
         ``LockNotHeldError``; for the student's lock ``PlanGroupLockedError`` and
-        ``LockTimeoutError``. After any of them nothing of it is stored.
+        ``LockTimeoutError``. After any of them nothing of it is stored, even if the caller
+        goes on and commits.
         """
         uow = self._uow
         group_id = self._the_group(group_id)
@@ -61,7 +63,11 @@ class PlanGroupService(Service):
         )
         _refuse(faults_of(document))
         uow.groups.insert(rows.group, rows.exclusions)
-        self._add_classes(rows)
+        try:
+            self._add_classes(rows)
+        except DomainError:
+            self._take_back(rows)
+            raise
         return rows.group
 
     def _add_classes(self, rows: GroupRows) -> None:
@@ -75,6 +81,14 @@ class PlanGroupService(Service):
         new = (one for one in rows.academy_schedules if _columns(one) not in known)
         uow.session.add_all(new)
         flush(uow, group.id)
+
+    def _take_back(self, rows: GroupRows) -> None:
+        """Delete what was inserted, unless the transaction is lost and takes it along."""
+        uow, group = self._uow, rows.group
+        if uow.lock_state() is LockState.HELD:
+            uow.groups.remove(group.id, group.version)
+            for row in (group, *rows.exclusions):  # and with the group its parts
+                uow.session.expunge(row)
 
 
 def _document(
@@ -104,7 +118,7 @@ def _overlaps(new: Sequence[AcademySchedule], stored: Sequence[AcademySchedule])
             )
             if meet and _columns(lesson) != _columns(other):
                 yield Fault(
-                    f"academy_schedules[{index}].start", "overlaps a class of the student's"
+                    f"academy_schedules[{index}].start", "overlaps a class that the student has"
                 )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,6 +17,7 @@ from domain import (
     InvalidInputError,
     PlanGroup,
     PlanGroupLock,
+    PlanGroupLockedError,
     PlanGroupNotGeneratableError,
     PlanGroupRepository,
     PlanGroupService,
@@ -35,6 +37,7 @@ from tests.unit.documents.documents import BOOK, EXAMPLE, LECTURE, SMALL
 Factory = sessionmaker[Session]
 FIELDS: dict[str, Any] = json.loads(EXAMPLE)
 CLASS = {"weekday": 3, "start": "14:00", "end": "17:00", "name": "수학 학원"}
+HOLIDAY = {"date": "2025-01-08", "type": "휴가"}
 MAX_ROUND_TRIPS = 8
 
 
@@ -160,10 +163,31 @@ def test_create_refuses_a_class_that_overlaps_one_of_the_students(
     create(session_factory, fields, lock=PlanGroupLock(tenant_id, uuid4()), student_id=student_id)
     before = everything(session_factory)
     fields = {**SMALL, "academy_schedules": [{**CLASS, "weekday": 5}, {**CLASS, **other}]}
-    lock = PlanGroupLock(tenant_id, uuid4())
-    with pytest.raises(InvalidInputError) as error:
-        create(session_factory, fields, lock=lock, student_id=student_id)
+    with UnitOfWork(session_factory, lock=PlanGroupLock(tenant_id, uuid4())) as uow:
+        with pytest.raises(InvalidInputError) as error:
+            PlanGroupService(uow).create(fields, student_id=student_id)
+        uow.commit()
     assert error.value.field == "academy_schedules[1].start"
+    assert everything(session_factory) == before
+
+
+def test_create_while_the_student_is_locked_is_refused_and_stores_nothing(
+    session_factory: Factory,
+) -> None:
+    tenant_id, student_id = uuid4(), uuid4()
+    before = everything(session_factory)
+    fields = {**SMALL, "academy_schedules": [CLASS], "exclusions": [HOLIDAY]}
+
+    def request() -> None:
+        with UnitOfWork(session_factory, lock=PlanGroupLock(tenant_id, uuid4())) as uow:
+            with pytest.raises(PlanGroupLockedError) as error:
+                PlanGroupService(uow).create(fields, student_id=student_id)
+            uow.commit()
+        assert error.value.scope == "student"
+
+    student = StudentLock(tenant_id, student_id)
+    with UnitOfWork(session_factory, lock=student), ThreadPoolExecutor() as threads:
+        threads.submit(request).result()
     assert everything(session_factory) == before
 
 
