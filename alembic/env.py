@@ -1,34 +1,23 @@
 """Runs the revisions of the study plan schema.
 
 The connection is the one in ``config.attributes["connection"]``, or a new one to
-``DATABASE_URL``. Runs are serialised by an advisory lock that is polled: a session waiting
-in the server would hold a snapshot that CREATE INDEX CONCURRENTLY of another run waits for.
+``DATABASE_URL``. ``domain.migration_run`` has the migration lock and what a database must be
+like for a run.
 """
 
 import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 import sqlalchemy as sa
 from alembic import context
+from alembic.script.revision import RevisionError
+from alembic.util import CommandError
 
-from domain.database_errors import require_supported_server
-from domain.locking import statements
+from domain import migration_run, privileges
+from domain.errors import SchemaError
 from domain.models import Base
 
-MIGRATION_LOCK = 7_310_868_735_423_512_941
-WAIT_SECONDS = 300
-POLL_SECONDS = 0.2
 SCHEMA: Final = "studyplan"
-# By name, for the host may have functions beside them.
-FUNCTIONS: Final = (
-    *statements.FUNCTIONS,
-    "studyplan.acquire_plan_group_lock(uuid, integer)",
-    "public.acquire_plan_group_lock(uuid, integer)",
-    "public.check_plan_group_lock(uuid)",
-)
 # The revisions name everything; this is for types and operators.
 SEARCH_PATH: Final = "SET LOCAL search_path = pg_catalog, pg_temp"
 OPTIONS: Final[dict[str, Any]] = {
@@ -37,68 +26,54 @@ OPTIONS: Final[dict[str, Any]] = {
     "version_table_schema": SCHEMA,
 }
 # Before anything else: Alembic's version table is in it. By a condition, for IF NOT EXISTS asks
-# for the right to create one even where there is one.
+# for the right to create one even where there is one. The comment tells the first revision that
+# the schema is the package's own.
 CREATE_SCHEMA = """
 DO $$
 BEGIN
   IF to_regnamespace('studyplan') IS NULL THEN
     CREATE SCHEMA studyplan;
+    COMMENT ON SCHEMA studyplan IS 'studyplan-domain';
   END IF;
 END
 $$
 """
-# After the last downgrade, which leaves the schema to us. Objects of the host may be in it.
+# Offline, nothing has looked at the database.
+REFUSE_SECOND_RUN = """
+DO $$
+BEGIN
+  IF EXISTS (
+    SELECT FROM pg_class WHERE relname = 'alembic_version'
+      AND relnamespace = to_regnamespace('studyplan')
+  ) THEN
+    RAISE EXCEPTION USING ERRCODE = '55000',
+      MESSAGE = 'studyplan.alembic_version is there already: these statements are for a database '
+        || 'without this schema. For the steps between two revisions, print '
+        || '--revision sp_0001:head';
+  END IF;
+END
+$$
+"""
+# After the last downgrade, which leaves a schema of our own to us. The host may have objects in it.
 DROP_SCHEMA = """
 DO $$
 BEGIN
   DROP TABLE IF EXISTS studyplan.alembic_version;
-  DROP SCHEMA studyplan;
-EXCEPTION WHEN dependent_objects_still_exist THEN
-  DROP TABLE IF EXISTS studyplan.alembic_version;
-END
-$$
-"""
-GRANT = """
-DO $$
-DECLARE
-  function regprocedure;
-BEGIN
-  IF to_regnamespace('studyplan') IS NULL THEN
-    RETURN;
+  IF obj_description(to_regnamespace('studyplan')::oid, 'pg_namespace') = 'studyplan-domain' THEN
+    BEGIN
+      DROP SCHEMA studyplan;
+    EXCEPTION WHEN dependent_objects_still_exist THEN
+      COMMENT ON SCHEMA studyplan IS NULL;
+    END;
   END IF;
-  EXECUTE 'GRANT USAGE ON SCHEMA studyplan TO {role}';
-  FOR function IN
-    SELECT to_regprocedure(f) FROM unnest('{{{functions}}}'::text[]) f
-    WHERE to_regprocedure(f) IS NOT NULL
-  LOOP
-    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO {role}', function);
-  END LOOP;
 END
 $$
 """
-
-
-@contextmanager
-def one_run_at_a_time(connection: sa.Connection) -> Iterator[None]:
-    """Hold the session-level migration lock; raises ``TimeoutError`` after the bounded wait."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(MIGRATION_LOCK))):
-        connection.rollback()
-        if time.monotonic() > deadline:
-            raise TimeoutError("another run holds the migration lock")
-        time.sleep(POLL_SECONDS)
-    connection.commit()
-    try:
-        yield
-    finally:
-        connection.rollback()
-        connection.scalar(sa.select(sa.func.pg_advisory_unlock(MIGRATION_LOCK)))
-        connection.commit()
+UNKNOWN: Final = object()
 
 
 def run(connection: sa.Connection) -> None:
-    """Run the revisions in one transaction."""
-    require_supported_server(connection)
+    """Run the revisions in the connection's transaction, which holds the migration lock."""
     context.configure(
         connection=connection,
         **OPTIONS,
@@ -111,60 +86,87 @@ def run(connection: sa.Connection) -> None:
         ],
         include_name=lambda name, kind, _: kind != "schema" or name == SCHEMA,
     )
-    search_path = sa.func.current_setting("search_path")
-    with context.begin_transaction():
-        own = connection.scalar(sa.select(search_path))
-        connection.exec_driver_sql(SEARCH_PATH)
+    known = {script.revision for script in context.script.walk_revisions()}
+    state = migration_run.state_of(connection, known)
+    where_to = destination()
+    if where_to is not UNKNOWN:
+        migration_run.require_own(state, where_to)
+    roles = granted_roles()
+    privileges.require_roles(connection, roles)
+    own = connection.scalar(sa.select(sa.func.current_setting("search_path")))
+    connection.exec_driver_sql(SEARCH_PATH)
+    if where_to is UNKNOWN or not state.is_managed_by_host:
         context.execute(CREATE_SCHEMA)
         context.run_migrations()
-        grant()
         if not context.get_context().get_current_heads():
             context.execute(DROP_SCHEMA)
-        # A caller's transaction goes on after this one.
-        put_back = sa.func.set_config("search_path", own, sa.true())
-        connection.execute(sa.select(put_back))
+    for role in roles:
+        connection.exec_driver_sql(
+            privileges.grant_statement(role), execution_options={"no_parameters": True}
+        )
+    # A caller's transaction goes on after this one.
+    connection.execute(sa.select(sa.func.set_config("search_path", own, sa.true())))
 
 
-def grant() -> None:
-    """Let the roles of ``-x grant_to=ROLE,…`` use the schema and execute its functions."""
-    named = context.config.attributes.get("grant_to") or context.get_x_argument(
-        as_dictionary=True
-    ).get("grant_to")
-    quote = context.get_context().dialect.identifier_preparer.quote_identifier
-    functions = ", ".join(f'"{function}"' for function in FUNCTIONS)
-    for role in str(named or "").split(","):
-        if role.strip():
-            quoted = quote(role.strip()).replace("'", "''")
-            context.execute(GRANT.format(role=quoted, functions=functions))
+def destination() -> object:
+    """The revision to go to, ``None`` for the base; ``UNKNOWN`` for commands that go nowhere."""
+    try:
+        return context.get_revision_argument()
+    except KeyError:
+        return UNKNOWN
+    except (CommandError, RevisionError):
+        return "another one"  # a relative one; Alembic reports those that do not exist
+
+
+def granted_roles() -> tuple[str, ...]:
+    """The roles of ``-x grant_to=ROLE,…``, or of the program that runs the migrations."""
+    given = context.config.attributes.get("grant_to")
+    if not given:
+        given = context.get_x_argument(as_dictionary=True).get("grant_to") or ""
+    return privileges.role_names(given)
 
 
 def run_online() -> None:
     """Use the caller's connection, or open one; a caller's open transaction is left open."""
-    given: sa.Connection | None = context.config.attributes.get("connection")
+    attributes = context.config.attributes
+    given: sa.Connection | None = attributes.get("connection")
+    wait = attributes.get("wait", migration_run.DEFAULT_WAIT)
     if given is not None:
-        if given.in_transaction():
+        with migration_run.one_run(given, wait):
             run(given)
-        else:
-            with one_run_at_a_time(given):
-                run(given)
         return
     url = os.environ.get("DATABASE_URL")
     if not url:
         raise SystemExit("set DATABASE_URL, for example postgresql+psycopg://user@host/name")
     engine = sa.create_engine(_with_driver(url), poolclass=sa.NullPool)
-    with engine.connect() as connection, one_run_at_a_time(connection):
-        run(connection)
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            migration_run.require_connection(connection)
+            with migration_run.one_run(connection, wait):
+                run(connection)
+    except (SchemaError, TimeoutError) as error:
+        raise SystemExit(str(error)) from error
+    finally:
+        engine.dispose()
 
 
 def run_offline() -> None:
     """Write the SQL of the revisions to standard output (``--sql``)."""
-    context.configure(dialect_name="postgresql", **OPTIONS, literal_binds=True)
+    # Another style would double every % in the statements.
+    context.configure(
+        dialect_name="postgresql",
+        dialect_opts={"paramstyle": "named"},
+        **OPTIONS,
+        literal_binds=True,
+    )
     with context.begin_transaction():
         context.execute(SEARCH_PATH)
-        context.execute(CREATE_SCHEMA)
+        if not context.get_starting_revision_argument():
+            context.execute(REFUSE_SECOND_RUN)
+            context.execute(CREATE_SCHEMA)
         context.run_migrations()
-        grant()
+        for role in granted_roles():
+            context.get_context().impl.static_output(f"{privileges.grant_statement(role)};")
         if not context.get_revision_argument():
             context.execute(DROP_SCHEMA)
 

@@ -1,12 +1,11 @@
 """A proof, at start-up, that the locks are real on this server, and that the role may work."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
 
-from domain import locking
+from domain import locking, privileges
 from domain.database_errors import (
     checkout_translated,
     replace_pooled,
@@ -27,40 +26,12 @@ from domain.locking import (
     plan_group_lock_key,
     student_lock_key,
 )
-from domain.locking.statements import FUNCTIONS
 from domain.locking.waiters import most_waiters
-from domain.models import Base
 
-_RUN: Final = "Run `alembic upgrade head` (README, 'Schema') with this version of the package."
-_ALL: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
-# Deleting a group deletes its plans and their records by foreign keys, which act as the owner.
-_FEWER: Final[Mapping[str, Sequence[str]]] = {
-    "lecture_episodes": ("SELECT", "INSERT", "DELETE"),
-    "plan_generations": ("SELECT", "INSERT"),
-    "student_plans": ("SELECT", "INSERT", "UPDATE"),
-}
-NEEDED: Final[Mapping[str, Sequence[str]]] = {
-    table.fullname: _FEWER.get(table.name, _ALL) for table in Base.metadata.sorted_tables
-}
-"""The privileges on tables without which some operation of the package fails."""
-
+_RUN: Final = "Run `python -m domain upgrade` (README, 'Schema') with this version of the package."
 _STATE: Final = (
     "SELECT pg_catalog.pg_is_in_recovery(), "
     "pg_catalog.current_setting('transaction_read_only')::boolean"
-)
-# What a name that does not resolve has is null.
-_TABLES: Final = (
-    "SELECT privilege || ' on ' || name, name, pg_catalog.to_regclass(name) IS NULL "
-    "FROM ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[])) "
-    "AS needed (name, privilege) "
-    "WHERE pg_catalog.has_table_privilege("
-    "pg_catalog.to_regclass(name)::oid, privilege) IS NOT TRUE"
-)
-_FUNCTIONS: Final = (
-    "SELECT 'EXECUTE on ' || name, name, pg_catalog.to_regprocedure(name) IS NULL "
-    "FROM pg_catalog.unnest(%s::text[]) AS needed (name) "
-    "WHERE pg_catalog.has_function_privilege("
-    "pg_catalog.to_regprocedure(name)::oid, 'EXECUTE') IS NOT TRUE"
 )
 
 
@@ -123,20 +94,15 @@ def _require_writable(connection: Connection) -> None:
 
 
 def _require_privileges(connection: Connection) -> None:
-    pairs = [(name, privilege) for name, privileges in NEEDED.items() for privilege in privileges]
-    names, privileges = map(list, zip(*pairs, strict=True))
     with connection.begin(), translated():
-        lacking: list[Any] = [
-            *connection.exec_driver_sql(_TABLES, (names, privileges)),
-            *connection.exec_driver_sql(_FUNCTIONS, (list(FUNCTIONS),)),
-        ]
+        missing, lacking = privileges.lacking(connection)
         role = connection.exec_driver_sql("SELECT current_user").scalar_one()
-    if missing := sorted({name for _, name, absent in lacking if absent}):
+    if missing:
         raise SchemaError(f"The database lacks {', '.join(missing)}. {_RUN}")
     if lacking:
         raise SchemaError(
-            f"The role {role} lacks {', '.join(what for what, _, _ in lacking)}. Grant it; "
-            "`alembic -x grant_to=ROLE upgrade head` grants the lock functions."
+            f"The role {role} lacks {', '.join(lacking)}. The owner of the schema grants it with "
+            "`python -m domain upgrade --grant-to ROLE`."
         )
 
 

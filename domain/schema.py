@@ -1,54 +1,116 @@
-"""The schema, as Alembic's revisions make it. The only module that imports alembic."""
+"""The schema, as Alembic's revisions make it. The only module that imports alembic.
 
-import re
+Every function that takes a connection works in the transaction that it is in, and leaves the
+commit to the caller; without one it makes a transaction of its own.
+"""
+
+import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
+import alembic.context
+import alembic.op
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.environment import NameFilterParentNames, NameFilterType
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
+from domain import migration_run, privileges
 from domain.database_errors import translated
 from domain.errors import SchemaError
+from domain.migration_run import DEFAULT_WAIT
 
 SCHEMA: Final = "studyplan"
 """The PostgreSQL schema of the tables, the functions and the version table."""
 
-# Each revision stamps the schema, whichever environment runs it.
-_STAMPED: Final = (
-    "SELECT pg_catalog.obj_description(pg_catalog.to_regnamespace(%s)::pg_catalog.oid, "
-    "'pg_namespace')"
-)
-_STAMP: Final = re.compile(r"studyplan-domain, revision (\w+)")
-
 # Alembic keeps the environment of a run in module globals, so threads must take turns.
 _ONE_AT_A_TIME = threading.Lock()
+_TURN: Final = timedelta(milliseconds=20)
 
 
-def upgrade(connection: sa.Connection, revision: str = "head", *, grant_to: str = "") -> None:
+def upgrade(
+    connection: sa.Connection,
+    revision: str = "head",
+    *,
+    grant_to: str | Iterable[str] = "",
+    wait: timedelta = DEFAULT_WAIT,
+) -> None:
     """Bring the database to ``revision``.
 
-    On a connection without a transaction the run is serialised by an advisory lock and
-    committed; inside the caller's transaction it is part of that and the caller commits.
-    ``grant_to`` names roles, separated by commas, that may use the schema and its functions.
+    In a transaction of the caller's the run is part of it, and the caller commits; that may
+    be a revision or the ``env.py`` of another Alembic environment. Otherwise the run is a
+    transaction of its own. Runs are serialised by an advisory lock of the transaction. A run
+    that fails leaves nothing behind. ``grant_to`` names roles, separated by commas, that get
+    the privileges which the package needs, also if the schema is at ``revision`` already.
 
     Raises ``SchemaError`` if the server is older than PostgreSQL 15, if the database has a
-    revision that this package does not know, or if ``revision`` is none; nothing is changed
-    then.
+    revision that this package does not know, another Alembic environment's version table or
+    objects of the same names, if another environment manages the schema and it is not at
+    ``revision``, if ``revision`` or a role does not exist, or if the role lacks a privilege;
+    ``WrongTransactionError`` in autocommit mode, above READ COMMITTED and in a read-only
+    transaction; ``DatabaseReadOnlyError`` on a standby; ``MisuseError`` for what is no
+    connection; ``TimeoutError``, which names the other run, if that one takes longer than
+    ``wait``.
     """
-    with _ONE_AT_A_TIME, _revisions_known(revision):
-        command.upgrade(_config(connection, grant_to), revision)
+    migration_run.require_connection(connection)
+    roles = privileges.role_names(grant_to)
+    config = _config(connection=connection, grant_to=roles, wait=wait)
+    with _running(revision, connection):
+        command.upgrade(config, revision)
 
 
-def downgrade(connection: sa.Connection, revision: str = "base") -> None:
-    """Take the database back to ``revision``, under the same conditions as ``upgrade``."""
-    with _ONE_AT_A_TIME, _revisions_known(revision):
-        command.downgrade(_config(connection), revision)
+def downgrade(
+    connection: sa.Connection, revision: str = "base", *, wait: timedelta = DEFAULT_WAIT
+) -> None:
+    """Take the database back to ``revision``, under the same conditions as ``upgrade``.
+
+    ``base`` drops every table of the package. The schema goes too, unless something else is in
+    it or it existed before the package.
+    """
+    migration_run.require_connection(connection)
+    config = _config(connection=connection, wait=wait)
+    with _running(revision, connection):
+        command.downgrade(config, revision)
+
+
+def upgrade_sql(revision: str = "head", *, grant_to: str | Iterable[str] = "") -> str:
+    """The SQL that ``upgrade`` executes on a database without the schema, as one transaction.
+
+    ``revision`` may be a range, such as ``sp_0001:head``. Needs no database. Raises
+    ``SchemaError`` if ``revision`` does not exist.
+    """
+    written = io.StringIO()
+    config = _config(written, grant_to=privileges.role_names(grant_to))
+    with _running(revision):
+        command.upgrade(config, revision, sql=True)
+    return written.getvalue()
+
+
+def grant(connection: sa.Connection, roles: str | Iterable[str]) -> None:
+    """Give roles the privileges that the package needs, and no more.
+
+    For a schema that another Alembic environment manages, and for roles that are made later.
+    A text names roles separated by commas; of an iterable each element is one name.
+
+    Raises ``SchemaError`` if there is no schema, no such role, or the caller is not the
+    owner; otherwise as ``upgrade``.
+    """
+    migration_run.require_connection(connection)
+    names = privileges.role_names(roles)
+    with migration_run.one_run(connection):
+        if migration_run.stamped_revision(connection) is None:
+            raise SchemaError("The database does not have the schema. Run the upgrade first.")
+        privileges.require_roles(connection, names)
+        for name in names:
+            connection.exec_driver_sql(
+                privileges.grant_statement(name), execution_options={"no_parameters": True}
+            )
 
 
 def current_revision(connection: sa.Connection) -> str | None:
@@ -57,16 +119,8 @@ def current_revision(connection: sa.Connection) -> str | None:
     It is read from the schema's comment, so it does not matter whose Alembic environment
     made the schema. Needs no privilege.
     """
-    began = not connection.in_transaction()
-    try:
-        with translated():
-            comment = connection.exec_driver_sql(_STAMPED, (SCHEMA,)).scalar()
-    finally:
-        # A transaction left open here would swallow an upgrade that follows.
-        if began:
-            connection.rollback()
-    found = _STAMP.fullmatch(comment or "")
-    return found and found[1]
+    with _read(connection):
+        return migration_run.stamped_revision(connection)
 
 
 def head_revision() -> str | None:
@@ -81,12 +135,8 @@ def is_current(connection: sa.Connection) -> bool:
 
 def require_current(connection: sa.Connection) -> None:
     """Raise ``SchemaError`` unless the schema is current; says both revisions."""
-    found, needed = current_revision(connection), head_revision()
-    if found != needed:
-        raise SchemaError(
-            f"The database has revision {found or 'none'} of the schema, this package needs "
-            f"{needed}. Run `python -m domain upgrade`, or `alembic upgrade head`."
-        )
+    with _read(connection):
+        migration_run.require_current_state(connection, head_revision())
 
 
 def migrations_directory() -> Path:
@@ -96,26 +146,102 @@ def migrations_directory() -> Path:
     return installed if installed.is_dir() else package.parent / "alembic"
 
 
+def include_name(
+    name: str | None, type_: NameFilterType, parent_names: NameFilterParentNames
+) -> bool:
+    """Whether autogenerate should look at what has this name in the database: not at ours.
+
+    For ``context.configure(include_name=…)`` of an application that sets ``include_schemas``.
+    Alembic does not ask it about ``target_metadata``, so an application whose list has
+    ``domain.Base.metadata`` needs ``include_object``.
+    """
+    if type_ == "schema":
+        return name != SCHEMA
+    return parent_names.get("schema_name") != SCHEMA
+
+
+def include_object(
+    object: sa.schema.SchemaItem,  # noqa: A002 - Alembic's name
+    name: str | None,
+    type_: NameFilterType,
+    reflected: bool,  # noqa: FBT001 - Alembic passes it by position
+    compare_to: sa.schema.SchemaItem | None,
+) -> bool:
+    """Whether autogenerate should compare an object: not those of our tables.
+
+    For ``context.configure(include_object=…)``. It is enough by itself, whether or not the
+    application sets ``include_schemas`` and has ``domain.Base.metadata`` in its
+    ``target_metadata``. A foreign key of the application's is its own on one of its tables, and
+    left alone on one of ours.
+    """
+    table = object if isinstance(object, sa.Table) else getattr(object, "table", None)
+    return getattr(table, "schema", None) != SCHEMA
+
+
+@contextmanager
+def _read(connection: sa.Connection) -> Iterator[None]:
+    began = not connection.in_transaction()
+    try:
+        with translated():
+            yield
+    finally:
+        # A transaction left open here would swallow an upgrade that follows.
+        if began:
+            connection.rollback()
+
+
+@contextmanager
+def _running(asked_for: str, connection: sa.Connection | None = None) -> Iterator[None]:
+    """One run in this process at a time, inside of whatever run of Alembic's is going on."""
+    with _turn(connection), _outer_run_kept(), _revisions_known(asked_for):
+        yield
+
+
+@contextmanager
+def _turn(connection: sa.Connection | None) -> Iterator[None]:
+    # Another task of this thread may have the turn: to wait for it here would stop both.
+    while not _ONE_AT_A_TIME.acquire(
+        blocking=connection is None or not connection.dialect.is_async
+    ):
+        if connection is not None:
+            migration_run.pause(connection, _TURN)
+    try:
+        yield
+    finally:
+        _ONE_AT_A_TIME.release()
+
+
+@contextmanager
+def _outer_run_kept() -> Iterator[None]:
+    """Keep ``alembic.op`` and ``alembic.context`` for the run that this one is inside of.
+
+    Alembic has one object behind each of these modules, and takes it away when a run ends.
+    """
+    modules = (alembic.op, alembic.context)
+    outer = [vars(module).get("_proxy") for module in modules]
+    try:
+        yield
+    finally:
+        for module, proxy in zip(modules, outer, strict=True):
+            left = vars(module).get("_proxy")
+            if proxy is not None:
+                proxy._install_proxy()  # noqa: SLF001 - Alembic has no public way
+            elif left is not None:  # a failed revision leaves its ``op``
+                left._remove_proxy()  # noqa: SLF001 - likewise
+
+
 @contextmanager
 def _revisions_known(asked_for: str) -> Iterator[None]:
     """Say what alembic's errors about revisions mean here."""
     try:
         yield
     except CommandError as error:
-        unknown = getattr(error.__cause__, "argument", None)
-        if unknown is None or unknown == asked_for:
-            raise SchemaError(f"The revisions cannot be run: {error}") from error
-        raise SchemaError(
-            f"The database has revision {unknown}, which this version of the package does not "
-            "know: a newer one has migrated it. Install that version, or a later one."
-        ) from error
+        raise SchemaError(f"The revisions cannot be run to {asked_for}: {error}") from error
 
 
-def _config(connection: sa.Connection, grant_to: str = "") -> Config:
-    config = Config()
+def _config(written: TextIO | None = None, **attributes: Any) -> Config:
+    config = Config(output_buffer=written)
     config.set_main_option("script_location", str(migrations_directory()).replace("%", "%%"))
     config.set_main_option("path_separator", "newline")
-    attributes: dict[str, Any] = config.attributes
-    attributes["connection"] = connection
-    attributes["grant_to"] = grant_to
+    config.attributes.update(attributes)
     return config

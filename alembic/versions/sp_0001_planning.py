@@ -14,28 +14,60 @@ branch_labels = ("studyplan",)
 depends_on = None
 
 # Everything is named with its schema: nobody's search_path decides what is made or read. In an
-# environment of the host, nothing but this revision makes the schema.
+# environment of the host, nothing but this revision makes the schema. The comment tells which
+# revision the schema has, whatever environment ran it, and whether the schema was there before:
+# then it stays at the end, and gets its own comment back. The package's environment makes the
+# schema a moment earlier, for the version table in it, and leaves 'studyplan-domain' there. No
+# percent signs: they are doubled in some environments.
 CREATE_SCHEMA = """
 DO $$
+DECLARE
+  found text;
 BEGIN
   IF to_regnamespace('studyplan') IS NULL THEN
     CREATE SCHEMA studyplan;
+    COMMENT ON SCHEMA studyplan IS 'studyplan-domain, revision sp_0001';
+    RETURN;
+  END IF;
+  found := obj_description(to_regnamespace('studyplan')::oid, 'pg_namespace');
+  IF found = 'studyplan-domain' THEN
+    COMMENT ON SCHEMA studyplan IS 'studyplan-domain, revision sp_0001';
+  ELSIF starts_with(found, 'studyplan-domain, revision ') THEN
+    RAISE EXCEPTION USING
+      ERRCODE = '55000',
+      MESSAGE = 'The schema studyplan was made by another Alembic environment already, most '
+        || 'likely by the upgrade of studyplan-domain itself. Keep to that one, and take its '
+        || 'revisions out of the version_locations of this one',
+      DETAIL = found;
+  ELSE
+    EXECUTE 'COMMENT ON SCHEMA studyplan IS ' || quote_literal(
+      'studyplan-domain, revision sp_0001; the schema was there before'
+      || coalesce(': ' || found, ''));
   END IF;
 END
 $$
 """
 
-# The comment tells which revision the schema has, whatever environment ran it.
-STAMP = f"COMMENT ON SCHEMA studyplan IS 'studyplan-domain, revision {revision}'"
-
 # Something may be left in it: Alembic's version table in the package's own environment, from
 # which Alembic is going to delete a row, or objects of the host.
-DROP_SCHEMA_IF_EMPTY = """
+DROP_SCHEMA = """
 DO $$
+DECLARE
+  found text := obj_description(to_regnamespace('studyplan')::oid, 'pg_namespace');
+  kept text := 'studyplan-domain, revision sp_0001; the schema was there before';
 BEGIN
+  IF starts_with(found, kept) THEN
+    EXECUTE 'COMMENT ON SCHEMA studyplan IS '
+      || coalesce(quote_literal(nullif(substr(found, length(kept) + 3), '')), 'NULL');
+    RETURN;
+  END IF;
   DROP SCHEMA studyplan;
 EXCEPTION WHEN dependent_objects_still_exist THEN
-  COMMENT ON SCHEMA studyplan IS NULL;
+  IF to_regclass('studyplan.alembic_version') IS NULL THEN
+    COMMENT ON SCHEMA studyplan IS NULL;
+  ELSE
+    COMMENT ON SCHEMA studyplan IS 'studyplan-domain';
+  END IF;
 END
 $$
 """
@@ -391,7 +423,6 @@ TABLES = (
 def upgrade() -> None:
     for statement in (
         CREATE_SCHEMA,
-        STAMP,
         CREATE_BTREE_GIST,
         PLAN_GROUPS,
         ONE_ACTIVE_GROUP,
@@ -419,4 +450,4 @@ def downgrade() -> None:
     for table in TABLES:
         op.execute(f"DROP TABLE studyplan.{table}")
     op.execute(DROP_BTREE_GIST)
-    op.execute(DROP_SCHEMA_IF_EMPTY)
+    op.execute(DROP_SCHEMA)

@@ -18,7 +18,16 @@ down_revision = "sp_0001"
 branch_labels = None
 depends_on = None
 
-STAMP = "COMMENT ON SCHEMA studyplan IS 'studyplan-domain, revision {revision}'"
+# The comment keeps whatever else the first revision noted in it.
+STAMP = """
+DO $$
+BEGIN
+  EXECUTE 'COMMENT ON SCHEMA studyplan IS ' || quote_literal(regexp_replace(
+    obj_description('studyplan'::regnamespace::oid, 'pg_namespace'),
+    '^studyplan-domain, revision [a-z0-9_]+', 'studyplan-domain, revision {revision}'));
+END
+$$
+"""
 
 # The first 8 bytes, big-endian and signed, of sha256(namespace || the 16 bytes of each uuid). The
 # namespace is written as bytes, which PostgreSQL decodes once for each plan: converting text on

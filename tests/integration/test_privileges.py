@@ -17,7 +17,8 @@ from domain import (
 )
 from domain.errors import SchemaError
 from domain.locking.statements import FUNCTIONS
-from domain.probe import NEEDED, probe
+from domain.privileges import TABLES as NEEDED
+from domain.probe import probe
 from tests.factories import PlanGroupFactory
 from tests.integration.asking import sqlstate
 from tests.integration.editing import Factory, World, new_world
@@ -231,7 +232,7 @@ def test_missing_table_is_named(
         f"ALTER TABLE studyplan.elsewhere RENAME TO {bare(table)}",
     ):
         found = refusals(app_factory, stored)
-        with pytest.raises(SchemaError, match=f"lacks {table}. Run `alembic upgrade head`"):
+        with pytest.raises(SchemaError, match=f"lacks {table}. Run `python -m domain upgrade`"):
             probe(app)
     assert found
     for sentence in found.values():

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from domain import schema
+from domain.privileges import TABLES
 from tests.migrations.conftest import quoted
 
 _ENTER = "studyplan.acquire_plan_locks_with_limits"
@@ -48,28 +49,32 @@ EXECUTABLE = sa.text(
     "AND has_function_privilege(:role, p.oid, 'EXECUTE')"
 )
 
+PRIVILEGES = sa.text(
+    "SELECT 'studyplan' AS name, privilege FROM unnest(ARRAY['USAGE', 'CREATE']) AS a (privilege) "
+    "WHERE has_schema_privilege(:role, 'studyplan', privilege) UNION ALL "
+    "SELECT 'studyplan.' || relname, privilege FROM pg_class c, unnest(ARRAY['SELECT', 'INSERT', "
+    "'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER', 'MAINTAIN']) AS a (privilege) "
+    "WHERE relnamespace = 'studyplan'::regnamespace AND relkind = 'r' "
+    "AND (privilege <> 'MAINTAIN' OR current_setting('server_version_num')::int >= 170000) "
+    "AND has_table_privilege(:role, c.oid, privilege)"
+)
+NEEDED = {
+    ("studyplan", "USAGE"),
+    ("studyplan.alembic_version", "SELECT"),
+    *((table, privilege) for table, listed in TABLES.items() for privilege in listed),
+}
+
 
 def executable(connection: sa.Connection, role: str) -> set[str]:
     with connection.begin():
         return set(connection.scalars(EXECUTABLE, {"role": role}))
 
 
-def privileges(connection: sa.Connection, role: str) -> list[str]:
+def privileges(connection: sa.Connection, role: str) -> set[tuple[str, str]]:
     """What the role may do with the schema, and with tables in it."""
     with connection.begin():
-        return list(
-            connection.scalars(
-                sa.text(
-                    "SELECT name FROM unnest(ARRAY['USAGE', 'CREATE']) AS asked (name) "
-                    "WHERE has_schema_privilege(:role, 'studyplan', name) UNION ALL "
-                    "SELECT c.relname FROM pg_class c "
-                    "WHERE c.relnamespace = 'studyplan'::regnamespace AND c.relkind = 'r' "
-                    "AND has_table_privilege(:role, c.oid, "
-                    "'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')"
-                ),
-                {"role": role},
-            )
-        )
+        rows = connection.execute(PRIVILEGES, {"role": role})
+        return {(row.name, row.privilege) for row in rows}
 
 
 def attempt(connection: sa.Connection, role: str, call: str) -> None:
@@ -111,8 +116,8 @@ def test_several_roles_may_be_named(connection: sa.Connection, new_role: Callabl
     schema.upgrade(connection, grant_to=f"{first}, {second}")
     assert executable(connection, first) == executable(connection, second) == FUNCTIONS
     assert executable(connection, other) == executable(connection, "public") == set()
-    assert privileges(connection, first) == privileges(connection, second) == ["USAGE"]
-    assert privileges(connection, other) == privileges(connection, "public") == []
+    assert privileges(connection, first) == privileges(connection, second) == NEEDED
+    assert privileges(connection, other) == privileges(connection, "public") == set()
 
 
 def test_functions_and_procedures_of_the_host_are_not_granted(

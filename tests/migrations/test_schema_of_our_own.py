@@ -207,7 +207,7 @@ def test_branch_in_an_environment_of_the_host_is_known(
     connection.commit()
     assert schema.is_current(connection)
     migrated = catalog(connection)
-    command.current(schema._config(connection))
+    command.current(schema._config(connection=connection))
     assert catalog(connection) == migrated, "our own environment leaves it as it is"
     tables = sa.inspect(connection).get_table_names
     assert set(tables(schema="public")) == {"alembic_version", "contents"}

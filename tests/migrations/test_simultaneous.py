@@ -15,7 +15,7 @@ RUNS = 3
 # A failure must end the test, not hang it.
 ASKED = sa.text(
     "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'waiting' "
-    "AND query LIKE '%advisory_lock%'"
+    "AND query = 'ROLLBACK'"
 )
 IMPATIENT = "-c lock_timeout=20s -c idle_in_transaction_session_timeout=20s"
 

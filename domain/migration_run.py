@@ -1,0 +1,331 @@
+"""What a run of the revisions needs: a transaction, the migration lock and a known state.
+
+Alembic's environment and ``domain.schema`` use it; nothing here knows the revisions.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine.mock import MockConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, scoped_session
+from sqlalchemy.util.concurrency import await_only
+
+from domain import events
+from domain.database_errors import replace_pooled, require_supported_server, sqlstate
+from domain.driver import is_autocommit
+from domain.errors import (
+    DatabaseReadOnlyError,
+    MisuseError,
+    SchemaError,
+    WrongTransactionError,
+)
+
+MIGRATION_LOCK: Final = 7_310_868_735_423_512_941
+"""The key of the advisory lock that one run holds until its transaction ends."""
+DEFAULT_WAIT: Final = timedelta(minutes=5)
+POLL: Final = timedelta(milliseconds=200)
+LOG: Final = logging.getLogger("studyplan.schema")
+_REPORT_EVERY: Final = 10.0
+_TRY: Final = sa.text(f"SELECT pg_catalog.pg_try_advisory_xact_lock({MIGRATION_LOCK})")
+_FRESH: Final = sa.text("SELECT pg_catalog.pg_stat_clear_snapshot()")
+# As text: the driver cannot read a timestamptz under every DateStyle.
+_HOLDER: Final = sa.text(
+    "SELECT l.pid, a.application_name, pg_catalog.to_char(pg_catalog.timezone("  # noqa: S608 - constants
+    "'UTC', coalesce(a.xact_start, a.backend_start)), 'YYYY-MM-DD HH24\\:MI\\:SS') AS since "
+    "FROM pg_catalog.pg_locks l LEFT JOIN LATERAL pg_catalog.pg_stat_get_activity(l.pid) a "
+    "ON l.pid IS NOT NULL WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
+    f"AND l.classid = {MIGRATION_LOCK >> 32} AND l.objid = {MIGRATION_LOCK & 0xFFFFFFFF} "
+    "AND l.database = (SELECT oid FROM pg_catalog.pg_database "
+    "WHERE datname = pg_catalog.current_database())"
+)
+_TRANSACTION: Final = sa.text(
+    "SELECT pg_catalog.current_setting('transaction_isolation') AS isolation, "
+    "pg_catalog.current_setting('transaction_read_only')::boolean AS read_only, "
+    "pg_catalog.pg_is_in_recovery() AS standby"
+)
+# Each revision stamps the schema, whichever environment runs it.
+_COMMENT: Final = sa.text(
+    "SELECT pg_catalog.obj_description("
+    "pg_catalog.to_regnamespace('studyplan')::pg_catalog.oid, 'pg_namespace')"
+)
+_STAMP: Final = re.compile(r"studyplan-domain, revision (\w+)(?:; .*)?", re.DOTALL)
+_HAS_VERSIONS: Final = sa.text(
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname = 'alembic_version' "
+    "AND relnamespace = pg_catalog.to_regnamespace('studyplan'))"
+)
+_VERSIONS: Final = sa.text("SELECT version_num FROM studyplan.alembic_version")
+_OF_THE_HOST: Final = (
+    "the application's own Alembic environment manages this schema, as a branch in its "
+    "version_locations"
+)
+
+
+def require_connection(connection: object) -> sa.Connection:
+    """The connection, if revisions can run on it; raises ``MisuseError`` saying what to pass.
+
+    Raises ``WrongTransactionError`` in autocommit mode and ``SchemaError`` for a server that
+    is too old. Executes nothing.
+    """
+    if not isinstance(connection, sa.Connection):
+        raise MisuseError(_instead_of(connection))
+    dialect = connection.dialect
+    if (dialect.name, dialect.driver) not in {
+        ("postgresql", "psycopg"),
+        ("postgresql", "psycopg_async"),
+    }:
+        raise MisuseError(
+            f"The connection uses {dialect.name}+{dialect.driver}; the package needs "
+            "postgresql+psycopg (psycopg 3). `python -m domain upgrade --sql` prints the SQL."
+        )
+    if is_autocommit(connection):
+        raise WrongTransactionError(
+            "The connection is in autocommit mode: a run that fails would leave half a schema. "
+            "Use a connection without isolation_level='AUTOCOMMIT', outside of "
+            "autocommit_block()."
+        )
+    require_supported_server(connection)
+    return connection
+
+
+def _instead_of(found: object) -> str:
+    """The sentence for what is no Connection."""
+    if found is None or isinstance(found, MockConnection):
+        return (
+            "There is no connection: Alembic runs in offline mode (--sql), which only prints. "
+            "`python -m domain upgrade --sql` prints this package's SQL."
+        )
+    name = type(found).__name__
+    if type(found).__module__.startswith("sqlalchemy.ext.asyncio"):
+        example = "await connection.run_sync(schema.upgrade), of an AsyncConnection"
+    elif isinstance(found, sa.Engine):
+        example = "with engine.connect() as connection: schema.upgrade(connection)"
+    elif isinstance(found, Session | scoped_session):
+        example = "schema.upgrade(session.connection()), and commit the Session"
+    else:
+        example = "engine.connect(), or op.get_bind() in a revision"
+    return f"A sqlalchemy.Connection is needed, not {name}. For example: {example}."
+
+
+@contextmanager
+def one_run(connection: sa.Connection, wait: timedelta = DEFAULT_WAIT) -> Iterator[None]:
+    """A transaction that holds the migration lock: the caller's, or one that is committed here.
+
+    In a transaction of the caller's the block is a savepoint, so that a failed run leaves
+    nothing in it; the lock stays until that transaction ends. Otherwise each attempt to take
+    the lock is the first statement of a transaction of its own: behind a transaction pooler
+    a session has no lock, and whoever waits in the server, or in an open transaction, stands
+    in the way of CREATE INDEX CONCURRENTLY.
+
+    Raises ``TimeoutError``, which names the holder, after ``wait``;
+    ``WrongTransactionError`` if the transaction is not READ COMMITTED or is read-only,
+    ``DatabaseReadOnlyError`` on a standby, and ``SchemaError`` if the server refuses a
+    privilege or has an object of the same name.
+    """
+    patience = _Patience(wait)
+    if connection.in_transaction():
+        _require_transaction(connection)
+        while not connection.scalar(_TRY):
+            patience.pause(connection)
+        with _explained(), connection.begin_nested():
+            yield
+        return
+    try:
+        while not connection.scalar(_TRY):
+            patience.pause(connection, rolls_back=True)
+        _require_transaction(connection)
+        with _explained():
+            yield
+            connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def pause(connection: sa.Connection, duration: timedelta) -> None:
+    """Sleep; on an asynchronous driver other tasks run meanwhile."""
+    if connection.dialect.is_async:
+        await_only(asyncio.sleep(duration.total_seconds()))
+    else:
+        time.sleep(duration.total_seconds())
+
+
+class _Patience:
+    """A bounded wait for the migration lock that says for whom it waits."""
+
+    def __init__(self, wait: timedelta) -> None:
+        self._wait = wait
+        self._began = time.monotonic()
+        self._reported = float("-inf")
+
+    def pause(self, connection: sa.Connection, *, rolls_back: bool = False) -> None:
+        """Sleep until the next attempt; raises ``TimeoutError`` after the bound."""
+        now = time.monotonic()
+        is_over = now - self._began >= self._wait.total_seconds()
+        holder = ""
+        if is_over or now - self._reported >= _REPORT_EVERY:
+            holder = _holder(connection)
+        if rolls_back:
+            connection.rollback()
+        if is_over:
+            raise TimeoutError(
+                f"Waited {now - self._began:.0f} s for the migration lock, which {holder}. "
+                "Nothing was changed. Try again when that has ended."
+            )
+        if holder:
+            self._reported = now
+            fields = {"event": "migration_lock.busy"}
+            events.log(
+                LOG, logging.WARNING, "waiting for the migration lock, which %s", holder,
+                fields=fields,
+            )  # fmt: skip
+        pause(connection, POLL)
+
+
+def _holder(connection: sa.Connection) -> str:
+    connection.execute(_FRESH)
+    row = connection.execute(_HOLDER).first()
+    if row is None:
+        return "was released a moment ago"
+    if row.pid is None:
+        return "a prepared transaction holds"
+    named = f" (application_name {row.application_name!r})" if row.application_name else ""
+    since = f" since {row.since} UTC" if row.since else ""
+    return f"process {row.pid}{named} holds{since}"
+
+
+def _require_transaction(connection: sa.Connection) -> None:
+    row = connection.execute(_TRANSACTION).one()
+    if row.standby:
+        replace_pooled(connection)
+        raise DatabaseReadOnlyError
+    if row.read_only:
+        raise WrongTransactionError(
+            "The transaction is read-only. See default_transaction_read_only and the engine's "
+            "option postgresql_readonly."
+        )
+    if row.isolation not in {"read committed", "read uncommitted"}:
+        raise WrongTransactionError(
+            f"The transaction is {row.isolation.upper()}: its snapshot may be older than the "
+            "migration lock, so that it would not see what the last run did. Use READ COMMITTED, "
+            "for example connection.execution_options(isolation_level='READ COMMITTED')."
+        )
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Raise ``SchemaError`` for what the server refuses to the revisions, by SQLSTATE."""
+    try:
+        yield
+    except DBAPIError as error:
+        words = str(error.orig).strip().partition("\n")[0]
+        match sqlstate(error):
+            case "42501":
+                raise SchemaError(
+                    f"The role may not make the schema: {words}. It needs CREATE on the database "
+                    "(or a schema studyplan that it owns, and the extension btree_gist installed) "
+                    "and CREATE on the schema public; later runs need the owner. Nothing was "
+                    "changed."
+                ) from error
+            case "42P07" | "42723" | "42710":
+                raise SchemaError(
+                    f"The database has something of this name already: {words}. This package "
+                    "did not make it: rename it, move it to another schema, or drop it. Nothing "
+                    "was changed."
+                ) from error
+            case "55000":
+                raise SchemaError(f"{words}. Nothing was changed.") from error
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a database says of its schema."""
+
+    revision: str | None
+    """The revision in the schema's comment, whoever ran it."""
+    versions: frozenset[str] | None
+    """What ``studyplan.alembic_version`` contains, whosever it is; ``None`` if there is none."""
+
+    @property
+    def is_managed_by_host(self) -> bool:
+        """Whether the revisions were run by another Alembic environment than the package's."""
+        return self.revision is not None and self.revision not in (self.versions or ())
+
+
+def stamped_revision(connection: sa.Connection) -> str | None:
+    """The revision in the schema's comment; needs no privilege."""
+    found = _STAMP.fullmatch(connection.scalar(_COMMENT) or "")
+    return found and found[1]
+
+
+def state_of(connection: sa.Connection, known: Collection[str]) -> State:
+    """The state of the database; raises ``SchemaError`` for one that no run may change.
+
+    That is a newer revision, and a ``studyplan.alembic_version`` that is not the package's.
+    """
+    revision = stamped_revision(connection)
+    versions = None
+    if connection.scalar(_HAS_VERSIONS):
+        versions = frozenset(connection.scalars(_VERSIONS))
+    if revision is not None and revision not in known:
+        raise SchemaError(
+            f"The database has revision {revision}, which this version of the package does not "
+            "know: a newer one has migrated it. Install that version, or a later one."
+        )
+    if versions is not None and versions != {revision}:
+        _refuse_versions(revision, versions, known)
+    return State(revision, versions)
+
+
+def _refuse_versions(
+    revision: str | None, versions: Collection[str], known: Collection[str]
+) -> None:
+    listed = ", ".join(sorted(versions)) or "nothing"
+    if revision is not None and set(versions) <= set(known):
+        raise SchemaError(
+            f"The schema's comment says revision {revision}, and studyplan.alembic_version says "
+            f"{listed}. Somebody has changed one of them by hand; correct it."
+        )
+    raise SchemaError(
+        f"studyplan.alembic_version is the version table of another Alembic environment (it "
+        f"has {listed}). This package keeps its own there: give the application's another "
+        "version_table_schema; or add this package's revisions to its version_locations and run "
+        "`alembic upgrade heads` there."
+    )
+
+
+def require_own(state: State, destination: object) -> None:
+    """Raise ``SchemaError`` if another environment manages the schema, unless it is there already.
+
+    :param destination: the revision to go to, ``None`` for the base.
+    """
+    if not state.is_managed_by_host or state.revision == destination:
+        return
+    command = "downgrade studyplan@base" if destination is None else "upgrade studyplan@head"
+    raise SchemaError(
+        f"The database has revision {state.revision}, and {_OF_THE_HOST}. Run "
+        f"`alembic {command}` there."
+    )
+
+
+def require_current_state(connection: sa.Connection, needed: str | None) -> None:
+    """Raise ``SchemaError`` unless the schema has the revision, naming both and the command."""
+    found = stamped_revision(connection)
+    if found == needed:
+        return
+    command = "Run `python -m domain upgrade`, or `alembic upgrade head`."
+    if found is not None and not connection.scalar(_HAS_VERSIONS):
+        command = f"As {_OF_THE_HOST}, run `alembic upgrade studyplan@head` there."
+    raise SchemaError(
+        f"The database has revision {found or 'none'} of the schema, this package needs "
+        f"{needed}. {command}"
+    )
