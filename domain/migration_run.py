@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine.mock import MockConnection
@@ -130,14 +130,22 @@ def one_run(connection: sa.Connection, wait: timedelta = DEFAULT_WAIT) -> Iterat
     ``DatabaseReadOnlyError`` on a standby, and ``SchemaError`` if the server refuses a
     privilege or has an object of the same name.
     """
-    patience = _Patience(wait)
-    if connection.in_transaction():
-        _require_transaction(connection)
-        while not connection.scalar(_TRY):
-            patience.pause(connection)
-        with _explained(), connection.begin_nested():
-            yield
-        return
+    run = _part_of_a_transaction if connection.in_transaction() else _a_transaction
+    with _never_prepared(connection), run(connection, _Patience(wait)):
+        yield
+
+
+@contextmanager
+def _part_of_a_transaction(connection: sa.Connection, patience: "_Patience") -> Iterator[None]:
+    _require_transaction(connection)
+    while not connection.scalar(_TRY):
+        patience.pause(connection)
+    with _explained(), connection.begin_nested():
+        yield
+
+
+@contextmanager
+def _a_transaction(connection: sa.Connection, patience: "_Patience") -> Iterator[None]:
     try:
         while not connection.scalar(_TRY):
             patience.pause(connection, rolls_back=True)
@@ -148,6 +156,22 @@ def one_run(connection: sa.Connection, wait: timedelta = DEFAULT_WAIT) -> Iterat
     except BaseException:
         connection.rollback()
         raise
+
+
+@contextmanager
+def _never_prepared(connection: sa.Connection) -> Iterator[None]:
+    """No statement is prepared in the block, however often it is executed.
+
+    Behind a transaction pooler the next attempt may have another backend, which would not
+    know it.
+    """
+    driver: Any = connection.connection.driver_connection
+    threshold = driver.prepare_threshold
+    driver.prepare_threshold = None
+    try:
+        yield
+    finally:
+        driver.prepare_threshold = threshold
 
 
 def pause(connection: sa.Connection, duration: timedelta) -> None:
@@ -183,10 +207,8 @@ class _Patience:
         if holder:
             self._reported = now
             fields = {"event": "migration_lock.busy"}
-            events.log(
-                LOG, logging.WARNING, "waiting for the migration lock, which %s", holder,
-                fields=fields,
-            )  # fmt: skip
+            message = "waiting for the migration lock, which %s"
+            events.log(LOG, logging.WARNING, message, holder, fields=fields)
         pause(connection, POLL)
 
 

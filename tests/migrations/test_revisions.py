@@ -12,6 +12,13 @@ from domain.schema import head_revision, migrations_directory
 PROJECT = Path(__file__).parents[2]
 FILES = sorted((PROJECT / "alembic" / "versions").glob("*.py"))
 FORBIDDEN = "create" + "_all"
+LEAVES_THE_TRANSACTION = [
+    "autocommit",
+    "concurrently",
+    "vacuum",
+    "alter system",
+    "create database",
+]
 
 
 @pytest.fixture
@@ -52,6 +59,19 @@ def test_a_revision_imports_nothing_of_the_package(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_first_text_of_a_function_replaces_nobody_elses(path: Path) -> None:
     assert "OR REPLACE" not in path.read_text("utf-8").upper()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_revision_stays_inside_its_transaction(path: Path) -> None:
+    """It may be part of somebody else's: see ``schema.upgrade``."""
+    text = path.read_text("utf-8")
+    assert [word for word in LEAVES_THE_TRANSACTION if re.search(word, text, re.IGNORECASE)] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_revision_has_no_percent_sign(path: Path) -> None:
+    """In offline mode a host's environment may print it doubled."""
+    assert "%" not in path.read_text("utf-8")
 
 
 def test_alembic_makes_the_schema_and_nothing_else_does() -> None:

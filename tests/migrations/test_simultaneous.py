@@ -1,16 +1,21 @@
 """Two upgrades of one empty database at once both end well."""
 
+import logging
 import multiprocessing
+import re
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
-from domain import schema
+from domain import migration_run, schema
+from domain.migration_run import MIGRATION_LOCK
 
-MIGRATION_LOCK = 7_310_868_735_423_512_941
 RUNS = 3
 # A failure must end the test, not hang it.
 ASKED = sa.text(
@@ -97,3 +102,78 @@ def test_an_upgrade_that_waits_stands_in_no_index_builders_way(
             connection.scalar(sa.select(sa.func.pg_advisory_unlock(MIGRATION_LOCK)))
             connection.commit()
         assert future.result(timeout=60)
+
+
+@contextmanager
+def lock_held(url: sa.URL) -> Iterator[int]:
+    """Another run, whose process is given."""
+    name = {"application_name": "the other run"}
+    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=name)
+    with engine.begin() as connection:
+        connection.scalar(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+        yield int(connection.scalar(sa.text("SELECT pg_backend_pid()")) or 0)
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+def test_upgrade_that_waited_long_enough_names_the_other_run(
+    *, empty_url: sa.URL, connection: sa.Connection, in_transaction: bool
+) -> None:
+    if in_transaction:
+        connection.begin()
+    with lock_held(empty_url) as pid, pytest.raises(TimeoutError) as late:
+        schema.upgrade(connection, wait=timedelta(milliseconds=1))
+    said = rf"process {pid} \(application_name 'the other run'\) holds since 20\d\d-.* UTC"
+    assert re.search(said, str(late.value))
+    assert connection.in_transaction() is in_transaction
+    schema.upgrade(connection)
+    assert schema.is_current(connection)
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+def test_upgrade_that_waits_logs_the_other_run_and_goes_on_after_it(
+    *,
+    empty_url: sa.URL,
+    connection: sa.Connection,
+    in_transaction: bool,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The other run ends when the first pause begins."""
+    waits, ended = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with lock_held(empty_url):
+            held.set()
+            assert waits.wait(20)
+        ended.set()
+
+    def pause(*_: object) -> None:
+        waits.set()
+        assert ended.wait(20)
+
+    held = threading.Event()
+    monkeypatch.setattr(migration_run, "pause", pause)
+    if in_transaction:
+        connection.begin()
+    with ThreadPoolExecutor(1) as pool, caplog.at_level(logging.WARNING, "studyplan.schema"):
+        done = pool.submit(other)
+        assert held.wait(20)
+        schema.upgrade(connection)
+        done.result()
+    assert schema.is_current(connection)
+    (record,) = caplog.records
+    assert "application_name 'the other run'" in record.getMessage()
+    assert vars(record)["event"] == "migration_lock.busy"
+
+
+def test_upgrade_prepares_no_statement_and_leaves_the_callers_threshold(empty_url: sa.URL) -> None:
+    """A prepared statement stays on the backend, which a pooler gives to another client."""
+    at_once = {"prepare_threshold": 0}
+    engine = sa.create_engine(empty_url, poolclass=sa.NullPool, connect_args=at_once)
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        schema.upgrade(connection)
+        prepared = driver.execute("SELECT name FROM pg_prepared_statements", prepare=False)
+        assert prepared.fetchall() == []
+        assert driver.prepare_threshold == 0

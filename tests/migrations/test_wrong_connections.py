@@ -1,0 +1,110 @@
+"""What ``schema`` cannot work with is refused before anything is made, saying what to pass."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+
+from domain import schema
+from domain.errors import MisuseError, WrongTransactionError
+from tests.migrations.catalog import catalog
+
+DOORS: list[Callable[..., object]] = [
+    schema.upgrade,
+    schema.downgrade,
+    lambda connection: schema.grant(connection, "somebody"),
+]
+each_door = pytest.mark.parametrize("door", DOORS, ids=["upgrade", "downgrade", "grant"])
+
+
+@pytest.fixture
+def unchanged(connection: sa.Connection) -> Iterator[None]:
+    before = catalog(connection)
+    yield
+    assert catalog(connection) == before
+
+
+@each_door
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("level", ["AUTOCOMMIT", "REPEATABLE READ", "SERIALIZABLE"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_isolation_level_other_than_read_committed_is_refused(
+    *, engine: sa.Engine, door: Callable[..., object], level: str, begun: bool
+) -> None:
+    expected = "autocommit mode" if level == "AUTOCOMMIT" else f"is {level}: its snapshot"
+    with engine.connect().execution_options(isolation_level=level) as connection:
+        if begun:
+            connection.begin()
+        with pytest.raises(WrongTransactionError, match=expected):
+            door(connection)
+        assert connection.in_transaction() is begun
+
+
+@each_door
+@pytest.mark.usefixtures("unchanged")
+def test_driver_connection_in_autocommit_is_refused(
+    empty_url: sa.URL, door: Callable[..., object]
+) -> None:
+    engine = sa.create_engine(empty_url, poolclass=sa.NullPool, connect_args={"autocommit": True})
+    with engine.connect() as connection, pytest.raises(WrongTransactionError, match="autocommit"):
+        door(connection)
+
+
+@each_door
+@pytest.mark.usefixtures("unchanged")
+def test_read_only_transaction_is_refused(
+    connection: sa.Connection, door: Callable[..., object]
+) -> None:
+    read_only = connection.execution_options(postgresql_readonly=True)
+    with pytest.raises(WrongTransactionError, match="read-only"):
+        door(read_only)
+    connection.execution_options(postgresql_readonly=False)
+
+
+@each_door
+def test_what_is_no_connection_is_refused_with_what_to_pass(
+    engine: sa.Engine, door: Callable[..., object]
+) -> None:
+    asynchronous = create_async_engine(engine.url)
+    with Session(engine) as session:
+        instead: dict[str, list[object]] = {
+            "engine.connect() as connection": [engine],
+            "session.connection()": [session, scoped_session(sessionmaker(engine))],
+            "run_sync(schema.upgrade)": [asynchronous, asynchronous.connect()],
+            "op.get_bind()": ["postgresql://", session.get_bind],
+            "offline mode (--sql)": [None, sa.create_mock_engine("postgresql://", print)],
+        }
+        for sentence, wrong in instead.items():
+            for connection in wrong:
+                with pytest.raises(MisuseError) as refused:
+                    door(connection)
+                assert sentence in str(refused.value)
+
+
+@each_door
+def test_other_driver_is_refused(
+    connection: sa.Connection, door: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection.dialect, "driver", "psycopg2")
+    with pytest.raises(MisuseError, match=r"uses postgresql\+psycopg2; .*upgrade --sql"):
+        door(connection)
+
+
+def test_upgrade_runs_on_an_asynchronous_connection_and_two_tasks_take_turns(
+    empty_url: sa.URL, connection: sa.Connection
+) -> None:
+    async def upgraded(engine: AsyncEngine) -> bool:
+        async with engine.connect() as one:
+            await one.run_sync(schema.upgrade)
+            return await one.run_sync(schema.is_current)
+
+    async def both() -> list[bool]:
+        engine = create_async_engine(empty_url, poolclass=sa.NullPool)
+        async with asyncio.timeout(60):
+            return list(await asyncio.gather(upgraded(engine), upgraded(engine)))
+
+    assert asyncio.run(both()) == [True, True]
+    assert schema.is_current(connection)
