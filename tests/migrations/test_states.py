@@ -1,0 +1,219 @@
+"""Databases in a state that a run cannot start from: one sentence, and nothing is changed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from domain import schema
+from domain.errors import SchemaError
+from tests.migrations.catalog import catalog
+from tests.migrations.conftest import quoted
+from tests.migrations.hosts import Host
+from tests.migrations.test_command_line import ran, run_sql
+
+Run = Callable[[sa.Connection], None]
+
+
+def refused(connection: sa.Connection, words: str, act: Run = schema.upgrade) -> None:
+    """Refused with the words, in a transaction of its own and in one of the caller's."""
+    before = catalog(connection)
+    with pytest.raises(SchemaError, match=words):
+        act(connection)
+    assert catalog(connection) == before
+    with connection.begin(), pytest.raises(SchemaError, match=words):
+        act(connection)
+    assert catalog(connection) == before
+
+
+# --- somebody else's objects ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("act", [schema.upgrade, schema.downgrade])
+@pytest.mark.parametrize("rows", ["", "INSERT INTO studyplan.alembic_version VALUES ('host_7')"])
+def test_version_table_of_the_hosts_own_in_our_schema_is_named(
+    connection: sa.Connection, act: Run, rows: str
+) -> None:
+    with connection.begin():
+        connection.exec_driver_sql(
+            "CREATE SCHEMA studyplan; CREATE TABLE studyplan.alembic_version (version_num text); "
+            f"{rows}"
+        )
+    refused(connection, r"version table of another .* another version_table_schema", act)
+
+
+def test_branch_whose_version_table_is_in_our_schema_is_not_taken_for_the_packages(
+    tmp_path: Path, connection: sa.Connection, empty_url: sa.URL
+) -> None:
+    host = Host(tmp_path, empty_url)
+    host.write_revision("h1", "pass")
+    host.add_branch()
+    with connection.begin():
+        connection.exec_driver_sql("CREATE SCHEMA studyplan")
+    host.upgrade(version_table_schema="studyplan")
+    assert schema.is_current(connection)
+    refused(connection, r"another Alembic environment \(it has h1, sp_0002\)", schema.downgrade)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE studyplan.contents ()",
+        "CREATE VIEW studyplan.plan_groups AS SELECT 1",
+        "CREATE FUNCTION studyplan.plan_lock_version() RETURNS integer LANGUAGE sql AS 'SELECT 7'",
+        "CREATE FUNCTION public.check_plan_group_lock(uuid) RETURNS text LANGUAGE sql AS 'SELECT 7'",
+    ],
+)
+def test_objects_of_our_names_are_named_and_kept(connection: sa.Connection, statement: str) -> None:
+    with connection.begin():
+        connection.exec_driver_sql(f"CREATE SCHEMA studyplan; {statement}")
+    refused(connection, "of this name already: .* already exists.* did not make it")
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM studyplan.alembic_version", "COMMENT"])
+def test_version_table_and_comment_that_differ_are_both_told(
+    connection: sa.Connection, change: str
+) -> None:
+    schema.upgrade(connection)
+    if change == "COMMENT":
+        change = "COMMENT ON SCHEMA studyplan IS 'studyplan-domain, revision sp_0001'"
+    with connection.begin():
+        connection.exec_driver_sql(change)
+    refused(connection, r"comment says revision sp_000\d, and studyplan.alembic_version says ")
+
+
+# --- privileges -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def migrator(connection: sa.Connection, new_role: Callable[[], str]) -> sa.Connection:
+    """A connection as a role that may create nothing anywhere."""
+    role = quoted(new_role())
+    connection.exec_driver_sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    connection.exec_driver_sql(f"SET ROLE {role}")
+    connection.commit()
+    return connection
+
+
+def as_owner(connection: sa.Connection, statement: str) -> None:
+    with connection.begin():
+        role = quoted(str(connection.scalar(sa.text("SELECT current_user"))))
+        database = quoted(str(connection.engine.url.database))
+        connection.exec_driver_sql("RESET ROLE")
+        connection.exec_driver_sql(statement.format(role=role, database=database))
+        connection.exec_driver_sql(f"SET ROLE {role}")
+
+
+CREATE = "GRANT CREATE ON DATABASE {database} TO {role}"
+CREATE_IN_PUBLIC = "GRANT CREATE ON SCHEMA public TO {role}"
+
+
+@pytest.mark.parametrize(
+    ("granted", "words"),
+    [
+        ("SELECT 1", "permission denied for database .* needs CREATE on the database"),
+        (CREATE, "permission denied for schema public.* needs .* CREATE on the schema public"),
+        (
+            f"CREATE SCHEMA studyplan AUTHORIZATION {{role}}; {CREATE_IN_PUBLIC}",
+            'permission denied to create extension "btree_gist".* needs .* btree_gist installed',
+        ),
+        (
+            f"CREATE SCHEMA studyplan; GRANT ALL ON SCHEMA studyplan TO {{role}}; {CREATE}",
+            "must be owner of schema studyplan.* owns",
+        ),
+    ],
+    ids=["database", "public", "btree_gist", "schema"],
+)
+def test_privilege_that_the_migrating_role_lacks_is_named(
+    migrator: sa.Connection, granted: str, words: str
+) -> None:
+    as_owner(migrator, granted)
+    refused(migrator, f"The role may not make the schema: {words}")
+
+
+@pytest.mark.parametrize(
+    "granted",
+    [
+        f"{CREATE}; {CREATE_IN_PUBLIC}",
+        "CREATE SCHEMA studyplan AUTHORIZATION {role}; CREATE EXTENSION btree_gist; "
+        + CREATE_IN_PUBLIC,
+    ],
+    ids=["CREATE on the database", "schema and extension by the owner"],
+)
+def test_privileges_that_the_sentence_names_are_enough(
+    migrator: sa.Connection, granted: str
+) -> None:
+    as_owner(migrator, granted)
+    before = catalog(migrator)
+    schema.upgrade(migrator)
+    schema.require_current(migrator)
+    schema.downgrade(migrator)
+    assert catalog(migrator) == before
+
+
+def test_grant_by_another_role_than_the_owner_is_refused(
+    migrator: sa.Connection, new_role: Callable[[], str]
+) -> None:
+    role = new_role()
+    with migrator.begin():
+        migrator.exec_driver_sql("RESET ROLE")
+        schema.upgrade(migrator)
+        migrator.exec_driver_sql(f"SET ROLE {quoted(role)}")
+    refused(migrator, "permission denied for schema studyplan", lambda c: schema.grant(c, [role]))
+
+
+# --- a schema that was there before -----------------------------------------------------
+
+
+def by_sql(connection: sa.Connection) -> None:
+    run_sql(connection.engine.url, schema.upgrade_sql())
+
+
+def down_by_sql(connection: sa.Connection) -> None:
+    run_sql(connection.engine.url, ran("downgrade", "head:base", "--sql", url=None))
+
+
+COMMENTS = [None, "of the host: don't touch", "back\\slash", "studyplan-domain, revision"]
+
+
+@pytest.mark.parametrize(
+    ("up", "down"),
+    [(schema.upgrade, schema.downgrade), (by_sql, down_by_sql)],
+    ids=["online", "offline"],
+)
+@pytest.mark.parametrize("comment", COMMENTS)
+def test_schema_that_the_host_made_stays_with_its_comment(
+    connection: sa.Connection, up: Run, down: Run, comment: str | None
+) -> None:
+    with connection.begin():
+        connection.exec_driver_sql("CREATE SCHEMA studyplan")
+        if comment:
+            connection.execute(
+                sa.text("COMMENT ON SCHEMA studyplan IS :comment").bindparams(
+                    sa.bindparam("comment", comment, literal_execute=True)
+                )
+            )
+    before = catalog(connection)
+    for _ in range(2):
+        up(connection)
+        assert schema.current_revision(connection) == "sp_0002"
+        down(connection)
+        assert catalog(connection) == before
+
+
+def test_schema_that_the_host_made_stays_when_its_branch_is_taken_back(
+    tmp_path: Path, connection: sa.Connection, empty_url: sa.URL
+) -> None:
+    host = Host(tmp_path, empty_url)
+    host.add_branch()
+    with connection.begin():
+        connection.exec_driver_sql("CREATE SCHEMA studyplan")
+        connection.exec_driver_sql("COMMENT ON SCHEMA studyplan IS 'of the host'")
+    before = catalog(connection)
+    host.upgrade()
+    schema.require_current(connection)
+    host.downgrade()
+    with connection.begin():
+        connection.exec_driver_sql("DROP TABLE public.alembic_version")
+    assert catalog(connection) == before
