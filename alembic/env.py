@@ -138,7 +138,9 @@ def run_online() -> None:
     url = os.environ.get("DATABASE_URL")
     if not url:
         raise SystemExit("set DATABASE_URL, for example postgresql+psycopg://user@host/name")
-    engine = sa.create_engine(_with_driver(url), poolclass=sa.NullPool)
+    engine = sa.create_engine(
+        _with_driver(url), poolclass=sa.NullPool, isolation_level="READ COMMITTED"
+    )
     try:
         with engine.connect() as connection:
             migration_run.require_connection(connection)

@@ -5,6 +5,7 @@ commit to the caller; without one it makes a transaction of its own.
 """
 
 import io
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ SCHEMA: Final = "studyplan"
 
 # Alembic keeps the environment of a run in module globals, so threads must take turns.
 _ONE_AT_A_TIME = threading.Lock()
+# Of anything else, Alembic raises errors without a sentence.
+_REVISION: Final = re.compile(r"[\w@+-]+(:[\w@+-]+)?")
 _TURN: Final = timedelta(milliseconds=20)
 
 
@@ -193,6 +196,8 @@ def _read(connection: sa.Connection) -> Iterator[None]:
 @contextmanager
 def _running(asked_for: str, connection: sa.Connection | None = None) -> Iterator[None]:
     """One run in this process at a time, inside of whatever run of Alembic's is going on."""
+    if not _REVISION.fullmatch(asked_for):
+        raise SchemaError(f"{asked_for!r} is not a revision, such as head, base or sp_0001.")
     with _turn(connection), _outer_run_kept(), _revisions_known(asked_for):
         yield
 

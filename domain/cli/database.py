@@ -64,11 +64,31 @@ def current_database(url: sa.URL | None) -> Iterator[sa.Engine]:
         yield engine
 
 
-def upgrade(engine: sa.Engine) -> tuple[str | None, str | None]:
-    """Bring the database to the current schema; the revisions before and after."""
-    with engine.connect() as connection:
+def upgrade(
+    engine: sa.Engine, revision: str = "head", grant_to: str = ""
+) -> tuple[str | None, str | None]:
+    """Bring the database to a revision; the revisions before and after."""
+    with _migrating(engine) as connection:
         before = schema.current_revision(connection)
-        connection.rollback()  # the run commits by itself where no transaction is open
-        schema.upgrade(connection)
-        after = schema.current_revision(connection)
-    return before, after
+        schema.upgrade(connection, revision, grant_to=grant_to)
+        return before, schema.current_revision(connection)
+
+
+def downgrade(engine: sa.Engine, revision: str) -> tuple[str | None, str | None]:
+    """Take the database back to a revision; the revisions before and after."""
+    with _migrating(engine) as connection:
+        before = schema.current_revision(connection)
+        schema.downgrade(connection, revision)
+        return before, schema.current_revision(connection)
+
+
+def upgrade_sql(revision: str, grant_to: str) -> str:
+    """The SQL of an upgrade; needs no database."""
+    return schema.upgrade_sql(revision, grant_to=grant_to)
+
+
+@contextmanager
+def _migrating(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection for the revisions, whatever the role's default isolation level is."""
+    with engine.connect() as connection:
+        yield connection.execution_options(isolation_level="READ COMMITTED")

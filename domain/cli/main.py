@@ -8,11 +8,19 @@ from datetime import date
 from typing import Final
 
 import psycopg
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from domain.cli.database import DatabaseUrlError, engine_for, given_url, upgrade
+from domain.cli.database import (
+    DatabaseUrlError,
+    downgrade,
+    engine_for,
+    given_url,
+    upgrade,
+    upgrade_sql,
+)
 from domain.embedded import MissingBinariesError, ServerStartError
-from domain.errors import SchemaError
+from domain.errors import DatabaseReadOnlyError, SchemaError, WrongTransactionError
 
 FAILED: Final = 1
 MISUSED: Final = 2
@@ -22,6 +30,8 @@ _BUGS: Final = (psycopg.IntegrityError, psycopg.DataError)
 _MENDABLE: Final = (
     DatabaseUrlError,
     SchemaError,
+    WrongTransactionError,
+    DatabaseReadOnlyError,
     ServerStartError,
     ModuleNotFoundError,
     DBAPIError,
@@ -113,9 +123,39 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_generate)
     _add_language(command)
 
-    command = commands.add_parser("upgrade", help="the schema into DATABASE_URL")
-    command.set_defaults(run=_upgrade)
+    _add_migrations(commands)
     return parser
+
+
+def _add_migrations(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "upgrade",
+        help="make the schema in DATABASE_URL, or print its SQL",
+        description="Bring the database of DATABASE_URL to a revision, in one transaction.",
+        epilog="Exit code 1: it failed, and nothing was changed. 2: it was called wrongly.",
+    )
+    command.add_argument(
+        "--revision", default="head", metavar="R", help="the newest by default; with --sql also R:R"
+    )
+    command.add_argument(
+        "--grant-to",
+        type=_roles,
+        metavar="ROLE,…",
+        help="let these roles do what the package needs, also if the schema is there already",
+    )
+    command.add_argument(
+        "--sql", action="store_true", help="print the SQL instead; needs no database"
+    )
+    command.set_defaults(run=_upgrade)
+
+    command = commands.add_parser(
+        "downgrade",
+        help="take the schema in DATABASE_URL back",
+        description="Take the database of DATABASE_URL back to a revision. This destroys data: "
+        "'base' drops every table of the package.",
+    )
+    command.add_argument("--revision", required=True, metavar="R", help="'base' for none")
+    command.set_defaults(run=_downgrade)
 
 
 def _add_language(command: argparse.ArgumentParser) -> None:
@@ -131,6 +171,12 @@ def _date(text: str) -> date:
     if found is None or found.isoformat() != text:
         raise argparse.ArgumentTypeError("must be a date such as 2025-01-31")
     return found
+
+
+def _roles(text: str) -> str:
+    if not text.replace(",", "").strip():
+        raise argparse.ArgumentTypeError("must name a role, or several separated by commas")
+    return text
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -150,7 +196,21 @@ def _generate(options: argparse.Namespace) -> int:
     return faulty or failed
 
 
-def _upgrade(_: argparse.Namespace) -> int:
+def _upgrade(options: argparse.Namespace) -> int:
+    grant_to = options.grant_to or ""
+    if options.sql:
+        # PostgreSQL's encoding, whatever the terminal's is: role names may be in any.
+        written = upgrade_sql(options.revision, grant_to)
+        sys.stdout.buffer.write(written.encode())
+        return 0
+    return _migrated(lambda engine: upgrade(engine, options.revision, grant_to))
+
+
+def _downgrade(options: argparse.Namespace) -> int:
+    return _migrated(lambda engine: downgrade(engine, options.revision))
+
+
+def _migrated(run: Callable[[Engine], tuple[str | None, str | None]]) -> int:
     url = given_url()
     if url is None:
         return _told(
@@ -158,7 +218,7 @@ def _upgrade(_: argparse.Namespace) -> int:
             MISUSED,
         )
     with engine_for(url) as engine:
-        before, after = upgrade(engine)
+        before, after = run(engine)
     was = "already" if before == after else f"from {before or 'nothing'}"
-    sys.stdout.write(f"The schema is at {after} ({was}).\n")
+    sys.stdout.write(f"The schema is at {after or 'nothing'} ({was}).\n")
     return 0

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator
 from itertools import count
 from os import getpid
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 _roles = count(1)
+# A percent sign in a name is no parameter.
+AS_IT_IS: Any = {"execution_options": {"no_parameters": True}}
 
 
 @pytest.fixture
@@ -30,22 +33,22 @@ def connection(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 @pytest.fixture
-def new_role(maintenance: sa.Connection, engine: sa.Engine) -> Iterator[Callable[[], str]]:
+def new_role(maintenance: sa.Connection, engine: sa.Engine) -> Iterator[Callable[..., str]]:
     """Makes roles without any right; roles belong to the server, so they are dropped."""
     made: list[str] = []
 
-    def make() -> str:
-        name = f'studyplan "Test"-{getpid()}-{next(_roles)}'
-        maintenance.exec_driver_sql(f"CREATE ROLE {quoted(name)}")
+    def make(prefix: str = 'studyplan "Test"') -> str:
+        name = f"{prefix}-{getpid()}-{next(_roles)}"
+        maintenance.exec_driver_sql(f"CREATE ROLE {quoted(name)}", **AS_IT_IS)
         made.append(name)
         return name
 
     yield make
     with engine.begin() as connection:
         for name in made:
-            connection.exec_driver_sql(f"DROP OWNED BY {quoted(name)}")
+            connection.exec_driver_sql(f"DROP OWNED BY {quoted(name)}", **AS_IT_IS)
     for name in made:
-        maintenance.exec_driver_sql(f"DROP ROLE {quoted(name)}")
+        maintenance.exec_driver_sql(f"DROP ROLE {quoted(name)}", **AS_IT_IS)
 
 
 def quoted(name: str) -> str:

@@ -62,7 +62,7 @@ def test_branch_whose_version_table_is_in_our_schema_is_not_taken_for_the_packag
         "CREATE TABLE studyplan.contents ()",
         "CREATE VIEW studyplan.plan_groups AS SELECT 1",
         "CREATE FUNCTION studyplan.plan_lock_version() RETURNS integer LANGUAGE sql AS 'SELECT 7'",
-        "CREATE FUNCTION public.check_plan_group_lock(uuid) RETURNS text LANGUAGE sql AS 'SELECT 7'",
+        "CREATE FUNCTION public.check_plan_group_lock(uuid) RETURNS int LANGUAGE sql AS 'SELECT 7'",
     ],
 )
 def test_objects_of_our_names_are_named_and_kept(connection: sa.Connection, statement: str) -> None:
