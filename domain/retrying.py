@@ -182,7 +182,7 @@ class _Pause(tenacity.wait.wait_base):
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         error = _error(retry_state)
-        asked = getattr(error, "retry_after", None) if isinstance(error, DomainError) else None
+        asked = error.retry_after if isinstance(error, DomainError) else None
         return float(asked or 0) + self._jitter(retry_state)
 
 

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Final
 
 from domain.errors import (
+    DayReason,
     DayWithoutPlan,
     InvalidInputError,
     NoBlocksError,
@@ -179,16 +180,19 @@ def _nothing_placed(
     left = days[first_day:]
     if all(day.kind is DayKind.EXCLUDED for day in left):
         return NoStudyDaysError()
-    reasons = {DayKind.EXCLUDED: "excluded", DayKind.NO_TIME: "no_study_time"}
+    reasons: dict[DayKind, DayReason] = {
+        DayKind.EXCLUDED: "excluded",
+        DayKind.NO_TIME: "no_study_time",
+    }
     return NothingPlacedError(
-        days=[
+        days=tuple(
             DayWithoutPlan(day.date, reasons.get(day.kind) or _fullness(rooms[index]))
             for index, day in enumerate(left, first_day)
-        ]
+        )
     )
 
 
-def _fullness(room: Room) -> str:
+def _fullness(room: Room) -> DayReason:
     return "unused" if _held(room) else "full"
 
 

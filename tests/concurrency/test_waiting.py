@@ -167,7 +167,9 @@ def test_a_wait_in_vain_ends_at_its_bound_with_the_holder_named(
     with pytest.raises(LockTimeoutError) as late:
         enter(session_factory, PlanGroupLock(tenant_id, group_id, wait=SHORT))
     assert late.value.group_id == group_id
+    assert late.value.holder is not None
     assert late.value.holder.pid == pid
+    assert late.value.waited_ms is not None
     assert 40 <= late.value.waited_ms < PATIENCE * 1000
     assert late.value.retry_after == 1
 

@@ -209,6 +209,7 @@ def test_refusal_and_status_of_the_package_stay_in_their_range(
     uow = UnitOfWork(sessionmaker(stepping_engine), lock=lock)
     with pytest.raises(LockTimeoutError) as late, uow:
         pass
+    assert late.value.waited_ms is not None
     assert 0 <= late.value.waited_ms <= SHORT_MS
     with stepping_engine.connect() as asker:
         holder = lock_status(asker, tenant_id, group_id).holder

@@ -208,6 +208,7 @@ def test_prepared_transaction_is_named_by_its_identifier(
         lock = PlanGroupLock(tenant_id, group_id, wait=timedelta(milliseconds=wait))
         with pytest.raises(refusal) as refused, UnitOfWork(sessionmaker(other.engine), lock=lock):
             pass
+        assert refused.value.holder is not None
         assert refused.value.holder.gid == shown
 
 

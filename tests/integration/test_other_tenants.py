@@ -126,6 +126,7 @@ def test_tenant_that_has_the_group_is_told_who_holds_its_lock(
 ) -> None:
     with pytest.raises(PlanGroupLockedError) as refused:
         enter(session_factory, world.lock)
+    assert refused.value.holder is not None
     assert (refused.value.holder.pid, refused.value.holder.application_name) == (busy, APPLICATION)
 
 
@@ -141,6 +142,7 @@ def test_problem_document_names_no_process_and_no_application(
         assert "holder" not in told
         assert APPLICATION not in told
         assert str(busy) not in told.replace(str(world.group.id), "")
+    assert refused.value.holder is not None
     assert refused.value.holder.pid == busy
 
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from domain import GeneratedMeanwhileError, InvalidInputError, PlanGroupLockedError
-from domain.errors import NoContentsError
-from domain.errors.locks import RETRY_AFTER
+from domain.errors import RETRY_AFTER, NoContentsError
 from domain.retrying import RetryPolicy, retrying, retrying_async
 
 BUSY = PlanGroupLockedError(group_id=None)

@@ -92,6 +92,7 @@ def test_a_busy_lock_is_told_at_once_with_its_holder(
     with pytest.raises(PlanGroupLockedError) as refused, UnitOfWork(session_factory, lock=lock):
         pass
     assert refused.value.group_id == lock.group_id
+    assert refused.value.holder is not None
     assert refused.value.holder.pid == backend_pid(connection)
     assert refused.value.holder.application_name == "first"
 
@@ -103,7 +104,9 @@ def test_a_bounded_wait_ends_in_a_timeout(
     patient = PlanGroupLock(lock.tenant_id, lock.group_id, wait=timedelta(milliseconds=30))
     with pytest.raises(LockTimeoutError) as late, UnitOfWork(session_factory, lock=patient):
         pass
+    assert late.value.waited_ms is not None
     assert late.value.waited_ms >= 30
+    assert late.value.holder is not None
     assert late.value.holder.pid == backend_pid(connection)
     assert lock_status(connection, lock.tenant_id, lock.group_id).held_by_me
 

@@ -54,6 +54,7 @@ def test_the_lock_holds_through_the_pooler_until_the_commit(
         for _ in range(BACKENDS):
             with pytest.raises(PlanGroupLockedError) as refused:
                 elsewhere(lambda: generate(session_factory, group))
+            assert refused.value.holder is not None
             assert refused.value.holder.pid == holder(direct, group)
         assert backend(uow.session.connection()) == holder(direct, group)
         uow.commit()

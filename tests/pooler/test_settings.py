@@ -77,7 +77,9 @@ def test_a_wait_in_vain_ends_at_its_bound_and_leaves_no_lock_timeout(
         impatient = PlanGroupLock(group.tenant_id, group.id, wait=SHORT)
         with pytest.raises(LockTimeoutError) as late:
             elsewhere(lambda: enter(session_factory, impatient))
+    assert late.value.holder is not None
     assert late.value.holder.pid == pid
+    assert late.value.waited_ms is not None
     assert 100 <= late.value.waited_ms < PATIENCE * 1000
     found = of_all_backends(engine, IN_FORCE)
     assert all(values == as_known(direct, "0", "0", "0") for values in found.values())

@@ -1,10 +1,12 @@
 """Every error says what it is in code, status, retryable and two languages."""
 
+import copy
 import json
 import pickle
+from collections.abc import Callable
 from datetime import date
 from inspect import getmembers, isclass
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import pytest
@@ -163,7 +165,7 @@ TABLE: list[tuple[DomainError, str, int, bool, str]] = [
         "학습 가능한 날짜가 없습니다. 기간과 제외일을 확인해주세요.",
     ),
     (
-        NothingPlacedError(days=[DayWithoutPlan(date(2025, 1, 6), "full")]),
+        NothingPlacedError(days=(DayWithoutPlan(date(2025, 1, 6), "full"),)),
         "nothing_placed",
         422,
         False,
@@ -220,6 +222,11 @@ def test_every_concrete_error_is_in_the_table() -> None:
     assert classes - FAMILIES == {type(error) for error in EXAMPLES}
 
 
+@pytest.mark.parametrize("kind", {type(error) for error in EXAMPLES})
+def test_error_has_its_texts_in_both_languages_itself(kind: type[DomainError]) -> None:
+    assert {"code", "ko", "en"} <= vars(kind).keys()
+
+
 def test_no_two_errors_share_a_code() -> None:
     codes = [error.code for error in EXAMPLES]
     assert len(codes) == len(set(codes))
@@ -245,23 +252,50 @@ def test_the_two_languages_differ_and_leave_no_brace(error: DomainError) -> None
     assert not set(korean + english) & set("{}")
 
 
+def pickled(error: DomainError) -> Any:
+    return pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+
+
+@pytest.mark.parametrize("copied", [pickled, copy.copy, copy.deepcopy])
 @pytest.mark.parametrize("error", EXAMPLES, ids=named)
-def test_an_error_survives_pickling(error: DomainError) -> None:
-    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
-    assert type(copy) is type(error)
-    assert copy.data == error.data
-    assert str(copy) == str(error)
-    assert copy.to_problem() == error.to_problem()
+def test_error_is_the_same_after_pickling_and_copying(
+    error: DomainError, copied: Callable[[DomainError], DomainError]
+) -> None:
+    error = copy.deepcopy(error)
+    error.add_note("seen by a handler")
+    twin = copied(error)
+    assert twin is not error
+    assert type(twin) is type(error)
+    assert (twin.data, twin.args, str(twin)) == (error.data, error.args, str(error))
+    assert twin.__notes__ == ["seen by a handler"]
+    assert twin.to_problem() == error.to_problem()
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=named)
-def test_the_data_are_attributes_and_fields_of_the_problem(error: DomainError) -> None:
+def test_data_are_attributes_and_members_of_the_problem(error: DomainError) -> None:
     problem = error.to_problem()
+    members = {"faults": "errors"}
     for name, value in error.data.items():
         assert getattr(error, name) == value
-        assert (name in problem) is (name not in error.internal)
-    with pytest.raises(AttributeError, match="no_such_name"):
-        _ = error.no_such_name
+        assert (members.get(name, name) in problem) is (name != "holder")
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=named)
+def test_attribute_that_is_not_declared_is_an_attribute_error(error: DomainError) -> None:
+    with pytest.raises(AttributeError, match="holderr"):
+        getattr(error, "holderr")  # noqa: B009 - a type checker refuses the plain form
+
+
+@pytest.mark.parametrize("kind", {type(error) for error in EXAMPLES})
+def test_constructor_refuses_what_it_does_not_know(kind: Any) -> None:
+    with pytest.raises(TypeError, match="no_such_name"):
+        kind(no_such_name=1)
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=named)
+def test_retry_after_is_a_member_of_the_problem_where_there_is_one(error: DomainError) -> None:
+    assert error.to_problem().get("retry_after") == error.retry_after
+    assert ("retry_after" in error.to_problem()) is (error.retry_after is not None)
 
 
 @pytest.mark.parametrize("misuse", MISUSES)

@@ -79,7 +79,7 @@ def test_invalid_input_has_one_entry_for_every_field() -> None:
 
 
 def test_nothing_placed_tells_why_for_each_day() -> None:
-    days = NothingPlacedError(days=[DayWithoutPlan(date(2025, 1, 6), "full")]).to_problem()
+    days = NothingPlacedError(days=(DayWithoutPlan(date(2025, 1, 6), "full"),)).to_problem()
     assert days["days"] == [{"date": "2025-01-06", "reason": "full"}]
 
 

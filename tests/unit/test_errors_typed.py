@@ -1,0 +1,60 @@
+"""The fields of errors as a type checker sees them."""
+
+from pathlib import Path
+
+import pytest
+from mypy import api
+
+from domain import errors
+
+DEFINITIONS = Path(errors.__file__)
+USE = """
+from uuid import UUID
+
+from domain.errors import DomainError, LockHolder, LockError, PlanGroupLockedError
+
+
+def handler(error: DomainError, group_id: UUID) -> None:
+    {line}
+"""
+
+
+def reported(line: str, directory: Path) -> str:
+    """What mypy reports for a line that uses the errors, in a project that has the package."""
+    user = directory / "user.py"
+    user.write_text(USE.format(line=line))
+    # The rest of the package, which the errors do not need, is left unread.
+    report, failure, _ = api.run(
+        ["--strict", "--follow-imports=skip", f"--cache-dir={directory / 'cache'}",
+         str(DEFINITIONS), str(user)]
+    )  # fmt: skip
+    assert failure == ""
+    return report
+
+
+@pytest.mark.parametrize(
+    ("line", "refusal"),
+    [
+        ("print(error.holderr)", '"DomainError" has no attribute "holderr"'),
+        ("PlanGroupLockedError(group=group_id)", 'Unexpected keyword argument "group"'),
+        ("PlanGroupLockedError()", 'Missing named argument "group_id"'),
+        ("PlanGroupLockedError(group_id)", "Too many positional arguments"),
+        ("PlanGroupLockedError(group_id=str(group_id))", 'has incompatible type "str"'),
+        ("text: str = error.retry_after", '"int | None", variable has type "str"'),
+        ("error.message('fr')", "incompatible type \"Literal['fr']\""),
+    ],
+)
+def test_mypy_refuses_what_an_error_does_not_have(line: str, refusal: str, tmp_path: Path) -> None:
+    report = reported(line, tmp_path)
+    assert refusal in report
+    assert "errors.py:" not in report
+
+
+def test_mypy_accepts_what_an_error_has(tmp_path: Path) -> None:
+    lines = (
+        "refused: LockError = PlanGroupLockedError(group_id=group_id, scope='student')",
+        "holder: LockHolder | None = refused.holder",
+        "seconds: int | None = error.retry_after",
+        "print(holder, seconds, error.data, error.to_problem('ko')['code'])",
+    )
+    assert "Success" in reported("\n    ".join(lines), tmp_path)
