@@ -16,6 +16,7 @@ lock's statement is executed by SQLAlchemy. Nothing here is ever prepared.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from enum import Enum, auto
 from typing import Any, Final, TypeAlias
 
 import psycopg
@@ -30,6 +31,16 @@ Driver: TypeAlias = "psycopg.Connection[Any] | psycopg.AsyncConnection[Any]"
 _CANCEL_SECONDS: Final = 5.0
 # An engine's options for large results would make a server-side cursor of a lock's statement.
 _PLAIN: Final = {"stream_results": False, "yield_per": None}
+
+
+class CommitState(Enum):
+    """How far a COMMIT has come, as the client knows."""
+
+    NOT_SENT = auto()
+    SENT = auto()
+    """There is no answer: the server may carry it out or not."""
+    REFUSED = auto()
+    DONE = auto()
 
 
 def transaction_status(connection: Connection) -> TransactionStatus:
@@ -67,7 +78,9 @@ def fetch_first(connection: Connection, statement: str) -> Sequence[str | None]:
 
 
 @contextmanager
-def commit_after(connection: Connection, check: str) -> Iterator[None]:
+def commit_after(
+    connection: Connection, check: str, note: Callable[[CommitState], None]
+) -> Iterator[None]:
     """Inside the block, a COMMIT of the connection is sent as one call, ``check; COMMIT``.
 
     SQLAlchemy calls its own and other ``commit`` listeners before it, so nothing can be
@@ -75,18 +88,23 @@ def commit_after(connection: Connection, check: str) -> Iterator[None]:
     the transaction is rolled back.
 
     :param check: one statement without parameters.
+    :param note: is called with each state that the COMMIT comes to.
     """
     proxied: Any = connection.connection
     driver = _driver_of(connection)
 
     def commit() -> None:
+        note(CommitState.SENT)
         try:
             _execute(driver, f"{check}; COMMIT")
         except psycopg.Error:
+            if not driver.closed:
+                note(CommitState.REFUSED)
             # SQLAlchemy considers a transaction finished whose COMMIT failed.
             if driver.info.transaction_status is TransactionStatus.INERROR:
                 proxied.rollback()
             raise
+        note(CommitState.DONE)
 
     # Engine and Connection have no hook after their last listener. The pool's proxy does:
     # it is what the dialect calls ``commit()`` on, and it lives as long as this checkout.

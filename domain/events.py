@@ -1,9 +1,12 @@
-"""What became of locks and generations, told to listeners and to ``logging``.
+"""The outcomes of locks and generations, for listeners and for ``logging``.
 
 Loggers ``studyplan.lock`` and ``studyplan.generation``. A record's ``event`` and its other
-extra fields are stable; its sentence is not. Where the application's records have a field of
+extra fields are stable; its message is not. Where the application's records have a field of
 such a name already, ours are a dictionary in the one field ``studyplan``. Without listeners
 and below DEBUG a lock that is free costs two comparisons.
+
+A lock is reported when the server has answered. A generation is reported when its unit of work
+has ended, because until then nobody knows whether it is stored.
 
 Neither a listener nor logging changes the outcome of a request: what fails in the
 application's record factory, loggers, filters, handlers and formatters is written to
@@ -16,7 +19,8 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -55,19 +59,26 @@ class LockEvent:
 
 @dataclass(frozen=True, slots=True)
 class GenerationEvent:
-    """A generation was computed and written, answered again from its record, or neither.
+    """One call of ``generate``, reported once, when its unit of work has ended.
 
-    It is told before the commit, which is the caller's: ``generated`` counts once the unit
-    of work commits. A ``DomainError`` is ``refused``, everything else ``failed``.
+    ``generated`` and ``repeated`` (answered again from the record of the idempotency key) are
+    committed. ``rolled_back`` was computed and written, but the unit of work ended without a
+    commit; ``unknown`` means that the connection was lost, or the wait was interrupted, before
+    the answer to the commit. ``refused`` is a ``DomainError`` of ``generate`` itself and
+    ``failed`` any other error of it, whatever became of the unit of work.
+
+    ``seconds`` is the time that ``generate`` took, until ``ended_at``; the commit comes later.
+    ``error_type`` is the code, the SQLSTATE or the class of the error that was the reason.
     """
 
-    outcome: Literal["generated", "repeated", "refused", "failed"]
+    outcome: Literal["generated", "repeated", "refused", "failed", "rolled_back", "unknown"]
     group_id: UUID
     seconds: float
     generation: int | None = None
     rows: int = 0
     unplaced: int = 0
     error_type: str | None = None
+    ended_at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
     @property
     def name(self) -> str:
@@ -79,41 +90,43 @@ Event: TypeAlias = LockEvent | GenerationEvent
 Listener: TypeAlias = Callable[[Event], object]
 
 
-class _Audience:
-    """The listeners; replaced as a whole, so that telling them needs no lock."""
-
-    entries: tuple[tuple[object, Listener], ...] = ()
-    changing = threading.Lock()
+_changing = threading.Lock()
+# Replaced as a whole, so that calling them needs no lock. Each has an object of its own, for a
+# listener may subscribe several times.
+_listeners: tuple[tuple[object, Listener], ...] = ()
 
 
 def subscribe(listener: Listener) -> Callable[[], None]:
-    """Call ``listener`` with every event from now on; returns what ends that.
+    """Call ``listener`` with every event from now on; returns a function that ends that.
 
-    It runs in the thread of the request, mostly while the lock is held: count, and return.
-    What it raises is logged and never disturbs the request.
+    It is called in the thread of the request: for a lock while that is held, for a generation
+    after the transaction. It should count, and return. What it raises is logged and does not
+    disturb the request.
     """
-    ticket = object()
-    with _Audience.changing:
-        _Audience.entries = (*_Audience.entries, (ticket, listener))
+    global _listeners  # noqa: PLW0603 - one list per process
+    subscription = object()
+    with _changing:
+        _listeners = (*_listeners, (subscription, listener))
 
     def unsubscribe() -> None:
-        with _Audience.changing:
-            _Audience.entries = tuple(one for one in _Audience.entries if one[0] is not ticket)
+        global _listeners  # noqa: PLW0603 - as above
+        with _changing:
+            _listeners = tuple(one for one in _listeners if one[0] is not subscription)
 
     return unsubscribe
 
 
-def heard(log: logging.Logger, level: int) -> bool:
-    """Whether anybody would notice an event: ask before building one on a busy path."""
-    return bool(_Audience.entries) or is_enabled(log, level)
+def is_enabled(log: logging.Logger, level: int) -> bool:
+    """Whether a listener or the log takes an event: ask before building one on a busy path."""
+    return bool(_listeners) or is_logged(log, level)
 
 
 def emit(event: Event) -> None:
     """Log the event, then call every listener subscribed by then; raises no ``Exception``."""
     logger, level = _log_of(event), _level(event)
-    if is_enabled(logger, level):
+    if is_logged(logger, level):
         log(logger, level, "%s", event.name, fields={"event": event.name, **_fields(event)})
-    for _, listener in _Audience.entries:
+    for _, listener in _listeners:
         try:
             listener(event)
         except Exception as error:  # noqa: BLE001 - a listener never disturbs the request
@@ -121,8 +134,8 @@ def emit(event: Event) -> None:
             log(logger, logging.ERROR, "a listener failed", fields=fields, error=error)
 
 
-def is_enabled(logger: logging.Logger, level: int) -> bool:
-    """``Logger.isEnabledFor``; no if that fails."""
+def is_logged(logger: logging.Logger, level: int) -> bool:
+    """Return ``logger.isEnabledFor(level)``, and ``False`` if that fails."""
     try:
         return logger.isEnabledFor(level)
     except Exception:  # noqa: BLE001 - it is the application's, and logging changes no outcome
@@ -194,7 +207,9 @@ def _level(event: Event) -> int:
             return logging.DEBUG
         case "error":
             return logging.WARNING
-        case "failed":
+        case "rolled_back" if event.error_type is not None:
+            return logging.WARNING
+        case "failed" | "unknown":
             return logging.ERROR
         case _:
             return logging.INFO

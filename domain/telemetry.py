@@ -13,9 +13,13 @@ histogram
 ========================================  ==========  =====================================
 
 ``outcome`` and ``scope`` are spelled ``studyplan.outcome`` and ``studyplan.scope``, and
-all have ``db.system.name`` and ``db.operation.name`` too. Ids are attributes of spans
-alone. A span ends when its event is told and begins as long before as the event lasted,
-under the caller's current span.
+all have ``db.system.name`` and ``db.operation.name`` too. Only spans have ids among their
+attributes. A generation is reported when its unit of work has ended, so its ``outcome`` says
+whether it was committed; its span is the time of ``generate`` itself. A lock's span ends when
+it is reported. The parent is the span that is current then.
+
+The rows of ``outcome`` ``generated`` are those that were written; ``repeated``, ``rolled_back``
+and ``unknown`` count rows too.
 """
 
 import threading
@@ -85,7 +89,7 @@ class _Reporter:
             explicit_bucket_boundaries_advisory=_BOUNDS,
         )
         self._rows = meter.create_counter(
-            "studyplan.generation.rows", "{row}", "Plans that generations gave"
+            "studyplan.generation.rows", "{row}", "Plans of generations by outcome"
         )
 
     def __call__(self, event: Event) -> None:
@@ -103,7 +107,7 @@ class _Reporter:
             "studyplan.student_id": _text(event.student_id),
             "studyplan.holder.pid": event.holder and event.holder.pid,
         }
-        self._span(common, own, event.waited_ms / 1000)
+        self._span(common, own, time.time_ns(), event.waited_ms / 1000)
 
     def _generation(self, event: GenerationEvent) -> None:
         common = _common(event, "generate_plans")
@@ -115,10 +119,11 @@ class _Reporter:
             "studyplan.rows": event.rows,
             "studyplan.unplaced": event.unplaced,
         }
-        self._span(common, own, event.seconds)
+        self._span(common, own, int(event.ended_at.timestamp() * 1e9), event.seconds)
 
-    def _span(self, common: dict[str, Any], own: dict[str, Any], seconds: float) -> None:
-        ended = time.time_ns()
+    def _span(
+        self, common: dict[str, Any], own: dict[str, Any], ended: int, seconds: float
+    ) -> None:
         span = self._tracer.start_span(
             common["db.operation.name"],
             kind=trace.SpanKind.CLIENT,

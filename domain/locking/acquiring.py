@@ -82,7 +82,7 @@ def acquire(
     except Exception as error:
         events.emit(replace(_asked(lock), outcome="error", error_type=events.error_type(error)))
         raise
-    if not _is_at_once(answer) or events.heard(events.LOCK_LOG, logging.DEBUG):
+    if not _is_at_once(answer) or events.is_enabled(events.LOCK_LOG, logging.DEBUG):
         busy_key = None if answer.acquired else answer.key
         _answered(_asked(lock, busy_key), answer, is_hidden=is_hidden)
     return Acquired(answer.waited_ms, statements.node_of(lock) if answer.has_nodes else "")

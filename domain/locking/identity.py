@@ -5,7 +5,7 @@ text statement the next statement begins another, without the lock. So the state
 takes a lock gives the transaction an identity, a local setting, that ends exactly with it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from domain.database_errors import sqlstate
-from domain.driver import commit_after, roll_back_after
+from domain.driver import CommitState, commit_after, roll_back_after
 from domain.errors import LockNotHeldError
 from domain.locking import statements
 
@@ -30,16 +30,19 @@ def new_identity() -> str:
 
 
 @contextmanager
-def committing_only(connection: Connection, identity: str, node: str) -> Iterator[None]:
+def committing_only(
+    connection: Connection, identity: str, node: str, note: Callable[[CommitState], None]
+) -> Iterator[None]:
     """Let COMMIT inside the block succeed only in the transaction with this identity.
 
     The server is asked in the same round trip, after which nothing more can be written.
     Raises ``LockNotHeldError`` in any other transaction, which is rolled back.
 
     :param node: what takes the question to where the lock is, see ``Acquired``.
+    :param note: is called with each state that the COMMIT comes to.
     """
     try:
-        with commit_after(connection, statements.require_identity(identity, node)):
+        with commit_after(connection, statements.require_identity(identity, node), note):
             yield
     except DBAPIError as error:
         if sqlstate(error) == statements.TRANSACTION_ENDED:

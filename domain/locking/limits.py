@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import Pool
 
-from domain.events import LOCK_LOG, is_enabled, log
+from domain.events import LOCK_LOG, is_logged, log
 from domain.locking.policy import Limits
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -38,7 +38,7 @@ def tell_kept(pool: Pool, limits: Limits, kept: Mapping[str, str]) -> None:
     }
     told = _told.setdefault(pool, set())
     for name, in_force in kept.items():
-        if in_force == asked[name] or name in told or not is_enabled(LOCK_LOG, logging.INFO):
+        if in_force == asked[name] or name in told or not is_logged(LOCK_LOG, logging.INFO):
             continue
         told.add(name)
         extra = {"event": "plan_group_lock.limit_kept", "setting": name, "kept": in_force}

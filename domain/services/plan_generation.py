@@ -1,10 +1,11 @@
 """The main job: a group's plans, generated under its lock."""
 
-import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
+from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -18,7 +19,7 @@ from domain.scheduling import ENGINE_VERSION, Request, Schedule, fingerprint, sc
 from domain.services.generation_result import GenerationResult
 from domain.services.idempotency import GenerationRequest, require_civil_date
 from domain.services.service import Service
-from domain.unit_of_work import AsyncUnitOfWork, UnitOfWork
+from domain.unit_of_work import AsyncUnitOfWork, Ending, UnitOfWork
 
 if TYPE_CHECKING:  # it needs greenlet, which whoever uses threads alone may do without
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -62,8 +63,8 @@ class PlanGenerationService(Service):
         input gives the first result again, ``repeated``, whatever became of the group and
         its plans since; nothing is generated. That is answered before ``expected_generation``
         is looked at, the number of the last generation that the caller has seen (0 before the
-        first): if it is not the last any more, ``EditedMeanwhileError`` is raised. Reports to
-        ``domain.events`` what came of it.
+        first): if it is not the last any more, ``EditedMeanwhileError`` is raised. Reports the
+        outcome to ``domain.events`` when the unit of work has ended.
 
         Raises ``PlanGroupNotFoundError`` (also for another tenant's group),
         ``PlanGroupNotGeneratableError``, ``InvalidInputError``, the ``SchedulingError`` s,
@@ -85,10 +86,13 @@ class PlanGenerationService(Service):
             )
             result = self._answer(asked)
         except Exception as error:
-            _tell_failed(group_id, error, perf_counter() - began)
+            self._report_at_end(_failure(group_id, error, perf_counter() - began))
             raise
-        _tell(result, perf_counter() - began)
+        self._report_at_end(_success(result, perf_counter() - began))
         return result
+
+    def _report_at_end(self, event: events.GenerationEvent) -> None:
+        self._uow.call_at_end(partial(_report, event))
 
     def _answer(self, asked: GenerationRequest) -> GenerationResult:
         uow = self._uow
@@ -196,23 +200,28 @@ def _require_one_group(lock: PlanGroupLock) -> None:
         )
 
 
-def _tell(result: GenerationResult, seconds: float) -> None:
-    if events.heard(events.GENERATION_LOG, logging.INFO):
-        events.emit(
-            events.GenerationEvent(
-                "repeated" if result.repeated else "generated",
-                result.group_id,
-                seconds,
-                generation=result.generation,
-                rows=len(result.plans),
-                unplaced=len(result.unplaced),
-            )
-        )
-
-
-def _tell_failed(group_id: UUID, error: Exception, seconds: float) -> None:
-    outcome: Literal["refused", "failed"] = (
-        "refused" if isinstance(error, DomainError) else "failed"
+def _success(result: GenerationResult, seconds: float) -> events.GenerationEvent:
+    return events.GenerationEvent(
+        "repeated" if result.repeated else "generated",
+        result.group_id,
+        seconds,
+        generation=result.generation,
+        rows=len(result.plans),
+        unplaced=len(result.unplaced),
     )
-    told = events.error_type(error)
-    events.emit(events.GenerationEvent(outcome, group_id, seconds, error_type=told))
+
+
+def _failure(group_id: UUID, error: Exception, seconds: float) -> events.GenerationEvent:
+    return events.GenerationEvent(
+        "refused" if isinstance(error, DomainError) else "failed",
+        group_id,
+        seconds,
+        error_type=events.error_type(error),
+    )
+
+
+def _report(event: events.GenerationEvent, ending: Ending) -> None:
+    succeeded = event.outcome in {"generated", "repeated"}
+    if succeeded and ending.outcome != "committed":
+        event = replace(event, outcome=ending.outcome, error_type=ending.error_type)
+    events.emit(event)

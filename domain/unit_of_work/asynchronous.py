@@ -79,16 +79,18 @@ class AsyncUnitOfWork:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        straggler = self._running
-        if straggler is not None:
-            straggler.cancel()
-            kind = kind or UnitOfWorkStateError
-        await self._leave(kind, error, trace)
-        if straggler is not None and error is None:
-            raise UnitOfWorkStateError(
-                "The block ended while another task was using the unit of work. What it did "
-                "was cancelled and rolled back. Wait inside the block for whom it gives work to."
-            )
+        overtaken: UnitOfWorkStateError | None = None
+        if self._running is not None:
+            self._running.cancel()
+            if error is None:
+                overtaken = UnitOfWorkStateError(
+                    "The block ended while another task was using the unit of work. What it did "
+                    "was cancelled and rolled back. Wait inside the block for the tasks it uses."
+                )
+                kind = UnitOfWorkStateError
+        await self._leave(kind, error or overtaken, trace)
+        if overtaken is not None:
+            raise overtaken
 
     @property
     def lock(self) -> PlanGroupLock | StudentLock:

@@ -49,10 +49,11 @@ class Turns:
         self._flushing_thread = threading.get_ident()
 
     @contextmanager
-    def last(self, connection: Connection | None) -> Iterator[bool]:
-        """The last turn, with whether another thread was in one; waits for its end.
+    def last(self, connection: Connection | None, *, failed: bool) -> Iterator[None]:
+        """The last turn; waits for the end of another thread's.
 
-        What that thread executes is cancelled, so it is the end of one call.
+        What that thread executes is cancelled, so it is the end of one call. Raises
+        ``UnitOfWorkStateError`` afterwards if there was one, unless the block has ``failed``.
         """
         overtaken = not self._in_use.acquire(blocking=False)
         if overtaken:
@@ -60,6 +61,11 @@ class Turns:
                 cancel(connection)
             self._in_use.acquire()
         try:
-            yield overtaken
+            yield
         finally:
             self._in_use.release()
+        if overtaken and not failed:
+            raise UnitOfWorkStateError(
+                "The block ended while another thread was using the unit of work. What it did "
+                "was cancelled and rolled back. Wait inside the block for the threads it uses."
+            )

@@ -22,6 +22,7 @@ from domain.locking import PlanGroupLock, StudentLock, guards
 from domain.locking.identity import committing_only, new_identity
 from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
 from domain.unit_of_work import leaving, nesting, sessions
+from domain.unit_of_work.ending import AtEnd, Callback, Ending
 from domain.unit_of_work.states import LockState, Stage
 from domain.unit_of_work.turns import Turns
 
@@ -76,8 +77,8 @@ class UnitOfWork:
         self._node = ""
         self._students = {lock.student_id} if isinstance(lock, StudentLock) else set()
         self._student_of: dict[UUID, UUID] = {}
-        self._committing = False
         self._turns = Turns()
+        self._at_end = AtEnd()
 
     def __enter__(self) -> Self:
         if self._claim is None:
@@ -99,7 +100,7 @@ class UnitOfWork:
     ) -> None:
         session, connection, stage = self._session, self._connection, self._stage
         self._stage = Stage.CLOSED
-        with self._turns.last(connection) as overtaken:
+        with self._at_end.leaving(error), self._turns.last(connection, failed=kind is not None):
             try:
                 if kind is None and stage is Stage.OPEN and session and connection:
                     leaving.refuse_unfinished(
@@ -107,11 +108,6 @@ class UnitOfWork:
                     )
             finally:
                 self._leave()
-        if overtaken and kind is None:
-            raise UnitOfWorkStateError(
-                "The block ended while another thread was using the unit of work. What it did "
-                "was cancelled and rolled back. Wait inside the block for the threads it uses."
-            )
 
     @property
     def tenant_id(self) -> UUID:
@@ -157,18 +153,17 @@ class UnitOfWork:
             session = self.session
             self.require_held()
             connection = self.connection
-            self._committing = True
             try:
-                with translated(connection):
+                with self._at_end.committing() as note, translated(connection):
                     session.flush()
                     with (
                         commit_translated(),
-                        committing_only(connection, self._identity, self._node),
+                        committing_only(connection, self._identity, self._node, note),
                     ):
                         session.commit()
             finally:
-                self._committing = False
                 self._finish()
+        self._at_end.report(Ending("committed"))
 
     def rollback(self) -> None:
         """Give up everything done so far, and the lock; the unit of work is finished then."""
@@ -178,6 +173,16 @@ class UnitOfWork:
                 session.rollback()
             finally:
                 self._finish()
+        self._at_end.report(Ending("rolled_back"))
+
+    def call_at_end(self, callback: Callback) -> None:
+        """Call ``callback`` with an ``Ending`` when the transaction has ended and the lock is free.
+
+        That is after a successful ``commit()`` or ``rollback()``, else after the block was left;
+        immediately if it is not open. Callbacks are called in the order of these calls. What one
+        raises is logged and changes nothing.
+        """
+        self._at_end.add(callback, self._session if self._stage is Stage.OPEN else None)
 
     @property
     def identity(self) -> str:
@@ -268,7 +273,7 @@ class UnitOfWork:
 
     def refuse_commit_from_outside(self) -> None:
         """Raise ``UnitOfWorkStateError`` unless ``commit()`` is what commits."""
-        if not self._committing:
+        if not self._at_end.is_committing:
             raise UnitOfWorkStateError(
                 "Commit through the unit of work: session.commit() would free the lock inside "
                 "the block."

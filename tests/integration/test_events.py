@@ -32,7 +32,7 @@ SHORT = timedelta(milliseconds=30)
 
 
 @pytest.fixture
-def heard() -> Iterator[list[Event]]:
+def reported() -> Iterator[list[Event]]:
     told: list[Event] = []
     unsubscribe = subscribe(told.append)
     yield told
@@ -45,39 +45,39 @@ def enter(factory: Factory, lock: PlanGroupLock | StudentLock) -> None:
 
 
 def test_a_lock_that_was_free_is_acquired(
-    session_factory: Factory, heard: list[Event], tenant_id: UUID, group_id: UUID
+    session_factory: Factory, reported: list[Event], tenant_id: UUID, group_id: UUID
 ) -> None:
     enter(session_factory, PlanGroupLock(tenant_id, group_id))
-    assert heard == [LockEvent("acquired", "group", group_id, group_ids=frozenset({group_id}))]
+    assert reported == [LockEvent("acquired", "group", group_id, group_ids=frozenset({group_id}))]
 
 
 def test_several_groups_are_one_event_that_names_them_all(
-    session_factory: Factory, heard: list[Event], tenant_id: UUID
+    session_factory: Factory, reported: list[Event], tenant_id: UUID
 ) -> None:
     ids = frozenset(uuid4() for _ in range(3))
     enter(session_factory, PlanGroupLock.of(tenant_id, ids))
-    assert heard == [LockEvent("acquired", "group", None, group_ids=ids)]
+    assert reported == [LockEvent("acquired", "group", None, group_ids=ids)]
 
 
 def test_a_students_lock_is_told_with_the_student(
-    session_factory: Factory, heard: list[Event]
+    session_factory: Factory, reported: list[Event]
 ) -> None:
     student_id = uuid4()
     enter(session_factory, StudentLock(uuid4(), student_id))
-    assert heard == [LockEvent("acquired", "student", student_id=student_id)]
+    assert reported == [LockEvent("acquired", "student", student_id=student_id)]
 
 
 def test_a_refusal_names_the_holder(
     session_factory: Factory,
     connection: sa.Connection,
-    heard: list[Event],
+    reported: list[Event],
     tenant_id: UUID,
     group_id: UUID,
 ) -> None:
     acquire(connection, group_id)
     with pytest.raises(PlanGroupLockedError) as refused:
         enter(session_factory, PlanGroupLock(tenant_id, group_id))
-    (event,) = heard
+    (event,) = reported
     assert isinstance(event, LockEvent)
     assert (event.outcome, event.group_id, event.waited_ms) == ("busy", group_id, 0)
     assert event.holder == refused.value.holder
@@ -89,27 +89,27 @@ def test_a_refusal_names_the_holder(
 def test_of_several_groups_the_one_that_was_busy_is_named(
     session_factory: Factory,
     connection: sa.Connection,
-    heard: list[Event],
+    reported: list[Event],
     tenant_id: UUID,
     group_id: UUID,
 ) -> None:
     acquire(connection, group_id)
     with pytest.raises(PlanGroupLockedError):
         enter(session_factory, PlanGroupLock.of(tenant_id, [uuid4(), group_id, uuid4()]))
-    assert [event.group_id for event in heard] == [group_id]
+    assert [event.group_id for event in reported] == [group_id]
 
 
 def test_a_wait_in_vain_is_told_with_its_length(
     session_factory: Factory,
     connection: sa.Connection,
-    heard: list[Event],
+    reported: list[Event],
     tenant_id: UUID,
     group_id: UUID,
 ) -> None:
     acquire(connection, group_id)
     with pytest.raises(LockTimeoutError) as late:
         enter(session_factory, PlanGroupLock(tenant_id, group_id, wait=SHORT))
-    (event,) = heard
+    (event,) = reported
     assert isinstance(event, LockEvent)
     assert (event.outcome, event.waited_ms) == ("timeout", late.value.waited_ms)
     assert event.error_type == "plan_group_lock_timeout"
@@ -119,7 +119,7 @@ def test_a_statement_that_fails_is_told_with_its_sqlstate(
     session_factory: Factory,
     engine: sa.Engine,
     connection: sa.Connection,
-    heard: list[Event],
+    reported: list[Event],
     tenant_id: UUID,
 ) -> None:
     group_id = uuid4()
@@ -133,31 +133,31 @@ def test_a_statement_that_fails_is_told_with_its_sqlstate(
         observer.execute(sa.select(sa.func.pg_cancel_backend(pid)))
         with pytest.raises(sa.exc.OperationalError):
             waiting.result(timeout=20)
-    assert [(event.outcome, event.error_type) for event in heard] == [("error", "57014")]
+    assert [(event.outcome, event.error_type) for event in reported] == [("error", "57014")]
 
 
 def test_a_transaction_that_cannot_hold_a_lock_is_told_as_an_error(
-    connection: sa.Connection, heard: list[Event], tenant_id: UUID, group_id: UUID
+    connection: sa.Connection, reported: list[Event], tenant_id: UUID, group_id: UUID
 ) -> None:
     with connection.begin(), connection.begin_nested(), pytest.raises(WrongTransactionError):
         locking.acquire(connection, PlanGroupLock(tenant_id, group_id))
-    assert [event.error_type for event in heard] == ["WrongTransactionError"]
+    assert [event.error_type for event in reported] == ["WrongTransactionError"]
 
 
 def test_missing_functions_are_told_as_an_error(
-    empty_engine: sa.Engine, heard: list[Event], tenant_id: UUID, group_id: UUID
+    empty_engine: sa.Engine, reported: list[Event], tenant_id: UUID, group_id: UUID
 ) -> None:
     with pytest.raises(SchemaError):
         enter(sessionmaker(empty_engine), PlanGroupLock(tenant_id, group_id))
-    assert [(event.outcome, event.group_id) for event in heard] == [("error", group_id)]
+    assert [(event.outcome, event.group_id) for event in reported] == [("error", group_id)]
 
 
 def test_a_generation_is_told_after_both_of_its_locks(
-    session_factory: Factory, heard: list[Event]
+    session_factory: Factory, reported: list[Event]
 ) -> None:
     group = book_group(session_factory)
     result = generate(session_factory, group)
-    of_group, of_student, event = heard
+    of_group, of_student, event = reported
     assert of_group.name == "plan_group_lock.acquired"
     assert of_student == LockEvent("acquired", "student", group.id, group.student_id)
     assert isinstance(event, GenerationEvent)
@@ -169,7 +169,7 @@ def test_a_generation_is_told_after_both_of_its_locks(
     assert event.error_type is None
 
 
-def test_a_repeated_answer_is_told_as_such(session_factory: Factory, heard: list[Event]) -> None:
+def test_a_repeated_answer_is_told_as_such(session_factory: Factory, reported: list[Event]) -> None:
     group = book_group(session_factory)
     for _ in range(2):
         generate_plans(
@@ -178,7 +178,7 @@ def test_a_repeated_answer_is_told_as_such(session_factory: Factory, heard: list
             today=FIRST,
             idempotency_key="k",
         )
-    told = [event for event in heard if isinstance(event, GenerationEvent)]
+    told = [event for event in reported if isinstance(event, GenerationEvent)]
     assert [(event.outcome, event.generation) for event in told] == [
         ("generated", 1),
         ("repeated", 1),
@@ -187,16 +187,16 @@ def test_a_repeated_answer_is_told_as_such(session_factory: Factory, heard: list
 
 
 def test_a_refused_generation_is_told_with_its_code(
-    session_factory: Factory, heard: list[Event]
+    session_factory: Factory, reported: list[Event]
 ) -> None:
     group = stored_group(session_factory, contents=[])
     with pytest.raises(NoContentsError):
         generate(session_factory, group)
-    event = heard[-1]
+    event = reported[-1]
     assert (event.outcome, event.error_type, event.group_id) == ("refused", "no_contents", group.id)
 
 
-def test_a_bug_is_told_as_a_failure(session_factory: Factory, heard: list[Event]) -> None:
+def test_a_bug_is_told_as_a_failure(session_factory: Factory, reported: list[Event]) -> None:
     group = book_group(session_factory)
 
     def broken(_: object) -> Any:
@@ -207,7 +207,7 @@ def test_a_bug_is_told_as_a_failure(session_factory: Factory, heard: list[Event]
         UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow,
     ):
         PlanGenerationService(uow, compute=broken).generate(today=date(2025, 1, 6))
-    assert (heard[-1].outcome, heard[-1].error_type) == ("failed", "ZeroDivisionError")
+    assert (reported[-1].outcome, reported[-1].error_type) == ("failed", "ZeroDivisionError")
 
 
 # --- listeners --------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from domain import LockTimeoutError, PlanGroupLock, PlanGroupLockedError, UnitOf
 from domain.errors import NoContentsError
 from domain.telemetry import instrument, uninstrument
 from tests.integration.asking import acquire, backend_pid
+from tests.integration.reporting import request
 from tests.integration.storing import book_group, generate, stored_group
 
 Factory = sessionmaker[Session]
@@ -164,6 +166,32 @@ def test_a_refused_generation_has_its_code_as_the_errors_type(
     (span,) = seen.spans("generate_plans")
     assert span.attributes is not None
     assert span.attributes["error.type"] == "no_contents"
+
+
+def test_span_of_a_generation_ends_before_its_commit_and_has_the_outcome_of_that(
+    session_factory: Factory, seen: Seen
+) -> None:
+    group = book_group(session_factory)
+
+    def roll_back(_: UnitOfWork) -> None:
+        generated.append(time.time_ns())
+        raise ZeroDivisionError
+
+    generated: list[int] = []
+    began = time.time_ns()
+    with pytest.raises(ZeroDivisionError):
+        request(session_factory, group, roll_back)
+    (span,) = seen.spans("generate_plans")
+    assert span.start_time is not None
+    assert span.end_time is not None
+    # The event's time is in microseconds.
+    assert began - 1000 <= span.start_time < span.end_time <= generated[0] + 1000
+    assert span.attributes is not None
+    assert span.attributes["studyplan.outcome"] == "rolled_back"
+    assert span.attributes["error.type"] == "ZeroDivisionError"
+    assert span.status.status_code is StatusCode.ERROR
+    (rows,) = seen.points("studyplan.generation.rows")
+    assert rows.attributes["studyplan.outcome"] == "rolled_back"
 
 
 def test_instrumenting_twice_counts_once_and_uninstrumenting_ends_it(

@@ -1,0 +1,170 @@
+"""What is reported if the commit fails on the server, and if a listener or a callback fails."""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import sessionmaker
+
+from domain import CommitOutcomeUnknownError, PlanGroup, UnitOfWork
+from domain.events import GenerationEvent
+from domain.testing import (
+    PATIENCE,
+    CommitGate,
+    FaultAt,
+    Step,
+    cancel_backend,
+    eventually,
+    terminate_backend,
+)
+from domain.unit_of_work import Ending
+from tests.integration.reporting import Factory, enter, listening, outcomes, request
+from tests.integration.storing import book_group, plans
+
+
+@pytest.fixture
+def reported() -> Iterator[list[GenerationEvent]]:
+    events: list[GenerationEvent] = []
+    with listening(events.append):
+        yield events
+
+
+@pytest.fixture
+def group(session_factory: Factory) -> PlanGroup:
+    return book_group(session_factory)
+
+
+@pytest.fixture
+def faulty(database_url: sa.URL) -> Iterator[sa.Engine]:
+    """An engine whose connections are lost."""
+    engine = sa.create_engine(database_url, pool_size=2)
+    yield engine
+    engine.dispose()
+
+
+# --- the commit fails -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised", "reason"),
+    [
+        (cancel_backend, sa.exc.OperationalError, ("rolled_back", "57014")),
+        (terminate_backend, CommitOutcomeUnknownError, ("unknown", "commit_outcome_unknown")),
+    ],
+)
+def test_generation_whose_commit_fails_is_reported_as_far_as_the_answer_says(
+    *,
+    engine: sa.Engine,
+    faulty: sa.Engine,
+    group: PlanGroup,
+    reported: list[GenerationEvent],
+    fault: Callable[[sa.Engine, int], None],
+    raised: type[Exception],
+    reason: tuple[str, str],
+) -> None:
+    with (
+        FaultAt(faulty, Step.DURING_COMMIT, lambda pid: fault(engine, pid), aside=engine),
+        pytest.raises(raised),
+    ):
+        request(sessionmaker(faulty), group)
+    assert outcomes(reported) == [reason]
+    assert plans(sessionmaker(faulty), group) == []
+
+
+class SignalledError(Exception):
+    """What a signal's handler raises, as a worker's soft time limit does."""
+
+
+@pytest.fixture
+def interrupt() -> Iterator[Callable[[CommitGate], None]]:
+    """Interrupts the main thread in its commit by a signal whose handler raises."""
+
+    def handler(*_: object) -> None:
+        raise SignalledError
+
+    def strike(gate: CommitGate) -> None:
+        eventually(lambda: gate.arrived() is not None, "the commit is on its way")
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    yield strike
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_generation_whose_commit_is_interrupted_is_reported_as_unknown(
+    engine: sa.Engine,
+    faulty: sa.Engine,
+    group: PlanGroup,
+    reported: list[GenerationEvent],
+    interrupt: Callable[[CommitGate], None],
+) -> None:
+    with CommitGate(engine) as gate, ThreadPoolExecutor(1) as pool:
+        interruption = pool.submit(interrupt, gate)
+        with pytest.raises(SignalledError):
+            request(sessionmaker(faulty), group)
+        interruption.result(PATIENCE)
+    assert outcomes(reported) == [("unknown", "SignalledError")]
+
+
+def test_unknown_outcome_is_logged_as_an_error(
+    engine: sa.Engine, faulty: sa.Engine, group: PlanGroup, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        FaultAt(
+            faulty, Step.DURING_COMMIT, lambda pid: terminate_backend(engine, pid), aside=engine
+        ),
+        pytest.raises(CommitOutcomeUnknownError),
+    ):
+        request(sessionmaker(faulty), group)
+    (record,) = [one for one in caplog.records if one.name == "studyplan.generation"]
+    assert (record.getMessage(), record.levelno) == ("plan_generation.unknown", logging.ERROR)
+
+
+# --- a listener or a callback fails -----------------------------------------------------
+
+
+@pytest.mark.parametrize("commit", [True, False])
+def test_listener_that_fails_at_the_end_does_not_replace_the_error_of_the_block(
+    session_factory: Factory, group: PlanGroup, *, commit: bool
+) -> None:
+    calls: list[GenerationEvent] = []
+
+    class OwnError(Exception):
+        pass
+
+    def fail(event: GenerationEvent) -> None:
+        calls.append(event)
+        raise KeyError
+
+    def end(uow: UnitOfWork) -> None:
+        if commit:
+            uow.commit()
+        raise OwnError
+
+    with listening(fail), pytest.raises(OwnError) as raised:
+        request(session_factory, group, end)
+    assert len(calls) == 1
+    assert raised.value.__context__ is None
+    assert bool(plans(session_factory, group)) is commit
+
+
+def test_callback_that_fails_is_logged_and_the_next_is_called(
+    session_factory: Factory, group: PlanGroup, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: Ending) -> None:
+        raise KeyError
+
+    endings: list[Ending] = []
+    with enter(session_factory, group) as uow:
+        uow.call_at_end(fail)
+        uow.call_at_end(endings.append)
+        uow.commit()
+        uow.call_at_end(endings.append)
+    assert endings == [Ending("committed"), Ending("committed")]
+    (record,) = [one for one in caplog.records if one.name == "studyplan.unit_of_work"]
+    assert record.levelno == logging.ERROR
+    assert record.exc_info is not None

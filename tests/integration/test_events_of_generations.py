@@ -1,0 +1,306 @@
+"""A generation is reported once, when its unit of work has ended, and with how it ended."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext, suppress
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from domain import PlanGenerationService, PlanGroup, UnitOfWork
+from domain.errors import (
+    InvalidInputError,
+    LockNotHeldError,
+    NoContentsError,
+    UncommittedChangesError,
+    UnitOfWorkStateError,
+)
+from domain.events import GenerationEvent
+from domain.testing import PATIENCE, assert_lock_free, eventually
+from domain.unit_of_work.states import Stage
+from tests.factories import AcademyScheduleFactory
+from tests.integration.reporting import (
+    End,
+    Factory,
+    commit_after_a_listener_that_fails,
+    commit_nothing,
+    enter,
+    generate_in,
+    listening,
+    outcomes,
+    raise_an_error,
+    request,
+)
+from tests.integration.storing import book_group, plans, stored_group
+
+
+@pytest.fixture
+def reported() -> Iterator[list[GenerationEvent]]:
+    events: list[GenerationEvent] = []
+    with listening(events.append):
+        yield events
+
+
+@pytest.fixture
+def group(session_factory: Factory) -> PlanGroup:
+    return book_group(session_factory)
+
+
+# --- committed --------------------------------------------------------------------------
+
+
+def test_generation_is_reported_after_the_commit_when_the_lock_is_free(
+    engine: sa.Engine, session_factory: Factory, group: PlanGroup
+) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def listener(event: GenerationEvent) -> None:
+        assert_lock_free(engine, group.id)
+        seen.append((event.outcome, len(plans(session_factory, group))))
+
+    with listening(listener), enter(session_factory, group) as uow:
+        result = generate_in(uow, group)
+        assert seen == []
+        uow.commit()
+        assert seen == [("generated", len(result.plans))]
+    assert len(seen) == 1
+
+
+def test_listener_of_a_generation_may_enter_a_unit_of_work_for_the_same_group(
+    session_factory: Factory, group: PlanGroup
+) -> None:
+    entered: list[GenerationEvent] = []
+
+    def listener(event: GenerationEvent) -> None:
+        with enter(session_factory, group) as uow:
+            uow.commit()
+        entered.append(event)
+
+    with listening(listener):
+        request(session_factory, group)
+    assert len(entered) == 1
+
+
+def test_repeated_answer_is_reported_after_the_commit(
+    session_factory: Factory, group: PlanGroup, reported: list[GenerationEvent]
+) -> None:
+    request(session_factory, group, idempotency_key="k")
+    with enter(session_factory, group) as uow:
+        generate_in(uow, group, idempotency_key="k")
+        assert len(reported) == 1
+        uow.commit()
+    assert outcomes(reported) == [("generated", None), ("repeated", None)]
+    assert reported[0].generation == reported[1].generation == 1
+
+
+def test_generations_of_several_groups_are_reported_one_by_one_in_order(
+    session_factory: Factory, reported: list[GenerationEvent]
+) -> None:
+    first = book_group(session_factory)
+    empty = stored_group(session_factory, contents=[], tenant_id=first.tenant_id)
+    last = book_group(session_factory, tenant_id=first.tenant_id)
+    with enter(session_factory, first, empty, last) as uow:
+        generate_in(uow, last)
+        with pytest.raises(NoContentsError):
+            generate_in(uow, empty)
+        generate_in(uow, first)
+        assert reported == []
+        uow.commit()
+    assert [event.group_id for event in reported] == [last.id, empty.id, first.id]
+    assert [event.outcome for event in reported] == ["generated", "refused", "generated"]
+
+
+def test_time_of_a_generation_ends_before_the_commit(
+    session_factory: Factory, group: PlanGroup, reported: list[GenerationEvent]
+) -> None:
+    began = datetime.now(UTC)
+    with enter(session_factory, group) as uow:
+        generate_in(uow, group)
+        computed = datetime.now(UTC)
+        uow.commit()
+    (event,) = reported
+    assert began < event.ended_at <= computed
+    assert 0 < event.seconds < (computed - began).total_seconds()
+
+
+def test_listener_that_fails_after_the_commit_of_the_session_does_not_hide_it(
+    session_factory: Factory, group: PlanGroup, reported: list[GenerationEvent]
+) -> None:
+    def fail(_: Session) -> None:
+        raise KeyError
+
+    def commit(uow: UnitOfWork) -> None:
+        sa.event.listen(uow.session, "after_commit", fail)
+        uow.commit()
+
+    with pytest.raises(KeyError):
+        request(session_factory, group, commit)
+    assert outcomes(reported) == [("generated", None)]
+    assert plans(session_factory, group)
+
+
+# --- rolled back ------------------------------------------------------------------------
+
+
+def commit_a_conflict(uow: UnitOfWork) -> None:
+    whose = {"tenant_id": uow.tenant_id, "student_id": uuid4()}
+    uow.session.add_all([AcademyScheduleFactory.build(**whose) for _ in range(2)])
+    uow.commit()
+
+
+def commit_after_a_rollback_beneath(uow: UnitOfWork) -> None:
+    uow.session.execute(sa.text("ROLLBACK"))
+    uow.session.execute(sa.text("SELECT 1"))
+    uow.commit()
+
+
+@pytest.mark.parametrize(
+    ("end", "raised"),
+    [
+        (UnitOfWork.rollback, None),
+        (raise_an_error, ZeroDivisionError),
+        (commit_nothing, UncommittedChangesError),
+        (commit_a_conflict, InvalidInputError),
+        (commit_after_a_rollback_beneath, LockNotHeldError),
+        (commit_after_a_listener_that_fails, KeyError),
+    ],
+)
+@pytest.mark.parametrize("repeated", [False, True])
+def test_generation_that_is_not_committed_is_reported_once_as_rolled_back(
+    *,
+    engine: sa.Engine,
+    session_factory: Factory,
+    group: PlanGroup,
+    end: End,
+    raised: type[Exception] | None,
+    repeated: bool,
+) -> None:
+    if repeated:
+        request(session_factory, group, idempotency_key="k")
+        if end is commit_nothing:
+            raised = None  # nothing was written, so leaving is not refused
+    seen: list[GenerationEvent] = []
+
+    def listener(event: GenerationEvent) -> None:
+        assert_lock_free(engine, group.id)
+        seen.append(event)
+
+    with listening(listener), nullcontext() if raised is None else pytest.raises(raised):
+        request(session_factory, group, end, idempotency_key="k")
+    error_type = None if raised is None else getattr(raised, "code", raised.__name__)
+    assert outcomes(seen) == [("rolled_back", error_type)]
+    assert (seen[0].generation, seen[0].rows > 0) == (1, True)
+
+
+def test_error_that_ended_the_commit_is_reported_and_not_the_one_that_the_block_raises_then(
+    session_factory: Factory, group: PlanGroup, reported: list[GenerationEvent]
+) -> None:
+    def commit(uow: UnitOfWork) -> None:
+        try:
+            commit_after_a_listener_that_fails(uow)
+        except KeyError:
+            raise ZeroDivisionError from None
+
+    with pytest.raises(ZeroDivisionError):
+        request(session_factory, group, commit)
+    assert outcomes(reported) == [("rolled_back", "KeyError")]
+
+
+def test_generation_in_a_savepoint_that_is_rolled_back_is_reported_as_such(
+    session_factory: Factory, reported: list[GenerationEvent]
+) -> None:
+    undone = book_group(session_factory)
+    kept = book_group(session_factory, tenant_id=undone.tenant_id)
+    with enter(session_factory, undone, kept) as uow:
+        uow.lock_student(undone.id)
+        with uow.session.begin_nested():
+            generate_in(uow, kept)
+        with uow.session.begin_nested() as savepoint:
+            with uow.session.begin_nested():
+                generate_in(uow, undone)
+            savepoint.rollback()
+        uow.commit()
+    assert outcomes(reported) == [("generated", None), ("rolled_back", None)]
+    assert plans(session_factory, kept)
+    assert plans(session_factory, undone) == []
+
+
+def test_block_that_ends_while_a_thread_uses_it_is_reported_as_rolled_back(
+    engine: sa.Engine, session_factory: Factory, group: PlanGroup, reported: list[GenerationEvent]
+) -> None:
+    generated = threading.Event()
+
+    def generate_and_stay(uow: UnitOfWork) -> None:
+        with uow.turn():
+            generate_in(uow, group)
+            generated.set()
+            eventually(lambda: uow._stage is Stage.CLOSED, "the block is being left")
+
+    def leave_too_early() -> None:
+        with enter(session_factory, group) as uow:
+            forgotten.append(pool.submit(generate_and_stay, uow))
+            generated.wait(PATIENCE)
+
+    forgotten: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(UncommittedChangesError):
+            leave_too_early()
+        forgotten[0].result(PATIENCE)
+    assert outcomes(reported) == [("rolled_back", "UncommittedChangesError")]
+    assert_lock_free(engine, group.id)
+
+
+@pytest.mark.parametrize(
+    ("end", "level"), [(raise_an_error, logging.WARNING), (UnitOfWork.rollback, logging.INFO)]
+)
+def test_rolled_back_generation_is_logged_as_a_warning_if_an_error_was_the_reason(
+    *,
+    session_factory: Factory,
+    group: PlanGroup,
+    caplog: pytest.LogCaptureFixture,
+    end: End,
+    level: int,
+) -> None:
+    caplog.set_level(logging.INFO, "studyplan.generation")
+    with suppress(ZeroDivisionError):
+        request(session_factory, group, end)
+    (record,) = caplog.records
+    assert (record.getMessage(), record.levelno) == ("plan_generation.rolled_back", level)
+
+
+# --- refused and failed -----------------------------------------------------------------
+
+
+def test_refused_generation_is_reported_once_although_it_is_rolled_back(
+    session_factory: Factory, reported: list[GenerationEvent]
+) -> None:
+    group = stored_group(session_factory, contents=[])
+    with pytest.raises(NoContentsError):
+        request(session_factory, group)
+    assert outcomes(reported) == [("refused", "no_contents")]
+
+
+def test_failed_generation_is_reported_once_although_it_is_rolled_back(
+    session_factory: Factory, group: PlanGroup, reported: list[GenerationEvent]
+) -> None:
+    def broken(_: object) -> Any:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), enter(session_factory, group) as uow:
+        PlanGenerationService(uow, compute=broken).generate(today=date(2025, 1, 6))
+    assert outcomes(reported) == [("failed", "ZeroDivisionError")]
+
+
+def test_generation_outside_the_block_is_reported_immediately(
+    session_factory: Factory, group: PlanGroup, reported: list[GenerationEvent]
+) -> None:
+    uow = enter(session_factory, group)
+    with pytest.raises(UnitOfWorkStateError):
+        generate_in(uow, group)
+    assert outcomes(reported) == [("failed", "UnitOfWorkStateError")]
