@@ -96,7 +96,7 @@ class MisuseError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class LockHolder:
-    """Who holds a lock, as far as the database tells: ``None`` where it does not.
+    """Who holds a lock, as far as the database reports it; other fields are ``None``.
 
     PostgreSQL does not publish when a lock was granted. ``since`` is when the holder's
     transaction began, and so ``held_ms`` is an upper bound: it includes what that
@@ -492,7 +492,7 @@ class DatabaseReadOnlyError(DomainError):
     )
 
 
-# --- misuse: the text is the help, and stands where the error is raised -----------------
+# --- misuse: the text is the help, and is written where the error is raised --------------
 
 
 class UnitOfWorkStateError(MisuseError):

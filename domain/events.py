@@ -37,7 +37,7 @@ class LockEvent:
     """One request for a lock was answered.
 
     ``group_id`` is the group that was busy, or the only one; ``None`` when several were
-    taken. ``waited_ms`` is what the server tells, 0 where it could not answer.
+    taken. ``waited_ms`` is what the server reports, 0 where it could not answer.
     ``error_type`` is the code of a refusal, the SQLSTATE, or the exception's class.
     """
 

@@ -1,4 +1,4 @@
-"""How the transaction of a unit of work ended, and the callbacks that are told."""
+"""How the transaction of a unit of work ended, and the callbacks that are called with it."""
 
 import logging
 from collections.abc import Callable, Iterator
