@@ -1,10 +1,14 @@
 """A real PostgreSQL for every test: the embedded one, or the server of ``TEST_DATABASE_URL``.
 
+With TEST_ROLE=1 the application of the tests connects as a role that owns nothing and has only
+what ``schema.upgrade(…, grant_to=…)`` grants; ``owner_engine`` is for what needs the owner.
+
 A missing server is an error, never a skip. What enters a unit of work commits for real, in
 a database cloned from a migrated template; tests keep apart by ids of their own.
 """
 
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from itertools import count
 from uuid import UUID, uuid4
@@ -49,8 +53,22 @@ def maintenance(server_url: sa.URL) -> Iterator[sa.Connection]:
 
 
 @pytest.fixture(scope="session")
+def app_role(maintenance: sa.Connection) -> Iterator[tuple[str, str] | None]:
+    """The name and the password of the application's role; without TEST_ROLE it is the owner."""
+    if not os.environ.get("TEST_ROLE"):
+        yield None
+        return
+    name, password = f"studyplan_test_role_{os.getpid()}", secrets.token_hex(16)
+    maintenance.exec_driver_sql(f"CREATE ROLE {name} LOGIN PASSWORD '{password}'")
+    yield name, password
+    maintenance.exec_driver_sql(f"DROP ROLE {name}")
+
+
+@pytest.fixture(scope="session")
 def new_database(
-    server_url: sa.URL, maintenance: sa.Connection
+    server_url: sa.URL,
+    maintenance: sa.Connection,
+    app_role: object,  # dropped after the databases in which it has privileges
 ) -> Iterator[Callable[[str], sa.URL]]:
     """Makes a database, a copy of ``template``; all are dropped in the end."""
     made: list[str] = []
@@ -67,26 +85,43 @@ def new_database(
 
 
 @pytest.fixture(scope="session")
-def template(new_database: Callable[[str], sa.URL]) -> str:
+def template(new_database: Callable[[str], sa.URL], app_role: tuple[str, str] | None) -> str:
     """The name of a database with the current schema that nobody is connected to."""
     url = new_database("template0")
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.connect() as connection:
-        schema.upgrade(connection)
+        schema.upgrade(connection, grant_to=app_role[:1] if app_role else ())
     engine.dispose()
     assert url.database is not None
     return url.database
 
 
 @pytest.fixture(scope="module")
-def database_url(template: str, new_database: Callable[[str], sa.URL]) -> sa.URL:
-    """A migrated database for the tests of one module, which commit for real."""
+def owner_url(template: str, new_database: Callable[[str], sa.URL]) -> sa.URL:
+    """A migrated database for the tests of one module, which commit for real, as its owner."""
     return new_database(template)
+
+
+@pytest.fixture(scope="module")
+def database_url(owner_url: sa.URL, app_role: tuple[str, str] | None) -> sa.URL:
+    """The same database, as the application connects to it."""
+    if app_role is None:
+        return owner_url
+    name, password = app_role
+    return owner_url.set(username=name, password=password)
 
 
 @pytest.fixture(scope="module")
 def engine(database_url: sa.URL) -> Iterator[sa.Engine]:
     engine = sa.create_engine(database_url, pool_size=40, max_overflow=0, pool_timeout=20)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def owner_engine(owner_url: sa.URL) -> Iterator[sa.Engine]:
+    """For what an application's role may not do."""
+    engine = sa.create_engine(owner_url, poolclass=sa.NullPool)
     yield engine
     engine.dispose()
 

@@ -22,8 +22,9 @@ class Wheel:
 
     def __init__(self, path: Path) -> None:
         self._site = path / "site"
-        self._cwd = path / "elsewhere"
-        self._cwd.mkdir()
+        self.cwd = path / "elsewhere"
+        """Where they run."""
+        self.cwd.mkdir()
         skipped = shutil.ignore_patterns("__pycache__")
         shutil.copytree(PROJECT / "domain", self._site / "domain", ignore=skipped)
         shutil.copytree(PROJECT / "alembic", self._site / "domain" / "migrations", ignore=skipped)
@@ -37,7 +38,7 @@ class Wheel:
             environment["DATABASE_URL"] = url.render_as_string(hide_password=False)
         return subprocess.run(  # noqa: S603 - our own command
             [sys.executable, *arguments],
-            cwd=self._cwd,
+            cwd=self.cwd,
             env=environment,
             capture_output=True,
             encoding="utf-8",
