@@ -2,9 +2,6 @@
 
 Enter a ``UnitOfWork`` with a ``PlanGroupLock``, call a service, commit. The README is the
 handbook; ``domain.scheduling`` is the pure planning core and ``domain.schema`` the schema.
-
-PYTEST_DONT_REWRITE: as the home of a plugin this is for pytest to rewrite, and it would warn,
-or fail where warnings are errors, in a program that has imported it before.
 """
 
 import sys

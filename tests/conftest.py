@@ -23,6 +23,8 @@ from domain.embedded import embedded_postgres
 from tests.factories import PlanGroupFactory
 from tests.servers import binaries
 
+pytest_plugins = ["domain.testing.plugin"]
+
 # The same examples every time: whoever runs the suite learns what the gate learned.
 # HYPOTHESIS_PROFILE=exploring looks for new ones.
 settings.register_profile("repeatable", derandomize=True, deadline=None)

@@ -1,8 +1,9 @@
 """For the tests of those who build on the package: overlap, watched locks, faults.
 
-Needs the extra ``testing``, which is pytest; only ``domain.testing.plugin`` imports it. The
-plugin's fixtures are there as soon as the package is installed. Nothing of this changes
-the package: faults come in by events of SQLAlchemy and by the driver's cursor class.
+``domain.testing.plugin`` has the same as pytest fixtures, for suites that name it in
+``pytest_plugins``. It needs the extra ``testing``, which is pytest; nothing else imports pytest.
+Nothing of this changes the package: faults come in by events of SQLAlchemy and by the driver's
+cursor class.
 """
 
 from domain.testing.commit_gate import CommitGate, wait_until_commit_ended

@@ -1,7 +1,10 @@
-"""The pytest plugin: loaded in every test run where the package is installed.
+"""The pytest plugin. A test suite opts in to it in its top ``conftest.py``::
 
-So it changes nothing by itself: it has no hooks and no automatic fixture, and what a
-fixture starts ends with the test, whatever becomes of it.
+    pytest_plugins = ["domain.testing.plugin"]
+
+or on the command line with ``-p domain.testing.plugin``. Without that the package takes no part
+in a test run. The plugin has fixtures only, no hooks and no automatic fixture. What a fixture
+starts ends with the test, also when the test fails.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +21,7 @@ from domain.testing import Answers, CuttingProxy, FaultAt
 
 @pytest.fixture
 def studyplan_engine() -> sa.Engine:
-    """Yours: an engine on the database under test, with which the locks are watched."""
+    """The engine on the database under test, which the host's own fixture replaces."""
     pytest.fail("Define a fixture studyplan_engine: an engine on the database under test.")
 
 

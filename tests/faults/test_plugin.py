@@ -1,4 +1,4 @@
-"""The plugin in the hands of somebody else's project, where installing it loads it."""
+"""The plugin in another project's test suite, which opts in to it."""
 
 import os
 import subprocess
@@ -11,6 +11,8 @@ THEIR_CONFTEST = """
 import os
 import pytest
 import sqlalchemy as sa
+
+pytest_plugins = ["domain.testing.plugin"]
 
 @pytest.fixture(scope="session")
 def studyplan_engine():
@@ -76,6 +78,7 @@ def test_network(cutting_proxy, fault_at):
             raise AssertionError("closed, and not reset")
 """
 WITHOUT_AN_ENGINE = "def test_locks(assert_lock_held): pass"
+OPTED_IN = ("-m", "pytest", "-p", "domain.testing.plugin")
 
 
 def _run(*arguments: str, cwd: Path, **more: str) -> "subprocess.CompletedProcess[str]":
@@ -86,7 +89,7 @@ def _run(*arguments: str, cwd: Path, **more: str) -> "subprocess.CompletedProces
     )  # fmt: skip
 
 
-def test_its_fixtures_are_there_wherever_the_package_is_installed(
+def test_plugin_named_in_the_top_conftest_has_its_fixtures(
     tmp_path: Path, database_url: sa.URL
 ) -> None:
     tmp_path.joinpath("conftest.py").write_text(THEIR_CONFTEST)
@@ -98,40 +101,41 @@ def test_its_fixtures_are_there_wherever_the_package_is_installed(
     assert "2 passed" in done.stdout
 
 
-def test_who_defines_no_engine_is_told_to(tmp_path: Path) -> None:
-    tmp_path.joinpath("test_locks.py").write_text(WITHOUT_AN_ENGINE)
+def test_suite_that_does_not_opt_in_runs_without_the_package(tmp_path: Path) -> None:
+    tmp_path.joinpath("test_theirs.py").write_text(
+        "import sys\n\n"
+        "def test_theirs(): assert not {'domain', 'sqlalchemy', 'psycopg'} & set(sys.modules)\n\n"
+        "def test_locks(fault_at): pass\n"
+    )
     done = _run("-m", "pytest", cwd=tmp_path)
+    assert "1 passed, 1 error" in done.stdout
+    assert "fixture 'fault_at' not found" in done.stdout
+
+
+def test_plugin_without_an_engine_names_the_fixture_to_define(tmp_path: Path) -> None:
+    tmp_path.joinpath("test_locks.py").write_text(WITHOUT_AN_ENGINE)
+    done = _run(*OPTED_IN, cwd=tmp_path)
     assert done.returncode == 1
     assert "Define a fixture studyplan_engine" in done.stdout
 
 
-def test_it_loads_where_every_warning_is_an_error(tmp_path: Path) -> None:
+def test_plugin_loads_where_every_warning_is_an_error(tmp_path: Path) -> None:
     tmp_path.joinpath("test_theirs.py").write_text("def test_theirs(fault_at): pass")
     strict = {"PYTHONWARNINGS": "error", "SQLALCHEMY_WARN_20": "1"}
-    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    done = _run("-m", "pytest", "-p", "studyplan", cwd=tmp_path, **strict, **alone)
+    done = _run(*OPTED_IN, cwd=tmp_path, **strict)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_program_that_imported_the_package_before_may_run_pytest_too(tmp_path: Path) -> None:
-    # What pytest does to all packages of a distribution that brings a plugin.
-    tmp_path.joinpath("conftest.py").write_text(
-        "import domain, pytest; pytest.register_assert_rewrite('domain')"
-    )
+def test_plugin_loads_in_a_program_that_imported_the_package_before(tmp_path: Path) -> None:
+    tmp_path.joinpath("conftest.py").write_text("pytest_plugins = ['domain.testing.plugin']")
     tmp_path.joinpath("pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     tmp_path.joinpath("test_theirs.py").write_text("def test_theirs(fault_at): pass")
-    program = "import domain, pytest; raise SystemExit(pytest.main())"
+    program = "import domain.testing, pytest; raise SystemExit(pytest.main())"
     done = _run("-c", program, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_it_can_be_left_out(tmp_path: Path) -> None:
-    tmp_path.joinpath("test_theirs.py").write_text("def test_theirs(fault_at): pass")
-    done = _run("-m", "pytest", "-p", "no:studyplan", cwd=tmp_path)
-    assert "fixture 'fault_at' not found" in done.stdout
-
-
-def test_importing_the_tools_needs_no_pytest_and_starts_nothing(tmp_path: Path) -> None:
+def test_import_of_domain_testing_needs_no_pytest_and_starts_nothing(tmp_path: Path) -> None:
     program = (
         "import sys, threading, domain.testing; "
         "print(*{'pytest', '_pytest', 'alembic', 'domain.embedded'} & set(sys.modules), "
