@@ -8,7 +8,12 @@ import sqlalchemy as sa
 
 from domain import schema
 from domain.embedded import embedded_postgres
-from tests.benchmarks import contention, scheduling, unit_of_work, writing
+from tests.benchmarks import contention, importing, scheduling, unit_of_work, writing
+
+WITHOUT_DATABASE: dict[str, Callable[[], None]] = {
+    "importing": importing.run,
+    "scheduling": scheduling.run,
+}
 
 
 def peers(engine: sa.Engine) -> None:
@@ -25,10 +30,12 @@ WITH_DATABASE: dict[str, Callable[[sa.Engine], None]] = {
 
 
 def main(names: list[str]) -> None:
-    chosen = names or ["scheduling", *(name for name in WITH_DATABASE if name != "peers")]
-    if "scheduling" in chosen:
-        print("scheduling")
-        scheduling.run()
+    usual = [name for name in (*WITHOUT_DATABASE, *WITH_DATABASE) if name != "peers"]
+    chosen = names or usual
+    for name, run_alone in WITHOUT_DATABASE.items():
+        if name in chosen:
+            print(name)
+            run_alone()
     if not WITH_DATABASE.keys() & set(chosen):
         return
     with embedded_postgres() as server:

@@ -30,6 +30,8 @@ def host_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("environment") / "venv"
     succeeded([sys.executable, "-m", "venv", "--without-pip", str(directory)])
     install = [sys.executable, "-m", "pip", "--python", str(directory), "install", "--quiet"]
+    # Compiling everything takes longer than what the tests import.
+    install.append("--no-compile")
     pinned = ["-c", str(CONSTRAINTS)] if CONSTRAINTS.exists() else []
     succeeded([*install, *pinned, f"{wheel}[testing]", "psycopg[binary]"])
     return directory / "bin" / "python"

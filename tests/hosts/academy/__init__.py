@@ -1,0 +1,1 @@
+"""An academy's application, which plans its students' work with the package."""

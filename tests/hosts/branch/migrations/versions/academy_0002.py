@@ -1,0 +1,40 @@
+"""Study plans: this revision runs after the one of the package that it depends on."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "academy_0002"
+down_revision = "academy_0001"
+depends_on = "sp_0002"
+
+
+def upgrade() -> None:
+    op.create_foreign_key(
+        op.f("fk_plan_groups_students"),
+        "plan_groups",
+        "students",
+        ["tenant_id", "student_id"],
+        ["tenant_id", "id"],
+        source_schema="studyplan",
+    )
+    op.create_table(
+        "bookings",
+        sa.Column("tenant_id", sa.Uuid, nullable=False),
+        sa.Column("id", sa.Uuid, nullable=False),
+        sa.Column("group_id", sa.Uuid, nullable=False),
+        sa.Column("room", sa.String, nullable=False),
+        sa.Column("seats", sa.Integer, nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_bookings")),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "group_id"],
+            ["studyplan.plan_groups.tenant_id", "studyplan.plan_groups.id"],
+            name=op.f("fk_bookings_plan_groups"),
+            ondelete="CASCADE",
+        ),
+        sa.CheckConstraint("seats > 0", name=op.f("ck_bookings_seats")),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("bookings")
+    op.drop_constraint("fk_plan_groups_students", "plan_groups", schema="studyplan")
