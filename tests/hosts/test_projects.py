@@ -46,7 +46,7 @@ class Host:
     def upgrade(self) -> None:
         """As the project deploys."""
         if self.directory.name == "plain_sql":
-            script = self.python("-c", "from domain import schema; print(schema.upgrade_sql())")
+            script = self.python("-m", "domain", "upgrade", "--sql")
             url = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
             with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute(script.encode())
@@ -56,8 +56,7 @@ class Host:
         """To nothing."""
         self.python("-m", "alembic", "downgrade", "base")
         if self.directory.name == "plain_sql":
-            with self.engine().connect() as connection:
-                schema.downgrade(connection)
+            self.python("-m", "domain", "downgrade", "--revision", "base")
 
     def engine(self) -> sa.Engine:
         """An engine on the database that keeps no connection."""
