@@ -137,8 +137,8 @@ def meaning_of(
         case "42501" if _diagnosis(error, "source_function") not in _ROW_SECURITY:
             return SchemaError(
                 "The database refused a privilege to the role: "
-                f"{_words(error)}. Grant it; `alembic -x grant_to=ROLE upgrade head` grants the "
-                "lock functions."
+                f"{_words(error)}. `python -m domain upgrade --grant-to ROLE` grants what the "
+                "package needs."
             )
         case "42883" | "42P01" | "42703" | "3F000":
             return SchemaError(

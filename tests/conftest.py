@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import schema
 from domain.embedded import embedded_postgres
 from tests.factories import PlanGroupFactory
+from tests.roles import OWNERS
 from tests.servers import binaries
 
 pytest_plugins = ["domain.testing.plugin"]
@@ -105,9 +106,11 @@ def owner_url(template: str, new_database: Callable[[str], sa.URL]) -> sa.URL:
 
 
 @pytest.fixture(scope="module")
-def database_url(owner_url: sa.URL, app_role: tuple[str, str] | None) -> sa.URL:
+def database_url(
+    request: pytest.FixtureRequest, owner_url: sa.URL, app_role: tuple[str, str] | None
+) -> sa.URL:
     """The same database, as the application connects to it."""
-    if app_role is None:
+    if app_role is None or request.module.__name__ in OWNERS:
         return owner_url
     name, password = app_role
     return owner_url.set(username=name, password=password)

@@ -36,7 +36,7 @@ def group(session_factory: Factory) -> PlanGroup:
 @each_way
 @pytest.mark.parametrize("blockade", BEFORE_THE_COMMIT.values(), ids=list(BEFORE_THE_COMMIT))
 def test_while_the_server_works_for_it_the_work_ends_in_the_server_too(  # noqa: PLR0917 - fixtures
-    engine: sa.Engine,
+    owner_engine: sa.Engine,
     session_factory: Factory,
     database_url: sa.URL,
     group: PlanGroup,
@@ -45,17 +45,17 @@ def test_while_the_server_works_for_it_the_work_ends_in_the_server_too(  # noqa:
 ) -> None:
     async def main() -> None:
         async with pooled(database_url) as factory:
-            with blockade(engine, group):
+            with blockade(owner_engine, group):
                 request = way(generate_async(factory, group, wait=LONG))
-                await until_a_backend_waits(engine)
+                await until_a_backend_waits(owner_engine)
                 request.strike()
                 await request.ended()
-                assert backends_waiting(engine) == 0, "nobody goes on in the server"
-            assert advisory_locks(engine) == 0
+                assert backends_waiting(owner_engine) == 0, "nobody goes on in the server"
+            assert advisory_locks(owner_engine) == 0
 
-    before = traces(engine, group.id)
+    before = traces(owner_engine, group.id)
     asyncio.run(main())
-    assert traces(engine, group.id) == before
+    assert traces(owner_engine, group.id) == before
     assert generate(session_factory, group).generation == 1, "and the next request succeeds"
 
 

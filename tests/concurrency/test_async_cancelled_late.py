@@ -40,11 +40,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @each_way
 def test_a_commit_that_has_begun_is_carried_out(
-    engine: sa.Engine, database_url: sa.URL, group: PlanGroup, way: type[Once]
+    owner_engine: sa.Engine, database_url: sa.URL, group: PlanGroup, way: type[Once]
 ) -> None:
     async def main() -> None:
         async with pooled(database_url) as factory:
-            with CommitGate(engine) as gate:
+            with CommitGate(owner_engine) as gate:
                 request = way(generate_async(factory, group))
                 await watched(lambda: gate.arrived() is not None, "the commit is on its way")
                 request.strike()
@@ -55,27 +55,27 @@ def test_a_commit_that_has_begun_is_carried_out(
                 await request.ended()
 
     asyncio.run(main())
-    assert traces(engine, group.id)[0] == 1
-    assert advisory_locks(engine) == 0
+    assert traces(owner_engine, group.id)[0] == 1
+    assert advisory_locks(owner_engine) == 0
 
 
 @each_way
 @pytest.mark.usefixtures("impatient")
 def test_a_commit_that_does_not_end_is_cancelled_after_a_while(
-    engine: sa.Engine, database_url: sa.URL, group: PlanGroup, way: type[Once]
+    owner_engine: sa.Engine, database_url: sa.URL, group: PlanGroup, way: type[Once]
 ) -> None:
     async def main() -> None:
         async with pooled(database_url) as factory:
-            with CommitGate(engine) as gate:
+            with CommitGate(owner_engine) as gate:
                 request = way(generate_async(factory, group))
                 await watched(lambda: gate.arrived() is not None, "the commit is on its way")
                 request.strike()
                 await request.ended()
-                assert backends_waiting(engine) == 0
+                assert backends_waiting(owner_engine) == 0
 
     asyncio.run(main())
-    assert traces(engine, group.id)[0] == 0
-    assert advisory_locks(engine) == 0
+    assert traces(owner_engine, group.id)[0] == 0
+    assert advisory_locks(owner_engine) == 0
 
 
 def test_a_task_that_is_cancelled_already_does_not_begin_to_commit(

@@ -272,9 +272,9 @@ def test_tasks_and_threads_write_the_same_thousands_of_plans(
 
 
 @pytest.fixture
-def refusal_in_the_copy(engine: sa.Engine) -> Iterator[None]:
+def refusal_in_the_copy(owner_engine: sa.Engine) -> Iterator[None]:
     """The thousandth plan meets another one, as far as the server tells."""
-    with engine.begin() as connection:
+    with owner_engine.begin() as connection:
         connection.exec_driver_sql(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
             "RAISE EXCEPTION USING ERRCODE = '23P01', CONSTRAINT = 'ex_student_plans_overlap'; "
@@ -282,7 +282,7 @@ def refusal_in_the_copy(engine: sa.Engine) -> Iterator[None]:
             "WHEN (NEW.sequence = 1000) EXECUTE FUNCTION refuse()"
         )
     yield
-    with engine.begin() as connection:
+    with owner_engine.begin() as connection:
         connection.exec_driver_sql("DROP FUNCTION refuse CASCADE")
 
 

@@ -104,6 +104,18 @@ def activated(factory: sessionmaker[Any], group: PlanGroup) -> None:
     activate(factory, tenant_id=group.tenant_id, group_id=group.id)
 
 
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("run", [schema.upgrade, schema.downgrade])
+def test_migration_on_a_standby_is_database_read_only(
+    *, standby: sa.Engine, run: Callable[[sa.Connection], None], begun: bool
+) -> None:
+    with standby.connect() as connection:
+        if begun:
+            connection.begin()
+        with pytest.raises(DatabaseReadOnlyError):
+            run(connection)
+
+
 @pytest.mark.parametrize("write", [generate, edit, cancel, store, activated])
 @pytest.mark.parametrize("parameter", ["on", "off", None])
 def test_write_on_a_standby_is_database_read_only(

@@ -75,11 +75,12 @@ ALL: dict[str, Settings] = {**READ_BY_SQLALCHEMY, **WITHOUT_SQLALCHEMY}
 @contextmanager
 def role_settings(maintenance: sa.Connection, url: sa.URL, settings: Settings) -> Iterator[None]:
     """New sessions of the role in the database of ``url`` have these settings in the block."""
-    role = f'ALTER ROLE CURRENT_USER IN DATABASE "{url.database}"'
+    name = f'"{url.username}"' if url.username else "CURRENT_USER"
+    role = f'ALTER ROLE {name} IN DATABASE "{url.database}"'
     try:
-        for name, value in settings.items():
-            literal = value if name == "search_path" else f"'{value}'"
-            maintenance.exec_driver_sql(f"{role} SET {name} = {literal}")
+        for setting, value in settings.items():
+            literal = value if setting == "search_path" else f"'{value}'"
+            maintenance.exec_driver_sql(f"{role} SET {setting} = {literal}")
         yield
     finally:
         maintenance.exec_driver_sql(f"{role} RESET ALL")

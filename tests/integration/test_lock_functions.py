@@ -98,6 +98,8 @@ CREATE FUNCTION hostile.plan_group_lock_key(uuid) RETURNS bigint LANGUAGE sql
 CREATE FUNCTION hostile.current_setting(text) RETURNS text LANGUAGE sql
   AS $$SELECT 'read committed'$$;
 CREATE VIEW hostile.pg_locks AS SELECT * FROM pg_catalog.pg_locks WHERE false;
+GRANT USAGE ON SCHEMA hostile TO PUBLIC;
+GRANT SELECT ON hostile.pg_locks TO PUBLIC;
 """
 HOSTILE_PATH = "SET LOCAL search_path = hostile, pg_catalog, public"
 
@@ -203,10 +205,10 @@ def test_a_client_reads_acquired_off_the_first_column(connection: sa.Connection)
 
 
 def test_a_hostile_search_path_fools_a_plain_wrapper_but_not_the_function(
-    engine: sa.Engine, connection: sa.Connection
+    owner_engine: sa.Engine, engine: sa.Engine, connection: sa.Connection
 ) -> None:
     group_id = uuid4()
-    with engine.begin() as setup:
+    with owner_engine.begin() as setup:
         setup.exec_driver_sql(HOSTILE)
     connection.exec_driver_sql(HOSTILE_PATH)
     assert connection.scalar(sa.text("SELECT pg_try_advisory_xact_lock(1)")) is True

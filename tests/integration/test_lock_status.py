@@ -20,17 +20,17 @@ ROLE = f"studyplan_test_reader_{os.getpid()}"
 
 
 @pytest.fixture
-def stranger(engine: sa.Engine, maintenance: sa.Connection) -> Iterator[sa.Engine]:
-    """An engine whose sessions have a fresh role that may take the lock, and no more."""
+def stranger(owner_engine: sa.Engine, maintenance: sa.Connection) -> Iterator[sa.Engine]:
+    """An owner_engine whose sessions have a fresh role that may take the lock, and no more."""
     maintenance.exec_driver_sql(f"CREATE ROLE {ROLE}")
-    with engine.begin() as setup:
+    with owner_engine.begin() as setup:
         setup.exec_driver_sql(f"GRANT USAGE ON SCHEMA studyplan TO {ROLE}")
         setup.exec_driver_sql(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA studyplan TO {ROLE}")
         setup.exec_driver_sql(f"GRANT SELECT ON studyplan.plan_groups TO {ROLE}")
-    strangers = sa.create_engine(engine.url, connect_args={"options": f"-c role={ROLE}"})
+    strangers = sa.create_engine(owner_engine.url, connect_args={"options": f"-c role={ROLE}"})
     yield strangers
     strangers.dispose()
-    with engine.begin() as setup:
+    with owner_engine.begin() as setup:
         setup.exec_driver_sql(f"DROP OWNED BY {ROLE}")
     maintenance.exec_driver_sql(f"DROP ROLE {ROLE}")
 

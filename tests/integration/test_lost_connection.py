@@ -190,7 +190,7 @@ def test_handle_error_listeners_see_what_goes_past_sqlalchemy(
 
 
 def test_refusal_by_a_trigger_of_the_application_is_an_error_of_sqlalchemy(
-    engine: sa.Engine, session_factory: Factory, group: PlanGroup
+    owner_engine: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
     function = (
         "CREATE FUNCTION quota() RETURNS trigger LANGUAGE plpgsql AS "
@@ -200,7 +200,7 @@ def test_refusal_by_a_trigger_of_the_application_is_an_error_of_sqlalchemy(
         "CREATE TRIGGER quota BEFORE INSERT ON studyplan.student_plans "
         "FOR EACH ROW EXECUTE FUNCTION quota()"
     )
-    with engine.begin() as connection:
+    with owner_engine.begin() as connection:
         connection.exec_driver_sql(function)
         connection.exec_driver_sql(trigger)
     try:
@@ -209,6 +209,6 @@ def test_refusal_by_a_trigger_of_the_application_is_an_error_of_sqlalchemy(
         assert isinstance(refused.value.orig, psycopg.errors.RaiseException)
         assert not refused.value.connection_invalidated
     finally:
-        with engine.begin() as connection:
+        with owner_engine.begin() as connection:
             connection.exec_driver_sql("DROP FUNCTION quota CASCADE")
     assert generate(session_factory, group).generation == 1

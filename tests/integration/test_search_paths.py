@@ -41,9 +41,9 @@ PATHS = [
 
 
 @pytest.fixture(scope="module")
-def trap(engine: sa.Engine) -> None:
+def trap(owner_engine: sa.Engine) -> None:
     """A schema of the application's, with tables and functions of all our names."""
-    with engine.begin() as connection:
+    with owner_engine.begin() as connection:
         connection.exec_driver_sql("CREATE SCHEMA app")
         for table in TABLES:
             connection.exec_driver_sql(f"CREATE TABLE app.{table} (id int, tenant_id int)")
@@ -52,6 +52,8 @@ def trap(engine: sa.Engine) -> None:
                 f"CREATE FUNCTION app.{function} RETURNS text LANGUAGE plpgsql AS "
                 "$$ BEGIN RAISE EXCEPTION 'the wrong function'; END $$"
             )
+        connection.exec_driver_sql("GRANT USAGE ON SCHEMA app TO PUBLIC")
+        connection.exec_driver_sql("GRANT ALL ON ALL TABLES IN SCHEMA app TO PUBLIC")
 
 
 @pytest.fixture(params=PATHS)
@@ -108,12 +110,14 @@ def test_rows_in_the_trap_are_noticed(engine: sa.Engine, misled: sa.Engine) -> N
 
 
 def test_schema_named_like_the_role_is_left_alone(
-    engine: sa.Engine, session_factory: Factory, world: World
+    owner_engine: sa.Engine, engine: sa.Engine, session_factory: Factory, world: World
 ) -> None:
     before = everything(session_factory)
-    with engine.begin() as connection:
+    with engine.connect() as connection:
         role = connection.exec_driver_sql("SELECT quote_ident(current_user)").scalar_one()
+    with owner_engine.begin() as connection:
         connection.exec_driver_sql(f"CREATE SCHEMA {role}")
+        connection.exec_driver_sql(f"GRANT ALL ON SCHEMA {role} TO PUBLIC")
         for table in TABLES:
             connection.exec_driver_sql(f"CREATE TABLE {role}.{table} (id int)")
     engine.dispose()  # for the search path's own cache of what is visible
@@ -122,7 +126,7 @@ def test_schema_named_like_the_role_is_left_alone(
             operation(session_factory, world)
         assert everything(session_factory) == before
     finally:
-        with engine.begin() as connection:
+        with owner_engine.begin() as connection:
             connection.exec_driver_sql(f"DROP SCHEMA {role} CASCADE")
 
 

@@ -8,15 +8,23 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from alembic.runtime.environment import NameFilterParentNames, NameFilterType
+from alembic.runtime.environment import (
+    IncludeNameFn,
+    IncludeObjectFn,
+    NameFilterParentNames,
+    NameFilterType,
+)
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from domain import Base, PlanGroup, schema
 
 PLUGINS = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"]
 Filters = dict[str, Callable[..., bool]]
-BY_NAME: Filters = {"include_name": schema.include_name}
-BY_OBJECT: Filters = {"include_object": schema.include_object}
+# Typed as Alembic wants them.
+INCLUDE_NAME: IncludeNameFn = schema.include_name
+INCLUDE_OBJECT: IncludeObjectFn = schema.include_object
+BY_NAME: Filters = {"include_name": INCLUDE_NAME}
+BY_OBJECT: Filters = {"include_object": INCLUDE_OBJECT}
 SETTINGS = [
     *product([BY_OBJECT, BY_NAME | BY_OBJECT], [False, True], [False, True]),
     # What is only in target_metadata has no name in the database that could be left out.

@@ -197,6 +197,18 @@ def test_names_of_roles_are_taken_as_they_are(
     assert privileges(connection, role) == NEEDED
 
 
+def test_backslash_in_a_name_means_itself_under_every_setting(
+    connection: sa.Connection, new_role: Callable[..., str]
+) -> None:
+    role = new_role("back\\slash \\' ")
+    schema.upgrade(connection)
+    with connection.begin():
+        connection.exec_driver_sql("SET LOCAL escape_string_warning = off")
+        connection.exec_driver_sql("SET LOCAL standard_conforming_strings = off")
+        schema.grant(connection, [role])
+    assert privileges(connection, role) == NEEDED
+
+
 def test_name_with_a_comma_is_one_of_a_list(
     connection: sa.Connection, new_role: Callable[..., str]
 ) -> None:

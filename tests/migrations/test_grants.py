@@ -53,9 +53,9 @@ PRIVILEGES = sa.text(
     "SELECT 'studyplan' AS name, privilege FROM unnest(ARRAY['USAGE', 'CREATE']) AS a (privilege) "
     "WHERE has_schema_privilege(:role, 'studyplan', privilege) UNION ALL "
     "SELECT 'studyplan.' || relname, privilege FROM pg_class c, unnest(ARRAY['SELECT', 'INSERT', "
-    "'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER', 'MAINTAIN']) AS a (privilege) "
-    "WHERE relnamespace = 'studyplan'::regnamespace AND relkind = 'r' "
-    "AND (privilege <> 'MAINTAIN' OR current_setting('server_version_num')::int >= 170000) "
+    "'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER'] || CASE WHEN "
+    "current_setting('server_version_num')::int >= 170000 THEN '{MAINTAIN}'::text[] END) "
+    "AS a (privilege) WHERE relnamespace = 'studyplan'::regnamespace AND relkind = 'r' "
     "AND has_table_privilege(:role, c.oid, privilege)"
 )
 NEEDED = {
