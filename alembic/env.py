@@ -1,8 +1,8 @@
 """Runs the revisions of the study plan schema.
 
 The connection is the one in ``config.attributes["connection"]``, or a new one to
-``DATABASE_URL``. ``domain.migration_run`` has the migration lock and what a database must be
-like for a run.
+``DATABASE_URL``. ``domain.migration_run`` has the transaction and the migration lock,
+``domain.schema_state`` what a database must be like for a run.
 """
 
 import os
@@ -13,7 +13,7 @@ from alembic import context
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
-from domain import migration_run, privileges
+from domain import migration_run, privileges, schema_state
 from domain.errors import SchemaError
 from domain.models import Base
 
@@ -87,10 +87,10 @@ def run(connection: sa.Connection) -> None:
         include_name=lambda name, kind, _: kind != "schema" or name == SCHEMA,
     )
     known = {script.revision for script in context.script.walk_revisions()}
-    state = migration_run.state_of(connection, known)
+    state = schema_state.state_of(connection, known)
     where_to = destination()
     if where_to is not UNKNOWN:
-        migration_run.require_own(state, where_to)
+        schema_state.require_own(state, where_to)
     roles = granted_roles()
     privileges.require_roles(connection, roles)
     own = connection.scalar(sa.select(sa.func.current_setting("search_path")))

@@ -1,15 +1,13 @@
-"""What a run of the revisions needs: a transaction, the migration lock and a known state.
+"""What a run of the revisions needs: a connection, a transaction and the migration lock.
 
 Alembic's environment and ``domain.schema`` use it; nothing here knows the revisions.
 """
 
 import asyncio
 import logging
-import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
@@ -51,21 +49,6 @@ _TRANSACTION: Final = sa.text(
     "SELECT pg_catalog.current_setting('transaction_isolation') AS isolation, "
     "pg_catalog.current_setting('transaction_read_only')::boolean AS read_only, "
     "pg_catalog.pg_is_in_recovery() AS standby"
-)
-# Each revision stamps the schema, whichever environment runs it.
-_COMMENT: Final = sa.text(
-    "SELECT pg_catalog.obj_description("
-    "pg_catalog.to_regnamespace('studyplan')::pg_catalog.oid, 'pg_namespace')"
-)
-_STAMP: Final = re.compile(r"studyplan-domain, revision (\w+)(?:; .*)?", re.DOTALL)
-_HAS_VERSIONS: Final = sa.text(
-    "SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname = 'alembic_version' "
-    "AND relnamespace = pg_catalog.to_regnamespace('studyplan'))"
-)
-_VERSIONS: Final = sa.text("SELECT version_num FROM studyplan.alembic_version")
-_OF_THE_HOST: Final = (
-    "the application's own Alembic environment manages this schema, as a branch in its "
-    "version_locations"
 )
 
 
@@ -266,88 +249,3 @@ def _explained() -> Iterator[None]:
             case "55000":
                 raise SchemaError(f"{words}. Nothing was changed.") from error
         raise
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What a database says of its schema."""
-
-    revision: str | None
-    """The revision in the schema's comment, whoever ran it."""
-    versions: frozenset[str] | None
-    """What ``studyplan.alembic_version`` contains, whosever it is; ``None`` if there is none."""
-
-    @property
-    def is_managed_by_host(self) -> bool:
-        """Whether the revisions were run by another Alembic environment than the package's."""
-        return self.revision is not None and self.revision not in (self.versions or ())
-
-
-def stamped_revision(connection: sa.Connection) -> str | None:
-    """The revision in the schema's comment; needs no privilege."""
-    found = _STAMP.fullmatch(connection.scalar(_COMMENT) or "")
-    return found and found[1]
-
-
-def state_of(connection: sa.Connection, known: Collection[str]) -> State:
-    """The state of the database; raises ``SchemaError`` for one that no run may change.
-
-    That is a newer revision, and a ``studyplan.alembic_version`` that is not the package's.
-    """
-    revision = stamped_revision(connection)
-    versions = None
-    if connection.scalar(_HAS_VERSIONS):
-        versions = frozenset(connection.scalars(_VERSIONS))
-    if revision is not None and revision not in known:
-        raise SchemaError(
-            f"The database has revision {revision}, which this version of the package does not "
-            "know: a newer one has migrated it. Install that version, or a later one."
-        )
-    if versions is not None and versions != {revision}:
-        _refuse_versions(revision, versions, known)
-    return State(revision, versions)
-
-
-def _refuse_versions(
-    revision: str | None, versions: Collection[str], known: Collection[str]
-) -> None:
-    listed = ", ".join(sorted(versions)) or "nothing"
-    if revision is not None and set(versions) <= set(known):
-        raise SchemaError(
-            f"The schema's comment says revision {revision}, and studyplan.alembic_version says "
-            f"{listed}. Somebody has changed one of them by hand; correct it."
-        )
-    raise SchemaError(
-        f"studyplan.alembic_version is the version table of another Alembic environment (it "
-        f"has {listed}). This package keeps its own there: give the application's another "
-        "version_table_schema; or add this package's revisions to its version_locations and run "
-        "`alembic upgrade heads` there."
-    )
-
-
-def require_own(state: State, destination: object) -> None:
-    """Raise ``SchemaError`` if another environment manages the schema, unless it is there already.
-
-    :param destination: the revision to go to, ``None`` for the base.
-    """
-    if not state.is_managed_by_host or state.revision == destination:
-        return
-    command = "downgrade studyplan@base" if destination is None else "upgrade studyplan@head"
-    raise SchemaError(
-        f"The database has revision {state.revision}, and {_OF_THE_HOST}. Run "
-        f"`alembic {command}` there."
-    )
-
-
-def require_current_state(connection: sa.Connection, needed: str | None) -> None:
-    """Raise ``SchemaError`` unless the schema has the revision, naming both and the command."""
-    found = stamped_revision(connection)
-    if found == needed:
-        return
-    command = "Run `python -m domain upgrade`, or `alembic upgrade head`."
-    if found is not None and not connection.scalar(_HAS_VERSIONS):
-        command = f"As {_OF_THE_HOST}, run `alembic upgrade studyplan@head` there."
-    raise SchemaError(
-        f"The database has revision {found or 'none'} of the schema, this package needs "
-        f"{needed}. {command}"
-    )

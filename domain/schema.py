@@ -22,7 +22,7 @@ from alembic.runtime.environment import NameFilterParentNames, NameFilterType
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from domain import migration_run, privileges
+from domain import migration_run, privileges, schema_state
 from domain.database_errors import translated
 from domain.errors import SchemaError
 from domain.migration_run import DEFAULT_WAIT
@@ -107,7 +107,7 @@ def grant(connection: sa.Connection, roles: str | Iterable[str]) -> None:
     migration_run.require_connection(connection)
     names = privileges.role_names(roles)
     with migration_run.one_run(connection):
-        if migration_run.stamped_revision(connection) is None:
+        if schema_state.stamped_revision(connection) is None:
             raise SchemaError("The database does not have the schema. Run the upgrade first.")
         privileges.require_roles(connection, names)
         for name in names:
@@ -123,7 +123,7 @@ def current_revision(connection: sa.Connection) -> str | None:
     made the schema. Needs no privilege.
     """
     with _read(connection):
-        return migration_run.stamped_revision(connection)
+        return schema_state.stamped_revision(connection)
 
 
 def head_revision() -> str | None:
@@ -139,7 +139,7 @@ def is_current(connection: sa.Connection) -> bool:
 def require_current(connection: sa.Connection) -> None:
     """Raise ``SchemaError`` unless the schema is current; says both revisions."""
     with _read(connection):
-        migration_run.require_current_state(connection, head_revision())
+        schema_state.require_current(connection, head_revision())
 
 
 def migrations_directory() -> Path:
