@@ -111,7 +111,8 @@ def run(connection: sa.Connection) -> None:
 def destination() -> object:
     """The revision to go to, ``None`` for the base; ``UNKNOWN`` for commands that go nowhere."""
     try:
-        return context.get_revision_argument()
+        found = context.get_revision_argument()
+        return found[0] if isinstance(found, tuple) and len(found) == 1 else found  # of "heads"
     except KeyError:
         return UNKNOWN
     except (CommandError, RevisionError):

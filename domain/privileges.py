@@ -12,7 +12,6 @@ from domain.models import Base
 _ALL: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 # Deleting a group deletes its plans and their records by foreign keys, which act as the owner.
 _FEWER: Final[Mapping[str, Sequence[str]]] = {
-    "lecture_episodes": ("SELECT", "INSERT", "DELETE"),
     "plan_generations": ("SELECT", "INSERT"),
     "student_plans": ("SELECT", "INSERT", "UPDATE"),
 }

@@ -73,10 +73,11 @@ def _refuse_versions(
     revision: str | None, versions: Collection[str], known: Collection[str]
 ) -> None:
     listed = ", ".join(sorted(versions)) or "nothing"
-    if revision is not None and set(versions) <= set(known):
+    if (versions or revision) and set(versions) <= set(known):
         raise SchemaError(
-            f"The schema's comment says revision {revision}, and studyplan.alembic_version says "
-            f"{listed}. Somebody has changed one of them by hand; correct it."
+            f"The schema's comment says revision {revision or 'none'}, and "
+            f"studyplan.alembic_version says {listed}. Somebody has changed one of them by hand; "
+            "correct it."
         )
     raise SchemaError(
         f"studyplan.alembic_version is the version table of another Alembic environment (it "

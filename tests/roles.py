@@ -6,6 +6,7 @@ from typing import Final
 OWNERS: Final[Mapping[str, str]] = {
     "tests.integration.test_constraints": "drops one constraint to see that another one holds",
     "tests.integration.test_constraints_allow": "deletes rows that no operation deletes",
+    "tests.integration.test_row_level_security": "has roles of its own beside an unrestricted one",
 }
 """Modules, and what they do that ``schema.upgrade(…, grant_to=…)`` does not grant.
 

@@ -17,6 +17,7 @@ from domain import (
 from domain.documents import read_json
 from domain.errors import SchemaError
 from domain.locking import functions_version, keys_in_sql
+from domain.services import GroupEditService
 from domain.services.row_versions import flush
 from tests.factories import PlanGroupFactory, lecture
 from tests.integration.editing import Factory, World
@@ -101,6 +102,19 @@ def edit(name: str) -> Operation:
     return call
 
 
+def replace_episodes(factory: Factory, world: World) -> None:
+    """Of units that have a row already: it is updated."""
+    with UnitOfWork(factory, lock=world.lock) as uow:
+        GroupEditService(uow).change_content(
+            content_id=world.unplanned.id,
+            expected_version=1,
+            first_unit=1,
+            last_unit=3,
+            episodes=[31, 32, 33],
+        )
+        uow.rollback()
+
+
 OPERATIONS: dict[str, Operation] = {
     "generate": generate,
     "store a group": store_group,
@@ -111,6 +125,7 @@ OPERATIONS: dict[str, Operation] = {
     "lock_status": ask,
     "functions_version": ask_for_version,
     "keys_in_sql": ask_for_keys,
+    "replace episodes": replace_episodes,
     **{name: edit(name) for name in CALLS},
 }
 

@@ -302,7 +302,7 @@ def test_pair_of_integers_with_the_same_numbers_is_another_lock(
 @pytest.mark.parametrize("kind", KINDS)
 def test_holder_in_another_database_is_none(
     *,
-    owner_engine: sa.Engine,
+    engine: sa.Engine,
     connection: sa.Connection,
     tenant_id: UUID,
     group_id: UUID,
@@ -310,19 +310,19 @@ def test_holder_in_another_database_is_none(
     kind: str,
 ) -> None:
     name = f"elsewhere_{uuid4().hex}"
-    administer(owner_engine, f"CREATE DATABASE {name} TEMPLATE template0")
-    elsewhere = sa.create_engine(owner_engine.url.set(database=name), poolclass=sa.NullPool)
+    administer(engine, f"CREATE DATABASE {name} TEMPLATE template0")
+    elsewhere = sa.create_engine(engine.url.set(database=name), poolclass=sa.NullPool)
     with elsewhere.connect() as session:
         take(session, kind, key)
         assert not lock_status(connection, tenant_id, group_id).held
         assert acquire(connection, group_id).acquired
-    administer(owner_engine, f"DROP DATABASE {name} WITH (FORCE)")
+    administer(engine, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_holder_that_may_not_be_seen_is_held_by_a_process(
     *,
-    owner_engine: sa.Engine,
+    engine: sa.Engine,
     connection: sa.Connection,
     tenant_id: UUID,
     group_id: UUID,
@@ -330,8 +330,8 @@ def test_holder_that_may_not_be_seen_is_held_by_a_process(
     kind: str,
 ) -> None:
     role = f"blind_{uuid4().hex}"
-    administer(owner_engine, f"CREATE ROLE {role}")
-    with owner_engine.begin() as owner:
+    administer(engine, f"CREATE ROLE {role}")
+    with engine.begin() as owner:
         for right in (
             "USAGE ON SCHEMA studyplan",
             "SELECT ON studyplan.plan_groups",
@@ -340,7 +340,7 @@ def test_holder_that_may_not_be_seen_is_held_by_a_process(
             owner.exec_driver_sql(f"GRANT {right} TO {role}")
     take(connection, kind, key)
     options: dict[str, Any] = {"options": f"-c role={role}"}
-    blind = sa.create_engine(owner_engine.url, poolclass=sa.NullPool, connect_args=options)
+    blind = sa.create_engine(engine.url, poolclass=sa.NullPool, connect_args=options)
     with blind.connect() as asker:
         status, busy = lock_status(asker, tenant_id, group_id), acquire(asker, group_id)
     assert (status.held, status.held_by_me) == (True, False)
@@ -348,9 +348,9 @@ def test_holder_that_may_not_be_seen_is_held_by_a_process(
     assert (busy.outcome, busy.holder_pid, busy.holder_held_ms) == (
         "busy", backend_pid(connection), None,
     )  # fmt: skip
-    with owner_engine.begin() as owner:
+    with engine.begin() as owner:
         owner.exec_driver_sql(f"DROP OWNED BY {role}")
-    administer(owner_engine, f"DROP ROLE {role}")
+    administer(engine, f"DROP ROLE {role}")
 
 
 def test_holder_that_publishes_nothing_is_held_by_a_process(

@@ -162,19 +162,19 @@ def test_row_lock_of_another_is_a_lock_timeout_for_a_task(
 
 
 def test_deadlock_with_rows_of_another_is_a_lock_timeout(
-    engine: sa.Engine, session_factory: Factory, world: World
+    owner_engine: sa.Engine, session_factory: Factory, world: World
 ) -> None:
     """Somebody outside the locks has the content's row and waits for the group's."""
     group_row = sa.update(PlanGroup).where(PlanGroup.id == world.group.id).values(name="겨울방학")
     before = everything(session_factory)
-    with locked(engine, Content, world.planned.id) as other, ThreadPoolExecutor(1) as pool:
+    with locked(owner_engine, Content, world.planned.id) as other, ThreadPoolExecutor(1) as pool:
         pid = backend_pid(other)
         other.exec_driver_sql("SET LOCAL deadlock_timeout = '1min'")  # it is not the one to fail
         with UnitOfWork(session_factory, lock=world.lock) as uow:
             uow.groups.get(world.group.id).name = "여름방학"
             uow.session.flush()
             waiting = pool.submit(other.execute, group_row)
-            eventually(lambda: is_waiting(engine, pid), "the other one waits for the group")
+            eventually(lambda: is_waiting(owner_engine, pid), "the other one waits for the group")
             with pytest.raises(LockTimeoutError) as late:
                 retitle(uow, world)
         waiting.result(PATIENCE)

@@ -202,10 +202,10 @@ def test_what_was_written_before_a_foreign_commit_stays(
 
 
 def test_procedure_that_commits_cannot_do_so_inside(
-    engine: sa.Engine, session_factory: Factory, group: PlanGroup
+    owner_engine: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
     procedure = "CREATE PROCEDURE committing() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$"
-    with engine.begin() as connection:
+    with owner_engine.begin() as connection:
         connection.exec_driver_sql(procedure)
 
     def call(uow: UnitOfWork) -> None:

@@ -71,16 +71,22 @@ def test_objects_of_our_names_are_named_and_kept(connection: sa.Connection, stat
     refused(connection, "of this name already: .* already exists.* did not make it")
 
 
-@pytest.mark.parametrize("change", ["DELETE FROM studyplan.alembic_version", "COMMENT"])
+@pytest.mark.parametrize(
+    "change", ["DELETE FROM studyplan.alembic_version", "COMMENT", "COMMENT NULL"]
+)
 def test_version_table_and_comment_that_differ_are_both_told(
     connection: sa.Connection, change: str
 ) -> None:
     schema.upgrade(connection)
-    if change == "COMMENT":
-        change = "COMMENT ON SCHEMA studyplan IS 'studyplan-domain, revision sp_0001'"
+    change = {
+        "COMMENT": "COMMENT ON SCHEMA studyplan IS 'studyplan-domain, revision sp_0001'",
+        "COMMENT NULL": "COMMENT ON SCHEMA studyplan IS NULL",
+    }.get(change, change)
     with connection.begin():
         connection.exec_driver_sql(change)
-    refused(connection, r"comment says revision sp_000\d, and studyplan.alembic_version says ")
+    refused(
+        connection, r"comment says revision (sp_000\d|none), and studyplan.alembic_version says "
+    )
 
 
 # --- privileges -------------------------------------------------------------------------

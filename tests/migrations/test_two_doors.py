@@ -45,7 +45,8 @@ def test_branch_that_is_current_is_current_for_the_package(
     before = catalog(connection)
     assert schema.current_revision(connection) == schema.head_revision()
     schema.require_current(connection)
-    schema.upgrade(connection)
+    for revision in ("head", "heads", "sp_0002", "studyplan@head"):
+        schema.upgrade(connection, revision)
     monkeypatch.setenv("DATABASE_URL", connection.engine.url.render_as_string(hide_password=False))
     assert main(["upgrade"]) == 0
     assert capsys.readouterr().out.endswith("(already).\n")
