@@ -10,44 +10,31 @@ from tests.hosts.conftest import PROJECT, Run
 SECTION = (PROJECT / "README.md").read_text("utf-8").split("\n## Testing your own application\n")[1]
 CONFTEST, TEST = re.findall(r"```python\n(.*?)```", SECTION.split("\n## ")[0], re.DOTALL)
 GROUP = """
-from datetime import date
 from uuid import uuid4
 
 import pytest
-from domain import Block, Content, PlanGroup
-from domain.models import GroupStatus
-from domain.scheduling import Allocation, BlockKind, ContentType
+from domain import PlanGroup, PlanGroupService
 
-
-def new_group():
-    return PlanGroup(
-        tenant_id=uuid4(),
-        student_id=uuid4(),
-        name="theirs",
-        status=GroupStatus.SAVED,
-        period_start=date(2025, 1, 6),
-        period_end=date(2025, 1, 19),
-        contents=[
-            Content(
-                position=1, type=ContentType.BOOK, title="book", allocation=Allocation.WEAKNESS,
-                first_unit=1, last_unit=20,
-            )
-        ],
-        blocks=[Block(kind=BlockKind.STUDY, weekday=0, start_minute=600, end_minute=1140)],
-    )
+FIELDS = {
+    "name": "theirs",
+    "period": {"start": "2025-01-06", "end": "2025-01-19"},
+    "blocks": [{"kind": "study", "start": "10:00", "end": "19:00"}],
+    "contents": [{"type": "book", "title": "book", "allocation": "weakness", "range": [1, 20]}],
+}
 
 
 @pytest.fixture
 def group(studyplan_engine):
-    group = new_group()
     factory = sessionmaker(studyplan_engine, expire_on_commit=False)
-    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
-        uow.groups.add(group)
+    with UnitOfWork(factory, lock=PlanGroupLock(uuid4(), uuid4())) as uow:
+        group = PlanGroupService(uow).create(FIELDS, student_id=uuid4(), status="saved")
         uow.commit()
     return group
 
 """
 MORE = """
+
+from datetime import date
 
 import sqlalchemy as sa
 from domain import MisuseError, PlanGroupRepository
@@ -65,7 +52,13 @@ def test_clone_is_empty_in_each_test(studyplan_engine, group, again):
 
 @pytest.mark.parametrize("again", [1, 2])
 def test_session_is_rolled_back(session, again):
-    group = new_group()
+    group = PlanGroup(
+        tenant_id=uuid4(),
+        student_id=uuid4(),
+        name="rolled back",
+        period_start=date(2025, 1, 6),
+        period_end=date(2025, 1, 19),
+    )
     session.add(group)
     session.commit()
     assert PlanGroupRepository(session, group.tenant_id).get(group.id) is group

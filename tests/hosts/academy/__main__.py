@@ -15,16 +15,16 @@ from domain import PlanGenerationService, PlanGroupLock, UnitOfWork, schema
 engine = create_engine(os.environ["DATABASE_URL"])
 with engine.connect() as connection:
     schema.require_current(connection)
-sessions = sessionmaker(engine)
+session_factory = sessionmaker(engine)
 today, tenant_id = date(2026, 3, 2), uuid4()
-student_id = add_student(sessions, tenant_id, "Kim")
-group_id = add_group(sessions, tenant_id, student_id)
+student_id = add_student(session_factory, tenant_id, "Kim")
+group_id = add_group(session_factory, tenant_id, student_id)
 
 with (
     ThreadPoolExecutor() as other_requests,
-    UnitOfWork(sessions, lock=PlanGroupLock(tenant_id, group_id)) as uow,
+    UnitOfWork(session_factory, lock=PlanGroupLock(tenant_id, group_id)) as uow,
 ):
-    second = other_requests.submit(post_plans, sessions, tenant_id, group_id, today)
+    second = other_requests.submit(post_plans, session_factory, tenant_id, group_id, today)
     status, problem = second.result()
     result = PlanGenerationService(uow).generate(today=today)
     uow.commit()
@@ -33,6 +33,6 @@ report = {
     "generation": result.generation,
     "plans": len(result.plans),
     "refused": [status, problem["code"]],
-    "afterwards": post_plans(sessions, tenant_id, group_id, today),
+    "afterwards": post_plans(session_factory, tenant_id, group_id, today),
 }
 print(json.dumps(report))

@@ -1,74 +1,47 @@
 """The application's requests."""
 
-from datetime import date, timedelta
-from uuid import UUID
+from collections.abc import Mapping
+from datetime import date
+from typing import Final
+from uuid import UUID, uuid4
 
 from sqlalchemy.orm import Session, sessionmaker
 
 from academy.models import Booking, Student
-from domain import (
-    Block,
-    Content,
-    DomainError,
-    GroupStatus,
-    PlanGroup,
-    PlanGroupLock,
-    UnitOfWork,
-    generate_plans,
-)
-from domain.scheduling import Allocation, BlockKind, ContentType
+from domain import DomainError, PlanGroupLock, PlanGroupService, UnitOfWork, generate_plans
 
-Answer = tuple[int, dict[str, object]]
+SPRING: Final[Mapping[str, object]] = {
+    "name": "spring",
+    "period": {"start": "2026-03-02", "end": "2026-03-29"},
+    "blocks": [{"kind": "study", "start": "10:00", "end": "19:00"}],
+    "contents": [{"type": "book", "title": "algebra", "allocation": "weakness", "range": [1, 60]}],
+}
 
 
-def add_student(sessions: sessionmaker[Session], tenant_id: UUID, name: str) -> UUID:
+def add_student(session_factory: sessionmaker[Session], tenant_id: UUID, name: str) -> UUID:
     """Store a student, in a transaction of the application's own."""
-    with sessions(expire_on_commit=False) as session, session.begin():
+    with session_factory(expire_on_commit=False) as session, session.begin():
         student = Student(tenant_id=tenant_id, name=name)
         session.add(student)
     return student.id
 
 
-def add_group(sessions: sessionmaker[Session], tenant_id: UUID, student_id: UUID) -> UUID:
-    """Store a plan group for a student, with a room booked for it."""
-    start = date(2026, 3, 2)
-    group = PlanGroup(
-        tenant_id=tenant_id,
-        student_id=student_id,
-        name="spring",
-        status=GroupStatus.SAVED,
-        period_start=start,
-        period_end=start + timedelta(days=27),
-        contents=[
-            Content(
-                position=1,
-                type=ContentType.BOOK,
-                title="algebra",
-                allocation=Allocation.WEAKNESS,
-                first_unit=1,
-                last_unit=60,
-            )
-        ],
-        blocks=[
-            Block(kind=BlockKind.STUDY, weekday=weekday, start_minute=600, end_minute=1140)
-            for weekday in range(7)
-        ],
-    )
-    group_id = group.id
-    with UnitOfWork(sessions, lock=PlanGroupLock(tenant_id, group_id)) as uow:
-        uow.groups.add(group)
-        uow.session.flush()
-        uow.session.add(Booking(tenant_id=tenant_id, group_id=group_id, room="A", seats=1))
+def add_group(session_factory: sessionmaker[Session], tenant_id: UUID, student_id: UUID) -> UUID:
+    """Store a plan group and the room that is booked for it, in one transaction."""
+    lock = PlanGroupLock(tenant_id, uuid4())
+    with UnitOfWork(session_factory, lock=lock) as uow:
+        PlanGroupService(uow).create(SPRING, student_id=student_id, status="saved")
+        uow.session.add(Booking(tenant_id=tenant_id, group_id=lock.group_id, room="A", seats=1))
         uow.commit()
-    return group_id
+    return lock.group_id
 
 
 def post_plans(
-    sessions: sessionmaker[Session], tenant_id: UUID, group_id: UUID, today: date
-) -> Answer:
+    session_factory: sessionmaker[Session], tenant_id: UUID, group_id: UUID, today: date
+) -> tuple[int, dict[str, object]]:
     """Generate a group's plans: the status and the body of the HTTP response."""
     try:
-        result = generate_plans(sessions, PlanGroupLock(tenant_id, group_id), today=today)
+        result = generate_plans(session_factory, PlanGroupLock(tenant_id, group_id), today=today)
     except DomainError as error:
         return error.http_status, error.to_problem("en")
     return 200, {"generation": result.generation, "plans": len(result.plans)}

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import date, timedelta
 from functools import partial
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
@@ -37,6 +37,7 @@ from domain.services import (
     GroupEditService,
     GroupStateService,
     GroupTimeService,
+    PlanGroupService,
     PlanProgressService,
     StudentTimeService,
     activate,
@@ -58,6 +59,14 @@ def generate(tenant_id: UUID, group_id: UUID, today: date) -> list[int | None]:
     print([range_.reason for range_ in result.unplaced], [w.code for w in result.warnings])
     again = partial(generate_plans, sessions, lock, today=today)
     return [result.generation, retrying(again, idempotency_key="key").generation]
+
+
+def create(tenant_id: UUID, student_id: UUID) -> UUID:
+    with UnitOfWork(sessions, lock=PlanGroupLock(tenant_id, uuid4())) as uow:
+        fields = {"name": "spring", "period": {"start": "2026-03-02", "end": "2026-03-29"}}
+        group = PlanGroupService(uow).create(fields, student_id=student_id)
+        uow.commit()
+    return group.id
 
 
 def edit(tenant_id: UUID, group_id: UUID, plan_id: UUID) -> None:
@@ -98,10 +107,10 @@ def refuse(tenant_id: UUID, group_ids: list[UUID], today: date) -> float:
     try:
         generate_plans(sessions, PlanGroupLock.of(tenant_id, group_ids), today=today)
     except PlanGroupLockedError as error:
-        seconds: float = error.retry_after
-        return seconds
+        print(error.holder and error.holder.pid)
+        return error.retry_after or 0.0
     except InvalidInputError as error:
-        print(list(error.errors))
+        print([fault.message for fault in error.faults])
     except DomainError as error:
         print(error.http_status, error.code, error.message("ko"), error.to_problem("en")["code"])
     return 0.0
