@@ -16,7 +16,8 @@ from domain.documents.document import PlanGroupDocument
 from domain.documents.readers import DOCUMENT
 from domain.errors import InvalidInputError
 
-_INDEX: Final = re.compile(r"\[[0-9]+\]")
+# An index in brackets, or a key up to the next dot or index; an unknown key may have brackets.
+_STEPS: Final = re.compile(r"\[([0-9]+)\]|(?:^|\.)((?:(?!\[[0-9]+\]|\.).)*)")
 
 
 def core_schema_of(kind: type[PlanGroupDocument]) -> CoreSchema:
@@ -45,8 +46,7 @@ def _location(field: str) -> tuple[int | str, ...]:
     """``contents[0].range`` as ``("contents", 0, "range")``."""
     if field == DOCUMENT:
         return ()
-    steps = field.replace("[", ".[").split(".")
-    return tuple(int(step[1:-1]) if _INDEX.fullmatch(step) else step for step in steps)
+    return tuple(int(index) if index else key for index, key in _STEPS.findall(field))
 
 
 # Last, because pydantic asks the module for the schema while it makes the class.

@@ -157,6 +157,7 @@ def below(path: str, key: object) -> str:
     text = key if isinstance(key, str) else repr(key)
     brief = text if len(text) <= 40 else f"{text[:39]}…"
     shown = brief if brief.isprintable() else ascii(brief)[1:-1]
+    shown = shown or '""'
     return f"{path}.{shown}" if path else shown
 
 
