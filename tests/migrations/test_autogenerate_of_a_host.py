@@ -102,8 +102,8 @@ def proposed(
     """What autogenerate would write, by kind and name."""
     opts = {"autogenerate_plugins": PLUGINS, "target_metadata": metadata, **options}
     context = MigrationContext.configure(connection, opts=opts)
-    # The function takes a list as env.py does; its annotation does not say so.
-    found = compare_metadata(context, metadata)  # type: ignore[arg-type]
+    several: Any = metadata  # a list as in env.py, although it is annotated with one
+    found = compare_metadata(context, several)
     return sorted((kind, getattr(one[-1], "name", one)) for kind, *one in found)
 
 
