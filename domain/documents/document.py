@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, Self
 
 from domain.documents.readers import (
     ANY_MINUTES,
@@ -124,6 +124,13 @@ class ContentEntry:
             yield "episodes", "cannot be combined with minutes_per_unit"
 
 
+class DocumentModel(Protocol):
+    """A pydantic model around a document, such as ``PlanGroupModel``."""
+
+    @property
+    def root(self) -> "PlanGroupDocument": ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanGroupDocument:
     """One plan group as a person or a form writes it; times are minutes of the day.
@@ -151,6 +158,13 @@ class PlanGroupDocument:
     ] = ()
     exclusions: Annotated[tuple[ExclusionEntry, ...], ListOf(Entry(ExclusionEntry))] = ()
     contents: Annotated[tuple[ContentEntry, ...], ListOf(Entry(ContentEntry))] = ()
+
+    @classmethod
+    def of(cls, given: "Mapping[str, object] | PlanGroupDocument | DocumentModel") -> Self:
+        """What was read already, or what ``from_mapping`` reads."""
+        document: object = getattr(given, "root", given)
+        # Callers without a type checker pass what they have.
+        return document if isinstance(document, cls) else cls.read(given, [])
 
     @classmethod
     def from_mapping(cls, fields: Mapping[str, object]) -> Self:

@@ -7,7 +7,6 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.orm.attributes import flag_modified
 
-from domain.documents.readers import EPISODES
 from domain.errors import (
     ContentNotFoundError,
     EditedMeanwhileError,
@@ -215,6 +214,8 @@ def _content_values(
     fields: ContentFields, path: str, *, new: bool = False
 ) -> tuple[dict[str, Any], Sequence[int | None] | None]:
     """What is given for a content's columns, and for its episodes."""
+    from domain.documents.readers import EPISODES  # noqa: PLC0415 - as in plan_groups
+
     found: list[Fault] = []
     episodes = fields.get("episodes", () if new else None)
     minutes = EPISODES.read(episodes, f"{path}.episodes", found)

@@ -1,25 +1,20 @@
 """Creating a group: from a document to stored rows, checked as a whole before."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from domain import values
-from domain.documents import GroupRows, PlanGroupDocument, faults_of, to_rows
 from domain.errors import DomainError, Fault, InvalidInputError
 from domain.models import AcademySchedule, GroupStatus, PlanGroup
 from domain.services.row_versions import flush
 from domain.services.service import Service
 from domain.unit_of_work import LockState
 
+if TYPE_CHECKING:
+    from domain.documents import DocumentModel, GroupRows, PlanGroupDocument
+
 _CLASS: Final = ("weekday", "start_minute", "end_minute", "travel_minutes", "name", "subject")
-
-
-class DocumentModel(Protocol):
-    """A pydantic model around a document, such as ``PlanGroupModel``."""
-
-    @property
-    def root(self) -> PlanGroupDocument: ...
 
 
 class PlanGroupService(Service):
@@ -27,7 +22,7 @@ class PlanGroupService(Service):
 
     def create(
         self,
-        fields: Mapping[str, object] | PlanGroupDocument | DocumentModel,
+        fields: "Mapping[str, object] | PlanGroupDocument | DocumentModel",
         *,
         student_id: UUID,
         status: GroupStatus | str = GroupStatus.DRAFT,
@@ -50,18 +45,21 @@ class PlanGroupService(Service):
         ``LockTimeoutError``. After any of them nothing of it is stored, even if the caller
         goes on and commits.
         """
+        # Documents are a tenth of the package's import, and most processes read none.
+        from domain import documents  # noqa: PLC0415 - see above
+
         uow = self._uow
         group_id = self._the_group(group_id)
         uow.require_lock(group_id)
-        document = _document(fields)
-        rows = to_rows(
+        document = documents.PlanGroupDocument.of(fields)
+        rows = documents.to_rows(
             document,
             uow.tenant_id,
             values.checked("student_id", values.uuid, student_id),
             group_id=group_id,
             status=values.checked("status", _creatable, status),
         )
-        _refuse(faults_of(document))
+        _refuse(documents.faults_of(document))
         uow.groups.insert(rows.group, rows.exclusions)
         try:
             self._add_classes(rows)
@@ -70,7 +68,7 @@ class PlanGroupService(Service):
             raise
         return rows.group
 
-    def _add_classes(self, rows: GroupRows) -> None:
+    def _add_classes(self, rows: "GroupRows") -> None:
         if not rows.academy_schedules:
             return
         uow, group = self._uow, rows.group
@@ -82,7 +80,7 @@ class PlanGroupService(Service):
         uow.session.add_all(new)
         flush(uow, group.id)
 
-    def _take_back(self, rows: GroupRows) -> None:
+    def _take_back(self, rows: "GroupRows") -> None:
         """Delete what was inserted, unless the transaction is lost and takes it along."""
         uow, group = self._uow, rows.group
         if uow.lock_state() is LockState.HELD:
@@ -91,21 +89,11 @@ class PlanGroupService(Service):
                 uow.session.expunge(row)
 
 
-def _document(
-    fields: Mapping[str, object] | PlanGroupDocument | DocumentModel,
-) -> PlanGroupDocument:
-    # Callers without a type checker pass what they have.
-    given: Any = fields
-    if isinstance(given, PlanGroupDocument):
-        return given
-    root = getattr(given, "root", None)
-    return root if isinstance(root, PlanGroupDocument) else PlanGroupDocument.from_mapping(given)
-
-
 def _creatable(status: object) -> GroupStatus:
-    if status not in {GroupStatus.DRAFT, GroupStatus.SAVED}:
-        raise values.BadValueError("must be draft or saved")
-    return GroupStatus(str(status))
+    for known in (GroupStatus.DRAFT, GroupStatus.SAVED):
+        if status == known:
+            return known
+    raise values.BadValueError("must be draft or saved")
 
 
 def _overlaps(new: Sequence[AcademySchedule], stored: Sequence[AcademySchedule]) -> Iterator[Fault]:

@@ -99,6 +99,9 @@ GROUP: dict[str, Call] = {
     "student_time.of_group": lambda u, w, x: u.student_time.of_group(x),
     "student_time.academy_schedules": lambda u, w, x: u.student_time.academy_schedules(x),
     "create": lambda u, w, x: PlanGroupService(u).create(x, student_id=w.group.student_id),
+    "create status": lambda u, w, x: PlanGroupService(u).create(
+        {}, student_id=w.group.student_id, status=x
+    ),
     "create student_id": lambda u, w, x: PlanGroupService(u).create({}, student_id=x),
     "preview": lambda u, w, x: preview_plans(
         u.session, tenant_id=w.tenant_id, group_id=x, today=FIRST
