@@ -195,7 +195,18 @@ def sqlstate(error: BaseException) -> str | None:
 
 def _refusal(error: psycopg.Error | DBAPIError, known: _Known) -> DomainError | None:
     kind = _CONSTRAINTS.get(_diagnosis(error, "constraint_name") or "")
+    if kind is None and _is_unknown_student(error):
+        return InvalidInputError.of("student_id", "is not a student of the application's")
     return kind and kind(known)
+
+
+def _is_unknown_student(error: BaseException) -> bool:
+    """Whether a foreign key of the application's, from ``plan_groups``, found no student."""
+    return (
+        sqlstate(error) == "23503"
+        and _diagnosis(error, "table_name") == "plan_groups"
+        and "student_id" in (_diagnosis(error, "message_detail") or "")
+    )
 
 
 def _read_only(connection: Connection) -> DatabaseReadOnlyError | WrongTransactionError:

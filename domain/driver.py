@@ -25,9 +25,11 @@ from psycopg.abc import PQGen
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGconn
 from sqlalchemy import Connection, Table
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util.concurrency import await_only
 
 Driver: TypeAlias = "psycopg.Connection[Any] | psycopg.AsyncConnection[Any]"
+_PIPELINE: Final = "one of the statements of a pipeline"
 _CANCEL_SECONDS: Final = 5.0
 # An engine's options for large results would make a server-side cursor of a lock's statement.
 _PLAIN: Final = {"stream_results": False, "yield_per": None}
@@ -165,11 +167,13 @@ def pipelined(connection: Connection) -> Iterator[None]:
         yield
         return
     enter, leave = _pipeline_of(_driver_of(connection))
-    with _driver_errors(connection, "a pipeline of statements"):
+    with _driver_errors(connection, _PIPELINE):
         enter()
         try:
             yield
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, DBAPIError):  # it may be an earlier statement's
+                error.statement, error.params = _PIPELINE, None
             # The rest of the pipeline failed after this; psycopg would log that.
             with suppress(psycopg.Error):
                 leave()

@@ -13,15 +13,32 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from domain.errors import InvalidInputError
+from domain.scheduling.vocabulary import Difficulty, ExclusionType
 
 T = TypeVar("T")
 Word = TypeVar("Word", bound=StrEnum)
 
+KOREAN: Final[Mapping[type[StrEnum], Mapping[str, StrEnum]]] = {
+    ExclusionType: {
+        "휴가": ExclusionType.VACATION,
+        "개인사정": ExclusionType.PERSONAL,
+        "기타": ExclusionType.OTHER,
+        "휴일지정": ExclusionType.DESIGNATED_HOLIDAY,
+    },
+    Difficulty: {
+        "기초": Difficulty.FOUNDATION,
+        "기본": Difficulty.STANDARD,
+        "심화": Difficulty.ADVANCED,
+        "최상": Difficulty.TOP,
+        "개념": Difficulty.FOUNDATION,
+    },
+}
+"""The Korean words that are accepted beside an enum's own."""
 MAX_TEXT: Final = 200
 """The most characters of a name, a title, a reason and every other text."""
 MAX_INTEGER: Final = 2**31 - 1
@@ -59,9 +76,15 @@ def zone_name(value: object) -> str:
     return named
 
 
-def word(kind: type[Word], also: Mapping[str, Word] | None = None) -> Callable[[object], Word]:
-    """One of the words of ``kind``, or of the other spellings in ``also``."""
-    words = {**(also or {}), **{one.value: one for one in kind}}
+def words_of(kind: type[Word]) -> dict[str, Word]:
+    """The spellings of an enum's members: Korean ones, where people write them, and its own."""
+    korean: Any = KOREAN.get(kind, {})
+    return {**korean, **{one.value: one for one in kind}}
+
+
+def word(kind: type[Word]) -> Callable[[object], Word]:
+    """One of the words of ``kind``."""
+    words = words_of(kind)
 
     def read(value: object) -> Word:
         if not isinstance(value, str) or value not in words:

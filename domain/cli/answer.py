@@ -43,11 +43,9 @@ def _unplaced(item: Unplaced) -> dict[str, Any]:
 
 def _warning(warning: Notice, contents: Sequence[ContentEntry]) -> dict[str, Any]:
     """Its data as they are; in its sentences the title stands for the content's index."""
-    index = warning.data.get("content")
-    named = {"content": contents[index].title} if isinstance(index, int) else {}
-    spoken = Notice(warning.code, {**warning.data, **named})
+    titles = {index: content.title for index, content in enumerate(contents)}
     return {
         "code": warning.code,
         "data": dict(warning.data),
-        "messages": {"ko": spoken.message("ko"), "en": spoken.message("en")},
+        "messages": {"ko": warning.message("ko", titles), "en": warning.message("en", titles)},
     }

@@ -1,7 +1,7 @@
 """How contents, days and minutes are named and coloured, in Korean or English."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import Final, Self
 
@@ -143,11 +143,8 @@ class Wording:
 
     def sentence(self, warning: Notice) -> str:
         """The warning, with the title in place of the content's index."""
-        content = warning.data.get("content")
-        if isinstance(content, int):
-            name = self.titles[content] or f"{content + 1}"
-            warning = replace(warning, data={**warning.data, "content": name})
-        return warning.message(self.language)
+        titles = {index: title or f"{index + 1}" for index, title in enumerate(self.titles)}
+        return warning.message(self.language, titles)
 
     def details(self, plan: ScheduledPlan) -> list[str]:
         """Review, units, part, wrap-up and reserve, in the order in which they are read."""

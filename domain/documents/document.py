@@ -18,8 +18,6 @@ from domain.documents.readers import (
     FACTOR,
     FAULTY,
     FLAG,
-    KOREAN_DIFFICULTIES,
-    KOREAN_EXCLUSIONS,
     MINUTES,
     NAME,
     START,
@@ -100,7 +98,7 @@ class AcademyScheduleEntry(_Span):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExclusionEntry:
     date: Annotated[date, CIVIL_DATE]
-    type: Annotated[ExclusionType, word(ExclusionType, KOREAN_EXCLUSIONS)]
+    type: Annotated[ExclusionType, word(ExclusionType)]
     reason: Annotated[str | None, Nullable(TEXT)] = None
 
 
@@ -115,7 +113,7 @@ class ContentEntry:
     weekly_days: Annotated[int | None, Nullable(_COUNT)] = None
     range: Annotated[tuple[int, int], UNIT_RANGE]
     minutes_per_unit: Annotated[int | None, Nullable(MINUTES)] = None
-    difficulty: Annotated[Difficulty | None, Nullable(word(Difficulty, KOREAN_DIFFICULTIES))] = None
+    difficulty: Annotated[Difficulty | None, Nullable(word(Difficulty))] = None
     episodes: Annotated[tuple[int | None, ...] | None, EPISODES] = None
     wrap_up_minutes: Annotated[int, ANY_MINUTES] = 0
 

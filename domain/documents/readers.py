@@ -17,25 +17,12 @@ from typing import Any, Final, Protocol, get_type_hints
 from domain import values
 from domain.errors import Fault
 from domain.scheduling.validation import MAX_FACTOR, has_factor_places
-from domain.scheduling.vocabulary import MINUTES_OF_A_DAY, Difficulty, ExclusionType
+from domain.scheduling.vocabulary import MINUTES_OF_A_DAY
 from domain.values import BadValueError
 
 FAULTY: Final = object()
 DOCUMENT: Final = "document"
 """The path of the whole."""
-KOREAN_EXCLUSIONS: Final = {
-    "휴가": ExclusionType.VACATION,
-    "개인사정": ExclusionType.PERSONAL,
-    "기타": ExclusionType.OTHER,
-    "휴일지정": ExclusionType.DESIGNATED_HOLIDAY,
-}
-KOREAN_DIFFICULTIES: Final = {
-    "기초": Difficulty.FOUNDATION,
-    "기본": Difficulty.STANDARD,
-    "심화": Difficulty.ADVANCED,
-    "최상": Difficulty.TOP,
-    "개념": Difficulty.FOUNDATION,
-}
 Schema = dict[str, Any]
 
 
@@ -167,10 +154,9 @@ def integer(low: int, high: int = values.MAX_INTEGER) -> Value:
     return Value(values.integer(low, high), {"type": "integer", **limits})
 
 
-def word(kind: type[StrEnum], also: Mapping[str, Any] | None = None) -> Value:
-    """One of the words of ``kind``, or of the other spellings."""
-    words = [*(also or {}), *kind]
-    return Value(values.word(kind, also), {"type": "string", "enum": [str(one) for one in words]})
+def word(kind: type[StrEnum]) -> Value:
+    """One of the words of ``kind``."""
+    return Value(values.word(kind), {"type": "string", "enum": list(values.words_of(kind))})
 
 
 def _civil_date(value: object) -> date:

@@ -73,14 +73,13 @@ def checked_values(
 
     ``allowed`` is the ``TypedDict`` of what may be edited. A ``new`` row needs every field
     whose column has neither null nor a default. Raises ``InvalidInputError`` with one entry
-    per field, under ``path``, and what was found ``also``; ``TypeError`` for a name that is
-    not ``allowed``: ids, versions and states are not edited this way.
+    per field, under ``path``, and what was found ``also``. A name that is not ``allowed`` is
+    such a fault too: ids, versions and states are not edited this way.
     """
     names = allowed.__annotations__.keys()
-    if unknown := fields.keys() - names:
-        raise TypeError(f"unexpected fields: {', '.join(sorted(unknown))}")
     editable = [one for one in _fields(kind) if one.key in names]
-    found = list(also)
+    unknown = sorted(fields.keys() - names)
+    found = [*also, *(Fault(_below(path, name), "is not a known field") for name in unknown)]
     read: dict[str, Any] = {}
     for one in editable:
         if one.key in fields or (new and one.required):
@@ -133,8 +132,12 @@ def _read(one: _Field, value: object, path: str, found: list[Fault]) -> object:
             return one.read(value)
         except values.BadValueError as refused:
             sentence = str(refused)
-    found.append(Fault(f"{path}.{one.name}" if path else one.name, sentence))
+    found.append(Fault(_below(path, one.name), sentence))
     return None
+
+
+def _below(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
 
 
 @cache

@@ -57,6 +57,7 @@ class PlanGroupRepository:
         ``LockNotHeldError`` outside a unit of work that holds the new group's lock.
         """
         self._require_storable(group)
+        self._flush_what_it_may_refer_to()
         self._session.add(group)
 
     def insert(self, group: PlanGroup, exclusions: Sequence[Exclusion] = ()) -> None:
@@ -67,6 +68,7 @@ class PlanGroupRepository:
         """
         self._require_storable(group)
         refuse_unstorable(exclusions)
+        self._flush_what_it_may_refer_to()
         group.hand_down_keys()
         rows = [*group.owned_rows(), *exclusions]
         connection = self._connection()
@@ -160,7 +162,9 @@ class PlanGroupRepository:
         """
         values.checked("limit", values.integer(1, MAX_PAGE), limit)
         read = values.word(GroupStatus)
-        wanted = [values.checked("statuses", read, status) for status in statuses]
+        # A text is a collection of its letters.
+        listed = [statuses] if isinstance(statuses, str) else statuses
+        wanted = [values.checked("statuses", read, status) for status in listed]
         query = select(PlanGroup).where(PlanGroup.tenant_id == self._tenant_id)
         if student_id is not None:
             InvalidInputError.unless_uuids(student_id=student_id)
@@ -234,6 +238,14 @@ class PlanGroupRepository:
         with translated(self._connection(), group_id=group_id):
             removed: Any = self._session.execute(statement)
         return bool(removed.rowcount)
+
+    def _flush_what_it_may_refer_to(self) -> None:
+        """Write the application's pending rows first: the group may have a foreign key to them.
+
+        A flush orders the rows of two bases only by relationships, and there is none.
+        """
+        with translated(self._connection()):
+            self._session.flush()
 
     def _require_storable(self, group: PlanGroup) -> None:
         given: object = group  # callers without a type checker pass the fields

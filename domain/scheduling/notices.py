@@ -43,10 +43,14 @@ class Notice:
     code: str
     data: Mapping[str, Scalar]
 
-    def message(self, language: Language = "ko") -> str:
-        """The sentence a user reads."""
+    def message(self, language: Language = "ko", titles: Mapping[int, str] | None = None) -> str:
+        """The sentence a user reads; with ``titles``, by position, instead of the position."""
         texts = _KOREAN if language == "ko" else _ENGLISH
-        return texts[self.code].format(**self.data)
+        words = dict(self.data)
+        position = words.get("content")
+        if titles is not None and isinstance(position, int):
+            words["content"] = titles[position]
+        return texts[self.code].format(**words)
 
 
 def notice(code: str, **data: Scalar) -> Notice:

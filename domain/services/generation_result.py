@@ -9,6 +9,7 @@ from domain.repositories import PlanningSnapshot
 from domain.repositories.repeated import StoredGeneration
 from domain.repositories.views import ContentLabel, PlanView, new_views
 from domain.scheduling import Notice, Quality, Schedule, ScheduledPlan, Unplaced
+from domain.scheduling.notices import Language
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,11 @@ class GenerationResult:
                 contents=self.contents,
             )
         )
+
+    def warning_messages(self, language: Language = "ko") -> list[str]:
+        """The sentences of ``warnings``, in which contents have their titles."""
+        titles = {position: label.title for position, label in self.contents.items()}
+        return [warning.message(language, titles) for warning in self.warnings]
 
     @classmethod
     def of(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session, registry, sessionmaker
 
 from domain import (
     AsyncUnitOfWork,
@@ -30,6 +31,7 @@ from domain.documents import read_json
 from domain.documents.pydantic_schema import PlanGroupModel
 from domain.errors import LockNotHeldError
 from tests.concurrency.trips import counted
+from tests.factories import PlanGroupFactory
 from tests.integration.editing import everything
 from tests.integration.storing import columns
 from tests.unit.documents.documents import BOOK, EXAMPLE, LECTURE, SMALL
@@ -216,6 +218,67 @@ def test_create_costs_at_most_eight_round_trips(database_url: sa.URL) -> None:
     engine.dispose()
     assert len(created.contents) == 9
     assert trips.count <= MAX_ROUND_TRIPS
+
+
+@pytest.fixture
+def students(engine: sa.Engine) -> Iterator[sa.Table]:
+    """The application's table, to which plan groups have a foreign key."""
+    table = sa.Table(
+        "students", sa.MetaData(),
+        sa.Column("tenant_id", sa.Uuid, primary_key=True),
+        sa.Column("id", sa.Uuid, primary_key=True),
+    )  # fmt: skip
+    with engine.begin() as connection:
+        table.create(connection)
+        connection.exec_driver_sql(
+            "ALTER TABLE studyplan.plan_groups ADD CONSTRAINT fk_plan_groups_students "
+            "FOREIGN KEY (tenant_id, student_id) REFERENCES public.students (tenant_id, id) "
+            "NOT VALID"
+        )
+    yield table
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "ALTER TABLE studyplan.plan_groups DROP CONSTRAINT fk_plan_groups_students"
+        )
+        table.drop(connection)
+
+
+def test_create_refuses_a_student_that_the_application_does_not_have(
+    session_factory: Factory, students: sa.Table
+) -> None:
+    with pytest.raises(InvalidInputError) as error:
+        create(session_factory, FIELDS)
+    assert error.value.field == "student_id"
+    cause = error.value.__cause__
+    assert isinstance(cause, sa.exc.IntegrityError)
+    # It was reported when another statement was sent, whose parameters it must not show.
+    assert (cause.statement, cause.params) == ("one of the statements of a pipeline", None)
+
+
+@pytest.mark.parametrize("way", ["create", "add"])
+def test_group_is_stored_after_pending_rows_of_the_application(
+    session_factory: Factory, students: sa.Table, way: str
+) -> None:
+    base = registry()
+    student_class = type("Student", (), {})
+    base.map_imperatively(student_class, students)
+    lock, student_id = PlanGroupLock(uuid4(), uuid4()), uuid4()
+    with UnitOfWork(session_factory, lock=lock) as uow:
+        student = student_class()
+        student.tenant_id, student.id = lock.tenant_id, student_id
+        uow.session.add(student)
+        if way == "create":
+            PlanGroupService(uow).create(FIELDS, student_id=student_id)
+        else:
+            uow.groups.add(
+                PlanGroupFactory.build(
+                    tenant_id=lock.tenant_id, id=lock.group_id, student_id=student_id
+                )
+            )
+        uow.commit()
+    base.dispose()
+    with session_factory() as session:
+        assert session.scalar(sa.select(students.c.id)) == student_id
 
 
 def test_create_works_in_a_task(database_url: sa.URL) -> None:

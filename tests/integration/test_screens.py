@@ -72,6 +72,20 @@ def test_view_is_serialisable_and_has_the_fields_of_the_command_line(
     )  # fmt: skip
 
 
+def test_warning_messages_have_the_titles_of_contents(session_factory: Factory) -> None:
+    group = created(session_factory)
+    result = generate(session_factory, group, group.period_start)
+    titles = {content.position: content.title for content in group.contents}
+    named = [
+        (titles[position], said)
+        for warning, said in zip(result.warnings, result.warning_messages("en"), strict=True)
+        if isinstance(position := warning.data.get("content"), int)
+    ]
+    assert named
+    assert [title for title, said in named if title not in said] == []
+    assert result.warning_messages() == result.warning_messages("ko")
+
+
 def test_view_of_a_preview_has_no_id(session_factory: Factory) -> None:
     group = created(session_factory)
     with session_factory() as session:
@@ -182,7 +196,7 @@ def test_page_follows_page_until_every_group_was_shown(session_factory: Factory)
     assert shown(3) == [ids[:3], ids[3:6], ids[6:]]
     assert shown(7) == [ids]
     saved = [group.id for group in in_order if group.status is GroupStatus.SAVED]
-    assert shown(50, statuses=["saved"]) == [saved]
+    assert shown(50, statuses=["saved"]) == shown(50, statuses="saved") == [saved]
     assert shown(50, statuses={GroupStatus.SAVED, GroupStatus.DRAFT}) == [ids]
     mine = [group.id for group in in_order if group.student_id == student_id]
     assert shown(2, student_id=student_id) == [mine[:2], mine[2:]]
@@ -198,7 +212,7 @@ def test_page_follows_page_until_every_group_was_shown(session_factory: Factory)
         ({"limit": "10"}, "limit"),
         ({"student_id": "kim"}, "student_id"),
         ({"statuses": ["open"]}, "statuses"),
-        ({"statuses": "saved"}, "statuses"),
+        ({"statuses": "open"}, "statuses"),
         ({"after": ""}, "after"),
         ({"after": "2025-01-06"}, "after"),
         ({"after": f"{uuid4()}_2025-01-06"}, "after"),
