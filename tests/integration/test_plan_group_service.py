@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
+from psycopg.pq import PipelineStatus
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, registry, sessionmaker
 
@@ -279,6 +280,20 @@ def test_group_is_stored_after_pending_rows_of_the_application(
     base.dispose()
     with session_factory() as session:
         assert session.scalar(sa.select(students.c.id)) == student_id
+
+
+def test_create_that_is_refused_leaves_its_connection_as_it_was(database_url: sa.URL) -> None:
+    engine = sa.create_engine(database_url, pool_size=1, max_overflow=0)
+    factory = sessionmaker(engine)
+    group = create(factory, FIELDS)
+    with pytest.raises(InvalidInputError):
+        create(factory, FIELDS, lock=PlanGroupLock(group.tenant_id, group.id))
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        assert driver.pgconn.pipeline_status == PipelineStatus.OFF
+    assert create(factory, FIELDS).version == 1
+    engine.dispose()
 
 
 def test_create_works_in_a_task(database_url: sa.URL) -> None:

@@ -22,7 +22,7 @@ from domain import (
     PlanGroupService,
     UnitOfWork,
 )
-from domain.scheduling import Allocation, BlockKind, ContentType
+from domain.scheduling import Allocation, BlockKind, ContentType, Difficulty
 from domain.services import GroupEditService
 from tests.integration.editing import World, everything
 from tests.integration.storing import stored_group
@@ -135,6 +135,29 @@ def test_value_is_refused_by_every_way_under_the_same_name(
     session_factory: Factory, way: Way, name: str, value: Any
 ) -> None:
     assert way(session_factory, name, value) == {f"contents[0].{name}" if name in BOOK else name}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "held"),
+    [("difficulty", "심화", Difficulty.ADVANCED), ("difficulty", "top", Difficulty.TOP)],
+)
+def test_word_is_accepted_by_every_way_in_korean_or_english(
+    session_factory: Factory, name: str, value: str, held: Difficulty
+) -> None:
+    added = add(session_factory, rows(contents=[book(**{name: value})]))
+    fields = {**SMALL, "contents": [{**BOOK, "minutes_per_unit": None, name: value}]}
+    with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4(), uuid4())) as uow:
+        created = PlanGroupService(uow).create(fields, student_id=uuid4())
+        uow.commit()
+    lock, [content] = PlanGroupLock(added.tenant_id, added.id), added.contents
+    changes: dict[str, Any] = {"difficulty": value, "title": "다른 책"}
+    with UnitOfWork(session_factory, lock=lock) as uow:
+        GroupEditService(uow).change_content(
+            content_id=content.id, expected_version=content.version, **changes
+        )
+        edited = uow.groups.get(added.id)
+        uow.commit()
+    assert [group.contents[0].difficulty for group in (added, created, edited)] == [held] * 3
 
 
 @pytest.mark.parametrize(
