@@ -31,6 +31,11 @@ from domain.errors import (
 
 OLDEST_SERVER: Final = 15
 """The oldest major version of PostgreSQL that the package runs on."""
+MIGRATE: Final = (
+    "Migrate with this version of the package: `python -m domain upgrade`, or the application's "
+    "own migrations (README, 'Schema')."
+)
+"""What to do about a schema that is missing, incomplete or of another version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +147,7 @@ def meaning_of(
             )
         case "42883" | "42P01" | "42703" | "3F000":
             return SchemaError(
-                f"The database lacks what this package needs: {_words(error)}. Run `alembic "
-                "upgrade head` (README, 'Schema') with this version of the package."
+                f"The database lacks what this package needs: {_words(error)}. {MIGRATE}"
             )
         case "25006" if connection is not None:
             return _read_only(connection)

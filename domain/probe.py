@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Engine
 
 from domain import locking, privileges
 from domain.database_errors import (
+    MIGRATE,
     checkout_translated,
     replace_pooled,
     require_supported_server,
@@ -28,7 +29,6 @@ from domain.locking import (
 )
 from domain.locking.waiters import most_waiters
 
-_RUN: Final = "Run `python -m domain upgrade` (README, 'Schema') with this version of the package."
 _STATE: Final = (
     "SELECT pg_catalog.pg_is_in_recovery(), "
     "pg_catalog.current_setting('transaction_read_only')::boolean"
@@ -98,7 +98,7 @@ def _require_privileges(connection: Connection) -> None:
         missing, lacking = privileges.lacking(connection)
         role = connection.exec_driver_sql("SELECT current_user").scalar_one()
     if missing:
-        raise SchemaError(f"The database lacks {', '.join(missing)}. {_RUN}")
+        raise SchemaError(f"The database lacks {', '.join(missing)}. {MIGRATE}")
     if lacking:
         raise SchemaError(
             f"The role {role} lacks {', '.join(lacking)}. The owner of the schema grants it with "
@@ -112,13 +112,13 @@ def _require_functions(connection: Connection) -> None:
         found, needed = locking.functions_version(connection), locking.FUNCTIONS_VERSION
         if found != needed:
             raise SchemaError(
-                f"The lock functions have version {found}, this package needs {needed}. {_RUN}"
+                f"The lock functions have version {found}, this package needs {needed}. {MIGRATE}"
             )
         keys = plan_group_lock_key(id_), student_lock_key(tenant_id, id_)
         if locking.keys_in_sql(connection, tenant_id, id_) != keys:
             raise SchemaError(
                 "The database derives other keys than this package: the two would not exclude "
-                f"each other. {_RUN}"
+                f"each other. {MIGRATE}"
             )
 
 
@@ -134,13 +134,13 @@ def _require_exclusion(holder: Connection, rival: Connection) -> None:
             if not _refused(rival, lock):
                 raise SchemaError(
                     "Two connections were given one lock: the lock functions of this database "
-                    f"do not lock. {_RUN}"
+                    f"do not lock. {MIGRATE}"
                 )
             _require_seen(rival, lock)
         if _refused(rival, lock):
             raise SchemaError(
                 "A lock was still held after its transaction: the lock functions of this "
-                f"database are not the package's. {_RUN}"
+                f"database are not the package's. {MIGRATE}"
             )
 
 
@@ -148,7 +148,7 @@ def _require_seen(rival: Connection, lock: PlanGroupLock | StudentLock) -> None:
     for group_id in lock.group_ids:
         with rival.begin():
             if not locking.is_held(rival, lock.tenant_id, group_id):
-                raise SchemaError(f"The lock that is held is not shown. {_RUN}")
+                raise SchemaError(f"The lock that is held is not shown. {MIGRATE}")
 
 
 def _refused(connection: Connection, lock: PlanGroupLock | StudentLock) -> bool:

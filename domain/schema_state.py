@@ -10,6 +10,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from domain.database_errors import MIGRATE
 from domain.errors import SchemaError
 
 # Each revision stamps the schema, whichever environment runs it.
@@ -106,7 +107,7 @@ def require_current(connection: sa.Connection, needed: str | None) -> None:
     found = stamped_revision(connection)
     if found == needed:
         return
-    command = "Run `python -m domain upgrade`, or `alembic upgrade head`."
+    command = MIGRATE
     if found is not None and not connection.scalar(_HAS_VERSIONS):
         command = f"As {_OF_THE_HOST}, run `alembic upgrade studyplan@head` there."
     raise SchemaError(

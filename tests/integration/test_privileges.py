@@ -15,6 +15,7 @@ from domain import (
     UnitOfWork,
     schema,
 )
+from domain.database_errors import MIGRATE
 from domain.errors import SchemaError
 from domain.locking.statements import FUNCTIONS
 from domain.privileges import TABLES as NEEDED
@@ -232,11 +233,11 @@ def test_missing_table_is_named(
         f"ALTER TABLE studyplan.elsewhere RENAME TO {bare(table)}",
     ):
         found = refusals(app_factory, stored)
-        with pytest.raises(SchemaError, match=f"lacks {table}. Run `python -m domain upgrade`"):
+        with pytest.raises(SchemaError, match=f"lacks {table}. Migrate with this version of"):
             probe(app)
     assert found
     for sentence in found.values():
-        assert f'relation "{table}" does not exist. Run `alembic upgrade head`' in sentence
+        assert f'relation "{table}" does not exist. {MIGRATE}' in sentence
 
 
 @pytest.mark.parametrize("column", ["plan_groups.generation", "student_plans.reserve"])

@@ -76,14 +76,14 @@ def test_it_passes_without_a_pool(database_url: sa.URL) -> None:
 
 
 def test_a_database_that_was_never_migrated_says_what_to_run(empty_engine: sa.Engine) -> None:
-    with pytest.raises(SchemaError, match=r"lacks schema studyplan\. Run `python -m domain"):
+    with pytest.raises(SchemaError, match=r"lacks schema studyplan\. Migrate with this version"):
         probe(empty_engine)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_missing_function_is_found(sabotaged: sa.Engine, function: str) -> None:
     run(sabotaged, f"DROP FUNCTION {function}")
-    with pytest.raises(SchemaError, match=f"lacks {re.escape(function)}. Run `python -m"):
+    with pytest.raises(SchemaError, match=f"lacks {re.escape(function)}. Migrate with"):
         probe(sabotaged)
 
 

@@ -187,5 +187,5 @@ def test_a_connection_in_a_transaction_that_has_sent_nothing_yet_is_refused(
 def test_a_database_without_the_functions_says_what_to_run(
     empty_engine: sa.Engine, lock: PlanGroupLock
 ) -> None:
-    with pytest.raises(SchemaError, match="alembic upgrade head"):
+    with pytest.raises(SchemaError, match="`python -m domain upgrade`, or the application's own"):
         UnitOfWork(sessionmaker(empty_engine), lock=lock).__enter__()
