@@ -107,8 +107,7 @@ def grant(connection: sa.Connection, roles: str | Iterable[str]) -> None:
     migration_run.require_connection(connection)
     names = privileges.role_names(roles)
     with migration_run.one_run(connection):
-        if schema_state.stamped_revision(connection) is None:
-            raise SchemaError("The database does not have the schema. Run the upgrade first.")
+        schema_state.require_made(connection, _known_revisions())
         privileges.require_roles(connection, names)
         for name in names:
             connection.exec_driver_sql(
@@ -128,7 +127,7 @@ def current_revision(connection: sa.Connection) -> str | None:
 
 def head_revision() -> str | None:
     """The revision that this package needs."""
-    return ScriptDirectory(str(migrations_directory())).get_current_head()
+    return _script().get_current_head()
 
 
 def is_current(connection: sa.Connection) -> bool:
@@ -137,9 +136,13 @@ def is_current(connection: sa.Connection) -> bool:
 
 
 def require_current(connection: sa.Connection) -> None:
-    """Raise ``SchemaError`` unless the schema is current; says both revisions."""
+    """Raise ``SchemaError`` unless the schema is current, saying what to do about it.
+
+    That is to migrate, to install the newer version of the package that has migrated the
+    database, or to restore the schema's comment, which has the revision.
+    """
     with _read(connection):
-        schema_state.require_current(connection, head_revision())
+        schema_state.require_current(connection, _known_revisions(), head_revision())
 
 
 def migrations_directory() -> Path:
@@ -179,6 +182,14 @@ def include_object(
     """
     table = object if isinstance(object, sa.Table) else getattr(object, "table", None)
     return getattr(table, "schema", None) != SCHEMA
+
+
+def _script() -> ScriptDirectory:
+    return ScriptDirectory(str(migrations_directory()))
+
+
+def _known_revisions() -> set[str]:
+    return {script.revision for script in _script().walk_revisions()}
 
 
 @contextmanager

@@ -23,7 +23,17 @@ _HAS_VERSIONS: Final = sa.text(
     "SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname = 'alembic_version' "
     "AND relnamespace = pg_catalog.to_regnamespace('studyplan'))"
 )
+_MAY_READ_VERSIONS: Final = sa.text(
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname = 'alembic_version' "
+    "AND relnamespace = pg_catalog.to_regnamespace('studyplan') "
+    "AND pg_catalog.has_schema_privilege(relnamespace, 'USAGE') "
+    "AND pg_catalog.has_table_privilege(oid, 'SELECT'))"
+)
 _VERSIONS: Final = sa.text("SELECT version_num FROM studyplan.alembic_version")
+_HAS_TABLES: Final = sa.text(
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname = 'plan_groups' "
+    "AND relkind = 'r' AND relnamespace = pg_catalog.to_regnamespace('studyplan'))"
+)
 _OF_THE_HOST: Final = (
     "the application's own Alembic environment manages this schema, as a branch in its "
     "version_locations"
@@ -54,20 +64,47 @@ def stamped_revision(connection: sa.Connection) -> str | None:
 def state_of(connection: sa.Connection, known: Collection[str]) -> State:
     """The state of the database; raises ``SchemaError`` for one that no run may change.
 
-    That is a newer revision, and a ``studyplan.alembic_version`` that is not the package's.
+    That is a newer revision, a comment that was lost, and a ``studyplan.alembic_version`` that
+    is not the package's.
     """
     revision = stamped_revision(connection)
     versions = None
     if connection.scalar(_HAS_VERSIONS):
         versions = frozenset(connection.scalars(_VERSIONS))
+    _require_known(revision, known)
+    if revision is None:
+        _require_comment(connection, versions, known)
+    if versions is not None and versions != {revision}:
+        _refuse_versions(revision, versions, known)
+    return State(revision, versions)
+
+
+def _require_known(revision: str | None, known: Collection[str]) -> None:
     if revision is not None and revision not in known:
         raise SchemaError(
             f"The database has revision {revision}, which this version of the package does not "
             "know: a newer one has migrated it. Install that version, or a later one."
         )
-    if versions is not None and versions != {revision}:
-        _refuse_versions(revision, versions, known)
-    return State(revision, versions)
+
+
+def _require_comment(
+    connection: sa.Connection, versions: Collection[str] | None, known: Collection[str]
+) -> None:
+    """Raise ``SchemaError`` if the package's tables are there and only their comment is not.
+
+    For a schema whose comment has no revision. Another environment's version table may have a
+    revision of the package's beside its own, so there must be exactly one.
+    """
+    if versions is None or len(versions) != 1 or not connection.scalar(_HAS_TABLES):
+        return
+    (revision,) = versions
+    if revision in known:
+        raise SchemaError(
+            "The comment of the schema studyplan, which says its revision, was lost or changed, "
+            f"for example by pg_dump --no-comments; studyplan.alembic_version has {revision}. "
+            "Restore it as the owner of the schema: "
+            f"`COMMENT ON SCHEMA studyplan IS 'studyplan-domain, revision {revision}'`"
+        )
 
 
 def _refuse_versions(
@@ -102,15 +139,28 @@ def require_own(state: State, destination: object) -> None:
     )
 
 
-def require_current(connection: sa.Connection, needed: str | None) -> None:
-    """Raise ``SchemaError`` unless the schema has the revision, naming both and the command."""
+def require_made(connection: sa.Connection, known: Collection[str]) -> str:
+    """The revision of the schema; raises ``SchemaError`` if there is none, or its comment is lost.
+
+    Needs no privilege. A role that may not read the version table is told that there is none.
+    """
     found = stamped_revision(connection)
+    if found is None:
+        if connection.scalar(_MAY_READ_VERSIONS):
+            _require_comment(connection, frozenset(connection.scalars(_VERSIONS)), known)
+        raise SchemaError(f"The database does not have the schema of this package. {MIGRATE}")
+    return found
+
+
+def require_current(connection: sa.Connection, known: Collection[str], needed: str | None) -> None:
+    """Raise ``SchemaError`` unless the schema has the revision, naming both and the command."""
+    found = require_made(connection, known)
     if found == needed:
         return
+    _require_known(found, known)
     command = MIGRATE
-    if found is not None and not connection.scalar(_HAS_VERSIONS):
+    if not connection.scalar(_HAS_VERSIONS):
         command = f"As {_OF_THE_HOST}, run `alembic upgrade studyplan@head` there."
     raise SchemaError(
-        f"The database has revision {found or 'none'} of the schema, this package needs "
-        f"{needed}. {command}"
+        f"The database has revision {found} of the schema, this package needs {needed}. {command}"
     )

@@ -71,22 +71,69 @@ def test_objects_of_our_names_are_named_and_kept(connection: sa.Connection, stat
     refused(connection, "of this name already: .* already exists.* did not make it")
 
 
-@pytest.mark.parametrize(
-    "change", ["DELETE FROM studyplan.alembic_version", "COMMENT", "COMMENT NULL"]
-)
+@pytest.mark.parametrize("change", ["DELETE FROM studyplan.alembic_version", "COMMENT"])
 def test_version_table_and_comment_that_differ_are_both_told(
     connection: sa.Connection, change: str
 ) -> None:
     schema.upgrade(connection)
     change = {
         "COMMENT": "COMMENT ON SCHEMA studyplan IS 'studyplan-domain, revision sp_0001'",
-        "COMMENT NULL": "COMMENT ON SCHEMA studyplan IS NULL",
     }.get(change, change)
     with connection.begin():
         connection.exec_driver_sql(change)
-    refused(
-        connection, r"comment says revision (sp_000\d|none), and studyplan.alembic_version says "
-    )
+    refused(connection, r"comment says revision sp_000\d, and studyplan.alembic_version says ")
+
+
+@pytest.mark.parametrize("revision", ["sp_0001", "sp_0002"])
+@pytest.mark.parametrize("comment", ["NULL", "'mine'"])
+def test_lost_comment_of_the_schema_is_named_with_the_statement_that_restores_it(
+    connection: sa.Connection, new_role: Callable[[], str], comment: str, revision: str
+) -> None:
+    role = new_role()
+    schema.upgrade(connection, revision)
+    with connection.begin():
+        connection.exec_driver_sql(f"COMMENT ON SCHEMA studyplan IS {comment}")
+    acts: list[Run] = [
+        schema.upgrade,
+        schema.downgrade,
+        schema.require_current,
+        lambda c: schema.grant(c, [role]),
+    ]
+    for act in acts:
+        refused(
+            connection, rf"was lost or changed.* studyplan\.alembic_version has {revision}", act
+        )
+    with pytest.raises(SchemaError) as told:
+        schema.require_current(connection)
+    with connection.begin():
+        connection.exec_driver_sql(str(told.value).split("`")[1])
+    assert schema.current_revision(connection) == revision
+    schema.upgrade(connection)
+    schema.require_current(connection)
+
+
+def test_lost_comment_is_no_schema_to_a_role_that_may_read_no_table(
+    connection: sa.Connection, new_role: Callable[[], str]
+) -> None:
+    schema.upgrade(connection)
+    with connection.begin():
+        connection.exec_driver_sql("COMMENT ON SCHEMA studyplan IS NULL")
+        connection.exec_driver_sql(f"SET LOCAL ROLE {quoted(new_role())}")
+        with pytest.raises(SchemaError, match="does not have the schema of this package"):
+            schema.require_current(connection)
+        assert connection.scalar(sa.text("SELECT 1")) == 1
+
+
+def test_version_table_without_the_packages_tables_is_not_taken_for_a_lost_comment(
+    connection: sa.Connection,
+) -> None:
+    with connection.begin():
+        connection.exec_driver_sql(
+            "CREATE SCHEMA studyplan; CREATE TABLE studyplan.alembic_version (version_num text); "
+            "INSERT INTO studyplan.alembic_version VALUES ('sp_0002')"
+        )
+    refused(connection, "comment says revision none, and studyplan.alembic_version says sp_0002")
+    refused(connection, "does not have the schema", schema.require_current)
 
 
 # --- privileges -------------------------------------------------------------------------

@@ -97,7 +97,7 @@ def test_a_failing_upgrade_leaves_nothing_and_frees_the_migration_lock(
 def test_the_schema_says_whether_it_is_the_one_that_is_needed(connection: sa.Connection) -> None:
     assert schema.current_revision(connection) is None
     assert not schema.is_current(connection)
-    with pytest.raises(SchemaError, match=r"has revision none .* needs sp_\d+"):
+    with pytest.raises(SchemaError, match="does not have the schema of this package"):
         schema.require_current(connection)
     connection.rollback()
     schema.upgrade(connection, "sp_0001")
