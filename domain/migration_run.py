@@ -12,12 +12,11 @@ from datetime import timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.engine.mock import MockConnection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session, scoped_session
 from sqlalchemy.util.concurrency import await_only
 
 from domain import events
+from domain.arguments import require_connection as require_a_connection
 from domain.database_errors import replace_pooled, require_supported_server, sqlstate
 from domain.driver import is_autocommit
 from domain.errors import (
@@ -52,14 +51,13 @@ _TRANSACTION: Final = sa.text(
 )
 
 
-def require_connection(connection: object) -> sa.Connection:
+def require_connection(given: object, call: str = "schema.upgrade(connection)") -> sa.Connection:
     """The connection, if revisions can run on it; raises ``MisuseError`` saying what to pass.
 
     Raises ``WrongTransactionError`` in autocommit mode and ``SchemaError`` for a server that
     is too old. Executes nothing.
     """
-    if not isinstance(connection, sa.Connection):
-        raise MisuseError(_instead_of(connection))
+    connection = require_a_connection(given, call)
     dialect = connection.dialect
     if (dialect.name, dialect.driver) not in {
         ("postgresql", "psycopg"),
@@ -77,25 +75,6 @@ def require_connection(connection: object) -> sa.Connection:
         )
     require_supported_server(connection)
     return connection
-
-
-def _instead_of(found: object) -> str:
-    """The sentence for what is no Connection."""
-    if found is None or isinstance(found, MockConnection):
-        return (
-            "There is no connection: Alembic runs in offline mode (--sql), which only prints. "
-            "`python -m domain upgrade --sql` prints this package's SQL."
-        )
-    name = type(found).__name__
-    if type(found).__module__.startswith("sqlalchemy.ext.asyncio"):
-        example = "await connection.run_sync(schema.upgrade), of an AsyncConnection"
-    elif isinstance(found, sa.Engine):
-        example = "with engine.connect() as connection: schema.upgrade(connection)"
-    elif isinstance(found, Session | scoped_session):
-        example = "schema.upgrade(session.connection()), and commit the Session"
-    else:
-        example = "engine.connect(), or op.get_bind() in a revision"
-    return f"A sqlalchemy.Connection is needed, not {name}. For example: {example}."
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, Engine
 
 from domain import locking, privileges
+from domain.arguments import require_engine
 from domain.database_errors import (
     MIGRATE,
     checkout_translated,
@@ -44,13 +45,17 @@ def probe(engine: Engine) -> None:
     are reported to ``domain.events`` like any others. Whether the tables are current is
     ``domain.schema.require_current``'s to say.
 
+    The engine's pool must give two connections at once. In an asyncio application, give it an
+    engine made for it: ``await asyncio.to_thread(probe, create_engine(url))``.
+
     Raises ``SchemaError`` if the server is too old, if tables or functions are missing or
     not granted, naming each, or if the functions are of another version or do not lock;
     ``DatabaseReadOnlyError`` on a standby; ``WrongTransactionError`` if the engine's
     transactions cannot write or cannot hold a lock (read-only, autocommit, isolation);
     ``DatabaseBusyError`` if its pool has no two connections free, and ``MisuseError`` if it
-    opens only one.
+    opens only one, or for what is no Engine, saying what to pass.
     """
+    require_engine(engine, "probe")
     if most_waiters(engine.pool) == 0:
         raise MisuseError(
             "The probe needs two connections at once and the pool opens only one. "

@@ -23,6 +23,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from domain import migration_run, privileges, schema_state
+from domain.arguments import require_connection
 from domain.database_errors import translated
 from domain.errors import SchemaError
 from domain.migration_run import DEFAULT_WAIT
@@ -76,7 +77,7 @@ def downgrade(
     ``base`` drops every table of the package. The schema goes too, unless something else is in
     it or it existed before the package.
     """
-    migration_run.require_connection(connection)
+    migration_run.require_connection(connection, "schema.downgrade(connection)")
     config = _config(connection=connection, wait=wait)
     with _running(revision, connection):
         command.downgrade(config, revision)
@@ -104,7 +105,7 @@ def grant(connection: sa.Connection, roles: str | Iterable[str]) -> None:
     Raises ``SchemaError`` if there is no schema, no such role, or the caller is not the
     owner; otherwise as ``upgrade``.
     """
-    migration_run.require_connection(connection)
+    migration_run.require_connection(connection, "schema.grant(connection, roles)")
     names = privileges.role_names(roles)
     with migration_run.one_run(connection):
         schema_state.require_made(connection, _known_revisions())
@@ -119,9 +120,9 @@ def current_revision(connection: sa.Connection) -> str | None:
     """The revision that the schema has, known or not; ``None`` if it has none.
 
     It is read from the schema's comment, so it does not matter whose Alembic environment
-    made the schema. Needs no privilege.
+    made the schema. Needs no privilege. Raises ``MisuseError`` for what is no connection.
     """
-    with _read(connection):
+    with _read(connection, "current_revision"):
         return schema_state.stamped_revision(connection)
 
 
@@ -131,17 +132,22 @@ def head_revision() -> str | None:
 
 
 def is_current(connection: sa.Connection) -> bool:
-    """Whether the database has exactly the schema that this package needs."""
-    return current_revision(connection) == head_revision()
+    """Whether the database has exactly the schema that this package needs.
+
+    Raises ``MisuseError`` for what is no connection.
+    """
+    with _read(connection, "is_current"):
+        return schema_state.stamped_revision(connection) == head_revision()
 
 
 def require_current(connection: sa.Connection) -> None:
     """Raise ``SchemaError`` unless the schema is current, saying what to do about it.
 
     That is to migrate, to install the newer version of the package that has migrated the
-    database, or to restore the schema's comment, which has the revision.
+    database, or to restore the schema's comment, which has the revision. Raises
+    ``MisuseError`` for what is no connection.
     """
-    with _read(connection):
+    with _read(connection, "require_current"):
         schema_state.require_current(connection, _known_revisions(), head_revision())
 
 
@@ -193,7 +199,8 @@ def _known_revisions() -> set[str]:
 
 
 @contextmanager
-def _read(connection: sa.Connection) -> Iterator[None]:
+def _read(connection: sa.Connection, function: str) -> Iterator[None]:
+    require_connection(connection, f"schema.{function}(connection)")
     began = not connection.in_transaction()
     try:
         with translated():

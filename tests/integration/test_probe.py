@@ -1,10 +1,13 @@
 """The proof at start-up: passes where locks are real, and says what is wrong elsewhere."""
 
+import asyncio
 import re
 from collections.abc import Callable, Iterator
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.orm import sessionmaker
 
 from domain import MisuseError, locking
 from domain.errors import SchemaError, WrongTransactionError
@@ -145,6 +148,32 @@ def test_a_pool_of_one_is_refused_at_once(database_url: sa.URL) -> None:
     with pytest.raises(MisuseError, match="two connections"):
         probe(engine)
     engine.dispose()
+
+
+def test_what_is_no_engine_is_refused_with_what_to_pass(database_url: sa.URL) -> None:
+    asynchronous = create_async_engine(database_url)
+    engine = sa.create_engine(database_url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        instead: dict[str, list[object]] = {
+            "await asyncio.to_thread(probe, create_engine(url)), an engine made for it": [
+                asynchronous,
+                asynchronous.sync_engine,
+                asynchronous.connect(),
+            ],
+            "not Connection. For example: probe(connection.engine)": [connection],
+            "not None. For example: probe(create_engine(url))": [None],
+            "not sessionmaker. For example: probe(create_engine(url))": [sessionmaker(engine)],
+        }
+        for sentence, wrong in instead.items():
+            for given in wrong:
+                with pytest.raises(MisuseError) as refused:
+                    probe(given)  # type: ignore[arg-type]  # what a type checker would refuse
+                assert sentence in str(refused.value)
+
+
+def test_probe_of_an_asyncio_application_runs_in_a_thread(database_url: sa.URL) -> None:
+    engine = sa.create_engine(database_url, poolclass=sa.NullPool)
+    asyncio.run(asyncio.wait_for(asyncio.to_thread(probe, engine), 60))
 
 
 @pytest.mark.parametrize("version", [(14, 11), (9, 6, 24)])

@@ -17,6 +17,11 @@ DOORS: list[Callable[..., object]] = [
     schema.downgrade,
     lambda connection: schema.grant(connection, "somebody"),
 ]
+ASKING: list[Callable[..., object]] = [
+    schema.current_revision,
+    schema.is_current,
+    schema.require_current,
+]
 each_door = pytest.mark.parametrize("door", DOORS, ids=["upgrade", "downgrade", "grant"])
 
 
@@ -64,24 +69,49 @@ def test_read_only_transaction_is_refused(
     connection.execution_options(postgresql_readonly=False)
 
 
-@each_door
+@pytest.mark.parametrize(
+    ("call", "name", "others"),
+    [
+        *((call, name, "") for call, name in zip(DOORS[:2], ["upgrade", "downgrade"], strict=True)),
+        (DOORS[2], "grant", ", roles"),
+        *((call, call.__name__, "") for call in ASKING),
+    ],
+    ids=["upgrade", "downgrade", "grant", "current_revision", "is_current", "require_current"],
+)
 def test_what_is_no_connection_is_refused_with_what_to_pass(
-    engine: sa.Engine, door: Callable[..., object]
+    engine: sa.Engine, call: Callable[..., object], name: str, others: str
 ) -> None:
     asynchronous = create_async_engine(engine.url)
+    wrong_kinds = [asynchronous, asynchronous.connect(), asynchronous.sync_engine]
     with Session(engine) as session:
         instead: dict[str, list[object]] = {
-            "engine.connect() as connection": [engine],
-            "session.connection()": [session, scoped_session(sessionmaker(engine))],
-            "run_sync(schema.upgrade)": [asynchronous, asynchronous.connect()],
+            f"engine.connect() as connection: schema.{name}(connection{others})": [engine],
+            f"schema.{name}(session.connection(){others})": [
+                session,
+                scoped_session(sessionmaker(engine)),
+            ],
+            f"await connection.run_sync(schema.{name}{others})": wrong_kinds,
             "op.get_bind()": ["postgresql://", session.get_bind],
             "offline mode (--sql)": [None, sa.create_mock_engine("postgresql://", print)],
         }
         for sentence, wrong in instead.items():
             for connection in wrong:
                 with pytest.raises(MisuseError) as refused:
-                    door(connection)
+                    call(connection)
                 assert sentence in str(refused.value)
+
+
+def test_connection_of_an_asyncio_driver_is_refused_outside_of_run_sync(engine: sa.Engine) -> None:
+    async def ask() -> None:
+        asynchronous = create_async_engine(engine.url, poolclass=sa.NullPool)
+        async with asynchronous.connect() as connection:
+            given = connection.sync_connection
+            assert given is not None
+            with pytest.raises(MisuseError, match=r"run_sync\(schema.is_current\), of an Async"):
+                schema.is_current(given)
+            assert not await connection.run_sync(schema.is_current)
+
+    asyncio.run(ask())
 
 
 @each_door
