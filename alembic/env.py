@@ -100,10 +100,7 @@ def run(connection: sa.Connection) -> None:
         context.run_migrations()
         if not context.get_context().get_current_heads():
             context.execute(DROP_SCHEMA)
-    for role in roles:
-        connection.exec_driver_sql(
-            privileges.grant_statement(role), execution_options={"no_parameters": True}
-        )
+    privileges.grant(connection, roles)
     # A caller's transaction goes on after this one.
     connection.execute(sa.select(sa.func.set_config("search_path", own, sa.true())))
 

@@ -142,12 +142,12 @@ def meaning_of(
         case "42501" if _diagnosis(error, "source_function") not in _ROW_SECURITY:
             return SchemaError(
                 "The database refused a privilege to the role: "
-                f"{_words(error)}. `python -m domain upgrade --grant-to ROLE` grants what the "
+                f"{words(error)}. `python -m domain upgrade --grant-to ROLE` grants what the "
                 "package needs."
             )
         case "42883" | "42P01" | "42703" | "3F000":
             return SchemaError(
-                f"The database lacks what this package needs: {_words(error)}. {MIGRATE}"
+                f"The database lacks what this package needs: {words(error)}. {MIGRATE}"
             )
         case "25006" if connection is not None:
             return _read_only(connection)
@@ -197,6 +197,11 @@ def sqlstate(error: BaseException) -> str | None:
     return cause.sqlstate if isinstance(cause, psycopg.Error) else None
 
 
+def words(error: psycopg.Error | DBAPIError) -> str:
+    """The server's own sentence."""
+    return _diagnosis(error, "message_primary") or str(_cause(error))
+
+
 def _refusal(error: psycopg.Error | DBAPIError, known: _Known) -> DomainError | None:
     kind = _CONSTRAINTS.get(_diagnosis(error, "constraint_name") or "")
     if kind is None and _is_unknown_student(error):
@@ -223,11 +228,6 @@ def _read_only(connection: Connection) -> DatabaseReadOnlyError | WrongTransacti
         "default_transaction_read_only, SET TRANSACTION READ ONLY or the engine's option "
         "postgresql_readonly. Give the unit of work transactions that may write."
     )
-
-
-def _words(error: psycopg.Error | DBAPIError) -> str:
-    """The server's own sentence."""
-    return _diagnosis(error, "message_primary") or str(_cause(error))
 
 
 def _diagnosis(error: BaseException, field: str) -> str | None:

@@ -214,10 +214,10 @@ def _explained() -> Iterator[None]:
         match sqlstate(error):
             case "42501":
                 raise SchemaError(
-                    f"The role may not make the schema: {words}. It needs CREATE on the database "
-                    "(or a schema studyplan that it owns, and the extension btree_gist installed) "
-                    "and CREATE on the schema public; later runs need the owner. Nothing was "
-                    "changed."
+                    f"The role may not migrate the schema: {words}. It needs CREATE on the "
+                    "database (or a schema studyplan that it owns, and the extension btree_gist "
+                    "installed) and CREATE on the schema public; later runs need the owner. "
+                    "Nothing was changed."
                 ) from error
             case "42P07" | "42723" | "42710":
                 raise SchemaError(

@@ -1,10 +1,12 @@
 """The privileges that an application's role needs: one definition for the probe and the grants."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
+from domain.database_errors import sqlstate, words
 from domain.errors import MisuseError, SchemaError
 from domain.locking.statements import FUNCTIONS
 from domain.models import Base
@@ -19,7 +21,7 @@ TABLES: Final[Mapping[str, Sequence[str]]] = {
     table.fullname: _FEWER.get(table.name, _ALL) for table in Base.metadata.sorted_tables
 }
 """The privileges on tables without which some operation of the package fails."""
-VERSION_TABLE: Final = "studyplan.alembic_version"
+_GRANTED: Final = {**TABLES, "studyplan.alembic_version": ("SELECT",)}
 FUNCTIONS_FOR_SQL: Final = (
     "studyplan.acquire_plan_group_lock(uuid, integer)",
     "public.acquire_plan_group_lock(uuid, integer)",
@@ -27,10 +29,12 @@ FUNCTIONS_FOR_SQL: Final = (
 )
 """What the package itself does not call, but clients that use the locks from SQL."""
 
+_MAX_NAMED: Final = 3
+
 _LACKING: Final = sa.text(
     "SELECT 'USAGE on schema studyplan' AS privilege, 'schema studyplan' AS name, "
     "pg_catalog.to_regnamespace('studyplan') IS NULL AS is_missing "
-    "WHERE pg_catalog.has_schema_privilege("
+    "WHERE pg_catalog.has_schema_privilege(coalesce(CAST(:role AS name), current_user), "
     "pg_catalog.to_regnamespace('studyplan')::oid, 'USAGE') IS NOT TRUE"
 )
 # What a name that does not resolve has is null.
@@ -39,12 +43,16 @@ _LACKING_INSIDE: Final = sa.text(
     "pg_catalog.to_regclass(name) IS NULL AS is_missing "
     "FROM ROWS FROM (pg_catalog.unnest(CAST(:tables AS text[])), "
     "pg_catalog.unnest(CAST(:privileges AS text[]))) AS needed (name, privilege) "
-    "WHERE pg_catalog.has_table_privilege("
+    "WHERE pg_catalog.has_table_privilege(coalesce(CAST(:role AS name), current_user), "
     "pg_catalog.to_regclass(name)::oid, privilege) IS NOT TRUE "
     "UNION ALL SELECT 'EXECUTE on ' || name, name, pg_catalog.to_regprocedure(name) IS NULL "
     "FROM pg_catalog.unnest(CAST(:functions AS text[])) AS needed (name) "
-    "WHERE pg_catalog.has_function_privilege("
+    "WHERE pg_catalog.has_function_privilege(coalesce(CAST(:role AS name), current_user), "
     "pg_catalog.to_regprocedure(name)::oid, 'EXECUTE') IS NOT TRUE"
+)
+_GRANTOR: Final = sa.text(
+    "SELECT current_user AS grantor, coalesce((SELECT pg_catalog.pg_get_userbyid(nspowner) "
+    "FROM pg_catalog.pg_namespace WHERE nspname = 'studyplan'), current_user) AS owner"
 )
 _UNKNOWN_ROLES: Final = sa.text(
     "SELECT name FROM pg_catalog.unnest(CAST(:names AS text[])) AS asked (name) "
@@ -86,19 +94,61 @@ def lacking(connection: sa.Connection) -> tuple[list[str], list[str]]:
 
     What is inside a schema that the role may not use cannot be asked for.
     """
-    found = connection.execute(_LACKING).all()
+    return _lacking(connection, None, TABLES, FUNCTIONS)
+
+
+def grant(connection: sa.Connection, roles: Sequence[str]) -> None:
+    """Give the roles all that the package needs of what exists, and prove that they have it.
+
+    Raises ``SchemaError`` if a role does not exist, or if the current role cannot grant: of
+    a privilege that it may not pass on, PostgreSQL only warns if it has any other one.
+    """
+    require_roles(connection, roles)
+    for role in roles:
+        row = connection.execute(_GRANTOR).one()
+        try:
+            connection.exec_driver_sql(
+                grant_statement(role), execution_options={"no_parameters": True}
+            )
+        except DBAPIError as error:
+            if sqlstate(error) != "42501":
+                raise
+            raise _cannot_grant(row, role, words(error)) from error
+        _, without = _lacking(connection, role, _GRANTED, (*FUNCTIONS, *FUNCTIONS_FOR_SQL))
+        if without:
+            more = f" and {len(without) - _MAX_NAMED} more" if len(without) > _MAX_NAMED else ""
+            listed = ", ".join(without[:_MAX_NAMED])
+            raise _cannot_grant(row, role, f"it would still lack {listed}{more}")
+
+
+def _lacking(
+    connection: sa.Connection,
+    role: str | None,
+    tables: Mapping[str, Sequence[str]],
+    functions: Sequence[str],
+) -> tuple[list[str], list[str]]:
+    found = connection.execute(_LACKING, {"role": role}).all()
     if not found:
-        pairs = [(name, privilege) for name, listed in TABLES.items() for privilege in listed]
+        pairs = [(name, privilege) for name, listed in tables.items() for privilege in listed]
         found = connection.execute(
             _LACKING_INSIDE,
             {
+                "role": role,
                 "tables": [name for name, _ in pairs],
                 "privileges": [privilege for _, privilege in pairs],
-                "functions": list(FUNCTIONS),
+                "functions": list(functions),
             },
         ).all()
     missing = sorted({row.name for row in found if row.is_missing})
     return missing, [row.privilege for row in found if not row.is_missing]
+
+
+def _cannot_grant(row: sa.Row[Any], role: str, reason: str) -> SchemaError:
+    return SchemaError(
+        f"The role {_quoted(row.grantor)} cannot grant {_quoted(role)} what the package needs: "
+        f"{reason}. The owner of the schema, {_quoted(row.owner)}, must grant it. Nothing was "
+        "changed."
+    )
 
 
 def role_names(roles: str | Iterable[str]) -> tuple[str, ...]:
@@ -135,12 +185,11 @@ def grant_statement(role: str) -> str:
     tag = "grant"
     while f"${tag}$" in role:
         tag += "_"
-    tables = {**TABLES, VERSION_TABLE: ("SELECT",)}
     return _GRANT.format(
         tag=tag,
         role=_literal(role),
         tables=",\n      ".join(
-            f"('{', '.join(all_)}', '{name}')" for name, all_ in tables.items()
+            f"('{', '.join(all_)}', '{name}')" for name, all_ in _GRANTED.items()
         ),
         functions=",\n      ".join(f"'{name}'" for name in (*FUNCTIONS, *FUNCTIONS_FOR_SQL)),
     ).strip()

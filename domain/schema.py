@@ -102,18 +102,14 @@ def grant(connection: sa.Connection, roles: str | Iterable[str]) -> None:
     For a schema that another Alembic environment manages, and for roles that are made later.
     A text names roles separated by commas; of an iterable each element is one name.
 
-    Raises ``SchemaError`` if there is no schema, no such role, or the caller is not the
-    owner; otherwise as ``upgrade``.
+    Raises ``SchemaError`` if there is no schema, no such role, or if a role would still lack
+    a privilege, because the caller is not the owner; otherwise as ``upgrade``.
     """
     migration_run.require_connection(connection, "schema.grant(connection, roles)")
     names = privileges.role_names(roles)
     with migration_run.one_run(connection):
         schema_state.require_made(connection, _known_revisions())
-        privileges.require_roles(connection, names)
-        for name in names:
-            connection.exec_driver_sql(
-                privileges.grant_statement(name), execution_options={"no_parameters": True}
-            )
+        privileges.grant(connection, names)
 
 
 def current_revision(connection: sa.Connection) -> str | None:

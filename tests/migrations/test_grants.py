@@ -7,7 +7,10 @@ import pytest
 import sqlalchemy as sa
 
 from domain import schema
+from domain.cli.main import main
+from domain.errors import SchemaError
 from domain.privileges import TABLES
+from tests.migrations.catalog import catalog
 from tests.migrations.conftest import quoted
 
 _ENTER = "studyplan.acquire_plan_locks_with_limits"
@@ -145,3 +148,108 @@ def test_a_role_named_later_is_granted_without_a_downgrade(
     schema.upgrade(connection)
     schema.upgrade(connection, grant_to=role)
     assert executable(connection, role) == FUNCTIONS
+
+
+# --- roles other than the owner ---------------------------------------------------------
+
+GRANTS: list[Callable[[sa.Connection, str], None]] = [
+    schema.grant,
+    lambda connection, role: schema.upgrade(connection, grant_to=role),
+]
+each_grant = pytest.mark.parametrize("grant", GRANTS, ids=["grant", "upgrade"])
+
+
+@pytest.fixture
+def app(connection: sa.Connection, new_role: Callable[..., str]) -> str:
+    """A role with what the package needs, beside the owner of the schema."""
+    role = new_role("app")
+    schema.upgrade(connection, grant_to=role)
+    return role
+
+
+@each_grant
+@pytest.mark.parametrize(
+    "may_pass_on",
+    [[], ["USAGE ON SCHEMA studyplan"], ["USAGE ON SCHEMA studyplan", "SELECT ON {0}"]],
+    ids=["nothing", "the schema", "the schema and a table"],
+)
+def test_grant_by_another_role_names_it_and_what_would_lack_and_changes_nothing(
+    *,
+    connection: sa.Connection,
+    app: str,
+    new_role: Callable[..., str],
+    grant: Callable[[sa.Connection, str], None],
+    may_pass_on: list[str],
+) -> None:
+    fresh = new_role("fresh")
+    with connection.begin():
+        for privilege in may_pass_on:
+            what = privilege.format("studyplan.plan_groups")
+            connection.exec_driver_sql(f"GRANT {what} TO {quoted(app)} WITH GRANT OPTION")
+    before = catalog(connection)
+    connection.exec_driver_sql(f"SET ROLE {quoted(app)}")
+    connection.commit()
+    with pytest.raises(SchemaError) as refused:
+        grant(connection, fresh)
+    told = str(refused.value)
+    assert told.startswith(f'The role "{app}" cannot grant "{fresh}" what the package needs: it ')
+    assert ("lack USAGE on schema studyplan." in told) == (not may_pass_on)
+    assert "The owner of the schema, " in told
+    assert privileges(connection, fresh) == set()
+    assert catalog(connection) == before
+
+
+@each_grant
+def test_grant_by_a_role_that_may_pass_everything_on_is_allowed(
+    connection: sa.Connection,
+    new_role: Callable[..., str],
+    app: str,
+    grant: Callable[[sa.Connection, str], None],
+) -> None:
+    fresh = new_role("fresh")
+    with connection.begin():
+        for kind in ("TABLES", "FUNCTIONS"):
+            connection.exec_driver_sql(
+                f"GRANT ALL ON ALL {kind} IN SCHEMA studyplan, public TO {quoted(app)} "
+                "WITH GRANT OPTION"
+            )
+        connection.exec_driver_sql(
+            f"GRANT USAGE ON SCHEMA studyplan TO {quoted(app)} WITH GRANT OPTION"
+        )
+        connection.exec_driver_sql(f"SET ROLE {quoted(app)}")
+    grant(connection, fresh)
+    assert privileges(connection, fresh) == NEEDED
+    assert executable(connection, fresh) == FUNCTIONS
+    with connection.begin():  # the owner drops the roles
+        connection.exec_driver_sql("RESET ROLE")
+        connection.exec_driver_sql(f"DROP OWNED BY {quoted(app)} CASCADE")
+
+
+@each_grant
+def test_grant_of_what_a_role_has_already_is_no_error(
+    connection: sa.Connection, app: str, grant: Callable[[sa.Connection, str], None]
+) -> None:
+    with connection.begin():
+        connection.exec_driver_sql(f"SET ROLE {quoted(app)}")
+    grant(connection, app)
+    assert privileges(connection, app) == NEEDED
+
+
+def test_command_that_grants_as_another_role_than_the_owner_fails(
+    *,
+    connection: sa.Connection,
+    app: str,
+    new_role: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fresh = new_role("fresh")
+    url = connection.engine.url.update_query_dict({"options": f"-c role={app}"})
+    monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+    assert main(["upgrade", "--grant-to", fresh]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f'The role "{app}" cannot grant "{fresh}"')
+    assert err.count("\n") == 1
+    assert privileges(connection, fresh) == set()
+    assert main(["upgrade"]) == 0
