@@ -202,6 +202,11 @@ def words(error: psycopg.Error | DBAPIError) -> str:
     return _diagnosis(error, "message_primary") or str(_cause(error))
 
 
+def detail(error: psycopg.Error | DBAPIError) -> str:
+    """The server's details, in one line."""
+    return "; ".join((_diagnosis(error, "message_detail") or "").splitlines())
+
+
 def _refusal(error: psycopg.Error | DBAPIError, known: _Known) -> DomainError | None:
     kind = _CONSTRAINTS.get(_diagnosis(error, "constraint_name") or "")
     if kind is None and _is_unknown_student(error):

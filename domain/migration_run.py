@@ -17,7 +17,13 @@ from sqlalchemy.util.concurrency import await_only
 
 from domain import events
 from domain.arguments import require_connection as require_a_connection
-from domain.database_errors import replace_pooled, require_supported_server, sqlstate
+from domain.database_errors import (
+    detail,
+    replace_pooled,
+    require_supported_server,
+    sqlstate,
+    words,
+)
 from domain.driver import is_autocommit
 from domain.errors import (
     DatabaseReadOnlyError,
@@ -90,7 +96,8 @@ def one_run(connection: sa.Connection, wait: timedelta = DEFAULT_WAIT) -> Iterat
     Raises ``TimeoutError``, which names the holder, after ``wait``;
     ``WrongTransactionError`` if the transaction is not READ COMMITTED or is read-only,
     ``DatabaseReadOnlyError`` on a standby, and ``SchemaError`` if the server refuses a
-    privilege or has an object of the same name.
+    privilege, has an object of the same name or none that is needed, or has other objects
+    that depend on one to drop.
     """
     run = _part_of_a_transaction if connection.in_transaction() else _a_transaction
     with _never_prepared(connection), run(connection, _Patience(wait)):
@@ -210,21 +217,34 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        words = str(error.orig).strip().partition("\n")[0]
-        match sqlstate(error):
-            case "42501":
-                raise SchemaError(
-                    f"The role may not migrate the schema: {words}. It needs CREATE on the "
-                    "database (or a schema studyplan that it owns, and the extension btree_gist "
-                    "installed) and CREATE on the schema public; later runs need the owner. "
-                    "Nothing was changed."
-                ) from error
-            case "42P07" | "42723" | "42710":
-                raise SchemaError(
-                    f"The database has something of this name already: {words}. This package "
-                    "did not make it: rename it, move it to another schema, or drop it. Nothing "
-                    "was changed."
-                ) from error
-            case "55000":
-                raise SchemaError(f"{words}. Nothing was changed.") from error
+        if sentence := _meaning_of(error):
+            raise SchemaError(f"{sentence} Nothing was changed.") from error
         raise
+
+
+def _meaning_of(error: DBAPIError) -> str | None:
+    match sqlstate(error):
+        case "42501":
+            return (
+                f"The role may not migrate the schema: {words(error)}. It needs CREATE on the "
+                "database (or a schema studyplan that it owns, and the extension btree_gist "
+                "installed) and CREATE on the schema public; later runs need the owner."
+            )
+        case "42P07" | "42723" | "42710":
+            return (
+                f"The database has something of this name already: {words(error)}. This package "
+                "did not make it: rename it, move it to another schema, or drop it."
+            )
+        case "2BP01":
+            return (
+                f"{words(error)}: {detail(error)}. Drop what depends on the package's objects "
+                "first: of the application's tables, the foreign keys."
+            )
+        case "3F000":
+            return (
+                f"The database lacks a schema that the revisions need: {words(error)}. Two "
+                "functions of the package are in the schema public: create it first."
+            )
+        case "55000":
+            return f"{words(error)}."
+    return None

@@ -75,7 +75,8 @@ def downgrade(
     """Take the database back to ``revision``, under the same conditions as ``upgrade``.
 
     ``base`` drops every table of the package. The schema goes too, unless something else is in
-    it or it existed before the package.
+    it or it existed before the package. Objects of the application's that depend on the
+    package's, such as foreign keys, are not dropped: ``SchemaError`` names them.
     """
     migration_run.require_connection(connection, "schema.downgrade(connection)")
     config = _config(connection=connection, wait=wait)

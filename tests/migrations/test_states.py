@@ -71,6 +71,18 @@ def test_objects_of_our_names_are_named_and_kept(connection: sa.Connection, stat
     refused(connection, "of this name already: .* already exists.* did not make it")
 
 
+def test_database_without_the_schema_public_is_refused_in_the_servers_words(
+    connection: sa.Connection,
+) -> None:
+    with connection.begin():
+        connection.exec_driver_sql("DROP SCHEMA public")
+    refused(connection, 'lacks a schema .*: schema "public" does not exist.* create it first')
+    with connection.begin():
+        connection.exec_driver_sql("CREATE SCHEMA public")
+    schema.upgrade(connection)
+    schema.require_current(connection)
+
+
 @pytest.mark.parametrize("change", ["DELETE FROM studyplan.alembic_version", "COMMENT"])
 def test_version_table_and_comment_that_differ_are_both_told(
     connection: sa.Connection, change: str
@@ -213,7 +225,7 @@ def test_grant_by_another_role_than_the_owner_is_refused(
         migrator.exec_driver_sql("RESET ROLE")
         schema.upgrade(migrator)
         migrator.exec_driver_sql(f"SET ROLE {quoted(role)}")
-    words = 'cannot grant ".*" what the package needs: permission denied for schema studyplan. The owner of the schema, '
+    words = "what the package needs: permission denied for schema studyplan. The owner of the sch"
     refused(migrator, words, lambda c: schema.grant(c, [role]))
 
 

@@ -1,0 +1,67 @@
+"""Objects of the application's that depend on the package's: a downgrade names them."""
+
+import pytest
+import sqlalchemy as sa
+
+from domain import schema
+from domain.cli.main import main
+from tests.migrations.test_states import refused
+
+FOREIGN_KEY = """
+CREATE TABLE homework (
+  tenant_id uuid, group_id uuid,
+  CONSTRAINT theirs FOREIGN KEY (tenant_id, group_id)
+    REFERENCES studyplan.plan_groups (tenant_id, id)
+)
+"""
+DEPENDENTS = {
+    "foreign key": (
+        FOREIGN_KEY,
+        "constraint theirs on table public.homework depends on table studyplan.plan_groups",
+        "DROP TABLE homework",
+    ),
+    "view": (
+        "CREATE VIEW latest AS SELECT name FROM studyplan.plan_groups",
+        "view public.latest depends on table studyplan.plan_groups",
+        "DROP VIEW latest",
+    ),
+    "constraint by btree_gist": (
+        "CREATE TABLE rooms (id integer, CONSTRAINT one EXCLUDE USING gist (id WITH =))",
+        "constraint one on table public.rooms depends on operator class",
+        "ALTER TABLE rooms DROP CONSTRAINT one",
+    ),
+}
+each_dependent = pytest.mark.parametrize(
+    ("create", "words", "drop"), DEPENDENTS.values(), ids=DEPENDENTS.keys()
+)
+
+
+@each_dependent
+def test_downgrade_names_what_depends_on_the_packages_objects(
+    connection: sa.Connection, create: str, words: str, drop: str
+) -> None:
+    schema.upgrade(connection)
+    with connection.begin():
+        connection.exec_driver_sql(create)
+    refused(connection, f"{words}.*Drop what depends on .* first", schema.downgrade)
+    with connection.begin():
+        connection.exec_driver_sql(drop)
+    schema.downgrade(connection)
+    assert schema.current_revision(connection) is None
+
+
+def test_command_that_drops_tables_which_are_referred_to_says_so_in_one_line(
+    connection: sa.Connection, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create, words, _ = DEPENDENTS["foreign key"]
+    schema.upgrade(connection)
+    with connection.begin():
+        connection.exec_driver_sql(create)
+    url = connection.engine.url.render_as_string(hide_password=False)
+    monkeypatch.setenv("DATABASE_URL", url)
+    assert main(["downgrade", "--revision", "base"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in err
+    assert err.count("\n") == 1
+    assert schema.is_current(connection)
