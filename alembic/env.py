@@ -88,6 +88,7 @@ def run(connection: sa.Connection) -> None:
     )
     known = {script.revision for script in context.script.walk_revisions()}
     state = schema_state.state_of(connection, known)
+    context.config.attributes["found"] = state.revision
     where_to = destination()
     if where_to is not UNKNOWN:
         schema_state.require_own(state, where_to)

@@ -44,8 +44,8 @@ def upgrade(
     *,
     grant_to: str | Iterable[str] = "",
     wait: timedelta = DEFAULT_WAIT,
-) -> None:
-    """Bring the database to ``revision``.
+) -> str | None:
+    """Bring the database to ``revision``; returns the revision that it had before.
 
     In a transaction of the caller's the run is part of it, and the caller commits; that may
     be a revision or the ``env.py`` of another Alembic environment. Otherwise the run is a
@@ -67,12 +67,15 @@ def upgrade(
     config = _config(connection=connection, grant_to=roles, wait=wait)
     with _running(revision, connection):
         command.upgrade(config, revision)
+    return _found(config)
 
 
 def downgrade(
     connection: sa.Connection, revision: str = "base", *, wait: timedelta = DEFAULT_WAIT
-) -> None:
+) -> str | None:
     """Take the database back to ``revision``, under the same conditions as ``upgrade``.
+
+    Returns the revision that the database had before.
 
     ``base`` drops every table of the package. The schema goes too, unless something else is in
     it or it existed before the package. Objects of the application's that depend on the
@@ -82,6 +85,7 @@ def downgrade(
     config = _config(connection=connection, wait=wait)
     with _running(revision, connection):
         command.downgrade(config, revision)
+    return _found(config)
 
 
 def upgrade_sql(revision: str = "head", *, grant_to: str | Iterable[str] = "") -> str:
@@ -257,6 +261,12 @@ def _revisions_known(asked_for: str) -> Iterator[None]:
         yield
     except CommandError as error:
         raise SchemaError(f"The revisions cannot be run to {asked_for}: {error}") from error
+
+
+def _found(config: Config) -> str | None:
+    """What the environment noted when the run had its turn."""
+    found: str | None = config.attributes["found"]
+    return found
 
 
 def _config(written: TextIO | None = None, **attributes: Any) -> Config:

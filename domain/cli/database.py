@@ -69,16 +69,14 @@ def upgrade(
 ) -> tuple[str | None, str | None]:
     """Bring the database to a revision; the revisions before and after."""
     with _migrating(engine) as connection:
-        before = schema.current_revision(connection)
-        schema.upgrade(connection, revision, grant_to=grant_to)
+        before = schema.upgrade(connection, revision, grant_to=grant_to)
         return before, schema.current_revision(connection)
 
 
 def downgrade(engine: sa.Engine, revision: str) -> tuple[str | None, str | None]:
     """Take the database back to a revision; the revisions before and after."""
     with _migrating(engine) as connection:
-        before = schema.current_revision(connection)
-        schema.downgrade(connection, revision)
+        before = schema.downgrade(connection, revision)
         return before, schema.current_revision(connection)
 
 

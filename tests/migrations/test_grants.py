@@ -152,7 +152,7 @@ def test_a_role_named_later_is_granted_without_a_downgrade(
 
 # --- roles other than the owner ---------------------------------------------------------
 
-GRANTS: list[Callable[[sa.Connection, str], None]] = [
+GRANTS: list[Callable[[sa.Connection, str], object]] = [
     schema.grant,
     lambda connection, role: schema.upgrade(connection, grant_to=role),
 ]
@@ -178,7 +178,7 @@ def test_grant_by_another_role_names_it_and_what_would_lack_and_changes_nothing(
     connection: sa.Connection,
     app: str,
     new_role: Callable[..., str],
-    grant: Callable[[sa.Connection, str], None],
+    grant: Callable[[sa.Connection, str], object],
     may_pass_on: list[str],
 ) -> None:
     fresh = new_role("fresh")
@@ -204,7 +204,7 @@ def test_grant_by_a_role_that_may_pass_everything_on_is_allowed(
     connection: sa.Connection,
     new_role: Callable[..., str],
     app: str,
-    grant: Callable[[sa.Connection, str], None],
+    grant: Callable[[sa.Connection, str], object],
 ) -> None:
     fresh = new_role("fresh")
     with connection.begin():
@@ -227,7 +227,7 @@ def test_grant_by_a_role_that_may_pass_everything_on_is_allowed(
 
 @each_grant
 def test_grant_of_what_a_role_has_already_is_no_error(
-    connection: sa.Connection, app: str, grant: Callable[[sa.Connection, str], None]
+    connection: sa.Connection, app: str, grant: Callable[[sa.Connection, str], object]
 ) -> None:
     with connection.begin():
         connection.exec_driver_sql(f"SET ROLE {quoted(app)}")

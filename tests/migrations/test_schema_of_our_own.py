@@ -42,7 +42,7 @@ def downgrade():
 """
 
 
-Run = Callable[[sa.Connection], None]
+Run = Callable[[sa.Connection], object]
 
 
 def upgrade_by_sql(connection: sa.Connection) -> None:

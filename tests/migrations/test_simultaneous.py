@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from domain import migration_run, schema
+from domain.cli import database
 from domain.migration_run import MIGRATION_LOCK
 
 RUNS = 3
@@ -164,6 +165,31 @@ def test_upgrade_that_waits_logs_the_other_run_and_goes_on_after_it(
     (record,) = caplog.records
     assert "application_name 'the other run'" in record.getMessage()
     assert vars(record)["event"] == "migration_lock.busy"
+
+
+def test_command_that_waited_for_another_run_says_that_the_schema_was_there(
+    empty_url: sa.URL, connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, ended = threading.Event(), threading.Event()
+
+    def pause(*_: object) -> None:
+        waits.set()
+        assert ended.wait(20)
+
+    engine = sa.create_engine(empty_url, poolclass=sa.NullPool)
+    connection.begin()
+    assert schema.upgrade(connection) is None  # holds the migration lock until the commit
+    monkeypatch.setattr(migration_run, "pause", pause)
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            future = pool.submit(database.upgrade, engine)
+            assert waits.wait(20)
+            connection.commit()
+        finally:
+            ended.set()
+        assert future.result(timeout=60) == (schema.head_revision(), schema.head_revision())
+    assert schema.upgrade(connection) == schema.head_revision()
+    assert schema.downgrade(connection) == schema.head_revision()
 
 
 def test_upgrade_prepares_no_statement_and_leaves_the_callers_threshold(empty_url: sa.URL) -> None:

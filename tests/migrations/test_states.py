@@ -13,7 +13,7 @@ from tests.migrations.conftest import quoted
 from tests.migrations.hosts import Host
 from tests.migrations.test_command_line import ran, run_sql
 
-Run = Callable[[sa.Connection], None]
+Run = Callable[[sa.Connection], object]
 
 
 def refused(connection: sa.Connection, words: str, act: Run = schema.upgrade) -> None:
