@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.util import CommandError
 
 from domain import schema
 from domain.cli.main import main
@@ -105,6 +107,31 @@ def test_branch_is_refused_where_the_package_came_first(
         "schema studyplan was made by another Alembic environment already",
     )
     schema.upgrade(connection)
+
+
+def test_downgrade_of_the_branch_takes_the_revisions_that_depend_on_it_along(
+    host: Host, connection: sa.Connection
+) -> None:
+    host.write_revision(
+        "h2",
+        "op.execute('CREATE TABLE public.later ()')",
+        "op.execute('DROP TABLE public.later')",
+        after="h1",
+    )
+    with (host.path / "versions" / "h2.py").open("a") as written:
+        written.write("\n\ndepends_on = 'sp_0002'\n")
+    host.upgrade()
+    with pytest.raises(CommandError, match="Multiple heads are present"):
+        command.revision(host.config, "a third one")
+    host.downgrade("studyplan@base")
+    with connection.begin():
+        assert connection.scalars(sa.text("SELECT version_num FROM alembic_version")).all() == [
+            "h1"
+        ]
+        assert sa.inspect(connection).get_table_names(schema="public") == [
+            "alembic_version",
+            "mine",
+        ]
 
 
 def test_sql_is_refused_where_the_schema_is_there_already(
