@@ -68,7 +68,7 @@ def test_generation_of_a_task_that_does_not_commit_is_reported_as_rolled_back(
 @each_way
 def test_commit_that_is_carried_out_although_its_task_is_cancelled_is_reported_as_generated(
     *,
-    engine: sa.Engine,
+    owner_engine: sa.Engine,
     database_url: sa.URL,
     group: PlanGroup,
     reported: list[GenerationEvent],
@@ -76,7 +76,7 @@ def test_commit_that_is_carried_out_although_its_task_is_cancelled_is_reported_a
 ) -> None:
     async def main() -> None:
         async with pooled(database_url) as factory:
-            with CommitGate(engine) as gate:
+            with CommitGate(owner_engine) as gate:
                 request = way(generate_async(factory, group))
                 await watched(lambda: gate.arrived() is not None, "the commit is on its way")
                 request.strike()
@@ -85,13 +85,13 @@ def test_commit_that_is_carried_out_although_its_task_is_cancelled_is_reported_a
 
     asyncio.run(main())
     assert outcomes(reported) == [("generated", None)]
-    assert traces(engine, group.id)[0] == 1
+    assert traces(owner_engine, group.id)[0] == 1
 
 
 @each_way
 def test_commit_that_is_cancelled_is_reported_as_unknown(
     *,
-    engine: sa.Engine,
+    owner_engine: sa.Engine,
     database_url: sa.URL,
     group: PlanGroup,
     reported: list[GenerationEvent],
@@ -102,7 +102,7 @@ def test_commit_that_is_cancelled_is_reported_as_unknown(
 
     async def main() -> None:
         async with pooled(database_url) as factory:
-            with CommitGate(engine) as gate:
+            with CommitGate(owner_engine) as gate:
                 request = way(generate_async(factory, group))
                 await watched(lambda: gate.arrived() is not None, "the commit is on its way")
                 request.strike()

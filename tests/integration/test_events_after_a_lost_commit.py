@@ -58,7 +58,7 @@ def faulty(database_url: sa.URL) -> Iterator[sa.Engine]:
 )
 def test_generation_whose_commit_fails_is_reported_as_far_as_the_answer_says(
     *,
-    engine: sa.Engine,
+    owner_engine: sa.Engine,
     faulty: sa.Engine,
     group: PlanGroup,
     reported: list[GenerationEvent],
@@ -67,7 +67,9 @@ def test_generation_whose_commit_fails_is_reported_as_far_as_the_answer_says(
     reason: tuple[str, str],
 ) -> None:
     with (
-        FaultAt(faulty, Step.DURING_COMMIT, lambda pid: fault(engine, pid), aside=engine),
+        FaultAt(
+            faulty, Step.DURING_COMMIT, lambda pid: fault(owner_engine, pid), aside=owner_engine
+        ),
         pytest.raises(raised),
     ):
         request(sessionmaker(faulty), group)
@@ -96,13 +98,13 @@ def interrupt() -> Iterator[Callable[[CommitGate], None]]:
 
 
 def test_generation_whose_commit_is_interrupted_is_reported_as_unknown(
-    engine: sa.Engine,
+    owner_engine: sa.Engine,
     faulty: sa.Engine,
     group: PlanGroup,
     reported: list[GenerationEvent],
     interrupt: Callable[[CommitGate], None],
 ) -> None:
-    with CommitGate(engine) as gate, ThreadPoolExecutor(1) as pool:
+    with CommitGate(owner_engine) as gate, ThreadPoolExecutor(1) as pool:
         interruption = pool.submit(interrupt, gate)
         with pytest.raises(SignalledError):
             request(sessionmaker(faulty), group)
@@ -111,11 +113,14 @@ def test_generation_whose_commit_is_interrupted_is_reported_as_unknown(
 
 
 def test_unknown_outcome_is_logged_as_an_error(
-    engine: sa.Engine, faulty: sa.Engine, group: PlanGroup, caplog: pytest.LogCaptureFixture
+    owner_engine: sa.Engine, faulty: sa.Engine, group: PlanGroup, caplog: pytest.LogCaptureFixture
 ) -> None:
     with (
         FaultAt(
-            faulty, Step.DURING_COMMIT, lambda pid: terminate_backend(engine, pid), aside=engine
+            faulty,
+            Step.DURING_COMMIT,
+            lambda pid: terminate_backend(owner_engine, pid),
+            aside=owner_engine,
         ),
         pytest.raises(CommitOutcomeUnknownError),
     ):

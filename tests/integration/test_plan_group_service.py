@@ -222,22 +222,23 @@ def test_create_costs_at_most_eight_round_trips(database_url: sa.URL) -> None:
 
 
 @pytest.fixture
-def students(engine: sa.Engine) -> Iterator[sa.Table]:
+def students(owner_engine: sa.Engine) -> Iterator[sa.Table]:
     """The application's table, to which plan groups have a foreign key."""
     table = sa.Table(
         "students", sa.MetaData(),
         sa.Column("tenant_id", sa.Uuid, primary_key=True),
         sa.Column("id", sa.Uuid, primary_key=True),
     )  # fmt: skip
-    with engine.begin() as connection:
+    with owner_engine.begin() as connection:
         table.create(connection)
+        connection.exec_driver_sql("GRANT SELECT, INSERT ON students TO PUBLIC")
         connection.exec_driver_sql(
             "ALTER TABLE studyplan.plan_groups ADD CONSTRAINT fk_plan_groups_students "
             "FOREIGN KEY (tenant_id, student_id) REFERENCES public.students (tenant_id, id) "
             "NOT VALID"
         )
     yield table
-    with engine.begin() as connection:
+    with owner_engine.begin() as connection:
         connection.exec_driver_sql(
             "ALTER TABLE studyplan.plan_groups DROP CONSTRAINT fk_plan_groups_students"
         )
