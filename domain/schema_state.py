@@ -31,8 +31,9 @@ _MAY_READ_VERSIONS: Final = sa.text(
 )
 _VERSIONS: Final = sa.text("SELECT version_num FROM studyplan.alembic_version")
 _HAS_TABLES: Final = sa.text(
-    "SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname = 'plan_groups' "
-    "AND relkind = 'r' AND relnamespace = pg_catalog.to_regnamespace('studyplan'))"
+    "SELECT count(*) = 4 FROM pg_catalog.pg_class WHERE relkind = 'r' "
+    "AND relnamespace = pg_catalog.to_regnamespace('studyplan') "
+    "AND relname IN ('contents', 'plan_generations', 'plan_groups', 'student_plans')"
 )
 _OF_THE_HOST: Final = (
     "the application's own Alembic environment manages this schema, as a branch in its "
@@ -93,18 +94,22 @@ def _require_comment(
     """Raise ``SchemaError`` if the package's tables are there and only their comment is not.
 
     For a schema whose comment has no revision. Another environment's version table may have a
-    revision of the package's beside its own, so there must be exactly one.
+    revision of the package's beside its own, so there must be exactly one, or no such table.
     """
-    if versions is None or len(versions) != 1 or not connection.scalar(_HAS_TABLES):
+    revision = None if versions is None else next(iter(versions), None)
+    is_ours = versions is None or (len(versions) == 1 and revision in known)
+    if not is_ours or not connection.scalar(_HAS_TABLES):
         return
-    (revision,) = versions
-    if revision in known:
-        raise SchemaError(
-            "The comment of the schema studyplan, which says its revision, was lost or changed, "
-            f"for example by pg_dump --no-comments; studyplan.alembic_version has {revision}. "
-            "Restore it as the owner of the schema: "
-            f"`COMMENT ON SCHEMA studyplan IS 'studyplan-domain, revision {revision}'`"
-        )
+    where = (
+        f"studyplan.alembic_version has {revision}"
+        if revision
+        else "the version table of the application's own Alembic environment should have it"
+    )
+    raise SchemaError(
+        "The comment of the schema studyplan, which says its revision, was lost or changed, for "
+        f"example by pg_dump --no-comments; {where}. Restore it as the owner of the schema: "
+        f"`COMMENT ON SCHEMA studyplan IS 'studyplan-domain, revision {revision or 'REVISION'}'`"
+    )
 
 
 def _refuse_versions(
@@ -148,6 +153,8 @@ def require_made(connection: sa.Connection, known: Collection[str]) -> str:
     if found is None:
         if connection.scalar(_MAY_READ_VERSIONS):
             _require_comment(connection, frozenset(connection.scalars(_VERSIONS)), known)
+        elif not connection.scalar(_HAS_VERSIONS):
+            _require_comment(connection, None, known)
         raise SchemaError(f"The database does not have the schema of this package. {MIGRATE}")
     return found
 

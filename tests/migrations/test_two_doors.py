@@ -1,6 +1,7 @@
 """One database, one Alembic environment that manages the schema: the others say so."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,23 @@ def test_branch_that_is_older_is_refused_with_the_command_to_run(
     told = capsys.readouterr().err
     assert "`alembic upgrade studyplan@head`" in told
     assert told.count("\n") == 1
+
+
+def test_branch_whose_schema_lost_its_comment_is_not_told_to_make_it_again(
+    host: Host, connection: sa.Connection
+) -> None:
+    host.upgrade()
+    with connection.begin():
+        connection.exec_driver_sql("COMMENT ON SCHEMA studyplan IS NULL")
+    words = "was lost or changed.*application's own Alembic environment should have it"
+    for act in (schema.upgrade, schema.downgrade, schema.require_current):
+        unchanged_by(connection, partial(act, connection), SchemaError, words)
+    with pytest.raises(SchemaError) as told:
+        schema.require_current(connection)
+    statement = str(told.value).split("`")[1]
+    with connection.begin():
+        connection.exec_driver_sql(statement.replace("REVISION", "sp_0002"))
+    schema.require_current(connection)
 
 
 @pytest.mark.parametrize("revision", ["base", "sp_0001", "-1"])
