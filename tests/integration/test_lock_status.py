@@ -96,7 +96,7 @@ def test_who_stores_a_group_learns_nothing_of_others_that_wait_for_its_id(
 def test_missing_functions_say_what_to_run(
     empty_engine: sa.Engine, tenant_id: UUID, group_id: UUID
 ) -> None:
-    with empty_engine.connect() as connection, pytest.raises(SchemaError, match="alembic upgrade"):
+    with empty_engine.connect() as connection, pytest.raises(SchemaError, match="domain upgrade"):
         lock_status(connection, tenant_id, group_id)
 
 
