@@ -1,5 +1,6 @@
 """The worked example, planned and stored by one version of the server."""
 
+from importlib import resources
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -10,7 +11,7 @@ from domain.cli import generate
 from domain.documents import read_json
 from domain.embedded import embedded_postgres
 
-EXAMPLE = Path(generate.__file__).with_name("example.json")
+EXAMPLE = resources.files("domain.documents").joinpath("example.json")
 # All that is no random id and no time of day: what a student gets, and what is told of it.
 STORED = """
     SELECT to_jsonb(c.position) || (to_jsonb(p)
