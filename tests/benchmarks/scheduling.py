@@ -2,7 +2,6 @@
 
 from datetime import date, timedelta
 from functools import partial
-from importlib.resources import files
 
 from domain.documents import read_json, to_request
 from domain.scheduling import (
@@ -17,11 +16,12 @@ from domain.scheduling import (
     schedule,
 )
 from tests.benchmarks.timing import line, medians
+from tests.unit.documents.documents import EXAMPLE
 
 
 def run() -> None:
     """The worked example, a year of nine books, a tight year, and growth with the rows."""
-    example = to_request(read_json(files("domain.cli").joinpath("example.json").read_bytes()))
+    example = to_request(read_json(EXAMPLE))
     roomy, tight = books(365, 9, 300), books(365, 9, 2500)
     found = medians(
         {

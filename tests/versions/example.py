@@ -1,6 +1,5 @@
 """The worked example, planned and stored by one version of the server."""
 
-from importlib import resources
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -10,8 +9,8 @@ from domain import schema
 from domain.cli import generate
 from domain.documents import read_json
 from domain.embedded import embedded_postgres
+from tests.unit.documents.documents import EXAMPLE
 
-EXAMPLE = resources.files("domain.documents").joinpath("example.json")
 # All that is no random id and no time of day: what a student gets, and what is told of it.
 STORED = """
     SELECT to_jsonb(c.position) || (to_jsonb(p)
@@ -24,7 +23,7 @@ STORED = """
 
 def planned(bindir: Path) -> list[str]:
     """The stored rows of the example, as text, in an order of their own."""
-    document = read_json(EXAMPLE.read_bytes())
+    document = read_json(EXAMPLE)
     with embedded_postgres(bindir=bindir) as server:
         engine = sa.create_engine(server.url, poolclass=sa.NullPool)
         with engine.connect() as connection:
