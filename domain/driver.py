@@ -159,8 +159,8 @@ def copy_rows(
 def pipelined(connection: Connection) -> Iterator[None]:
     """Send the block's statements without waiting for the answer of each.
 
-    For statements that return no rows and whose row counts do not matter. An error is raised
-    at the end of the block; SQLAlchemy does not know by then which statement it was.
+    For statements that return no rows and whose row counts do not matter. An error is raised by
+    a later statement or at the end of the block, so it does not say which statement failed.
     Raises ``DBAPIError``. Without pipeline mode in libpq (before 14) nothing changes.
     """
     if not psycopg.Pipeline.is_supported():

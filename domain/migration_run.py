@@ -90,7 +90,7 @@ def one_run(connection: sa.Connection, wait: timedelta = DEFAULT_WAIT) -> Iterat
     In a transaction of the caller's the block is a savepoint, so that a failed run leaves
     nothing in it; the lock stays until that transaction ends. Otherwise each attempt to take
     the lock is the first statement of a transaction of its own: behind a transaction pooler
-    a session has no lock, and whoever waits in the server, or in an open transaction, stands
+    a session has no lock, and a session that waits in the server, or in an open transaction, stands
     in the way of CREATE INDEX CONCURRENTLY.
 
     Raises ``TimeoutError``, which names the holder, after ``wait``;

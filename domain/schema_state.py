@@ -46,7 +46,7 @@ class State:
     """What a database says of its schema."""
 
     revision: str | None
-    """The revision in the schema's comment, whoever ran it."""
+    """The revision in the schema's comment, whichever environment ran it."""
     versions: frozenset[str] | None
     """What ``studyplan.alembic_version`` contains, whosever it is; ``None`` if there is none."""
 
@@ -119,7 +119,7 @@ def _refuse_versions(
     if (versions or revision) and set(versions) <= set(known):
         raise SchemaError(
             f"The schema's comment says revision {revision or 'none'}, and "
-            f"studyplan.alembic_version says {listed}. Somebody has changed one of them by hand; "
+            f"studyplan.alembic_version says {listed}. One of them was changed by hand; "
             "correct it."
         )
     raise SchemaError(
@@ -147,7 +147,7 @@ def require_own(state: State, destination: object) -> None:
 def require_made(connection: sa.Connection, known: Collection[str]) -> str:
     """The revision of the schema; raises ``SchemaError`` if there is none, or its comment is lost.
 
-    Needs no privilege. A role that may not read the version table is told that there is none.
+    Needs no privilege. A role that may not read the version table gets the same as without one.
     """
     found = stamped_revision(connection)
     if found is None:

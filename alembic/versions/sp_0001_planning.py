@@ -13,12 +13,12 @@ down_revision = None
 branch_labels = ("studyplan",)
 depends_on = None
 
-# Everything is named with its schema: nobody's search_path decides what is made or read. In an
+# Everything is named with its schema: no search_path decides what is made or read. In an
 # environment of the host, nothing but this revision makes the schema. The comment tells which
 # revision the schema has, whatever environment ran it, and whether the schema was there before:
 # then it stays at the end, and gets its own comment back. The package's environment makes the
 # schema a moment earlier, for the version table in it, and leaves 'studyplan-domain' there. No
-# percent signs: they are doubled in some environments.
+# percent signs: some environments double them.
 CREATE_SCHEMA = """
 DO $$
 DECLARE

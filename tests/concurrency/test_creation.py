@@ -130,7 +130,7 @@ def test_creation_of_one_id_by_eight_requests_stores_one_group(
 
     answers = contend(8, request)
     assert len(answers.results) == 1
-    # Nobody has stored the group yet: the lock's refusal does not say that it will exist.
+    # The group is not stored yet, so a refused lock does not reveal it.
     assert {type(refusal) for refusal in answers.refusals} == {PlanGroupNotFoundError}
     with pytest.raises(InvalidInputError, match="id"):
         create(session_factory, lock)

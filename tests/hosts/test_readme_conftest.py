@@ -1,4 +1,4 @@
-"""The README's ``conftest.py`` and test, as printed, in a suite of somebody else's."""
+"""The README's ``conftest.py`` and test, as printed, in the suite of another project."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""With TEST_ROLE the application of the tests is what it should be: nobody in particular."""
+"""With TEST_ROLE the application of the tests is a role that owns nothing."""
 
 import importlib.util
 
