@@ -1,8 +1,8 @@
 """Runs the revisions of the study plan schema.
 
 The connection is the one in ``config.attributes["connection"]``, or a new one to
-``DATABASE_URL``. ``domain.migration_run`` has the transaction and the migration lock,
-``domain.schema_state`` what a database must be like for a run.
+``DATABASE_URL``. ``domain.schema.run`` has the transaction and the migration lock,
+``domain.schema.catalog`` what a database must be like for a run.
 """
 
 import os
@@ -13,9 +13,9 @@ from alembic import context
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
-from domain import migration_run, privileges, schema_state
 from domain.errors import SchemaError
 from domain.models import Base
+from domain.schema import catalog, run
 
 SCHEMA: Final = "studyplan"
 # The revisions name everything; this is for types and operators.
@@ -72,7 +72,7 @@ $$
 UNKNOWN: Final = object()
 
 
-def run(connection: sa.Connection) -> None:
+def migrate(connection: sa.Connection) -> None:
     """Run the revisions in the connection's transaction, which holds the migration lock."""
     context.configure(
         connection=connection,
@@ -87,13 +87,13 @@ def run(connection: sa.Connection) -> None:
         include_name=lambda name, kind, _: kind != "schema" or name == SCHEMA,
     )
     known = {script.revision for script in context.script.walk_revisions()}
-    state = schema_state.state_of(connection, known)
+    state = catalog.state_of(connection, known)
     context.config.attributes["found"] = state.revision
     where_to = destination()
     if where_to is not UNKNOWN:
-        schema_state.require_own(state, where_to)
+        catalog.require_own(state, where_to)
     roles = granted_roles()
-    privileges.require_roles(connection, roles)
+    catalog.require_roles(connection, roles)
     own = connection.scalar(sa.select(sa.func.current_setting("search_path")))
     connection.exec_driver_sql(SEARCH_PATH)
     if where_to is UNKNOWN or not state.is_managed_by_host:
@@ -101,7 +101,7 @@ def run(connection: sa.Connection) -> None:
         context.run_migrations()
         if not context.get_context().get_current_heads():
             context.execute(DROP_SCHEMA)
-    privileges.grant(connection, roles)
+    catalog.grant(connection, roles)
     # A caller's transaction goes on after this one.
     connection.execute(sa.select(sa.func.set_config("search_path", own, sa.true())))
 
@@ -122,17 +122,17 @@ def granted_roles() -> tuple[str, ...]:
     given = context.config.attributes.get("grant_to")
     if not given:
         given = context.get_x_argument(as_dictionary=True).get("grant_to") or ""
-    return privileges.role_names(given)
+    return catalog.role_names(given)
 
 
 def run_online() -> None:
     """Use the caller's connection, or open one; a caller's open transaction is left open."""
     attributes = context.config.attributes
     given: sa.Connection | None = attributes.get("connection")
-    wait = attributes.get("wait", migration_run.DEFAULT_WAIT)
+    wait = attributes.get("wait", run.DEFAULT_WAIT)
     if given is not None:
-        with migration_run.one_run(given, wait):
-            run(given)
+        with run.one_run(given, wait):
+            migrate(given)
         return
     url = os.environ.get("DATABASE_URL")
     if not url:
@@ -142,9 +142,9 @@ def run_online() -> None:
     )
     try:
         with engine.connect() as connection:
-            migration_run.require_connection(connection)
-            with migration_run.one_run(connection, wait):
-                run(connection)
+            run.require_connection(connection)
+            with run.one_run(connection, wait):
+                migrate(connection)
     except (SchemaError, TimeoutError) as error:
         raise SystemExit(str(error)) from error
     finally:
@@ -167,7 +167,7 @@ def run_offline() -> None:
             context.execute(CREATE_SCHEMA)
         context.run_migrations()
         for role in granted_roles():
-            context.get_context().impl.static_output(f"{privileges.grant_statement(role)};")
+            context.get_context().impl.static_output(f"{catalog.grant_statement(role)};")
         if not context.get_revision_argument():
             context.execute(DROP_SCHEMA)
 

@@ -5,8 +5,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
 
-from domain import locking, privileges
-from domain.arguments import require_engine
+from domain import locking
 from domain.database_errors import (
     MIGRATE,
     checkout_translated,
@@ -28,7 +27,9 @@ from domain.locking import (
     plan_group_lock_key,
     student_lock_key,
 )
-from domain.locking.waiters import most_waiters
+from domain.locking.policy import most_waiters
+from domain.schema import catalog
+from domain.schema.run import as_engine
 
 _STATE: Final = (
     "SELECT pg_catalog.pg_is_in_recovery(), "
@@ -55,7 +56,7 @@ def probe(engine: Engine) -> None:
     ``DatabaseBusyError`` if its pool has no two connections free, and ``MisuseError`` if it
     opens only one, or for what is no Engine, saying what to pass.
     """
-    require_engine(engine, "probe")
+    as_engine(engine, "probe")
     if most_waiters(engine.pool) == 0:
         raise MisuseError(
             "The probe needs two connections at once and the pool opens only one. "
@@ -100,7 +101,7 @@ def _require_writable(connection: Connection) -> None:
 
 def _require_privileges(connection: Connection) -> None:
     with connection.begin(), translated():
-        missing, lacking = privileges.lacking(connection)
+        missing, lacking = catalog.lacking(connection)
         role = connection.exec_driver_sql("SELECT current_user").scalar_one()
     if missing:
         raise SchemaError(f"The database lacks {', '.join(missing)}. {MIGRATE}")

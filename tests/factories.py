@@ -22,14 +22,8 @@ from domain.models import (
     NonStudyBlock,
     PlanGroup,
 )
-from domain.scheduling import (
-    Allocation,
-    BlockKind,
-    ContentType,
-    ExclusionType,
-    Factors,
-    Level,
-)
+from domain.scheduling.planning import Factors
+from domain.scheduling.vocabulary import Allocation, BlockKind, ContentType, ExclusionType, Level
 
 EVERY_DAY = range(7)
 

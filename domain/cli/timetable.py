@@ -96,7 +96,7 @@ def _total(column: DayColumn, wording: Wording) -> Text:
 
 
 def _times(plan: ScheduledPlan, wording: Wording) -> Text:
-    times = (f"{clock(plan.start)}–{clock(plan.end)}", "bold")
+    times = (f"{clock(plan.start_minute)}–{clock(plan.end_minute)}", "bold")
     return Text.assemble(("▌", wording.colour(plan.content)), times)
 
 

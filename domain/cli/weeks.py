@@ -34,7 +34,7 @@ class Week:
 def weeks_of(days: Iterable[Day], plans: Iterable[ScheduledPlan]) -> Iterator[Week]:
     """The weeks of a calendar; the last one is filled up to seven dates."""
     rows = defaultdict(list)
-    for plan in sorted(plans, key=lambda plan: (plan.date, plan.start)):
+    for plan in sorted(plans, key=lambda plan: (plan.date, plan.start_minute)):
         rows[plan.date].append(plan)
     for number, group in groupby(days, key=lambda day: day.week):
         columns = [DayColumn(day.date, day, rows[day.date]) for day in group]

@@ -9,17 +9,10 @@ from rich.console import Console
 
 from domain.cli.paper import clean, encodes
 from domain.documents.document import ContentEntry
-from domain.scheduling import (
-    ContentType,
-    ExclusionType,
-    Notice,
-    PlanKind,
-    ScheduledPlan,
-    Unplaced,
-    UnplacedReason,
-)
+from domain.scheduling import Notice, ScheduledPlan, Unplaced
 from domain.scheduling.calendar import DayKind
 from domain.scheduling.notices import Language
+from domain.scheduling.vocabulary import ContentType, ExclusionType, PlanKind, UnplacedReason
 
 _KO: Final = {
     "weekdays": "월 화 수 목 금 토 일",

@@ -5,8 +5,7 @@ the README's table. ``PlanGroupService.create`` stores it. ``PlanGroupDocument``
 library, and is a type that pydantic and FastAPI understand.
 """
 
-from domain.documents.document import DocumentModel, PlanGroupDocument
-from domain.documents.json_text import read_json
+from domain.documents.document import DocumentModel, PlanGroupDocument, read_json
 from domain.documents.rows import GroupRows, faults_of, to_request, to_rows
 
 __all__ = [

@@ -22,10 +22,11 @@ from domain.models import (
     NonStudyBlock,
     PlanGroup,
 )
-from domain.scheduling import ContentType, Factors, Request, faults
-from domain.scheduling.vocabulary import MOST_UNITS
+from domain.scheduling import planning
+from domain.scheduling.validation import faults
+from domain.scheduling.vocabulary import MOST_UNITS, ContentType
 
-_DEFAULTS: Final = Factors()
+_DEFAULTS: Final = planning.Factors()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def to_rows(
     return GroupRows(group, schedules, exclusions)
 
 
-def to_request(document: PlanGroupDocument) -> Request:
+def to_request(document: PlanGroupDocument) -> planning.Request:
     """What the planning core would be asked on the first day of the period."""
     rows = to_rows(document, uuid4(), uuid4())
     return replace(

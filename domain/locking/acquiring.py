@@ -1,13 +1,13 @@
-"""Taking the locks of plan groups and students, and telling what came of it."""
+"""Taking the locks of plan groups and students, and reporting the outcome."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import Connection, Pool
 
@@ -21,20 +21,24 @@ from domain.errors import (
     PlanGroupNotFoundError,
     WrongTransactionError,
 )
-from domain.locking import limits, statements
+from domain.events import LOCK_LOG
+from domain.locking import statements
 from domain.locking.policy import (
     SHARED_HOLDERS_WAIT,
     SHARED_WAIT,
+    Limits,
     PlanGroupLock,
     StudentLock,
+    WaitingSlot,
     plan_group_lock_key,
     student_lock_key,
 )
 from domain.locking.statements import AT_ONCE, AT_ONCE_ON_A_NODE, Answer
-from domain.locking.waiters import WaitingSlot
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _NO_WAIT: Final = timedelta(0)
+_UNITS: Final = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000))
+_logged: "WeakKeyDictionary[Pool, set[str]]" = WeakKeyDictionary()
 # Every answer reports whether the server has nodes, so a pool that reconnects to another server
 # detects a lock on the wrong node.
 _with_nodes: "WeakSet[Pool]" = WeakSet()
@@ -82,7 +86,7 @@ def acquire(
     except Exception as error:
         events.emit(replace(_asked(lock), outcome="error", error_type=events.error_type(error)))
         raise
-    if not _is_at_once(answer) or events.is_enabled(events.LOCK_LOG, logging.DEBUG):
+    if not _is_at_once(answer) or events.is_enabled(LOCK_LOG, logging.DEBUG):
         busy_key = None if answer.acquired else answer.key
         _answered(_asked(lock, busy_key), answer, is_hidden=is_hidden)
     return Acquired(answer.waited_ms, statements.node_of(lock) if answer.has_nodes else "")
@@ -172,7 +176,7 @@ def _taken(connection: Connection, lock: PlanGroupLock | StudentLock, identity: 
         if answer.behind_shared:
             answer = ask(behind_shared=SHARED_HOLDERS_WAIT)
     if answer.kept:
-        limits.tell_kept(connection.engine.pool, lock.limits, answer.kept)
+        _log_kept(connection.engine.pool, lock.limits, answer.kept)
     return answer
 
 
@@ -192,7 +196,7 @@ def _entered(
             wait_ms=_wait_ms(wait, slot),
             behind_shared_ms=None if behind_shared is None else _wait_ms(behind_shared, slot),
             identity=identity,
-            limits=limits.milliseconds(lock.limits),
+            limits=lock.limits.milliseconds,
         )
         if pool not in _with_nodes:
             answer = statements.entered(connection, statement(node=""))
@@ -268,3 +272,30 @@ def _refusal(event: events.LockEvent, *, is_hidden: bool) -> LockError | PlanGro
     if event.outcome == "busy":
         return PlanGroupLockedError(**about, holder=event.holder)
     return LockTimeoutError(**about, holder=event.holder, waited_ms=event.waited_ms)
+
+
+def _log_kept(pool: Pool, limits: Limits, kept: Mapping[str, str]) -> None:
+    """Log, once for a pool and a setting, that a limit of the session's own stays in force.
+
+    That is deliberate, and it could not be lowered in a running transaction anyhow.
+    """
+    asked = {
+        "idle_in_transaction_session_timeout": _shown(limits.idle),
+        "transaction_timeout": _shown(limits.transaction),
+        "lock_timeout": _shown(limits.row_lock),
+    }
+    logged = _logged.setdefault(pool, set())
+    for name, in_force in kept.items():
+        is_new = in_force != asked[name] and name not in logged
+        if not is_new or not events.is_logged(LOCK_LOG, logging.INFO):
+            continue
+        logged.add(name)
+        extra = {"event": "plan_group_lock.limit_kept", "setting": name, "kept": in_force}
+        fields = {**extra, "asked": asked[name]}
+        events.log(LOCK_LOG, logging.INFO, "%s stays at %s", name, in_force, fields=fields)
+
+
+def _shown(limit: timedelta) -> str:
+    """A limit as PostgreSQL writes it: in the largest unit that divides it."""
+    ms = limit // _MILLISECOND
+    return next((f"{ms // size}{unit}" for unit, size in _UNITS if ms % size == 0), f"{ms}ms")

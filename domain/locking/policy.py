@@ -1,11 +1,15 @@
-"""Which lock a unit of work takes, how long it waits for it, and the locks' keys."""
+"""Which lock a unit of work takes, how long it waits for it, and how many may wait; the keys."""
 
 import hashlib
+import threading
 from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Final, Self
 from uuid import UUID
+from weakref import WeakKeyDictionary, WeakSet
+
+from sqlalchemy import Engine, Pool, QueuePool
 
 from domain.errors import InvalidInputError
 
@@ -35,6 +39,11 @@ class Limits:
     """How long a statement may wait for a row that another transaction has locked
     (``lock_timeout``). Only transactions that do not take the lock can make it wait, and one
     of the same request would make it wait for itself."""
+
+    @property
+    def milliseconds(self) -> tuple[int, int, int]:
+        """The limits in the order of the SQL function's arguments."""
+        return (self.idle // _SHORTEST, self.transaction // _SHORTEST, self.row_lock // _SHORTEST)
 
     def __post_init__(self) -> None:
         # Callers without a type checker pass numbers for durations.
@@ -189,3 +198,44 @@ def _check_policy(wait: object, limits: object) -> None:
 def _key(namespace: bytes, *ids: UUID) -> int:
     digest = hashlib.sha256(namespace + b"".join(id_.bytes for id_ in ids)).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
+
+
+class WaitingSlot:
+    """One of the engine's slots to wait in, for the block; ``taken`` is whether one was free.
+
+    A waiter occupies a connection: three waiters on a pool of three would leave none for other
+    requests. So at most half of a pool may wait, and a request without a free slot is refused
+    immediately.
+    """
+
+    def __init__(self, engine: Engine, *, wanted: bool) -> None:
+        self._pool, self._wanted = engine.pool, wanted
+        self.taken = False
+
+    def __enter__(self) -> Self:
+        if self._wanted:
+            most = most_waiters(self._pool)
+            with _guard:
+                slots = _waiting.setdefault(self._pool, WeakSet())
+                if most is None or len(slots) < most:
+                    slots.add(self)
+                    self.taken = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.taken:
+            with _guard:
+                _waiting[self._pool].discard(self)
+
+
+# Weak, and no count: an exception out of a signal's handler may come between taking a slot
+# and the block, or before giving it back. Then the slot is free as soon as its object is.
+_waiting: "WeakKeyDictionary[Pool, WeakSet[WaitingSlot]]" = WeakKeyDictionary()
+_guard = threading.Lock()
+
+
+def most_waiters(pool: Pool) -> int | None:
+    """Half of what the pool may open; ``None`` for a pool without bounds."""
+    if not isinstance(pool, QueuePool) or pool._max_overflow < 0:  # noqa: SLF001 - no accessor
+        return None
+    return (pool.size() + pool._max_overflow) // 2  # noqa: SLF001 - SQLAlchemy has no accessor

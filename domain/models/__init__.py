@@ -12,8 +12,7 @@ try:
     from domain.models.content import Content, LectureEpisode
     from domain.models.plan import PlanGeneration, PlanState, RetiredAs, StudentPlan
     from domain.models.plan_group import GENERATABLE, GroupStatus, PlanGroup
-    from domain.models.student_time import AcademySchedule, Exclusion
-    from domain.models.weekly_time import Block, NonStudyBlock
+    from domain.models.study_time import AcademySchedule, Block, Exclusion, NonStudyBlock
 
     # Not configure_mappers(): that would configure the application's mappers too, which may
     # not be complete yet.

@@ -7,8 +7,8 @@ from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConst
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from domain.models.base import Base, Id, Small, SmallZero, TenantId, Versioned, Word, words_check
-from domain.scheduling import Allocation, ContentType, Difficulty
-from domain.scheduling import Content as PlannedContent
+from domain.scheduling import planning
+from domain.scheduling.vocabulary import Allocation, ContentType, Difficulty
 
 
 class ContentSettings(TypedDict, total=False):
@@ -118,9 +118,9 @@ class Content(Versioned, Base):
             if given is None:
                 episode.unit = unit
 
-    def to_request(self) -> PlannedContent:
+    def to_request(self) -> planning.Content:
         """The content as the planning core sees it."""
-        return PlannedContent(
+        return planning.Content(
             position=self.position,
             type=self.type,
             allocation=self.allocation,

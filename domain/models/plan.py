@@ -28,7 +28,7 @@ from domain.models.base import (
     Word,
     words_check,
 )
-from domain.scheduling import PlanKind
+from domain.scheduling.vocabulary import PlanKind
 
 
 class PlanState(StrEnum):

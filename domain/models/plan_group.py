@@ -19,18 +19,14 @@ from domain.models.base import (
     TenantId,
     Versioned,
     Word,
+    row_faults,
     words_check,
 )
-from domain.models.checking import row_faults
 from domain.models.content import Content, LectureEpisode
-from domain.models.weekly_time import Block, NonStudyBlock
-from domain.scheduling import (
-    LEVEL_FACTORS,
-    Factors,
-    Level,
-    Request,
-    faults,
-)
+from domain.models.study_time import Block, NonStudyBlock
+from domain.scheduling import planning
+from domain.scheduling.validation import faults
+from domain.scheduling.vocabulary import Level
 
 
 class GroupStatus(StrEnum):
@@ -112,13 +108,13 @@ class PlanGroup(Versioned, Base):
     )
     level_factor: Mapped[Decimal | None]
     weakness_factor: Mapped[Decimal] = mapped_column(
-        default=Factors().weakness, server_default=text("1.2")
+        default=planning.Factors().weakness, server_default=text("1.2")
     )
     strategy_factor: Mapped[Decimal] = mapped_column(
-        default=Factors().strategy, server_default=text("1.0")
+        default=planning.Factors().strategy, server_default=text("1.0")
     )
     review_factor: Mapped[Decimal] = mapped_column(
-        default=Factors().review, server_default=text("0.4")
+        default=planning.Factors().review, server_default=text("0.4")
     )
     self_study_on_holidays: Mapped[No] = mapped_column(default=False)
     generation: Mapped[int] = mapped_column(default=0, server_default=text("0"))
@@ -172,10 +168,10 @@ class PlanGroup(Versioned, Base):
         super().__init__(**columns)
 
     @property
-    def factors(self) -> Factors:
+    def factors(self) -> planning.Factors:
         """The group's multipliers; the level's own unless another is set."""
-        return Factors(
-            level=LEVEL_FACTORS[Level(self.level)]
+        return planning.Factors(
+            level=planning.LEVEL_FACTORS[Level(self.level)]
             if self.level_factor is None
             else self.level_factor,
             weakness=self.weakness_factor,
@@ -183,9 +179,9 @@ class PlanGroup(Versioned, Base):
             review=self.review_factor,
         )
 
-    def to_request(self, today: date) -> Request:
+    def to_request(self, today: date) -> planning.Request:
         """The group's own part of a request: without exclusions, classes and plans."""
-        return Request(
+        return planning.Request(
             period_start=self.period_start,
             period_end=self.period_end,
             today=today,

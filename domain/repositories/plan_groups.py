@@ -23,7 +23,7 @@ from domain.models import (
     PlanGeneration,
     PlanGroup,
 )
-from domain.models.checking import refuse_unstorable
+from domain.models.base import refuse_unstorable
 from domain.repositories.inserting import insert_new
 from domain.repositories.snapshot import PlanningSnapshot, load_snapshot
 

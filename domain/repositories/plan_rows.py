@@ -5,7 +5,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from domain.repositories.snapshot import PlanningSnapshot
-from domain.scheduling import Schedule
+from domain.scheduling.schedule import Schedule
 
 COPIED: Final = {
     "id": "uuid",
@@ -46,7 +46,7 @@ def new_plans(
     for plan_id, plan in zip(ids, schedule.plans, strict=True):
         yield (
             plan_id, tenant_id, student_id, group_id, contents[plan.content].id, generation,
-            plan.sequence, plan.kind.value, plan.date, plan.start, plan.end, plan.first_unit,
-            plan.last_unit, plan.part, plan.parts, plan.wrap_up_minutes, plan.reserve,
-            plan.week, plan.cycle, plan.cycle_day,
+            plan.sequence, plan.kind.value, plan.date, plan.start_minute, plan.end_minute,
+            plan.first_unit, plan.last_unit, plan.part, plan.parts, plan.wrap_up_minutes,
+            plan.reserve, plan.week, plan.cycle, plan.cycle_day,
         )  # fmt: skip

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from domain.database_errors import translated
 from domain.models import Content, PlanGeneration, StudentPlan
 from domain.repositories.views import SCHEDULED, ContentLabel, by_name, labelled
-from domain.scheduling import Notice, Quality, Schedule, ScheduledPlan, Unplaced
+from domain.scheduling.notices import Notice
+from domain.scheduling.schedule import Quality, Schedule, ScheduledPlan, Unplaced
 from domain.scheduling.vocabulary import UnplacedReason
 
 

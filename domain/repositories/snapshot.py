@@ -44,32 +44,23 @@ from domain.models import (
     StudentPlan,
 )
 from domain.repositories.views import ContentLabel
-from domain.scheduling import (
-    LEVEL_FACTORS,
+from domain.scheduling import planning
+from domain.scheduling.vocabulary import (
     Allocation,
     BlockKind,
-    Busy,
     ContentType,
     Difficulty,
     ExclusionType,
-    Factors,
-    KeptPlan,
     Level,
     PlanKind,
-    Request,
 )
-from domain.scheduling import AcademySchedule as PlannedAcademySchedule
-from domain.scheduling import Block as PlannedBlock
-from domain.scheduling import Content as PlannedContent
-from domain.scheduling import Exclusion as PlannedExclusion
-from domain.scheduling import NonStudyBlock as PlannedNonStudyBlock
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotPlan:
     """A live plan of the group as planning sees it."""
 
-    plan: KeptPlan
+    plan: planning.KeptPlan
     state: PlanState
     pinned: bool
 
@@ -92,7 +83,7 @@ class PlanningSnapshot:
     contents: Mapping[int, ContentLabel]
     """The contents' ids and names by position."""
     plans: tuple[SnapshotPlan, ...]
-    settings: Request
+    settings: planning.Request
     """The group's request without ``today`` (it stands at the period's start) and kept plans."""
     copyable: bool
     """Whether COPY may write new plans: PostgreSQL refuses it under row-level security, which
@@ -105,10 +96,10 @@ class PlanningSnapshot:
                 group_id=self.group_id, group_status=self.status.value
             )
 
-    def request(self, today: date) -> Request:
+    def request(self, today: date) -> planning.Request:
         """What the planning core is asked: today clamped to the period's first day."""
         settings = self.settings
-        return Request(
+        return planning.Request(
             period_start=settings.period_start,
             period_end=settings.period_end,
             today=max(today, settings.period_start),
@@ -151,34 +142,34 @@ def load_snapshot(session: Session, tenant_id: UUID, group_id: UUID) -> Planning
         generation=row.generation,
         contents={content.position: label for label, content in contents},
         plans=tuple(_plan(values, positions) for values in row.plans),
-        settings=Request(
+        settings=planning.Request(
             period_start=row.period_start,
             period_end=row.period_end,
             today=row.period_start,
             contents=tuple(content for _, content in contents),
-            blocks=tuple(PlannedBlock(BlockKind(kind), *span) for kind, *span in row.blocks),
+            blocks=tuple(planning.Block(BlockKind(kind), *span) for kind, *span in row.blocks),
             study_days=row.study_days,
             review_days=row.review_days,
-            factors=Factors(
-                level=LEVEL_FACTORS[Level(row.level)] if level is None else level,
+            factors=planning.Factors(
+                level=planning.LEVEL_FACTORS[Level(row.level)] if level is None else level,
                 weakness=row.weakness_factor,
                 strategy=row.strategy_factor,
                 review=row.review_factor,
             ),
             self_study_on_holidays=row.self_study_on_holidays,
-            non_study_blocks=tuple(PlannedNonStudyBlock(*span) for span in row.non_study_blocks),
-            academy_schedules=tuple(PlannedAcademySchedule(*one) for one in row.academy),
+            non_study_blocks=tuple(planning.NonStudyBlock(*span) for span in row.non_study_blocks),
+            academy_schedules=tuple(planning.AcademySchedule(*one) for one in row.academy),
             exclusions=tuple(
-                PlannedExclusion(date.fromisoformat(day), ExclusionType(kind))
+                planning.Exclusion(date.fromisoformat(day), ExclusionType(kind))
                 for day, kind in row.exclusions
             ),
-            busy=tuple(Busy(date.fromisoformat(day), *span) for day, *span in row.busy),
+            busy=tuple(planning.Busy(date.fromisoformat(day), *span) for day, *span in row.busy),
         ),
         copyable=row.copyable,
     )
 
 
-def _contents(row: Row[Any]) -> list[tuple[ContentLabel, PlannedContent]]:
+def _contents(row: Row[Any]) -> list[tuple[ContentLabel, planning.Content]]:
     """Contents by position, each with its label; a lecture's episodes by unit."""
     minutes: dict[str, dict[int, int | None]] = {}
     for content_id, unit, length in row.episodes:
@@ -191,7 +182,7 @@ def _contents(row: Row[Any]) -> list[tuple[ContentLabel, PlannedContent]]:
         content_id, position, kind, allocation, first, last, *rest = values
         weekly_days, per_unit, difficulty, wrap_up = rest
         own = minutes.get(content_id, {})
-        content = PlannedContent(
+        content = planning.Content(
             position=position,
             type=ContentType(kind),
             allocation=Allocation(allocation),
@@ -211,7 +202,9 @@ def _plan(values: Sequence[Any], positions: Mapping[str, int]) -> SnapshotPlan:
     content_id, kind, day, *numbers, state, pinned = values
     if content_id not in positions:  # a policy shows the plan and hides its content
         raise ContentNotFoundError(content_id=UUID(content_id))
-    plan = KeptPlan(positions[content_id], PlanKind(kind), date.fromisoformat(day), *numbers)
+    plan = planning.KeptPlan(
+        positions[content_id], PlanKind(kind), date.fromisoformat(day), *numbers
+    )
     return SnapshotPlan(plan, PlanState(state), pinned)
 
 

@@ -32,7 +32,7 @@ from domain.repositories.inserting import insert_rows
 from domain.repositories.plan_rows import COPIED, new_plans
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.repositories.views import VIEWED, PlanView, by_name, labelled
-from domain.scheduling import Schedule
+from domain.scheduling.schedule import Schedule
 from domain.values import MAX_INTEGER, checked, civil_date, integer
 
 _TABLE: Final[Table] = cast("Table", StudentPlan.__table__)

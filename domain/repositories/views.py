@@ -10,7 +10,7 @@ from sqlalchemy import Row
 from sqlalchemy.orm import InstrumentedAttribute
 
 from domain.models import Content, PlanState, StudentPlan
-from domain.scheduling import ScheduledPlan
+from domain.scheduling.schedule import ScheduledPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ class PlanView(ScheduledPlan):
 SCHEDULED: Final[Mapping[str, InstrumentedAttribute[Any]]] = {
     "sequence": StudentPlan.sequence,
     "date": StudentPlan.date,
-    "start": StudentPlan.start_minute,
-    "end": StudentPlan.end_minute,
+    "start_minute": StudentPlan.start_minute,
+    "end_minute": StudentPlan.end_minute,
     "content": Content.position,
     "kind": StudentPlan.kind,
     "first_unit": StudentPlan.first_unit,

@@ -6,7 +6,7 @@ Pure Python on the standard library alone: no clock, no randomness, no database.
 from domain.scheduling.engine import ENGINE_VERSION, schedule
 from domain.scheduling.fingerprint import fingerprint
 from domain.scheduling.notices import Notice
-from domain.scheduling.request import (
+from domain.scheduling.planning import (
     LEVEL_FACTORS,
     AcademySchedule,
     Block,

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from domain.scheduling.calendar import Day, DayKind
-from domain.scheduling.request import Content
+from domain.scheduling.planning import Content
 from domain.scheduling.vocabulary import Allocation
 
 

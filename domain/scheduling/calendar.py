@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 
-from domain.scheduling.request import Request
+from domain.scheduling.planning import Request
 from domain.scheduling.spans import Span, merged, without
 from domain.scheduling.vocabulary import MINUTES_OF_A_DAY, BlockKind, ExclusionType
 
@@ -80,17 +80,19 @@ def _weekday_time(
 ) -> tuple[tuple[Span, ...], tuple[Span, ...], tuple[Span, ...]]:
     """Study time, reserve, and the reserve of a holiday, which no study time narrows."""
     closed = [
-        (other.start, other.end) for other in request.non_study_blocks if other.weekday == weekday
+        (other.start_minute, other.end_minute)
+        for other in request.non_study_blocks
+        if other.weekday == weekday
     ]
     closed += [
-        (lesson.start - lesson.travel_minutes, lesson.end + lesson.travel_minutes)
+        (lesson.start_minute - lesson.travel_minutes, lesson.end_minute + lesson.travel_minutes)
         for lesson in request.academy_schedules
         if lesson.weekday == weekday
     ]
 
     def open_time(kind: BlockKind) -> list[Span]:
         blocks = (b for b in request.blocks if b.weekday == weekday and b.kind is kind)
-        return without(merged(_clipped((b.start, b.end) for b in blocks)), closed)
+        return without(merged(_clipped((b.start_minute, b.end_minute) for b in blocks)), closed)
 
     study = open_time(BlockKind.STUDY)
     self_study = open_time(BlockKind.SELF_STUDY)

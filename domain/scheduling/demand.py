@@ -8,7 +8,7 @@ from itertools import accumulate
 from domain.scheduling.allocation import own_days
 from domain.scheduling.calendar import Day, DayKind
 from domain.scheduling.minutes import unit_minutes
-from domain.scheduling.request import Content, KeptPlan, Request
+from domain.scheduling.planning import Content, KeptPlan, Request
 from domain.scheduling.vocabulary import Allocation, PlanKind
 
 
@@ -117,7 +117,7 @@ def _kept_units(kept: Iterable[KeptPlan]) -> tuple[set[int], dict[int, dict[int,
         if plan.parts == 1:
             whole.update(range(plan.first_unit, plan.last_kept_unit + 1))
         elif plan.last_kept_unit >= plan.first_unit:
-            minutes = plan.end - plan.start - plan.wrap_up_minutes
+            minutes = plan.end_minute - plan.start_minute - plan.wrap_up_minutes
             pieces[plan.first_unit][plan.part] = minutes
             expected[plan.first_unit] = plan.parts
     whole.update(unit for unit, numbers in pieces.items() if len(numbers) >= expected[unit])

@@ -22,8 +22,8 @@ from domain.scheduling.minutes import UNKNOWN_EPISODE_MINUTES
 from domain.scheduling.notices import Notice, notice
 from domain.scheduling.packing import Room
 from domain.scheduling.placement import Row, place
+from domain.scheduling.planning import Request
 from domain.scheduling.quality import quality
-from domain.scheduling.request import Request
 from domain.scheduling.review import place_reviews
 from domain.scheduling.schedule import Schedule, ScheduledPlan, Unplaced
 from domain.scheduling.spans import Span, merged, total, without
@@ -85,9 +85,9 @@ def _free_time(request: Request, days: Sequence[Day], first_day: int) -> dict[in
     """Study time and reserve of each day from today on, less what plans of the student hold."""
     taken: Mapping[date, list[Span]] = defaultdict(list)
     for busy in request.busy:
-        taken[busy.date].append((busy.start, busy.end))
+        taken[busy.date].append((busy.start_minute, busy.end_minute))
     for plan in request.kept:
-        taken[plan.date].append((plan.start, plan.end))
+        taken[plan.date].append((plan.start_minute, plan.end_minute))
     rooms = {}
     for index in range(first_day, len(days)):
         day = days[index]

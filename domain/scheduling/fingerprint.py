@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from domain.scheduling.request import Request
+from domain.scheduling.planning import Request
 
 
 def fingerprint(request: Request) -> str:

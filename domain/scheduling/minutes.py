@@ -9,7 +9,7 @@ from fractions import Fraction
 from itertools import accumulate, pairwise
 from typing import Final
 
-from domain.scheduling.request import Content, Factors
+from domain.scheduling.planning import Content, Factors
 from domain.scheduling.vocabulary import Allocation, ContentType, Difficulty
 
 UNKNOWN_PAGE_MINUTES: Final = 6

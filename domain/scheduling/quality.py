@@ -8,7 +8,7 @@ from domain.scheduling.capacity import Classes
 from domain.scheduling.demand import Demand
 from domain.scheduling.packing import Room
 from domain.scheduling.placement import Row
-from domain.scheduling.request import KeptPlan
+from domain.scheduling.planning import KeptPlan
 from domain.scheduling.schedule import Quality
 from domain.scheduling.spans import total
 from domain.scheduling.vocabulary import PlanKind
@@ -29,8 +29,8 @@ def quality(
     reserve = 0
     for day, plan in kept:
         if plan.kind is PlanKind.STUDY and day in rooms:
-            kept_load[day] += plan.end - plan.start
-            reserve += (plan.end - plan.start) * plan.reserve
+            kept_load[day] += plan.end_minute - plan.start_minute
+            reserve += (plan.end_minute - plan.start_minute) * plan.reserve
     load = Counter(kept_load)
     for row in rows:
         load[row.day] += row.end - row.start

@@ -16,7 +16,7 @@ from domain.scheduling.minutes import deltas, rounded_multiples
 from domain.scheduling.notices import Notice, notice
 from domain.scheduling.packing import Room, Run, fewest_cuts, pack, reach
 from domain.scheduling.placement import Row
-from domain.scheduling.request import Content, Request
+from domain.scheduling.planning import Content, Request
 from domain.scheduling.spans import Span, merged, total
 from domain.scheduling.studied import studied_by_cycle
 from domain.scheduling.vocabulary import PlanKind

@@ -25,8 +25,8 @@ class ScheduledPlan:
 
     sequence: int
     date: date
-    start: int
-    end: int
+    start_minute: int
+    end_minute: int
     content: int
     kind: PlanKind
     first_unit: int
@@ -42,14 +42,14 @@ class ScheduledPlan:
     @property
     def minutes(self) -> int:
         """The row's length, wrap-up included."""
-        return self.end - self.start
+        return self.end_minute - self.start_minute
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON has it: ISO date, ``HH:MM``, words; ``content`` is its position."""
         return {
             "date": self.date.isoformat(),
-            "from": clock(self.start),
-            "to": clock(self.end),
+            "from": clock(self.start_minute),
+            "to": clock(self.end_minute),
             "content": self.content,
             "kind": self.kind.value,
             "first_unit": self.first_unit,

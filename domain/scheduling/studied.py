@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from domain.scheduling.calendar import Day
 from domain.scheduling.placement import Row
-from domain.scheduling.request import KeptPlan, Request
+from domain.scheduling.planning import KeptPlan, Request
 from domain.scheduling.spans import Span, merged, without
 from domain.scheduling.vocabulary import PlanKind
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from domain.errors import Fault
 from domain.scheduling.minutes import raw_unit_minutes, subject_factor
-from domain.scheduling.request import (
+from domain.scheduling.planning import (
     AcademySchedule,
     Block,
     Content,
@@ -145,7 +145,7 @@ def _weekly(field: str, rows: Iterable[Block | NonStudyBlock | AcademySchedule])
     for index, row in enumerate(rows):
         if not 0 <= row.weekday <= 6:
             yield Fault(f"{field}[{index}].weekday", "must be 0 (Sunday) to 6 (Saturday)")
-        if not 0 <= row.start < row.end <= MINUTES_OF_A_DAY:
+        if not 0 <= row.start_minute < row.end_minute <= MINUTES_OF_A_DAY:
             yield Fault(f"{field}[{index}].start", "must be before the end, both in one day")
 
 
@@ -154,6 +154,6 @@ def _classes(lessons: tuple[AcademySchedule, ...]) -> Iterator[Fault]:
         if not 0 <= lesson.travel_minutes <= MINUTES_OF_A_DAY:
             yield Fault(f"academy_schedules[{index}].travel_minutes", "must be 0 to 1440")
     for (_, one), (index, other) in combinations(enumerate(lessons), 2):
-        meet = one.start < other.end and other.start < one.end
+        meet = one.start_minute < other.end_minute and other.start_minute < one.end_minute
         if one.weekday == other.weekday and meet:
             yield Fault(f"academy_schedules[{index}].start", "overlaps another class")

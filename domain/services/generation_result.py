@@ -8,8 +8,8 @@ from uuid import UUID
 from domain.repositories import PlanningSnapshot
 from domain.repositories.repeated import StoredGeneration
 from domain.repositories.views import ContentLabel, PlanView, new_views
-from domain.scheduling import Notice, Quality, Schedule, ScheduledPlan, Unplaced
-from domain.scheduling.notices import Language
+from domain.scheduling.notices import Language, Notice
+from domain.scheduling.schedule import Quality, Schedule, ScheduledPlan, Unplaced
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from domain.errors import (
     PlanGroupNotEditableError,
 )
 from domain.models import Content, GroupStatus, LectureEpisode, PlanGroup
-from domain.models.checking import checked_values
+from domain.models.base import checked_values
 from domain.models.content import ContentSettings
 from domain.models.plan_group import PlanGroupSettings
 from domain.repositories.student_plans import ContentHistory

@@ -6,9 +6,8 @@ from uuid import UUID, uuid4
 
 from domain.errors import InvalidInputError
 from domain.models import Block, Exclusion, NonStudyBlock, PlanGroup
-from domain.models.checking import checked_values
-from domain.models.student_time import ExclusionSettings
-from domain.models.weekly_time import BlockSettings, NonStudyBlockSettings
+from domain.models.base import checked_values
+from domain.models.study_time import BlockSettings, ExclusionSettings, NonStudyBlockSettings
 from domain.services.group_edits import accept, editable_group, outside
 from domain.services.row_versions import RowVersion, assign, entry, flush, written
 from domain.services.service import Service

@@ -15,7 +15,10 @@ from domain.errors import DomainError, EditedMeanwhileError, InvalidInputError
 from domain.locking import PlanGroupLock
 from domain.repositories import PlanGroupRepository, PlanningSnapshot
 from domain.repositories.student_plans import GenerationRecord
-from domain.scheduling import ENGINE_VERSION, Request, Schedule, fingerprint, schedule
+from domain.scheduling import planning
+from domain.scheduling.engine import ENGINE_VERSION, schedule
+from domain.scheduling.fingerprint import fingerprint
+from domain.scheduling.schedule import Schedule
 from domain.services.generation_result import GenerationResult
 from domain.services.idempotency import GenerationRequest, require_civil_date
 from domain.services.service import Service
@@ -31,7 +34,7 @@ __all__ = [
     "generate_plans_async",
     "preview_plans",
 ]
-Compute: TypeAlias = Callable[[Request], Schedule]
+Compute: TypeAlias = Callable[[planning.Request], Schedule]
 
 
 class PlanGenerationService(Service):
@@ -186,7 +189,9 @@ async def generate_plans_async(
     return result
 
 
-def _planned(snapshot: PlanningSnapshot, today: date, compute: Compute) -> tuple[Request, Schedule]:
+def _planned(
+    snapshot: PlanningSnapshot, today: date, compute: Compute
+) -> tuple[planning.Request, Schedule]:
     snapshot.require_generatable()
     request = snapshot.request(today)
     return request, compute(request)

@@ -8,9 +8,10 @@ from uuid import UUID, uuid4
 
 from domain.errors import InvalidInputError
 from domain.models import AcademySchedule, Exclusion
-from domain.models.checking import checked_values
-from domain.models.student_time import AcademyScheduleSettings, ExclusionSettings
-from domain.scheduling import Request, faults
+from domain.models.base import checked_values
+from domain.models.study_time import AcademyScheduleSettings, ExclusionSettings
+from domain.scheduling import planning
+from domain.scheduling.validation import faults
 from domain.services.row_versions import RowVersion, assign, entry, flush, written
 from domain.services.service import Service
 from domain.unit_of_work import UnitOfWork
@@ -139,7 +140,7 @@ def _class_values(
     lesson = AcademySchedule(travel_minutes=0) if index is None else _copy(classes[index])
     assign(lesson, values)
     others = [other.to_request() for i, other in enumerate(classes) if i != index]
-    asked = Request(
+    asked = planning.Request(
         period_start=date.min,
         period_end=date.min,
         today=date.min,

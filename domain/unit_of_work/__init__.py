@@ -5,8 +5,7 @@ tasks have: cancellation, and others that run in between.
 """
 
 from domain.unit_of_work.asynchronous import AsyncUnitOfWork
-from domain.unit_of_work.ending import Ending
-from domain.unit_of_work.states import LockState
+from domain.unit_of_work.ending import Ending, LockState
 from domain.unit_of_work.unit import UnitOfWork
 
 __all__ = ["AsyncUnitOfWork", "Ending", "LockState", "UnitOfWork"]

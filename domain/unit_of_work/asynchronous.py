@@ -1,4 +1,4 @@
-"""The unit of work for tasks: a façade that drives the one and only ``UnitOfWork``."""
+"""The unit of work for tasks: it drives the one ``UnitOfWork``, and survives cancellation."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -12,8 +12,7 @@ from sqlalchemy.orm import Session
 from domain.errors import UnitOfWorkStateError, WrongSessionError
 from domain.locking import PlanGroupLock, StudentLock
 from domain.unit_of_work import sessions
-from domain.unit_of_work.cancellation import settled
-from domain.unit_of_work.states import LockState
+from domain.unit_of_work.ending import LockState
 from domain.unit_of_work.unit import UnitOfWork
 
 if TYPE_CHECKING:  # it needs greenlet, which whoever uses threads alone may do without
@@ -192,3 +191,35 @@ class _Core(UnitOfWork):
 
     def require_open(self) -> None:
         _ = self.session
+
+
+async def settled(task: asyncio.Task[T], patience: float = 0.0) -> T:
+    """The task's result. The caller may be cancelled meanwhile; the task ends first.
+
+    A cancelled statement is over when the server has answered the driver's cancel request. If
+    that is interrupted too, the driver drops the connection, and the backend goes on waiting for
+    its lock. Some callers cancel once, a cancel scope again and again until the task has left
+    it: so the work runs in a task of its own, which is cancelled once.
+
+    It is cancelled once, when the caller has been cancelled and ``patience`` seconds have
+    passed since. Then the caller's ``CancelledError`` goes on, with the task's own failure
+    as its cause, even if the task came to a result after all.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    timer: asyncio.TimerHandle | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            if timer is None:
+                cancelled = error
+                timer = asyncio.get_running_loop().call_later(patience, task.cancel)
+    if timer is not None:
+        timer.cancel()
+    try:
+        if cancelled is not None:
+            raise cancelled from (None if task.cancelled() else task.exception())
+        return task.result()
+    finally:
+        # The error refers to this frame; without the frame's reference there is no cycle.
+        del task, cancelled

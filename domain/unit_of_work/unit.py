@@ -19,12 +19,11 @@ from domain.errors import (
     WrongSessionError,
 )
 from domain.locking import PlanGroupLock, StudentLock, guards
-from domain.locking.identity import committing_only, new_identity
+from domain.locking.statements import committing_only, new_identity
 from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
-from domain.unit_of_work import leaving, nesting, sessions
-from domain.unit_of_work.ending import AtEnd, Callback, Ending
-from domain.unit_of_work.states import LockState, Stage
-from domain.unit_of_work.turns import Turns
+from domain.unit_of_work import ending, sessions
+from domain.unit_of_work.ending import AtEnd, Callback, Ending, LockState, Stage
+from domain.unit_of_work.sessions import Turns
 
 
 class UnitOfWork:
@@ -72,7 +71,7 @@ class UnitOfWork:
         self._root: SessionTransaction | None = None
         self._connection: Connection | None = None
         self._transaction: RootTransaction | None = None
-        self._claim: nesting.Claim | None = None
+        self._claim: sessions.Claim | None = None
         self._identity = new_identity()
         self._node = ""
         self._students = {lock.student_id} if isinstance(lock, StudentLock) else set()
@@ -103,7 +102,7 @@ class UnitOfWork:
         with self._at_end.leaving(error), self._turns.last(connection, failed=kind is not None):
             try:
                 if kind is None and stage is Stage.OPEN and session and connection:
-                    leaving.refuse_unfinished(
+                    ending.refuse_unfinished(
                         session, connection, self._root, self._identity, self._node
                     )
             finally:
@@ -318,7 +317,7 @@ class UnitOfWork:
         """Make the Session and claim the locks in this context; nothing is asked yet."""
         self._require_new()
         session, self._bind = sessions.new_session(self._factory)
-        self._claim = nesting.claim(
+        self._claim = sessions.claim(
             session, self._bind.engine, self.tenant_id, self.lock.group_ids, self._students
         )
         self._session = session
@@ -348,7 +347,7 @@ class UnitOfWork:
         self._end_claim()
         if session is not None:
             guards.release(session)
-            leaving.close(session, connection)
+            ending.close(session, connection)
 
     def _end_claim(self) -> None:
         if self._claim is not None:

@@ -44,9 +44,9 @@ def contestants(engine: sa.Engine, rows: int) -> dict[str, Callable[[], None]]:
     values = [
         (
             group.tenant_id, group.student_id, group.id, snapshot.contents[plan.content].id, 1,
-            plan.sequence, plan.kind.value, plan.date, plan.start, plan.end, plan.first_unit,
-            plan.last_unit, plan.part, plan.parts, plan.wrap_up_minutes, plan.reserve,
-            plan.week, plan.cycle, plan.cycle_day,
+            plan.sequence, plan.kind.value, plan.date, plan.start_minute, plan.end_minute,
+            plan.first_unit, plan.last_unit, plan.part, plan.parts, plan.wrap_up_minutes,
+            plan.reserve, plan.week, plan.cycle, plan.cycle_day,
         )
         for plan in planned.plans
     ]  # fmt: skip

@@ -24,7 +24,7 @@ from domain import (
 )
 from domain.errors import LockError
 from domain.locking import SHARED_HOLDERS_WAIT, SHARED_WAIT, acquiring, plan_group_lock_key
-from domain.locking.waiters import WaitingSlot
+from domain.locking.policy import WaitingSlot
 from domain.services import GroupEditService, PlanProgressService, RowVersion
 from domain.testing import (
     PATIENCE,

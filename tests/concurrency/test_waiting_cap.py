@@ -19,7 +19,7 @@ from domain import (
     locking,
 )
 from domain.locking import student_lock_key
-from domain.locking.waiters import most_waiters
+from domain.locking.policy import most_waiters
 from domain.testing import PATIENCE, eventually, wait_until_waiting
 from domain.testing.watching import backends_at_key
 from tests.concurrency.worlds import generate, stored_group

@@ -19,7 +19,8 @@ from domain import (
     locking,
 )
 from domain.locking import IDENTITY, Acquired
-from domain.scheduling import Request, Schedule, schedule
+from domain.scheduling import Schedule, schedule
+from domain.scheduling.planning import Request
 from tests.concurrency.contenders import PATIENCE, contend
 from tests.concurrency.worlds import TODAY, stored_group, traces
 

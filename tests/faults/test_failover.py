@@ -28,7 +28,8 @@ from domain.embedded import EmbeddedServer, embedded_postgres
 from domain.locking import IDENTITY, guards
 from domain.repositories import PlanningSnapshot
 from domain.repositories.student_plans import GenerationRecord
-from domain.scheduling import ENGINE_VERSION, Request, Schedule, fingerprint, schedule
+from domain.scheduling import ENGINE_VERSION, Schedule, fingerprint, schedule
+from domain.scheduling.planning import Request
 from domain.services import PlanGenerationService
 from domain.testing import PATIENCE, assert_lock_free, assert_lock_held, contend, eventually
 from tests.concurrency.overlapping import elsewhere

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Final
 
 from domain import GroupStatus, PlanGroupLock, PlanState, StudentLock, UnitOfWork
-from domain.scheduling import Allocation, BlockKind, ContentType, ExclusionType
+from domain.scheduling.vocabulary import Allocation, BlockKind, ContentType, ExclusionType
 from domain.services import (
     GroupDeletionService,
     GroupEditService,

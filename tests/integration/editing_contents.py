@@ -4,7 +4,7 @@ from typing import Any
 
 from domain import PlanGroup
 from domain.repositories import PlanGroupRepository
-from domain.scheduling import Allocation, ContentType
+from domain.scheduling.vocabulary import Allocation, ContentType
 from domain.services import GroupEditService, RowVersion
 from tests.integration.editing import Factory, World, edit
 

@@ -127,7 +127,7 @@ def _threads(url: str) -> Request:
         result = domain.generate_plans(factory, lock, today=TODAY, idempotency_key=str(group_id))
         assert (result.generation, len(result.plans)) == (1, 2)
         assert engine.pool.status().endswith("Current Checked out connections: 0")
-        with domain.locking.waiters.WaitingSlot(engine, wanted=True) as slot:
+        with domain.locking.policy.WaitingSlot(engine, wanted=True) as slot:
             assert slot.taken
 
     return request

@@ -21,7 +21,8 @@ from domain import (
     generate_plans,
 )
 from domain.models.base import SCHEMA
-from domain.scheduling import Request, Schedule, ScheduledPlan
+from domain.scheduling import Schedule, ScheduledPlan
+from domain.scheduling.planning import Request
 from tests.factories import ContentFactory, PlanGroupFactory
 
 FIRST = date(2025, 1, 6)
@@ -128,8 +129,8 @@ def as_columns(
         "sequence": plan.sequence,
         "kind": plan.kind,
         "date": plan.date,
-        "start_minute": plan.start,
-        "end_minute": plan.end,
+        "start_minute": plan.start_minute,
+        "end_minute": plan.end_minute,
         "first_unit": plan.first_unit,
         "last_unit": plan.last_unit,
         "part": plan.part,

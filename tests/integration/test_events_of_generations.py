@@ -23,7 +23,7 @@ from domain.errors import (
 )
 from domain.events import GenerationEvent
 from domain.testing import PATIENCE, assert_lock_free, eventually
-from domain.unit_of_work.states import Stage
+from domain.unit_of_work.ending import Stage
 from tests.factories import AcademyScheduleFactory
 from tests.integration.reporting import (
     End,

@@ -118,7 +118,7 @@ def adapter(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("LOCK_LOG", "GENERATION_LOG"):
         monkeypatch.setattr(events, name, Own(getattr(events, name), {}))
-    for name in ("domain.locking.limits.LOCK_LOG", "domain.retrying._LOG"):
+    for name in ("domain.locking.acquiring.LOCK_LOG", "domain.retrying._LOG"):
         monkeypatch.setattr(name, Own(events.LOCK_LOG, {}))
 
 

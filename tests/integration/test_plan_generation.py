@@ -13,15 +13,8 @@ from domain import (
     PlanState,
     StudentPlanRepository,
 )
-from domain.scheduling import (
-    ENGINE_VERSION,
-    Allocation,
-    BlockKind,
-    ExclusionType,
-    PlanKind,
-    fingerprint,
-    schedule,
-)
+from domain.scheduling import ENGINE_VERSION, fingerprint, schedule
+from domain.scheduling.vocabulary import Allocation, BlockKind, ExclusionType, PlanKind
 from tests.factories import (
     EVERY_DAY,
     AcademyScheduleFactory,

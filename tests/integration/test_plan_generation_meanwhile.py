@@ -15,7 +15,8 @@ from domain import (
     PlanState,
     StudentPlansOverlapError,
 )
-from domain.scheduling import Request, Schedule, schedule
+from domain.scheduling import Schedule, schedule
+from domain.scheduling.planning import Request
 from tests.integration.asking import check
 from tests.integration.storing import (
     book_group,

@@ -21,7 +21,8 @@ from domain import (
     preview_plans,
 )
 from domain.errors import NoBlocksError, NoContentsError, NoStudyDaysError, NothingPlacedError
-from domain.scheduling import Request, Schedule
+from domain.scheduling import Schedule
+from domain.scheduling.planning import Request
 from tests.factories import BlockFactory
 from tests.integration.storing import (
     FIRST,

@@ -26,7 +26,9 @@ from domain.repositories import PlanningSnapshot
 from domain.repositories.plan_rows import COPIED
 from domain.repositories.student_plans import GenerationRecord
 from domain.repositories.views import ContentLabel
-from domain.scheduling import Allocation, Level, Request, Schedule, fingerprint, schedule
+from domain.scheduling import Schedule, fingerprint, schedule
+from domain.scheduling.planning import Request
+from domain.scheduling.vocabulary import Allocation, Level
 from tests.factories import (
     AcademyScheduleFactory,
     ContentFactory,

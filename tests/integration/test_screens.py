@@ -122,7 +122,7 @@ def test_views_are_the_live_ones_between_the_dates_of_the_one_tenant(
     tenant_id, student_id = ids["tenant_id"], ids["student_id"]
     both = views(session_factory, tenant_id, FIRST, LAST, student_id=student_id)
     assert len(both) == len(live(session_factory, one)) + len(live(session_factory, other))
-    assert both == sorted(both, key=lambda view: (view.date, view.start))
+    assert both == sorted(both, key=lambda view: (view.date, view.start_minute))
     day = FIRST + timedelta(days=1)
     that_day = views(session_factory, tenant_id, day, day, student_id=student_id)
     assert that_day == [view for view in both if view.date == day]

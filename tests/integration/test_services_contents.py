@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from domain.scheduling import Allocation, ContentType, Difficulty
+from domain.scheduling.vocabulary import Allocation, ContentType, Difficulty
 from domain.services import RowVersion
 from tests.integration.editing import Factory, World, edit, refused
 from tests.integration.editing_contents import BOOK, SERVICE, content, stored

@@ -8,7 +8,7 @@ import pytest
 
 from domain import EditedMeanwhileError, PlanState, UnitOfWork
 from domain.errors import ContentNotFoundError
-from domain.scheduling import ContentType
+from domain.scheduling.vocabulary import ContentType
 from domain.services import RowVersion
 from tests.integration.editing import Factory, World, edit, everything, new_world, refused
 from tests.integration.editing_contents import BOOK, SERVICE, content, stored

@@ -9,7 +9,7 @@ import pytest
 from domain import GroupStatus, PlanGroup, UnitOfWork
 from domain.errors import PlanGroupNotEditableError
 from domain.repositories import PlanGroupRepository
-from domain.scheduling import Level
+from domain.scheduling.vocabulary import Level
 from domain.services import GroupEditService, RowVersion
 from tests.integration.editing import Factory, World, edit, everything, refused
 from tests.integration.editing_calls import GROUP_CALLS

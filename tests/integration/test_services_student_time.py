@@ -17,7 +17,7 @@ from domain import (
     UnitOfWork,
 )
 from domain.errors import TimeEntryNotFoundError
-from domain.scheduling import ExclusionType
+from domain.scheduling.vocabulary import ExclusionType
 from domain.services import RowVersion, StudentTimeService
 from tests.factories import AcademyScheduleFactory
 from tests.integration.editing import Factory, World, edit, everything, refused
@@ -226,7 +226,9 @@ def test_the_next_generation_leaves_the_new_classs_time_free(
     for weekday in (0, 1, 2, 4, 5, 6):
         edit(session_factory, world, SERVICE.add_class, weekday=weekday, **morning)
     result = generate(session_factory, world.group)
-    assert {plan.start >= 720 for plan in result.plans if plan.date.isoweekday() != 3} == {True}
+    assert {plan.start_minute >= 720 for plan in result.plans if plan.date.isoweekday() != 3} == {
+        True
+    }
 
 
 def test_a_class_that_no_lock_kept_out_is_refused_by_the_database(

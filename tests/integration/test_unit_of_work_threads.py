@@ -23,7 +23,8 @@ from domain import (
     UnitOfWork,
 )
 from domain.errors import UnitOfWorkStateError
-from domain.scheduling import Request, Schedule, schedule
+from domain.scheduling import Schedule, schedule
+from domain.scheduling.planning import Request
 from domain.testing import PATIENCE, assert_lock_free, eventually
 from tests.integration.storing import FIRST, stored_group
 

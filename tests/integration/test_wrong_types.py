@@ -19,7 +19,7 @@ from domain import (
     preview_plans,
 )
 from domain.errors import EditedMeanwhileError, InvalidInputError, LockNotHeldError, NotFoundError
-from domain.scheduling import ExclusionType
+from domain.scheduling.vocabulary import ExclusionType
 from domain.services import (
     GroupDeletionService,
     GroupEditService,

@@ -13,9 +13,10 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from domain import migration_run, schema
+from domain import schema
 from domain.cli import database
-from domain.migration_run import MIGRATION_LOCK
+from domain.schema import run
+from domain.schema.run import MIGRATION_LOCK
 
 RUNS = 3
 # A failure must end the test, not hang it.
@@ -153,7 +154,7 @@ def test_upgrade_that_waits_logs_the_other_run_and_goes_on_after_it(
         assert ended.wait(20)
 
     held = threading.Event()
-    monkeypatch.setattr(migration_run, "pause", pause)
+    monkeypatch.setattr(run, "pause", pause)
     if in_transaction:
         connection.begin()
     with ThreadPoolExecutor(1) as pool, caplog.at_level(logging.WARNING, "studyplan.schema"):
@@ -179,7 +180,7 @@ def test_command_that_waited_for_another_run_says_that_the_schema_was_there(
     engine = sa.create_engine(empty_url, poolclass=sa.NullPool)
     connection.begin()
     assert schema.upgrade(connection) is None  # holds the migration lock until the commit
-    monkeypatch.setattr(migration_run, "pause", pause)
+    monkeypatch.setattr(run, "pause", pause)
     with ThreadPoolExecutor(1) as pool:
         try:
             future = pool.submit(database.upgrade, engine)

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from domain import schema
-from domain.migration_run import MIGRATION_LOCK
+from domain.schema.run import MIGRATION_LOCK
 from domain.testing import advisory_locks, eventually
 from tests.pooler.clients import clients
 from tests.pooler.pgbouncer import PgBouncer

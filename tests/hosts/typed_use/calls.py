@@ -31,7 +31,7 @@ from domain import (
 )
 from domain.probe import probe
 from domain.retrying import retrying
-from domain.scheduling import Allocation, BlockKind, ContentType, Level
+from domain.scheduling.vocabulary import Allocation, BlockKind, ContentType, Level
 from domain.services import (
     GroupDeletionService,
     GroupEditService,

@@ -15,7 +15,9 @@ from domain.models import (
     NonStudyBlock,
     PlanGroup,
 )
-from domain.scheduling import BlockKind, ContentType, ExclusionType, Factors, schedule
+from domain.scheduling import schedule
+from domain.scheduling.planning import Factors
+from domain.scheduling.vocabulary import BlockKind, ContentType, ExclusionType
 from tests.unit.documents.documents import BOOK, EXAMPLE, LECTURE, small
 
 TENANT, STUDENT = UUID(int=1), UUID(int=2)

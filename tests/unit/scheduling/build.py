@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from domain.scheduling.request import (
+from domain.scheduling.planning import (
     AcademySchedule,
     Block,
     Busy,
@@ -117,8 +117,8 @@ def kept(first: int, last: int, day: str, start: float, end: float, **more: Any)
         content=more.pop("content", 1),
         kind=more.pop("kind", PlanKind.STUDY),
         date=on(day),
-        start=at(start),
-        end=at(end),
+        start_minute=at(start),
+        end_minute=at(end),
         first_unit=first,
         last_unit=last,
         **more,
@@ -166,8 +166,8 @@ def row(day: int, start: int, end: int, first: int, last: int, **more: Any) -> S
     plain = ScheduledPlan(
         sequence=day,
         date=on("01-05") + timedelta(days=day),
-        start=start,
-        end=end,
+        start_minute=start,
+        end_minute=end,
         content=1,
         kind=PlanKind.STUDY,
         first_unit=first,

@@ -13,7 +13,7 @@ from domain.errors import (
     NoStudyDaysError,
     NothingPlacedError,
 )
-from domain.scheduling.request import Request
+from domain.scheduling.planning import Request
 from domain.scheduling.schedule import Schedule
 from domain.scheduling.vocabulary import ContentType
 from tests.unit.scheduling.checking.amounts import amounts_of

@@ -1,7 +1,7 @@
 """Reading a schedule in tests: the rows of a content, their units, dates and hours."""
 
 from domain.scheduling import schedule
-from domain.scheduling.request import Request
+from domain.scheduling.planning import Request
 from domain.scheduling.schedule import Schedule, ScheduledPlan
 from domain.scheduling.vocabulary import PlanKind
 from tests.unit.scheduling.checker import check
@@ -32,7 +32,7 @@ def ranges(rows: list[ScheduledPlan]) -> list[tuple[int, int]]:
 
 def hours(rows: list[ScheduledPlan]) -> list[str]:
     """Their times."""
-    return [f"{clock(row.start)}-{clock(row.end)}" for row in rows]
+    return [f"{clock(row.start_minute)}-{clock(row.end_minute)}" for row in rows]
 
 
 def dates(rows: list[ScheduledPlan]) -> list[str]:

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from hypothesis import strategies as st
 
-from domain.scheduling.request import (
+from domain.scheduling.planning import (
     AcademySchedule,
     Block,
     Busy,

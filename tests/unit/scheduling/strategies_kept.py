@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from domain.scheduling.request import Busy, Content, KeptPlan, Request
+from domain.scheduling.planning import Busy, Content, KeptPlan, Request
 from domain.scheduling.vocabulary import PlanKind
 from tests.unit.scheduling.checking.amounts import Amounts
 from tests.unit.scheduling.checking.calendar import World
@@ -44,8 +44,8 @@ def _kept_rows(draw: st.DrawFn, request: Request, content: Content) -> list[Kept
                     content=content.position,
                     kind=PlanKind.STUDY,
                     date=draw(st.sampled_from(days)),
-                    start=start,
-                    end=start + minutes,
+                    start_minute=start,
+                    end_minute=start + minutes,
                     first_unit=first,
                     last_unit=last,
                     done_through=draw(done) if first < last else None,
@@ -55,7 +55,7 @@ def _kept_rows(draw: st.DrawFn, request: Request, content: Content) -> list[Kept
 
 
 def _meet(a: KeptPlan, b: KeptPlan | Busy) -> bool:
-    return a.date == b.date and a.start < b.end and b.start < a.end
+    return a.date == b.date and a.start_minute < b.end_minute and b.start_minute < a.end_minute
 
 
 @st.composite

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from domain.scheduling.request import Factors, Request
+from domain.scheduling.planning import Factors, Request
 from domain.scheduling.vocabulary import Difficulty, ExclusionType, PlanKind
 from tests.unit.scheduling.build import (
     MONDAY,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from domain.errors import InvalidInputError, NoStudyDaysError, NothingPlacedError
 from domain.scheduling.notices import notice
-from domain.scheduling.request import Factors
+from domain.scheduling.planning import Factors
 from domain.scheduling.schedule import Quality, Schedule, ScheduledPlan, Unplaced
 from domain.scheduling.vocabulary import PlanKind, UnplacedReason
 from tests.unit.scheduling.build import ask, block, book, busy, on, reserve, row
@@ -50,7 +50,7 @@ def without(*indices: int) -> Schedule:
 
 def with_row(extra: ScheduledPlan) -> Schedule:
     """The right schedule with one row more, numbered by time."""
-    plans = sorted([*right().plans, extra], key=lambda plan: (plan.date, plan.start))
+    plans = sorted([*right().plans, extra], key=lambda plan: (plan.date, plan.start_minute))
     renumbered = [replace(plan, sequence=i) for i, plan in enumerate(plans, 1)]
     return replace(right(), plans=tuple(renumbered))
 
@@ -71,8 +71,8 @@ def _swapped(plans: tuple[ScheduledPlan, ...]) -> tuple[ScheduledPlan, ...]:
 
 def _moved_unit() -> Schedule:
     plans = list(right().plans)
-    plans[0] = replace(plans[0], last_unit=16, end=696)
-    plans[1] = replace(plans[1], first_unit=17, end=702)
+    plans[0] = replace(plans[0], last_unit=16, end_minute=696)
+    plans[1] = replace(plans[1], first_unit=17, end_minute=702)
     return replace(right(), plans=tuple(plans))
 
 
@@ -82,18 +82,24 @@ def _quality(**more: int) -> Schedule:
 
 SABOTAGE: dict[str, tuple[Callable[[], Schedule], str]] = {
     "a row overlaps another": (lambda: with_row(row(1, 660, 666, 1, 1)), "overlap"),
-    "a row lies in lunch": (lambda: changed(1, start=700, end=796), "not free study time"),
-    "a row lies before the block": (lambda: changed(1, start=540, end=636), "not free study"),
+    "a row lies in lunch": (
+        lambda: changed(1, start_minute=700, end_minute=796),
+        "not free study time",
+    ),
+    "a row lies before the block": (
+        lambda: changed(1, start_minute=540, end_minute=636),
+        "not free study",
+    ),
     "a row claims the reserve in study time": (lambda: changed(1, reserve=True), "not free res"),
-    "a row starts after an idle gap": (lambda: changed(0, start=800, end=902), "gap"),
+    "a row starts after an idle gap": (lambda: changed(0, start_minute=800, end_minute=902), "gap"),
     "a row lies before today": (lambda: changed(0, date=on("01-05")), "outside the period"),
     "a row lies after the period": (lambda: changed(5, date=on("01-13")), "outside the period"),
     "a study row lies on the review day": (
-        lambda: changed(5, date=on("01-12"), start=900, end=1002, cycle_day=7),
+        lambda: changed(5, date=on("01-12"), start_minute=900, end_minute=1002, cycle_day=7),
         "not on a day of its content",
     ),
     "a review lies on a study day": (
-        lambda: changed(6, date=on("01-11"), start=702, end=720, cycle_day=6),
+        lambda: changed(6, date=on("01-11"), start_minute=702, end_minute=720, cycle_day=6),
         "not on a review day",
     ),
     "a row is dropped": (lambda: without(2), "missing"),
@@ -102,9 +108,12 @@ SABOTAGE: dict[str, tuple[Callable[[], Schedule], str]] = {
         lambda: replace(right(), plans=_swapped(right().plans)),
         "does not ascend",
     ),
-    "a row is too short for its units": (lambda: changed(0, end=700), "cost 102"),
-    "a row has no minutes": (lambda: changed(0, end=600), "has no minute"),
-    "a wrap-up nobody asked for": (lambda: changed(0, end=712, wrap_up_minutes=10), "wrap-up"),
+    "a row is too short for its units": (lambda: changed(0, end_minute=700), "cost 102"),
+    "a row has no minutes": (lambda: changed(0, end_minute=600), "has no minute"),
+    "a wrap-up nobody asked for": (
+        lambda: changed(0, end_minute=712, wrap_up_minutes=10),
+        "wrap-up",
+    ),
     "a piece stands alone": (lambda: changed(0, parts=2), "pieces of unit"),
     "the wrong cycle": (lambda: changed(3, cycle=2), "does not carry"),
     "the wrong week": (lambda: changed(3, week=2), "does not carry"),
@@ -112,7 +121,7 @@ SABOTAGE: dict[str, tuple[Callable[[], Schedule], str]] = {
     "sequence numbers with a hole": (lambda: changed(7, sequence=9), "sequence"),
     "an unknown content": (lambda: changed(0, content=9), "does not have"),
     "the review is missing": (lambda: without(6, 7), "no review, no warning"),
-    "the review is too short": (lambda: changed(7, end=890), "is reviewed 230 min"),
+    "the review is too short": (lambda: changed(7, end_minute=890), "is reviewed 230 min"),
     "a review covers too much": (lambda: changed(7, last_unit=101), "not studied before"),
     "a range is reviewed twice": (lambda: changed(7, first_unit=50), "reviewed twice"),
     "shrinking is told and did not happen": (

@@ -41,7 +41,7 @@ def test_a_unit_may_be_cut_where_no_day_holds_it() -> None:
     [
         ({"part": 1}, "pieces of unit 1"),
         ({"parts": 3}, "pieces of unit 1"),
-        ({"end": 629}, "take 89 min, it costs 90"),
+        ({"end_minute": 629}, "take 89 min, it costs 90"),
         ({"last_unit": 2}, "more than one unit"),
         ({"wrap_up_minutes": 5}, "wrap-up before its last row"),
     ],

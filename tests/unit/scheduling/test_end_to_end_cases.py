@@ -12,7 +12,7 @@ from domain.errors import (
     NothingPlacedError,
 )
 from domain.scheduling import schedule
-from domain.scheduling.request import Factors
+from domain.scheduling.planning import Factors
 from domain.scheduling.vocabulary import UnplacedReason
 from tests.unit.scheduling.build import (
     ask,
@@ -60,7 +60,7 @@ def test_s4_a_day_in_two_parts_divides_the_pages_around_lunch() -> None:
     rows = study(answer)
     assert len(rows) == 6
     assert ranges(rows) == [(1, 10), (11, 15), (16, 25), (26, 31), (32, 41), (42, 46)]
-    assert [row.start for row in rows] == [at(11), at(13)] * 3
+    assert [row.start_minute for row in rows] == [at(11), at(13)] * 3
 
 
 def test_s5_what_three_short_days_cannot_hold_is_reported() -> None:

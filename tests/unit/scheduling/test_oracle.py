@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from domain.errors import NothingPlacedError
 from domain.scheduling import schedule
-from domain.scheduling.request import Block, Request
+from domain.scheduling.planning import Block, Request
 from domain.scheduling.schedule import Schedule
 from domain.scheduling.vocabulary import BlockKind
 from tests.unit.scheduling.build import ask, book, lecture, on
@@ -160,7 +160,7 @@ def test_the_reserve_takes_only_what_no_study_time_of_an_own_day_holds(
     assume(best is not None)
     request = replace(tiny_world([unit] * total, study), contents=(book(1, total, unit),))
     evening = tuple(
-        replace(span, kind=BlockKind.SELF_STUDY, start=1200, end=1200 + held)
+        replace(span, kind=BlockKind.SELF_STUDY, start_minute=1200, end_minute=1200 + held)
         for span, held in zip(hours(study), later, strict=True)
         if held
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from domain.errors import DomainError
 from domain.scheduling import schedule
-from domain.scheduling.request import Request
+from domain.scheduling.planning import Request
 from tests.unit.scheduling.build import worked_example
 from tests.unit.scheduling.checker import check, check_refusal
 from tests.unit.scheduling.strategies import any_requests, loose_requests, tight_requests

@@ -6,26 +6,23 @@ from itertools import combinations_with_replacement, pairwise
 
 import pytest
 
-from domain.scheduling import (
-    AcademySchedule,
-    Allocation,
-    Block,
-    BlockKind,
-    Busy,
-    Content,
-    ContentType,
-    Exclusion,
-    ExclusionType,
-    Factors,
-    NonStudyBlock,
-    Request,
-    schedule,
-)
+from domain.scheduling import schedule
 from domain.scheduling.allocation import even_deal
 from domain.scheduling.calendar import calendar
 from domain.scheduling.dealing import deal_nearest
 from domain.scheduling.demand import Demand, demands
 from domain.scheduling.packing import Room
+from domain.scheduling.planning import (
+    AcademySchedule,
+    Block,
+    Busy,
+    Content,
+    Exclusion,
+    Factors,
+    NonStudyBlock,
+    Request,
+)
+from domain.scheduling.vocabulary import Allocation, BlockKind, ContentType, ExclusionType
 from tests.unit.scheduling.build import ask, book
 from tests.unit.scheduling.checker import check
 

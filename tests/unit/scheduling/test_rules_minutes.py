@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from domain.scheduling import LEVEL_FACTORS, Difficulty, Factors, Level, faults
+from domain.scheduling import faults
 from domain.scheduling.minutes import (
     DIFFICULTY_MINUTES,
     deltas,
@@ -16,7 +16,8 @@ from domain.scheduling.minutes import (
     rounded_multiples,
     unit_minutes,
 )
-from domain.scheduling.request import Content
+from domain.scheduling.planning import LEVEL_FACTORS, Content, Factors
+from domain.scheduling.vocabulary import Difficulty, Level
 from tests.unit.scheduling.build import FACTOR_ONE, ask, book, custom, lecture
 from tests.unit.scheduling.reading import answer_to
 

@@ -20,4 +20,4 @@ def test_what_a_kept_plan_studied_beyond_the_contents_range_is_not_reviewed(
     units = [unit for plan in reviews for unit in range(plan.first_unit, plan.last_unit + 1)]
     assert sorted(units) == list(range(10, 31)), "new or kept, each unit once"
     assert len([unit for unit in units if first <= unit <= last]) == reviewed
-    assert sum(plan.end - plan.start for plan in reviews) == round(21 * 10 * 0.4)
+    assert sum(plan.end_minute - plan.start_minute for plan in reviews) == round(21 * 10 * 0.4)

@@ -6,7 +6,7 @@ from fractions import Fraction
 from functools import cached_property
 from math import floor
 
-from domain.scheduling.request import Content, Factors, Request
+from domain.scheduling.planning import Content, Factors, Request
 from domain.scheduling.vocabulary import Allocation, ContentType, Difficulty, PlanKind
 
 UNKNOWN_EPISODE = 30

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from functools import cached_property
 from typing import Literal
 
-from domain.scheduling.request import Busy, Content, KeptPlan, Request
+from domain.scheduling.planning import Busy, Content, KeptPlan, Request
 from domain.scheduling.vocabulary import Allocation, BlockKind, ExclusionType
 
 Minutes = frozenset[int]
@@ -53,7 +53,7 @@ class World:
         taken: dict[date, set[int]] = {}
         plans: list[Busy | KeptPlan] = [*self.request.busy, *self.request.kept]
         for plan in plans:
-            taken.setdefault(plan.date, set()).update(range(plan.start, plan.end))
+            taken.setdefault(plan.date, set()).update(range(plan.start_minute, plan.end_minute))
         return {day: frozenset(minutes) for day, minutes in taken.items()}
 
     def free(self, day: date, *, reserve: bool) -> Minutes:
@@ -145,16 +145,21 @@ def _is_open_holiday(request: Request, day: date) -> bool:
 
 def _block_minutes(request: Request, on: int, kind: BlockKind) -> Minutes:
     blocks = (b for b in request.blocks if b.weekday == on and b.kind is kind)
-    return frozenset(minute for b in blocks for minute in range(b.start, b.end))
+    return frozenset(minute for b in blocks for minute in range(b.start_minute, b.end_minute))
 
 
 def _blocked(request: Request, on: int) -> Minutes:
-    meals = {m for b in request.non_study_blocks if b.weekday == on for m in range(b.start, b.end)}
+    meals = {
+        m
+        for b in request.non_study_blocks
+        if b.weekday == on
+        for m in range(b.start_minute, b.end_minute)
+    }
     classes = {
         minute
         for c in request.academy_schedules
         if c.weekday == on
-        for minute in range(c.start - c.travel_minutes, c.end + c.travel_minutes)
+        for minute in range(c.start_minute - c.travel_minutes, c.end_minute + c.travel_minutes)
     }
     return frozenset(meals | classes)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
-from domain.scheduling.request import Content, Request
+from domain.scheduling.planning import Content, Request
 from domain.scheduling.schedule import Schedule, ScheduledPlan
 from domain.scheduling.vocabulary import PlanKind
 from tests.unit.scheduling.checking.amounts import Amounts, amounts_of
@@ -39,7 +39,9 @@ class Case:
     @cached_property
     def rows(self) -> list[ScheduledPlan]:
         """All rows by time, whatever order the schedule gave them."""
-        return sorted(self.schedule.plans, key=lambda row: (row.date, row.start, row.sequence))
+        return sorted(
+            self.schedule.plans, key=lambda row: (row.date, row.start_minute, row.sequence)
+        )
 
     @cached_property
     def study(self) -> list[ScheduledPlan]:
@@ -75,7 +77,7 @@ class Case:
         """The free span that a row lies in."""
         for slot in self.slots.get(row.date, []):
             _, start, end, reserve = slot
-            if start <= row.start and row.end <= end and reserve == row.reserve:
+            if start <= row.start_minute and row.end_minute <= end and reserve == row.reserve:
                 return slot
         return None
 
@@ -102,7 +104,7 @@ def units(row: ScheduledPlan) -> range:
 def name(row: ScheduledPlan) -> str:
     """How a violation names a row."""
     piece = f" part {row.part}/{row.parts}" if row.parts > 1 else ""
-    where = f"{row.date} {clock(row.start)}-{clock(row.end)}"
+    where = f"{row.date} {clock(row.start_minute)}-{clock(row.end_minute)}"
     return f"{row.kind} {row.content}:{row.first_unit}-{row.last_unit}{piece} on {where}"
 
 

@@ -111,9 +111,9 @@ def _quality(case: Case) -> Iterator[str]:
     for row in case.study:
         load[row.date] += row.minutes
     for plan in kept:
-        load[plan.date] += plan.end - plan.start
+        load[plan.date] += plan.end_minute - plan.start_minute
         if plan.date in fixed:
-            fixed[plan.date] += plan.end - plan.start
+            fixed[plan.date] += plan.end_minute - plan.start_minute
     told = case.schedule.quality
     loads = [load[day] for day in days] or [0]
     if (told.peak, told.spread) != (max(loads), max(loads) - min(loads)):
@@ -125,7 +125,7 @@ def _quality(case: Case) -> Iterator[str]:
     if told.peak < told.least_peak:
         yield f"the peak {told.peak} is below its least {told.least_peak}"
     outside = sum(row.minutes for row in case.study if row.reserve)
-    outside += sum(plan.end - plan.start for plan in kept if plan.reserve)
+    outside += sum(plan.end_minute - plan.start_minute for plan in kept if plan.reserve)
     if told.reserve != outside:
         yield f"{outside} min of study use the reserve, told as {told.reserve}"
 

@@ -28,7 +28,7 @@ def _sequence(case: Case) -> Iterator[str]:
     plans = case.schedule.plans
     if [row.sequence for row in plans] != list(range(1, len(plans) + 1)):
         yield "the sequence numbers do not count the rows from 1"
-    if any((a.date, a.start) > (b.date, b.start) for a, b in pairwise(plans)):
+    if any((a.date, a.start_minute) > (b.date, b.start_minute) for a, b in pairwise(plans)):
         yield "the rows do not stand in order of time"
     for earlier, later in pairwise(case.rows):
         if earlier.week > later.week or earlier.cycle > later.cycle:
@@ -36,7 +36,7 @@ def _sequence(case: Case) -> Iterator[str]:
 
 
 def _span(row: ScheduledPlan) -> Iterator[str]:
-    if not 0 <= row.start < row.end <= MINUTES_OF_A_DAY:
+    if not 0 <= row.start_minute < row.end_minute <= MINUTES_OF_A_DAY:
         yield f"{name(row)} has no minute or leaves its day"
     if not 0 <= row.wrap_up_minutes <= row.minutes:
         yield f"{name(row)} has an impossible wrap-up of {row.wrap_up_minutes} min"
@@ -64,7 +64,9 @@ def _may_use_holidays(case: Case, row: ScheduledPlan) -> bool:
 
 
 def _free_time(case: Case, row: ScheduledPlan) -> Iterator[str]:
-    outside = set(range(row.start, row.end)) - case.world.free(row.date, reserve=row.reserve)
+    outside = set(range(row.start_minute, row.end_minute)) - case.world.free(
+        row.date, reserve=row.reserve
+    )
     if outside:
         kind = "reserve" if row.reserve else "study time"
         yield f"{name(row)} uses {len(outside)} min that are not free {kind}"
@@ -72,16 +74,16 @@ def _free_time(case: Case, row: ScheduledPlan) -> Iterator[str]:
 
 def _overlaps(case: Case) -> Iterator[str]:
     for first, second in pairwise(case.rows):
-        if first.date == second.date and second.start < first.end:
+        if first.date == second.date and second.start_minute < first.end_minute:
             yield f"{name(first)} and {name(second)} overlap"
 
 
 def _gaps(case: Case) -> Iterator[str]:
     """A row begins with its span or where another row ends: time goes from the earliest on."""
-    ends = {(row.date, row.end) for row in case.rows}
+    ends = {(row.date, row.end_minute) for row in case.rows}
     for row in case.rows:
         slot = case.slot_of(row)
-        if slot and row.start != slot[1] and (row.date, row.start) not in ends:
+        if slot and row.start_minute != slot[1] and (row.date, row.start_minute) not in ends:
             yield f"{name(row)} leaves a gap before it"
 
 
@@ -128,7 +130,12 @@ def _idle_study_time(case: Case) -> Iterator[str]:
             continue
         unit = amounts.minutes[amounts.remaining[0]]
         for day in case.world.own_days(case.contents[position]):
-            used = {m for row in case.rows if row.date == day for m in range(row.start, row.end)}
+            used = {
+                m
+                for row in case.rows
+                if row.date == day
+                for m in range(row.start_minute, row.end_minute)
+            }
             idle = case.world.free(day, reserve=False) - used
             if any(end - start >= unit for start, end in spans(idle)):
                 yield f"content {position} uses the reserve while study time of {day} is idle"

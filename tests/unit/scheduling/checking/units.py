@@ -92,7 +92,7 @@ def _fragments(case: Case, amounts: Amounts) -> Iterator[str]:
     if amounts.content.type is ContentType.LECTURE:
         return
     for a, b in pairwise(case.study_of(amounts.content.position)):
-        touching = (a.date, a.end, a.reserve) == (b.date, b.start, b.reserve)
+        touching = (a.date, a.end_minute, a.reserve) == (b.date, b.start_minute, b.reserve)
         if touching and a.parts == b.parts == 1 and a.last_unit + 1 == b.first_unit:
             yield f"{name(a)} and {name(b)} should be one row"
 
@@ -134,8 +134,8 @@ def _shrunk_wrap_up(
     elif (told["need"], told["given"]) != (wanted, row.wrap_up_minutes):
         yield f"the warning about the wrap-up of {name(row)} says {told}"
     free = case.world.free(row.date, reserve=row.reserve)
-    followed = any(r.date == row.date and r.start == row.end for r in case.rows)
-    if row.end in free and not followed:
+    followed = any(r.date == row.date and r.start_minute == row.end_minute for r in case.rows)
+    if row.end_minute in free and not followed:
         yield f"the wrap-up of {name(row)} is shrunk although room follows"
 
 

@@ -1,4 +1,4 @@
-"""What belongs to a student in all groups: exclusions and weekly classes."""
+"""Weekly study time, exclusions and classes: a group's, and a student's."""
 
 from datetime import date
 from typing import TypedDict, Unpack
@@ -19,10 +19,106 @@ from domain.models.base import (
     span_checks,
     words_check,
 )
-from domain.models.weekly_time import SpanSettings
-from domain.scheduling import AcademySchedule as PlannedAcademySchedule
-from domain.scheduling import Exclusion as PlannedExclusion
-from domain.scheduling import ExclusionType
+from domain.scheduling import planning
+from domain.scheduling.vocabulary import BlockKind, ExclusionType
+
+
+class SpanSettings(TypedDict, total=False):
+    """A weekly span: 0 is Sunday, ``[start, end)`` in minutes of the day."""
+
+    weekday: int
+    start_minute: int
+    end_minute: int
+
+
+class BlockSettings(SpanSettings, total=False):
+    """What people may edit of a block."""
+
+    kind: BlockKind
+
+
+class NonStudyBlockSettings(SpanSettings, total=False):
+    """What people may edit of a non-study block."""
+
+    label: str | None
+
+
+class _PartColumns(TypedDict, total=False):
+    tenant_id: UUID
+    id: UUID
+    group_id: UUID
+    version: int
+
+
+class BlockColumns(BlockSettings, _PartColumns, total=False):
+    """What a new ``Block`` may be given."""
+
+
+class NonStudyBlockColumns(NonStudyBlockSettings, _PartColumns, total=False):
+    """What a new ``NonStudyBlock`` may be given."""
+
+
+class Block(Versioned, Base):
+    """A weekly span of study time, or of self-study time (the reserve)."""
+
+    __tablename__ = "blocks"
+
+    tenant_id: Mapped[TenantId]
+    id: Mapped[Id] = mapped_column(default=uuid4)
+    group_id: Mapped[UUID]
+    kind: Mapped[BlockKind] = mapped_column(Word(BlockKind))
+    weekday: Mapped[Small]
+    start_minute: Mapped[Small]
+    end_minute: Mapped[Small]
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "group_id"],
+            ["plan_groups.tenant_id", "plan_groups.id"],
+            ondelete="CASCADE",
+        ),
+        Index(None, "tenant_id", "group_id"),
+        words_check("kind", BlockKind),
+        *span_checks(),
+    )
+
+    def __init__(self, **columns: Unpack[BlockColumns]) -> None:
+        super().__init__(**columns)
+
+    def to_request(self) -> planning.Block:
+        """The block as the planning core sees it."""
+        return planning.Block(self.kind, self.weekday, self.start_minute, self.end_minute)
+
+
+class NonStudyBlock(Versioned, Base):
+    """A weekly span that is never planned, such as lunch."""
+
+    __tablename__ = "non_study_blocks"
+
+    tenant_id: Mapped[TenantId]
+    id: Mapped[Id] = mapped_column(default=uuid4)
+    group_id: Mapped[UUID]
+    label: Mapped[str | None]
+    weekday: Mapped[Small]
+    start_minute: Mapped[Small]
+    end_minute: Mapped[Small]
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "group_id"],
+            ["plan_groups.tenant_id", "plan_groups.id"],
+            ondelete="CASCADE",
+        ),
+        Index(None, "tenant_id", "group_id"),
+        *span_checks(),
+    )
+
+    def __init__(self, **columns: Unpack[NonStudyBlockColumns]) -> None:
+        super().__init__(**columns)
+
+    def to_request(self) -> planning.NonStudyBlock:
+        """The span as the planning core sees it."""
+        return planning.NonStudyBlock(self.weekday, self.start_minute, self.end_minute)
 
 
 class ExclusionSettings(TypedDict, total=False):
@@ -85,9 +181,9 @@ class Exclusion(Versioned, Base):
     def __init__(self, **columns: Unpack[ExclusionColumns]) -> None:
         super().__init__(**columns)
 
-    def to_request(self) -> PlannedExclusion:
+    def to_request(self) -> planning.Exclusion:
         """The exclusion as the planning core sees it."""
-        return PlannedExclusion(self.date, self.type)
+        return planning.Exclusion(self.date, self.type)
 
 
 class AcademySchedule(Versioned, Base):
@@ -121,8 +217,8 @@ class AcademySchedule(Versioned, Base):
     def __init__(self, **columns: Unpack[AcademyScheduleColumns]) -> None:
         super().__init__(**columns)
 
-    def to_request(self) -> PlannedAcademySchedule:
+    def to_request(self) -> planning.AcademySchedule:
         """The class as the planning core sees it."""
-        return PlannedAcademySchedule(
+        return planning.AcademySchedule(
             self.weekday, self.start_minute, self.end_minute, self.travel_minutes
         )

@@ -43,8 +43,8 @@ class Block:
 
     kind: BlockKind
     weekday: int
-    start: int
-    end: int
+    start_minute: int
+    end_minute: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ class NonStudyBlock:
     """A weekly span that is never planned, such as lunch."""
 
     weekday: int
-    start: int
-    end: int
+    start_minute: int
+    end_minute: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ class AcademySchedule:
     """A weekly class, with the minutes of travel before and after it."""
 
     weekday: int
-    start: int
-    end: int
+    start_minute: int
+    end_minute: int
     travel_minutes: int = 0
 
 
@@ -100,8 +100,8 @@ class Busy:
     """Time taken by a live plan of the student in another group."""
 
     date: date
-    start: int
-    end: int
+    start_minute: int
+    end_minute: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +115,8 @@ class KeptPlan:
     content: int
     kind: PlanKind
     date: date
-    start: int
-    end: int
+    start_minute: int
+    end_minute: int
     first_unit: int
     last_unit: int
     done_through: int | None = None

@@ -1,4 +1,4 @@
-"""The schema, as Alembic's revisions make it. The only module that imports alembic.
+"""The schema, as Alembic's revisions make it. The only package that imports alembic.
 
 Every function that takes a connection works in the transaction that it is in, and leaves the
 commit to the caller; without one it makes a transaction of its own.
@@ -22,14 +22,11 @@ from alembic.runtime.environment import NameFilterParentNames, NameFilterType
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from domain import migration_run, privileges, schema_state
-from domain.arguments import require_connection
 from domain.database_errors import translated
 from domain.errors import SchemaError
-from domain.migration_run import DEFAULT_WAIT
-
-SCHEMA: Final = "studyplan"
-"""The PostgreSQL schema of the tables, the functions and the version table."""
+from domain.models.base import SCHEMA
+from domain.schema import catalog, run
+from domain.schema.run import DEFAULT_WAIT
 
 # Alembic keeps the environment of a run in module globals, so threads must take turns.
 _ONE_AT_A_TIME = threading.Lock()
@@ -62,8 +59,8 @@ def upgrade(
     connection; ``TimeoutError``, which names the other run, if that one takes longer than
     ``wait``.
     """
-    migration_run.require_connection(connection)
-    roles = privileges.role_names(grant_to)
+    run.require_connection(connection)
+    roles = catalog.role_names(grant_to)
     config = _config(connection=connection, grant_to=roles, wait=wait)
     with _running(revision, connection):
         command.upgrade(config, revision)
@@ -81,7 +78,7 @@ def downgrade(
     it or it existed before the package. Objects of the application's that depend on the
     package's, such as foreign keys, are not dropped: ``SchemaError`` names them.
     """
-    migration_run.require_connection(connection, "schema.downgrade(connection)")
+    run.require_connection(connection, "schema.downgrade(connection)")
     config = _config(connection=connection, wait=wait)
     with _running(revision, connection):
         command.downgrade(config, revision)
@@ -95,7 +92,7 @@ def upgrade_sql(revision: str = "head", *, grant_to: str | Iterable[str] = "") -
     ``SchemaError`` if ``revision`` does not exist.
     """
     written = io.StringIO()
-    config = _config(written, grant_to=privileges.role_names(grant_to))
+    config = _config(written, grant_to=catalog.role_names(grant_to))
     with _running(revision):
         command.upgrade(config, revision, sql=True)
     return written.getvalue()
@@ -110,11 +107,11 @@ def grant(connection: sa.Connection, roles: str | Iterable[str]) -> None:
     Raises ``SchemaError`` if there is no schema, no such role, or if a role would still lack
     a privilege, because the caller is not the owner; otherwise as ``upgrade``.
     """
-    migration_run.require_connection(connection, "schema.grant(connection, roles)")
-    names = privileges.role_names(roles)
-    with migration_run.one_run(connection):
-        schema_state.require_made(connection, _known_revisions())
-        privileges.grant(connection, names)
+    run.require_connection(connection, "schema.grant(connection, roles)")
+    names = catalog.role_names(roles)
+    with run.one_run(connection):
+        catalog.require_made(connection, _known_revisions())
+        catalog.grant(connection, names)
 
 
 def current_revision(connection: sa.Connection) -> str | None:
@@ -124,7 +121,7 @@ def current_revision(connection: sa.Connection) -> str | None:
     made the schema. Needs no privilege. Raises ``MisuseError`` for what is no connection.
     """
     with _read(connection, "current_revision"):
-        return schema_state.stamped_revision(connection)
+        return catalog.stamped_revision(connection)
 
 
 def head_revision() -> str | None:
@@ -138,7 +135,7 @@ def is_current(connection: sa.Connection) -> bool:
     Raises ``MisuseError`` for what is no connection.
     """
     with _read(connection, "is_current"):
-        return schema_state.stamped_revision(connection) == head_revision()
+        return catalog.stamped_revision(connection) == head_revision()
 
 
 def require_current(connection: sa.Connection) -> None:
@@ -149,12 +146,12 @@ def require_current(connection: sa.Connection) -> None:
     ``MisuseError`` for what is no connection.
     """
     with _read(connection, "require_current"):
-        schema_state.require_current(connection, _known_revisions(), head_revision())
+        catalog.require_current(connection, _known_revisions(), head_revision())
 
 
 def migrations_directory() -> Path:
     """Where the revisions are: in the installed package, or beside it in a checkout."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     installed = package / "migrations"
     return installed if installed.is_dir() else package.parent / "alembic"
 
@@ -201,7 +198,7 @@ def _known_revisions() -> set[str]:
 
 @contextmanager
 def _read(connection: sa.Connection, function: str) -> Iterator[None]:
-    require_connection(connection, f"schema.{function}(connection)")
+    run.as_connection(connection, f"schema.{function}(connection)")
     began = not connection.in_transaction()
     try:
         with translated():
@@ -228,7 +225,7 @@ def _turn(connection: sa.Connection | None) -> Iterator[None]:
         blocking=connection is None or not connection.dialect.is_async
     ):
         if connection is not None:
-            migration_run.pause(connection, _TURN)
+            run.pause(connection, _TURN)
     try:
         yield
     finally:
