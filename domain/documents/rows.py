@@ -84,8 +84,8 @@ def to_request(document: PlanGroupDocument) -> planning.Request:
     rows = to_rows(document, uuid4(), uuid4())
     return replace(
         rows.group.to_request(rows.group.period_start),
-        academy_schedules=tuple(schedule.to_request() for schedule in rows.academy_schedules),
-        exclusions=tuple(exclusion.to_request() for exclusion in rows.exclusions),
+        academy_schedules=tuple(schedule.to_planning() for schedule in rows.academy_schedules),
+        exclusions=tuple(exclusion.to_planning() for exclusion in rows.exclusions),
     )
 
 

@@ -8,13 +8,13 @@ group are the planning core's (``domain.scheduling.faults``). Faults name fields
 ``contents[0].range``, ``blocks[1].start``, ``factors.level``, ``period.end``.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -41,6 +41,7 @@ from sqlalchemy.types import TypeDecorator
 from domain import values
 from domain.errors import Fault, InvalidInputError
 
+Input = TypeVar("Input")
 SCHEMA: Final = "studyplan"
 """The PostgreSQL schema of all tables; every statement names it, so search paths do not matter."""
 
@@ -143,6 +144,21 @@ class Versioned:
     @declared_attr.directive
     def __mapper_args__(cls) -> dict[str, Any]:  # noqa: N805 - SQLAlchemy passes the class
         return {"version_id_col": cls.version}
+
+
+def input_names(kind: type[Any], but: Collection[str] = ()) -> tuple[str, ...]:
+    """The fields of a planning core's input that rows have by the same name: all ``but`` these.
+
+    A field that is neither has no attribute to be read from, which is an error when the package
+    is imported or the row is converted, and never a value that is left out silently.
+    """
+    return tuple(one.name for one in fields(kind) if one.name not in but)
+
+
+def to_input(row: Base, kind: type[Input], **computed: Any) -> Input:
+    """The row as the planning core sees it, each field by the name of the row's attribute."""
+    names = input_names(kind, but=computed.keys())
+    return kind(**computed, **{name: getattr(row, name) for name in names})
 
 
 def words_check(column: str, words: type[StrEnum]) -> CheckConstraint:

@@ -6,7 +6,17 @@ from uuid import UUID, uuid4
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from domain.models.base import Base, Id, Small, SmallZero, TenantId, Versioned, Word, words_check
+from domain.models.base import (
+    Base,
+    Id,
+    Small,
+    SmallZero,
+    TenantId,
+    Versioned,
+    Word,
+    to_input,
+    words_check,
+)
 from domain.scheduling import planning
 from domain.scheduling.vocabulary import Allocation, ContentType, Difficulty
 
@@ -118,20 +128,10 @@ class Content(Versioned, Base):
             if given is None:
                 episode.unit = unit
 
-    def to_request(self) -> planning.Content:
+    def to_planning(self) -> planning.Content:
         """The content as the planning core sees it."""
-        return planning.Content(
-            position=self.position,
-            type=self.type,
-            allocation=self.allocation,
-            first_unit=self.first_unit,
-            last_unit=self.last_unit,
-            weekly_days=self.weekly_days,
-            minutes_per_unit=self.minutes_per_unit,
-            difficulty=self.difficulty,
-            episode_minutes=tuple(episode.minutes for episode in self.episodes),
-            wrap_up_minutes=self.wrap_up_minutes,
-        )
+        minutes = tuple(episode.minutes for episode in self.episodes)
+        return to_input(self, planning.Content, episode_minutes=minutes)
 
 
 class LectureEpisode(Base):

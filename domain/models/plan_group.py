@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final, TypedDict, Unpack
+from typing import Any, Final, TypedDict, Unpack
 from uuid import UUID, uuid4
 
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint, func, text
@@ -20,6 +20,7 @@ from domain.models.base import (
     Versioned,
     Word,
     row_faults,
+    to_input,
     words_check,
 )
 from domain.models.content import Content, LectureEpisode
@@ -41,6 +42,22 @@ class GroupStatus(StrEnum):
 
 
 GENERATABLE: Final = frozenset({GroupStatus.SAVED, GroupStatus.ACTIVE})
+
+
+COMPUTED_INPUTS: Final = frozenset(
+    {
+        "today",
+        "factors",
+        "contents",
+        "blocks",
+        "non_study_blocks",
+        "academy_schedules",
+        "exclusions",
+        "busy",
+        "kept",
+    }
+)
+"""The fields of a request that are no columns of the group; all the others are."""
 
 
 class PlanGroupSettings(TypedDict, total=False):
@@ -170,29 +187,19 @@ class PlanGroup(Versioned, Base):
     @property
     def factors(self) -> planning.Factors:
         """The group's multipliers; the level's own unless another is set."""
-        return planning.Factors(
-            level=planning.LEVEL_FACTORS[Level(self.level)]
-            if self.level_factor is None
-            else self.level_factor,
-            weakness=self.weakness_factor,
-            strategy=self.strategy_factor,
-            review=self.review_factor,
-        )
+        return factors_of(self)
 
     def to_request(self, today: date) -> planning.Request:
         """The group's own part of a request: without exclusions, classes and plans."""
-        return planning.Request(
-            period_start=self.period_start,
-            period_end=self.period_end,
-            today=today,
-            contents=tuple(content.to_request() for content in self.contents),
-            blocks=tuple(block.to_request() for block in self.blocks),
-            study_days=self.study_days,
-            review_days=self.review_days,
-            factors=self.factors,
-            self_study_on_holidays=self.self_study_on_holidays,
-            non_study_blocks=tuple(block.to_request() for block in self.non_study_blocks),
-        )
+        own: dict[str, Any] = {
+            "today": today,
+            "factors": self.factors,
+            "contents": tuple(content.to_planning() for content in self.contents),
+            "blocks": tuple(block.to_planning() for block in self.blocks),
+            "non_study_blocks": tuple(block.to_planning() for block in self.non_study_blocks),
+        }
+        others = dict.fromkeys(COMPUTED_INPUTS - own.keys(), ())
+        return to_input(self, planning.Request, **own, **others)
 
     def check(self) -> None:
         """Refuse what cannot be stored or planned: raises ``InvalidInputError``.
@@ -253,6 +260,17 @@ class PlanGroup(Versioned, Base):
             # A wrong number of episodes is a fault of its own.
             if len(given) == len(units) and sorted(given) != list(units):
                 yield Fault(f"contents[{index}].episodes", "must be the units of the range")
+
+
+def factors_of(group: Any) -> planning.Factors:
+    """The multipliers of a group, or of a row with its columns; the level's own unless set."""
+    level: Decimal | None = group.level_factor
+    return planning.Factors(
+        level=planning.LEVEL_FACTORS[Level(group.level)] if level is None else level,
+        weakness=group.weakness_factor,
+        strategy=group.strategy_factor,
+        review=group.review_factor,
+    )
 
 
 def _refuse(found: Iterable[Fault]) -> None:

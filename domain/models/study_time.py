@@ -17,6 +17,7 @@ from domain.models.base import (
     Versioned,
     Word,
     span_checks,
+    to_input,
     words_check,
 )
 from domain.scheduling import planning
@@ -85,9 +86,9 @@ class Block(Versioned, Base):
     def __init__(self, **columns: Unpack[BlockColumns]) -> None:
         super().__init__(**columns)
 
-    def to_request(self) -> planning.Block:
+    def to_planning(self) -> planning.Block:
         """The block as the planning core sees it."""
-        return planning.Block(self.kind, self.weekday, self.start_minute, self.end_minute)
+        return to_input(self, planning.Block)
 
 
 class NonStudyBlock(Versioned, Base):
@@ -116,9 +117,9 @@ class NonStudyBlock(Versioned, Base):
     def __init__(self, **columns: Unpack[NonStudyBlockColumns]) -> None:
         super().__init__(**columns)
 
-    def to_request(self) -> planning.NonStudyBlock:
+    def to_planning(self) -> planning.NonStudyBlock:
         """The span as the planning core sees it."""
-        return planning.NonStudyBlock(self.weekday, self.start_minute, self.end_minute)
+        return to_input(self, planning.NonStudyBlock)
 
 
 class ExclusionSettings(TypedDict, total=False):
@@ -181,9 +182,9 @@ class Exclusion(Versioned, Base):
     def __init__(self, **columns: Unpack[ExclusionColumns]) -> None:
         super().__init__(**columns)
 
-    def to_request(self) -> planning.Exclusion:
+    def to_planning(self) -> planning.Exclusion:
         """The exclusion as the planning core sees it."""
-        return planning.Exclusion(self.date, self.type)
+        return to_input(self, planning.Exclusion)
 
 
 class AcademySchedule(Versioned, Base):
@@ -217,8 +218,6 @@ class AcademySchedule(Versioned, Base):
     def __init__(self, **columns: Unpack[AcademyScheduleColumns]) -> None:
         super().__init__(**columns)
 
-    def to_request(self) -> planning.AcademySchedule:
+    def to_planning(self) -> planning.AcademySchedule:
         """The class as the planning core sees it."""
-        return planning.AcademySchedule(
-            self.weekday, self.start_minute, self.end_minute, self.travel_minutes
-        )
+        return to_input(self, planning.AcademySchedule)

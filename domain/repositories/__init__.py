@@ -5,10 +5,10 @@ is called by services, inside a unit of work.
 """
 
 from domain.repositories.plan_groups import GroupPage, PlanGroupRepository
-from domain.repositories.snapshot import PlanningSnapshot, SnapshotPlan
+from domain.repositories.plan_rows import PlanView
+from domain.repositories.snapshot import ContentLabel, PlanningSnapshot, SnapshotPlan
 from domain.repositories.student_plans import StudentPlanRepository
 from domain.repositories.student_time import StudentTimeRepository
-from domain.repositories.views import ContentLabel, PlanView
 
 __all__ = [
     "ContentLabel",

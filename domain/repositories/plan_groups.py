@@ -6,14 +6,16 @@ from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, case, delete, select, tuple_, update
-from sqlalchemy.orm import Session, aliased, selectinload
+from sqlalchemy import Connection, Table, and_, case, delete, inspect, select, tuple_, update
+from sqlalchemy.orm import Session, aliased, make_transient_to_detached, selectinload
 
 from domain import values
 from domain.database_errors import translated
+from domain.driver import pipelined
 from domain.errors import InvalidInputError, PlanGroupNotFoundError
 from domain.locking import guards
 from domain.models import (
+    Base,
     Block,
     Content,
     Exclusion,
@@ -24,7 +26,6 @@ from domain.models import (
     PlanGroup,
 )
 from domain.models.base import refuse_unstorable
-from domain.repositories.inserting import insert_new
 from domain.repositories.snapshot import PlanningSnapshot, load_snapshot
 
 MAX_PAGE: Final = 500
@@ -73,7 +74,7 @@ class PlanGroupRepository:
         rows = [*group.owned_rows(), *exclusions]
         connection = self._connection()
         with translated(connection, group_id=group.id):
-            insert_new(self._session, connection, rows)
+            _insert_new(self._session, connection, rows)
 
     @translated()
     def get(self, group_id: UUID) -> PlanGroup:
@@ -264,6 +265,28 @@ class PlanGroupRepository:
 
     def _connection(self) -> Connection:
         return self._session.connection(bind_arguments={"mapper": PlanGroup})
+
+
+def _insert_new(session: Session, connection: Connection, rows: Sequence[Base]) -> None:
+    """Insert new rows in one round trip, parents first; they are the Session's afterwards.
+
+    What a flush does with a round trip per table. Every column must have its value already,
+    keys of parents included. Raises ``DBAPIError``.
+    """
+    values: dict[Table, list[dict[str, Any]]] = {}
+    for row in rows:
+        mapper: Any = inspect(type(row))
+        columns = {
+            attribute.columns[0].name: getattr(row, attribute.key)
+            for attribute in mapper.column_attrs
+        }
+        values.setdefault(mapper.local_table, []).append(columns)
+    with pipelined(connection):
+        for table, listed in values.items():
+            connection.execute(table.insert(), listed)
+    for row in rows:
+        make_transient_to_detached(row)
+    session.add_all(rows)
 
 
 def _token(group: PlanGroup) -> str:

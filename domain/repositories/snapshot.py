@@ -4,10 +4,11 @@ The idiomatic way, an entity with its collections, takes nine round trips under 
 One statement is one round trip and, at READ COMMITTED, one consistent view.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
+from enum import StrEnum
+from typing import Any, Final, Generic, TypeAlias, TypeVar, get_args, get_type_hints
 from uuid import UUID
 
 from sqlalchemy import (
@@ -19,7 +20,6 @@ from sqlalchemy import (
     Select,
     Text,
     Uuid,
-    and_,
     bindparam,
     func,
     literal_column,
@@ -33,6 +33,7 @@ from domain.errors import ContentNotFoundError, PlanGroupNotGeneratableError
 from domain.models import (
     GENERATABLE,
     AcademySchedule,
+    Base,
     Block,
     Content,
     Exclusion,
@@ -43,17 +44,21 @@ from domain.models import (
     PlanState,
     StudentPlan,
 )
-from domain.repositories.views import ContentLabel
+from domain.models.base import input_names
+from domain.models.plan_group import COMPUTED_INPUTS, factors_of
 from domain.scheduling import planning
-from domain.scheduling.vocabulary import (
-    Allocation,
-    BlockKind,
-    ContentType,
-    Difficulty,
-    ExclusionType,
-    Level,
-    PlanKind,
-)
+
+Input = TypeVar("Input")
+_Condition: TypeAlias = ColumnElement[bool] | InstrumentedAttribute[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class ContentLabel:
+    """What a content is called."""
+
+    id: UUID
+    title: str
+    subject: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +103,10 @@ class PlanningSnapshot:
 
     def request(self, today: date) -> planning.Request:
         """What the planning core is asked: today clamped to the period's first day."""
-        settings = self.settings
-        return planning.Request(
-            period_start=settings.period_start,
-            period_end=settings.period_end,
-            today=max(today, settings.period_start),
-            contents=settings.contents,
-            blocks=settings.blocks,
-            study_days=settings.study_days,
-            review_days=settings.review_days,
-            factors=settings.factors,
-            self_study_on_holidays=settings.self_study_on_holidays,
-            non_study_blocks=settings.non_study_blocks,
-            academy_schedules=settings.academy_schedules,
-            exclusions=settings.exclusions,
-            busy=tuple(busy for busy in settings.busy if busy.date >= today),
+        return replace(
+            self.settings,
+            today=max(today, self.settings.period_start),
+            busy=tuple(busy for busy in self.settings.busy if busy.date >= today),
             kept=tuple(found.plan for found in self.plans if found.kept),
         )
 
@@ -132,7 +126,6 @@ def load_snapshot(session: Session, tenant_id: UUID, group_id: UUID) -> Planning
         return None
     contents = _contents(row)
     positions = {str(label.id): content.position for label, content in contents}
-    level = row.level_factor
     return PlanningSnapshot(
         group_id=group_id,
         tenant_id=tenant_id,
@@ -143,27 +136,15 @@ def load_snapshot(session: Session, tenant_id: UUID, group_id: UUID) -> Planning
         contents={content.position: label for label, content in contents},
         plans=tuple(_plan(values, positions) for values in row.plans),
         settings=planning.Request(
-            period_start=row.period_start,
-            period_end=row.period_end,
+            **{name: getattr(row, name) for name in _SETTINGS},
             today=row.period_start,
+            factors=factors_of(row),
             contents=tuple(content for _, content in contents),
-            blocks=tuple(planning.Block(BlockKind(kind), *span) for kind, *span in row.blocks),
-            study_days=row.study_days,
-            review_days=row.review_days,
-            factors=planning.Factors(
-                level=planning.LEVEL_FACTORS[Level(row.level)] if level is None else level,
-                weakness=row.weakness_factor,
-                strategy=row.strategy_factor,
-                review=row.review_factor,
-            ),
-            self_study_on_holidays=row.self_study_on_holidays,
-            non_study_blocks=tuple(planning.NonStudyBlock(*span) for span in row.non_study_blocks),
-            academy_schedules=tuple(planning.AcademySchedule(*one) for one in row.academy),
-            exclusions=tuple(
-                planning.Exclusion(date.fromisoformat(day), ExclusionType(kind))
-                for day, kind in row.exclusions
-            ),
-            busy=tuple(planning.Busy(date.fromisoformat(day), *span) for day, *span in row.busy),
+            blocks=_BLOCKS.inputs(row.blocks),
+            non_study_blocks=_NON_STUDY_BLOCKS.inputs(row.non_study_blocks),
+            academy_schedules=_ACADEMY_SCHEDULES.inputs(row.academy_schedules),
+            exclusions=_EXCLUSIONS.inputs(row.exclusions),
+            busy=_BUSY.inputs(row.busy),
         ),
         copyable=row.copyable,
     )
@@ -174,38 +155,87 @@ def _contents(row: Row[Any]) -> list[tuple[ContentLabel, planning.Content]]:
     minutes: dict[str, dict[int, int | None]] = {}
     for content_id, unit, length in row.episodes:
         minutes.setdefault(content_id, {})[unit] = length
-    by_position = sorted(row.contents, key=lambda content: content[1])
-    contents = []
-    for values, title, subject in zip(
-        by_position, row.titles or (), row.subjects or (), strict=True
-    ):
-        content_id, position, kind, allocation, first, last, *rest = values
-        weekly_days, per_unit, difficulty, wrap_up = rest
+    found = []
+    for values in row.contents:
+        (content_id,), given = _CONTENTS.split(values)
         own = minutes.get(content_id, {})
-        content = planning.Content(
-            position=position,
-            type=ContentType(kind),
-            allocation=Allocation(allocation),
-            first_unit=first,
-            last_unit=last,
-            weekly_days=weekly_days,
-            minutes_per_unit=per_unit,
-            difficulty=None if difficulty is None else Difficulty(difficulty),
-            episode_minutes=tuple(own[unit] for unit in sorted(own)),
-            wrap_up_minutes=wrap_up,
-        )
-        contents.append((ContentLabel(UUID(content_id), title, subject), content))
-    return contents
+        episodes = tuple(own[unit] for unit in sorted(own))
+        found.append((UUID(content_id), planning.Content(**given, episode_minutes=episodes)))
+    found.sort(key=lambda pair: pair[1].position)
+    names = zip(found, row.titles or (), row.subjects or (), strict=True)
+    return [(ContentLabel(id_, title, subject), one) for (id_, one), title, subject in names]
 
 
 def _plan(values: Sequence[Any], positions: Mapping[str, int]) -> SnapshotPlan:
-    content_id, kind, day, *numbers, state, pinned = values
+    (content_id, state, pinned), given = _PLANS.split(values)
     if content_id not in positions:  # a policy shows the plan and hides its content
         raise ContentNotFoundError(content_id=UUID(content_id))
-    plan = planning.KeptPlan(
-        positions[content_id], PlanKind(kind), date.fromisoformat(day), *numbers
-    )
+    plan = planning.KeptPlan(**given, content=positions[content_id])
     return SnapshotPlan(plan, PlanState(state), pinned)
+
+
+class _Rows(Generic[Input]):
+    """Rows of a table as JSON arrays, for inputs of the planning core.
+
+    An array has the columns ``others``, and then one for each field of ``kind`` but the
+    ``computed`` ones, by the same name: the same names select and read them.
+    """
+
+    def __init__(
+        self, kind: type[Input], table: type[Base], *others: str, computed: str = ""
+    ) -> None:
+        self._kind = kind
+        self._others = others
+        self._names = input_names(kind, but={computed})
+        self._table: Any = table
+        hints = get_type_hints(kind)
+        converters = {name: _from_json(hints[name]) for name in self._names}
+        self._converters = {name: one for name, one in converters.items() if one is not None}
+
+    def select(self, *where: _Condition) -> ColumnElement[list[list[Any]]]:
+        """One array of the tenant's rows that fulfil the conditions."""
+        columns = [getattr(self._table, name) for name in (*self._others, *self._names)]
+        return _arrays(columns, self._table.tenant_id == _TENANT_ID, *where)
+
+    def split(self, values: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
+        """What an array has for ``others``, and the fields of the input by name."""
+        count = len(self._others)
+        given = dict(zip(self._names, values[count:], strict=True))
+        for name, convert in self._converters.items():
+            if given[name] is not None:
+                given[name] = convert(given[name])
+        return values[:count], given
+
+    def inputs(self, arrays: Sequence[Sequence[Any]]) -> tuple[Input, ...]:
+        """The inputs that the arrays are complete for."""
+        return tuple(self._kind(**self.split(values)[1]) for values in arrays)
+
+
+def _from_json(hint: Any) -> Callable[[str], Any] | None:
+    """What makes a field's value of its JSON; ``None`` if that is the value already."""
+    for kind in (hint, *get_args(hint)):
+        if kind is date:
+            return date.fromisoformat
+        if isinstance(kind, type) and issubclass(kind, StrEnum):
+            return kind
+    return None
+
+
+_TENANT_ID: Final = bindparam("tenant_id", type_=Uuid)
+_SETTINGS: Final = input_names(planning.Request, but=COMPUTED_INPUTS)
+_OF_GROUP: Final = (
+    *("student_id", "status", "time_zone", "generation", "level"),
+    *("level_factor", "weakness_factor", "strategy_factor", "review_factor"),
+)
+_CONTENTS: Final = _Rows(planning.Content, Content, "id", computed="episode_minutes")
+_BLOCKS: Final = _Rows(planning.Block, Block)
+_NON_STUDY_BLOCKS: Final = _Rows(planning.NonStudyBlock, NonStudyBlock)
+_ACADEMY_SCHEDULES: Final = _Rows(planning.AcademySchedule, AcademySchedule)
+_EXCLUSIONS: Final = _Rows(planning.Exclusion, Exclusion)
+_BUSY: Final = _Rows(planning.Busy, StudentPlan)
+_PLANS: Final = _Rows(
+    planning.KeptPlan, StudentPlan, "content_id", "state", "pinned", computed="content"
+)
 
 
 def _statement() -> Select[*tuple[Any, ...]]:
@@ -214,79 +244,47 @@ def _statement() -> Select[*tuple[Any, ...]]:
     Every table by the tenant's own parameter: that ``plan_groups`` has it would not be enough
     for Citus to ask one node.
     """
-    group = PlanGroup
-    tenant_id = bindparam("tenant_id", type_=Uuid)
-    mine = StudentPlan.group_id == group.id
+    group, plan = PlanGroup, StudentPlan
+    in_period = (group.period_start, group.period_end)
     return select(
-        group.student_id, group.status, group.time_zone, group.generation,
-        group.period_start, group.period_end, group.study_days, group.review_days,
-        group.level, group.level_factor, group.weakness_factor, group.strategy_factor,
-        group.review_factor, group.self_study_on_holidays,
-        _rows(
-            Content.id, Content.position, Content.type, Content.allocation, Content.first_unit,
-            Content.last_unit, Content.weekly_days, Content.minutes_per_unit,
-            Content.difficulty, Content.wrap_up_minutes,
-            where=and_(Content.tenant_id == tenant_id, Content.group_id == group.id),
-        ).label("contents"),
+        *(getattr(group, name) for name in (*_OF_GROUP, *_SETTINGS)),
+        _CONTENTS.select(Content.group_id == group.id).label("contents"),
         _texts(Content.title).label("titles"),
         _texts(Content.subject).label("subjects"),
-        _rows(
-            LectureEpisode.content_id, LectureEpisode.unit, LectureEpisode.minutes,
-            where=and_(LectureEpisode.tenant_id == tenant_id, LectureEpisode.group_id == group.id),
+        _arrays(
+            [LectureEpisode.content_id, LectureEpisode.unit, LectureEpisode.minutes],
+            LectureEpisode.tenant_id == _TENANT_ID,
+            LectureEpisode.group_id == group.id,
         ).label("episodes"),
-        _rows(
-            Block.kind, Block.weekday, Block.start_minute, Block.end_minute,
-            where=and_(Block.tenant_id == tenant_id, Block.group_id == group.id),
-        ).label("blocks"),
-        _rows(
-            NonStudyBlock.weekday, NonStudyBlock.start_minute, NonStudyBlock.end_minute,
-            where=and_(NonStudyBlock.tenant_id == tenant_id, NonStudyBlock.group_id == group.id),
-        ).label("non_study_blocks"),
-        _rows(
-            AcademySchedule.weekday, AcademySchedule.start_minute, AcademySchedule.end_minute,
-            AcademySchedule.travel_minutes,
-            where=and_(
-                AcademySchedule.tenant_id == tenant_id,
-                AcademySchedule.student_id == group.student_id,
-            ),
-        ).label("academy"),
-        _rows(
-            Exclusion.date, Exclusion.type,
-            where=and_(
-                Exclusion.tenant_id == tenant_id,
-                Exclusion.student_id == group.student_id,
-                or_(Exclusion.group_id.is_(None), Exclusion.group_id == group.id),
-                Exclusion.date.between(group.period_start, group.period_end),
-            ),
+        _BLOCKS.select(Block.group_id == group.id).label("blocks"),
+        _NON_STUDY_BLOCKS.select(NonStudyBlock.group_id == group.id).label("non_study_blocks"),
+        _ACADEMY_SCHEDULES.select(AcademySchedule.student_id == group.student_id).label(
+            "academy_schedules"
+        ),
+        _EXCLUSIONS.select(
+            Exclusion.student_id == group.student_id,
+            or_(Exclusion.group_id.is_(None), Exclusion.group_id == group.id),
+            Exclusion.date.between(*in_period),
         ).label("exclusions"),
-        _rows(
-            StudentPlan.date, StudentPlan.start_minute, StudentPlan.end_minute,
-            where=and_(
-                StudentPlan.tenant_id == tenant_id,
-                StudentPlan.student_id == group.student_id, ~mine, StudentPlan.live,
-                StudentPlan.date.between(group.period_start, group.period_end),
-            ),
+        _BUSY.select(
+            plan.student_id == group.student_id,
+            plan.group_id != group.id,
+            plan.live,
+            plan.date.between(*in_period),
         ).label("busy"),
-        _rows(
-            StudentPlan.content_id, StudentPlan.kind, StudentPlan.date,
-            StudentPlan.start_minute, StudentPlan.end_minute, StudentPlan.first_unit,
-            StudentPlan.last_unit, StudentPlan.done_through, StudentPlan.part,
-            StudentPlan.parts, StudentPlan.wrap_up_minutes, StudentPlan.reserve,
-            StudentPlan.state, StudentPlan.pinned,
-            where=and_(StudentPlan.tenant_id == tenant_id, mine, StudentPlan.live),
-        ).label("plans"),
+        _PLANS.select(plan.group_id == group.id, plan.live).label("plans"),
         func.studyplan.plans_are_copyable(type_=Boolean).label("copyable"),
-    ).where(group.tenant_id == tenant_id, group.id == bindparam("group_id"))  # fmt: skip
+    ).where(group.tenant_id == _TENANT_ID, group.id == bindparam("group_id"))
 
 
-def _rows(
-    *columns: InstrumentedAttribute[Any], where: ColumnElement[bool]
+def _arrays(
+    columns: Sequence[InstrumentedAttribute[Any]], *where: _Condition
 ) -> ColumnElement[list[list[Any]]]:
     row = func.pg_catalog.json_build_array(*columns)
     rows = func.coalesce(
         func.pg_catalog.json_agg(row, type_=JSON), literal_column("'[]'::json"), type_=JSON
     )
-    return select(rows).where(where).scalar_subquery()
+    return select(rows).where(*where).scalar_subquery()
 
 
 def _texts(column: InstrumentedAttribute[Any]) -> ColumnElement[list[str | None]]:
@@ -295,10 +293,7 @@ def _texts(column: InstrumentedAttribute[Any]) -> ColumnElement[list[str | None]
     listed = func.pg_catalog.array_agg(
         aggregate_order_by(column, Content.position), type_=ARRAY(Text)
     )
-    where = (
-        Content.tenant_id == bindparam("tenant_id", type_=Uuid),
-        Content.group_id == PlanGroup.id,
-    )
+    where = (Content.tenant_id == _TENANT_ID, Content.group_id == PlanGroup.id)
     return select(listed).where(*where).scalar_subquery()
 
 

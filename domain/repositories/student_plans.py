@@ -24,14 +24,12 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from domain.database_errors import translated
-from domain.driver import copy_rows
+from domain.driver import copy_rows, insert_rows
 from domain.errors import GeneratedMeanwhileError, InvalidInputError, StudentPlanNotFoundError
 from domain.locking import guards
 from domain.models import Content, PlanGeneration, PlanGroup, PlanState, RetiredAs, StudentPlan
-from domain.repositories.inserting import insert_rows
-from domain.repositories.plan_rows import COPIED, new_plans
+from domain.repositories.plan_rows import COPIED, VIEWED, PlanView, labelled, new_plans
 from domain.repositories.snapshot import PlanningSnapshot
-from domain.repositories.views import VIEWED, PlanView, by_name, labelled
 from domain.scheduling.schedule import Schedule
 from domain.values import MAX_INTEGER, checked, civil_date, integer
 
@@ -137,7 +135,7 @@ class StudentPlanRepository:
             )
             .order_by(StudentPlan.date, StudentPlan.start_minute, StudentPlan.id)
         )
-        return [PlanView(**by_name(row)) for row in rows]
+        return [PlanView(**row) for row in rows.mappings()]
 
     @translated()
     def of_generation(self, group_id: UUID, number: int) -> Sequence[StudentPlan]:

@@ -6,8 +6,8 @@ from typing import Self
 from uuid import UUID
 
 from domain.repositories import PlanningSnapshot
-from domain.repositories.repeated import StoredGeneration
-from domain.repositories.views import ContentLabel, PlanView, new_views
+from domain.repositories.plan_rows import PlanView, StoredGeneration, new_views
+from domain.repositories.snapshot import ContentLabel
 from domain.scheduling.notices import Language, Notice
 from domain.scheduling.schedule import Quality, Schedule, ScheduledPlan, Unplaced
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from domain import values
 from domain.errors import IdempotencyMismatchError, InvalidInputError
-from domain.repositories.repeated import StoredGeneration, load_stored, record_of_key
+from domain.repositories.plan_rows import StoredGeneration, load_stored, record_of_key
 from domain.unit_of_work import UnitOfWork
 
 

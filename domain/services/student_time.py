@@ -139,14 +139,14 @@ def _class_values(
     )
     lesson = AcademySchedule(travel_minutes=0) if index is None else _copy(classes[index])
     assign(lesson, values)
-    others = [other.to_request() for i, other in enumerate(classes) if i != index]
+    others = [other.to_planning() for i, other in enumerate(classes) if i != index]
     asked = planning.Request(
         period_start=date.min,
         period_end=date.min,
         today=date.min,
         contents=(),
         blocks=(),
-        academy_schedules=(*others, lesson.to_request()),
+        academy_schedules=(*others, lesson.to_planning()),
     )
     # The stored classes agree with each other: whatever is at fault is the last one.
     if found := faults(asked):

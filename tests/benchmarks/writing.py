@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock, StudentPlan, UnitOfWork
 from domain.repositories import PlanningSnapshot
-from domain.repositories.plan_rows import COPIED
+from domain.repositories.plan_rows import COPIED, new_plans
 from domain.scheduling import Schedule, schedule
 from tests.benchmarks.scheduling import books
 from tests.benchmarks.timing import line, medians
@@ -41,15 +41,8 @@ def contestants(engine: sa.Engine, rows: int) -> dict[str, Callable[[], None]]:
     """The same rows into the same table four times; each transaction is rolled back."""
     factory: sessionmaker[Session] = sessionmaker(engine)
     group, snapshot, planned = world(factory, rows)
-    values = [
-        (
-            group.tenant_id, group.student_id, group.id, snapshot.contents[plan.content].id, 1,
-            plan.sequence, plan.kind.value, plan.date, plan.start_minute, plan.end_minute,
-            plan.first_unit, plan.last_unit, plan.part, plan.parts, plan.wrap_up_minutes,
-            plan.reserve, plan.week, plan.cycle, plan.cycle_day,
-        )
-        for plan in planned.plans
-    ]  # fmt: skip
+    ids = [uuid4() for _ in planned.plans]
+    values = [row[1:] for row in new_plans(snapshot, planned, ids)]
 
     def ours() -> None:
         with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:

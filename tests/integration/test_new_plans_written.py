@@ -13,9 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain.driver import copy_rows
+from domain.driver import copy_rows, insert_rows
 from domain.repositories import PlanGroupRepository
-from domain.repositories.inserting import insert_rows
 from domain.repositories.plan_rows import COPIED
 from tests.concurrency.trips import counted
 from tests.integration.storing import book_group, generate, live, plans
@@ -31,13 +30,33 @@ CREATE = f"CREATE TEMP TABLE {TABLE.name} ({COLUMNS_OF})"
 def rows(count: int, cycle_day: Callable[[int], int | None] = lambda n: n % 7 or None) -> list[Any]:
     """As many rows, with nulls here and there and with the largest numbers of each type."""
     return [
-        (
-            UUID(int=n), UUID(int=1), UUID(int=2), UUID(int=3), UUID(int=n % 9), 2**31 - 1, n,
-            WORDS[n % 2], date(2025, 1, 6) + timedelta(days=n),
-            n % 1440, 2**15 - 1, 1, 2**31 - 1 - n, 1, 2, 0, n % 3 == 0, 1, 1, cycle_day(n),
+        tuple(
+            {
+                "id": UUID(int=n),
+                "tenant_id": UUID(int=1),
+                "student_id": UUID(int=2),
+                "group_id": UUID(int=3),
+                "content_id": UUID(int=n % 9),
+                "generation": 2**31 - 1,
+                "sequence": n,
+                "kind": WORDS[n % 2],
+                "date": date(2025, 1, 6) + timedelta(days=n),
+                "start_minute": n % 1440,
+                "end_minute": 2**15 - 1,
+                "first_unit": 1,
+                "last_unit": 2**31 - 1 - n,
+                "part": 1,
+                "parts": 2,
+                "wrap_up_minutes": 0,
+                "reserve": n % 3 == 0,
+                "week": 1,
+                "cycle": 1,
+                "cycle_day": cycle_day(n),
+            }[name]
+            for name in COPIED
         )
         for n in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def written(connection: sa.Connection, write: Write, given: list[Any]) -> list[str]:
@@ -89,7 +108,7 @@ def test_insert_costs_one_round_trip(database_url: sa.URL, count: int) -> None:
 def test_insert_that_is_refused_is_sqlalchemys_error(connection: sa.Connection) -> None:
     connection.exec_driver_sql(CREATE)
     with pytest.raises(DBAPIError):
-        insert_rows(connection, TABLE, COPIED | {"week": "int4", "kind": "date"}, rows(2))
+        insert_rows(connection, TABLE, {**COPIED, "week": "int4", "kind": "date"}, rows(2))
     connection.rollback()
 
 

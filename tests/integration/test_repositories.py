@@ -24,8 +24,8 @@ from domain import (
 from domain.errors import LockNotHeldError
 from domain.repositories import PlanningSnapshot
 from domain.repositories.plan_rows import COPIED
+from domain.repositories.snapshot import ContentLabel
 from domain.repositories.student_plans import GenerationRecord
-from domain.repositories.views import ContentLabel
 from domain.scheduling import Schedule, fingerprint, schedule
 from domain.scheduling.planning import Request
 from domain.scheduling.vocabulary import Allocation, Level
@@ -173,8 +173,8 @@ def test_the_snapshot_is_the_request_that_the_classes_make(session: Session) -> 
     groups = PlanGroupRepository(session, group.tenant_id)
     expected = replace(
         groups.get(group.id).to_request(FIRST),
-        academy_schedules=(lesson.to_request(),),
-        exclusions=(exclusion.to_request(),),
+        academy_schedules=(lesson.to_planning(),),
+        exclusions=(exclusion.to_planning(),),
     )
     snapshot = groups.snapshot(group.id)
     found: Request = snapshot.request(FIRST)

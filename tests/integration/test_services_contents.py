@@ -33,8 +33,8 @@ def test_words_are_as_good_as_what_they_name(session_factory: Factory, world: Wo
     words = {"type": "book", "allocation": "strategy", "weekly_days": 3, "difficulty": "top"}
     edit(session_factory, world, SERVICE.add_content, **(BOOK | words))
     added = stored(session_factory, world).contents[-1]
-    assert added.to_request().difficulty is Difficulty.TOP
-    assert added.to_request().allocation is Allocation.STRATEGY
+    assert added.to_planning().difficulty is Difficulty.TOP
+    assert added.to_planning().allocation is Allocation.STRATEGY
 
 
 def test_a_lecture_is_added_with_its_episodes(session_factory: Factory, world: World) -> None:
