@@ -161,6 +161,11 @@ def to_input(row: Base, kind: type[Input], **computed: Any) -> Input:
     return kind(**computed, **{name: getattr(row, name) for name in names})
 
 
+def row_path(kind: type[Base], index: int) -> str:
+    """The path of a row in documents and faults, such as ``blocks[1]``."""
+    return f"{kind.__tablename__}[{index}]"
+
+
 def words_check(column: str, words: type[StrEnum]) -> CheckConstraint:
     """The CHECK that lists the words of an enum column."""
     listed = ", ".join(f"'{word.value}'" for word in words)

@@ -96,7 +96,7 @@ class PlanGroupRepository:
         return group
 
     @translated()
-    def alone(self, group_id: UUID) -> PlanGroup:
+    def get_row(self, group_id: UUID) -> PlanGroup:
         """The group's own row, read anew. Raises ``PlanGroupNotFoundError``."""
         InvalidInputError.unless_uuids(group_id=group_id)
         group = self._session.scalars(
@@ -109,7 +109,7 @@ class PlanGroupRepository:
         return group
 
     @translated()
-    def active_beside(self, group_id: UUID) -> UUID | None:
+    def find_other_active(self, group_id: UUID) -> UUID | None:
         """The other group of the same student that is active, if there is one.
 
         Raises ``PlanGroupNotFoundError``. Without the student's lock the answer is outdated

@@ -6,10 +6,10 @@ position in the group, the table by its id.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import zip_longest
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, Self
 from uuid import UUID
 
 import psycopg
@@ -18,13 +18,14 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from domain.database_errors import translated
+from domain.errors import Language
 from domain.models import Content, PlanGeneration, PlanState, StudentPlan
 from domain.repositories.snapshot import ContentLabel, PlanningSnapshot
 from domain.scheduling.notices import Notice
 from domain.scheduling.schedule import Quality, Schedule, ScheduledPlan, Unplaced
 from domain.scheduling.vocabulary import UnplacedReason
 
-_FIELDS: Final = tuple(field.name for field in fields(ScheduledPlan))
+_FIELDS: Final = tuple(one.name for one in fields(ScheduledPlan))
 _COPIED_FIELDS: Final = tuple(name for name in _FIELDS if name != "content")
 _KEYS: Final = ("id", "tenant_id", "student_id", "group_id", "content_id", "generation")
 _SELECTED: Final[Mapping[str, InstrumentedAttribute[Any]]] = {
@@ -96,9 +97,9 @@ class PlanView(ScheduledPlan):
 
 _OF_CONTENT: Final = frozenset({"title", "subject"})
 VIEWED: Final[Mapping[str, InstrumentedAttribute[Any]]] = {
-    field.name: getattr(Content if field.name in _OF_CONTENT else StudentPlan, field.name)
-    for field in fields(PlanView)
-    if field.name not in _SELECTED
+    one.name: getattr(Content if one.name in _OF_CONTENT else StudentPlan, one.name)
+    for one in fields(PlanView)
+    if one.name not in _SELECTED
 } | dict(_SELECTED)
 """The columns of a ``PlanView`` by its fields, of a plan joined with its content."""
 
@@ -108,41 +109,78 @@ def labelled(columns: Mapping[str, InstrumentedAttribute[Any]]) -> list[Any]:
     return [column.label(name) for name, column in columns.items()]
 
 
-def new_views(
-    plans: Sequence[ScheduledPlan],
-    ids: Sequence[UUID],
-    *,
-    group_id: UUID,
-    generation: int | None,
-    contents: Mapping[int, ContentLabel],
-) -> Iterator[PlanView]:
-    """The plans of a result as its generation wrote them; without ids those of a preview."""
-    for plan, plan_id in zip_longest(plans, ids):
-        label = contents[plan.content]
-        yield PlanView(
-            **{name: getattr(plan, name) for name in _FIELDS},
-            id=plan_id,
-            group_id=group_id,
-            content_id=label.id,
-            title=label.title,
-            subject=label.subject,
-            generation=generation,
-        )
-
-
 @dataclass(frozen=True, slots=True)
-class StoredGeneration:
-    """The record of a generation with its rows, as the planning core computed them.
+class GenerationResult:
+    """The outcome of a generation or of a preview.
 
-    The contents, and their positions in ``schedule.plans``, are the current ones.
+    ``generation`` and ``plan_ids`` (in the order of ``plans``) are ``None`` and empty for a
+    preview. ``contents`` names the contents that ``plans`` and ``unplaced`` refer to by
+    position. ``repeated`` is whether the request had been answered before, under its
+    idempotency key, so that nothing was generated now; it does not count in comparisons.
     """
 
     group_id: UUID
-    number: int
-    schedule: Schedule
+    generation: int | None
+    plans: tuple[ScheduledPlan, ...]
     plan_ids: tuple[UUID, ...]
     contents: Mapping[int, ContentLabel]
-    """The contents by position."""
+    unplaced: tuple[Unplaced, ...]
+    warnings: tuple[Notice, ...]
+    quality: Quality
+    repeated: bool = field(default=False, compare=False)
+
+    @property
+    def content_ids(self) -> dict[int, UUID]:
+        """The contents' ids by position."""
+        return {position: label.id for position, label in self.contents.items()}
+
+    @property
+    def views(self) -> tuple[PlanView, ...]:
+        """The plans as a screen shows them, in the form that the repository reads them too.
+
+        As they were written: a repeated result does not show what became of them since.
+        """
+        return tuple(_new_views(self))
+
+    def warning_messages(self, language: Language = "ko") -> list[str]:
+        """The sentences of ``warnings``, in which contents have their titles."""
+        titles = {position: label.title for position, label in self.contents.items()}
+        return [warning.message(language, titles) for warning in self.warnings]
+
+    @classmethod
+    def of(
+        cls,
+        computed: Schedule,
+        *,
+        group_id: UUID,
+        contents: Mapping[int, ContentLabel],
+        generation: int | None = None,
+        plan_ids: tuple[UUID, ...] = (),
+        repeated: bool = False,
+    ) -> Self:
+        """The result that has all of a schedule; a preview has no generation."""
+        return cls(
+            **{one.name: getattr(computed, one.name) for one in fields(Schedule)},
+            group_id=group_id,
+            generation=generation,
+            plan_ids=plan_ids,
+            contents=contents,
+            repeated=repeated,
+        )
+
+
+def _new_views(result: GenerationResult) -> Iterator[PlanView]:
+    for plan, plan_id in zip_longest(result.plans, result.plan_ids):
+        label = result.contents[plan.content]
+        yield PlanView(
+            **{name: getattr(plan, name) for name in _FIELDS},
+            id=plan_id,
+            group_id=result.group_id,
+            content_id=label.id,
+            title=label.title,
+            subject=label.subject,
+            generation=result.generation,
+        )
 
 
 @translated()
@@ -156,11 +194,11 @@ def record_of_key(session: Session, tenant_id: UUID, key: str) -> PlanGeneration
 
 
 @translated()
-def load_stored(session: Session, record: PlanGeneration) -> StoredGeneration:
+def load_stored(session: Session, record: PlanGeneration) -> GenerationResult:
     """The rest of a recorded generation, in two statements.
 
     Only what generating wrote of a row: that a plan was done or replaced since makes no
-    difference.
+    difference. The contents, and their positions in the plans, are the current ones.
     """
     contents = session.execute(
         select(Content.position, Content.id, Content.title, Content.subject)
@@ -180,17 +218,19 @@ def load_stored(session: Session, record: PlanGeneration) -> StoredGeneration:
     )
     rows = [dict(row) for row in plans.mappings()]
     plan_ids = tuple(row.pop("id") for row in rows)
-    return StoredGeneration(
+    computed = Schedule(
+        plans=tuple(ScheduledPlan(**row) for row in rows),
+        unplaced=tuple(_unplaced(item) for item in record.unplaced),
+        warnings=tuple(Notice(**item) for item in record.warnings),
+        quality=Quality(**record.quality),
+    )
+    return GenerationResult.of(
+        computed,
         group_id=record.group_id,
-        number=record.number,
-        schedule=Schedule(
-            plans=tuple(ScheduledPlan(**row) for row in rows),
-            unplaced=tuple(_unplaced(item) for item in record.unplaced),
-            warnings=tuple(Notice(**item) for item in record.warnings),
-            quality=Quality(**record.quality),
-        ),
-        plan_ids=plan_ids,
         contents={row.position: ContentLabel(row.id, row.title, row.subject) for row in contents},
+        generation=record.number,
+        plan_ids=plan_ids,
+        repeated=True,
     )
 
 

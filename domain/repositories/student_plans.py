@@ -153,7 +153,7 @@ class StudentPlanRepository:
         ).all()
 
     @translated()
-    def find(self, group_id: UUID, plan_id: UUID) -> StudentPlan:
+    def get(self, group_id: UUID, plan_id: UUID) -> StudentPlan:
         """A plan of the group, live or not, read anew. Raises ``StudentPlanNotFoundError``."""
         InvalidInputError.unless_uuids(group_id=group_id, plan_id=plan_id)
         plan = self._session.scalars(

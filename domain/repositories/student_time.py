@@ -26,7 +26,7 @@ class StudentTimeRepository:
         InvalidInputError.unless_uuids(student_id=student_id)
         return self._exclusions(Exclusion.student_id == student_id)
 
-    def of_student(self, student_id: UUID) -> Sequence[Exclusion]:
+    def exclusions_of_student(self, student_id: UUID) -> Sequence[Exclusion]:
         """The student's own exclusions, those of no single group, by date."""
         InvalidInputError.unless_uuids(student_id=student_id)
         return self._exclusions(
@@ -34,7 +34,7 @@ class StudentTimeRepository:
             Exclusion.group_id.is_(None),
         )
 
-    def of_group(self, group_id: UUID) -> Sequence[Exclusion]:
+    def exclusions_of_group(self, group_id: UUID) -> Sequence[Exclusion]:
         """The exclusions of this group alone, by date."""
         InvalidInputError.unless_uuids(group_id=group_id)
         return self._exclusions(Exclusion.group_id == group_id)

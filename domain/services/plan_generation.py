@@ -1,39 +1,40 @@
-"""The main job: a group's plans, generated under its lock."""
+"""Generating a group's plans under its lock: the service, and whole requests."""
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Required, TypeAlias, TypedDict, Unpack
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from domain import events
-from domain.errors import DomainError, EditedMeanwhileError, InvalidInputError
-from domain.locking import PlanGroupLock
-from domain.repositories import PlanGroupRepository, PlanningSnapshot
+from domain import events, values
+from domain.errors import (
+    DomainError,
+    EditedMeanwhileError,
+    IdempotencyMismatchError,
+    InvalidInputError,
+)
+from domain.locking.policy import PlanGroupLock
+from domain.repositories.plan_groups import PlanGroupRepository
+from domain.repositories.plan_rows import GenerationResult, load_stored, record_of_key
+from domain.repositories.snapshot import PlanningSnapshot
 from domain.repositories.student_plans import GenerationRecord
 from domain.scheduling import planning
 from domain.scheduling.engine import ENGINE_VERSION, schedule
 from domain.scheduling.fingerprint import fingerprint
 from domain.scheduling.schedule import Schedule
-from domain.services.generation_result import GenerationResult
-from domain.services.idempotency import GenerationRequest, require_civil_date
 from domain.services.service import Service
-from domain.unit_of_work import AsyncUnitOfWork, Ending, UnitOfWork
+from domain.unit_of_work.asynchronous import AsyncUnitOfWork
+from domain.unit_of_work.ending import Ending
+from domain.unit_of_work.unit import UnitOfWork
 
-if TYPE_CHECKING:  # it needs greenlet, which whoever uses threads alone may do without
+if TYPE_CHECKING:  # it needs greenlet, which applications without asyncio may do without
     from sqlalchemy.ext.asyncio import AsyncSession
 
-__all__ = [
-    "GenerationResult",
-    "PlanGenerationService",
-    "generate_plans",
-    "generate_plans_async",
-    "preview_plans",
-]
 Compute: TypeAlias = Callable[[planning.Request], Schedule]
 
 
@@ -64,9 +65,9 @@ class PlanGenerationService(Service):
 
         With an ``idempotency_key``, of 1 to 200 characters and the tenant's own, the same
         input gives the first result again, ``repeated``, whatever became of the group and
-        its plans since; nothing is generated. That is answered before ``expected_generation``
-        is looked at, the number of the last generation that the caller has seen (0 before the
-        first): if it is not the last any more, ``EditedMeanwhileError`` is raised. Reports the
+        its plans since; nothing is generated. It is looked up before ``expected_generation``,
+        the number of the last generation that the caller has seen (0 before the first): if
+        that is not the last any more, ``EditedMeanwhileError`` is raised. Reports the
         outcome to ``domain.events`` when the unit of work has ended.
 
         Raises ``PlanGroupNotFoundError`` (also for another tenant's group),
@@ -79,15 +80,15 @@ class PlanGenerationService(Service):
         began = perf_counter()
         group_id = self._the_group(group_id)
         try:
-            asked = GenerationRequest(
+            request = _GenerationRequest(
                 tenant_id=self._uow.tenant_id,
                 group_id=group_id,
                 today=today,
                 requested_by=requested_by,
-                key=idempotency_key,
+                idempotency_key=idempotency_key,
                 expected_generation=expected_generation,
             )
-            result = self._answer(asked)
+            result = self._answer(request)
         except Exception as error:
             self._report_at_end(_failure(group_id, error, perf_counter() - began))
             raise
@@ -97,27 +98,72 @@ class PlanGenerationService(Service):
     def _report_at_end(self, event: events.GenerationEvent) -> None:
         self._uow.call_at_end(partial(_report, event))
 
-    def _answer(self, asked: GenerationRequest) -> GenerationResult:
-        uow = self._uow
-        first = asked.answered_before(uow)
+    def _answer(self, request: "_GenerationRequest") -> GenerationResult:
+        uow, group_id = self._uow, request.group_id
+        first = request.answered_before(uow)
         if first is not None:
-            return GenerationResult.again(first)
-        uow.lock_student(asked.group_id)
-        snapshot = uow.groups.snapshot(asked.group_id)
-        if asked.expected_generation not in {None, snapshot.generation}:
-            raise EditedMeanwhileError(group_id=asked.group_id)
-        request, computed = _planned(snapshot, asked.today, self._compute)
+            return first
+        uow.lock_student(group_id)
+        snapshot = uow.groups.snapshot(group_id)
+        if request.expected_generation not in {None, snapshot.generation}:
+            raise EditedMeanwhileError(group_id=group_id)
+        asked, computed = _planned(snapshot, request.today, self._compute)
         record = GenerationRecord(
-            today=asked.today,
-            requested_by=asked.requested_by,
+            today=request.today,
+            requested_by=request.requested_by,
             waited_ms=uow.waited_ms,
-            input_hash=fingerprint(request),
+            input_hash=fingerprint(asked),
             engine_version=ENGINE_VERSION,
-            idempotency_key=asked.key,
-            request_hash=asked.hash,
+            idempotency_key=request.idempotency_key,
+            request_hash=request.hash,
         )
         number, ids = uow.plans.store_generation(snapshot, computed, record)
-        return GenerationResult.of(snapshot, computed, number, tuple(ids))
+        return GenerationResult.of(
+            computed,
+            group_id=group_id,
+            contents=snapshot.contents,
+            generation=number,
+            plan_ids=tuple(ids),
+        )
+
+
+class GenerationOptions(TypedDict, total=False):
+    """What a whole request may say to ``PlanGenerationService.generate``."""
+
+    today: Required[date]
+    requested_by: str | None
+    idempotency_key: str | None
+    expected_generation: int | None
+
+
+def generate_plans(
+    session_factory: Callable[[], Session],
+    lock: PlanGroupLock,
+    **options: Unpack[GenerationOptions],
+) -> GenerationResult:
+    """The whole request in one call: lock, generate, commit.
+
+    Raises what ``UnitOfWork`` and ``PlanGenerationService.generate`` raise, and
+    ``InvalidInputError`` for a lock that is shared or of several groups.
+    """
+    _require_one_group(lock)
+    with UnitOfWork(session_factory, lock=lock) as uow:
+        result = PlanGenerationService(uow).generate(**options)
+        uow.commit()
+    return result
+
+
+async def generate_plans_async(
+    async_session_factory: "Callable[[], AsyncSession]",
+    lock: PlanGroupLock,
+    **options: Unpack[GenerationOptions],
+) -> GenerationResult:
+    """``generate_plans`` for asyncio."""
+    _require_one_group(lock)
+    async with AsyncUnitOfWork(async_session_factory, lock=lock) as uow:
+        result = await uow.run(lambda inner: PlanGenerationService(inner).generate(**options))
+        await uow.commit()
+    return result
 
 
 def preview_plans(
@@ -133,60 +179,75 @@ def preview_plans(
     On any Session, whose transaction stays the caller's. Raises ``PlanGroupNotFoundError``,
     ``PlanGroupNotGeneratableError``, ``InvalidInputError`` and the ``SchedulingError`` s.
     """
-    require_civil_date(today)
+    _require_civil_date(today)
     snapshot = PlanGroupRepository(session, tenant_id).snapshot(group_id)
     _, computed = _planned(snapshot, today, compute)
-    return GenerationResult.of(snapshot, computed)
+    return GenerationResult.of(computed, group_id=group_id, contents=snapshot.contents)
 
 
-def generate_plans(
-    session_factory: Callable[[], Session],
-    lock: PlanGroupLock,
-    *,
-    today: date,
-    requested_by: str | None = None,
-    idempotency_key: str | None = None,
-    expected_generation: int | None = None,
-) -> GenerationResult:
-    """The whole request in one call: lock, generate, commit.
+@dataclass(frozen=True, slots=True)
+class _GenerationRequest:
+    """The arguments of ``generate``, perhaps with a key that belongs to the tenant.
 
-    Raises what ``UnitOfWork`` and ``PlanGenerationService.generate`` raise, and
-    ``InvalidInputError`` for a lock that is shared or of several groups.
+    Raises ``InvalidInputError`` for ids and dates that are none, and unless the key and
+    ``requested_by`` are text of at most 200 characters that PostgreSQL can store.
     """
-    _require_one_group(lock)
-    with UnitOfWork(session_factory, lock=lock) as uow:
-        result = PlanGenerationService(uow).generate(
-            today=today,
-            requested_by=requested_by,
-            idempotency_key=idempotency_key,
-            expected_generation=expected_generation,
-        )
-        uow.commit()
-    return result
+
+    tenant_id: UUID
+    group_id: UUID
+    today: date
+    requested_by: str | None
+    idempotency_key: str | None
+    expected_generation: int | None
+    """The number of the last generation that the caller has seen; not part of ``hash``."""
+
+    def __post_init__(self) -> None:
+        InvalidInputError.unless_uuids(tenant_id=self.tenant_id, group_id=self.group_id)
+        _require_civil_date(self.today)
+        if self.requested_by is not None:
+            values.checked("requested_by", values.text, self.requested_by)
+        expected: object = self.expected_generation
+        if expected is not None and (type(expected) is not int or expected < 0):
+            raise InvalidInputError.of("expected_generation", "must be a whole number, 0 or more")
+        if self.idempotency_key is not None:
+            values.checked("idempotency_key", _key, self.idempotency_key)
+
+    @property
+    def hash(self) -> str | None:
+        """The sha256, in hexadecimal, of what the key was used for; ``None`` without a key."""
+        if self.idempotency_key is None:
+            return None
+        asked = f"generate/{self.tenant_id}/{self.group_id}/{self.today.isoformat()}"
+        return hashlib.sha256(asked.encode()).hexdigest()
+
+    def answered_before(self, uow: UnitOfWork) -> GenerationResult | None:
+        """What the same request was answered the first time; ``None`` if this is the first.
+
+        Without a key nothing is asked of the database; a new key costs one statement, an answer
+        three. A concurrent generation of the group holds its lock, so this transaction must hold
+        it: ``LockNotHeldError``.
+
+        Raises ``IdempotencyMismatchError`` if the key was used for something else.
+        """
+        if self.idempotency_key is None:
+            return None
+        uow.require_lock(self.group_id)
+        record = record_of_key(uow.session, self.tenant_id, self.idempotency_key)
+        if record is None:
+            return None
+        if record.request_hash != self.hash:
+            raise IdempotencyMismatchError(idempotency_key=self.idempotency_key)
+        return load_stored(uow.session, record)
 
 
-async def generate_plans_async(
-    async_session_factory: "Callable[[], AsyncSession]",
-    lock: PlanGroupLock,
-    *,
-    today: date,
-    requested_by: str | None = None,
-    idempotency_key: str | None = None,
-    expected_generation: int | None = None,
-) -> GenerationResult:
-    """``generate_plans`` for tasks."""
-    _require_one_group(lock)
-    async with AsyncUnitOfWork(async_session_factory, lock=lock) as uow:
-        result = await uow.run(
-            lambda inner: PlanGenerationService(inner).generate(
-                today=today,
-                requested_by=requested_by,
-                idempotency_key=idempotency_key,
-                expected_generation=expected_generation,
-            )
-        )
-        await uow.commit()
-    return result
+def _key(value: object) -> str:
+    if not (key := values.text(value)):
+        raise values.BadValueError("must not be empty")
+    return key
+
+
+def _require_civil_date(today: object) -> None:
+    values.checked("today", values.civil_date, today)
 
 
 def _planned(

@@ -1,14 +1,13 @@
-"""Creating a group: from a document to stored rows, checked as a whole before."""
+"""Creating a group, checked as a whole before, and deleting it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from domain import values
-from domain.errors import DomainError, Fault, InvalidInputError
+from domain.errors import DomainError, EditedMeanwhileError, Fault, InvalidInputError
 from domain.models import AcademySchedule, GroupStatus, PlanGroup
-from domain.services.row_versions import flush
-from domain.services.service import Service
+from domain.services.service import Service, flush, version
 from domain.unit_of_work import LockState
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ _CLASS: Final = ("weekday", "start_minute", "end_minute", "travel_minutes", "nam
 
 
 class PlanGroupService(Service):
-    """Creates plan groups."""
+    """Creates plan groups, and deletes them for good; to keep the history, cancel a group."""
 
     def create(
         self,
@@ -68,6 +67,22 @@ class PlanGroupService(Service):
             raise
         return rows.group
 
+    def delete(self, *, expected_version: int, group_id: UUID | None = None) -> None:
+        """Delete a group in any state with everything it owns: one statement.
+
+        Contents, blocks, its own exclusions, plans of every state and the records of its
+        generations go with it; the student's classes and exclusions stay. Needs the group's
+        lock and takes the student's, for the time of its plans becomes free; the caller
+        commits.
+
+        Raises ``PlanGroupNotFoundError``, ``EditedMeanwhileError``, ``LockNotHeldError``
+        and, for the student's lock, ``PlanGroupLockedError`` and ``LockTimeoutError``.
+        """
+        group_id = self._the_group(group_id)
+        self._uow.lock_student(group_id)
+        if not self._uow.groups.remove(group_id, version(expected_version)):
+            raise EditedMeanwhileError(group_id=group_id)
+
     def _add_classes(self, rows: "GroupRows") -> None:
         if not rows.academy_schedules:
             return
@@ -75,8 +90,8 @@ class PlanGroupService(Service):
         uow.lock_student(group.id)
         stored = uow.student_time.academy_schedules(group.student_id)
         _refuse(_overlaps(rows.academy_schedules, stored))
-        known = {_columns(lesson) for lesson in stored}
-        new = (one for one in rows.academy_schedules if _columns(one) not in known)
+        known = {_class_of(lesson) for lesson in stored}
+        new = (one for one in rows.academy_schedules if _class_of(one) not in known)
         uow.session.add_all(new)
         flush(uow, group.id)
 
@@ -104,13 +119,13 @@ def _overlaps(new: Sequence[AcademySchedule], stored: Sequence[AcademySchedule])
                 and lesson.start_minute < other.end_minute
                 and other.start_minute < lesson.end_minute
             )
-            if meet and _columns(lesson) != _columns(other):
+            if meet and _class_of(lesson) != _class_of(other):
                 yield Fault(
                     f"academy_schedules[{index}].start", "overlaps a class that the student has"
                 )
 
 
-def _columns(lesson: AcademySchedule) -> tuple[object, ...]:
+def _class_of(lesson: AcademySchedule) -> tuple[object, ...]:
     return tuple(getattr(lesson, name) for name in _CLASS)
 
 

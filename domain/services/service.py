@@ -1,10 +1,20 @@
-"""What all services share: the unit of work that they are made for."""
+"""What all services share: the unit of work that they are made for, and versions of rows."""
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 from uuid import UUID
 
-from domain.errors import InvalidInputError, LockNotHeldError, UnitOfWorkStateError
+from domain import values
+from domain.database_errors import translated
+from domain.errors import (
+    EditedMeanwhileError,
+    InvalidInputError,
+    LockNotHeldError,
+    UnitOfWorkStateError,
+)
 from domain.locking import StudentLock, guards
+from domain.models import Base
 from domain.unit_of_work import UnitOfWork
 
 
@@ -54,3 +64,53 @@ class Service:
             raise InvalidInputError.of("student_id", "must be given without a StudentLock")
         InvalidInputError.unless_uuids(student_id=asked)
         return asked
+
+
+@dataclass(frozen=True, slots=True)
+class RowVersion:
+    """A row as the caller saw it, or as it was just written; the next edit names its version."""
+
+    id: UUID
+    version: int
+
+
+class Versioned(Protocol):
+    """A row with an id and a version."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def version(self) -> int: ...
+
+
+def require_version(row: Versioned, expected: int, group_id: UUID | None = None) -> None:
+    """Raise ``EditedMeanwhileError`` if the row is not in the version that the caller saw."""
+    if row.version != version(expected):
+        raise EditedMeanwhileError(group_id=group_id)
+
+
+def version(given: object) -> int:
+    """The version that a caller saw; raises ``InvalidInputError`` for what is none."""
+    return values.checked("expected_version", values.integer(0, values.MAX_INTEGER), given)
+
+
+def assign(row: Base, changes: Mapping[str, Any]) -> None:
+    """Set the row's columns."""
+    for name, value in changes.items():
+        setattr(row, name, value)
+
+
+def flush(uow: UnitOfWork, group_id: UUID | None = None) -> None:
+    """Write what is pending, while the lock is held; and translate a refusal of the database.
+
+    After an error the unit of work has lost its transaction, and with it the lock.
+    """
+    uow.require_held()
+    with translated(uow.connection, group_id=group_id):
+        uow.session.flush()
+
+
+def written(uow: UnitOfWork, row: Versioned, group_id: UUID | None = None) -> RowVersion:
+    """Write what is pending, and return the row's new version."""
+    flush(uow, group_id)
+    return RowVersion(row.id, row.version)

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import GroupStatus, PlanGroup, PlanGroupLock, UnitOfWork
 from domain.services import (
-    GroupDeletionService,
     GroupStateService,
     PlanGenerationService,
+    PlanGroupService,
     StateChange,
     activate,
 )
@@ -61,7 +61,7 @@ def generate_in_turn(factory: Factory, group: PlanGroup) -> str:
 
 def delete_in_turn(factory: Factory, group: PlanGroup, wait: timedelta = LONG) -> str:
     with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id, wait=wait)) as uow:
-        GroupDeletionService(uow).delete(expected_version=1)
+        PlanGroupService(uow).delete(expected_version=1)
         uow.commit()
     return "deleted"
 

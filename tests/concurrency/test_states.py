@@ -14,7 +14,7 @@ from domain import (
     UnitOfWork,
 )
 from domain.errors import LockError, TransitionNotAllowedError
-from domain.services import GroupDeletionService
+from domain.services import PlanGroupService
 from tests.concurrency.contenders import contend
 from tests.concurrency.overlapping import (
     LONG,
@@ -122,7 +122,7 @@ def test_of_a_generation_and_a_deletion_at_once_one_is_refused(
 
     def delete(hold: Hold) -> str:
         with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
-            GroupDeletionService(uow).delete(expected_version=1)
+            PlanGroupService(uow).delete(expected_version=1)
             hold()
             uow.commit()
         return "deleted"

@@ -7,10 +7,10 @@ from typing import Final
 from domain import GroupStatus, PlanGroupLock, PlanState, StudentLock, UnitOfWork
 from domain.scheduling.vocabulary import Allocation, BlockKind, ContentType, ExclusionType
 from domain.services import (
-    GroupDeletionService,
     GroupEditService,
     GroupStateService,
     GroupTimeService,
+    PlanGroupService,
     PlanProgressService,
     RowVersion,
     StudentTimeService,
@@ -31,7 +31,7 @@ GROUP_CALLS: Final[dict[str, Call]] = {
     "GroupStateService.change (activate)": lambda uow, w, seen: GroupStateService(uow).change(
         to=GroupStatus.ACTIVE, expected_version=seen
     ),
-    "GroupDeletionService.delete": lambda uow, w, seen: GroupDeletionService(uow).delete(
+    "PlanGroupService.delete": lambda uow, w, seen: PlanGroupService(uow).delete(
         expected_version=seen
     ),
     "GroupEditService.change_settings": lambda uow, w, seen: GroupEditService(uow).change_settings(

@@ -18,7 +18,7 @@ from domain.documents import read_json
 from domain.errors import SchemaError
 from domain.locking import functions_version, keys_in_sql
 from domain.services import GroupEditService
-from domain.services.row_versions import flush
+from domain.services.service import flush
 from tests.factories import PlanGroupFactory, lecture
 from tests.integration.editing import Factory, World
 from tests.integration.editing_calls import CALLS, lock_of

@@ -215,11 +215,11 @@ def test_repositories_find_nothing_of_another_tenant(
         groups = PlanGroupRepository(session, tenant_id)
         plans = StudentPlanRepository(session, tenant_id)
         time = StudentTimeRepository(session, tenant_id)
-        for find in (groups.get, groups.alone, groups.active_beside, groups.snapshot):
+        for find in (groups.get, groups.get_row, groups.find_other_active, groups.snapshot):
             with pytest.raises(PlanGroupNotFoundError):
                 find(group_id)
         with pytest.raises(DomainError):
-            plans.find(group_id, world.plans[0].id)
+            plans.get(group_id, world.plans[0].id)
         history = plans.content_history(world.planned.id)
         assert (history.plans, history.first_kept) == (0, None)
         assert [
@@ -229,8 +229,8 @@ def test_repositories_find_nothing_of_another_tenant(
             *plans.of_generation(group_id, 1),
             *plans.of_student(student_id, FIRST, FIRST + timedelta(days=30)),
             *time.exclusions(student_id),
-            *time.of_student(student_id),
-            *time.of_group(group_id),
+            *time.exclusions_of_student(student_id),
+            *time.exclusions_of_group(group_id),
             *time.academy_schedules(student_id),
         ] == []
 

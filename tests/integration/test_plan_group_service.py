@@ -75,7 +75,7 @@ def test_create_stores_everything_under_the_id_of_the_lock(session_factory: Fact
         for mine, stored in zip(_parts(created), _parts(found), strict=True):
             assert columns(mine) == columns(stored)
         time = StudentTimeRepository(session, lock.tenant_id)
-        assert [one.reason for one in time.of_group(created.id)] == ["가족 여행"]
+        assert [one.reason for one in time.exclusions_of_group(created.id)] == ["가족 여행"]
         assert [one.name for one in time.academy_schedules(student_id)] == ["수학 학원"]
 
 

@@ -27,9 +27,9 @@ from domain import (
 )
 from domain.retrying import worth_retrying
 from domain.services import (
-    GroupDeletionService,
     GroupEditService,
     GroupTimeService,
+    PlanGroupService,
     PlanProgressService,
 )
 from domain.testing import PATIENCE, eventually
@@ -70,7 +70,7 @@ def mark(uow: UnitOfWork, world: World) -> None:
 
 
 def delete(uow: UnitOfWork, _: World) -> None:
-    GroupDeletionService(uow).delete(expected_version=1)
+    PlanGroupService(uow).delete(expected_version=1)
 
 
 def commit(uow: UnitOfWork, world: World) -> None:

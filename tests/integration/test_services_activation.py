@@ -32,7 +32,7 @@ def group(session_factory: Factory) -> PlanGroup:
 
 def status_of(factory: Factory, group: PlanGroup) -> GroupStatus:
     with factory() as session:
-        return PlanGroupRepository(session, group.tenant_id).alone(group.id).status
+        return PlanGroupRepository(session, group.tenant_id).get_row(group.id).status
 
 
 @pytest.fixture

@@ -26,10 +26,10 @@ from domain.errors import (
     UnitOfWorkStateError,
 )
 from domain.services import (
-    GroupDeletionService,
     GroupEditService,
     GroupStateService,
     GroupTimeService,
+    PlanGroupService,
     PlanProgressService,
     StudentTimeService,
 )
@@ -43,7 +43,7 @@ from tests.integration.editing_calls import (
 )
 
 SERVICES: list[type[Any]] = [
-    GroupDeletionService,
+    PlanGroupService,
     GroupEditService,
     GroupStateService,
     GroupTimeService,
@@ -126,7 +126,7 @@ def test_group_or_student_that_is_named_but_not_locked_is_refused(
     other = PlanGroupLock(world.tenant_id, uuid4())
     with UnitOfWork(session_factory, lock=other) as uow:
         with pytest.raises(LockNotHeldError, match=str(world.group.id)):
-            GroupDeletionService(uow).delete(expected_version=1, group_id=world.group.id)
+            PlanGroupService(uow).delete(expected_version=1, group_id=world.group.id)
         with pytest.raises(LockNotHeldError, match=str(world.group.student_id)):
             StudentTimeService(uow).remove_class(
                 class_id=world.lesson.id,
@@ -238,10 +238,10 @@ def test_named_group_among_several_is_edited(session_factory: Factory, world: Wo
             expected_version=1, name="이름", group_id=world.group.id
         )
         with pytest.raises(LockNotHeldError):
-            GroupDeletionService(uow).delete(expected_version=2, group_id=uuid4())
+            PlanGroupService(uow).delete(expected_version=2, group_id=uuid4())
         no_id: Any = "no id"
         with pytest.raises(InvalidInputError) as refused:
-            GroupDeletionService(uow).delete(expected_version=2, group_id=no_id)
+            PlanGroupService(uow).delete(expected_version=2, group_id=no_id)
         uow.commit()
     assert refused.value.field == "group_id"
 

@@ -4,14 +4,14 @@ import pytest
 import sqlalchemy as sa
 
 from domain import Base, GroupStatus, PlanGroupNotFoundError, PlanState, UnitOfWork
-from domain.services import GroupDeletionService
+from domain.services import PlanGroupService
 from tests.integration.editing import Factory, World, everything
 from tests.integration.storing import book_group, change, done_by, dump, generate, live, mark
 
 
 def delete(factory: Factory, world: World) -> None:
     with UnitOfWork(factory, lock=world.lock) as uow:
-        GroupDeletionService(uow).delete(expected_version=1)
+        PlanGroupService(uow).delete(expected_version=1)
         uow.commit()
 
 

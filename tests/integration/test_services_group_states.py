@@ -59,7 +59,7 @@ def ask(factory: Factory, group: PlanGroup, to: Any, **asked: Any) -> StateChang
 
 def status_of(factory: Factory, group: PlanGroup) -> GroupStatus:
     with factory() as session:
-        return PlanGroupRepository(session, group.tenant_id).alone(group.id).status
+        return PlanGroupRepository(session, group.tenant_id).get_row(group.id).status
 
 
 @pytest.mark.parametrize(("before", "after"), PAIRS)

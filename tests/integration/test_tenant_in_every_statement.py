@@ -29,8 +29,8 @@ from domain import (
 )
 from domain.scheduling.vocabulary import ExclusionType
 from domain.services import (
-    GroupDeletionService,
     GroupStateService,
+    PlanGroupService,
     PlanProgressService,
     StudentTimeService,
     activate,
@@ -134,7 +134,7 @@ def test_committed_flow_filters_every_table_by_the_tenant(
         uow.commit()
     with UnitOfWork(recording, lock=lock) as uow:
         version = uow.groups.get(lock.group_id).version
-        GroupDeletionService(uow).delete(expected_version=version)
+        PlanGroupService(uow).delete(expected_version=version)
         uow.commit()
     assert_all_filtered(sent, tenant_id, nodes=nodes)
 
@@ -182,7 +182,7 @@ def test_flow_of_tasks_filters_every_table_by_the_tenant(
         await run(factory, replace(lock, shared=True), mark_first)
         await activate_async(factory, tenant_id=tenant_id, group_id=lock.group_id)
         await run(factory, lock, lambda uow: GroupStateService(uow).change(to=CANCELLED))
-        await run(factory, lock, lambda uow: GroupDeletionService(uow).delete(expected_version=3))
+        await run(factory, lock, lambda uow: PlanGroupService(uow).delete(expected_version=3))
         await run(factory, world.student_lock, exclude_first)
         await engine.dispose()
 

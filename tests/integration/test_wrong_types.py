@@ -21,7 +21,6 @@ from domain import (
 from domain.errors import EditedMeanwhileError, InvalidInputError, LockNotHeldError, NotFoundError
 from domain.scheduling.vocabulary import ExclusionType
 from domain.services import (
-    GroupDeletionService,
     GroupEditService,
     GroupStateService,
     GroupTimeService,
@@ -55,7 +54,7 @@ GROUP: dict[str, Call] = {
     "change state expected_version": lambda u, w, x: GroupStateService(u).change(
         to=GroupStatus.CANCELLED, expected_version=x
     ),
-    "delete": lambda u, w, x: GroupDeletionService(u).delete(expected_version=x),
+    "delete": lambda u, w, x: PlanGroupService(u).delete(expected_version=x),
     "settings expected_version": lambda u, w, x: GroupEditService(u).change_settings(
         expected_version=x, name="봄"
     ),
@@ -95,8 +94,8 @@ GROUP: dict[str, Call] = {
     "plans.of_generation number": lambda u, w, x: u.plans.of_generation(w.group.id, x),
     "plans.views": lambda u, w, x: u.plans.views(FIRST, FIRST, student_id=x),
     "student_time.exclusions": lambda u, w, x: u.student_time.exclusions(x),
-    "student_time.of_student": lambda u, w, x: u.student_time.of_student(x),
-    "student_time.of_group": lambda u, w, x: u.student_time.of_group(x),
+    "student_time.exclusions_of_student": lambda u, w, x: u.student_time.exclusions_of_student(x),
+    "student_time.exclusions_of_group": lambda u, w, x: u.student_time.exclusions_of_group(x),
     "student_time.academy_schedules": lambda u, w, x: u.student_time.academy_schedules(x),
     "create": lambda u, w, x: PlanGroupService(u).create(x, student_id=w.group.student_id),
     "create status": lambda u, w, x: PlanGroupService(u).create(

@@ -68,7 +68,7 @@ def edit(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
 
 def change_state(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
     target = draw.target
-    group = uow.groups.alone(target.group_id)
+    group = uow.groups.get_row(target.group_id)
     to = _next_state(group.status, activates=target.activates)
     if to in {GroupStatus.PAUSED, GroupStatus.DRAFT} and draw.luck > TAKEN_BACK:
         return False

@@ -33,7 +33,6 @@ from domain.probe import probe
 from domain.retrying import retrying
 from domain.scheduling.vocabulary import Allocation, BlockKind, ContentType, Level
 from domain.services import (
-    GroupDeletionService,
     GroupEditService,
     GroupStateService,
     GroupTimeService,
@@ -88,7 +87,7 @@ def edit(tenant_id: UUID, group_id: UUID, plan_id: UUID) -> None:
         )
         PlanProgressService(uow).mark(plan_id=plan_id, expected_version=1, state=PlanState.DONE)
         GroupStateService(uow).change(to=GroupStatus.PAUSED, expected_version=1)
-        GroupDeletionService(uow).delete(expected_version=1)
+        PlanGroupService(uow).delete(expected_version=1)
         uow.commit()
     with UnitOfWork(scoped_session(sessions), lock=StudentLock(tenant_id, group.student_id)) as uow:
         StudentTimeService(uow).add_class(weekday=0, start_minute=600, end_minute=660)

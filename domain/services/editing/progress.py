@@ -5,8 +5,7 @@ from uuid import UUID
 from domain import values
 from domain.errors import InvalidInputError
 from domain.models import PlanState, StudentPlan
-from domain.services.row_versions import RowVersion, require_version, written
-from domain.services.service import Service
+from domain.services.service import RowVersion, Service, require_version, written
 
 
 class PlanProgressService(Service):
@@ -63,7 +62,7 @@ class PlanProgressService(Service):
     ) -> StudentPlan:
         group_id = self._the_group(group_id)
         self._uow.require_lock(group_id, shared=True)
-        plan = self._uow.plans.find(group_id, plan_id)
+        plan = self._uow.plans.get(group_id, plan_id)
         require_version(plan, expected_version, group_id)
         if not plan.live:
             raise InvalidInputError.of("plan_id", "the plan is not live any more")

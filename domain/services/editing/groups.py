@@ -19,8 +19,7 @@ from domain.models.base import checked_values
 from domain.models.content import ContentSettings
 from domain.models.plan_group import PlanGroupSettings
 from domain.repositories.student_plans import ContentHistory
-from domain.services.row_versions import RowVersion, assign, flush, require_version, written
-from domain.services.service import Service
+from domain.services.service import RowVersion, Service, assign, flush, require_version, written
 from domain.unit_of_work import UnitOfWork
 
 FINISHED: Final = frozenset({GroupStatus.COMPLETED, GroupStatus.CANCELLED})
@@ -63,7 +62,7 @@ class GroupEditService(Service):
         group = editable_group(uow, self._the_group(group_id))
         require_version(group, expected_version, group.id)
         changes = checked_values(PlanGroup, PlanGroupSettings, fields)
-        own = uow.student_time.of_group(group.id)
+        own = uow.student_time.exclusions_of_group(group.id)
         assign(group, changes)
         accept(uow, group, [exclusion.date for exclusion in own])
         return written(uow, group, group.id)

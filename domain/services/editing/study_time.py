@@ -1,0 +1,336 @@
+"""Editing when a group is studied, and what belongs to a student in all groups.
+
+An entry is one row of one weekday, or of one date. All kinds are added, changed and removed by
+the same three methods of ``_Entries``; the kinds differ in where their rows are kept and in the
+rules that an edit must not break.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any, Final, Generic, TypeVar, Unpack
+from uuid import UUID, uuid4
+
+from domain.errors import Fault, InvalidInputError, TimeEntryNotFoundError
+from domain.models import AcademySchedule, Block, Exclusion, NonStudyBlock, PlanGroup
+from domain.models.base import checked_values, row_path
+from domain.models.study_time import (
+    AcademyScheduleSettings,
+    BlockSettings,
+    ExclusionSettings,
+    NonStudyBlockSettings,
+)
+from domain.scheduling import planning
+from domain.scheduling.validation import faults
+from domain.services.editing.groups import accept, editable_group, outside
+from domain.services.service import RowVersion, Service, assign, flush, require_version, written
+from domain.unit_of_work import UnitOfWork
+
+Entry = TypeVar("Entry", AcademySchedule, Block, Exclusion, NonStudyBlock)
+_SETTINGS: Final[Mapping[type, type]] = {
+    AcademySchedule: AcademyScheduleSettings,
+    Block: BlockSettings,
+    Exclusion: ExclusionSettings,
+    NonStudyBlock: NonStudyBlockSettings,
+}
+
+
+class GroupTimeService(Service):
+    """Edits a group's weekly time and the dates that it alone excludes.
+
+    Guarantees and errors are those of ``GroupEditService``, and ``TimeEntryNotFoundError``
+    for a row that is not this group's. An entry is one row of one weekday, or of one date;
+    changing it leaves the fields that are not given. Blocks that overlap merge, and a date
+    may be excluded twice.
+    """
+
+    def add_block(
+        self, *, group_id: UUID | None = None, **fields: Unpack[BlockSettings]
+    ) -> RowVersion:
+        """Add study time or self-study time; every field is needed."""
+        return self._blocks(group_id).add(fields)
+
+    def change_block(
+        self,
+        *,
+        block_id: UUID,
+        expected_version: int,
+        group_id: UUID | None = None,
+        **fields: Unpack[BlockSettings],
+    ) -> RowVersion:
+        """Change the given fields of a block."""
+        return self._blocks(group_id).change(block_id, expected_version, fields)
+
+    def remove_block(
+        self, *, block_id: UUID, expected_version: int, group_id: UUID | None = None
+    ) -> None:
+        """Remove a block; a group without any can be stored, but not generated."""
+        self._blocks(group_id).remove(block_id, expected_version)
+
+    def add_non_study_block(
+        self, *, group_id: UUID | None = None, **fields: Unpack[NonStudyBlockSettings]
+    ) -> RowVersion:
+        """Add a span that is never planned; every field but ``label`` is needed."""
+        return self._non_study_blocks(group_id).add(fields)
+
+    def change_non_study_block(
+        self,
+        *,
+        block_id: UUID,
+        expected_version: int,
+        group_id: UUID | None = None,
+        **fields: Unpack[NonStudyBlockSettings],
+    ) -> RowVersion:
+        """Change the given fields of a span that is never planned."""
+        return self._non_study_blocks(group_id).change(block_id, expected_version, fields)
+
+    def remove_non_study_block(
+        self, *, block_id: UUID, expected_version: int, group_id: UUID | None = None
+    ) -> None:
+        """Remove a span that is never planned."""
+        self._non_study_blocks(group_id).remove(block_id, expected_version)
+
+    def add_exclusion(
+        self, *, group_id: UUID | None = None, **fields: Unpack[ExclusionSettings]
+    ) -> RowVersion:
+        """Exclude a date of the period for this group only; ``reason`` may be left out."""
+        return self._exclusions(group_id).add(fields)
+
+    def change_exclusion(
+        self,
+        *,
+        exclusion_id: UUID,
+        expected_version: int,
+        group_id: UUID | None = None,
+        **fields: Unpack[ExclusionSettings],
+    ) -> RowVersion:
+        """Change the given fields of one of the group's own exclusions."""
+        return self._exclusions(group_id).change(exclusion_id, expected_version, fields)
+
+    def remove_exclusion(
+        self, *, exclusion_id: UUID, expected_version: int, group_id: UUID | None = None
+    ) -> None:
+        """Remove one of the group's own exclusions."""
+        self._exclusions(group_id).remove(exclusion_id, expected_version)
+
+    def _blocks(self, group_id: UUID | None) -> "_Spans[Block]":
+        group = editable_group(self._uow, self._the_group(group_id))
+        return _Spans(self._uow, Block, group.blocks, {"group_id": group.id}, group)
+
+    def _non_study_blocks(self, group_id: UUID | None) -> "_Spans[NonStudyBlock]":
+        group = editable_group(self._uow, self._the_group(group_id))
+        spans = group.non_study_blocks
+        return _Spans(self._uow, NonStudyBlock, spans, {"group_id": group.id}, group)
+
+    def _exclusions(self, group_id: UUID | None) -> "_Exclusions":
+        group = editable_group(self._uow, self._the_group(group_id))
+        owner = {"student_id": group.student_id, "group_id": group.id}
+        own = self._uow.student_time.exclusions_of_group(group.id)
+        return _Exclusions(self._uow, Exclusion, own, owner, group)
+
+
+class StudentTimeService(Service):
+    """Edits a student's classes, and the exclusions that count in all of their groups.
+
+    Every method needs the student's lock, which each generation takes too: none plans by
+    the old time and commits after the new. The caller commits. Existing plans stay until their
+    group is generated again. A group's own exclusions are not found here;
+    ``GroupTimeService`` edits them.
+
+    Errors of every method: ``TimeEntryNotFoundError`` (also for another tenant's row),
+    ``EditedMeanwhileError`` if the row is not in ``expected_version``,
+    ``InvalidInputError`` with every field at fault and ``LockNotHeldError``. After any of
+    them nothing is written. In fields such as ``academy_schedules[2].start`` the index is
+    that of the student's stored rows in their order; a new row comes after them.
+    """
+
+    def add_class(
+        self, *, student_id: UUID | None = None, **fields: Unpack[AcademyScheduleSettings]
+    ) -> RowVersion:
+        """Add a weekly class; its weekday, start and end are needed.
+
+        Two classes may touch, and travel may overlap, but the classes themselves may not.
+        """
+        return self._classes(student_id).add(fields)
+
+    def change_class(
+        self,
+        *,
+        class_id: UUID,
+        expected_version: int,
+        student_id: UUID | None = None,
+        **fields: Unpack[AcademyScheduleSettings],
+    ) -> RowVersion:
+        """Change the given fields of a class."""
+        return self._classes(student_id).change(class_id, expected_version, fields)
+
+    def remove_class(
+        self, *, class_id: UUID, expected_version: int, student_id: UUID | None = None
+    ) -> None:
+        """Remove a class."""
+        self._classes(student_id).remove(class_id, expected_version)
+
+    def add_exclusion(
+        self, *, student_id: UUID | None = None, **fields: Unpack[ExclusionSettings]
+    ) -> RowVersion:
+        """Exclude a date in all groups; any date, for groups ignore those outside."""
+        return self._exclusions(student_id).add(fields)
+
+    def change_exclusion(
+        self,
+        *,
+        exclusion_id: UUID,
+        expected_version: int,
+        student_id: UUID | None = None,
+        **fields: Unpack[ExclusionSettings],
+    ) -> RowVersion:
+        """Change the given fields of an exclusion."""
+        return self._exclusions(student_id).change(exclusion_id, expected_version, fields)
+
+    def remove_exclusion(
+        self, *, exclusion_id: UUID, expected_version: int, student_id: UUID | None = None
+    ) -> None:
+        """Remove an exclusion."""
+        self._exclusions(student_id).remove(exclusion_id, expected_version)
+
+    def _locked_student(self, asked: UUID | None) -> UUID:
+        student_id = self._the_student(asked)
+        self._uow.require_student_lock(student_id)
+        return student_id
+
+    def _classes(self, student_id: UUID | None) -> "_Classes":
+        owner = {"student_id": self._locked_student(student_id)}
+        classes = self._uow.student_time.academy_schedules(owner["student_id"])
+        return _Classes(self._uow, AcademySchedule, classes, owner)
+
+    def _exclusions(self, student_id: UUID | None) -> "_Entries[Exclusion]":
+        owner = {"student_id": self._locked_student(student_id)}
+        own = self._uow.student_time.exclusions_of_student(owner["student_id"])
+        return _Entries(self._uow, Exclusion, own, owner)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entries(Generic[Entry]):
+    """The stored rows of one kind, of a group or of a student, in their order."""
+
+    uow: UnitOfWork
+    kind: type[Entry]
+    rows: Sequence[Entry]
+    owner: Mapping[str, UUID]
+    """The keys of a new row, besides the tenant's."""
+    group: PlanGroup | None = None
+
+    def add(self, fields: Mapping[str, Any]) -> RowVersion:
+        """Add a row after the others, and write it."""
+        values = self._checked(fields, None)
+        columns: dict[str, Any] = {**self.owner, **values}
+        row = self.kind(id=uuid4(), tenant_id=self.uow.tenant_id, **columns)
+        self._insert(row)
+        return written(self.uow, row, self.group_id)
+
+    def change(self, id_: UUID, expected_version: int, fields: Mapping[str, Any]) -> RowVersion:
+        """Change the given fields of a row, and write it."""
+        index, row = self._find(id_, expected_version)
+        assign(row, self._checked(fields, index))
+        self._accept()
+        return written(self.uow, row, self.group_id)
+
+    def remove(self, id_: UUID, expected_version: int) -> None:
+        """Delete a row."""
+        _, row = self._find(id_, expected_version)
+        self._delete(row)
+        flush(self.uow, self.group_id)
+
+    @property
+    def group_id(self) -> UUID | None:
+        """The group that an error is about."""
+        return None if self.group is None else self.group.id
+
+    def _find(self, id_: UUID, expected_version: int) -> tuple[int, Entry]:
+        for index, row in enumerate(self.rows):
+            if row.id == id_:
+                require_version(row, expected_version, self.group_id)
+                return index, row
+        raise TimeEntryNotFoundError(entry_id=id_, kind=self.kind.__tablename__)
+
+    def _checked(self, fields: Mapping[str, Any], index: int | None) -> dict[str, Any]:
+        """The values of a new row, or of the one at ``index``; raises for what is refused."""
+        at = len(self.rows) if index is None else index
+        path = row_path(self.kind, at)
+        new = index is None
+        values = checked_values(self.kind, _SETTINGS[self.kind], fields, path, new=new)
+        if found := list(self._faults(values, at)):
+            raise InvalidInputError(found)
+        return values
+
+    def _faults(self, values: Mapping[str, Any], at: int) -> Iterator[Fault]:
+        """The rules that the row at this index would break with these values."""
+        yield from ()
+
+    def _insert(self, row: Entry) -> None:
+        self.uow.session.add(row)
+
+    def _delete(self, row: Entry) -> None:
+        self.uow.session.delete(row)
+
+    def _accept(self) -> None:
+        """Check what can be checked only with the values in place."""
+
+
+class _Spans(_Entries[Entry]):
+    """Weekly spans of a group, in its collection; the rules are those of the whole group."""
+
+    __slots__ = ()
+
+    def _insert(self, row: Entry) -> None:
+        self._collection.append(row)
+        self._accept()
+
+    def _delete(self, row: Entry) -> None:
+        self._collection.remove(row)
+
+    def _accept(self) -> None:
+        if self.group is not None:
+            accept(self.uow, self.group)
+
+    @property
+    def _collection(self) -> list[Entry]:
+        assert isinstance(self.rows, list)  # noqa: S101 - the mapped collection itself
+        return self.rows
+
+
+class _Exclusions(_Entries[Exclusion]):
+    """A group's own exclusions, which are within its period."""
+
+    __slots__ = ()
+
+    def _faults(self, values: Mapping[str, Any], at: int) -> Iterator[Fault]:
+        if self.group is not None and "date" in values:
+            yield from outside(self.group, [values["date"]], at)
+
+
+class _Classes(_Entries[AcademySchedule]):
+    """A student's classes, which do not overlap."""
+
+    __slots__ = ()
+
+    def _faults(self, values: Mapping[str, Any], at: int) -> Iterator[Fault]:
+        # A copy that no Session knows: what is refused must not be written by a later flush.
+        lesson = AcademySchedule(travel_minutes=0)
+        if at < len(self.rows):
+            names = ("weekday", "start_minute", "end_minute", "travel_minutes")
+            assign(lesson, {name: getattr(self.rows[at], name) for name in names})
+        assign(lesson, values)
+        others = [other.to_planning() for index, other in enumerate(self.rows) if index != at]
+        asked = planning.Request(
+            period_start=date.min,
+            period_end=date.min,
+            today=date.min,
+            contents=(),
+            blocks=(),
+            academy_schedules=(*others, lesson.to_planning()),
+        )
+        # The stored classes agree with each other: whatever is at fault is the last one.
+        last, path = row_path(self.kind, len(others)), row_path(self.kind, at)
+        for fault in faults(asked):
+            yield replace(fault, field=fault.field.replace(last, path))
