@@ -1,115 +1,77 @@
-"""Study plans, generated once: the public names.
+"""Study plans, generated once: the names that most applications need.
 
-Enter a ``UnitOfWork`` with a ``PlanGroupLock``, call a service, commit. The README is the
-handbook; ``domain.scheduling`` is the pure planning core and ``domain.schema`` the schema.
+Enter a ``UnitOfWork`` with a ``PlanGroupLock``, call a service, commit. More is in the packages:
+every error in ``domain.errors``, the other services in ``domain.services``, reading in
+``domain.repositories``, documents in ``domain.documents``, the schema in ``domain.schema``, the
+pure planning core in ``domain.scheduling``.
 """
 
 import sys
 
-# An import that was interrupted is begun anew: the modules that it left would not become
+# An interrupted import starts again from the beginning: the modules that it left would not become
 # attributes of this one. When this one is reloaded, it has its names already.
 if "__all__" not in globals():
     for _left in [name for name in sys.modules if name.startswith(f"{__name__}.")]:
         del sys.modules[_left]
 
-from domain.errors import (
-    CommitOutcomeUnknownError,
-    DatabaseBusyError,
-    DomainError,
-    EditedMeanwhileError,
-    GeneratedMeanwhileError,
-    IdempotencyMismatchError,
-    InvalidInputError,
-    LockTimeoutError,
-    MisuseError,
-    PlanGroupLockedError,
-    PlanGroupNotFoundError,
-    PlanGroupNotGeneratableError,
-    SchedulingError,
-    StudentPlansOverlapError,
-)
-from domain.locking import (
-    Limits,
-    LockStatus,
-    PlanGroupLock,
-    StudentLock,
-    lock_status,
-    plan_group_lock_key,
-)
+from domain.errors import DomainError, InvalidInputError, PlanGroupLockedError
+from domain.locking import Limits, PlanGroupLock, StudentLock, lock_status
 from domain.models import (
     AcademySchedule,
+    Allocation,
     Base,
     Block,
+    BlockKind,
     Content,
+    ContentType,
     Exclusion,
     GroupStatus,
     LectureEpisode,
     NonStudyBlock,
-    PlanGeneration,
     PlanGroup,
     PlanState,
     StudentPlan,
 )
-from domain.repositories import (
-    PlanGroupRepository,
-    PlanView,
-    StudentPlanRepository,
-    StudentTimeRepository,
-)
 from domain.services import (
     GenerationResult,
+    GroupStateService,
     PlanGenerationService,
     PlanGroupService,
+    activate,
     generate_plans,
     generate_plans_async,
-    preview_plans,
 )
-from domain.unit_of_work import AsyncUnitOfWork, LockState, UnitOfWork
+from domain.unit_of_work import AsyncUnitOfWork, UnitOfWork
 
 __all__ = [
     "AcademySchedule",
+    "Allocation",
     "AsyncUnitOfWork",
     "Base",
     "Block",
-    "CommitOutcomeUnknownError",
+    "BlockKind",
     "Content",
-    "DatabaseBusyError",
+    "ContentType",
     "DomainError",
-    "EditedMeanwhileError",
     "Exclusion",
-    "GeneratedMeanwhileError",
     "GenerationResult",
+    "GroupStateService",
     "GroupStatus",
-    "IdempotencyMismatchError",
     "InvalidInputError",
     "LectureEpisode",
     "Limits",
-    "LockState",
-    "LockStatus",
-    "LockTimeoutError",
-    "MisuseError",
     "NonStudyBlock",
-    "PlanGeneration",
     "PlanGenerationService",
     "PlanGroup",
     "PlanGroupLock",
     "PlanGroupLockedError",
-    "PlanGroupNotFoundError",
-    "PlanGroupNotGeneratableError",
-    "PlanGroupRepository",
     "PlanGroupService",
     "PlanState",
-    "PlanView",
-    "SchedulingError",
     "StudentLock",
     "StudentPlan",
-    "StudentPlanRepository",
-    "StudentPlansOverlapError",
-    "StudentTimeRepository",
     "UnitOfWork",
+    "activate",
     "generate_plans",
     "generate_plans_async",
     "lock_status",
-    "plan_group_lock_key",
-    "preview_plans",
 ]

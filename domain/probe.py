@@ -5,7 +5,6 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
 
-from domain import locking
 from domain.database_errors import (
     MIGRATE,
     checkout_translated,
@@ -21,13 +20,14 @@ from domain.errors import (
     SchemaError,
     WrongTransactionError,
 )
-from domain.locking import (
+from domain.locking import acquiring, status
+from domain.locking.policy import (
     PlanGroupLock,
     StudentLock,
+    most_waiters,
     plan_group_lock_key,
     student_lock_key,
 )
-from domain.locking.policy import most_waiters
 from domain.schema import catalog
 from domain.schema.run import as_engine
 
@@ -115,13 +115,13 @@ def _require_privileges(connection: Connection) -> None:
 def _require_functions(connection: Connection) -> None:
     tenant_id, id_ = uuid4(), uuid4()
     with connection.begin():
-        found, needed = locking.functions_version(connection), locking.FUNCTIONS_VERSION
+        found, needed = status.functions_version(connection), status.FUNCTIONS_VERSION
         if found != needed:
             raise SchemaError(
                 f"The lock functions have version {found}, this package needs {needed}. {MIGRATE}"
             )
         keys = plan_group_lock_key(id_), student_lock_key(tenant_id, id_)
-        if locking.keys_in_sql(connection, tenant_id, id_) != keys:
+        if status.keys_in_sql(connection, tenant_id, id_) != keys:
             raise SchemaError(
                 "The database derives other keys than this package: the two would not exclude "
                 f"each other. {MIGRATE}"
@@ -136,7 +136,7 @@ def _require_exclusion(holder: Connection, rival: Connection) -> None:
     )
     for lock in (one, several, student):
         with holder.begin():
-            locking.acquire(holder, lock)
+            acquiring.acquire(holder, lock)
             if not _refused(rival, lock):
                 raise SchemaError(
                     "Two connections were given one lock: the lock functions of this database "
@@ -153,14 +153,14 @@ def _require_exclusion(holder: Connection, rival: Connection) -> None:
 def _require_seen(rival: Connection, lock: PlanGroupLock | StudentLock) -> None:
     for group_id in lock.group_ids:
         with rival.begin():
-            if not locking.is_held(rival, lock.tenant_id, group_id):
+            if not status.is_held(rival, lock.tenant_id, group_id):
                 raise SchemaError(f"The lock that is held is not shown. {MIGRATE}")
 
 
 def _refused(connection: Connection, lock: PlanGroupLock | StudentLock) -> bool:
     with connection.begin():
         try:
-            locking.acquire(connection, lock)
+            acquiring.acquire(connection, lock)
         except (PlanGroupLockedError, PlanGroupNotFoundError):
             return True  # nobody stores the ids, which is told by the other error
         return False

@@ -8,7 +8,8 @@ from typing import Any
 from domain.cli.paper import encodes
 from domain.documents.document import ContentEntry
 from domain.errors import DomainError
-from domain.scheduling import Notice, Unplaced
+from domain.scheduling.notices import Notice
+from domain.scheduling.schedule import Unplaced
 from domain.services import GenerationResult
 
 

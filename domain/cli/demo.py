@@ -24,11 +24,12 @@ from domain.cli.wording import readable_language
 from domain.documents import PlanGroupDocument, read_json
 from domain.embedded import embedded_postgres
 from domain.errors import DomainError, LockHolder
-from domain.locking import PlanGroupLock
-from domain.repositories import PlanGroupRepository, StudentPlanRepository
+from domain.locking.policy import PlanGroupLock
+from domain.repositories.plan_groups import PlanGroupRepository
+from domain.repositories.student_plans import StudentPlanRepository
 from domain.scheduling.notices import Language
 from domain.services import GenerationResult, PlanGroupService
-from domain.unit_of_work import UnitOfWork
+from domain.unit_of_work.unit import UnitOfWork
 
 REQUESTS: Final = 8
 _KO: Final = {

@@ -18,13 +18,14 @@ from domain.cli.paper import clean, encodes, new_console, show
 from domain.cli.summary import marked, print_quality, print_unplaced, print_warnings
 from domain.cli.timetable import print_timetable
 from domain.cli.wording import Wording, readable_language
-from domain.documents import PlanGroupDocument, faults_of, read_json, to_request
+from domain.documents import PlanGroupDocument, read_json
+from domain.documents.rows import faults_of, to_request
 from domain.errors import DomainError, Fault, InvalidInputError
-from domain.locking import PlanGroupLock
+from domain.locking.policy import PlanGroupLock
 from domain.scheduling.calendar import calendar
 from domain.scheduling.notices import Language
 from domain.services import GenerationResult, PlanGenerationService, PlanGroupService
-from domain.unit_of_work import UnitOfWork
+from domain.unit_of_work.unit import UnitOfWork
 
 FAILED: Final = 1
 

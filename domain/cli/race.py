@@ -11,9 +11,9 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from domain.errors import DomainError
-from domain.locking import PlanGroupLock
+from domain.locking.policy import PlanGroupLock
 from domain.services import GenerationResult, PlanGenerationService
-from domain.unit_of_work import UnitOfWork
+from domain.unit_of_work.unit import UnitOfWork
 
 BOUND_SECONDS: Final = 20.0
 

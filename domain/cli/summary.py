@@ -10,7 +10,8 @@ from rich.text import Text
 from domain.cli.paper import show
 from domain.cli.timetable import chip
 from domain.cli.wording import Wording
-from domain.scheduling import Notice, Quality, Unplaced
+from domain.scheduling.notices import Notice
+from domain.scheduling.schedule import Quality, Unplaced
 
 
 def print_unplaced(console: Console, wording: Wording, unplaced: Sequence[Unplaced]) -> None:

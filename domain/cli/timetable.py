@@ -20,9 +20,8 @@ from rich.text import Text
 from domain.cli.paper import clean, clipped, encodes, folded, show
 from domain.cli.weeks import DayColumn, Week, weeks_of
 from domain.cli.wording import Wording
-from domain.scheduling import ScheduledPlan
 from domain.scheduling.calendar import Day, DayKind
-from domain.scheduling.schedule import clock
+from domain.scheduling.schedule import ScheduledPlan, clock
 
 NARROWEST_GRID: Final = 98
 """Seven times a bar, ``10:00–10:54`` and two spaces."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
 
-from domain.scheduling import ScheduledPlan
 from domain.scheduling.calendar import Day
+from domain.scheduling.schedule import ScheduledPlan
 
 
 @dataclass(frozen=True, slots=True)

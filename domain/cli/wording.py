@@ -9,9 +9,9 @@ from rich.console import Console
 
 from domain.cli.paper import clean, encodes
 from domain.documents.document import ContentEntry
-from domain.scheduling import Notice, ScheduledPlan, Unplaced
 from domain.scheduling.calendar import DayKind
-from domain.scheduling.notices import Language
+from domain.scheduling.notices import Language, Notice
+from domain.scheduling.schedule import ScheduledPlan, Unplaced
 from domain.scheduling.vocabulary import ContentType, ExclusionType, PlanKind, UnplacedReason
 
 _KO: Final = {

@@ -5,15 +5,6 @@ the README's table. ``PlanGroupService.create`` stores it. ``PlanGroupDocument``
 library, and is a type that pydantic and FastAPI understand.
 """
 
-from domain.documents.document import DocumentModel, PlanGroupDocument, read_json
-from domain.documents.rows import GroupRows, faults_of, to_request, to_rows
+from domain.documents.document import PlanGroupDocument, read_json
 
-__all__ = [
-    "DocumentModel",
-    "GroupRows",
-    "PlanGroupDocument",
-    "faults_of",
-    "read_json",
-    "to_request",
-    "to_rows",
-]
+__all__ = ["PlanGroupDocument", "read_json"]

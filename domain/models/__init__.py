@@ -10,9 +10,18 @@ import sys
 try:
     from domain.models.base import Base
     from domain.models.content import Content, LectureEpisode
-    from domain.models.plan import PlanGeneration, PlanState, RetiredAs, StudentPlan
-    from domain.models.plan_group import GENERATABLE, GroupStatus, PlanGroup
+    from domain.models.plan import PlanGeneration, PlanState, StudentPlan
+    from domain.models.plan_group import GroupStatus, PlanGroup
     from domain.models.study_time import AcademySchedule, Block, Exclusion, NonStudyBlock
+    from domain.scheduling.vocabulary import (
+        Allocation,
+        BlockKind,
+        ContentType,
+        Difficulty,
+        ExclusionType,
+        Level,
+        PlanKind,
+    )
 
     # Not configure_mappers(): that would configure the application's mappers too, which may
     # not be complete yet.
@@ -25,18 +34,23 @@ except BaseException:
     raise
 
 __all__ = [
-    "GENERATABLE",
     "AcademySchedule",
+    "Allocation",
     "Base",
     "Block",
+    "BlockKind",
     "Content",
+    "ContentType",
+    "Difficulty",
     "Exclusion",
+    "ExclusionType",
     "GroupStatus",
     "LectureEpisode",
+    "Level",
     "NonStudyBlock",
     "PlanGeneration",
     "PlanGroup",
+    "PlanKind",
     "PlanState",
-    "RetiredAs",
     "StudentPlan",
 ]

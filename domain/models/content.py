@@ -1,5 +1,6 @@
 """What a group plans: books, lectures and custom contents."""
 
+from dataclasses import dataclass
 from typing import TypedDict, Unpack
 from uuid import UUID, uuid4
 
@@ -55,6 +56,15 @@ class EpisodeColumns(TypedDict, total=False):
     group_id: UUID
     unit: int
     minutes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ContentLabel:
+    """What a content is called."""
+
+    id: UUID
+    title: str
+    subject: str | None
 
 
 class Content(Versioned, Base):

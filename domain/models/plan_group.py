@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 from uuid import UUID, uuid4
 
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint, func, text
@@ -23,11 +23,13 @@ from domain.models.base import (
     to_input,
     words_check,
 )
-from domain.models.content import Content, LectureEpisode
-from domain.models.study_time import Block, NonStudyBlock
 from domain.scheduling import planning
 from domain.scheduling.validation import faults
 from domain.scheduling.vocabulary import Level
+
+if TYPE_CHECKING:
+    from domain.models.content import Content, LectureEpisode
+    from domain.models.study_time import Block, NonStudyBlock
 
 
 class GroupStatus(StrEnum):
@@ -89,9 +91,9 @@ class PlanGroupColumns(PlanGroupSettings, total=False):
     generation: int
     version: int
     created_at: datetime
-    contents: list[Content]
-    blocks: list[Block]
-    non_study_blocks: list[NonStudyBlock]
+    contents: "list[Content]"
+    blocks: "list[Block]"
+    non_study_blocks: "list[NonStudyBlock]"
 
 
 class PlanGroup(Versioned, Base):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import zip_longest
 from operator import attrgetter
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from uuid import UUID
 
 import psycopg
@@ -20,10 +20,13 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from domain.database_errors import translated
 from domain.errors import Language
 from domain.models import Content, PlanGeneration, PlanState, StudentPlan
-from domain.repositories.snapshot import ContentLabel, PlanningSnapshot
+from domain.models.content import ContentLabel
 from domain.scheduling.notices import Notice
 from domain.scheduling.schedule import Quality, Schedule, ScheduledPlan, Unplaced
 from domain.scheduling.vocabulary import UnplacedReason
+
+if TYPE_CHECKING:
+    from domain.repositories.snapshot import PlanningSnapshot
 
 _FIELDS: Final = tuple(one.name for one in fields(ScheduledPlan))
 _COPIED_FIELDS: Final = tuple(name for name in _FIELDS if name != "content")
@@ -48,7 +51,7 @@ _copied_values = attrgetter(*_COPIED_FIELDS)
 
 
 def new_plans(
-    snapshot: PlanningSnapshot, schedule: Schedule, ids: Sequence[UUID]
+    snapshot: "PlanningSnapshot", schedule: Schedule, ids: Sequence[UUID]
 ) -> Iterator[tuple[Any, ...]]:
     """The schedule's plans as rows in the order of ``COPIED``, with these ids."""
     owner = (snapshot.tenant_id, snapshot.student_id, snapshot.group_id)

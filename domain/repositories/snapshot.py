@@ -31,7 +31,6 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from domain.errors import ContentNotFoundError, PlanGroupNotGeneratableError
 from domain.models import (
-    GENERATABLE,
     AcademySchedule,
     Base,
     Block,
@@ -45,20 +44,12 @@ from domain.models import (
     StudentPlan,
 )
 from domain.models.base import input_names
-from domain.models.plan_group import COMPUTED_INPUTS, factors_of
+from domain.models.content import ContentLabel
+from domain.models.plan_group import COMPUTED_INPUTS, GENERATABLE, factors_of
 from domain.scheduling import planning
 
 Input = TypeVar("Input")
 _Condition: TypeAlias = ColumnElement[bool] | InstrumentedAttribute[bool]
-
-
-@dataclass(frozen=True, slots=True)
-class ContentLabel:
-    """What a content is called."""
-
-    id: UUID
-    title: str
-    subject: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,8 @@ from domain.database_errors import translated
 from domain.driver import copy_rows, insert_rows
 from domain.errors import GeneratedMeanwhileError, InvalidInputError, StudentPlanNotFoundError
 from domain.locking import guards
-from domain.models import Content, PlanGeneration, PlanGroup, PlanState, RetiredAs, StudentPlan
+from domain.models import Content, PlanGeneration, PlanGroup, PlanState, StudentPlan
+from domain.models.plan import RetiredAs
 from domain.repositories.plan_rows import COPIED, VIEWED, PlanView, labelled, new_plans
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.scheduling.schedule import Schedule

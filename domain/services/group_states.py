@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 
 from domain import values
 from domain.errors import EditedMeanwhileError, TransitionNotAllowedError
-from domain.locking import PlanGroupLock
+from domain.locking.policy import PlanGroupLock
 from domain.models import GroupStatus, PlanGroup
-from domain.repositories import PlanGroupRepository
+from domain.repositories.plan_groups import PlanGroupRepository
 from domain.services.service import Service, flush, require_version
-from domain.unit_of_work import AsyncUnitOfWork, UnitOfWork
+from domain.unit_of_work.asynchronous import AsyncUnitOfWork
+from domain.unit_of_work.unit import UnitOfWork
 
 TRANSITIONS: Final[Mapping[GroupStatus, frozenset[GroupStatus]]] = {
     GroupStatus.DRAFT: frozenset({GroupStatus.SAVED, GroupStatus.CANCELLED}),

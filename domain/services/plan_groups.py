@@ -8,10 +8,12 @@ from domain import values
 from domain.errors import DomainError, EditedMeanwhileError, Fault, InvalidInputError
 from domain.models import AcademySchedule, GroupStatus, PlanGroup
 from domain.services.service import Service, flush, version
-from domain.unit_of_work import LockState
+from domain.unit_of_work.ending import LockState
 
 if TYPE_CHECKING:
-    from domain.documents import DocumentModel, GroupRows, PlanGroupDocument
+    from domain.documents import PlanGroupDocument
+    from domain.documents.document import DocumentModel
+    from domain.documents.rows import GroupRows
 
 _CLASS: Final = ("weekday", "start_minute", "end_minute", "travel_minutes", "name", "subject")
 
@@ -45,27 +47,27 @@ class PlanGroupService(Service):
         goes on and commits.
         """
         # Documents are a tenth of the package's import, and most processes read none.
-        from domain import documents  # noqa: PLC0415 - see above
+        from domain.documents import PlanGroupDocument, rows  # noqa: PLC0415 - see above
 
         uow = self._uow
         group_id = self._the_group(group_id)
         uow.require_lock(group_id)
-        document = documents.PlanGroupDocument.of(fields)
-        rows = documents.to_rows(
+        document = PlanGroupDocument.of(fields)
+        new = rows.to_rows(
             document,
             uow.tenant_id,
             values.checked("student_id", values.uuid, student_id),
             group_id=group_id,
             status=values.checked("status", _creatable, status),
         )
-        _refuse(documents.faults_of(document))
-        uow.groups.insert(rows.group, rows.exclusions)
+        _refuse(rows.faults_of(document))
+        uow.groups.insert(new.group, new.exclusions)
         try:
-            self._add_classes(rows)
+            self._add_classes(new)
         except DomainError:
-            self._take_back(rows)
+            self._take_back(new)
             raise
-        return rows.group
+        return new.group
 
     def delete(self, *, expected_version: int, group_id: UUID | None = None) -> None:
         """Delete a group in any state with everything it owns: one statement.

@@ -13,9 +13,10 @@ from domain.errors import (
     LockNotHeldError,
     UnitOfWorkStateError,
 )
-from domain.locking import StudentLock, guards
+from domain.locking import guards
+from domain.locking.policy import StudentLock
 from domain.models import Base
-from domain.unit_of_work import UnitOfWork
+from domain.unit_of_work.unit import UnitOfWork
 
 
 class Service:

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from domain.errors import UnitOfWorkStateError, WrongSessionError
-from domain.locking import PlanGroupLock, StudentLock
+from domain.locking.policy import PlanGroupLock, StudentLock
 from domain.unit_of_work import sessions
 from domain.unit_of_work.ending import LockState
 from domain.unit_of_work.unit import UnitOfWork

@@ -10,7 +10,6 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, RootTransaction
 from sqlalchemy.orm import Session, SessionTransaction
 
-from domain import locking
 from domain.database_errors import checkout_translated, commit_translated, translated
 from domain.errors import (
     InvalidInputError,
@@ -18,9 +17,12 @@ from domain.errors import (
     UnitOfWorkStateError,
     WrongSessionError,
 )
-from domain.locking import PlanGroupLock, StudentLock, guards
+from domain.locking import acquiring, guards
+from domain.locking.policy import PlanGroupLock, StudentLock
 from domain.locking.statements import committing_only, new_identity
-from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
+from domain.repositories.plan_groups import PlanGroupRepository
+from domain.repositories.student_plans import StudentPlanRepository
+from domain.repositories.student_time import StudentTimeRepository
 from domain.unit_of_work import ending, sessions
 from domain.unit_of_work.ending import AtEnd, Callback, Ending, LockState, Stage
 from domain.unit_of_work.sessions import Turns
@@ -294,7 +296,7 @@ class UnitOfWork:
         if group_id not in self._student_of:
             left = max(timedelta(0), self.lock.max_wait - timedelta(milliseconds=self.waited_ms))
             renewed = new_identity()
-            self._student_of = locking.acquire_students(
+            self._student_of = acquiring.acquire_students(
                 self.connection,
                 self.tenant_id,
                 self.lock.group_ids,
@@ -327,7 +329,7 @@ class UnitOfWork:
         assert session is not None and bind is not None  # noqa: S101, PT018 - prepared
         with checkout_translated():
             self._connection = sessions.begin(session, bind)
-        acquired = locking.acquire(
+        acquired = acquiring.acquire(
             self._connection, self.lock, identity=self._identity, rolls_back=True
         )
         self.waited_ms, self._node = acquired.waited_ms, acquired.node

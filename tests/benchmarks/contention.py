@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork, locking
-from domain.locking import IDENTITY, Acquired
+from domain.locking.acquiring import Acquired
+from domain.locking.statements import IDENTITY
 from tests.benchmarks.timing import line
 from tests.concurrency.worlds import generate, stored_group
 

@@ -3,8 +3,9 @@
 from datetime import date, timedelta
 from functools import partial
 
-from domain.documents import read_json, to_request
-from domain.scheduling import schedule
+from domain.documents import read_json
+from domain.documents.rows import to_request
+from domain.scheduling.engine import schedule
 from domain.scheduling.planning import AcademySchedule, Block, Content, NonStudyBlock, Request
 from domain.scheduling.vocabulary import Allocation, BlockKind, ContentType
 from tests.benchmarks.timing import line, medians

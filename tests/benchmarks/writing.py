@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock, StudentPlan, UnitOfWork
-from domain.repositories import PlanningSnapshot
 from domain.repositories.plan_rows import COPIED, new_plans
-from domain.scheduling import Schedule, schedule
+from domain.repositories.snapshot import PlanningSnapshot
+from domain.scheduling.engine import schedule
+from domain.scheduling.schedule import Schedule
 from tests.benchmarks.scheduling import books
 from tests.benchmarks.timing import line, medians
 from tests.factories import ContentFactory, PlanGroupFactory

@@ -6,7 +6,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from domain import PlanGroup, PlanGroupLock, locking
+from domain import PlanGroup, PlanGroupLock
+from domain.locking import acquiring
 
 _KEY: Final = 0x424C_4F43_4B41_4445
 _ROW: Final = 1000
@@ -26,7 +27,7 @@ Blockade = Callable[[sa.Engine, PlanGroup], AbstractContextManager[object]]
 def waiting_for_the_lock(engine: sa.Engine, group: PlanGroup) -> Iterator[None]:
     """Somebody else has the group's lock."""
     with engine.connect() as connection, connection.begin():
-        locking.acquire(connection, PlanGroupLock(group.tenant_id, group.id))
+        acquiring.acquire(connection, PlanGroupLock(group.tenant_id, group.id))
         yield
 
 

@@ -8,13 +8,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import (
-    LockTimeoutError,
-    PlanGroup,
-    PlanGroupLock,
-    PlanGroupLockedError,
-    PlanGroupNotFoundError,
-)
+from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError
+from domain.errors import LockTimeoutError, PlanGroupNotFoundError
 from domain.testing import (
     PATIENCE,
     Answers,

@@ -8,16 +8,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import (
-    GroupStatus,
-    PlanGroup,
-    PlanGroupLock,
-    PlanGroupLockedError,
-    StudentPlansOverlapError,
-    UnitOfWork,
-)
+from domain import GroupStatus, PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.errors import (
     LockNotHeldError,
+    StudentPlansOverlapError,
     UncommittedChangesError,
     UnitOfWorkStateError,
     WrongTransactionError,

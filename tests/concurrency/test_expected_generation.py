@@ -8,8 +8,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
-    EditedMeanwhileError,
-    IdempotencyMismatchError,
     InvalidInputError,
     PlanGroup,
     PlanGroupLock,
@@ -17,6 +15,7 @@ from domain import (
     generate_plans,
     generate_plans_async,
 )
+from domain.errors import EditedMeanwhileError, IdempotencyMismatchError
 from domain.testing import contend
 from tests.concurrency.async_worlds import pooled
 from tests.concurrency.worlds import TODAY, stored_group, traces

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import PlanGroup, plan_group_lock_key
+from domain import PlanGroup
+from domain.locking import plan_group_lock_key
 from domain.testing import PATIENCE, wait_until_waiting
 from tests.factories import PlanGroupFactory
 

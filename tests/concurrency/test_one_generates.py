@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import PlanGroupLockedError, PlanGroupNotFoundError
+from domain import PlanGroupLockedError
+from domain.errors import PlanGroupNotFoundError
 from tests.concurrency.contenders import PATIENCE, contend
 from tests.concurrency.overlapping import elsewhere
 from tests.concurrency.worlds import advisory_locks, generate, live_plans, stored_group, traces

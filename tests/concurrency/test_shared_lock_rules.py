@@ -8,8 +8,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import InvalidInputError, PlanGroup, PlanState, UnitOfWork, generate_plans, locking
+from domain import InvalidInputError, PlanGroup, PlanState, UnitOfWork, generate_plans
 from domain.errors import LockNotHeldError, UnitOfWorkStateError, WrongTransactionError
+from domain.locking import acquiring
 from domain.testing import PATIENCE, assert_lock_free, assert_lock_held
 from tests.concurrency.marking import exclusive, generated_group, shared
 from tests.concurrency.worlds import TODAY, generate, stored_group, traces
@@ -80,7 +81,7 @@ def test_shared_lock_becomes_no_exclusive_one_in_its_transaction(
     for lock in (exclusive(group), exclusive(other, LONG)):
         with UnitOfWork(session_factory, lock=shared(group)) as uow:
             with pytest.raises(WrongTransactionError, match="two such transactions"):
-                locking.acquire(uow.connection, lock)
+                acquiring.acquire(uow.connection, lock)
             uow.rollback()
 
 
@@ -110,7 +111,7 @@ def test_shared_lock_is_taken_in_a_transaction_that_holds_the_exclusive_one(
     session_factory: Factory, engine: sa.Engine, group: PlanGroup
 ) -> None:
     with UnitOfWork(session_factory, lock=exclusive(group)) as uow:
-        assert locking.acquire(uow.connection, shared(group)).waited_ms == 0
+        assert acquiring.acquire(uow.connection, shared(group)).waited_ms == 0
         assert_lock_held(engine, group, by=uow)
         uow.rollback()
     assert_lock_free(engine, group)

@@ -12,19 +12,17 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
-    EditedMeanwhileError,
-    LockTimeoutError,
     PlanGroup,
     PlanGroupLock,
     PlanGroupLockedError,
     PlanState,
     StudentPlan,
-    StudentPlanRepository,
     UnitOfWork,
 )
-from domain.errors import LockError
-from domain.locking import SHARED_HOLDERS_WAIT, SHARED_WAIT, acquiring, plan_group_lock_key
-from domain.locking.policy import WaitingSlot
+from domain.errors import EditedMeanwhileError, LockError, LockTimeoutError
+from domain.locking import acquiring, plan_group_lock_key
+from domain.locking.policy import SHARED_HOLDERS_WAIT, SHARED_WAIT, WaitingSlot
+from domain.repositories import StudentPlanRepository
 from domain.services import GroupEditService, PlanProgressService, RowVersion
 from domain.testing import (
     PATIENCE,

@@ -5,15 +5,13 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from domain import (
-    GroupStatus,
-    PlanGroupLock,
-    PlanGroupLockedError,
+from domain import GroupStatus, PlanGroupLock, PlanGroupLockedError, UnitOfWork
+from domain.errors import (
+    LockError,
     PlanGroupNotFoundError,
     PlanGroupNotGeneratableError,
-    UnitOfWork,
+    TransitionNotAllowedError,
 )
-from domain.errors import LockError, TransitionNotAllowedError
 from domain.services import PlanGroupService
 from tests.concurrency.contenders import contend
 from tests.concurrency.overlapping import (

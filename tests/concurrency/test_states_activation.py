@@ -9,14 +9,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import (
+from domain import GroupStatus, PlanGroup, PlanGroupLockedError
+from domain.errors import (
     EditedMeanwhileError,
-    GroupStatus,
-    PlanGroup,
-    PlanGroupLockedError,
     PlanGroupNotGeneratableError,
+    TransitionNotAllowedError,
 )
-from domain.errors import TransitionNotAllowedError
 from domain.services import StateChange, activate
 from tests.concurrency.contenders import contend
 from tests.concurrency.overlapping import (

@@ -5,13 +5,8 @@ from datetime import date, timedelta
 import pytest
 import sqlalchemy as sa
 
-from domain import (
-    EditedMeanwhileError,
-    PlanGroupLock,
-    PlanGroupLockedError,
-    UnitOfWork,
-    generate_plans,
-)
+from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork, generate_plans
+from domain.errors import EditedMeanwhileError
 from domain.services import GroupEditService
 from tests.concurrency.contenders import contend
 from tests.concurrency.overlapping import Factory, Hold, at_once, elsewhere

@@ -11,14 +11,14 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
     GenerationResult,
-    LockTimeoutError,
     PlanGroup,
     PlanGroupLock,
     PlanGroupLockedError,
     UnitOfWork,
     generate_plans,
-    locking,
 )
+from domain.errors import LockTimeoutError
+from domain.locking import acquiring
 from domain.testing import PATIENCE, assert_lock_free, wait_until_waiting
 from tests.concurrency.trips import counted
 from tests.concurrency.worlds import TODAY, generate, live_plans, stored_group
@@ -133,9 +133,9 @@ def test_lock_timeout_is_what_it_was_on_every_way_out(
             pool.submit(release_when_waiting, engine, holder, group_id)
         if end in {"busy", "timeout"}:
             with pytest.raises((PlanGroupLockedError, LockTimeoutError)):
-                locking.acquire(connection, lock)
+                acquiring.acquire(connection, lock)
         else:
-            assert (locking.acquire(connection, lock).waited_ms > 0) <= (end == "waited")
+            assert (acquiring.acquire(connection, lock).waited_ms > 0) <= (end == "waited")
         limit = own if own != "0" or end == "busy" else "5s"
         assert connection.scalar(sa.text("SHOW lock_timeout")) == limit
     with other.connect() as connection:
@@ -154,7 +154,7 @@ def test_lock_timeout_is_what_it_was_after_a_wait_that_was_cancelled(
         connection.rollback()
         pool.submit(cancel_when_waiting, engine, group_id, pid)
         with pytest.raises(sa.exc.OperationalError), connection.begin():
-            locking.acquire(connection, PlanGroupLock(tenant_id, group_id, wait=LONG))
+            acquiring.acquire(connection, PlanGroupLock(tenant_id, group_id, wait=LONG))
         assert connection.scalar(sa.text("SHOW lock_timeout")) == "7s"
     other.dispose()
     assert holder.in_transaction()
@@ -231,7 +231,7 @@ def test_how_long_a_generation_waited_is_in_its_record(
 ) -> None:
     group = stored_group(session_factory)
     with ThreadPoolExecutor(1) as pool, engine.connect() as holder:
-        locking.acquire(holder, PlanGroupLock(group.tenant_id, group.id))
+        acquiring.acquire(holder, PlanGroupLock(group.tenant_id, group.id))
         waiting = pool.submit(_generate_patiently, session_factory, group)
         wait_until_waiting(engine, group.id)
         holder.exec_driver_sql("SELECT pg_sleep(0.02)")

@@ -10,16 +10,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import (
-    LockTimeoutError,
-    PlanGroup,
-    PlanGroupLock,
-    PlanGroupLockedError,
-    UnitOfWork,
-    locking,
-)
-from domain.locking import student_lock_key
-from domain.locking.policy import most_waiters
+from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork
+from domain.errors import LockTimeoutError
+from domain.locking import acquiring
+from domain.locking.policy import most_waiters, student_lock_key
 from domain.testing import PATIENCE, eventually, wait_until_waiting
 from domain.testing.watching import backends_at_key
 from tests.concurrency.worlds import generate, stored_group
@@ -41,7 +35,7 @@ def small(new_engine: Callable[..., sa.Engine]) -> Factory:
 @pytest.fixture
 def holder(engine: sa.Engine, tenant_id: UUID, group_id: UUID) -> Iterator[sa.Connection]:
     with engine.connect() as connection, connection.begin():
-        locking.acquire(connection, PlanGroupLock(tenant_id, group_id))
+        acquiring.acquire(connection, PlanGroupLock(tenant_id, group_id))
         yield connection
 
 

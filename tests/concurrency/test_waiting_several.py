@@ -10,15 +10,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import (
-    GenerationResult,
-    LockTimeoutError,
-    PlanGenerationService,
-    PlanGroup,
-    PlanGroupLock,
-    UnitOfWork,
-)
-from domain.locking import plan_group_lock_key, student_lock_key
+from domain import GenerationResult, PlanGenerationService, PlanGroup, PlanGroupLock, UnitOfWork
+from domain.errors import LockTimeoutError
+from domain.locking import plan_group_lock_key
+from domain.locking.policy import student_lock_key
 from domain.testing import PATIENCE, advisory_locks, assert_lock_free, eventually
 from domain.testing.watching import backends_at_key
 from tests.concurrency.contenders import contend

@@ -9,18 +9,19 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
-    GeneratedMeanwhileError,
     GenerationResult,
     PlanGenerationService,
     PlanGroup,
     PlanGroupLock,
-    StudentPlansOverlapError,
     UnitOfWork,
     locking,
 )
-from domain.locking import IDENTITY, Acquired
-from domain.scheduling import Schedule, schedule
+from domain.errors import GeneratedMeanwhileError, StudentPlansOverlapError
+from domain.locking.acquiring import Acquired
+from domain.locking.statements import IDENTITY
+from domain.scheduling.engine import schedule
 from domain.scheduling.planning import Request
+from domain.scheduling.schedule import Schedule
 from tests.concurrency.contenders import PATIENCE, contend
 from tests.concurrency.worlds import TODAY, stored_group, traces
 

@@ -16,20 +16,18 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import (
-    GeneratedMeanwhileError,
-    PlanGroup,
-    PlanGroupLock,
-    StudentPlanRepository,
-    UnitOfWork,
-    schema,
-)
+from domain import PlanGroup, PlanGroupLock, UnitOfWork, schema
 from domain.embedded import EmbeddedServer, embedded_postgres
-from domain.locking import IDENTITY, guards
-from domain.repositories import PlanningSnapshot
+from domain.errors import GeneratedMeanwhileError
+from domain.locking import guards
+from domain.locking.statements import IDENTITY
+from domain.repositories import StudentPlanRepository
+from domain.repositories.snapshot import PlanningSnapshot
 from domain.repositories.student_plans import GenerationRecord
-from domain.scheduling import ENGINE_VERSION, Schedule, fingerprint, schedule
+from domain.scheduling.engine import ENGINE_VERSION, schedule
+from domain.scheduling.fingerprint import fingerprint
 from domain.scheduling.planning import Request
+from domain.scheduling.schedule import Schedule
 from domain.services import PlanGenerationService
 from domain.testing import PATIENCE, assert_lock_free, assert_lock_held, contend, eventually
 from tests.concurrency.overlapping import elsewhere

@@ -11,15 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import sessionmaker
 
-from domain import (
-    Limits,
-    PlanGroup,
-    PlanGroupLock,
-    PlanGroupLockedError,
-    PlanGroupNotFoundError,
-    UnitOfWork,
-    locking,
-)
+from domain import Limits, PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork
+from domain.errors import PlanGroupNotFoundError
+from domain.locking import acquiring
 from domain.services import PlanGenerationService
 from domain.testing import (
     CuttingProxy,
@@ -134,7 +128,7 @@ def test_a_connection_that_is_lost_when_it_asks_for_the_lock_leaves_the_pool_wit
         assert driver is not None
         terminate_backend(stage.aside, driver.info.backend_pid)
         with pytest.raises(DBAPIError) as failure:
-            locking.acquire(connection, PlanGroupLock(uuid4(), uuid4()))
+            acquiring.acquire(connection, PlanGroupLock(uuid4(), uuid4()))
         assert failure.value.connection_invalidated
         assert connection.invalidated
     assert not [record for record in caplog.records if record.name.startswith("sqlalchemy.pool")]

@@ -17,7 +17,6 @@ from domain import (
     GroupStatus,
     PlanGroup,
     PlanGroupLock,
-    PlanGroupRepository,
     UnitOfWork,
     generate_plans,
     generate_plans_async,
@@ -27,6 +26,7 @@ from domain import (
 from domain.embedded import EmbeddedServer, embedded_postgres
 from domain.errors import DatabaseReadOnlyError
 from domain.probe import probe
+from domain.repositories import PlanGroupRepository
 from domain.retrying import RetryPolicy, retrying, retrying_async, worth_retrying
 from domain.services import GroupEditService, GroupStateService, activate, activate_async
 from tests.concurrency.worlds import TODAY, generate, live_plans, stored_group

@@ -3,21 +3,12 @@
 from collections.abc import Callable
 from uuid import uuid4
 
-from domain import (
-    PlanGenerationService,
-    PlanGroupLock,
-    PlanGroupRepository,
-    PlanGroupService,
-    StudentPlanRepository,
-    StudentTimeRepository,
-    UnitOfWork,
-    lock_status,
-    preview_plans,
-)
+from domain import PlanGenerationService, PlanGroupLock, PlanGroupService, UnitOfWork, lock_status
 from domain.documents import read_json
 from domain.errors import SchemaError
-from domain.locking import functions_version, keys_in_sql
-from domain.services import GroupEditService
+from domain.locking.status import functions_version, keys_in_sql
+from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
+from domain.services import GroupEditService, preview_plans
 from domain.services.service import flush
 from tests.factories import PlanGroupFactory, lecture
 from tests.integration.editing import Factory, World

@@ -21,8 +21,8 @@ from domain import (
     generate_plans,
 )
 from domain.models.base import SCHEMA
-from domain.scheduling import Schedule, ScheduledPlan
 from domain.scheduling.planning import Request
+from domain.scheduling.schedule import Schedule, ScheduledPlan
 from tests.factories import ContentFactory, PlanGroupFactory
 
 FIRST = date(2025, 1, 6)

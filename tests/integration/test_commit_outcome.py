@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import (
     AcademySchedule,
     DomainError,
-    EditedMeanwhileError,
     GroupStatus,
     InvalidInputError,
     PlanGroup,
@@ -18,7 +17,7 @@ from domain import (
     UnitOfWork,
 )
 from domain.database_errors import commit_translated
-from domain.errors import CommitOutcomeUnknownError
+from domain.errors import CommitOutcomeUnknownError, EditedMeanwhileError
 from domain.retrying import worth_retrying
 from domain.testing import terminate_backend
 from tests.factories import AcademyScheduleFactory, PlanGroupFactory

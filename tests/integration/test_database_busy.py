@@ -11,23 +11,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import (
-    AsyncUnitOfWork,
-    DatabaseBusyError,
-    PlanGroup,
-    PlanGroupLock,
-    PlanGroupRepository,
-    StudentLock,
-    StudentPlanRepository,
-    StudentTimeRepository,
-    UnitOfWork,
-    lock_status,
-    preview_plans,
-)
+from domain import AsyncUnitOfWork, PlanGroup, PlanGroupLock, StudentLock, UnitOfWork, lock_status
 from domain.database_errors import checkout_translated
+from domain.errors import DatabaseBusyError
 from domain.probe import probe
+from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
 from domain.retrying import retrying, worth_retrying
-from domain.services import activate, activate_async
+from domain.services import activate, activate_async, preview_plans
 from tests.integration.storing import FIRST, book_group, generate
 
 Factory = sessionmaker[Session]

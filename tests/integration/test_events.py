@@ -12,17 +12,16 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
-    LockTimeoutError,
     PlanGroupLock,
     PlanGroupLockedError,
     StudentLock,
     UnitOfWork,
     events,
     generate_plans,
-    locking,
 )
-from domain.errors import NoContentsError, SchemaError, WrongTransactionError
+from domain.errors import LockTimeoutError, NoContentsError, SchemaError, WrongTransactionError
 from domain.events import Event, GenerationEvent, LockEvent, subscribe
+from domain.locking import acquiring
 from domain.services import PlanGenerationService
 from tests.integration.asking import acquire, backend_pid, until_waiting
 from tests.integration.storing import FIRST, book_group, generate, stored_group
@@ -128,7 +127,7 @@ def test_a_statement_that_fails_is_told_with_its_sqlstate(
     with engine.connect() as waiter, engine.connect() as observer, ThreadPoolExecutor(1) as pool:
         pid = backend_pid(waiter)
         waiter.rollback()
-        waiting = pool.submit(locking.acquire, waiter, patient)
+        waiting = pool.submit(acquiring.acquire, waiter, patient)
         until_waiting(observer, group_id, 1)
         observer.execute(sa.select(sa.func.pg_cancel_backend(pid)))
         with pytest.raises(sa.exc.OperationalError):
@@ -140,7 +139,7 @@ def test_a_transaction_that_cannot_hold_a_lock_is_told_as_an_error(
     connection: sa.Connection, reported: list[Event], tenant_id: UUID, group_id: UUID
 ) -> None:
     with connection.begin(), connection.begin_nested(), pytest.raises(WrongTransactionError):
-        locking.acquire(connection, PlanGroupLock(tenant_id, group_id))
+        acquiring.acquire(connection, PlanGroupLock(tenant_id, group_id))
     assert [event.error_type for event in reported] == ["WrongTransactionError"]
 
 

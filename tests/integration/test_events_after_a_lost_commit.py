@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import sessionmaker
 
-from domain import CommitOutcomeUnknownError, PlanGroup, UnitOfWork
+from domain import PlanGroup, UnitOfWork
+from domain.errors import CommitOutcomeUnknownError
 from domain.events import GenerationEvent
 from domain.testing import (
     PATIENCE,
@@ -21,7 +22,7 @@ from domain.testing import (
     eventually,
     terminate_backend,
 )
-from domain.unit_of_work import Ending
+from domain.unit_of_work.ending import Ending
 from tests.integration.reporting import Factory, enter, listening, outcomes, request
 from tests.integration.storing import book_group, plans
 

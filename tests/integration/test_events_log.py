@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import LockTimeoutError, PlanGroupLock, PlanGroupLockedError, UnitOfWork, events
+from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork, events
+from domain.errors import LockTimeoutError
 from domain.locking import Limits
 from tests.integration.asking import acquire, backend_pid
 from tests.integration.storing import book_group, generate

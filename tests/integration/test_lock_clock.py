@@ -15,7 +15,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import sessionmaker
 
-from domain import LockTimeoutError, PlanGroupLock, UnitOfWork, generate_plans, lock_status
+from domain import PlanGroupLock, UnitOfWork, generate_plans, lock_status
+from domain.errors import LockTimeoutError
 from domain.locking import plan_group_lock_key
 from tests.integration.asking import until_key_waiting
 from tests.integration.lock_answers import (

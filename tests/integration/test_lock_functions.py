@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.locking import plan_group_lock_key, student_lock_key
+from domain.locking import plan_group_lock_key
+from domain.locking.policy import student_lock_key
 from tests.integration.asking import acquire, check, locks_held, sqlstate
 
 # A key's derivation never changes silently: whoever changes it breaks these on purpose.

@@ -11,17 +11,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import sessionmaker
 
-from domain import (
-    LockStatus,
-    LockTimeoutError,
-    PlanGroupLock,
-    PlanGroupLockedError,
-    UnitOfWork,
-    plan_group_lock_key,
-    schema,
-)
+from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork, schema
 from domain.embedded import EmbeddedServer, embedded_postgres
-from domain.locking import lock_status
+from domain.errors import LockTimeoutError
+from domain.locking import LockStatus, lock_status, plan_group_lock_key
 from tests.integration.asking import acquire, backend_pid, check, until_waiting
 from tests.integration.storing import stored_group
 from tests.servers import binaries

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from domain import plan_group_lock_key
+from domain.locking import plan_group_lock_key
 from tests.integration.asking import (
     acquire,
     backend_pid,

@@ -10,15 +10,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import (
-    LockTimeoutError,
-    PlanGroupLock,
-    PlanGroupLockedError,
-    StudentLock,
-    UnitOfWork,
-    events,
-)
-from domain.errors import NoContentsError
+from domain import PlanGroupLock, PlanGroupLockedError, StudentLock, UnitOfWork, events
+from domain.errors import LockTimeoutError, NoContentsError
 from domain.events import Event, subscribe
 from domain.retrying import RetryPolicy, retrying
 from tests.integration.asking import acquire

@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import CommitOutcomeUnknownError, PlanGenerationService, PlanGroup, PlanGroupLock
+from domain import PlanGenerationService, PlanGroup, PlanGroupLock
+from domain.errors import CommitOutcomeUnknownError
 from domain.retrying import worth_retrying
-from domain.scheduling import schedule
+from domain.scheduling.engine import schedule
 from domain.unit_of_work import UnitOfWork
 from tests.integration.storing import FIRST, generate, stored_group
 

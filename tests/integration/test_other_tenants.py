@@ -16,19 +16,15 @@ from domain import (
     PlanGroup,
     PlanGroupLock,
     PlanGroupLockedError,
-    PlanGroupNotFoundError,
-    PlanGroupRepository,
     StudentLock,
-    StudentPlanRepository,
-    StudentTimeRepository,
     UnitOfWork,
     generate_plans,
     lock_status,
-    preview_plans,
 )
-from domain.errors import LockError, LockNotHeldError
+from domain.errors import LockError, LockNotHeldError, PlanGroupNotFoundError
 from domain.events import LockEvent, subscribe
-from domain.services import PlanProgressService, StudentTimeService, activate
+from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
+from domain.services import PlanProgressService, StudentTimeService, activate, preview_plans
 from tests.factories import PlanGroupFactory
 from tests.integration.asking import acquire
 from tests.integration.editing import Factory, World, everything, stranger

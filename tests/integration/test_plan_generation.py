@@ -5,15 +5,11 @@ from datetime import date, timedelta
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import (
-    GroupStatus,
-    PlanGeneration,
-    PlanGroup,
-    PlanGroupRepository,
-    PlanState,
-    StudentPlanRepository,
-)
-from domain.scheduling import ENGINE_VERSION, fingerprint, schedule
+from domain import GroupStatus, PlanGroup, PlanState
+from domain.models import PlanGeneration
+from domain.repositories import PlanGroupRepository, StudentPlanRepository
+from domain.scheduling.engine import ENGINE_VERSION, schedule
+from domain.scheduling.fingerprint import fingerprint
 from domain.scheduling.vocabulary import Allocation, BlockKind, ExclusionType, PlanKind
 from tests.factories import (
     EVERY_DAY,

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanState, StudentPlan
-from domain.models import RetiredAs
+from domain.models.plan import RetiredAs
 from domain.scheduling.vocabulary import PlanKind
 from tests.integration.storing import (
     FIRST,

@@ -7,16 +7,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import (
-    GeneratedMeanwhileError,
-    GroupStatus,
-    PlanGroup,
-    PlanGroupLockedError,
-    PlanState,
-    StudentPlansOverlapError,
-)
-from domain.scheduling import Schedule, schedule
+from domain import GroupStatus, PlanGroup, PlanGroupLockedError, PlanState
+from domain.errors import GeneratedMeanwhileError, StudentPlansOverlapError
+from domain.scheduling.engine import schedule
 from domain.scheduling.planning import Request
+from domain.scheduling.schedule import Schedule
 from tests.integration.asking import check
 from tests.integration.storing import (
     book_group,

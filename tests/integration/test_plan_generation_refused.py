@@ -15,14 +15,19 @@ from domain import (
     InvalidInputError,
     PlanGroup,
     PlanGroupLock,
+    generate_plans,
+)
+from domain.errors import (
+    NoBlocksError,
+    NoContentsError,
+    NoStudyDaysError,
+    NothingPlacedError,
     PlanGroupNotFoundError,
     PlanGroupNotGeneratableError,
-    generate_plans,
-    preview_plans,
 )
-from domain.errors import NoBlocksError, NoContentsError, NoStudyDaysError, NothingPlacedError
-from domain.scheduling import Schedule
 from domain.scheduling.planning import Request
+from domain.scheduling.schedule import Schedule
+from domain.services import preview_plans
 from tests.factories import BlockFactory
 from tests.integration.storing import (
     FIRST,

@@ -20,17 +20,15 @@ from domain import (
     PlanGroup,
     PlanGroupLock,
     PlanGroupLockedError,
-    PlanGroupNotGeneratableError,
-    PlanGroupRepository,
     PlanGroupService,
     StudentLock,
-    StudentTimeRepository,
     UnitOfWork,
     generate_plans,
 )
 from domain.documents import read_json
 from domain.documents.pydantic_schema import PlanGroupModel
-from domain.errors import LockNotHeldError
+from domain.errors import LockNotHeldError, PlanGroupNotGeneratableError
+from domain.repositories import PlanGroupRepository, StudentTimeRepository
 from tests.concurrency.trips import counted
 from tests.factories import PlanGroupFactory
 from tests.integration.editing import everything

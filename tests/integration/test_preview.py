@@ -9,17 +9,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import (
-    GenerationResult,
-    GroupStatus,
-    PlanGroup,
-    PlanGroupLock,
-    PlanGroupNotFoundError,
-    PlanGroupNotGeneratableError,
-    PlanState,
-    UnitOfWork,
-    preview_plans,
-)
+from domain import GenerationResult, GroupStatus, PlanGroup, PlanGroupLock, PlanState, UnitOfWork
+from domain.errors import PlanGroupNotFoundError, PlanGroupNotGeneratableError
+from domain.services import preview_plans
 from tests.integration.asking import locks_held
 from tests.integration.storing import (
     FIRST,

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import sessionmaker
 
-from domain import MisuseError, locking
-from domain.errors import SchemaError, WrongTransactionError
+from domain import locking
+from domain.errors import MisuseError, SchemaError, WrongTransactionError
 from domain.locking.statements import FUNCTIONS
 from domain.probe import probe
 from domain.testing import eventually

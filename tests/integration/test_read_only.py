@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import PlanGroupLock, UnitOfWork, generate_plans_async, locking
+from domain import PlanGroupLock, UnitOfWork, generate_plans_async
 from domain.errors import WrongTransactionError
+from domain.locking import acquiring
 from domain.probe import probe
 from domain.retrying import worth_retrying
 from tests.factories import PlanGroupFactory
@@ -117,7 +118,7 @@ def test_lock_function_that_refuses_a_read_only_transaction_is_a_usage_error(
             "LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'standby' USING ERRCODE = '25006'; END $$"
         )
     with pytest.raises(WrongTransactionError, match="somebody has set"), engine.connect() as asker:
-        locking.acquire(asker, PlanGroupLock(uuid4(), uuid4()))
+        acquiring.acquire(asker, PlanGroupLock(uuid4(), uuid4()))
 
 
 def test_write_of_ones_own_that_is_refused_passes_as_it_is(session_factory: Factory) -> None:

@@ -10,24 +10,17 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import (
-    InvalidInputError,
-    PlanGroup,
-    PlanGroupLock,
-    PlanGroupNotFoundError,
-    PlanGroupRepository,
-    StudentPlan,
-    StudentPlanRepository,
-    StudentTimeRepository,
-    UnitOfWork,
-)
-from domain.errors import LockNotHeldError
-from domain.repositories import PlanningSnapshot
+from domain import InvalidInputError, PlanGroup, PlanGroupLock, StudentPlan, UnitOfWork
+from domain.errors import LockNotHeldError, PlanGroupNotFoundError
+from domain.models.content import ContentLabel
+from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
 from domain.repositories.plan_rows import COPIED
-from domain.repositories.snapshot import ContentLabel
+from domain.repositories.snapshot import PlanningSnapshot
 from domain.repositories.student_plans import GenerationRecord
-from domain.scheduling import Schedule, fingerprint, schedule
+from domain.scheduling.engine import schedule
+from domain.scheduling.fingerprint import fingerprint
 from domain.scheduling.planning import Request
+from domain.scheduling.schedule import Schedule
 from domain.scheduling.vocabulary import Allocation, Level
 from tests.factories import (
     AcademyScheduleFactory,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from domain import GeneratedMeanwhileError, InvalidInputError, PlanGroupLockedError
-from domain.errors import RETRY_AFTER, NoContentsError
+from domain import InvalidInputError, PlanGroupLockedError
+from domain.errors import RETRY_AFTER, GeneratedMeanwhileError, NoContentsError
 from domain.retrying import RetryPolicy, retrying, retrying_async
 
 BUSY = PlanGroupLockedError(group_id=None)

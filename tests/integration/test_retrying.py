@@ -11,25 +11,25 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
-    DatabaseBusyError,
     DomainError,
-    EditedMeanwhileError,
-    GeneratedMeanwhileError,
     GenerationResult,
-    LockTimeoutError,
     PlanGroup,
     PlanGroupLock,
     PlanGroupLockedError,
-    StudentPlansOverlapError,
     UnitOfWork,
     generate_plans,
 )
 from domain.errors import (
     CommitOutcomeUnknownError,
+    DatabaseBusyError,
     DatabaseReadOnlyError,
+    EditedMeanwhileError,
+    GeneratedMeanwhileError,
     IdempotencyMismatchError,
     LockNotHeldError,
+    LockTimeoutError,
     NoContentsError,
+    StudentPlansOverlapError,
 )
 from domain.retrying import retrying, worth_retrying
 from domain.testing import terminate_backend

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from domain import MisuseError, PlanGroupLockedError
+from domain import PlanGroupLockedError
+from domain.errors import MisuseError
 from domain.retrying import RetryPolicy, retrying, retrying_async
 
 AT_ONCE = RetryPolicy(attempts=3, first_pause=timedelta(0))

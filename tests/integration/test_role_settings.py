@@ -9,19 +9,18 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
-    LockStatus,
     PlanGroup,
     PlanGroupLock,
     PlanGroupLockedError,
-    PlanGroupRepository,
-    StudentPlanRepository,
     UnitOfWork,
     generate_plans,
     lock_status,
 )
+from domain.locking import LockStatus
 from domain.models import Base
 from domain.models.base import Instant
 from domain.probe import probe
+from domain.repositories import PlanGroupRepository, StudentPlanRepository
 from tests.factories import ContentFactory, PlanGroupFactory
 from tests.integration.editing import Factory
 from tests.integration.hostile_settings import READ_BY_SQLALCHEMY, role_settings

@@ -16,21 +16,24 @@ from sqlalchemy.orm import Session
 
 from domain import (
     AsyncUnitOfWork,
-    GeneratedMeanwhileError,
     GenerationResult,
     GroupStatus,
     PlanGenerationService,
     PlanGroup,
     PlanGroupLock,
-    PlanGroupNotFoundError,
-    StudentPlanRepository,
-    StudentPlansOverlapError,
     UnitOfWork,
     generate_plans,
     generate_plans_async,
     lock_status,
 )
-from domain.errors import ContentNotFoundError, NotFoundError
+from domain.errors import (
+    ContentNotFoundError,
+    GeneratedMeanwhileError,
+    NotFoundError,
+    PlanGroupNotFoundError,
+    StudentPlansOverlapError,
+)
+from domain.repositories import StudentPlanRepository
 from domain.services import activate, activate_async
 from tests.factories import ContentFactory, PlanGroupFactory, lecture
 from tests.integration.editing import World, everything, new_world

@@ -17,7 +17,6 @@ from domain import (
     Block,
     Content,
     Limits,
-    LockTimeoutError,
     PlanGenerationService,
     PlanGroup,
     PlanGroupLock,
@@ -25,6 +24,7 @@ from domain import (
     StudentPlan,
     UnitOfWork,
 )
+from domain.errors import LockTimeoutError
 from domain.retrying import worth_retrying
 from domain.services import (
     GroupEditService,

@@ -14,15 +14,13 @@ from domain import (
     InvalidInputError,
     PlanGroup,
     PlanGroupLock,
-    PlanGroupRepository,
     PlanGroupService,
     PlanState,
-    PlanView,
-    StudentPlanRepository,
     UnitOfWork,
     generate_plans,
-    preview_plans,
 )
+from domain.repositories import PlanGroupRepository, PlanView, StudentPlanRepository
+from domain.services import preview_plans
 from tests.concurrency.trips import counted
 from tests.factories import PlanGroupFactory
 from tests.integration.storing import FIRST, done_by, generate, live, mark, store, stored_group

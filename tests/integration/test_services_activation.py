@@ -7,15 +7,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import (
-    EditedMeanwhileError,
-    GroupStatus,
-    PlanGroup,
-    PlanGroupLock,
-    PlanGroupNotFoundError,
-    UnitOfWork,
-)
-from domain.errors import LockNotHeldError
+from domain import GroupStatus, PlanGroup, PlanGroupLock, UnitOfWork
+from domain.errors import EditedMeanwhileError, LockNotHeldError, PlanGroupNotFoundError
 from domain.repositories import PlanGroupRepository
 from domain.services import GroupStateService, StateChange, activate
 from tests.integration.editing import everything, stranger

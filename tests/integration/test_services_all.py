@@ -10,15 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import async_sessionmaker
 from sqlalchemy.orm import ORMExecuteState, sessionmaker
 
-from domain import (
-    AsyncUnitOfWork,
-    Base,
-    EditedMeanwhileError,
-    PlanGroupLock,
-    StudentLock,
-    UnitOfWork,
-)
+from domain import AsyncUnitOfWork, Base, PlanGroupLock, StudentLock, UnitOfWork
 from domain.errors import (
+    EditedMeanwhileError,
     InvalidInputError,
     LockNotHeldError,
     NotFoundError,

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from domain import EditedMeanwhileError, PlanState, UnitOfWork
-from domain.errors import ContentNotFoundError
+from domain import PlanState, UnitOfWork
+from domain.errors import ContentNotFoundError, EditedMeanwhileError
 from domain.scheduling.vocabulary import ContentType
 from domain.services import RowVersion
 from tests.integration.editing import Factory, World, edit, everything, new_world, refused

@@ -3,7 +3,8 @@
 import pytest
 import sqlalchemy as sa
 
-from domain import Base, GroupStatus, PlanGroupNotFoundError, PlanState, UnitOfWork
+from domain import Base, GroupStatus, PlanState, UnitOfWork
+from domain.errors import PlanGroupNotFoundError
 from domain.services import PlanGroupService
 from tests.integration.editing import Factory, World, everything
 from tests.integration.storing import book_group, change, done_by, dump, generate, live, mark

@@ -6,16 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import (
-    EditedMeanwhileError,
-    GroupStatus,
-    InvalidInputError,
-    PlanGroup,
-    PlanGroupLock,
-    PlanState,
-    UnitOfWork,
-)
-from domain.errors import LockNotHeldError, TransitionNotAllowedError
+from domain import GroupStatus, InvalidInputError, PlanGroup, PlanGroupLock, PlanState, UnitOfWork
+from domain.errors import EditedMeanwhileError, LockNotHeldError, TransitionNotAllowedError
 from domain.repositories import PlanGroupRepository
 from domain.services import GroupStateService, StateChange, activate
 from tests.integration.editing import everything

@@ -18,8 +18,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import LockTimeoutError, PlanGroupLock, PlanGroupLockedError, UnitOfWork
-from domain.errors import NoContentsError
+from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork
+from domain.errors import LockTimeoutError, NoContentsError
 from domain.telemetry import instrument, uninstrument
 from tests.integration.asking import acquire, backend_pid
 from tests.integration.reporting import request

@@ -18,10 +18,10 @@ from domain import (
     LectureEpisode,
     PlanGroup,
     PlanGroupLock,
-    PlanGroupRepository,
     PlanGroupService,
     UnitOfWork,
 )
+from domain.repositories import PlanGroupRepository
 from domain.scheduling.vocabulary import Allocation, BlockKind, ContentType, Difficulty
 from domain.services import GroupEditService
 from tests.integration.editing import World, everything

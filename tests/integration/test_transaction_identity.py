@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
     AsyncUnitOfWork,
-    LockState,
     PlanGenerationService,
     PlanGroup,
     PlanGroupLock,
@@ -24,6 +23,7 @@ from domain import (
 from domain.driver import transaction_status
 from domain.errors import GeneratedMeanwhileError, LockNotHeldError
 from domain.testing import PATIENCE
+from domain.unit_of_work import LockState
 from tests.integration.storing import FIRST, generate, stored_group
 
 Factory = sessionmaker[Session]

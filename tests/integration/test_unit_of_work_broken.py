@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import LockState, PlanGroupLock, UnitOfWork
+from domain import PlanGroupLock, UnitOfWork
 from domain.errors import LockNotHeldError
 from domain.testing import (
     PATIENCE,
@@ -21,6 +21,7 @@ from domain.testing import (
     eventually,
     wait_until_waiting,
 )
+from domain.unit_of_work import LockState
 from tests.integration.asking import acquire
 
 

@@ -13,8 +13,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import LockTimeoutError, PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork
-from domain.errors import SchemaError, WrongTransactionError
+from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork
+from domain.errors import LockTimeoutError, SchemaError, WrongTransactionError
 from domain.locking import lock_status
 from tests.integration.asking import acquire, backend_pid, check, locks_held
 

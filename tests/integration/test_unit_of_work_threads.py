@@ -23,8 +23,9 @@ from domain import (
     UnitOfWork,
 )
 from domain.errors import UnitOfWorkStateError
-from domain.scheduling import Schedule, schedule
+from domain.scheduling.engine import schedule
 from domain.scheduling.planning import Request
+from domain.scheduling.schedule import Schedule
 from domain.testing import PATIENCE, assert_lock_free, eventually
 from tests.integration.storing import FIRST, stored_group
 

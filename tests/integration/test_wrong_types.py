@@ -16,7 +16,6 @@ from domain import (
     PlanState,
     UnitOfWork,
     lock_status,
-    preview_plans,
 )
 from domain.errors import EditedMeanwhileError, InvalidInputError, LockNotHeldError, NotFoundError
 from domain.scheduling.vocabulary import ExclusionType
@@ -26,6 +25,7 @@ from domain.services import (
     GroupTimeService,
     PlanProgressService,
     StudentTimeService,
+    preview_plans,
 )
 from tests.integration.editing import World, everything, new_world
 from tests.integration.storing import FIRST

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import LockTimeoutError, PlanGroup, PlanGroupLock, UnitOfWork
+from domain import PlanGroup, PlanGroupLock, UnitOfWork
+from domain.errors import LockTimeoutError
 from domain.locking import Limits
 from domain.testing import PATIENCE, assert_lock_free, assert_lock_held
 from tests.concurrency.overlapping import elsewhere

@@ -13,19 +13,19 @@ import sqlalchemy as sa
 from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 
-from domain import (
+from domain import PlanGroupLockedError, UnitOfWork
+from domain.errors import (
     CommitOutcomeUnknownError,
     EditedMeanwhileError,
     GeneratedMeanwhileError,
     IdempotencyMismatchError,
+    LockNotHeldError,
     LockTimeoutError,
-    PlanGroupLockedError,
     PlanGroupNotGeneratableError,
     SchedulingError,
     StudentPlansOverlapError,
-    UnitOfWork,
+    TransitionNotAllowedError,
 )
-from domain.errors import LockNotHeldError, TransitionNotAllowedError
 from tests.soak import jobs
 from tests.soak.draws import Draw
 from tests.soak.faults import Deliberate, Fault, Interrupted, injected

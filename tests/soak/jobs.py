@@ -5,14 +5,8 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from domain import (
-    GroupStatus,
-    PlanGroupRepository,
-    PlanState,
-    StudentPlan,
-    StudentPlanRepository,
-    UnitOfWork,
-)
+from domain import GroupStatus, PlanState, StudentPlan, UnitOfWork
+from domain.repositories import PlanGroupRepository, StudentPlanRepository
 from domain.services import GroupEditService, GroupStateService, PlanProgressService, RowVersion
 from tests.soak.draws import Draw
 from tests.soak.faults import service_for

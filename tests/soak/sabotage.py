@@ -14,7 +14,10 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork, locking
-from domain.locking import IDENTITY, Acquired, StudentLock, student_lock_key
+from domain.locking import StudentLock
+from domain.locking.acquiring import Acquired
+from domain.locking.policy import student_lock_key
+from domain.locking.statements import IDENTITY
 from domain.repositories import student_plans
 
 

@@ -20,7 +20,7 @@ from domain.models.content import ContentSettings
 from domain.models.plan_group import PlanGroupSettings
 from domain.repositories.student_plans import ContentHistory
 from domain.services.service import RowVersion, Service, assign, flush, require_version, written
-from domain.unit_of_work import UnitOfWork
+from domain.unit_of_work.unit import UnitOfWork
 
 FINISHED: Final = frozenset({GroupStatus.COMPLETED, GroupStatus.CANCELLED})
 

@@ -24,7 +24,7 @@ from domain.scheduling import planning
 from domain.scheduling.validation import faults
 from domain.services.editing.groups import accept, editable_group, outside
 from domain.services.service import RowVersion, Service, assign, flush, require_version, written
-from domain.unit_of_work import UnitOfWork
+from domain.unit_of_work.unit import UnitOfWork
 
 Entry = TypeVar("Entry", AcademySchedule, Block, Exclusion, NonStudyBlock)
 _SETTINGS: Final[Mapping[type, type]] = {

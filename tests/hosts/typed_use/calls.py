@@ -25,7 +25,6 @@ from domain import (
     generate_plans,
     generate_plans_async,
     lock_status,
-    preview_plans,
     schema,
     testing,
 )
@@ -41,6 +40,7 @@ from domain.services import (
     StudentTimeService,
     activate,
     activate_async,
+    preview_plans,
 )
 
 engine = sa.create_engine("postgresql+psycopg://")

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from domain.documents import PlanGroupDocument, faults_of, read_json, to_rows
+from domain.documents import PlanGroupDocument, read_json
+from domain.documents.rows import faults_of, to_rows
 from tests.unit.documents.documents import BOOK, EXAMPLE, LECTURE, SMALL, small
 
 CLASS = {"weekday": 3, "start": "14:00", "end": "17:00"}

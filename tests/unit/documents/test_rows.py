@@ -5,7 +5,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.documents import read_json, to_request, to_rows
+from domain.documents import read_json
+from domain.documents.rows import to_request, to_rows
 from domain.models import (
     AcademySchedule,
     Block,
@@ -15,7 +16,7 @@ from domain.models import (
     NonStudyBlock,
     PlanGroup,
 )
-from domain.scheduling import schedule
+from domain.scheduling.engine import schedule
 from domain.scheduling.planning import Factors
 from domain.scheduling.vocabulary import BlockKind, ContentType, ExclusionType
 from tests.unit.documents.documents import BOOK, EXAMPLE, LECTURE, small

@@ -1,6 +1,6 @@
 """Reading a schedule in tests: the rows of a content, their units, dates and hours."""
 
-from domain.scheduling import schedule
+from domain.scheduling.engine import schedule
 from domain.scheduling.planning import Request
 from domain.scheduling.schedule import Schedule, ScheduledPlan
 from domain.scheduling.vocabulary import PlanKind

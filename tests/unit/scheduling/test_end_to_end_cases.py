@@ -11,7 +11,7 @@ from domain.errors import (
     NoStudyDaysError,
     NothingPlacedError,
 )
-from domain.scheduling import schedule
+from domain.scheduling.engine import schedule
 from domain.scheduling.planning import Factors
 from domain.scheduling.vocabulary import UnplacedReason
 from tests.unit.scheduling.build import (

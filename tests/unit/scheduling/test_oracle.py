@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from domain.errors import NothingPlacedError
-from domain.scheduling import schedule
+from domain.scheduling.engine import schedule
 from domain.scheduling.planning import Block, Request
 from domain.scheduling.schedule import Schedule
 from domain.scheduling.vocabulary import BlockKind

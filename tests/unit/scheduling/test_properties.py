@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.errors import DomainError
-from domain.scheduling import schedule
+from domain.scheduling.engine import schedule
 from domain.scheduling.planning import Request
 from tests.unit.scheduling.build import worked_example
 from tests.unit.scheduling.checker import check, check_refusal

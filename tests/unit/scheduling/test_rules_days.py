@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from domain.scheduling import faults
 from domain.scheduling.allocation import own_days, strategy_indexes
 from domain.scheduling.calendar import calendar
 from domain.scheduling.planning import Request
+from domain.scheduling.validation import faults
 from tests.unit.scheduling.build import ask, block, book, off
 
 TWO_CYCLES = "01-06..01-19"

@@ -6,11 +6,11 @@ from itertools import combinations_with_replacement, pairwise
 
 import pytest
 
-from domain.scheduling import schedule
 from domain.scheduling.allocation import even_deal
 from domain.scheduling.calendar import calendar
 from domain.scheduling.dealing import deal_nearest
 from domain.scheduling.demand import Demand, demands
+from domain.scheduling.engine import schedule
 from domain.scheduling.packing import Room
 from domain.scheduling.planning import (
     AcademySchedule,

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from domain.scheduling import faults
 from domain.scheduling.minutes import (
     DIFFICULTY_MINUTES,
     deltas,
@@ -17,6 +16,7 @@ from domain.scheduling.minutes import (
     unit_minutes,
 )
 from domain.scheduling.planning import LEVEL_FACTORS, Content, Factors
+from domain.scheduling.validation import faults
 from domain.scheduling.vocabulary import Difficulty, Level
 from tests.unit.scheduling.build import FACTOR_ONE, ask, book, custom, lecture
 from tests.unit.scheduling.reading import answer_to

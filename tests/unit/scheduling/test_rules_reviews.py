@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.scheduling import schedule
+from domain.scheduling.engine import schedule
 from domain.scheduling.vocabulary import PlanKind
 from tests.unit.scheduling.build import ask, book, kept
 
