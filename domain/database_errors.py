@@ -1,9 +1,10 @@
-"""Errors of the database in the words of the domain: by SQLSTATE and by constraint name."""
+"""Errors of the database as the package's own: by constraint name and by SQLSTATE."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from enum import Enum, auto
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import psycopg
@@ -17,13 +18,12 @@ from domain.errors import (
     CommitOutcomeUnknownError,
     DatabaseBusyError,
     DatabaseReadOnlyError,
-    DomainError,
     EditedMeanwhileError,
     GeneratedMeanwhileError,
     IdempotencyMismatchError,
     InvalidInputError,
+    LockNotHeldError,
     LockTimeoutError,
-    MisuseError,
     SchemaError,
     StudentPlansOverlapError,
     WrongTransactionError,
@@ -38,30 +38,6 @@ MIGRATE: Final = (
 """What to do about a schema that is missing, incomplete or of another version."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    group_id: UUID | None = None
-    student_id: UUID | None = None
-    idempotency_key: str | None = None
-
-
-_CONSTRAINTS: Final[Mapping[str, Callable[[_Known], DomainError]]] = {
-    "ex_academy_schedules_overlap": lambda _: InvalidInputError.of(
-        "academy_schedules", "overlaps another class"
-    ),
-    "ex_student_plans_overlap": lambda known: StudentPlansOverlapError(student_id=known.student_id),
-    # The snapshot's content is gone, or a content to remove has got plans.
-    "fk_student_plans_contents": lambda known: GeneratedMeanwhileError(group_id=known.group_id),
-    "pk_plan_groups": lambda _: InvalidInputError.of("id", "is that of a stored group"),
-    "pk_plan_generations": lambda known: GeneratedMeanwhileError(group_id=known.group_id),
-    "uq_plan_generations_tenant_id_idempotency_key": lambda known: IdempotencyMismatchError(
-        idempotency_key=known.idempotency_key or ""
-    ),
-    "uq_plan_groups_active_student": lambda known: EditedMeanwhileError(group_id=known.group_id),
-    "uq_student_plans_tenant_id_group_id_generation_sequence": lambda known: (
-        GeneratedMeanwhileError(group_id=known.group_id)
-    ),
-}
 # Shut down, crashed, starting, database dropped, idle or transaction limit: the server says
 # why, and ends the session.
 _ENDED: Final = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04"})
@@ -69,23 +45,61 @@ _ENDED: Final = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05", "25P03",
 # server's source, the same in every language: where it checks a new row, and where it would
 # filter rows although row_security is off.
 _ROW_SECURITY: Final = frozenset({"ExecWithCheckOptions", "check_enable_rls"})
+ENDED: Final = (
+    "The transaction that took the lock was ended inside the block, past the unit of work (a "
+    "COMMIT or ROLLBACK in a statement, or by the driver). What it had written before a COMMIT "
+    "is stored; nothing that came later is."
+)
+
+Error: TypeAlias = psycopg.Error | DBAPIError
+
+
+class During(Enum):
+    """What was going on when the database failed; an SQLSTATE may mean something else in each."""
+
+    CHECKOUT = auto()
+    """Only a connection was taken from the pool, listeners of the application included."""
+    LOCKING = auto()
+    STATEMENT = auto()
+    COMMIT = auto()
+    """A COMMIT with nothing left to flush."""
+    MIGRATION = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A failed statement, and what the error that it means should name."""
+
+    error: Error
+    connection: Connection | None = None
+    group_id: UUID | None = None
+    student_id: UUID | None = None
+    idempotency_key: str | None = None
+
+    @property
+    def words(self) -> str:
+        """The server's own sentence."""
+        return words(self.error)
+
+
+Meaning: TypeAlias = Callable[[_Failure], Exception | None]
 
 
 @contextmanager
 def translated(
     connection: Connection | None = None,
     *,
+    during: During = During.STATEMENT,
     group_id: UUID | None = None,
     student_id: UUID | None = None,
     idempotency_key: str | None = None,
 ) -> Iterator[None]:
-    """Raise what a failed statement means; what means nothing to the domain passes as it is.
+    """Raise the package's error for what fails in the block; other errors pass as they are.
 
     Around every statement of the package. ``connection`` is the one that writes: without it
-    a write that a read-only server refuses has no name. The rest is for the errors that say
-    what they are about.
+    a write that a read-only server refuses is not translated. The ids are for the errors that
+    name them.
     """
-    known = _Known(group_id, student_id, idempotency_key)
     try:
         yield
     except StaleDataError as error:
@@ -93,70 +107,158 @@ def translated(
     except PoolTimeoutError as error:
         raise DatabaseBusyError from error
     except (psycopg.Error, DBAPIError) as error:
-        meaning = _refusal(error, known) or meaning_of(error, connection, group_id)
+        failure = _Failure(error, connection, group_id, student_id, idempotency_key)
+        meaning = _meaning(failure, during)
         if meaning is None:
             raise
         raise meaning from error
 
 
-@contextmanager
-def checkout_translated() -> Iterator[None]:
-    """Around what only takes a connection from the pool, other people's hooks included.
-
-    Raises ``DatabaseBusyError`` if none becomes free in the pool, or the server says that it
-    has none; everything else passes.
-    """
-    try:
-        yield
-    except PoolTimeoutError as error:
-        raise DatabaseBusyError from error
-    except (psycopg.Error, DBAPIError) as error:
-        if sqlstate(error) != "53300":
-            raise
-        raise DatabaseBusyError from error
+def translation(error: Error, during: During, connection: Connection) -> Exception:
+    """The package's error for a failed statement; the error itself if there is none."""
+    return _meaning(_Failure(error, connection), during) or error
 
 
-@contextmanager
-def commit_translated() -> Iterator[None]:
-    """Around a commit that has nothing left to flush: its lost connection has a name.
+def _meaning(failure: _Failure, during: During) -> Exception | None:
+    """By constraint where rows are written, then by SQLSTATE."""
+    error = failure.error
+    if during is During.COMMIT and (connection_lost(error) or sqlstate(error) == "XX000"):
+        # Only the answer may have been lost. By an internal error Citus reports a lost node.
+        return CommitOutcomeUnknownError()
+    if during is During.STATEMENT:
+        by_constraint = _CONSTRAINTS.get(_diagnosis(error, "constraint_name") or "")
+        if by_constraint is not None:
+            return by_constraint(failure)
+        if _is_unknown_student(error):
+            return InvalidInputError.of("student_id", "is not a student of the application's")
+    by_state = _STATES[during].get(sqlstate(error) or "")
+    return None if by_state is None else by_state(failure)
 
-    Raises ``CommitOutcomeUnknownError`` if the connection dies, for the answer alone may
-    be what was lost, and for an internal error, by which Citus reports a node that it lost. Any
-    other error means that the server refused the commit; it passes.
-    """
-    try:
-        yield
-    except (psycopg.Error, DBAPIError) as error:
-        if connection_lost(error) or sqlstate(error) == "XX000":
-            raise CommitOutcomeUnknownError from error
-        raise
+
+def _is_unknown_student(error: Error) -> bool:
+    """Whether a foreign key of the application's, from ``plan_groups``, found no student."""
+    return (
+        sqlstate(error) == "23503"
+        and _diagnosis(error, "table_name") == "plan_groups"
+        and "student_id" in (_diagnosis(error, "message_detail") or "")
+    )
 
 
-def meaning_of(
-    error: psycopg.Error | DBAPIError,
-    connection: Connection | None = None,
-    group_id: UUID | None = None,
-) -> DomainError | MisuseError | None:
-    """What the SQLSTATE of a statement of the package means; ``None`` if nothing."""
-    match sqlstate(error):
-        case "42501" if _diagnosis(error, "source_function") not in _ROW_SECURITY:
-            return SchemaError(
-                "The database refused a privilege to the role: "
-                f"{words(error)}. `python -m domain upgrade --grant-to ROLE` grants what the "
-                "package needs."
-            )
-        case "42883" | "42P01" | "42703" | "3F000":
-            return SchemaError(
-                f"The database lacks what this package needs: {words(error)}. {MIGRATE}"
-            )
-        case "25006" if connection is not None:
-            return _read_only(connection)
-        case "53300":
-            return DatabaseBusyError()
-        case "55P03" | "40P01":  # a deadlock: with rows that others lock in another order
-            return LockTimeoutError(group_id=group_id, scope="row")
-        case _:
-            return None
+def _generated_meanwhile(failure: _Failure) -> Exception:
+    return GeneratedMeanwhileError(group_id=failure.group_id)
+
+
+_CONSTRAINTS: Final[Mapping[str, Meaning]] = {
+    "ex_academy_schedules_overlap": lambda _: InvalidInputError.of(
+        "academy_schedules", "overlaps another class"
+    ),
+    "ex_student_plans_overlap": lambda it: StudentPlansOverlapError(student_id=it.student_id),
+    # The snapshot's content is gone, or a content to remove has got plans.
+    "fk_student_plans_contents": _generated_meanwhile,
+    "pk_plan_groups": lambda _: InvalidInputError.of("id", "is that of a stored group"),
+    "pk_plan_generations": _generated_meanwhile,
+    "uq_plan_generations_tenant_id_idempotency_key": lambda it: IdempotencyMismatchError(
+        idempotency_key=it.idempotency_key or ""
+    ),
+    "uq_plan_groups_active_student": lambda it: EditedMeanwhileError(group_id=it.group_id),
+    "uq_student_plans_tenant_id_group_id_generation_sequence": _generated_meanwhile,
+}
+
+
+def _privilege(failure: _Failure) -> Exception | None:
+    if _diagnosis(failure.error, "source_function") in _ROW_SECURITY:
+        return None
+    return SchemaError(
+        f"The database refused a privilege to the role: {failure.words}. "
+        "`python -m domain upgrade --grant-to ROLE` grants what the package needs."
+    )
+
+
+def _no_such_object(failure: _Failure) -> Exception:
+    return SchemaError(f"The database lacks what this package needs: {failure.words}. {MIGRATE}")
+
+
+def _row_lock(failure: _Failure) -> Exception:
+    return LockTimeoutError(group_id=failure.group_id, scope="row")
+
+
+def _read_only(failure: _Failure) -> Exception | None:
+    """Whether it was the server that refused to write, or a setting of the transaction."""
+    connection = failure.connection
+    if connection is None:
+        return None
+    if is_standby(connection):
+        replace_pooled(connection)
+        return DatabaseReadOnlyError()
+    return WrongTransactionError(
+        "The transaction is read-only on a server that accepts writes: "
+        "default_transaction_read_only, SET TRANSACTION READ ONLY or the engine's option "
+        "postgresql_readonly is set. Give the unit of work transactions that may write."
+    )
+
+
+def _migration(sentence: str) -> Meaning:
+    """The error of a run of the revisions, which changes nothing then."""
+
+    def meaning(failure: _Failure) -> Exception:
+        detail = "; ".join((_diagnosis(failure.error, "message_detail") or "").splitlines())
+        said = sentence.format(words=failure.words, detail=detail)
+        return SchemaError(f"{said} Nothing was changed.")
+
+    return meaning
+
+
+_EXISTS: Final = _migration(
+    "The database has something of this name already: {words}. This package did not make it: "
+    "rename it, move it to another schema, or drop it."
+)
+_STATEMENTS: Final[Mapping[str, Meaning]] = {
+    "42501": _privilege,
+    "42883": _no_such_object,
+    "42P01": _no_such_object,
+    "42703": _no_such_object,
+    "3F000": _no_such_object,
+    "25006": _read_only,
+    "53300": lambda _: DatabaseBusyError(),
+    "55P03": _row_lock,
+    "40P01": _row_lock,  # a deadlock: with rows that others lock in another order
+}
+_STATES: Final[Mapping[During, Mapping[str, Meaning]]] = {
+    During.CHECKOUT: {"53300": _STATEMENTS["53300"]},
+    During.LOCKING: {
+        **_STATEMENTS,
+        "25001": lambda _: WrongTransactionError(
+            "The lock needs READ COMMITTED: a snapshot older than the lock does not see "
+            "what its last holder wrote."
+        ),
+        "SP002": lambda _: WrongTransactionError(
+            "The transaction holds a shared lock, so it cannot take an exclusive one: two "
+            "such transactions would wait for each other. Commit, and take the exclusive "
+            "lock in a unit of work of its own."
+        ),
+    },
+    During.STATEMENT: _STATEMENTS,
+    During.COMMIT: {"SP001": lambda _: LockNotHeldError(ENDED)},
+    During.MIGRATION: {
+        "42501": _migration(
+            "The role may not migrate the schema: {words}. It needs CREATE on the database (or a "
+            "schema studyplan that it owns, and the extension btree_gist installed) and CREATE on "
+            "the schema public; later runs need the owner."
+        ),
+        "42P07": _EXISTS,
+        "42723": _EXISTS,
+        "42710": _EXISTS,
+        "2BP01": _migration(
+            "{words}: {detail}. Drop what depends on the package's objects first: of the "
+            "application's tables, the foreign keys."
+        ),
+        "3F000": _migration(
+            "The database lacks a schema that the revisions need: {words}. Two functions of the "
+            "package are in the schema public: create it first."
+        ),
+        "55000": _migration("{words}."),
+    },
+}
 
 
 def require_supported_server(connection: Connection) -> None:
@@ -177,7 +279,7 @@ def replace_pooled(connection: Connection) -> None:
 
 
 def connection_lost(error: BaseException) -> bool:
-    """Whether the connection could not be made, or is gone; told by type and SQLSTATE.
+    """Whether the connection could not be made, or is gone; decided by type and SQLSTATE.
 
     An ``OperationalError`` without a SQLSTATE is libpq's own: no server answered.
     """
@@ -200,39 +302,6 @@ def sqlstate(error: BaseException) -> str | None:
 def words(error: psycopg.Error | DBAPIError) -> str:
     """The server's own sentence."""
     return _diagnosis(error, "message_primary") or str(_cause(error))
-
-
-def detail(error: psycopg.Error | DBAPIError) -> str:
-    """The server's details, in one line."""
-    return "; ".join((_diagnosis(error, "message_detail") or "").splitlines())
-
-
-def _refusal(error: psycopg.Error | DBAPIError, known: _Known) -> DomainError | None:
-    kind = _CONSTRAINTS.get(_diagnosis(error, "constraint_name") or "")
-    if kind is None and _is_unknown_student(error):
-        return InvalidInputError.of("student_id", "is not a student of the application's")
-    return kind and kind(known)
-
-
-def _is_unknown_student(error: BaseException) -> bool:
-    """Whether a foreign key of the application's, from ``plan_groups``, found no student."""
-    return (
-        sqlstate(error) == "23503"
-        and _diagnosis(error, "table_name") == "plan_groups"
-        and "student_id" in (_diagnosis(error, "message_detail") or "")
-    )
-
-
-def _read_only(connection: Connection) -> DatabaseReadOnlyError | WrongTransactionError:
-    """Whether it was the server that refused to write, or a setting of the transaction."""
-    if is_standby(connection):
-        replace_pooled(connection)
-        return DatabaseReadOnlyError()
-    return WrongTransactionError(
-        "The transaction is read-only on a server that accepts writes: somebody has set "
-        "default_transaction_read_only, SET TRANSACTION READ ONLY or the engine's option "
-        "postgresql_readonly. Give the unit of work transactions that may write."
-    )
 
 
 def _diagnosis(error: BaseException, field: str) -> str | None:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine
 
 from domain.database_errors import (
     MIGRATE,
-    checkout_translated,
+    During,
     replace_pooled,
     require_supported_server,
     translated,
@@ -62,13 +62,13 @@ def probe(engine: Engine) -> None:
             "The probe needs two connections at once and the pool opens only one. "
             "Give it an engine with a pool of two or more."
         )
-    with checkout_translated():
+    with translated(during=During.CHECKOUT):
         holder = engine.connect()
     with holder:
         require_supported_server(holder)
         _require_writable(holder)
         _require_privileges(holder)
-        with checkout_translated():
+        with translated(during=During.CHECKOUT):
             rival = engine.connect()
         with rival:
             _prove(holder, rival)

@@ -1,7 +1,7 @@
 """What a plan group document has, field by field, and how JSON text becomes one.
 
 Only forms are checked here: types, formats, words, required keys. The rules of a group (the
-order of its period, the days of a strategy content, …) are ``domain.documents.faults_of``'s.
+order of its period, the days of a strategy content, …) are ``domain.documents.rows.faults_of``'s.
 """
 
 import json

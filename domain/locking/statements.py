@@ -19,9 +19,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from domain.database_errors import meaning_of, sqlstate
+from domain.database_errors import ENDED, During, translated, translation
 from domain.driver import CommitState, commit_after, fetch_first, roll_back_after
-from domain.errors import LockHolder, LockNotHeldError, WrongTransactionError
+from domain.errors import LockHolder, LockNotHeldError
 from domain.locking.policy import PlanGroupLock, StudentLock
 
 ACQUIRING: Final = "studyplan.acquire_"
@@ -29,8 +29,6 @@ ACQUIRING: Final = "studyplan.acquire_"
 
 IDENTITY: Final = "studyplan.transaction"
 """The transaction-local setting that identifies the transaction which took the locks."""
-TRANSACTION_ENDED: Final = "SP001"
-"""The SQLSTATE of ``require_identity`` in any other transaction."""
 
 STUDENTS: Final = (
     "SELECT studyplan.acquire_student_locks(g.keys, %s, %s, %s)::pg_catalog.text, "
@@ -171,7 +169,7 @@ def ask_if_stored(tenant_id: UUID, group_id: UUID) -> str:
 
 
 def require_identity(identity: str, node: str = "") -> str:
-    """A statement that raises ``TRANSACTION_ENDED`` unless the transaction has the identity.
+    """A statement that raises SQLSTATE SP001 unless the transaction has the identity.
 
     With a literal, since a call of several statements takes no parameters.
     """
@@ -194,7 +192,7 @@ def entered(connection: Connection, statement: str) -> Answer:
     try:
         (told,) = fetch_first(connection, statement)
     except DBAPIError as error:
-        raise _meaning(connection, error) from error.orig
+        raise translation(error, During.LOCKING, connection) from error.orig
     return Answer.of(told)
 
 
@@ -203,7 +201,7 @@ def asked(connection: Connection, statement: str, values: tuple[Any, ...]) -> Se
     try:
         return connection.exec_driver_sql(statement, values).one_or_none() or ()
     except DBAPIError as error:
-        raise _meaning(connection, error) from error.orig
+        raise translation(error, During.LOCKING, connection) from error.orig
 
 
 def holder_in(record: Mapping[str, Any]) -> LockHolder | None:
@@ -221,31 +219,6 @@ def holder_in(record: Mapping[str, Any]) -> LockHolder | None:
     )
 
 
-def _meaning(connection: Connection, error: DBAPIError) -> Exception:
-    """What a SQLSTATE means where a lock function was called; the error itself if nothing."""
-    match sqlstate(error):
-        case "25001":
-            return WrongTransactionError(
-                "The lock needs READ COMMITTED: a snapshot older than the lock does not see "
-                "what its last holder wrote."
-            )
-        case "SP002":
-            return WrongTransactionError(
-                "The transaction holds a shared lock, so it cannot take an exclusive one: two "
-                "such transactions would wait for each other. Commit, and take the exclusive "
-                "lock in a unit of work of its own."
-            )
-        case _:
-            return meaning_of(error, connection) or error
-
-
-ENDED = (
-    "The transaction that took the lock was ended inside the block, past the unit of work (a "
-    "COMMIT or ROLLBACK in a statement, or by the driver). What it had written before a COMMIT "
-    "is stored; nothing that came later is."
-)
-
-
 def new_identity() -> str:
     """An identity that no other transaction has; safe to write into a statement."""
     return uuid4().hex
@@ -258,18 +231,17 @@ def committing_only(
     """Let COMMIT inside the block succeed only in the transaction with this identity.
 
     The server is asked in the same round trip, after which nothing more can be written.
-    Raises ``LockNotHeldError`` in any other transaction, which is rolled back.
+    Raises ``LockNotHeldError`` in any other transaction, which is rolled back, and
+    ``CommitOutcomeUnknownError`` if the connection is lost before the server's answer.
 
     :param node: what takes the question to where the lock is, see ``Acquired``.
     :param note: is called with each state that the COMMIT comes to.
     """
-    try:
-        with commit_after(connection, require_identity(identity, node), note):
-            yield
-    except DBAPIError as error:
-        if sqlstate(error) == TRANSACTION_ENDED:
-            raise LockNotHeldError(ENDED) from error
-        raise
+    with (
+        translated(during=During.COMMIT),
+        commit_after(connection, require_identity(identity, node), note),
+    ):
+        yield
 
 
 def rolled_back_work(connection: Connection, identity: str | None, node: str) -> bool:

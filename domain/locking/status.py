@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
-from domain.database_errors import checkout_translated
+from domain.database_errors import During, translated
 from domain.errors import InvalidInputError, LockHolder, PlanGroupNotFoundError
 from domain.locking import statements
 from domain.models import PlanGroup
@@ -44,7 +44,7 @@ def lock_status(asker: Session | Connection, tenant_id: UUID, group_id: UUID) ->
     Raises ``SchemaError`` and ``DatabaseBusyError`` too.
     """
     InvalidInputError.unless_uuids(tenant_id=tenant_id, group_id=group_id)
-    with checkout_translated():
+    with translated(during=During.CHECKOUT):
         connection = (
             asker.connection(bind_arguments={"mapper": PlanGroup})
             if isinstance(asker, Session)

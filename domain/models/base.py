@@ -4,7 +4,7 @@ What ``alembic upgrade`` makes is the schema; the mapped classes follow it, and 
 the two. Nothing here creates a table.
 
 Each value is checked by itself, the same for new rows, edits and flushes; the rules of a whole
-group are the planning core's (``domain.scheduling.faults``). Faults name fields as documents do:
+group are the planning core's (``domain.scheduling.validation.faults``). Faults name fields as documents do:
 ``contents[0].range``, ``blocks[1].start``, ``factors.level``, ``period.end``.
 """
 

@@ -13,23 +13,15 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine.mock import MockConnection
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, scoped_session
 from sqlalchemy.util.concurrency import await_only, in_greenlet
 
 from domain import events
-from domain.database_errors import (
-    detail,
-    replace_pooled,
-    require_supported_server,
-    sqlstate,
-    words,
-)
+from domain.database_errors import During, replace_pooled, require_supported_server, translated
 from domain.driver import is_autocommit
 from domain.errors import (
     DatabaseReadOnlyError,
     MisuseError,
-    SchemaError,
     WrongTransactionError,
 )
 
@@ -110,7 +102,7 @@ def _part_of_a_transaction(connection: sa.Connection, patience: "_Patience") -> 
     _require_transaction(connection)
     while not connection.scalar(_TRY):
         patience.pause(connection)
-    with _explained(), connection.begin_nested():
+    with translated(during=During.MIGRATION), connection.begin_nested():
         yield
 
 
@@ -120,7 +112,7 @@ def _a_transaction(connection: sa.Connection, patience: "_Patience") -> Iterator
         while not connection.scalar(_TRY):
             patience.pause(connection, rolls_back=True)
         _require_transaction(connection)
-        with _explained():
+        with translated(during=During.MIGRATION):
             yield
             connection.commit()
     except BaseException:
@@ -210,45 +202,6 @@ def _require_transaction(connection: sa.Connection) -> None:
             "migration lock, so that it would not see what the last run did. Use READ COMMITTED, "
             "for example connection.execution_options(isolation_level='READ COMMITTED')."
         )
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Raise ``SchemaError`` for what the server refuses to the revisions, by SQLSTATE."""
-    try:
-        yield
-    except DBAPIError as error:
-        if sentence := _meaning_of(error):
-            raise SchemaError(f"{sentence} Nothing was changed.") from error
-        raise
-
-
-def _meaning_of(error: DBAPIError) -> str | None:
-    match sqlstate(error):
-        case "42501":
-            return (
-                f"The role may not migrate the schema: {words(error)}. It needs CREATE on the "
-                "database (or a schema studyplan that it owns, and the extension btree_gist "
-                "installed) and CREATE on the schema public; later runs need the owner."
-            )
-        case "42P07" | "42723" | "42710":
-            return (
-                f"The database has something of this name already: {words(error)}. This package "
-                "did not make it: rename it, move it to another schema, or drop it."
-            )
-        case "2BP01":
-            return (
-                f"{words(error)}: {detail(error)}. Drop what depends on the package's objects "
-                "first: of the application's tables, the foreign keys."
-            )
-        case "3F000":
-            return (
-                f"The database lacks a schema that the revisions need: {words(error)}. Two "
-                "functions of the package are in the schema public: create it first."
-            )
-        case "55000":
-            return f"{words(error)}."
-    return None
 
 
 def as_connection(given: object, call: str) -> sa.Connection:

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, RootTransaction
 from sqlalchemy.orm import Session, SessionTransaction
 
-from domain.database_errors import checkout_translated, commit_translated, translated
+from domain.database_errors import During, translated
 from domain.errors import (
     InvalidInputError,
     LockNotHeldError,
@@ -157,10 +157,7 @@ class UnitOfWork:
             try:
                 with self._at_end.committing() as note, translated(connection):
                     session.flush()
-                    with (
-                        commit_translated(),
-                        committing_only(connection, self._identity, self._node, note),
-                    ):
+                    with committing_only(connection, self._identity, self._node, note):
                         session.commit()
             finally:
                 self._finish()
@@ -327,7 +324,7 @@ class UnitOfWork:
     def _begin(self) -> None:
         session, bind = self._session, self._bind
         assert session is not None and bind is not None  # noqa: S101, PT018 - prepared
-        with checkout_translated():
+        with translated(during=During.CHECKOUT):
             self._connection = sessions.begin(session, bind)
         acquired = acquiring.acquire(
             self._connection, self.lock, identity=self._identity, rolls_back=True

@@ -12,7 +12,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork, locking
+from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork
+from domain.locking import acquiring
 from domain.locking.acquiring import Acquired
 from domain.locking.statements import IDENTITY
 from tests.benchmarks.timing import line
@@ -93,8 +94,8 @@ def _unlocked() -> Iterator[None]:
         return {asked_for: asked_for}
 
     with (
-        patch.object(locking, "acquire", _begin),
-        patch.object(locking, "acquire_students", pretend),
+        patch.object(acquiring, "acquire", _begin),
+        patch.object(acquiring, "acquire_students", pretend),
     ):
         yield
 

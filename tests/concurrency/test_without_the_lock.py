@@ -14,9 +14,9 @@ from domain import (
     PlanGroup,
     PlanGroupLock,
     UnitOfWork,
-    locking,
 )
 from domain.errors import GeneratedMeanwhileError, StudentPlansOverlapError
+from domain.locking import acquiring
 from domain.locking.acquiring import Acquired
 from domain.locking.statements import IDENTITY
 from domain.scheduling.engine import schedule
@@ -52,8 +52,8 @@ def no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         return {asked_for: found.scalar_one()}
 
-    monkeypatch.setattr(locking, "acquire", pretend)
-    monkeypatch.setattr(locking, "acquire_students", students_of)
+    monkeypatch.setattr(acquiring, "acquire", pretend)
+    monkeypatch.setattr(acquiring, "acquire_students", students_of)
 
 
 @pytest.mark.usefixtures("no_lock")

@@ -16,7 +16,7 @@ from domain import (
     PlanGroupLock,
     UnitOfWork,
 )
-from domain.database_errors import commit_translated
+from domain.database_errors import During, translated
 from domain.errors import CommitOutcomeUnknownError, EditedMeanwhileError
 from domain.retrying import worth_retrying
 from domain.testing import terminate_backend
@@ -41,7 +41,11 @@ def doomed(engine: sa.Engine) -> Callable[[], Session]:
 def test_a_connection_that_died_before_the_commit_was_sent_is_unknown_too(
     doomed: Callable[[], Session],
 ) -> None:
-    with doomed() as session, pytest.raises(CommitOutcomeUnknownError), commit_translated():
+    with (
+        doomed() as session,
+        pytest.raises(CommitOutcomeUnknownError),
+        translated(during=During.COMMIT),
+    ):
         session.commit()
 
 
@@ -62,7 +66,7 @@ def test_commit_that_a_node_was_lost_in_is_unknown_too(engine: sa.Engine) -> Non
             )
         )
         session.execute(sa.text("INSERT INTO late VALUES (1)"))
-        with pytest.raises(CommitOutcomeUnknownError), commit_translated():
+        with pytest.raises(CommitOutcomeUnknownError), translated(during=During.COMMIT):
             session.commit()
 
 
@@ -74,7 +78,7 @@ def test_a_refused_commit_keeps_its_own_error(engine: sa.Engine) -> None:
             )
         )
         session.execute(sa.text("INSERT INTO late VALUES (1), (1)"))
-        with pytest.raises(sa.exc.IntegrityError), commit_translated():
+        with pytest.raises(sa.exc.IntegrityError), translated(during=During.COMMIT):
             session.commit()
 
 

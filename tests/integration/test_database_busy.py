@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import AsyncUnitOfWork, PlanGroup, PlanGroupLock, StudentLock, UnitOfWork, lock_status
-from domain.database_errors import checkout_translated
+from domain.database_errors import During, translated
 from domain.errors import DatabaseBusyError
 from domain.probe import probe
 from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
@@ -161,7 +161,7 @@ def test_retrying_waits_as_long_as_a_busy_pool_asks_for(
 @pytest.mark.parametrize("wrapped", [True, False])
 def test_server_that_has_no_connection_left_is_database_busy(*, wrapped: bool) -> None:
     refused = psycopg.errors.TooManyConnections("sorry")
-    with pytest.raises(DatabaseBusyError), checkout_translated():
+    with pytest.raises(DatabaseBusyError), translated(during=During.CHECKOUT):
         raise DBAPIError("connect", None, refused) if wrapped else refused
 
 

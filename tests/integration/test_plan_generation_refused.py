@@ -42,7 +42,7 @@ from tests.integration.storing import (
 Factory = sessionmaker[Session]
 STEPS = [
     "domain.repositories.PlanGroupRepository.snapshot",
-    "domain.repositories.PlanningSnapshot.request",
+    "domain.repositories.snapshot.PlanningSnapshot.request",
     "domain.services.plan_generation.fingerprint",
     "domain.repositories.StudentPlanRepository.store_generation",
     "domain.repositories.StudentPlanRepository._raise_fence",

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import sessionmaker
 
-from domain import locking
 from domain.errors import MisuseError, SchemaError, WrongTransactionError
+from domain.locking import status
 from domain.locking.statements import FUNCTIONS
 from domain.probe import probe
 from domain.testing import eventually
@@ -96,7 +96,7 @@ def test_another_version_is_told_with_both(
     run(sabotaged, replaced("studyplan.plan_lock_version() RETURNS integer", "SELECT 7"))
     with pytest.raises(SchemaError, match="have version 7, this package needs 1"):
         probe(sabotaged)
-    monkeypatch.setattr(locking, "FUNCTIONS_VERSION", 7)
+    monkeypatch.setattr(status, "FUNCTIONS_VERSION", 7)
     probe(sabotaged)
 
 

@@ -117,7 +117,10 @@ def test_lock_function_that_refuses_a_read_only_transaction_is_a_usage_error(
             "p_lock_timeout text) RETURNS jsonb "
             "LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'standby' USING ERRCODE = '25006'; END $$"
         )
-    with pytest.raises(WrongTransactionError, match="somebody has set"), engine.connect() as asker:
+    with (
+        pytest.raises(WrongTransactionError, match="postgresql_readonly is set"),
+        engine.connect() as asker,
+    ):
         acquiring.acquire(asker, PlanGroupLock(uuid4(), uuid4()))
 
 
