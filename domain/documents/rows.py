@@ -2,15 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any
 from uuid import UUID, uuid4
 
-from domain.documents.document import (
-    BlockEntry,
-    ContentEntry,
-    NonStudyBlockEntry,
-    PlanGroupDocument,
-)
+from domain.documents.document import ContentEntry, PlanGroupDocument
 from domain.errors import Fault
 from domain.models import (
     AcademySchedule,
@@ -22,11 +17,10 @@ from domain.models import (
     NonStudyBlock,
     PlanGroup,
 )
+from domain.models.fields import values_in
 from domain.scheduling import planning
 from domain.scheduling.validation import faults
 from domain.scheduling.vocabulary import MOST_UNITS, ContentType
-
-_DEFAULTS: Final = planning.Factors()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,37 +40,41 @@ def to_rows(
     group_id: UUID | None = None,
     status: GroupStatus = GroupStatus.DRAFT,
 ) -> GroupRows:
-    """The rows of a document, not stored yet.
+    """The rows of a document, not stored yet; the values by the names of the fields.
 
     A content's position is its index in the document. A block becomes one row per weekday, a
     lecture's episodes one row per unit. Nothing is checked: ``faults_of`` does that.
     """
-    group = _group(document, tenant_id, student_id, group_id or uuid4(), status)
-    schedules = [
-        AcademySchedule(
-            tenant_id=tenant_id,
-            student_id=student_id,
-            weekday=entry.weekday,
-            start_minute=entry.start,
-            end_minute=entry.end,
-            travel_minutes=entry.travel_minutes,
-            name=entry.name,
-            subject=entry.subject,
-        )
-        for entry in document.academy_schedules
-    ]
-    exclusions = [
-        Exclusion(
-            tenant_id=tenant_id,
-            student_id=student_id,
-            group_id=group.id,
-            date=entry.date,
-            type=entry.type,
-            reason=entry.reason,
-        )
-        for entry in document.exclusions
-    ]
-    return GroupRows(group, schedules, exclusions)
+    of_student: dict[str, Any] = {"tenant_id": tenant_id, "student_id": student_id}
+    group = PlanGroup(
+        id=group_id or uuid4(),
+        **of_student,
+        status=status,
+        **values_in(document, PlanGroup),
+        contents=[_content(at, entry) for at, entry in enumerate(document.contents)],
+        blocks=[
+            Block(weekday=weekday, **values_in(entry, Block))
+            for entry in document.blocks
+            for weekday in entry.weekdays
+        ],
+        non_study_blocks=[
+            NonStudyBlock(weekday=weekday, **values_in(entry, NonStudyBlock))
+            for entry in document.non_study_blocks
+            for weekday in entry.weekdays
+        ],
+    )
+    group.hand_down_keys()
+    return GroupRows(
+        group,
+        [
+            AcademySchedule(**of_student, **values_in(entry, AcademySchedule))
+            for entry in document.academy_schedules
+        ],
+        [
+            Exclusion(**of_student, group_id=group.id, **values_in(entry, Exclusion))
+            for entry in document.exclusions
+        ],
+    )
 
 
 def to_request(document: PlanGroupDocument) -> planning.Request:
@@ -122,76 +120,16 @@ def _outside(document: PlanGroupDocument) -> Iterator[Fault]:
             yield Fault(f"exclusions[{index}].date", "must be within the period")
 
 
-def _group(
-    document: PlanGroupDocument,
-    tenant_id: UUID,
-    student_id: UUID,
-    group_id: UUID,
-    status: GroupStatus,
-) -> PlanGroup:
-    factors = document.factors
-    return PlanGroup(
-        id=group_id,
-        tenant_id=tenant_id,
-        student_id=student_id,
-        name=document.name,
-        purpose=document.purpose,
-        status=status,
-        period_start=document.period.start,
-        period_end=document.period.end,
-        target_date=document.target_date,
-        time_zone=document.time_zone,
-        study_days=document.cycle.study_days,
-        review_days=document.cycle.review_days,
-        level=document.level,
-        level_factor=factors.level,
-        weakness_factor=_DEFAULTS.weakness if factors.weakness is None else factors.weakness,
-        strategy_factor=_DEFAULTS.strategy if factors.strategy is None else factors.strategy,
-        review_factor=_DEFAULTS.review if factors.review is None else factors.review,
-        self_study_on_holidays=document.self_study_on_holidays,
-        contents=[
-            _content(position, entry, tenant_id, group_id)
-            for position, entry in enumerate(document.contents)
-        ],
-        blocks=[row for entry in document.blocks for row in _blocks(entry, tenant_id, group_id)],
-        non_study_blocks=[
-            row
-            for entry in document.non_study_blocks
-            for row in _non_study_blocks(entry, tenant_id, group_id)
-        ],
-    )
-
-
-def _content(position: int, entry: ContentEntry, tenant_id: UUID, group_id: UUID) -> Content:
-    content_id = uuid4()
+def _content(position: int, entry: ContentEntry) -> Content:
     first, last = entry.range
-    lecture = entry.type is ContentType.LECTURE
-    return Content(
-        id=content_id,
-        tenant_id=tenant_id,
-        group_id=group_id,
-        position=position,
-        type=entry.type,
-        title=entry.title,
-        subject=entry.subject,
-        allocation=entry.allocation,
-        weekly_days=entry.weekly_days,
-        first_unit=first,
-        last_unit=last,
-        minutes_per_unit=None if lecture else entry.minutes_per_unit,
-        difficulty=entry.difficulty,
-        wrap_up_minutes=entry.wrap_up_minutes,
-        episodes=[
-            LectureEpisode(
-                tenant_id=tenant_id,
-                content_id=content_id,
-                group_id=group_id,
-                unit=unit,
-                minutes=minutes,
-            )
-            for unit, minutes in enumerate(_episode_minutes(entry), first)
-        ],
-    )
+    columns = values_in(entry, Content) | {"first_unit": first, "last_unit": last}
+    if entry.type is ContentType.LECTURE:
+        columns["minutes_per_unit"] = None
+    episodes = [
+        LectureEpisode(unit=unit, minutes=minutes)
+        for unit, minutes in enumerate(_episode_minutes(entry), first)
+    ]
+    return Content(position=position, episodes=episodes, **columns)
 
 
 def _episode_minutes(entry: ContentEntry) -> Sequence[int | None]:
@@ -200,29 +138,3 @@ def _episode_minutes(entry: ContentEntry) -> Sequence[int | None]:
     first, last = entry.range
     # a range without measure is a fault that the checks report, and no list
     return [entry.minutes_per_unit] * (last - first + 1) if last - first < MOST_UNITS else ()
-
-
-def _blocks(entry: BlockEntry, tenant_id: UUID, group_id: UUID) -> Iterator[Block]:
-    for weekday in entry.weekdays:
-        yield Block(
-            tenant_id=tenant_id,
-            group_id=group_id,
-            kind=entry.kind,
-            weekday=weekday,
-            start_minute=entry.start,
-            end_minute=entry.end,
-        )
-
-
-def _non_study_blocks(
-    entry: NonStudyBlockEntry, tenant_id: UUID, group_id: UUID
-) -> Iterator[NonStudyBlock]:
-    for weekday in entry.weekdays:
-        yield NonStudyBlock(
-            tenant_id=tenant_id,
-            group_id=group_id,
-            label=entry.label,
-            weekday=weekday,
-            start_minute=entry.start,
-            end_minute=entry.end,
-        )

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from domain.errors import LockNotHeldError
 from domain.locking.policy import PlanGroupLock, StudentLock
 from domain.models import Base, StudentPlan
-from domain.models.base import refuse_unstorable
+from domain.models.fields import refuse_unstorable
 
 T = TypeVar("T")
 Turn: TypeAlias = AbstractContextManager[object]

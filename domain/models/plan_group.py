@@ -19,10 +19,10 @@ from domain.models.base import (
     TenantId,
     Versioned,
     Word,
-    row_faults,
     to_input,
     words_check,
 )
+from domain.models.fields import row_faults
 from domain.scheduling import planning
 from domain.scheduling.validation import faults
 from domain.scheduling.vocabulary import Level

@@ -25,7 +25,7 @@ from domain.models import (
     PlanGeneration,
     PlanGroup,
 )
-from domain.models.base import refuse_unstorable
+from domain.models.fields import refuse_unstorable
 from domain.repositories.snapshot import PlanningSnapshot, load_snapshot
 
 MAX_PAGE: Final = 500

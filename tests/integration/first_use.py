@@ -85,7 +85,7 @@ def main(phase: str, url: str, count: int) -> None:
         found = _forked(partial(_interrupted, phase, url, at, where))
         hit += bool(found["place"])
         if found["wrong"]:
-            print(f"{at} of {whole['lines']} at {found['place']}: {found['wrong']}")
+            print(f"{at} of {whole['moments']} at {found['place']}: {found['wrong']}")
     print(f"{hit} of {count} were interrupted")
 
 
@@ -161,10 +161,9 @@ def _tasks(url: str, interruption: Interruption) -> Request:
 
 def _group(group_id: UUID) -> Any:
     domain: Any = import_module("domain")
-    words: Any = import_module("domain.scheduling")
     lecture = domain.Content(
-        position=0, type=words.ContentType.LECTURE, title="lecture",
-        allocation=words.Allocation.WEAKNESS, first_unit=1, last_unit=2,
+        position=0, type=domain.ContentType.LECTURE, title="lecture",
+        allocation=domain.Allocation.WEAKNESS, first_unit=1, last_unit=2,
         episodes=[
             domain.models.LectureEpisode(unit=1, minutes=30), domain.models.LectureEpisode(unit=2),
         ],
@@ -175,7 +174,7 @@ def _group(group_id: UUID) -> Any:
         contents=[lecture],
         blocks=[
             domain.Block(
-                kind=words.BlockKind.STUDY, weekday=day, start_minute=600, end_minute=1140
+                kind=domain.BlockKind.STUDY, weekday=day, start_minute=600, end_minute=1140
             )
             for day in range(7)
         ],

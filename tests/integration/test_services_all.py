@@ -54,7 +54,8 @@ def test_no_method_of_a_service_is_forgotten_here() -> None:
         for name, _ in inspect.getmembers(service, inspect.isfunction)
         if not name.startswith("_")
     }
-    assert {name.partition(" ")[0] for name in CALLS} == methods
+    created_in_a_test_of_its_own = {"PlanGroupService.create"}
+    assert {name.partition(" ")[0] for name in CALLS} == methods - created_in_a_test_of_its_own
 
 
 @each_call

@@ -10,7 +10,7 @@ GOOD = """
 from datetime import date
 from uuid import uuid4
 from domain import Block, Content, LectureEpisode, PlanGroup
-from domain.scheduling import Allocation, BlockKind, ContentType
+from domain.models import Allocation, BlockKind, ContentType
 
 PlanGroup(
     tenant_id=uuid4(), student_id=uuid4(), name="봄",

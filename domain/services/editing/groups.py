@@ -15,8 +15,8 @@ from domain.errors import (
     PlanGroupNotEditableError,
 )
 from domain.models import Content, GroupStatus, LectureEpisode, PlanGroup
-from domain.models.base import checked_values
 from domain.models.content import ContentSettings
+from domain.models.fields import checked_values
 from domain.models.plan_group import PlanGroupSettings
 from domain.repositories.student_plans import ContentHistory
 from domain.services.service import RowVersion, Service, assign, flush, require_version, written

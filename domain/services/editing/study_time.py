@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 from domain.errors import Fault, InvalidInputError, TimeEntryNotFoundError
 from domain.models import AcademySchedule, Block, Exclusion, NonStudyBlock, PlanGroup
-from domain.models.base import checked_values, row_path
+from domain.models.fields import checked_values, row_path
 from domain.models.study_time import (
     AcademyScheduleSettings,
     BlockSettings,

@@ -90,7 +90,7 @@ def test_the_same_request_twice_gives_the_same_schedule(request: Request) -> Non
 )
 def test_hash_seed_zone_and_locale_change_nothing(environment: dict[str, str]) -> None:
     program = (
-        "import sys; from domain.scheduling import schedule;"
+        "import sys; from domain.scheduling.engine import schedule;"
         "from tests.unit.scheduling.build import worked_example;"
         "sys.stdout.buffer.write(schedule(worked_example()).canonical_json().encode())"
     )
