@@ -15,7 +15,7 @@ from alembic.util import CommandError
 
 from domain.errors import SchemaError
 from domain.models import Base
-from domain.schema import catalog, run
+from domain.schema import catalog, privileges, run
 
 SCHEMA: Final = "studyplan"
 # The revisions name everything; this is for types and operators.
@@ -93,7 +93,7 @@ def migrate(connection: sa.Connection) -> None:
     if where_to is not UNKNOWN:
         catalog.require_own(state, where_to)
     roles = granted_roles()
-    catalog.require_roles(connection, roles)
+    privileges.require_roles(connection, roles)
     own = connection.scalar(sa.select(sa.func.current_setting("search_path")))
     connection.exec_driver_sql(SEARCH_PATH)
     if where_to is UNKNOWN or not state.is_managed_by_host:
@@ -101,7 +101,7 @@ def migrate(connection: sa.Connection) -> None:
         context.run_migrations()
         if not context.get_context().get_current_heads():
             context.execute(DROP_SCHEMA)
-    catalog.grant(connection, roles)
+    privileges.grant(connection, roles)
     # A caller's transaction goes on after this one.
     connection.execute(sa.select(sa.func.set_config("search_path", own, sa.true())))
 
@@ -122,7 +122,7 @@ def granted_roles() -> tuple[str, ...]:
     given = context.config.attributes.get("grant_to")
     if not given:
         given = context.get_x_argument(as_dictionary=True).get("grant_to") or ""
-    return catalog.role_names(given)
+    return privileges.role_names(given)
 
 
 def run_online() -> None:
@@ -167,7 +167,7 @@ def run_offline() -> None:
             context.execute(CREATE_SCHEMA)
         context.run_migrations()
         for role in granted_roles():
-            context.get_context().impl.static_output(f"{catalog.grant_statement(role)};")
+            context.get_context().impl.static_output(f"{privileges.grant_statement(role)};")
         if not context.get_revision_argument():
             context.execute(DROP_SCHEMA)
 

@@ -13,21 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 
+from domain import errors
 from domain.driver import is_standby
-from domain.errors import (
-    CommitOutcomeUnknownError,
-    DatabaseBusyError,
-    DatabaseReadOnlyError,
-    EditedMeanwhileError,
-    GeneratedMeanwhileError,
-    IdempotencyMismatchError,
-    InvalidInputError,
-    LockNotHeldError,
-    LockTimeoutError,
-    SchemaError,
-    StudentPlansOverlapError,
-    WrongTransactionError,
-)
 
 OLDEST_SERVER: Final = 15
 """The oldest major version of PostgreSQL that the package runs on."""
@@ -103,9 +90,9 @@ def translated(
     try:
         yield
     except StaleDataError as error:
-        raise EditedMeanwhileError(group_id=group_id) from error
+        raise errors.EditedMeanwhileError(group_id=group_id) from error
     except PoolTimeoutError as error:
-        raise DatabaseBusyError from error
+        raise errors.DatabaseBusyError from error
     except (psycopg.Error, DBAPIError) as error:
         failure = _Failure(error, connection, group_id, student_id, idempotency_key)
         meaning = _meaning(failure, during)
@@ -124,13 +111,15 @@ def _meaning(failure: _Failure, during: During) -> Exception | None:
     error = failure.error
     if during is During.COMMIT and (connection_lost(error) or sqlstate(error) == "XX000"):
         # Only the answer may have been lost. By an internal error Citus reports a lost node.
-        return CommitOutcomeUnknownError()
+        return errors.CommitOutcomeUnknownError()
     if during is During.STATEMENT:
         by_constraint = _CONSTRAINTS.get(_diagnosis(error, "constraint_name") or "")
         if by_constraint is not None:
             return by_constraint(failure)
         if _is_unknown_student(error):
-            return InvalidInputError.of("student_id", "is not a student of the application's")
+            return errors.InvalidInputError.of(
+                "student_id", "is not a student of the application's"
+            )
     by_state = _STATES[during].get(sqlstate(error) or "")
     return None if by_state is None else by_state(failure)
 
@@ -145,22 +134,24 @@ def _is_unknown_student(error: Error) -> bool:
 
 
 def _generated_meanwhile(failure: _Failure) -> Exception:
-    return GeneratedMeanwhileError(group_id=failure.group_id)
+    return errors.GeneratedMeanwhileError(group_id=failure.group_id)
 
 
 _CONSTRAINTS: Final[Mapping[str, Meaning]] = {
-    "ex_academy_schedules_overlap": lambda _: InvalidInputError.of(
+    "ex_academy_schedules_overlap": lambda _: errors.InvalidInputError.of(
         "academy_schedules", "overlaps another class"
     ),
-    "ex_student_plans_overlap": lambda it: StudentPlansOverlapError(student_id=it.student_id),
+    "ex_student_plans_overlap": lambda it: errors.StudentPlansOverlapError(
+        student_id=it.student_id
+    ),
     # The snapshot's content is gone, or a content to remove has got plans.
     "fk_student_plans_contents": _generated_meanwhile,
-    "pk_plan_groups": lambda _: InvalidInputError.of("id", "is that of a stored group"),
+    "pk_plan_groups": lambda _: errors.InvalidInputError.of("id", "is that of a stored group"),
     "pk_plan_generations": _generated_meanwhile,
-    "uq_plan_generations_tenant_id_idempotency_key": lambda it: IdempotencyMismatchError(
+    "uq_plan_generations_tenant_id_idempotency_key": lambda it: errors.IdempotencyMismatchError(
         idempotency_key=it.idempotency_key or ""
     ),
-    "uq_plan_groups_active_student": lambda it: EditedMeanwhileError(group_id=it.group_id),
+    "uq_plan_groups_active_student": lambda it: errors.EditedMeanwhileError(group_id=it.group_id),
     "uq_student_plans_tenant_id_group_id_generation_sequence": _generated_meanwhile,
 }
 
@@ -168,18 +159,20 @@ _CONSTRAINTS: Final[Mapping[str, Meaning]] = {
 def _privilege(failure: _Failure) -> Exception | None:
     if _diagnosis(failure.error, "source_function") in _ROW_SECURITY:
         return None
-    return SchemaError(
+    return errors.SchemaError(
         f"The database refused a privilege to the role: {failure.words}. "
         "`python -m domain upgrade --grant-to ROLE` grants what the package needs."
     )
 
 
 def _no_such_object(failure: _Failure) -> Exception:
-    return SchemaError(f"The database lacks what this package needs: {failure.words}. {MIGRATE}")
+    return errors.SchemaError(
+        f"The database lacks what this package needs: {failure.words}. {MIGRATE}"
+    )
 
 
 def _row_lock(failure: _Failure) -> Exception:
-    return LockTimeoutError(group_id=failure.group_id, scope="row")
+    return errors.LockTimeoutError(group_id=failure.group_id, scope="row")
 
 
 def _read_only(failure: _Failure) -> Exception | None:
@@ -189,8 +182,8 @@ def _read_only(failure: _Failure) -> Exception | None:
         return None
     if is_standby(connection):
         replace_pooled(connection)
-        return DatabaseReadOnlyError()
-    return WrongTransactionError(
+        return errors.DatabaseReadOnlyError()
+    return errors.WrongTransactionError(
         "The transaction is read-only on a server that accepts writes: "
         "default_transaction_read_only, SET TRANSACTION READ ONLY or the engine's option "
         "postgresql_readonly is set. Give the unit of work transactions that may write."
@@ -203,7 +196,7 @@ def _migration(sentence: str) -> Meaning:
     def meaning(failure: _Failure) -> Exception:
         detail = "; ".join((_diagnosis(failure.error, "message_detail") or "").splitlines())
         said = sentence.format(words=failure.words, detail=detail)
-        return SchemaError(f"{said} Nothing was changed.")
+        return errors.SchemaError(f"{said} Nothing was changed.")
 
     return meaning
 
@@ -219,7 +212,7 @@ _STATEMENTS: Final[Mapping[str, Meaning]] = {
     "42703": _no_such_object,
     "3F000": _no_such_object,
     "25006": _read_only,
-    "53300": lambda _: DatabaseBusyError(),
+    "53300": lambda _: errors.DatabaseBusyError(),
     "55P03": _row_lock,
     "40P01": _row_lock,  # a deadlock: with rows that others lock in another order
 }
@@ -227,18 +220,18 @@ _STATES: Final[Mapping[During, Mapping[str, Meaning]]] = {
     During.CHECKOUT: {"53300": _STATEMENTS["53300"]},
     During.LOCKING: {
         **_STATEMENTS,
-        "25001": lambda _: WrongTransactionError(
+        "25001": lambda _: errors.WrongTransactionError(
             "The lock needs READ COMMITTED: a snapshot older than the lock does not see "
             "what its last holder wrote."
         ),
-        "SP002": lambda _: WrongTransactionError(
+        "SP002": lambda _: errors.WrongTransactionError(
             "The transaction holds a shared lock, so it cannot take an exclusive one: two "
             "such transactions would wait for each other. Commit, and take the exclusive "
             "lock in a unit of work of its own."
         ),
     },
     During.STATEMENT: _STATEMENTS,
-    During.COMMIT: {"SP001": lambda _: LockNotHeldError(ENDED)},
+    During.COMMIT: {"SP001": lambda _: errors.LockNotHeldError(ENDED)},
     During.MIGRATION: {
         "42501": _migration(
             "The role may not migrate the schema: {words}. It needs CREATE on the database (or a "
@@ -265,7 +258,7 @@ def require_supported_server(connection: Connection) -> None:
     """Raise ``SchemaError`` on a server that is older than the package supports."""
     version = connection.dialect.server_version_info
     if version is not None and version < (OLDEST_SERVER,):
-        raise SchemaError(
+        raise errors.SchemaError(
             f"The server is PostgreSQL {'.'.join(map(str, version))}; this package needs "
             f"{OLDEST_SERVER} or later."
         )

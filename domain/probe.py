@@ -5,20 +5,13 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
 
+from domain import errors
 from domain.database_errors import (
     MIGRATE,
     During,
     replace_pooled,
     require_supported_server,
     translated,
-)
-from domain.errors import (
-    DatabaseReadOnlyError,
-    MisuseError,
-    PlanGroupLockedError,
-    PlanGroupNotFoundError,
-    SchemaError,
-    WrongTransactionError,
 )
 from domain.locking import acquiring, status
 from domain.locking.policy import (
@@ -28,7 +21,7 @@ from domain.locking.policy import (
     plan_group_lock_key,
     student_lock_key,
 )
-from domain.schema import catalog
+from domain.schema import privileges
 from domain.schema.run import as_engine
 
 _STATE: Final = (
@@ -58,7 +51,7 @@ def probe(engine: Engine) -> None:
     """
     as_engine(engine, "probe")
     if most_waiters(engine.pool) == 0:
-        raise MisuseError(
+        raise errors.MisuseError(
             "The probe needs two connections at once and the pool opens only one. "
             "Give it an engine with a pool of two or more."
         )
@@ -78,7 +71,7 @@ def _prove(holder: Connection, rival: Connection) -> None:
     try:
         _require_functions(holder)
         _require_exclusion(holder, rival)
-    except SchemaError:
+    except errors.SchemaError:
         # A function that is not ours may have left a lock with the session.
         holder.invalidate()
         rival.invalidate()
@@ -90,9 +83,9 @@ def _require_writable(connection: Connection) -> None:
         standby, read_only = connection.exec_driver_sql(_STATE).one()
     if standby:
         replace_pooled(connection)
-        raise DatabaseReadOnlyError
+        raise errors.DatabaseReadOnlyError
     if read_only:
-        raise WrongTransactionError(
+        raise errors.WrongTransactionError(
             "The engine's transactions are read-only although the server accepts writes: see "
             "default_transaction_read_only of the role, of the database and in the URL, and the "
             "engine's option postgresql_readonly."
@@ -101,12 +94,12 @@ def _require_writable(connection: Connection) -> None:
 
 def _require_privileges(connection: Connection) -> None:
     with connection.begin(), translated():
-        missing, lacking = catalog.lacking(connection)
+        missing, lacking = privileges.lacking(connection)
         role = connection.exec_driver_sql("SELECT current_user").scalar_one()
     if missing:
-        raise SchemaError(f"The database lacks {', '.join(missing)}. {MIGRATE}")
+        raise errors.SchemaError(f"The database lacks {', '.join(missing)}. {MIGRATE}")
     if lacking:
-        raise SchemaError(
+        raise errors.SchemaError(
             f"The role {role} lacks {', '.join(lacking)}. The owner of the schema grants it with "
             "`python -m domain upgrade --grant-to ROLE`."
         )
@@ -117,12 +110,12 @@ def _require_functions(connection: Connection) -> None:
     with connection.begin():
         found, needed = status.functions_version(connection), status.FUNCTIONS_VERSION
         if found != needed:
-            raise SchemaError(
+            raise errors.SchemaError(
                 f"The lock functions have version {found}, this package needs {needed}. {MIGRATE}"
             )
         keys = plan_group_lock_key(id_), student_lock_key(tenant_id, id_)
         if status.keys_in_sql(connection, tenant_id, id_) != keys:
-            raise SchemaError(
+            raise errors.SchemaError(
                 "The database derives other keys than this package: the two would not exclude "
                 f"each other. {MIGRATE}"
             )
@@ -138,13 +131,13 @@ def _require_exclusion(holder: Connection, rival: Connection) -> None:
         with holder.begin():
             acquiring.acquire(holder, lock)
             if not _refused(rival, lock):
-                raise SchemaError(
+                raise errors.SchemaError(
                     "Two connections were given one lock: the lock functions of this database "
                     f"do not lock. {MIGRATE}"
                 )
             _require_seen(rival, lock)
         if _refused(rival, lock):
-            raise SchemaError(
+            raise errors.SchemaError(
                 "A lock was still held after its transaction: the lock functions of this "
                 f"database are not the package's. {MIGRATE}"
             )
@@ -154,13 +147,13 @@ def _require_seen(rival: Connection, lock: PlanGroupLock | StudentLock) -> None:
     for group_id in lock.group_ids:
         with rival.begin():
             if not status.is_held(rival, lock.tenant_id, group_id):
-                raise SchemaError(f"The lock that is held is not shown. {MIGRATE}")
+                raise errors.SchemaError(f"The lock that is held is not shown. {MIGRATE}")
 
 
 def _refused(connection: Connection, lock: PlanGroupLock | StudentLock) -> bool:
     with connection.begin():
         try:
             acquiring.acquire(connection, lock)
-        except (PlanGroupLockedError, PlanGroupNotFoundError):
+        except (errors.PlanGroupLockedError, errors.PlanGroupNotFoundError):
             return True  # nobody stores the ids, which is told by the other error
         return False

@@ -11,30 +11,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, Self
 
-from domain.documents.readers import (
-    ANY_MINUTES,
-    CIVIL_DATE,
-    DOCUMENT,
-    END,
-    EPISODES,
-    FACTOR,
-    FAULTY,
-    FLAG,
-    MINUTES,
-    NAME,
-    START,
-    TEXT,
-    UNIT_RANGE,
-    WEEKDAY,
-    WEEKDAYS,
-    ZONE_NAME,
-    Entry,
-    ListOf,
-    Nullable,
-    below,
-    integer,
-    word,
-)
+from domain.documents import readers
 from domain.errors import Fault, InvalidInputError
 from domain.scheduling.vocabulary import (
     Allocation,
@@ -50,13 +27,13 @@ if TYPE_CHECKING:  # pydantic is an extra
 
 EVERY_DAY: Final = tuple(range(7))
 # A document's number: whether it is one of the allowed ones is a rule of the group.
-_COUNT: Final = integer(0)
+_COUNT: Final = readers.integer(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeriodEntry:
-    start: Annotated[date, CIVIL_DATE]
-    end: Annotated[date, CIVIL_DATE]
+    start: Annotated[date, readers.CIVIL_DATE]
+    end: Annotated[date, readers.CIVIL_DATE]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,16 +46,16 @@ class CycleEntry:
 class FactorsEntry:
     """What the document says of the factors; ``None``: the default."""
 
-    level: Annotated[Decimal | None, Nullable(FACTOR)] = None
-    weakness: Annotated[Decimal | None, Nullable(FACTOR)] = None
-    strategy: Annotated[Decimal | None, Nullable(FACTOR)] = None
-    review: Annotated[Decimal | None, Nullable(FACTOR)] = None
+    level: Annotated[Decimal | None, readers.Nullable(readers.FACTOR)] = None
+    weakness: Annotated[Decimal | None, readers.Nullable(readers.FACTOR)] = None
+    strategy: Annotated[Decimal | None, readers.Nullable(readers.FACTOR)] = None
+    review: Annotated[Decimal | None, readers.Nullable(readers.FACTOR)] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Span:
-    start: Annotated[int, START]
-    end: Annotated[int, END]
+    start: Annotated[int, readers.START]
+    end: Annotated[int, readers.END]
 
     def faults(self) -> Iterator[tuple[str, str]]:
         if self.end <= self.start:
@@ -87,45 +64,45 @@ class _Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockEntry(_Span):
-    kind: Annotated[BlockKind, word(BlockKind)]
-    weekdays: Annotated[tuple[int, ...], WEEKDAYS] = EVERY_DAY
+    kind: Annotated[BlockKind, readers.word(BlockKind)]
+    weekdays: Annotated[tuple[int, ...], readers.WEEKDAYS] = EVERY_DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NonStudyBlockEntry(_Span):
-    label: Annotated[str | None, Nullable(TEXT)] = None
-    weekdays: Annotated[tuple[int, ...], WEEKDAYS] = EVERY_DAY
+    label: Annotated[str | None, readers.Nullable(readers.TEXT)] = None
+    weekdays: Annotated[tuple[int, ...], readers.WEEKDAYS] = EVERY_DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcademyScheduleEntry(_Span):
-    weekday: Annotated[int, WEEKDAY]
-    name: Annotated[str | None, Nullable(TEXT)] = None
-    subject: Annotated[str | None, Nullable(TEXT)] = None
-    travel_minutes: Annotated[int, ANY_MINUTES] = 0
+    weekday: Annotated[int, readers.WEEKDAY]
+    name: Annotated[str | None, readers.Nullable(readers.TEXT)] = None
+    subject: Annotated[str | None, readers.Nullable(readers.TEXT)] = None
+    travel_minutes: Annotated[int, readers.ANY_MINUTES] = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExclusionEntry:
-    date: Annotated[date, CIVIL_DATE]
-    type: Annotated[ExclusionType, word(ExclusionType)]
-    reason: Annotated[str | None, Nullable(TEXT)] = None
+    date: Annotated[date, readers.CIVIL_DATE]
+    type: Annotated[ExclusionType, readers.word(ExclusionType)]
+    reason: Annotated[str | None, readers.Nullable(readers.TEXT)] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContentEntry:
     """A lecture may say ``minutes_per_unit`` for all its episodes alike, or ``episodes``."""
 
-    type: Annotated[ContentType, word(ContentType)]
-    title: Annotated[str, NAME]
-    subject: Annotated[str | None, Nullable(TEXT)] = None
-    allocation: Annotated[Allocation, word(Allocation)]
-    weekly_days: Annotated[int | None, Nullable(_COUNT)] = None
-    range: Annotated[tuple[int, int], UNIT_RANGE]
-    minutes_per_unit: Annotated[int | None, Nullable(MINUTES)] = None
-    difficulty: Annotated[Difficulty | None, Nullable(word(Difficulty))] = None
-    episodes: Annotated[tuple[int | None, ...] | None, EPISODES] = None
-    wrap_up_minutes: Annotated[int, ANY_MINUTES] = 0
+    type: Annotated[ContentType, readers.word(ContentType)]
+    title: Annotated[str, readers.NAME]
+    subject: Annotated[str | None, readers.Nullable(readers.TEXT)] = None
+    allocation: Annotated[Allocation, readers.word(Allocation)]
+    weekly_days: Annotated[int | None, readers.Nullable(_COUNT)] = None
+    range: Annotated[tuple[int, int], readers.UNIT_RANGE]
+    minutes_per_unit: Annotated[int | None, readers.Nullable(readers.MINUTES)] = None
+    difficulty: Annotated[Difficulty | None, readers.Nullable(readers.word(Difficulty))] = None
+    episodes: Annotated[tuple[int | None, ...] | None, readers.EPISODES] = None
+    wrap_up_minutes: Annotated[int, readers.ANY_MINUTES] = 0
 
     def faults(self) -> Iterator[tuple[str, str]]:
         if self.episodes is not None and self.minutes_per_unit is not None:
@@ -148,24 +125,24 @@ class PlanGroupDocument:
     the JSON schema has every field.
     """
 
-    name: Annotated[str, NAME]
-    purpose: Annotated[str | None, Nullable(TEXT)] = None
-    period: Annotated[PeriodEntry, Entry(PeriodEntry)]
-    target_date: Annotated[date | None, Nullable(CIVIL_DATE)] = None
-    time_zone: Annotated[str, ZONE_NAME] = "Asia/Seoul"
-    cycle: Annotated[CycleEntry, Entry(CycleEntry)] = CycleEntry()
-    level: Annotated[Level, word(Level)] = Level.MIDDLE
-    factors: Annotated[FactorsEntry, Entry(FactorsEntry)] = FactorsEntry()
-    blocks: Annotated[tuple[BlockEntry, ...], ListOf(Entry(BlockEntry))] = ()
-    self_study_on_holidays: Annotated[bool, FLAG] = False
+    name: Annotated[str, readers.NAME]
+    purpose: Annotated[str | None, readers.Nullable(readers.TEXT)] = None
+    period: Annotated[PeriodEntry, readers.Entry(PeriodEntry)]
+    target_date: Annotated[date | None, readers.Nullable(readers.CIVIL_DATE)] = None
+    time_zone: Annotated[str, readers.ZONE_NAME] = "Asia/Seoul"
+    cycle: Annotated[CycleEntry, readers.Entry(CycleEntry)] = CycleEntry()
+    level: Annotated[Level, readers.word(Level)] = Level.MIDDLE
+    factors: Annotated[FactorsEntry, readers.Entry(FactorsEntry)] = FactorsEntry()
+    blocks: Annotated[tuple[BlockEntry, ...], readers.list_of(BlockEntry)] = ()
+    self_study_on_holidays: Annotated[bool, readers.FLAG] = False
     non_study_blocks: Annotated[
-        tuple[NonStudyBlockEntry, ...], ListOf(Entry(NonStudyBlockEntry))
+        tuple[NonStudyBlockEntry, ...], readers.list_of(NonStudyBlockEntry)
     ] = ()
     academy_schedules: Annotated[
-        tuple[AcademyScheduleEntry, ...], ListOf(Entry(AcademyScheduleEntry))
+        tuple[AcademyScheduleEntry, ...], readers.list_of(AcademyScheduleEntry)
     ] = ()
-    exclusions: Annotated[tuple[ExclusionEntry, ...], ListOf(Entry(ExclusionEntry))] = ()
-    contents: Annotated[tuple[ContentEntry, ...], ListOf(Entry(ContentEntry))] = ()
+    exclusions: Annotated[tuple[ExclusionEntry, ...], readers.list_of(ExclusionEntry)] = ()
+    contents: Annotated[tuple[ContentEntry, ...], readers.list_of(ContentEntry)] = ()
 
     @classmethod
     def of(cls, given: "Mapping[str, object] | PlanGroupDocument | DocumentModel") -> Self:
@@ -186,8 +163,8 @@ class PlanGroupDocument:
     @classmethod
     def read(cls, fields: object, found: list[Fault]) -> Self:
         """The same, with faults that were found before; the first of each field counts."""
-        document = Entry(cls).read(fields, "", found)
-        if document is FAULTY or found:
+        document = readers.Entry(cls).read(fields, "", found)
+        if document is readers.FAULTY or found:
             first: dict[str, Fault] = {}
             for fault in found:  # a field's first fault is the cause of its others
                 first.setdefault(fault.field, fault)
@@ -203,7 +180,7 @@ class PlanGroupDocument:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: object, handler: object) -> dict[str, Any]:
-        return Entry(cls).schema()
+        return readers.Entry(cls).schema()
 
 
 def read_json(data: bytes) -> PlanGroupDocument:
@@ -212,7 +189,7 @@ def read_json(data: bytes) -> PlanGroupDocument:
     try:
         fields = _plain(_parsed(data), "", faults)
     except RecursionError:
-        raise InvalidInputError.of(DOCUMENT, "is nested too deeply") from None
+        raise InvalidInputError.of(readers.DOCUMENT, "is nested too deeply") from None
     return PlanGroupDocument.read(fields, faults)
 
 
@@ -224,9 +201,11 @@ def _parsed(data: bytes) -> object:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidInputError.of(DOCUMENT, f"is not UTF-8 at byte {error.start}") from None
+        raise InvalidInputError.of(
+            readers.DOCUMENT, f"is not UTF-8 at byte {error.start}"
+        ) from None
     if not text.strip():
-        raise InvalidInputError.of(DOCUMENT, "is empty")
+        raise InvalidInputError.of(readers.DOCUMENT, "is empty")
     try:
         return json.loads(
             text,
@@ -237,7 +216,9 @@ def _parsed(data: bytes) -> object:
         )
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise InvalidInputError.of(DOCUMENT, f"is not JSON: {error.msg} ({where})") from None
+        raise InvalidInputError.of(
+            readers.DOCUMENT, f"is not JSON: {error.msg} ({where})"
+        ) from None
 
 
 def _integer(text: str) -> int:
@@ -268,7 +249,7 @@ def _entries(pairs: _Pairs, path: str, faults: list[Fault]) -> Iterator[tuple[st
         if key.startswith("_"):
             continue
         if key in seen:
-            faults.append(Fault(below(path, key), "is given twice"))
+            faults.append(Fault(readers.below(path, key), "is given twice"))
         else:
-            yield key, _plain(value, below(path, key), faults)
+            yield key, _plain(value, readers.below(path, key), faults)
         seen.add(key)

@@ -139,6 +139,11 @@ class Entry:
         }
 
 
+def list_of(kind: type[Any]) -> ListOf:
+    """A list of objects with the fields of a dataclass."""
+    return ListOf(Entry(kind))
+
+
 def below(path: str, key: object) -> str:
     """The path of a key below another, as a terminal and a log line can show it."""
     text = key if isinstance(key, str) else repr(key)

@@ -5,18 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
 
+from domain import models
 from domain.documents.document import ContentEntry, PlanGroupDocument
 from domain.errors import Fault
-from domain.models import (
-    AcademySchedule,
-    Block,
-    Content,
-    Exclusion,
-    GroupStatus,
-    LectureEpisode,
-    NonStudyBlock,
-    PlanGroup,
-)
 from domain.models.fields import values_in
 from domain.scheduling import planning
 from domain.scheduling.validation import faults
@@ -27,9 +18,9 @@ from domain.scheduling.vocabulary import MOST_UNITS, ContentType
 class GroupRows:
     """A new group with all it owns, the student's classes, and the group's own exclusions."""
 
-    group: PlanGroup
-    academy_schedules: Sequence[AcademySchedule]
-    exclusions: Sequence[Exclusion]
+    group: models.PlanGroup
+    academy_schedules: Sequence[models.AcademySchedule]
+    exclusions: Sequence[models.Exclusion]
 
 
 def to_rows(
@@ -38,7 +29,7 @@ def to_rows(
     student_id: UUID,
     *,
     group_id: UUID | None = None,
-    status: GroupStatus = GroupStatus.DRAFT,
+    status: models.GroupStatus = models.GroupStatus.DRAFT,
 ) -> GroupRows:
     """The rows of a document, not stored yet; the values by the names of the fields.
 
@@ -46,19 +37,19 @@ def to_rows(
     lecture's episodes one row per unit. Nothing is checked: ``faults_of`` does that.
     """
     of_student: dict[str, Any] = {"tenant_id": tenant_id, "student_id": student_id}
-    group = PlanGroup(
+    group = models.PlanGroup(
         id=group_id or uuid4(),
         **of_student,
         status=status,
-        **values_in(document, PlanGroup),
+        **values_in(document, models.PlanGroup),
         contents=[_content(at, entry) for at, entry in enumerate(document.contents)],
         blocks=[
-            Block(weekday=weekday, **values_in(entry, Block))
+            models.Block(weekday=weekday, **values_in(entry, models.Block))
             for entry in document.blocks
             for weekday in entry.weekdays
         ],
         non_study_blocks=[
-            NonStudyBlock(weekday=weekday, **values_in(entry, NonStudyBlock))
+            models.NonStudyBlock(weekday=weekday, **values_in(entry, models.NonStudyBlock))
             for entry in document.non_study_blocks
             for weekday in entry.weekdays
         ],
@@ -67,11 +58,11 @@ def to_rows(
     return GroupRows(
         group,
         [
-            AcademySchedule(**of_student, **values_in(entry, AcademySchedule))
+            models.AcademySchedule(**of_student, **values_in(entry, models.AcademySchedule))
             for entry in document.academy_schedules
         ],
         [
-            Exclusion(**of_student, group_id=group.id, **values_in(entry, Exclusion))
+            models.Exclusion(**of_student, group_id=group.id, **values_in(entry, models.Exclusion))
             for entry in document.exclusions
         ],
     )
@@ -120,16 +111,16 @@ def _outside(document: PlanGroupDocument) -> Iterator[Fault]:
             yield Fault(f"exclusions[{index}].date", "must be within the period")
 
 
-def _content(position: int, entry: ContentEntry) -> Content:
+def _content(position: int, entry: ContentEntry) -> models.Content:
     first, last = entry.range
-    columns = values_in(entry, Content) | {"first_unit": first, "last_unit": last}
+    columns = values_in(entry, models.Content) | {"first_unit": first, "last_unit": last}
     if entry.type is ContentType.LECTURE:
         columns["minutes_per_unit"] = None
     episodes = [
-        LectureEpisode(unit=unit, minutes=minutes)
+        models.LectureEpisode(unit=unit, minutes=minutes)
         for unit, minutes in enumerate(_episode_minutes(entry), first)
     ]
-    return Content(position=position, episodes=episodes, **columns)
+    return models.Content(position=position, episodes=episodes, **columns)
 
 
 def _episode_minutes(entry: ContentEntry) -> Sequence[int | None]:

@@ -11,16 +11,9 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import Connection, Pool
 
-from domain import events
+from domain import errors, events
 from domain.database_errors import translated
 from domain.driver import is_autocommit, roll_back_after
-from domain.errors import (
-    LockError,
-    LockTimeoutError,
-    PlanGroupLockedError,
-    PlanGroupNotFoundError,
-    WrongTransactionError,
-)
 from domain.events import LOCK_LOG
 from domain.locking import statements
 from domain.locking.policy import (
@@ -130,7 +123,7 @@ def acquire_students(
         events.emit(replace(event, outcome="error", error_type=events.error_type(error)))
         raise
     if not row:
-        raise PlanGroupNotFoundError(group_id=asked_for)
+        raise errors.PlanGroupNotFoundError(group_id=asked_for)
     answer, students = Answer.of(row[0]), dict(zip(row[1], row[2], strict=True))
     keys = {student_lock_key(tenant_id, student): group for group, student in students.items()}
     group_id = asked_for if answer.acquired or answer.key is None else keys[answer.key]
@@ -140,7 +133,7 @@ def acquire_students(
 
 def _refuse_wrong_transaction(connection: Connection) -> None:
     if is_autocommit(connection):
-        raise WrongTransactionError(
+        raise errors.WrongTransactionError(
             "The connection is in autocommit mode: the lock would end with its own statement "
             "and still answer yes. Use an engine with a transactional isolation level."
         )
@@ -149,7 +142,7 @@ def _refuse_wrong_transaction(connection: Connection) -> None:
 
 def _refuse_savepoint(connection: Connection) -> None:
     if connection.in_nested_transaction():
-        raise WrongTransactionError(
+        raise errors.WrongTransactionError(
             "The connection is inside a savepoint: rolling it back would free the lock early, "
             "while the block goes on. Take the locks in the outermost transaction."
         )
@@ -264,14 +257,16 @@ def _answered(asked: events.LockEvent, answer: Answer, *, is_hidden: bool = Fals
     raise refusal
 
 
-def _refusal(event: events.LockEvent, *, is_hidden: bool) -> LockError | PlanGroupNotFoundError:
+def _refusal(
+    event: events.LockEvent, *, is_hidden: bool
+) -> errors.LockError | errors.PlanGroupNotFoundError:
     if is_hidden and event.group_id is not None:
         # Another tenant's, most likely: nothing of its lock is for this one to know.
-        return PlanGroupNotFoundError(group_id=event.group_id)
+        return errors.PlanGroupNotFoundError(group_id=event.group_id)
     about: dict[str, Any] = {"group_id": event.group_id, "scope": event.scope}
     if event.outcome == "busy":
-        return PlanGroupLockedError(**about, holder=event.holder)
-    return LockTimeoutError(**about, holder=event.holder, waited_ms=event.waited_ms)
+        return errors.PlanGroupLockedError(**about, holder=event.holder)
+    return errors.LockTimeoutError(**about, holder=event.holder, waited_ms=event.waited_ms)
 
 
 def _log_kept(pool: Pool, limits: Limits, kept: Mapping[str, str]) -> None:

@@ -11,23 +11,7 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final, TypeVar
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    ColumnElement,
-    DateTime,
-    Dialect,
-    MetaData,
-    SmallInteger,
-    Text,
-    cast,
-    event,
-    extract,
-    func,
-    inspect,
-    text,
-    type_coerce,
-)
+import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -55,35 +39,35 @@ class Instant(TypeDecorator[datetime]):
     of the time in UTC, which is immutable: Citus accepts nothing else in a RETURNING clause.
     """
 
-    impl = DateTime(timezone=True)
+    impl = sa.DateTime(timezone=True)
     cache_ok = True
 
-    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[datetime]:
-        in_utc = func.pg_catalog.timezone("UTC", column, type_=DateTime)
-        return type_coerce(cast(extract("epoch", in_utc) * 1_000_000, BigInteger), self)
+    def column_expression(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[datetime]:
+        in_utc = sa.func.pg_catalog.timezone("UTC", column, type_=sa.DateTime)
+        return sa.type_coerce(sa.cast(sa.extract("epoch", in_utc) * 1_000_000, sa.BigInteger), self)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
         return None if value is None else _EPOCH + timedelta(microseconds=value)
 
 
 class Base(DeclarativeBase):
     """The base of every mapped class of this package, with metadata of its own."""
 
-    metadata = MetaData(schema=SCHEMA, naming_convention=NAMING_CONVENTION)
+    metadata = sa.MetaData(schema=SCHEMA, naming_convention=NAMING_CONVENTION)
     type_annotation_map: ClassVar[dict[Any, Any]] = {
-        str: Text,
+        str: sa.Text,
         datetime: Instant(),
     }
 
 
-@event.listens_for(Base, "init", propagate=True)
+@sa.event.listens_for(Base, "init", propagate=True)
 def _give_defaults(row: Base, _: Any, fields: dict[str, Any]) -> None:
     """Defaults hold from the start and not from the flush on: rows are checked before it.
 
     A group's id above all, for its lock is taken before the group is stored. What may be
     null is null, and what may be empty empty: reading it later asks no database then.
     """
-    mapper = inspect(type(row))
+    mapper = sa.inspect(type(row))
     for relation in mapper.relationships:
         if relation.uselist and relation.cascade.delete_orphan:
             fields.setdefault(relation.key, [])
@@ -104,32 +88,32 @@ class Word(TypeDecorator[Any]):
     An enum type of PostgreSQL would need ``ALTER TYPE`` for every new word.
     """
 
-    impl = Text
+    impl = sa.Text
     cache_ok = True
 
     def __init__(self, words: type[StrEnum]) -> None:
         super().__init__()
         self.words = words
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
         return None if value is None else self.words(value).value
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> StrEnum | None:
         return None if value is None else self.words(value)
 
 
 TenantId = Annotated[UUID, mapped_column(primary_key=True)]
 """The first column of every key: tables are distributed by it, and indexes clustered."""
 Id = Annotated[UUID, mapped_column(primary_key=True)]
-Small = Annotated[int, mapped_column(SmallInteger)]
-SmallZero = Annotated[int, mapped_column(SmallInteger, server_default=text("0"))]
-No = Annotated[bool, mapped_column(server_default=text("false"))]
+Small = Annotated[int, mapped_column(sa.SmallInteger)]
+SmallZero = Annotated[int, mapped_column(sa.SmallInteger, server_default=sa.text("0"))]
+No = Annotated[bool, mapped_column(server_default=sa.text("false"))]
 
 
 class Versioned:
     """Rows that people edit: a stale ``version`` makes the flush fail instead of overwriting."""
 
-    version: Mapped[int] = mapped_column(default=1, server_default=text("1"))
+    version: Mapped[int] = mapped_column(default=1, server_default=sa.text("1"))
 
     @declared_attr.directive
     def __mapper_args__(cls) -> dict[str, Any]:  # noqa: N805 - SQLAlchemy passes the class
@@ -151,17 +135,17 @@ def to_input(row: Base, kind: type[Input], **computed: Any) -> Input:
     return kind(**computed, **{name: getattr(row, name) for name in names})
 
 
-def words_check(column: str, words: type[StrEnum]) -> CheckConstraint:
+def words_check(column: str, words: type[StrEnum]) -> sa.CheckConstraint:
     """The CHECK that lists the words of an enum column."""
     listed = ", ".join(f"'{word.value}'" for word in words)
-    return CheckConstraint(f"{column} IN ({listed})", name=column)
+    return sa.CheckConstraint(f"{column} IN ({listed})", name=column)
 
 
-def span_checks() -> tuple[CheckConstraint, ...]:
+def span_checks() -> tuple[sa.CheckConstraint, ...]:
     """A weekly span: its weekday, and ``[start, end)`` within one day."""
     return (
-        CheckConstraint("weekday BETWEEN 0 AND 6", name="weekday"),
-        CheckConstraint(
+        sa.CheckConstraint("weekday BETWEEN 0 AND 6", name="weekday"),
+        sa.CheckConstraint(
             "0 <= start_minute AND start_minute < end_minute AND end_minute <= 1440",
             name="span",
         ),

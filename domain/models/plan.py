@@ -5,15 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import (
-    CheckConstraint,
-    ForeignKeyConstraint,
-    Index,
-    UniqueConstraint,
-    column,
-    func,
-    text,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, ExcludeConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -56,10 +48,10 @@ class PlanGeneration(Base):
     tenant_id: Mapped[TenantId]
     group_id: Mapped[UUID] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
-    generated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    generated_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     requested_by: Mapped[str | None]
     today: Mapped[date]
-    waited_ms: Mapped[int] = mapped_column(server_default=text("0"))
+    waited_ms: Mapped[int] = mapped_column(server_default=sa.text("0"))
     plan_count: Mapped[int]
     unplaced: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
     warnings: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
@@ -70,16 +62,18 @@ class PlanGeneration(Base):
     request_hash: Mapped[str | None]
 
     __table_args__ = (
-        ForeignKeyConstraint(
+        sa.ForeignKeyConstraint(
             ["tenant_id", "group_id"],
             ["plan_groups.tenant_id", "plan_groups.id"],
             ondelete="CASCADE",
         ),
-        UniqueConstraint("tenant_id", "idempotency_key"),
-        CheckConstraint("number >= 1", name="number"),
-        CheckConstraint("(idempotency_key IS NULL) = (request_hash IS NULL)", name="idempotency"),
-        CheckConstraint("waited_ms >= 0", name="waited"),
-        CheckConstraint("plan_count >= 0", name="plan_count"),
+        sa.UniqueConstraint("tenant_id", "idempotency_key"),
+        sa.CheckConstraint("number >= 1", name="number"),
+        sa.CheckConstraint(
+            "(idempotency_key IS NULL) = (request_hash IS NULL)", name="idempotency"
+        ),
+        sa.CheckConstraint("waited_ms >= 0", name="waited"),
+        sa.CheckConstraint("plan_count >= 0", name="plan_count"),
     )
 
 
@@ -106,32 +100,32 @@ class StudentPlan(Versioned, Base):
     end_minute: Mapped[Small]
     first_unit: Mapped[int]
     last_unit: Mapped[int]
-    part: Mapped[Small] = mapped_column(default=1, server_default=text("1"))
-    parts: Mapped[Small] = mapped_column(default=1, server_default=text("1"))
+    part: Mapped[Small] = mapped_column(default=1, server_default=sa.text("1"))
+    parts: Mapped[Small] = mapped_column(default=1, server_default=sa.text("1"))
     wrap_up_minutes: Mapped[SmallZero] = mapped_column(default=0)
     reserve: Mapped[No] = mapped_column(default=False)
     week: Mapped[Small]
     cycle: Mapped[Small]
     cycle_day: Mapped[Small | None]
     state: Mapped[PlanState] = mapped_column(
-        Word(PlanState), default=PlanState.PLANNED, server_default=text("'planned'")
+        Word(PlanState), default=PlanState.PLANNED, server_default=sa.text("'planned'")
     )
     done_through: Mapped[int | None]
     pinned: Mapped[No] = mapped_column(default=False)
-    live: Mapped[bool] = mapped_column(default=True, server_default=text("true"))
+    live: Mapped[bool] = mapped_column(default=True, server_default=sa.text("true"))
     retired_as: Mapped[RetiredAs | None] = mapped_column(Word(RetiredAs))
 
     __table_args__ = (
-        ForeignKeyConstraint(
+        sa.ForeignKeyConstraint(
             ["tenant_id", "student_id", "group_id"],
             ["plan_groups.tenant_id", "plan_groups.student_id", "plan_groups.id"],
             ondelete="CASCADE",
         ),
-        ForeignKeyConstraint(
+        sa.ForeignKeyConstraint(
             ["tenant_id", "group_id", "content_id"],
             ["contents.tenant_id", "contents.group_id", "contents.id"],
         ),
-        ForeignKeyConstraint(
+        sa.ForeignKeyConstraint(
             ["tenant_id", "group_id", "generation"],
             [
                 "plan_generations.tenant_id",
@@ -139,27 +133,27 @@ class StudentPlan(Versioned, Base):
                 "plan_generations.number",
             ],
         ),
-        UniqueConstraint("tenant_id", "group_id", "generation", "sequence"),
-        Index(None, "tenant_id", "group_id", "date", postgresql_where=text("live")),
-        Index(None, "tenant_id", "content_id"),
+        sa.UniqueConstraint("tenant_id", "group_id", "generation", "sequence"),
+        sa.Index(None, "tenant_id", "group_id", "date", postgresql_where=sa.text("live")),
+        sa.Index(None, "tenant_id", "content_id"),
         words_check("kind", PlanKind),
         words_check("state", PlanState),
-        CheckConstraint(
+        sa.CheckConstraint(
             "0 <= start_minute AND start_minute < end_minute AND end_minute <= 1440", name="span"
         ),
-        CheckConstraint("1 <= first_unit AND first_unit <= last_unit", name="range"),
-        CheckConstraint("1 <= part AND part <= parts", name="part"),
-        CheckConstraint(
+        sa.CheckConstraint("1 <= first_unit AND first_unit <= last_unit", name="range"),
+        sa.CheckConstraint("1 <= part AND part <= parts", name="part"),
+        sa.CheckConstraint(
             "0 <= wrap_up_minutes AND wrap_up_minutes < end_minute - start_minute", name="wrap_up"
         ),
-        CheckConstraint("week >= 1 AND cycle >= 1 AND cycle_day >= 1", name="week"),
-        CheckConstraint("sequence >= 1", name="sequence"),
-        CheckConstraint(
+        sa.CheckConstraint("week >= 1 AND cycle >= 1 AND cycle_day >= 1", name="week"),
+        sa.CheckConstraint("sequence >= 1", name="sequence"),
+        sa.CheckConstraint(
             "(state = 'part_done') = (done_through IS NOT NULL) "
             "AND first_unit <= done_through AND done_through < last_unit",
             name="done_through",
         ),
-        CheckConstraint(
+        sa.CheckConstraint(
             "live = (retired_as IS NULL) AND (retired_as IS NULL "
             "OR retired_as IN ('replaced', 'missed', 'cancelled'))",
             name="live",
@@ -168,10 +162,10 @@ class StudentPlan(Versioned, Base):
             ("tenant_id", "="),
             ("student_id", "="),
             ("date", "="),
-            (func.int4range(column("start_minute"), column("end_minute")), "&&"),
+            (sa.func.int4range(sa.column("start_minute"), sa.column("end_minute")), "&&"),
             name="ex_student_plans_overlap",
             using="gist",
-            where=text("live"),
+            where=sa.text("live"),
         ),
     )
 

@@ -9,22 +9,11 @@ from uuid import UUID
 from sqlalchemy import Connection, Table, and_, case, delete, inspect, select, tuple_, update
 from sqlalchemy.orm import Session, aliased, make_transient_to_detached, selectinload
 
-from domain import values
+from domain import models, values
 from domain.database_errors import translated
 from domain.driver import pipelined
 from domain.errors import InvalidInputError, PlanGroupNotFoundError
 from domain.locking import guards
-from domain.models import (
-    Base,
-    Block,
-    Content,
-    Exclusion,
-    GroupStatus,
-    LectureEpisode,
-    NonStudyBlock,
-    PlanGeneration,
-    PlanGroup,
-)
 from domain.models.fields import refuse_unstorable
 from domain.repositories.snapshot import PlanningSnapshot, load_snapshot
 
@@ -36,7 +25,7 @@ MAX_PAGE: Final = 500
 class GroupPage:
     """Some groups in their order; ``next_page`` asks for the following ones, if there are any."""
 
-    groups: tuple[PlanGroup, ...]
+    groups: tuple[models.PlanGroup, ...]
     next_page: str | None
 
 
@@ -49,7 +38,7 @@ class PlanGroupRepository:
         self._session = session
         self._tenant_id = tenant_id
 
-    def add(self, group: PlanGroup) -> None:
+    def add(self, group: models.PlanGroup) -> None:
         """Store a new group with its contents and weekly time at the next flush.
 
         Checked like a document: words become members of their enums, and what may be left
@@ -61,7 +50,7 @@ class PlanGroupRepository:
         self._flush_what_it_may_refer_to()
         self._session.add(group)
 
-    def insert(self, group: PlanGroup, exclusions: Sequence[Exclusion] = ()) -> None:
+    def insert(self, group: models.PlanGroup, exclusions: Sequence[models.Exclusion] = ()) -> None:
         """Store a new group at once, with all it owns and its exclusions, in one round trip.
 
         Checks and raises what ``add`` does, and ``InvalidInputError`` (``id``) if there is such
@@ -77,18 +66,18 @@ class PlanGroupRepository:
             _insert_new(self._session, connection, rows)
 
     @translated()
-    def get(self, group_id: UUID) -> PlanGroup:
+    def get(self, group_id: UUID) -> models.PlanGroup:
         """The group with everything it owns loaded. Raises ``PlanGroupNotFoundError``."""
         InvalidInputError.unless_uuids(group_id=group_id)
         group = self._session.scalars(
-            select(PlanGroup)
-            .where(PlanGroup.tenant_id == self._tenant_id, PlanGroup.id == group_id)
+            select(models.PlanGroup)
+            .where(models.PlanGroup.tenant_id == self._tenant_id, models.PlanGroup.id == group_id)
             .options(
-                self._load(PlanGroup.contents, Content).options(
-                    self._load(Content.episodes, LectureEpisode)
+                self._load(models.PlanGroup.contents, models.Content).options(
+                    self._load(models.Content.episodes, models.LectureEpisode)
                 ),
-                self._load(PlanGroup.blocks, Block),
-                self._load(PlanGroup.non_study_blocks, NonStudyBlock),
+                self._load(models.PlanGroup.blocks, models.Block),
+                self._load(models.PlanGroup.non_study_blocks, models.NonStudyBlock),
             )
         ).one_or_none()
         if group is None:
@@ -96,12 +85,12 @@ class PlanGroupRepository:
         return group
 
     @translated()
-    def get_row(self, group_id: UUID) -> PlanGroup:
+    def get_row(self, group_id: UUID) -> models.PlanGroup:
         """The group's own row, read anew. Raises ``PlanGroupNotFoundError``."""
         InvalidInputError.unless_uuids(group_id=group_id)
         group = self._session.scalars(
-            select(PlanGroup)
-            .where(PlanGroup.tenant_id == self._tenant_id, PlanGroup.id == group_id)
+            select(models.PlanGroup)
+            .where(models.PlanGroup.tenant_id == self._tenant_id, models.PlanGroup.id == group_id)
             .execution_options(populate_existing=True)
         ).one_or_none()
         if group is None:
@@ -116,20 +105,20 @@ class PlanGroupRepository:
         as soon as it is given.
         """
         InvalidInputError.unless_uuids(group_id=group_id)
-        other = aliased(PlanGroup)
+        other = aliased(models.PlanGroup)
         found = self._session.execute(
             select(other.id)
-            .select_from(PlanGroup)
+            .select_from(models.PlanGroup)
             .outerjoin(
                 other,
                 and_(
                     other.tenant_id == self._tenant_id,
-                    other.student_id == PlanGroup.student_id,
-                    other.status == GroupStatus.ACTIVE,
-                    other.id != PlanGroup.id,
+                    other.student_id == models.PlanGroup.student_id,
+                    other.status == models.GroupStatus.ACTIVE,
+                    other.id != models.PlanGroup.id,
                 ),
             )
-            .where(PlanGroup.tenant_id == self._tenant_id, PlanGroup.id == group_id)
+            .where(models.PlanGroup.tenant_id == self._tenant_id, models.PlanGroup.id == group_id)
         ).one_or_none()
         if found is None:
             raise PlanGroupNotFoundError(group_id=group_id)
@@ -137,13 +126,16 @@ class PlanGroupRepository:
         return active
 
     @translated()
-    def of_student(self, student_id: UUID) -> Sequence[PlanGroup]:
+    def of_student(self, student_id: UUID) -> Sequence[models.PlanGroup]:
         """The student's groups by start of period."""
         InvalidInputError.unless_uuids(student_id=student_id)
         return self._session.scalars(
-            select(PlanGroup)
-            .where(PlanGroup.tenant_id == self._tenant_id, PlanGroup.student_id == student_id)
-            .order_by(PlanGroup.period_start, PlanGroup.id)
+            select(models.PlanGroup)
+            .where(
+                models.PlanGroup.tenant_id == self._tenant_id,
+                models.PlanGroup.student_id == student_id,
+            )
+            .order_by(models.PlanGroup.period_start, models.PlanGroup.id)
         ).all()
 
     @translated()
@@ -151,7 +143,7 @@ class PlanGroupRepository:
         self,
         *,
         student_id: UUID | None = None,
-        statuses: Collection[GroupStatus | str] = (),
+        statuses: Collection[models.GroupStatus | str] = (),
         limit: int = 50,
         after: str | None = None,
     ) -> GroupPage:
@@ -162,20 +154,22 @@ class PlanGroupRepository:
         ``InvalidInputError``.
         """
         values.checked("limit", values.integer(1, MAX_PAGE), limit)
-        read = values.word(GroupStatus)
+        read = values.word(models.GroupStatus)
         # A text is a collection of its letters.
         listed = [statuses] if isinstance(statuses, str) else statuses
         wanted = [values.checked("statuses", read, status) for status in listed]
-        query = select(PlanGroup).where(PlanGroup.tenant_id == self._tenant_id)
+        query = select(models.PlanGroup).where(models.PlanGroup.tenant_id == self._tenant_id)
         if student_id is not None:
             InvalidInputError.unless_uuids(student_id=student_id)
-            query = query.where(PlanGroup.student_id == student_id)
+            query = query.where(models.PlanGroup.student_id == student_id)
         if wanted:
-            query = query.where(PlanGroup.status.in_(wanted))
+            query = query.where(models.PlanGroup.status.in_(wanted))
         if after is not None:
             start, last_id = values.checked("after", _position, after)
-            query = query.where(tuple_(PlanGroup.period_start, PlanGroup.id) > (start, last_id))
-        order = PlanGroup.period_start, PlanGroup.id
+            query = query.where(
+                tuple_(models.PlanGroup.period_start, models.PlanGroup.id) > (start, last_id)
+            )
+        order = models.PlanGroup.period_start, models.PlanGroup.id
         # One more than the page shows whether there is a next one.
         found = self._session.scalars(query.order_by(*order).limit(limit + 1)).all()
         groups = tuple(found[:limit])
@@ -192,13 +186,16 @@ class PlanGroupRepository:
         return snapshot
 
     @translated()
-    def generations(self, group_id: UUID) -> Sequence[PlanGeneration]:
+    def generations(self, group_id: UUID) -> Sequence[models.PlanGeneration]:
         """The records of the group's generations, the newest first."""
         InvalidInputError.unless_uuids(group_id=group_id)
         return self._session.scalars(
-            select(PlanGeneration)
-            .where(PlanGeneration.tenant_id == self._tenant_id, PlanGeneration.group_id == group_id)
-            .order_by(PlanGeneration.number.desc())
+            select(models.PlanGeneration)
+            .where(
+                models.PlanGeneration.tenant_id == self._tenant_id,
+                models.PlanGeneration.group_id == group_id,
+            )
+            .order_by(models.PlanGeneration.number.desc())
         ).all()
 
     def move_contents(self, group_id: UUID, moves: Mapping[tuple[UUID, int], int]) -> bool:
@@ -209,15 +206,15 @@ class PlanGroupRepository:
         """
         guards.require_lock(self._session, self._tenant_id, group_id)
         # Citus has no operator for CASE id WHEN $1.
-        positions = ((Content.id == moved[0], position) for moved, position in moves.items())
+        positions = ((models.Content.id == moved[0], position) for moved, position in moves.items())
         statement = (
-            update(Content)
+            update(models.Content)
             .where(
-                Content.tenant_id == self._tenant_id,
-                Content.group_id == group_id,
-                tuple_(Content.id, Content.version).in_(moves),
+                models.Content.tenant_id == self._tenant_id,
+                models.Content.group_id == group_id,
+                tuple_(models.Content.id, models.Content.version).in_(moves),
             )
-            .values(position=case(*positions), version=Content.version + 1)
+            .values(position=case(*positions), version=models.Content.version + 1)
             .execution_options(synchronize_session="fetch")
         )
         with translated(self._connection(), group_id=group_id):
@@ -231,10 +228,10 @@ class PlanGroupRepository:
         ``LockNotHeldError``; the caller holds the student's lock too.
         """
         guards.require_lock(self._session, self._tenant_id, group_id)
-        statement = delete(PlanGroup).where(
-            PlanGroup.tenant_id == self._tenant_id,
-            PlanGroup.id == group_id,
-            PlanGroup.version == version,
+        statement = delete(models.PlanGroup).where(
+            models.PlanGroup.tenant_id == self._tenant_id,
+            models.PlanGroup.id == group_id,
+            models.PlanGroup.version == version,
         )
         with translated(self._connection(), group_id=group_id):
             removed: Any = self._session.execute(statement)
@@ -248,9 +245,9 @@ class PlanGroupRepository:
         with translated(self._connection()):
             self._session.flush()
 
-    def _require_storable(self, group: PlanGroup) -> None:
+    def _require_storable(self, group: models.PlanGroup) -> None:
         given: object = group  # callers without a type checker pass the fields
-        if not isinstance(given, PlanGroup):
+        if not isinstance(given, models.PlanGroup):
             raise InvalidInputError.of("group", "must be a PlanGroup")
         if group.tenant_id != self._tenant_id:
             raise InvalidInputError.of("tenant_id", "must be the tenant of the unit of work")
@@ -258,16 +255,18 @@ class PlanGroupRepository:
         guards.require_lock(self._session, self._tenant_id, group.id)
 
     def _load(
-        self, parts: Any, kind: type[Block | Content | LectureEpisode | NonStudyBlock]
+        self,
+        parts: Any,
+        kind: type[models.Block | models.Content | models.LectureEpisode | models.NonStudyBlock],
     ) -> Any:
         """Load what a group owns, filtered by the tenant like every statement."""
         return selectinload(parts.and_(kind.tenant_id == self._tenant_id))
 
     def _connection(self) -> Connection:
-        return self._session.connection(bind_arguments={"mapper": PlanGroup})
+        return self._session.connection(bind_arguments={"mapper": models.PlanGroup})
 
 
-def _insert_new(session: Session, connection: Connection, rows: Sequence[Base]) -> None:
+def _insert_new(session: Session, connection: Connection, rows: Sequence[models.Base]) -> None:
     """Insert new rows in one round trip, parents first; they are the Session's afterwards.
 
     What a flush does with a round trip per table. Every column must have its value already,
@@ -289,7 +288,7 @@ def _insert_new(session: Session, connection: Connection, rows: Sequence[Base]) 
     session.add_all(rows)
 
 
-def _token(group: PlanGroup) -> str:
+def _token(group: models.PlanGroup) -> str:
     return f"{group.period_start.isoformat()}_{group.id}"
 
 

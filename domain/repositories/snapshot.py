@@ -11,45 +11,20 @@ from enum import StrEnum
 from typing import Any, Final, Generic, TypeAlias, TypeVar, get_args, get_type_hints
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    JSON,
-    Boolean,
-    ColumnElement,
-    Row,
-    Select,
-    Text,
-    Uuid,
-    bindparam,
-    func,
-    literal_column,
-    or_,
-    select,
-)
+import sqlalchemy as sa
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from domain import models
 from domain.errors import ContentNotFoundError, PlanGroupNotGeneratableError
-from domain.models import (
-    AcademySchedule,
-    Base,
-    Block,
-    Content,
-    Exclusion,
-    GroupStatus,
-    LectureEpisode,
-    NonStudyBlock,
-    PlanGroup,
-    PlanState,
-    StudentPlan,
-)
 from domain.models.base import input_names
 from domain.models.content import ContentLabel
 from domain.models.plan_group import COMPUTED_INPUTS, GENERATABLE, factors_of
 from domain.scheduling import planning
 
 Input = TypeVar("Input")
-_Condition: TypeAlias = ColumnElement[bool] | InstrumentedAttribute[bool]
+_Condition: TypeAlias = sa.ColumnElement[bool] | InstrumentedAttribute[bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +32,13 @@ class SnapshotPlan:
     """A live plan of the group as planning sees it."""
 
     plan: planning.KeptPlan
-    state: PlanState
+    state: models.PlanState
     pinned: bool
 
     @property
     def kept(self) -> bool:
         """Done, part done, started or pinned plans survive a generation."""
-        return self.pinned or self.state is not PlanState.PLANNED
+        return self.pinned or self.state is not models.PlanState.PLANNED
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +48,7 @@ class PlanningSnapshot:
     group_id: UUID
     tenant_id: UUID
     student_id: UUID
-    status: GroupStatus
+    status: models.GroupStatus
     time_zone: str
     generation: int
     contents: Mapping[int, ContentLabel]
@@ -141,7 +116,7 @@ def load_snapshot(session: Session, tenant_id: UUID, group_id: UUID) -> Planning
     )
 
 
-def _contents(row: Row[Any]) -> list[tuple[ContentLabel, planning.Content]]:
+def _contents(row: sa.Row[Any]) -> list[tuple[ContentLabel, planning.Content]]:
     """Contents by position, each with its label; a lecture's episodes by unit."""
     minutes: dict[str, dict[int, int | None]] = {}
     for content_id, unit, length in row.episodes:
@@ -162,7 +137,7 @@ def _plan(values: Sequence[Any], positions: Mapping[str, int]) -> SnapshotPlan:
     if content_id not in positions:  # a policy shows the plan and hides its content
         raise ContentNotFoundError(content_id=UUID(content_id))
     plan = planning.KeptPlan(**given, content=positions[content_id])
-    return SnapshotPlan(plan, PlanState(state), pinned)
+    return SnapshotPlan(plan, models.PlanState(state), pinned)
 
 
 class _Rows(Generic[Input]):
@@ -173,7 +148,7 @@ class _Rows(Generic[Input]):
     """
 
     def __init__(
-        self, kind: type[Input], table: type[Base], *others: str, computed: str = ""
+        self, kind: type[Input], table: type[models.Base], *others: str, computed: str = ""
     ) -> None:
         self._kind = kind
         self._others = others
@@ -183,7 +158,7 @@ class _Rows(Generic[Input]):
         converters = {name: _from_json(hints[name]) for name in self._names}
         self._converters = {name: one for name, one in converters.items() if one is not None}
 
-    def select(self, *where: _Condition) -> ColumnElement[list[list[Any]]]:
+    def select(self, *where: _Condition) -> sa.ColumnElement[list[list[Any]]]:
         """One array of the tenant's rows that fulfil the conditions."""
         columns = [getattr(self._table, name) for name in (*self._others, *self._names)]
         return _arrays(columns, self._table.tenant_id == _TENANT_ID, *where)
@@ -212,50 +187,56 @@ def _from_json(hint: Any) -> Callable[[str], Any] | None:
     return None
 
 
-_TENANT_ID: Final = bindparam("tenant_id", type_=Uuid)
+_TENANT_ID: Final = sa.bindparam("tenant_id", type_=sa.Uuid)
 _SETTINGS: Final = input_names(planning.Request, but=COMPUTED_INPUTS)
 _OF_GROUP: Final = (
     *("student_id", "status", "time_zone", "generation", "level"),
     *("level_factor", "weakness_factor", "strategy_factor", "review_factor"),
 )
-_CONTENTS: Final = _Rows(planning.Content, Content, "id", computed="episode_minutes")
-_BLOCKS: Final = _Rows(planning.Block, Block)
-_NON_STUDY_BLOCKS: Final = _Rows(planning.NonStudyBlock, NonStudyBlock)
-_ACADEMY_SCHEDULES: Final = _Rows(planning.AcademySchedule, AcademySchedule)
-_EXCLUSIONS: Final = _Rows(planning.Exclusion, Exclusion)
-_BUSY: Final = _Rows(planning.Busy, StudentPlan)
+_CONTENTS: Final = _Rows(planning.Content, models.Content, "id", computed="episode_minutes")
+_BLOCKS: Final = _Rows(planning.Block, models.Block)
+_NON_STUDY_BLOCKS: Final = _Rows(planning.NonStudyBlock, models.NonStudyBlock)
+_ACADEMY_SCHEDULES: Final = _Rows(planning.AcademySchedule, models.AcademySchedule)
+_EXCLUSIONS: Final = _Rows(planning.Exclusion, models.Exclusion)
+_BUSY: Final = _Rows(planning.Busy, models.StudentPlan)
 _PLANS: Final = _Rows(
-    planning.KeptPlan, StudentPlan, "content_id", "state", "pinned", computed="content"
+    planning.KeptPlan, models.StudentPlan, "content_id", "state", "pinned", computed="content"
 )
 
 
-def _statement() -> Select[*tuple[Any, ...]]:
+def _statement() -> sa.Select[*tuple[Any, ...]]:
     """The group's columns, and beside them one JSON array of arrays for each kind of row.
 
     Every table by the tenant's own parameter: that ``plan_groups`` has it would not be enough
     for Citus to ask one node.
     """
-    group, plan = PlanGroup, StudentPlan
+    group, plan = models.PlanGroup, models.StudentPlan
     in_period = (group.period_start, group.period_end)
     return select(
         *(getattr(group, name) for name in (*_OF_GROUP, *_SETTINGS)),
-        _CONTENTS.select(Content.group_id == group.id).label("contents"),
-        _texts(Content.title).label("titles"),
-        _texts(Content.subject).label("subjects"),
+        _CONTENTS.select(models.Content.group_id == group.id).label("contents"),
+        _texts(models.Content.title).label("titles"),
+        _texts(models.Content.subject).label("subjects"),
         _arrays(
-            [LectureEpisode.content_id, LectureEpisode.unit, LectureEpisode.minutes],
-            LectureEpisode.tenant_id == _TENANT_ID,
-            LectureEpisode.group_id == group.id,
+            [
+                models.LectureEpisode.content_id,
+                models.LectureEpisode.unit,
+                models.LectureEpisode.minutes,
+            ],
+            models.LectureEpisode.tenant_id == _TENANT_ID,
+            models.LectureEpisode.group_id == group.id,
         ).label("episodes"),
-        _BLOCKS.select(Block.group_id == group.id).label("blocks"),
-        _NON_STUDY_BLOCKS.select(NonStudyBlock.group_id == group.id).label("non_study_blocks"),
-        _ACADEMY_SCHEDULES.select(AcademySchedule.student_id == group.student_id).label(
+        _BLOCKS.select(models.Block.group_id == group.id).label("blocks"),
+        _NON_STUDY_BLOCKS.select(models.NonStudyBlock.group_id == group.id).label(
+            "non_study_blocks"
+        ),
+        _ACADEMY_SCHEDULES.select(models.AcademySchedule.student_id == group.student_id).label(
             "academy_schedules"
         ),
         _EXCLUSIONS.select(
-            Exclusion.student_id == group.student_id,
-            or_(Exclusion.group_id.is_(None), Exclusion.group_id == group.id),
-            Exclusion.date.between(*in_period),
+            models.Exclusion.student_id == group.student_id,
+            sa.or_(models.Exclusion.group_id.is_(None), models.Exclusion.group_id == group.id),
+            models.Exclusion.date.between(*in_period),
         ).label("exclusions"),
         _BUSY.select(
             plan.student_id == group.student_id,
@@ -264,27 +245,29 @@ def _statement() -> Select[*tuple[Any, ...]]:
             plan.date.between(*in_period),
         ).label("busy"),
         _PLANS.select(plan.group_id == group.id, plan.live).label("plans"),
-        func.studyplan.plans_are_copyable(type_=Boolean).label("copyable"),
-    ).where(group.tenant_id == _TENANT_ID, group.id == bindparam("group_id"))
+        sa.func.studyplan.plans_are_copyable(type_=sa.Boolean).label("copyable"),
+    ).where(group.tenant_id == _TENANT_ID, group.id == sa.bindparam("group_id"))
 
 
 def _arrays(
     columns: Sequence[InstrumentedAttribute[Any]], *where: _Condition
-) -> ColumnElement[list[list[Any]]]:
-    row = func.pg_catalog.json_build_array(*columns)
-    rows = func.coalesce(
-        func.pg_catalog.json_agg(row, type_=JSON), literal_column("'[]'::json"), type_=JSON
+) -> sa.ColumnElement[list[list[Any]]]:
+    row = sa.func.pg_catalog.json_build_array(*columns)
+    rows = sa.func.coalesce(
+        sa.func.pg_catalog.json_agg(row, type_=sa.JSON),
+        sa.literal_column("'[]'::json"),
+        type_=sa.JSON,
     )
     return select(rows).where(*where).scalar_subquery()
 
 
-def _texts(column: InstrumentedAttribute[Any]) -> ColumnElement[list[str | None]]:
+def _texts(column: InstrumentedAttribute[Any]) -> sa.ColumnElement[list[str | None]]:
     """A column of the contents by position: no JSON, whose texts would be in the client's
     encoding, which psycopg does not expect."""
-    listed = func.pg_catalog.array_agg(
-        aggregate_order_by(column, Content.position), type_=ARRAY(Text)
+    listed = sa.func.pg_catalog.array_agg(
+        aggregate_order_by(column, models.Content.position), type_=sa.ARRAY(sa.Text)
     )
-    where = (Content.tenant_id == _TENANT_ID, Content.group_id == PlanGroup.id)
+    where = (models.Content.tenant_id == _TENANT_ID, models.Content.group_id == models.PlanGroup.id)
     return select(listed).where(*where).scalar_subquery()
 
 

@@ -6,21 +6,7 @@ from datetime import date
 from typing import Any, Final, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import (
-    Boolean,
-    Connection,
-    CursorResult,
-    Table,
-    and_,
-    case,
-    func,
-    insert,
-    literal,
-    literal_column,
-    or_,
-    select,
-    update,
-)
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from domain.database_errors import translated
@@ -34,7 +20,7 @@ from domain.repositories.snapshot import PlanningSnapshot
 from domain.scheduling.schedule import Schedule
 from domain.values import MAX_INTEGER, checked, civil_date, integer
 
-_TABLE: Final[Table] = cast("Table", StudentPlan.__table__)
+_TABLE: Final[sa.Table] = cast("sa.Table", StudentPlan.__table__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +60,7 @@ class StudentPlanRepository:
         """The group's live plans by date and time."""
         InvalidInputError.unless_uuids(group_id=group_id)
         return self._session.scalars(
-            select(StudentPlan)
+            sa.select(StudentPlan)
             .where(
                 StudentPlan.tenant_id == self._tenant_id,
                 StudentPlan.group_id == group_id,
@@ -89,7 +75,7 @@ class StudentPlanRepository:
         InvalidInputError.unless_uuids(student_id=student_id)
         _check_dates(first, last)
         return self._session.scalars(
-            select(StudentPlan)
+            sa.select(StudentPlan)
             .where(
                 StudentPlan.tenant_id == self._tenant_id,
                 StudentPlan.student_id == student_id,
@@ -120,10 +106,10 @@ class StudentPlanRepository:
         InvalidInputError.unless_uuids(**given)
         _check_dates(first, last)
         rows = self._session.execute(
-            select(*labelled(VIEWED))
+            sa.select(*labelled(VIEWED))
             .join(
                 Content,
-                and_(
+                sa.and_(
                     Content.tenant_id == self._tenant_id,
                     Content.id == StudentPlan.content_id,
                 ),
@@ -144,7 +130,7 @@ class StudentPlanRepository:
         InvalidInputError.unless_uuids(group_id=group_id)
         checked("number", integer(0, MAX_INTEGER), number)
         return self._session.scalars(
-            select(StudentPlan)
+            sa.select(StudentPlan)
             .where(
                 StudentPlan.tenant_id == self._tenant_id,
                 StudentPlan.group_id == group_id,
@@ -158,7 +144,7 @@ class StudentPlanRepository:
         """A plan of the group, live or not, read anew. Raises ``StudentPlanNotFoundError``."""
         InvalidInputError.unless_uuids(group_id=group_id, plan_id=plan_id)
         plan = self._session.scalars(
-            select(StudentPlan)
+            sa.select(StudentPlan)
             .where(
                 StudentPlan.tenant_id == self._tenant_id,
                 StudentPlan.group_id == group_id,
@@ -174,14 +160,14 @@ class StudentPlanRepository:
     def content_history(self, content_id: UUID) -> ContentHistory:
         """What the plans of a content, live or not, bind it to."""
         InvalidInputError.unless_uuids(content_id=content_id)
-        kept = and_(
-            StudentPlan.live, or_(StudentPlan.pinned, StudentPlan.state != PlanState.PLANNED)
+        kept = sa.and_(
+            StudentPlan.live, sa.or_(StudentPlan.pinned, StudentPlan.state != PlanState.PLANNED)
         )
         found = self._session.execute(
-            select(
-                func.pg_catalog.count(literal_column("*")),
-                func.pg_catalog.min(StudentPlan.first_unit).filter(kept),
-                func.pg_catalog.max(StudentPlan.last_unit).filter(kept),
+            sa.select(
+                sa.func.pg_catalog.count(sa.literal_column("*")),
+                sa.func.pg_catalog.min(StudentPlan.first_unit).filter(kept),
+                sa.func.pg_catalog.max(StudentPlan.last_unit).filter(kept),
             ).where(StudentPlan.tenant_id == self._tenant_id, StudentPlan.content_id == content_id)
         ).one()
         return ContentHistory(*found)
@@ -195,7 +181,7 @@ class StudentPlanRepository:
         guards.require_lock(self._session, self._tenant_id, group_id)
         with translated(self._connection(), group_id=group_id):
             retired: Any = self._session.execute(
-                update(StudentPlan)
+                sa.update(StudentPlan)
                 .where(
                     StudentPlan.tenant_id == self._tenant_id,
                     StudentPlan.group_id == group_id,
@@ -248,7 +234,7 @@ class StudentPlanRepository:
             write(connection, _TABLE, COPIED, rows)
         return ids
 
-    def _connection(self) -> Connection:
+    def _connection(self) -> sa.Connection:
         return self._session.connection(bind_arguments={"mapper": StudentPlan})
 
     def _raise_fence(
@@ -259,13 +245,15 @@ class StudentPlanRepository:
         identity: str,
     ) -> None:
         raised = (
-            update(PlanGroup)
+            sa.update(PlanGroup)
             .where(
                 PlanGroup.tenant_id == self._tenant_id,
                 PlanGroup.id == snapshot.group_id,
                 PlanGroup.generation == snapshot.generation,
                 PlanGroup.status == snapshot.status,
-                func.studyplan.is_plan_transaction(PlanGroup.tenant_id, identity, type_=Boolean),
+                sa.func.studyplan.is_plan_transaction(
+                    PlanGroup.tenant_id, identity, type_=sa.Boolean
+                ),
             )
             .values(generation=PlanGroup.generation + 1)
             .returning(PlanGroup.tenant_id, PlanGroup.id, PlanGroup.generation)
@@ -285,11 +273,11 @@ class StudentPlanRepository:
             "idempotency_key": record.idempotency_key,
             "request_hash": record.request_hash,
         }
-        values = [literal(value, columns[name].type) for name, value in told.items()]
+        values = [sa.literal(value, columns[name].type) for name, value in told.items()]
         written = self._session.execute(
-            insert(PlanGeneration).from_select(
+            sa.insert(PlanGeneration).from_select(
                 ["tenant_id", "group_id", "number", *told],
-                select(raised.c.tenant_id, raised.c.id, raised.c.generation, *values),
+                sa.select(raised.c.tenant_id, raised.c.id, raised.c.generation, *values),
                 include_defaults=False,
             ),
             execution_options={"preserve_rowcount": True},
@@ -298,7 +286,7 @@ class StudentPlanRepository:
 
     def _retire(self, snapshot: PlanningSnapshot, today: date) -> None:
         retired = self._session.execute(
-            update(StudentPlan)
+            sa.update(StudentPlan)
             .where(
                 StudentPlan.tenant_id == self._tenant_id,
                 StudentPlan.group_id == snapshot.group_id,
@@ -308,7 +296,7 @@ class StudentPlanRepository:
             )
             .values(
                 live=False,
-                retired_as=case(
+                retired_as=sa.case(
                     (StudentPlan.date < today, RetiredAs.MISSED.value),
                     else_=RetiredAs.REPLACED.value,
                 ),
@@ -326,6 +314,6 @@ def _check_dates(first: date, last: date) -> None:
 
 
 def _require(result: Any, rows: int, group_id: UUID) -> None:
-    found: CursorResult[Any] = result
+    found: sa.CursorResult[Any] = result
     if found.rowcount != rows:
         raise GeneratedMeanwhileError(group_id=group_id)

@@ -25,7 +25,7 @@ from alembic.util import CommandError
 from domain.database_errors import translated
 from domain.errors import SchemaError
 from domain.models.base import SCHEMA
-from domain.schema import catalog, run
+from domain.schema import catalog, privileges, run
 from domain.schema.run import DEFAULT_WAIT
 
 # Alembic keeps the environment of a run in module globals, so threads must take turns.
@@ -60,7 +60,7 @@ def upgrade(
     ``wait``.
     """
     run.require_connection(connection)
-    roles = catalog.role_names(grant_to)
+    roles = privileges.role_names(grant_to)
     config = _config(connection=connection, grant_to=roles, wait=wait)
     with _running(revision, connection):
         command.upgrade(config, revision)
@@ -92,7 +92,7 @@ def upgrade_sql(revision: str = "head", *, grant_to: str | Iterable[str] = "") -
     ``SchemaError`` if ``revision`` does not exist.
     """
     written = io.StringIO()
-    config = _config(written, grant_to=catalog.role_names(grant_to))
+    config = _config(written, grant_to=privileges.role_names(grant_to))
     with _running(revision):
         command.upgrade(config, revision, sql=True)
     return written.getvalue()
@@ -108,10 +108,10 @@ def grant(connection: sa.Connection, roles: str | Iterable[str]) -> None:
     a privilege, because the caller is not the owner; otherwise as ``upgrade``.
     """
     run.require_connection(connection, "schema.grant(connection, roles)")
-    names = catalog.role_names(roles)
+    names = privileges.role_names(roles)
     with run.one_run(connection):
         catalog.require_made(connection, _known_revisions())
-        catalog.grant(connection, names)
+        privileges.grant(connection, names)
 
 
 def current_revision(connection: sa.Connection) -> str | None:

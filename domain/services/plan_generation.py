@@ -11,13 +11,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from domain import events, values
-from domain.errors import (
-    DomainError,
-    EditedMeanwhileError,
-    IdempotencyMismatchError,
-    InvalidInputError,
-)
+from domain import errors, events, values
 from domain.locking.policy import PlanGroupLock
 from domain.repositories.plan_groups import PlanGroupRepository
 from domain.repositories.plan_rows import GenerationResult, load_stored, record_of_key
@@ -106,7 +100,7 @@ class PlanGenerationService(Service):
         uow.lock_student(group_id)
         snapshot = uow.groups.snapshot(group_id)
         if request.expected_generation not in {None, snapshot.generation}:
-            raise EditedMeanwhileError(group_id=group_id)
+            raise errors.EditedMeanwhileError(group_id=group_id)
         asked, computed = _planned(snapshot, request.today, self._compute)
         record = GenerationRecord(
             today=request.today,
@@ -202,13 +196,15 @@ class _GenerationRequest:
     """The number of the last generation that the caller has seen; not part of ``hash``."""
 
     def __post_init__(self) -> None:
-        InvalidInputError.unless_uuids(tenant_id=self.tenant_id, group_id=self.group_id)
+        errors.InvalidInputError.unless_uuids(tenant_id=self.tenant_id, group_id=self.group_id)
         _require_civil_date(self.today)
         if self.requested_by is not None:
             values.checked("requested_by", values.text, self.requested_by)
         expected: object = self.expected_generation
         if expected is not None and (type(expected) is not int or expected < 0):
-            raise InvalidInputError.of("expected_generation", "must be a whole number, 0 or more")
+            raise errors.InvalidInputError.of(
+                "expected_generation", "must be a whole number, 0 or more"
+            )
         if self.idempotency_key is not None:
             values.checked("idempotency_key", _key, self.idempotency_key)
 
@@ -236,7 +232,7 @@ class _GenerationRequest:
         if record is None:
             return None
         if record.request_hash != self.hash:
-            raise IdempotencyMismatchError(idempotency_key=self.idempotency_key)
+            raise errors.IdempotencyMismatchError(idempotency_key=self.idempotency_key)
         return load_stored(uow.session, record)
 
 
@@ -261,7 +257,7 @@ def _planned(
 def _require_one_group(lock: PlanGroupLock) -> None:
     given: object = lock  # callers without a type checker pass a StudentLock, or the group's id
     if not isinstance(given, PlanGroupLock) or given.others or given.shared:
-        raise InvalidInputError.of(
+        raise errors.InvalidInputError.of(
             "lock", "must be the exclusive PlanGroupLock of one group; one call generates one"
         )
 
@@ -279,7 +275,7 @@ def _success(result: GenerationResult, seconds: float) -> events.GenerationEvent
 
 def _failure(group_id: UUID, error: Exception, seconds: float) -> events.GenerationEvent:
     return events.GenerationEvent(
-        "refused" if isinstance(error, DomainError) else "failed",
+        "refused" if isinstance(error, errors.DomainError) else "failed",
         group_id,
         seconds,
         error_type=events.error_type(error),

@@ -5,14 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-from domain import values
+from domain import errors, values
 from domain.database_errors import translated
-from domain.errors import (
-    EditedMeanwhileError,
-    InvalidInputError,
-    LockNotHeldError,
-    UnitOfWorkStateError,
-)
 from domain.locking import guards
 from domain.locking.policy import StudentLock
 from domain.models import Base
@@ -31,7 +25,7 @@ class Service:
     def __init__(self, uow: UnitOfWork) -> None:
         # Callers without a type checker pass an AsyncUnitOfWork, or a Session.
         if not isinstance(uow, UnitOfWork):
-            raise UnitOfWorkStateError(
+            raise errors.UnitOfWorkStateError(
                 f"{type(self).__name__} was given {type(uow).__name__} instead of a UnitOfWork. In "
                 f"a task: await uow.run(lambda u: {type(self).__name__}(u).…)."
             )
@@ -44,17 +38,17 @@ class Service:
     def _the_group(self, asked: UUID | None) -> UUID:
         """The group that a call is about: the one that is locked, or ``asked`` among several."""
         if asked is not None:
-            InvalidInputError.unless_uuids(group_id=asked)
+            errors.InvalidInputError.unless_uuids(group_id=asked)
             return asked
         match list(self._uow.lock.group_ids):
             case [group_id]:
                 return group_id
             case []:
-                raise LockNotHeldError(
+                raise errors.LockNotHeldError(
                     "The unit of work holds no group's lock. Enter one with a PlanGroupLock."
                 )
             case _:
-                raise InvalidInputError.of("group_id", "must name one of the locked groups")
+                raise errors.InvalidInputError.of("group_id", "must name one of the locked groups")
 
     def _the_student(self, asked: UUID | None) -> UUID:
         """The student that a call is about: the one that is locked, or ``asked``."""
@@ -62,8 +56,8 @@ class Service:
         if asked is None and isinstance(lock, StudentLock):
             return lock.student_id
         if asked is None:
-            raise InvalidInputError.of("student_id", "must be given without a StudentLock")
-        InvalidInputError.unless_uuids(student_id=asked)
+            raise errors.InvalidInputError.of("student_id", "must be given without a StudentLock")
+        errors.InvalidInputError.unless_uuids(student_id=asked)
         return asked
 
 
@@ -87,7 +81,7 @@ class Versioned(Protocol):
 def require_version(row: Versioned, expected: int, group_id: UUID | None = None) -> None:
     """Raise ``EditedMeanwhileError`` if the row is not in the version that the caller saw."""
     if row.version != version(expected):
-        raise EditedMeanwhileError(group_id=group_id)
+        raise errors.EditedMeanwhileError(group_id=group_id)
 
 
 def version(given: object) -> int:

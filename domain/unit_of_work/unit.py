@@ -10,13 +10,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, RootTransaction
 from sqlalchemy.orm import Session, SessionTransaction
 
+from domain import errors
 from domain.database_errors import During, translated
-from domain.errors import (
-    InvalidInputError,
-    LockNotHeldError,
-    UnitOfWorkStateError,
-    WrongSessionError,
-)
 from domain.locking import acquiring, guards
 from domain.locking.policy import PlanGroupLock, StudentLock
 from domain.locking.statements import committing_only, new_identity
@@ -62,7 +57,7 @@ class UnitOfWork:
     ) -> None:
         # Callers without a type checker pass the group's id, or nothing.
         if not isinstance(lock, PlanGroupLock | StudentLock):
-            raise InvalidInputError.of("lock", "must be a PlanGroupLock or a StudentLock")
+            raise errors.InvalidInputError.of("lock", "must be a PlanGroupLock or a StudentLock")
         self.lock = lock
         self.waited_ms = 0
         """How long entering waited for the lock, in milliseconds."""
@@ -119,7 +114,7 @@ class UnitOfWork:
     def session(self) -> Session:
         """The Session of the open transaction; raises ``UnitOfWorkStateError`` outside it."""
         if self._session is None or self._stage is not Stage.OPEN:
-            raise UnitOfWorkStateError(f"The unit of work is {self._stage.value}.")
+            raise errors.UnitOfWorkStateError(f"The unit of work is {self._stage.value}.")
         return self._session
 
     @property
@@ -214,14 +209,14 @@ class UnitOfWork:
 
         :param shared: whether a shared lock is enough, as it is for marks of progress.
         """
-        InvalidInputError.unless_uuids(group_id=group_id)
+        errors.InvalidInputError.unless_uuids(group_id=group_id)
         if group_id not in self.lock.group_ids:
-            raise LockNotHeldError(
+            raise errors.LockNotHeldError(
                 f"The unit of work does not hold the lock of group {group_id}. "
                 "Enter one for every group that is written."
             )
         if self.lock.shared and not shared:
-            raise LockNotHeldError(
+            raise errors.LockNotHeldError(
                 f"The unit of work holds the lock of group {group_id} only shared, which is for "
                 "marks of progress. There is no way from there to an exclusive lock: two would "
                 "wait for each other. Leave it, and enter one with PlanGroupLock(tenant_id, "
@@ -232,7 +227,7 @@ class UnitOfWork:
     def require_student_lock(self, student_id: UUID) -> None:
         """Raise ``LockNotHeldError`` unless this transaction holds the student's lock."""
         if student_id not in self._students:
-            raise LockNotHeldError(
+            raise errors.LockNotHeldError(
                 f"The unit of work does not hold the lock of student {student_id}. "
                 "Enter one with a StudentLock, or call lock_student()."
             )
@@ -241,7 +236,7 @@ class UnitOfWork:
     def require_held(self) -> None:
         """Raise ``LockNotHeldError`` unless the transaction still holds what it took."""
         if (state := self.lock_state()) is not LockState.HELD:
-            raise LockNotHeldError(
+            raise errors.LockNotHeldError(
                 f"The lock is {state.value}: the transaction that took it has ended or failed. "
                 "Nothing more can be written in this unit of work; start over in a new one."
             )
@@ -263,7 +258,7 @@ class UnitOfWork:
         while transaction.parent is not None:
             transaction = transaction.parent
         if transaction is self._root and connection is not self._connection:
-            raise WrongSessionError(
+            raise errors.WrongSessionError(
                 "A second connection would join the unit of work: the Session sends this "
                 "statement to another engine, where the lock is not held. Bind the Session to "
                 "one engine, and use another Session for other databases."
@@ -272,7 +267,7 @@ class UnitOfWork:
     def refuse_commit_from_outside(self) -> None:
         """Raise ``UnitOfWorkStateError`` unless ``commit()`` is what commits."""
         if not self._at_end.is_committing:
-            raise UnitOfWorkStateError(
+            raise errors.UnitOfWorkStateError(
                 "Commit through the unit of work: session.commit() would free the lock inside "
                 "the block."
             )
@@ -308,7 +303,7 @@ class UnitOfWork:
 
     def _require_new(self) -> None:
         if self._stage is not Stage.NEW:
-            raise UnitOfWorkStateError(
+            raise errors.UnitOfWorkStateError(
                 f"This unit of work is {self._stage.value}. Make a new one for each block."
             )
 

@@ -7,13 +7,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.orm.attributes import flag_modified
 
-from domain.errors import (
-    ContentNotFoundError,
-    EditedMeanwhileError,
-    Fault,
-    InvalidInputError,
-    PlanGroupNotEditableError,
-)
+from domain import errors
 from domain.models import Content, GroupStatus, LectureEpisode, PlanGroup
 from domain.models.content import ContentSettings
 from domain.models.fields import checked_values
@@ -109,7 +103,7 @@ class GroupEditService(Service):
         changes, minutes = _content_values(fields, path)
         history = uow.plans.content_history(content_id)
         if found := list(_history_faults(path, content, changes, history)):
-            raise InvalidInputError(found)
+            raise errors.InvalidInputError(found)
         assign(content, changes)
         if minutes is not None:
             _set_episodes(content, minutes)
@@ -134,7 +128,7 @@ class GroupEditService(Service):
         index, content = _content(group, content_id)
         require_version(content, expected_version, group.id)
         if uow.plans.content_history(content_id).plans:
-            raise InvalidInputError.of(
+            raise errors.InvalidInputError.of(
                 f"contents[{index}]", "has plans, which are history; shorten its range instead"
             )
         group.contents.remove(content)
@@ -151,12 +145,12 @@ class GroupEditService(Service):
         group = editable_group(uow, self._the_group(group_id))
         seen = [(row.id, row.version) for row in _row_versions(order)]
         if len(dict(seen)) < len(seen):
-            raise InvalidInputError.of("contents", "must name each content once")
+            raise errors.InvalidInputError.of("contents", "must name each content once")
         if set(seen) != {(content.id, content.version) for content in group.contents}:
-            raise EditedMeanwhileError(group_id=group.id)
+            raise errors.EditedMeanwhileError(group_id=group.id)
         positions = sorted(content.position for content in group.contents)
         if not uow.groups.move_contents(group.id, dict(zip(seen, positions, strict=True))):
-            raise EditedMeanwhileError(group_id=group.id)
+            raise errors.EditedMeanwhileError(group_id=group.id)
         return [RowVersion(id_, version + 1) for id_, version in seen]
 
 
@@ -165,7 +159,7 @@ def editable_group(uow: UnitOfWork, group_id: UUID) -> PlanGroup:
     uow.require_lock(group_id)
     group = uow.groups.get(group_id)
     if group.status in FINISHED:
-        raise PlanGroupNotEditableError(group_id=group_id, group_status=group.status.value)
+        raise errors.PlanGroupNotEditableError(group_id=group_id, group_status=group.status.value)
     return group
 
 
@@ -176,20 +170,20 @@ def accept(uow: UnitOfWork, group: PlanGroup, excluded: Sequence[date] = ()) -> 
         found = [*_faults(group), *outside(group, excluded)]
     if found:
         session.expire(group)
-        raise InvalidInputError(found)
+        raise errors.InvalidInputError(found)
 
 
-def outside(group: PlanGroup, excluded: Sequence[date], first: int = 0) -> Iterator[Fault]:
+def outside(group: PlanGroup, excluded: Sequence[date], first: int = 0) -> Iterator[errors.Fault]:
     """The group's own exclusions that are not within its period, counted from ``first``."""
     for index, day in enumerate(excluded, first):
         if not group.period_start <= day <= group.period_end:
-            yield Fault(f"exclusions[{index}].date", "must be within the period")
+            yield errors.Fault(f"exclusions[{index}].date", "must be within the period")
 
 
-def _faults(group: PlanGroup) -> Sequence[Fault]:
+def _faults(group: PlanGroup) -> Sequence[errors.Fault]:
     try:
         group.check()
-    except InvalidInputError as refused:
+    except errors.InvalidInputError as refused:
         return refused.faults
     return ()
 
@@ -198,7 +192,7 @@ def _row_versions(given: object) -> Sequence[RowVersion]:
     rows = list(given) if isinstance(given, Iterable) else [given]
     versions = [row for row in rows if isinstance(row, RowVersion)]
     if len(versions) < len(rows):
-        raise InvalidInputError.of("contents", "must be RowVersions, one per content")
+        raise errors.InvalidInputError.of("contents", "must be RowVersions, one per content")
     return versions
 
 
@@ -206,7 +200,7 @@ def _content(group: PlanGroup, content_id: UUID) -> tuple[int, Content]:
     for index, content in enumerate(group.contents):
         if content.id == content_id:
             return index, content
-    raise ContentNotFoundError(content_id=content_id)
+    raise errors.ContentNotFoundError(content_id=content_id)
 
 
 def _content_values(
@@ -215,7 +209,7 @@ def _content_values(
     """What is given for a content's columns, and for its episodes."""
     from domain.documents.readers import EPISODES  # noqa: PLC0415 - as in plan_groups
 
-    found: list[Fault] = []
+    found: list[errors.Fault] = []
     episodes = fields.get("episodes", () if new else None)
     minutes = EPISODES.read(episodes, f"{path}.episodes", found)
     return checked_values(Content, ContentFields, fields, path, new=new, also=found), minutes
@@ -239,10 +233,10 @@ def _set_episodes(content: Content, minutes: Sequence[int | None]) -> None:
 
 def _history_faults(
     path: str, content: Content, changes: dict[str, Any], history: ContentHistory
-) -> Iterator[Fault]:
+) -> Iterator[errors.Fault]:
     if history.plans and changes.get("type", content.type) is not content.type:
-        yield Fault(f"{path}.type", "has plans, which count its units")
+        yield errors.Fault(f"{path}.type", "has plans, which count its units")
     first = changes.get("first_unit", content.first_unit)
     last = changes.get("last_unit", content.last_unit)
     if first > (history.first_kept or first) or last < (history.last_kept or last):
-        yield Fault(f"{path}.range", "must contain what is done, started or pinned")
+        yield errors.Fault(f"{path}.range", "must contain what is done, started or pinned")
