@@ -6,7 +6,18 @@ from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, and_, case, delete, inspect, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    case,
+    delete,
+    inspect,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.orm import Session, aliased, make_transient_to_detached, selectinload
 
 from domain import models, values
@@ -14,6 +25,7 @@ from domain.database_errors import translated
 from domain.driver import pipelined
 from domain.errors import InvalidInputError, PlanGroupNotFoundError
 from domain.locking import guards
+from domain.models import PlanGroup
 from domain.models.fields import refuse_unstorable
 from domain.repositories.snapshot import PlanningSnapshot, load_snapshot
 
@@ -25,7 +37,7 @@ MAX_PAGE: Final = 500
 class GroupPage:
     """Some groups in their order; ``next_page`` asks for the following ones, if there are any."""
 
-    groups: tuple[models.PlanGroup, ...]
+    groups: tuple[PlanGroup, ...]
     next_page: str | None
 
 
@@ -38,7 +50,7 @@ class PlanGroupRepository:
         self._session = session
         self._tenant_id = tenant_id
 
-    def add(self, group: models.PlanGroup) -> None:
+    def add(self, group: PlanGroup) -> None:
         """Store a new group with its contents and weekly time at the next flush.
 
         Checked like a document: words become members of their enums, and what may be left
@@ -50,7 +62,7 @@ class PlanGroupRepository:
         self._flush_what_it_may_refer_to()
         self._session.add(group)
 
-    def insert(self, group: models.PlanGroup, exclusions: Sequence[models.Exclusion] = ()) -> None:
+    def insert(self, group: PlanGroup, exclusions: Sequence[models.Exclusion] = ()) -> None:
         """Store a new group at once, with all it owns and its exclusions, in one round trip.
 
         Checks and raises what ``add`` does, and ``InvalidInputError`` (``id``) if there is such
@@ -66,18 +78,17 @@ class PlanGroupRepository:
             _insert_new(self._session, connection, rows)
 
     @translated()
-    def get(self, group_id: UUID) -> models.PlanGroup:
+    def get(self, group_id: UUID) -> PlanGroup:
         """The group with everything it owns loaded. Raises ``PlanGroupNotFoundError``."""
-        InvalidInputError.unless_uuids(group_id=group_id)
         group = self._session.scalars(
-            select(models.PlanGroup)
-            .where(models.PlanGroup.tenant_id == self._tenant_id, models.PlanGroup.id == group_id)
+            select(PlanGroup)
+            .where(*self._own(group_id))
             .options(
-                self._load(models.PlanGroup.contents, models.Content).options(
+                self._load(PlanGroup.contents, models.Content).options(
                     self._load(models.Content.episodes, models.LectureEpisode)
                 ),
-                self._load(models.PlanGroup.blocks, models.Block),
-                self._load(models.PlanGroup.non_study_blocks, models.NonStudyBlock),
+                self._load(PlanGroup.blocks, models.Block),
+                self._load(PlanGroup.non_study_blocks, models.NonStudyBlock),
             )
         ).one_or_none()
         if group is None:
@@ -85,13 +96,10 @@ class PlanGroupRepository:
         return group
 
     @translated()
-    def get_row(self, group_id: UUID) -> models.PlanGroup:
+    def get_row(self, group_id: UUID) -> PlanGroup:
         """The group's own row, read anew. Raises ``PlanGroupNotFoundError``."""
-        InvalidInputError.unless_uuids(group_id=group_id)
         group = self._session.scalars(
-            select(models.PlanGroup)
-            .where(models.PlanGroup.tenant_id == self._tenant_id, models.PlanGroup.id == group_id)
-            .execution_options(populate_existing=True)
+            select(PlanGroup).where(*self._own(group_id)).execution_options(populate_existing=True)
         ).one_or_none()
         if group is None:
             raise PlanGroupNotFoundError(group_id=group_id)
@@ -104,21 +112,20 @@ class PlanGroupRepository:
         Raises ``PlanGroupNotFoundError``. Without the student's lock the answer is outdated
         as soon as it is given.
         """
-        InvalidInputError.unless_uuids(group_id=group_id)
-        other = aliased(models.PlanGroup)
+        other = aliased(PlanGroup)
         found = self._session.execute(
             select(other.id)
-            .select_from(models.PlanGroup)
+            .select_from(PlanGroup)
             .outerjoin(
                 other,
                 and_(
                     other.tenant_id == self._tenant_id,
-                    other.student_id == models.PlanGroup.student_id,
+                    other.student_id == PlanGroup.student_id,
                     other.status == models.GroupStatus.ACTIVE,
-                    other.id != models.PlanGroup.id,
+                    other.id != PlanGroup.id,
                 ),
             )
-            .where(models.PlanGroup.tenant_id == self._tenant_id, models.PlanGroup.id == group_id)
+            .where(*self._own(group_id))
         ).one_or_none()
         if found is None:
             raise PlanGroupNotFoundError(group_id=group_id)
@@ -126,16 +133,16 @@ class PlanGroupRepository:
         return active
 
     @translated()
-    def of_student(self, student_id: UUID) -> Sequence[models.PlanGroup]:
+    def of_student(self, student_id: UUID) -> Sequence[PlanGroup]:
         """The student's groups by start of period."""
         InvalidInputError.unless_uuids(student_id=student_id)
         return self._session.scalars(
-            select(models.PlanGroup)
+            select(PlanGroup)
             .where(
-                models.PlanGroup.tenant_id == self._tenant_id,
-                models.PlanGroup.student_id == student_id,
+                PlanGroup.tenant_id == self._tenant_id,
+                PlanGroup.student_id == student_id,
             )
-            .order_by(models.PlanGroup.period_start, models.PlanGroup.id)
+            .order_by(PlanGroup.period_start, PlanGroup.id)
         ).all()
 
     @translated()
@@ -158,18 +165,16 @@ class PlanGroupRepository:
         # A text is a collection of its letters.
         listed = [statuses] if isinstance(statuses, str) else statuses
         wanted = [values.checked("statuses", read, status) for status in listed]
-        query = select(models.PlanGroup).where(models.PlanGroup.tenant_id == self._tenant_id)
+        query = select(PlanGroup).where(PlanGroup.tenant_id == self._tenant_id)
         if student_id is not None:
             InvalidInputError.unless_uuids(student_id=student_id)
-            query = query.where(models.PlanGroup.student_id == student_id)
+            query = query.where(PlanGroup.student_id == student_id)
         if wanted:
-            query = query.where(models.PlanGroup.status.in_(wanted))
+            query = query.where(PlanGroup.status.in_(wanted))
         if after is not None:
             start, last_id = values.checked("after", _position, after)
-            query = query.where(
-                tuple_(models.PlanGroup.period_start, models.PlanGroup.id) > (start, last_id)
-            )
-        order = models.PlanGroup.period_start, models.PlanGroup.id
+            query = query.where(tuple_(PlanGroup.period_start, PlanGroup.id) > (start, last_id))
+        order = PlanGroup.period_start, PlanGroup.id
         # One more than the page shows whether there is a next one.
         found = self._session.scalars(query.order_by(*order).limit(limit + 1)).all()
         groups = tuple(found[:limit])
@@ -228,11 +233,7 @@ class PlanGroupRepository:
         ``LockNotHeldError``; the caller holds the student's lock too.
         """
         guards.require_lock(self._session, self._tenant_id, group_id)
-        statement = delete(models.PlanGroup).where(
-            models.PlanGroup.tenant_id == self._tenant_id,
-            models.PlanGroup.id == group_id,
-            models.PlanGroup.version == version,
-        )
+        statement = delete(PlanGroup).where(*self._own(group_id), PlanGroup.version == version)
         with translated(self._connection(), group_id=group_id):
             removed: Any = self._session.execute(statement)
         return bool(removed.rowcount)
@@ -245,9 +246,9 @@ class PlanGroupRepository:
         with translated(self._connection()):
             self._session.flush()
 
-    def _require_storable(self, group: models.PlanGroup) -> None:
+    def _require_storable(self, group: PlanGroup) -> None:
         given: object = group  # callers without a type checker pass the fields
-        if not isinstance(given, models.PlanGroup):
+        if not isinstance(given, PlanGroup):
             raise InvalidInputError.of("group", "must be a PlanGroup")
         if group.tenant_id != self._tenant_id:
             raise InvalidInputError.of("tenant_id", "must be the tenant of the unit of work")
@@ -262,8 +263,13 @@ class PlanGroupRepository:
         """Load what a group owns, filtered by the tenant like every statement."""
         return selectinload(parts.and_(kind.tenant_id == self._tenant_id))
 
+    def _own(self, group_id: UUID) -> tuple[ColumnElement[bool], ...]:
+        """The conditions for one group of the tenant."""
+        InvalidInputError.unless_uuids(group_id=group_id)
+        return PlanGroup.tenant_id == self._tenant_id, PlanGroup.id == group_id
+
     def _connection(self) -> Connection:
-        return self._session.connection(bind_arguments={"mapper": models.PlanGroup})
+        return self._session.connection(bind_arguments={"mapper": PlanGroup})
 
 
 def _insert_new(session: Session, connection: Connection, rows: Sequence[models.Base]) -> None:
@@ -288,7 +294,7 @@ def _insert_new(session: Session, connection: Connection, rows: Sequence[models.
     session.add_all(rows)
 
 
-def _token(group: models.PlanGroup) -> str:
+def _token(group: PlanGroup) -> str:
     return f"{group.period_start.isoformat()}_{group.id}"
 
 

@@ -20,6 +20,7 @@ from domain.repositories.snapshot import PlanningSnapshot
 from domain.scheduling.schedule import Schedule
 from domain.values import MAX_INTEGER, checked, civil_date, integer
 
+_BY_TIME: Final = (StudentPlan.date, StudentPlan.start_minute)
 _TABLE: Final[sa.Table] = cast("sa.Table", StudentPlan.__table__)
 
 
@@ -58,31 +59,20 @@ class StudentPlanRepository:
     @translated()
     def live(self, group_id: UUID) -> Sequence[StudentPlan]:
         """The group's live plans by date and time."""
-        InvalidInputError.unless_uuids(group_id=group_id)
+        own = self._own(group_id=group_id)
         return self._session.scalars(
-            sa.select(StudentPlan)
-            .where(
-                StudentPlan.tenant_id == self._tenant_id,
-                StudentPlan.group_id == group_id,
-                StudentPlan.live,
-            )
-            .order_by(StudentPlan.date, StudentPlan.start_minute)
+            sa.select(StudentPlan).where(*own, StudentPlan.live).order_by(*_BY_TIME)
         ).all()
 
     @translated()
     def of_student(self, student_id: UUID, first: date, last: date) -> Sequence[StudentPlan]:
         """The student's live plans in all groups from ``first`` to ``last``, by time."""
-        InvalidInputError.unless_uuids(student_id=student_id)
+        own = self._own(student_id=student_id)
         _check_dates(first, last)
         return self._session.scalars(
             sa.select(StudentPlan)
-            .where(
-                StudentPlan.tenant_id == self._tenant_id,
-                StudentPlan.student_id == student_id,
-                StudentPlan.date.between(first, last),
-                StudentPlan.live,
-            )
-            .order_by(StudentPlan.date, StudentPlan.start_minute)
+            .where(*own, StudentPlan.date.between(first, last), StudentPlan.live)
+            .order_by(*_BY_TIME)
         ).all()
 
     @translated()
@@ -103,53 +93,34 @@ class StudentPlanRepository:
         given = {name: id_ for name, id_ in ids.items() if id_ is not None}
         if not given:
             raise InvalidInputError.of("student_id", "or group_id must be given")
-        InvalidInputError.unless_uuids(**given)
+        own = self._own(**given)
         _check_dates(first, last)
+        content = (Content.tenant_id == self._tenant_id, Content.id == StudentPlan.content_id)
         rows = self._session.execute(
             sa.select(*labelled(VIEWED))
-            .join(
-                Content,
-                sa.and_(
-                    Content.tenant_id == self._tenant_id,
-                    Content.id == StudentPlan.content_id,
-                ),
-            )
-            .where(
-                StudentPlan.tenant_id == self._tenant_id,
-                *(getattr(StudentPlan, name) == id_ for name, id_ in given.items()),
-                StudentPlan.date.between(first, last),
-                StudentPlan.live,
-            )
-            .order_by(StudentPlan.date, StudentPlan.start_minute, StudentPlan.id)
+            .join(Content, sa.and_(*content))
+            .where(*own, StudentPlan.date.between(first, last), StudentPlan.live)
+            .order_by(*_BY_TIME, StudentPlan.id)
         )
         return [PlanView(**row) for row in rows.mappings()]
 
     @translated()
     def of_generation(self, group_id: UUID, number: int) -> Sequence[StudentPlan]:
         """The plans that a generation wrote, live or not, in its sequence."""
-        InvalidInputError.unless_uuids(group_id=group_id)
+        own = self._own(group_id=group_id)
         checked("number", integer(0, MAX_INTEGER), number)
         return self._session.scalars(
             sa.select(StudentPlan)
-            .where(
-                StudentPlan.tenant_id == self._tenant_id,
-                StudentPlan.group_id == group_id,
-                StudentPlan.generation == number,
-            )
+            .where(*own, StudentPlan.generation == number)
             .order_by(StudentPlan.sequence)
         ).all()
 
     @translated()
     def get(self, group_id: UUID, plan_id: UUID) -> StudentPlan:
         """A plan of the group, live or not, read anew. Raises ``StudentPlanNotFoundError``."""
-        InvalidInputError.unless_uuids(group_id=group_id, plan_id=plan_id)
         plan = self._session.scalars(
             sa.select(StudentPlan)
-            .where(
-                StudentPlan.tenant_id == self._tenant_id,
-                StudentPlan.group_id == group_id,
-                StudentPlan.id == plan_id,
-            )
+            .where(*self._own(group_id=group_id, plan_id=plan_id))
             .execution_options(populate_existing=True)
         ).one_or_none()
         if plan is None:
@@ -159,7 +130,6 @@ class StudentPlanRepository:
     @translated()
     def content_history(self, content_id: UUID) -> ContentHistory:
         """What the plans of a content, live or not, bind it to."""
-        InvalidInputError.unless_uuids(content_id=content_id)
         kept = sa.and_(
             StudentPlan.live, sa.or_(StudentPlan.pinned, StudentPlan.state != PlanState.PLANNED)
         )
@@ -168,7 +138,7 @@ class StudentPlanRepository:
                 sa.func.pg_catalog.count(sa.literal_column("*")),
                 sa.func.pg_catalog.min(StudentPlan.first_unit).filter(kept),
                 sa.func.pg_catalog.max(StudentPlan.last_unit).filter(kept),
-            ).where(StudentPlan.tenant_id == self._tenant_id, StudentPlan.content_id == content_id)
+            ).where(*self._own(content_id=content_id))
         ).one()
         return ContentHistory(*found)
 
@@ -182,11 +152,7 @@ class StudentPlanRepository:
         with translated(self._connection(), group_id=group_id):
             retired: Any = self._session.execute(
                 sa.update(StudentPlan)
-                .where(
-                    StudentPlan.tenant_id == self._tenant_id,
-                    StudentPlan.group_id == group_id,
-                    StudentPlan.live,
-                )
+                .where(*self._own(group_id=group_id), StudentPlan.live)
                 .values(live=False, retired_as=RetiredAs.CANCELLED, version=StudentPlan.version + 1)
             )
         return int(retired.rowcount)
@@ -234,6 +200,13 @@ class StudentPlanRepository:
             write(connection, _TABLE, COPIED, rows)
         return ids
 
+    def _own(self, **ids: UUID) -> list[sa.ColumnElement[bool]]:
+        """The conditions for the tenant's plans with these ids, such as ``group_id``."""
+        InvalidInputError.unless_uuids(**ids)
+        columns = {name.replace("plan_id", "id"): id_ for name, id_ in ids.items()}
+        owned = (getattr(StudentPlan, name) == id_ for name, id_ in columns.items())
+        return [StudentPlan.tenant_id == self._tenant_id, *owned]
+
     def _connection(self) -> sa.Connection:
         return self._session.connection(bind_arguments={"mapper": StudentPlan})
 
@@ -260,23 +233,17 @@ class StudentPlanRepository:
             .cte("raised")
         )
         columns = PlanGeneration.__table__.c
-        told: dict[str, Any] = {
-            "requested_by": record.requested_by,
-            "today": record.today,
-            "waited_ms": record.waited_ms,
+        record_values: dict[str, Any] = {
+            **asdict(record),
             "plan_count": len(schedule.plans),
-            "unplaced": [asdict(one) for one in schedule.unplaced],
-            "warnings": [asdict(one) for one in schedule.warnings],
+            "unplaced": [asdict(item) for item in schedule.unplaced],
+            "warnings": [asdict(item) for item in schedule.warnings],
             "quality": asdict(schedule.quality),
-            "input_hash": record.input_hash,
-            "engine_version": record.engine_version,
-            "idempotency_key": record.idempotency_key,
-            "request_hash": record.request_hash,
         }
-        values = [sa.literal(value, columns[name].type) for name, value in told.items()]
+        values = [sa.literal(value, columns[name].type) for name, value in record_values.items()]
         written = self._session.execute(
             sa.insert(PlanGeneration).from_select(
-                ["tenant_id", "group_id", "number", *told],
+                ["tenant_id", "group_id", "number", *record_values],
                 sa.select(raised.c.tenant_id, raised.c.id, raised.c.generation, *values),
                 include_defaults=False,
             ),
@@ -288,8 +255,7 @@ class StudentPlanRepository:
         retired = self._session.execute(
             sa.update(StudentPlan)
             .where(
-                StudentPlan.tenant_id == self._tenant_id,
-                StudentPlan.group_id == snapshot.group_id,
+                *self._own(group_id=snapshot.group_id),
                 StudentPlan.live,
                 StudentPlan.state == PlanState.PLANNED,
                 ~StudentPlan.pinned,
