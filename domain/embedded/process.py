@@ -199,12 +199,11 @@ class Account:
     borrowed: bool
 
     def can_run(self, bindir: Path) -> bool:
-        """Whether the account reaches the programs in ``bindir`` and their libraries."""
+        """Whether the account may read and run the programs in ``bindir``."""
         if not self.borrowed:
             return True
-        tried = 'for program; do "$program" --version || exit; done'
-        programs = [str(bindir / name) for name in PROGRAMS]
-        command = ["/bin/sh", "-c", tried, "try", *programs]
+        tried = 'for program; do [ -r "$program" ] && [ -x "$program" ] || exit; done'
+        command = ["/bin/sh", "-c", tried, "try", *(str(bindir / name) for name in PROGRAMS)]
         trial = self.spawn(command, Path("/"), (subprocess.DEVNULL,) * 3)
         return until(trial.ended, seconds=CLOSE_SECONDS) and trial.returncode == 0
 
