@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from domain.embedded import EmbeddedServer, embedded_postgres, find_binaries
+from domain.embedded.process import server_account, until
 from tests.integration.embedded_programs import (
     REPORT,
     WITHIN_BLOCK,
@@ -50,7 +51,7 @@ DEATHS = {
     ),
     "amid the start of the server": (
         "process.time.sleep = dies_when("
-        "(workspace.data / 'postmaster.pid').exists, process.time.sleep)"
+        "lambda: b'starting PostgreSQL' in workspace.log.read_bytes(), process.time.sleep)"
     ),
 }
 
@@ -171,13 +172,16 @@ def test_server_that_crashed_leaves_no_backend() -> None:
 
 
 def test_watcher_believes_no_stale_process_id() -> None:
-    with subprocess.Popen(["/bin/sleep", "60"], process_group=0) as stranger:
-        with embedded_postgres() as server:
-            server.stop()
-            (server.data_directory.parent / "pid").write_text(f"{stranger.pid}\n")
-        _assert_gone(server)
-        assert stranger.poll() is None
-        stranger.kill()
+    # Of the server's account, for the watcher could not end it otherwise.
+    streams = (subprocess.DEVNULL,) * 3
+    stranger = server_account().spawn(["/bin/sleep", "60"], Path("/"), streams)
+    with embedded_postgres() as server:
+        server.stop()
+        (server.data_directory.parent / "pid").write_text(f"{stranger.pid}\n")
+    _assert_gone(server)
+    assert not stranger.ended()
+    os.kill(stranger.pid, signal.SIGKILL)
+    assert until(stranger.ended, seconds=10)
 
 
 def test_forked_child_neither_stops_the_server_nor_keeps_it_alive() -> None:
