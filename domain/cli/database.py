@@ -48,6 +48,16 @@ def engine_for(url: sa.URL, *, connections: int = 1) -> Iterator[sa.Engine]:
 
 
 @contextmanager
+def without_libpq_variables() -> Iterator[None]:
+    """Keep PGSERVICE, PGOPTIONS and the like, meant for other servers, from a throwaway one."""
+    removed = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PG")}
+    try:
+        yield
+    finally:
+        os.environ.update(removed)
+
+
+@contextmanager
 def current_database(url: sa.URL | None) -> Iterator[sa.Engine]:
     """A database with the current schema: that of the URL, or else a throwaway one.
 
@@ -59,7 +69,11 @@ def current_database(url: sa.URL | None) -> Iterator[sa.Engine]:
                 schema.require_current(connection)
             yield engine
         return
-    with embedded_postgres() as server, engine_for(sa.make_url(server.url)) as engine:
+    with (
+        without_libpq_variables(),
+        embedded_postgres() as server,
+        engine_for(sa.make_url(server.url)) as engine,
+    ):
         upgrade(engine)
         yield engine
 

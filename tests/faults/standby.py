@@ -3,17 +3,11 @@
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import quote, urlencode
 
 import sqlalchemy as sa
 
 from domain.embedded import EmbeddedServer
-from domain.embedded.account import server_account
-from domain.embedded.binaries import within_reach
-from domain.embedded.home import Home
-from domain.embedded.lifetime import closing
-from domain.embedded.orphan import Watcher
-from domain.embedded.postmaster import USER, Postmaster
+from domain.embedded.process import Workspace
 from domain.testing import PATIENCE, eventually
 from tests.servers import binaries
 
@@ -21,37 +15,25 @@ from tests.servers import binaries
 @contextmanager
 def standby_of(primary: EmbeddedServer) -> Iterator["Standby"]:
     """A standby for the length of the block; its server and directory are gone after it."""
-    standby = Standby(primary)
-    with closing(standby):
-        standby.open()
-        yield standby
+    with Workspace(binaries()) as workspace:
+        server = EmbeddedServer(workspace, primary.password)
+        try:
+            _copy(primary, workspace)
+            server.start()
+            yield Standby(server)
+        finally:
+            server.release_port()
 
 
 class Standby:
-    """Replays what its primary commits, and can be promoted. Reached over its socket alone."""
+    """Replays what its primary commits, and can be promoted."""
 
-    def __init__(self, primary: EmbeddedServer) -> None:
-        self._primary = primary
-        self._account = server_account()
-        self._home = Home(self._account)
-        self._watcher = Watcher(self._home.path, self._account)
-        bindir = within_reach(binaries(), self._account, self._home.path)
-        self._postmaster = Postmaster(bindir, self._home, self._account)
+    def __init__(self, server: EmbeddedServer) -> None:
+        self._server = server
 
     def url_for(self, database: str) -> sa.URL:
         """The URL of a database on the standby."""
-        where = urlencode({"host": self._home.path, "port": self._primary.port}, safe="/")
-        return sa.make_url(f"postgresql+psycopg://{USER}@/{quote(database)}?{where}")
-
-    def open(self) -> None:
-        """Copy the primary and follow it; connections are accepted on return."""
-        self._copy_primary()
-        with (self._home.data / "postgresql.conf").open("a", encoding="utf-8") as file:
-            file.write("listen_addresses = ''\nwal_retrieve_retry_interval = '100ms'\n")
-        self._home.log.touch(mode=0o600)
-        self._account.own(self._home.log)
-        self._account.own_tree(self._home.data)
-        self._postmaster.start(self._primary.port)
+        return sa.make_url(self._server.url_for(database))
 
     def catch_up(self, primary: sa.Engine, standby: sa.Engine) -> None:
         """Return when everything that the primary has written so far is replayed."""
@@ -70,21 +52,18 @@ class Standby:
         with standby.connect() as connection:
             assert connection.scalar(sa.text("SELECT pg_promote(wait => true)"))
 
-    def close(self) -> None:
-        self._postmaster.stop(immediate=True)
-        self._home.remove()
-        self._watcher.dismiss()
 
-    def abandon(self) -> None:
-        for part in (self._home, self._watcher, self._postmaster):
-            part.abandon()
-
-    def _copy_primary(self) -> None:
-        command = [
-            str(binaries() / "pg_basebackup"),
-            *("-d", self._primary.conninfo, "-D", str(self._home.data)),
-            *("--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--no-password"),
-        ]
-        subprocess.run(  # noqa: S603 - the server's own program
-            command, check=True, capture_output=True, timeout=PATIENCE
-        )
+def _copy(primary: EmbeddedServer, workspace: Workspace) -> None:
+    command = [
+        str(binaries() / "pg_basebackup"),
+        *("-d", primary.conninfo, "-D", str(workspace.data)),
+        *("--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--no-password"),
+    ]
+    subprocess.run(  # noqa: S603 - the server's own program
+        command, check=True, capture_output=True, timeout=PATIENCE
+    )
+    with (workspace.data / "postgresql.conf").open("a", encoding="utf-8") as file:
+        file.write("listen_addresses = ''\nwal_retrieve_retry_interval = '100ms'\n")
+    workspace.log.touch(mode=0o600)
+    for path in (workspace.log, workspace.data, *workspace.data.rglob("*")):
+        workspace.account.own(path)

@@ -1,13 +1,12 @@
 """Programs that run a throwaway server of their own, and what is left of them."""
 
 import os
-import signal
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,7 @@ REPORT = """
     with psycopg.connect(server.conninfo) as connection:
         rows = connection.execute("SELECT pid FROM pg_stat_activity").fetchall()
     pids = [server.pid, *(pid for pid, in rows)]
-    print(*pids, server._watcher._process.pid, server.data_directory.parent, flush=True)
+    print(*pids, server._workspace._watcher.pid, server.data_directory.parent, flush=True)
 """
 WITHIN_BLOCK = "with embedded_postgres() as server:" + REPORT
 
@@ -33,22 +32,24 @@ class Program:
     pids: list[int]
     directory: Path
 
-    def kill_with_watcher(self) -> None:
-        """As a container's end does it: nobody is left to clean up."""
-        os.kill(self.pids[-1], signal.SIGKILL)
-        self.process.kill()
-        self.process.wait()
+    @property
+    def watcher(self) -> int:
+        """The process id of the watcher."""
+        return self.pids[-1]
 
     @property
     def left(self) -> list[int | Path]:
         """The processes and the directory that are still there."""
-        pids = [pid for pid in self.pids if alive(pid)]
+        pids = {pid for pid in self.pids if alive(pid)} | processes_of(self.directory)
         return [*pids, *([self.directory] if self.directory.exists() else [])]
 
 
 @contextmanager
 def started(body: str, environment: dict[str, str] | None = None) -> Iterator[Program]:
-    """Run the text as a program, wait for its report, and kill it at the end."""
+    """Run the text as a program, wait for its report, and kill it at the end.
+
+    It leads a process group of its own, as a command that is typed at a terminal does.
+    """
     # Whatever a shell starts in the background, and so these tests maybe, ignores SIGINT.
     imports = (
         "import os, signal, sys, time, psycopg\nfrom domain.embedded import embedded_postgres\n"
@@ -62,6 +63,7 @@ def started(body: str, environment: dict[str, str] | None = None) -> Iterator[Pr
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        process_group=0,
     )
     with process:
         try:
@@ -84,6 +86,18 @@ def alive(pid: int) -> bool:
     # Nobody may have reaped it yet: process 1 of a container often does not care.
     status = Path(f"/proc/{pid}/stat")
     return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def processes_of(directory: Path) -> set[int]:
+    """The processes that work in the directory or have it in their command line."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            works_there = (process / "cwd").readlink().is_relative_to(directory)
+            named = os.fsencode(directory) in (process / "cmdline").read_bytes()
+            if (works_there or named) and alive(int(process.name)):
+                found.add(int(process.name))
+    return found
 
 
 def until_gone(program: Program) -> None:

@@ -1,38 +1,75 @@
 """However a program ends, nothing of its throwaway server is left behind."""
 
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
+from pathlib import Path
 
+import psycopg
 import pytest
 
-from domain.embedded import embedded_postgres
+from domain.embedded import EmbeddedServer, embedded_postgres, find_binaries
+from domain.embedded.process import server_account, until
 from tests.integration.embedded_programs import (
     REPORT,
     WITHIN_BLOCK,
     alive,
     line,
+    processes_of,
     started,
     until_gone,
 )
 
+# Reports a directory in which the server is not up yet, so without processes.
+STARTING = """
+import domain.embedded.process as process
+from pathlib import Path
+watched = process.Workspace._make
+def make(workspace):
+    watched(workspace)
+    print(workspace._watcher.pid, workspace.path, flush=True)
+process.Workspace._make = make
+def dies_when(condition, patched):
+    def replacement(*arguments, **named):
+        if condition():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return patched(*arguments, **named)
+    return replacement
+"""
+# Where the owner may die before the server is up.
+DEATHS = {
+    "once the directory exists": "os.kill(os.getpid(), signal.SIGKILL)",
+    "right after the start of initdb": "server.until = dies_when(lambda: True, server.until)",
+    "amid initdb": (
+        "process.time.sleep = dies_when("
+        "lambda: next(workspace.data.glob('base/1/[0-9]*'), None), process.time.sleep)"
+    ),
+    "between initdb and the server": (
+        "server.EmbeddedServer.start = dies_when(lambda: True, server.EmbeddedServer.start)"
+    ),
+    "amid the start of the server": (
+        "process.time.sleep = dies_when("
+        "lambda: b'starting PostgreSQL' in workspace.log.read_bytes(), process.time.sleep)"
+    ),
+}
 
-def test_nothing_is_left_after_the_block() -> None:
+
+def test_block_that_ends_leaves_nothing() -> None:
     with embedded_postgres() as server:
-        pid, directory = server.pid, server.data_directory.parent
-        assert alive(pid)
-    assert (alive(pid), directory.exists()) == (False, False)
+        assert alive(server.pid)
+    _assert_gone(server)
 
 
-def test_nothing_is_left_after_an_exception() -> None:
+def test_exception_in_the_block_leaves_nothing() -> None:
     block = embedded_postgres()
     server = block.__enter__()
     assert not block.__exit__(LookupError, LookupError(), None)
-    assert not alive(server.pid)
-    assert not server.data_directory.parent.exists()
+    _assert_gone(server)
 
 
-def test_nothing_is_left_when_the_interpreter_ends_within_the_block() -> None:
+def test_end_of_the_interpreter_within_the_block_leaves_nothing() -> None:
     # One reference too many, lest the generator's finalizer do what the exit is to do.
     enter = """
 import ctypes
@@ -42,54 +79,115 @@ server = block.__enter__()
 if True:"""
     with started(enter + REPORT) as program:
         assert program.process.communicate(timeout=20)[1] == ""
-        assert (program.process.returncode, program.left) == (0, [])
-
-
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)]
-)
-def test_nothing_is_left_after_a_signal(number: signal.Signals, code: int) -> None:
-    with started(WITHIN_BLOCK + "    time.sleep(60)") as program:
-        program.process.send_signal(number)
-        assert program.process.wait(20) == code
-        assert not program.left
-
-
-def test_a_killed_program_takes_its_server_along() -> None:
-    with started(WITHIN_BLOCK + "    time.sleep(60)") as program:
-        program.process.kill()
+        assert program.process.returncode == 0
         until_gone(program)
 
 
-def test_the_next_start_sweeps_what_a_killed_program_and_its_watcher_left() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_signal_that_ends_the_program_leaves_nothing(number: signal.Signals) -> None:
     with started(WITHIN_BLOCK + "    time.sleep(60)") as program:
-        program.kill_with_watcher()
-        assert program.pids[0] in program.left
-        assert program.directory in program.left
-        with embedded_postgres():
-            assert not program.left
+        program.process.send_signal(number)
+        assert program.process.wait(20) == -number
+        until_gone(program)
 
 
-def test_a_sweep_believes_no_stale_process_id() -> None:
+@pytest.mark.parametrize("death", DEATHS)
+def test_program_killed_before_the_server_is_up_leaves_nothing(death: str) -> None:
+    body = f"""
+import domain.embedded.server as server
+def made(workspace):
+    make(workspace)
+    {DEATHS[death]}
+process.Workspace._make = made
+embedded_postgres().__enter__()
+"""
+    with started(STARTING + body) as program:
+        assert program.process.wait(30) == -signal.SIGKILL
+        until_gone(program)
+
+
+def test_program_killed_while_it_copies_the_installation_leaves_nothing(tmp_path: Path) -> None:
+    installation = shutil.copytree(find_binaries().parent, tmp_path / "installation")
+    body = f"""
+process.Account.can_run = lambda *_: False
+copied = []
+process.shutil.copy = dies_when(
+    lambda: copied.append(1) or len(copied) > 20, process.shutil.copy
+)
+embedded_postgres(bindir=Path({str(installation / "bin")!r})).__enter__()
+"""
+    with started(STARTING + body) as program:
+        assert program.process.wait(30) == -signal.SIGKILL
+        until_gone(program)
+
+
+def test_ctrl_c_does_not_reach_the_server_before_the_block_ends() -> None:
+    interrupted = """
+    try:
+        print("waiting", flush=True)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        with psycopg.connect(server.conninfo) as connection:
+            print(connection.execute("SELECT 'up'").fetchone()[0], flush=True)
+    """
+    with started(WITHIN_BLOCK + interrupted) as program:
+        assert line(program.process) == "waiting\n"
+        os.killpg(program.process.pid, signal.SIGINT)
+        assert line(program.process) == "up\n"
+        assert program.process.wait(20) == 0
+        assert program.left == []
+
+
+def test_sigterm_to_program_and_watcher_leaves_nothing() -> None:
     with started(WITHIN_BLOCK + "    time.sleep(60)") as program:
-        program.kill_with_watcher()
-        os.kill(program.pids[0], signal.SIGKILL)
-        lines = (program.directory / "data/postmaster.pid").read_text().splitlines()
-        stranger = subprocess.Popen(["/bin/sleep", "60"])
-        (program.directory / "data/postmaster.pid").write_text(
-            "\n".join([str(stranger.pid), *lines[1:]])
-        )
-        with embedded_postgres():
-            assert not program.directory.exists()
-        assert stranger.poll() is None
-        stranger.kill()
-        stranger.wait()
+        os.kill(program.watcher, signal.SIGTERM)
+        program.process.terminate()
+        until_gone(program)
 
 
-def test_a_forked_child_neither_stops_the_server_nor_keeps_it_alive() -> None:
+def test_block_whose_watcher_was_killed_leaves_nothing() -> None:
+    with embedded_postgres() as server:
+        os.kill(server._workspace._watcher.pid, signal.SIGKILL)
+    _assert_gone(server)
+
+
+def test_server_that_does_not_react_is_killed() -> None:
+    # The watcher's patience is the program sleep, and a program of that name shortens it.
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        Path(name, "sleep").write_text("#!/bin/sh\nexit 0\n")
+        Path(name, "sleep").chmod(0o755)
+        environment = {**os.environ, "PATH": f"{name}:{os.environ['PATH']}"}
+        with started(WITHIN_BLOCK + "    time.sleep(60)", environment) as program:
+            os.kill(program.pids[0], signal.SIGSTOP)
+            program.process.kill()
+            until_gone(program)
+
+
+def test_server_that_crashed_leaves_no_backend() -> None:
+    with embedded_postgres() as server, psycopg.connect(server.conninfo) as connection:
+        os.kill(server.pid, signal.SIGKILL)
+    _assert_gone(server)
+    assert connection.closed
+
+
+def test_watcher_believes_no_stale_process_id() -> None:
+    # Of the server's account, for the watcher could not end it otherwise.
+    streams = (subprocess.DEVNULL,) * 3
+    stranger = server_account().spawn(["/bin/sleep", "60"], Path("/"), streams)
+    with embedded_postgres() as server:
+        server.stop()
+        (server.data_directory.parent / "pid").write_text(f"{stranger.pid}\n")
+    _assert_gone(server)
+    assert not stranger.ended()
+    os.kill(stranger.pid, signal.SIGKILL)
+    assert until(stranger.ended, seconds=10)
+
+
+def test_forked_child_neither_stops_the_server_nor_keeps_it_alive() -> None:
     fork = """
     if not os.fork():
-        raise SystemExit  # leaves the block and runs what is registered for the exit
+        raise SystemExit  # leaves the block
     os.wait()
     psycopg.connect(server.conninfo).close()
     if not (child := os.fork()):
@@ -107,43 +205,29 @@ def test_a_forked_child_neither_stops_the_server_nor_keeps_it_alive() -> None:
         assert program.process.communicate(timeout=20)[1] == ""
 
 
-def test_a_forked_child_dies_of_sigterm_as_if_there_were_no_server() -> None:
-    fork = """
-    reader, writer = os.pipe()
-    if not (child := os.fork()):
-        os.write(writer, b"!")
-        for _ in range(6000):  # a signal that comes right before a sleep does not end it
-            time.sleep(0.01)
+def test_restart_is_refused_in_a_forked_child_and_after_the_block() -> None:
+    refused = """
+    if not os.fork():
+        try:
+            server.restart()
+        except RuntimeError as error:
+            print(error, flush=True)
         os._exit(0)
-    os.read(reader, 1)  # Python forgets a signal that arrives amid the fork
-    os.kill(child, signal.SIGTERM)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-    """
-    with started(WITHIN_BLOCK + fork) as program:
-        assert int(line(program.process)) == -signal.SIGTERM
+    os.wait()
+    psycopg.connect(server.conninfo).close()
+try:
+    server.restart()
+except RuntimeError as error:
+    print(error, flush=True)
+"""
+    with started(WITHIN_BLOCK + refused) as program:
+        assert line(program.process) == (
+            "Only the process that started the server can restart it.\n"
+        )
+        assert line(program.process) == "The server's block has ended.\n"
         assert program.process.wait(20) == 0
 
 
-def test_the_handler_of_sigterm_is_put_back_after_the_last_server() -> None:
-    not_nested = """
-    second = embedded_postgres()
-    second.__enter__()
-    print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, flush=True)
-print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, flush=True)
-second.__exit__(None, None, None)
-print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, flush=True)
-"""
-    with started(WITHIN_BLOCK + not_nested) as program:
-        while_open = [line(program.process), line(program.process)]
-        assert while_open == ["False\n", "False\n"]
-        assert line(program.process) == "True\n"
-
-
-def test_a_programs_own_handler_of_sigterm_is_left_alone() -> None:
-    own = "signal.signal(signal.SIGTERM, lambda *_: os.write(1, b'mine\\n'))\n"
-    with started(own + WITHIN_BLOCK + "    sys.stdin.readline()") as program:
-        program.process.send_signal(signal.SIGTERM)
-        assert line(program.process) == "mine\n"
-        assert program.directory in program.left
-        program.process.communicate("go on\n", timeout=20)
-        assert (program.process.returncode, program.left) == (0, [])
+def _assert_gone(server: EmbeddedServer) -> None:
+    directory = server.data_directory.parent
+    assert (alive(server.pid), directory.exists(), processes_of(directory)) == (False, False, set())

@@ -20,11 +20,7 @@ from typing import Any, Final
 import psycopg
 import sqlalchemy as sa
 
-from domain.embedded.account import server_account
-from domain.embedded.child import disown, ended, until
-from domain.embedded.home import Home, sweep
-from domain.embedded.lifetime import closing
-from domain.embedded.orphan import Watcher
+from domain.embedded.process import Child, Workspace, until
 
 HOST: Final = "127.0.0.1"
 SECONDS: Final = 20.0
@@ -52,15 +48,16 @@ TRANSACTION_MODE: Final = {
 def pgbouncer(server: sa.URL, *, pool_size: int, **settings: Any) -> Iterator["PgBouncer"]:
     """A pooler in front of all of the server's databases; it is gone after the block.
 
-    However this process ends: what stops orphaned servers stops an orphaned pooler too.
+    However this process ends: what stops an embedded server stops the pooler too.
 
     :param pool_size: server connections for each database.
     :param settings: of PgBouncer's, instead of those above.
     """
     if _program() is None:
         raise FileNotFoundError(INSTALL)
-    pooler = PgBouncer(server, {**TRANSACTION_MODE, "default_pool_size": pool_size, **settings})
-    with closing(pooler):
+    settings = {**TRANSACTION_MODE, "default_pool_size": pool_size, **settings}
+    with Workspace() as workspace:
+        pooler = PgBouncer(server, settings, workspace)
         pooler.open()
         yield pooler
 
@@ -68,22 +65,19 @@ def pgbouncer(server: sa.URL, *, pool_size: int, **settings: Any) -> Iterator["P
 class PgBouncer:
     """A running pooler: where its clients connect, and what it tells of itself."""
 
-    def __init__(self, server: sa.URL, settings: dict[str, Any]) -> None:
+    def __init__(self, server: sa.URL, settings: dict[str, Any], workspace: Workspace) -> None:
         self._server = server
         self._settings = settings
         self._user = server.username or "postgres"
         self._password = secrets.token_hex(16)
-        self._account = server_account()
-        sweep(self._account)
-        self._home = Home(self._account)
-        self._watcher = Watcher(self._home.path, self._account)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._workspace = workspace
+        self._process: Child | None = None
         self._port = 0
 
     @property
     def home(self) -> Path:
         """The directory with everything that it writes."""
-        return self._home.path
+        return self._workspace.path
 
     def url_for(self, database: sa.URL) -> sa.URL:
         """The URL of the same database through the pooler."""
@@ -113,36 +107,21 @@ class PgBouncer:
             until(lambda: self._ended() or self._answers(), seconds=SECONDS)
             if not self._ended():
                 return
-        raise RuntimeError(f"PgBouncer did not start.\n{self._home.tail()}")
+        raise RuntimeError(f"PgBouncer did not start.\n{self._workspace.log_tail()}")
 
     def kill(self) -> None:
         """End it as a crash does; it stays dead."""
         self._signal(signal.SIGKILL)
 
-    def close(self) -> None:
-        """Stop it and remove what it wrote."""
-        self._signal(signal.SIGTERM)
-        self._signal(signal.SIGKILL)
-        self._home.remove()
-        self._watcher.dismiss()
-
-    def abandon(self) -> None:
-        """In a forked child: the pooler is the parent's."""
-        self._home.abandon()
-        self._watcher.abandon()
-        if self._process is not None:
-            disown(self._process)
-
-    def _spawned(self) -> subprocess.Popen[bytes]:
-        # Named as a server's are, so that the watcher and the sweep find the pooler too.
-        self._home.data.mkdir(exist_ok=True)
+    def _spawned(self) -> Child:
+        data = self._workspace.data
+        data.mkdir(exist_ok=True)
         files = {"users": f'"{self._user}" "{self._password}"\n', "pgbouncer.ini": self._written()}
         for name, text in files.items():
-            (self._home.data / name).write_text(text)
-        self._account.own_tree(self._home.data)
-        with self._home.log.open("ab") as log:
-            command = [_program() or "", str(self._home.data / "pgbouncer.ini")]
-            return self._account.spawn(command, home=self._home.path, log=log)
+            (data / name).write_text(text)
+        for path in (data, *data.iterdir()):
+            self._workspace.account.own(path)
+        return self._workspace.spawn(_program() or "", str(data / "pgbouncer.ini"))
 
     def _written(self) -> str:
         """The configuration; the clients' password is not the server's."""
@@ -153,9 +132,8 @@ class PgBouncer:
         settings = {
             **self._settings,
             "listen_port": self._port,
-            "auth_file": self._home.data / "users",
+            "auth_file": self._workspace.data / "users",
             "admin_users": self._user,
-            "pidfile": self._home.data / "postmaster.pid",
         }
         if version() >= (1, 21):
             settings.setdefault("max_prepared_statements", 0)
@@ -169,7 +147,7 @@ class PgBouncer:
         return False
 
     def _ended(self) -> bool:
-        return self._process is None or ended(self._process)
+        return self._process is None or self._process.ended()
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and not self._ended():

@@ -1,0 +1,221 @@
+"""The throwaway server in unusual surroundings: libpq's variables, TMPDIR, accounts, mounts."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from psycopg.pq import Conninfo
+
+from domain.embedded import EmbeddedServer, ServerStartError, embedded_postgres, find_binaries
+from domain.embedded.process import PLAIN_PATH, Workspace
+
+VARIABLES = sorted(
+    option.envvar.decode() for option in Conninfo.get_defaults() if option.envvar is not None
+)
+STARTUP = {"PGTZ": "Nowhere/None", "PGDATESTYLE": "wrong", "PGGEQO": "wrong"}
+NAMES = ["a,b", "it's", "a b", "job@2", "50%", "back\\slash", 'qu"ote', "new\nline", "a#b", "a?b&c"]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedServer]:
+    with embedded_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A TMPDIR of its own, open to the server's account, which pytest's is not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        monkeypatch.setattr("tempfile.tempdir", name)
+        yield Path(name).resolve()
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_variable_of_libpq_does_not_reach_the_server(
+    server: EmbeddedServer, variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(variable, "wrong")
+    if variable == "PGSERVICE":
+        file = tmp_path / "services"
+        settings = [f"{name.decode()}=wrong\n" for name in _set_by_variables()]
+        file.write_text("".join(["[wrong]\n", *settings]))
+        monkeypatch.setenv("PGSERVICEFILE", str(file))
+    _assert_connects(server)
+
+
+def test_all_variables_of_libpq_together_do_not_reach_the_server(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in set(VARIABLES) - {"PGSERVICE"}:
+        monkeypatch.setenv(variable, "wrong")
+    monkeypatch.setenv("PGREQUIRESSL", "1")
+    _assert_connects(server)
+
+
+def test_pgoptions_do_not_reach_the_server(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGOPTIONS", "-c default_transaction_isolation=serializable")
+    engines = [sa.create_engine(url) for url in (server.url, server.url_for("postgres", tcp=True))]
+    query = "SHOW transaction_isolation"
+    for engine in engines:
+        with engine.connect() as connection:
+            assert connection.scalar(sa.text(query)) == "read committed"
+        engine.dispose()
+    with psycopg.connect(server.conninfo) as plain:
+        assert plain.execute(query).fetchone() == ("read committed",)
+
+
+@pytest.mark.parametrize("command", ["demo", "generate"])
+def test_commands_on_a_throwaway_server_ignore_the_variables_of_libpq(
+    command: str, tmp_path: Path
+) -> None:
+    example = tmp_path / "example.json"
+    example.write_bytes(resources.files("domain.documents").joinpath("example.json").read_bytes())
+    poisoned = dict.fromkeys(VARIABLES, "wrong") | STARTUP | {"PGSERVICEFILE": "/nonexistent"}
+    done = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-m", "domain", command, *([example] if command == "generate" else [])],
+        env={**os.environ, **poisoned, "DATABASE_URL": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", [*NAMES, "a=b", "x" * 90], ids=repr)
+def test_unsuitable_name_of_tmpdir_has_another_directory_chosen(
+    name: str, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (temporary / name).mkdir(mode=0o777)
+    (temporary / name).chmod(0o777)
+    monkeypatch.setattr("tempfile.tempdir", str(temporary / name))
+    with Workspace() as workspace:
+        assert PLAIN_PATH.fullmatch(str(workspace.path))
+        assert temporary not in workspace.path.parents
+        assert workspace.path.is_dir()
+
+
+def test_server_runs_in_a_tmpdir_of_a_korean_name(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (temporary / "한글").mkdir()
+    (temporary / "한글").chmod(0o777)
+    monkeypatch.setattr("tempfile.tempdir", str(temporary / "한글"))
+    with embedded_postgres() as server:
+        assert server.data_directory.parents[1] == temporary / "한글"
+        _assert_connects(server)
+    assert list((temporary / "한글").iterdir()) == []
+
+
+def test_tmpdir_that_the_account_cannot_enter_has_another_directory_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o500)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with Workspace() as workspace:
+        assert tmp_path not in workspace.path.parents
+
+
+def test_no_suitable_tmpdir_is_an_error_that_says_what_is_needed(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("domain.embedded.process.SOCKET_PATH_LIMIT", 10)
+    with pytest.raises(ServerStartError, match="Set TMPDIR to a directory in which the account"):
+        Workspace()
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("uid", [0, 12345])
+def test_user_without_an_account_is_an_error_with_the_way_out(
+    uid: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(_: object) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setattr(pwd, "getpwnam", unknown)
+    way_out = "none of these accounts exists" if uid == 0 else r"12345 .*a user of /etc/passwd"
+    with pytest.raises(ServerStartError, match=way_out):
+        embedded_postgres().__enter__()
+
+
+def test_installation_that_the_account_cannot_run_is_copied(tmp_path: Path) -> None:
+    closed = tmp_path / "home"
+    site = find_binaries().parents[2]
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        shutil.copytree(site / name, closed / name)
+    closed.chmod(0o700)
+    with embedded_postgres(bindir=closed / "embedded_postgres/pginstall/bin") as server:
+        # The client library comes from beside the package, so its copy is used as well.
+        with psycopg.connect(server.conninfo) as connection:
+            row = connection.execute("SELECT count(*) > 500 FROM pg_timezone_names").fetchone()
+        assert row == (True,)
+        assert server.data_directory.parent.joinpath("install").exists() is (os.geteuid() == 0)
+    assert closed.stat().st_mode & 0o777 == 0o700
+
+
+def test_copy_of_the_installation_is_not_made_on_a_noexec_mount(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounted_noexec = _mount_noexec(monkeypatch, temporary)
+    monkeypatch.setattr("domain.embedded.process.Account.can_run", lambda *_: False)
+    with Workspace(find_binaries()) as workspace:
+        assert temporary not in workspace.path.parents
+    mounted_noexec.append(workspace.path.parent)
+    mounted_noexec.append(Path("/var/tmp"))  # noqa: S108 - nothing is written there
+    with pytest.raises(ServerStartError, match=r"and run programs \(not noexec\)"):
+        Workspace(find_binaries())
+
+
+def test_server_that_runs_the_installation_itself_may_be_on_a_noexec_mount(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _mount_noexec(monkeypatch, temporary)
+    monkeypatch.setattr("domain.embedded.process.Account.can_run", lambda *_: True)
+    with Workspace(find_binaries()) as workspace:
+        assert workspace.path.parent == temporary
+
+
+def _set_by_variables() -> list[bytes]:
+    """The parameters that a service file can set, among those that have a variable."""
+    return [
+        option.keyword
+        for option in Conninfo.get_defaults()
+        if option.envvar is not None and option.keyword != b"service"
+    ]
+
+
+def _mount_noexec(monkeypatch: pytest.MonkeyPatch, *directories: Path) -> list[Path]:
+    """Have the system say of these directories that they are mounted noexec."""
+    mounted = list(directories)
+    statvfs = os.statvfs
+
+    def altered(path: Path) -> os.statvfs_result:
+        found = statvfs(path)
+        flags = found.f_flag | os.ST_NOEXEC if path in mounted else found.f_flag & ~os.ST_NOEXEC
+        return os.statvfs_result([*found[:8], flags, *found[9:]])
+
+    monkeypatch.setattr(os, "statvfs", altered)
+    return mounted
+
+
+def _assert_connects(server: EmbeddedServer) -> None:
+    for url in (server.url, server.url_for("postgres", tcp=True)):
+        engine = sa.create_engine(url)
+        with engine.connect() as connection:
+            assert connection.scalar(sa.text("SELECT current_user")) == "postgres"
+        engine.dispose()
+    with psycopg.connect(server.conninfo) as plain:
+        assert plain.execute("SELECT current_user").fetchone() == ("postgres",)
