@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain.cli import demo
+from domain.cli.demo import Race
 from domain.cli.main import main
-from domain.cli.race import Race
 from domain.embedded import MissingBinariesError
 from domain.errors import PlanGroupLockedError
 from domain.locking import PlanGroupLock

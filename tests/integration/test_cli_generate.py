@@ -53,7 +53,7 @@ def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("a database was asked for")
 
-    monkeypatch.setattr(generate, "current_database", refuse)
+    monkeypatch.setattr(generate, "open_database", refuse)
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from domain import schema
-from domain.cli.database import given_url
+from domain.cli.database import url_from_environment
 from domain.cli.main import main
 
 
@@ -30,7 +30,7 @@ def test_the_usual_spellings_of_a_url_mean_psycopg(
     scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", f"{scheme}://me:p%40ss@host:5433/db?sslmode=require")
-    url = given_url()
+    url = url_from_environment()
     assert url is not None
     assert url.drivername == "postgresql+psycopg"
     assert (url.password, url.port, url.query["sslmode"]) == ("p@ss", 5433, "require")

@@ -22,7 +22,7 @@ def test_what_can_happen_to_a_correct_program_is_one_line(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failing(monkeypatch, error)
-    monkeypatch.setattr(command, "_forget_stdout", lambda: None)
+    monkeypatch.setattr(command, "_discard_stdout", lambda: None)
     assert command.main(["upgrade"]) == 1
     assert capsys.readouterr().err.removeprefix("The database failed: ") == "no port\n"
 
