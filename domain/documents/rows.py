@@ -96,7 +96,12 @@ def faults_of(document: PlanGroupDocument) -> list[Fault]:
     """
     found = faults(to_request(document))
     fields = {fault.field for fault in found}
-    broken = [_in_its_words(fault, document) for fault in found if not _follows(fault, fields)]
+    renamed = _episodes_of_one_number(document)
+    broken = [
+        replace(fault, field=renamed.get(fault.field, fault.field))
+        for fault in found
+        if not _follows(fault, fields)
+    ]
     return broken if "period" in fields else [*broken, *_outside(document)]
 
 
@@ -106,12 +111,13 @@ def _follows(fault: Fault, fields: set[str]) -> bool:
     return name == "episodes" and f"{content}.range" in fields
 
 
-def _in_its_words(fault: Fault, document: PlanGroupDocument) -> Fault:
-    """A lecture's one number stands for all its episodes, so the fault is that number's."""
-    for index, content in enumerate(document.contents):
-        if content.minutes_per_unit and fault.field == f"contents[{index}].episodes":
-            return replace(fault, field=f"contents[{index}].minutes_per_unit")
-    return fault
+def _episodes_of_one_number(document: PlanGroupDocument) -> dict[str, str]:
+    """A lecture's one number stands for all its episodes, so their fault is that number's."""
+    return {
+        f"contents[{index}].episodes": f"contents[{index}].minutes_per_unit"
+        for index, content in enumerate(document.contents)
+        if content.minutes_per_unit
+    }
 
 
 def _outside(document: PlanGroupDocument) -> Iterator[Fault]:

@@ -67,6 +67,12 @@ def test_classes_that_touch_or_are_on_other_weekdays_do_not_overlap() -> None:
     assert fields(small(academy_schedules=[CLASS, *others])) == []
 
 
+def test_classes_that_overlap_others_are_reported_once_each() -> None:
+    assert fields(small(academy_schedules=[CLASS] * 100)) == [
+        f"academy_schedules[{index}].start" for index in range(1, 100)
+    ]
+
+
 def test_the_one_number_of_a_lecture_is_at_fault_rather_than_its_episodes() -> None:
     lecture = {**LECTURE, "minutes_per_unit": 1}
     found = small(contents=[BOOK, lecture], factors={"weakness": "0.5"})
