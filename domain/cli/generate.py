@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 from rich.console import Console
@@ -24,6 +24,9 @@ from domain.scheduling import Notice
 from domain.services import GenerationResult, PlanGenerationService, PlanGroupService
 from domain.unit_of_work import UnitOfWork
 
+MAX_FAULTS: Final = 50
+"""The most faults of a file that are listed on stderr."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -37,15 +40,15 @@ class Job:
 def read_jobs(files: Sequence[str], today: date | None = None) -> list[Job]:
     """Return the documents without faults; each fault of the others is a line on stderr.
 
-    A file that cannot be read is such a fault. ``today`` is each period's start by default.
+    A file that cannot be read is such a fault. Of more than ``MAX_FAULTS`` the rest is counted
+    in one line. ``today`` is each period's start by default.
     """
     jobs = []
     for file in files:
         try:
             document = _read(file)
         except InvalidInputError as error:
-            for fault in error.faults:
-                sys.stderr.write(f"{clean(file)}: {fault.field}: {fault.message}\n")
+            _report_faults(file, error.faults)
         else:
             jobs.append(Job(file, document, today or document.period.start))
     return jobs
@@ -80,6 +83,13 @@ def generate(
         result = PlanGenerationService(uow).generate(today=today, requested_by="command line")
         uow.commit()
     return result
+
+
+def _report_faults(file: str, faults: Sequence[Fault]) -> None:
+    lines = [f"{fault.field}: {fault.message}" for fault in faults[:MAX_FAULTS]]
+    if (rest := len(faults) - MAX_FAULTS) > 0:
+        lines.append(f"… and {rest} more fault{'s' if rest > 1 else ''}")
+    sys.stderr.writelines(f"{clean(file)}: {line}\n" for line in lines)
 
 
 def _read(file: str) -> PlanGroupDocument:

@@ -172,6 +172,30 @@ def test_a_bad_document_beside_good_ones_leaves_no_rows_and_is_told_by_field(
     assert rows()["plan_groups"] == 1
 
 
+@pytest.mark.usefixtures("no_server")
+@pytest.mark.parametrize("form", [["--json"], []])
+@pytest.mark.parametrize(
+    ("faults", "rest"),
+    [(50, []), (51, ["… and 1 more fault"]), (100_000, ["… and 99950 more faults"])],
+)
+def test_generate_lists_fifty_faults_per_file_and_counts_the_rest(
+    form: list[str],
+    faults: int,
+    rest: list[str],
+    file: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    unknown = written(**{f"k{number}": 1 for number in range(faults)})
+    names = [file("a", unknown), file("b", unknown)]
+    assert main(["generate", *form, *names]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    listed = [f"k{number}: is not a known key" for number in range(50)]
+    assert printed.err.splitlines() == [
+        f"{name}: {line}" for name in names for line in [*listed, *rest]
+    ]
+
+
 def test_a_group_that_cannot_be_planned_has_an_error_and_the_others_go_on(
     rows: Callable[[], dict[str, int]],
     file: Callable[..., str],
