@@ -1,5 +1,5 @@
-"""The command line: reads plan group documents, and draws their plans as timetables.
+"""The command line: reads plan group documents and prints their plans as timetables.
 
-The room that needs the extra ``cli``; only ``main`` and ``database`` do without it, so that
-``--help`` and ``upgrade`` work in every installation.
+This package needs the extra ``cli``; only ``main`` and ``database`` do not, so that ``--help``
+and ``upgrade`` work in every installation.
 """

@@ -17,8 +17,8 @@ class DatabaseUrlError(ValueError):
     """``DATABASE_URL`` names no PostgreSQL database; the text, without the URL, says why."""
 
 
-def given_url() -> sa.URL | None:
-    """``DATABASE_URL`` for psycopg, ``None`` if it is not set; raises ``DatabaseUrlError``."""
+def url_from_environment() -> sa.URL | None:
+    """Return ``DATABASE_URL`` for psycopg, ``None`` if unset; raises ``DatabaseUrlError``."""
     text = os.environ.get("DATABASE_URL", "").strip()
     if not text:
         return None
@@ -34,9 +34,9 @@ def given_url() -> sa.URL | None:
 
 @contextmanager
 def engine_for(url: sa.URL, *, connections: int = 1) -> Iterator[sa.Engine]:
-    """An engine that keeps so many connections and is disposed of after the block.
+    """Yield an engine with a pool of so many connections, disposed of after the block.
 
-    A host that does not answer is given up on after ``CONNECT_SECONDS``.
+    Connecting to a host that does not answer fails after ``CONNECT_SECONDS``.
     """
     if "connect_timeout" not in url.query:
         url = url.update_query_dict({"connect_timeout": str(CONNECT_SECONDS)})
@@ -58,10 +58,10 @@ def without_libpq_variables() -> Iterator[None]:
 
 
 @contextmanager
-def current_database(url: sa.URL | None) -> Iterator[sa.Engine]:
-    """A database with the current schema: that of the URL, or else a throwaway one.
+def open_database(url: sa.URL | None) -> Iterator[sa.Engine]:
+    """Yield the engine of a database with the current schema: the URL's or a throwaway one.
 
-    Raises ``SchemaError`` if the given one has another schema. It is never upgraded here.
+    Raises ``SchemaError`` if the URL's has another schema. It is never upgraded here.
     """
     if url is not None:
         with engine_for(url) as engine:
@@ -81,22 +81,17 @@ def current_database(url: sa.URL | None) -> Iterator[sa.Engine]:
 def upgrade(
     engine: sa.Engine, revision: str = "head", grant_to: str = ""
 ) -> tuple[str | None, str | None]:
-    """Bring the database to a revision; the revisions before and after."""
+    """Upgrade the database to a revision; return the revisions before and after."""
     with _migrating(engine) as connection:
         before = schema.upgrade(connection, revision, grant_to=grant_to)
         return before, schema.current_revision(connection)
 
 
 def downgrade(engine: sa.Engine, revision: str) -> tuple[str | None, str | None]:
-    """Take the database back to a revision; the revisions before and after."""
+    """Downgrade the database to a revision; return the revisions before and after."""
     with _migrating(engine) as connection:
         before = schema.downgrade(connection, revision)
         return before, schema.current_revision(connection)
-
-
-def upgrade_sql(revision: str, grant_to: str) -> str:
-    """The SQL of an upgrade; needs no database."""
-    return schema.upgrade_sql(revision, grant_to=grant_to)
 
 
 @contextmanager

@@ -1,8 +1,11 @@
 """``demo``: eight simultaneous requests for one group's plans, of which one generates."""
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from importlib import resources
 from time import perf_counter
 from typing import Final
@@ -15,80 +18,153 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.orm import Session, sessionmaker
 
+from domain.cli.console import encodes, marked, new_console, show
 from domain.cli.database import engine_for, upgrade, without_libpq_variables
-from domain.cli.generate import print_result
-from domain.cli.paper import encodes, new_console, show
-from domain.cli.race import Attempt, Race
-from domain.cli.summary import marked
-from domain.cli.wording import readable_language
+from domain.cli.timetable import print_result
+from domain.cli.wording import Texts, readable_language, text_in
 from domain.documents import PlanGroupDocument, read_json
 from domain.embedded import embedded_postgres
-from domain.errors import DomainError, LockHolder
+from domain.errors import DomainError, Language, LockHolder
 from domain.locking.policy import PlanGroupLock
 from domain.repositories.plan_groups import PlanGroupRepository
+from domain.repositories.plan_rows import GenerationResult
 from domain.repositories.student_plans import StudentPlanRepository
-from domain.scheduling.notices import Language
-from domain.services import GenerationResult, PlanGroupService
+from domain.services.plan_generation import PlanGenerationService
+from domain.services.plan_groups import PlanGroupService
 from domain.unit_of_work.unit import UnitOfWork
 
 REQUESTS: Final = 8
-_KO: Final = {
-    "starting": "PostgreSQL 시작",
-    "schema": "스키마 적용",
-    "storing": "예제 저장",
-    "contents": "콘텐츠 {count}개",
-    "racing": "한 그룹에 동시 생성 요청 {count}개",
-    "won": "{number}번째 플랜 생성 · {rows}행",
-    "holder": "백엔드 {pid}에서 생성 중",
-    "stored": "데이터베이스에는 플랜 생성 {generations}회, 유효한 플랜 {rows}행만 있습니다.",
-}
-_EN: Final = {
-    "starting": "starting PostgreSQL",
-    "schema": "schema",
-    "storing": "storing the example",
-    "contents": "{count} contents",
-    "racing": "{count} simultaneous requests for one group",
-    "won": "generation {number} · {rows} rows",
-    "holder": "backend {pid} is generating",
-    "stored": "The database has {generations} generation and {rows} live plans, no more.",
+TIMEOUT_SECONDS: Final = 20.0
+_TEXTS: Final[Texts] = {
+    "starting": ("PostgreSQL 시작", "starting PostgreSQL"),
+    "schema": ("스키마 적용", "schema"),
+    "storing": ("예제 저장", "storing the example"),
+    "contents": ("콘텐츠 {count}개", "{count} contents"),
+    "racing": (
+        "한 그룹에 동시 생성 요청 {count}개",
+        "{count} simultaneous requests for one group",
+    ),
+    "won": ("{number}번째 플랜 생성 · {rows}행", "generation {number} · {rows} rows"),
+    "holder": ("백엔드 {pid}에서 생성 중", "backend {pid} is generating"),
+    "stored": (
+        "데이터베이스에는 플랜 생성 {generations}회, 유효한 플랜 {rows}행만 있습니다.",
+        "The database has {generations} generation and {rows} live plans, no more.",
+    ),
 }
 
 
-def run(*, language: Language) -> int:
-    """Show on a throwaway server how one of eight requests wins; 0 if exactly one did."""
+def run(*, language: Language) -> bool:
+    """Show on a throwaway server how one of eight requests wins; return whether one did."""
     console = new_console()
-    teller = _Teller(console, readable_language(console, language))
+    reporter = _Reporter(console, readable_language(console, language))
     document = example()
     with ExitStack() as stack:
-        factory = _database(teller, stack)
-        attempts = _race(teller, factory, document)
+        factory = _database(reporter, stack)
+        attempts = _race(reporter, factory, document)
     won = [one.answer for one in attempts if isinstance(one.answer, GenerationResult)]
     for result in won:
         print_result(console, document, result, language)
-    return 0 if len(won) == 1 else 1
+    return len(won) == 1
 
 
 def example() -> PlanGroupDocument:
-    """The worked example that ships with the package."""
+    """Return the worked example that ships with the package."""
     return read_json(resources.files("domain.documents").joinpath("example.json").read_bytes())
 
 
-def _database(teller: "_Teller", stack: ExitStack) -> sessionmaker[Session]:
+# --- simultaneous requests ------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request's answer, and its duration without the wait for the others."""
+
+    number: int
+    answer: GenerationResult | DomainError
+    ms: float
+
+
+class Race:
+    """Simultaneous generations of one group, on connections of their own.
+
+    The overlap is certain rather than likely: the request that holds the lock commits only
+    when all others have an answer. An application must not do that, for only the database
+    and pure code may run under a lock; here it makes the result the same on every machine.
+    """
+
+    def __init__(self, factory: Callable[[], Session], *, lock: PlanGroupLock, today: date) -> None:
+        self._factory = factory
+        self._lock = lock
+        self._today = today
+
+    def run(self, requests: int) -> list[Attempt]:
+        """Return the answers in the order of the requests' numbers.
+
+        An exception that is no ``DomainError`` is raised. No request waits for the others
+        longer than ``TIMEOUT_SECONDS``.
+        """
+        self._start = threading.Barrier(requests)
+        self._answered = threading.Barrier(requests)
+        with ThreadPoolExecutor(requests) as threads:
+            futures = [threads.submit(self._request, number + 1) for number in range(requests)]
+        _raise_first_cause(futures)
+        return [future.result() for future in futures]
+
+    def _request(self, number: int) -> Attempt:
+        try:
+            self._start.wait(TIMEOUT_SECONDS)
+            return self._attempt(number)
+        except BaseException:
+            self._start.abort()
+            self._answered.abort()
+            raise
+
+    def _attempt(self, number: int) -> Attempt:
+        begun = perf_counter()
+        waited = 0.0
+        answer: GenerationResult | DomainError
+        try:
+            with UnitOfWork(self._factory, lock=self._lock) as uow:
+                answer = PlanGenerationService(uow).generate(today=self._today)
+                waited -= perf_counter()
+                self._answered.wait(TIMEOUT_SECONDS)
+                waited += perf_counter()
+                uow.commit()
+        except DomainError as error:
+            answer = error
+        ms = (perf_counter() - begun - waited) * 1000
+        if not waited:
+            self._answered.wait(TIMEOUT_SECONDS)
+        return Attempt(number, answer, ms)
+
+
+def _raise_first_cause(futures: list[Future[Attempt]]) -> None:
+    """When one request fails, the barriers of the others break; those errors say nothing."""
+    errors = [error for future in futures if (error := future.exception())]
+    for error in errors:
+        if not isinstance(error, threading.BrokenBarrierError):
+            raise error
+
+
+# --- steps ----------------------------------------------------------------------------
+
+
+def _database(reporter: "_Reporter", stack: ExitStack) -> sessionmaker[Session]:
     """A new server with the schema, which lives as long as the stack."""
     stack.enter_context(without_libpq_variables())
-    with teller.step("starting") as facts:
+    with reporter.step("starting") as facts:
         server = stack.enter_context(embedded_postgres())
         url = sa.make_url(server.url)
         engine = stack.enter_context(engine_for(url, connections=REQUESTS))
-        _connect(engine)
+        _fill_pool(engine)
         facts.append(_version(engine))
-    with teller.step("schema") as facts:
+    with reporter.step("schema") as facts:
         facts.append(str(upgrade(engine)[1]))
     return sessionmaker(engine)
 
 
-def _connect(engine: sa.Engine) -> None:
-    """Fill the pool first, lest the race be one of connecting."""
+def _fill_pool(engine: sa.Engine) -> None:
+    """Connect first: otherwise the requests' durations are those of connecting."""
     connections = [engine.connect() for _ in range(REQUESTS)]
     for connection in connections:
         connection.close()
@@ -100,40 +176,41 @@ def _version(engine: sa.Engine) -> str:
 
 
 def _race(
-    teller: "_Teller", factory: sessionmaker[Session], document: PlanGroupDocument
+    reporter: "_Reporter", factory: sessionmaker[Session], document: PlanGroupDocument
 ) -> list[Attempt]:
-    """Store the document, let all requests loose on its group, and tell how it went."""
+    """Store the document, send all requests for its group, and report the answers."""
     lock = PlanGroupLock(uuid4(), uuid4())
-    with teller.step("storing") as facts:
+    with reporter.step("storing") as facts:
         with UnitOfWork(factory, lock=lock) as uow:
             PlanGroupService(uow).create(document, student_id=uuid4(), status="saved")
             uow.commit()
-        facts += [document.name, teller.word("contents", count=len(document.contents))]
-    with teller.step("racing", count=REQUESTS):
+        facts += [document.name, reporter.text("contents", count=len(document.contents))]
+    with reporter.step("racing", count=REQUESTS):
         today = document.period.start
         attempts = Race(factory, lock=lock, today=today).run(REQUESTS)
-    teller.print_attempts(attempts)
+    reporter.print_attempts(attempts)
     with factory() as session:
         generations = len(PlanGroupRepository(session, lock.tenant_id).generations(lock.group_id))
         rows = len(StudentPlanRepository(session, lock.tenant_id).live(lock.group_id))
-    teller.print_stored(generations, rows)
+    stored = reporter.text("stored", generations=generations, rows=rows)
+    show(reporter.console, marked("✓", "bold green", Text(stored)))
     return attempts
 
 
 @dataclass(frozen=True, slots=True)
-class _Teller:
-    """Says what happens, in one language and in signs that the output has."""
+class _Reporter:
+    """Reports the progress in one language, with characters that the output has."""
 
     console: Console
     language: Language
 
-    def word(self, name: str, **data: object) -> str:
-        return (_KO if self.language == "ko" else _EN)[name].format(**data)
+    def text(self, name: str, **data: object) -> str:
+        return text_in(self.language, _TEXTS, name, **data)
 
     @contextmanager
     def step(self, name: str, **data: object) -> Iterator[list[str]]:
-        """Print what begins; at its end, on the same line, its facts and how long it took."""
-        line = Text.assemble((" › ", "bold cyan"), self.word(name, **data), " … ", end="")
+        """Print what begins; at its end, on the same line, its facts and its duration."""
+        line = Text.assemble((" › ", "bold cyan"), self.text(name, **data), " … ", end="")
         show(self.console, line, end="")
         facts: list[str] = []
         begun = perf_counter()
@@ -145,38 +222,32 @@ class _Teller:
             show(self.console, Text(" · ".join(shown), style="dim"))
 
     def print_attempts(self, attempts: Sequence[Attempt]) -> None:
-        """Print an answer a line, and below them what those who lost are told."""
+        """Print one line per answer, and below them the sentences of the errors."""
         table = Table.grid(padding=(0, 2, 0, 0))
         for attempt in attempts:
-            table.add_row(*self._attempt(attempt))
+            table.add_row(*self._row(attempt))
         show(self.console, Padding(table, (1, 1, 1, 3), expand=False))
-        refused = {
+        errors = {
             answer.code: answer
             for attempt in attempts
             if isinstance(answer := attempt.answer, DomainError)
         }
-        for error in refused.values():
+        for error in errors.values():
             for sentence in (error.message("ko"), error.message("en")):
                 if encodes(sentence, self.console.encoding):
                     show(self.console, marked(f"{error.http_status}", "bold red", Text(sentence)))
 
-    def print_stored(self, generations: int, rows: int) -> None:
-        """Print what the database has after all answers."""
-        sentence = self.word("stored", generations=generations, rows=rows)
-        show(self.console, marked("✓", "bold green", Text(sentence)))
-
-    def _attempt(self, attempt: Attempt) -> tuple[Text, ...]:
+    def _row(self, attempt: Attempt) -> tuple[Text, ...]:
+        number = Text(f"{attempt.number}", style="bold")
         ms = Text(f"{attempt.ms:.0f} ms", style="dim", justify="right")
-        if isinstance(attempt.answer, DomainError):
-            answer = Text(f"{attempt.answer.http_status} {attempt.answer.code}", style="red")
-            mark = Text("×", style="bold red")
-        else:
-            number, rows = attempt.answer.generation, len(attempt.answer.plans)
-            answer = Text(self.word("won", number=number, rows=rows), style="bold green")
-            mark = Text("✓", style="bold green")
-        return mark, Text(f"{attempt.number}", style="bold"), answer, ms, self._holder(attempt)
+        answer = attempt.answer
+        if isinstance(answer, DomainError):
+            status = Text(f"{answer.http_status} {answer.code}", style="red")
+            return Text("×", style="bold red"), number, status, ms, self._holder(answer)
+        won = self.text("won", number=answer.generation, rows=len(answer.plans))
+        return Text("✓", style="bold green"), number, Text(won, style="bold green"), ms
 
-    def _holder(self, attempt: Attempt) -> Text:
-        holder = getattr(attempt.answer, "holder", None)
+    def _holder(self, error: DomainError) -> Text:
+        holder = getattr(error, "holder", None)
         pid = holder.pid if isinstance(holder, LockHolder) else None
-        return Text(self.word("holder", pid=pid) if pid else "", style="dim")
+        return Text(self.text("holder", pid=pid) if pid else "", style="dim")

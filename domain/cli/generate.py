@@ -1,33 +1,34 @@
-"""``generate``: documents in, plans out, each document a student of its own."""
+"""``generate``: plans documents, each for a student of its own."""
 
+import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 from rich.console import Console
 from rich.text import Text
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain.cli.answer import encoded, error_line, result_line
-from domain.cli.database import current_database, given_url
-from domain.cli.paper import clean, encodes, new_console, show
-from domain.cli.summary import marked, print_quality, print_unplaced, print_warnings
-from domain.cli.timetable import print_timetable
-from domain.cli.wording import Wording, readable_language
+from domain.cli.console import clean, encodes, marked, new_console, show
+from domain.cli.database import open_database, url_from_environment
+from domain.cli.timetable import print_result
+from domain.cli.wording import readable_language
 from domain.documents import PlanGroupDocument, read_json
-from domain.documents.rows import faults_of, to_request
-from domain.errors import DomainError, Fault, InvalidInputError
+from domain.documents.rows import faults_of
+from domain.errors import DomainError, Fault, InvalidInputError, Language
 from domain.locking.policy import PlanGroupLock
-from domain.scheduling.calendar import calendar
-from domain.scheduling.notices import Language
-from domain.services import GenerationResult, PlanGenerationService, PlanGroupService
+from domain.repositories.plan_rows import GenerationResult
+from domain.scheduling.notices import Notice
+from domain.services.plan_generation import PlanGenerationService
+from domain.services.plan_groups import PlanGroupService
 from domain.unit_of_work.unit import UnitOfWork
 
-FAILED: Final = 1
+MAX_FAULTS: Final = 50
+"""The most faults of a file that are listed on stderr."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,37 +40,40 @@ class Job:
     today: date
 
 
-def checked(files: Sequence[str], today: date | None = None) -> list[Job]:
-    """The documents without faults; each fault of the others is a line on stderr.
+def read_jobs(files: Sequence[str], today: date | None = None) -> list[Job]:
+    """Return the documents without faults; each fault of the others is a line on stderr.
 
-    A file that cannot be read is such a fault. ``today`` is each period's start by default.
+    A file that cannot be read is such a fault. Of more than ``MAX_FAULTS`` the rest is counted
+    in one line. ``today`` is each period's start by default.
     """
     jobs = []
     for file in files:
         try:
             document = _read(file)
         except InvalidInputError as error:
-            for fault in error.faults:
-                sys.stderr.write(f"{clean(file)}: {fault.field}: {fault.message}\n")
+            _report_faults(file, error.faults)
         else:
             jobs.append(Job(file, document, today or document.period.start))
     return jobs
 
 
-def run(jobs: Sequence[Job], *, as_json: bool, language: Language) -> int:
-    """Plan every job and print what came of it; 1 if a group could not be planned, else 0."""
-    code = 0
-    with current_database(given_url()) as engine:
+def run(jobs: Sequence[Job], *, as_json: bool, language: Language) -> bool:
+    """Plan every job and print its result or its error; return whether all were planned."""
+    all_planned = True
+    with open_database(url_from_environment()) as engine:
         factory = sessionmaker(engine)
         for job in jobs:
+            outcome: GenerationResult | DomainError
             try:
-                result = generate(factory, job.document, job.today)
+                outcome = generate(factory, job.document, job.today)
             except DomainError as error:
-                code = FAILED
-                _refused(job, error, as_json=as_json, language=language)
+                outcome = error
+                all_planned = False
+            if as_json:
+                _write_line(_as_json(job, outcome))
             else:
-                _answered(job, result, as_json=as_json, language=language)
-    return code
+                _print(new_console(), job, outcome, language)
+    return all_planned
 
 
 def generate(
@@ -84,20 +88,11 @@ def generate(
     return result
 
 
-def print_result(
-    console: Console, document: PlanGroupDocument, result: GenerationResult, language: Language
-) -> None:
-    """The timetable, what is unplaced, the warnings and the quality."""
-    wording = Wording.of(console, document.contents, language)
-    reasons: dict[date, str] = {}
-    for exclusion in document.exclusions:
-        words = [wording.word(exclusion.type), exclusion.reason or ""]
-        told = [word for word in words if word and encodes(word, console.encoding)]
-        reasons.setdefault(exclusion.date, " · ".join(told))
-    print_timetable(console, wording, calendar(to_request(document)), result.plans, reasons)
-    print_unplaced(console, wording, result.unplaced)
-    print_warnings(console, wording, result.warnings)
-    print_quality(console, wording, result.quality)
+def _report_faults(file: str, faults: Sequence[Fault]) -> None:
+    lines = [f"{fault.field}: {fault.message}" for fault in faults[:MAX_FAULTS]]
+    if (rest := len(faults) - MAX_FAULTS) > 0:
+        lines.append(f"… and {rest} more fault{'s' if rest > 1 else ''}")
+    sys.stderr.writelines(f"{clean(file)}: {line}\n" for line in lines)
 
 
 def _read(file: str) -> PlanGroupDocument:
@@ -112,33 +107,47 @@ def _read(file: str) -> PlanGroupDocument:
     return document
 
 
-def _answered(job: Job, result: GenerationResult, *, as_json: bool, language: Language) -> None:
-    if as_json:
-        _write(encoded(result_line(job.file, job.document.contents, result), _encoding()))
-        return
-    console = new_console()
-    _print_heading(console, job)
-    print_result(console, job.document, result, language)
-
-
-def _refused(job: Job, error: DomainError, *, as_json: bool, language: Language) -> None:
-    if as_json:
-        _write(encoded(error_line(job.file, error), _encoding()))
-        return
-    console = new_console()
-    _print_heading(console, job)
-    sentence = error.message(readable_language(console, language))
-    show(console, marked("×", "bold red", Text(f"{sentence} ({error.code})")))
-
-
-def _print_heading(console: Console, job: Job) -> None:
+def _print(
+    console: Console, job: Job, outcome: GenerationResult | DomainError, language: Language
+) -> None:
     show(console, Text(f"\n {clean(job.file)}  {clean(job.document.name)}", style="bold"))
+    if isinstance(outcome, DomainError):
+        sentence = outcome.message(readable_language(console, language))
+        show(console, marked("×", "bold red", Text(f"{sentence} ({outcome.code})")))
+    else:
+        print_result(console, job.document, outcome, language)
 
 
-def _write(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+# --- one line of JSON -----------------------------------------------------------------
+
+
+def _as_json(job: Job, outcome: GenerationResult | DomainError) -> dict[str, Any]:
+    """The result, in which contents are identified by their index in the document."""
+    if isinstance(outcome, DomainError):
+        return {"file": job.file, "error": outcome.to_problem()}
+    titles = {index: content.title for index, content in enumerate(job.document.contents)}
+    return {
+        "file": job.file,
+        "generation": outcome.generation,
+        "plans": [plan.to_dict() for plan in outcome.plans],
+        "unplaced": [{**asdict(item), "reason": item.reason.value} for item in outcome.unplaced],
+        "warnings": [_warning(item, titles) for item in outcome.warnings],
+        "quality": asdict(outcome.quality),
+    }
+
+
+def _warning(warning: Notice, titles: dict[int, str]) -> dict[str, Any]:
+    """The warning; in its messages the title replaces the content's index."""
+    return {
+        "code": warning.code,
+        "data": dict(warning.data),
+        "messages": {"ko": warning.message("ko", titles), "en": warning.message("en", titles)},
+    }
+
+
+def _write_line(line: dict[str, Any]) -> None:
+    text = json.dumps(line, ensure_ascii=False)
+    if not encodes(text, sys.stdout.encoding or "utf-8"):
+        text = json.dumps(line)
+    sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
-
-
-def _encoding() -> str:
-    return sys.stdout.encoding or "utf-8"

@@ -11,23 +11,23 @@ import psycopg
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from domain import schema
 from domain.cli.database import (
     DatabaseUrlError,
     downgrade,
     engine_for,
-    given_url,
     upgrade,
-    upgrade_sql,
+    url_from_environment,
 )
 from domain.embedded import MissingBinariesError, ServerStartError
 from domain.errors import DatabaseReadOnlyError, SchemaError, WrongTransactionError
 
-FAILED: Final = 1
-MISUSED: Final = 2
-INTERRUPTED: Final = 130
-# rows that the database refuses are rows that the checks forgot
+EXIT_FAILURE: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130
+# The checks should have refused the rows that violate these.
 _BUGS: Final = (psycopg.IntegrityError, psycopg.DataError)
-_MENDABLE: Final = (
+_REPORTED: Final = (
     DatabaseUrlError,
     SchemaError,
     WrongTransactionError,
@@ -42,33 +42,36 @@ _CLI_PACKAGES: Final = {"rich"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code. What a user can mend is one line on stderr."""
+    """Run one command and return its exit code.
+
+    An error that the user can correct is one line on stderr; a bug of the package is raised.
+    """
     options = _parser().parse_args(arguments)
     try:
-        return _guarded(lambda: options.run(options))
+        return _run(lambda: options.run(options))
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
 
 
-def _guarded(run: Callable[[], int]) -> int:
+def _run(command: Callable[[], int]) -> int:
     try:
-        code = run()
+        code = command()
         sys.stdout.flush()
-    except BrokenPipeError:  # | head has seen enough
-        _forget_stdout()
-        return FAILED
-    except _MENDABLE as error:
-        sentence = _sentence(error)
-        if sentence is None:
+    except BrokenPipeError:  # of ``| head``, for example
+        _discard_stdout()
+        return EXIT_FAILURE
+    except _REPORTED as error:
+        message = _message(error)
+        if message is None:
             raise
         if isinstance(error, OSError):
-            _forget_stdout()
-        return _told(sentence, MISUSED if isinstance(error, DatabaseUrlError) else FAILED)
+            _discard_stdout()
+        return _fail(message, EXIT_USAGE if isinstance(error, DatabaseUrlError) else EXIT_FAILURE)
     return code
 
 
-def _sentence(error: Exception) -> str | None:
-    """What the user can do; ``None`` for an error that is a bug of ours."""
+def _message(error: Exception) -> str | None:
+    """The line for the user; ``None`` for an error that is a bug of the package."""
     match error:
         case MissingBinariesError():
             return (
@@ -87,13 +90,13 @@ def _sentence(error: Exception) -> str | None:
             return str(error)
 
 
-def _told(text: str, code: int = FAILED) -> int:
-    sys.stderr.write(f"{text}\n")
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"{message}\n")
     return code
 
 
-def _forget_stdout() -> None:
-    """What is left in the buffer would fail once more at the interpreter's exit."""
+def _discard_stdout() -> None:
+    """Prevent a second failure when the interpreter flushes the buffer at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -112,14 +115,14 @@ def _parser() -> argparse.ArgumentParser:
         help="plan the groups of JSON documents",
         description="Plan each document for a student of its own: in the database of "
         "DATABASE_URL, where the rows stay, or on a throwaway server.",
-        epilog="Exit code 2: a document has faults, told on stderr; the others are planned "
-        "all the same. 1: a group could not be planned, or the database failed.",
+        epilog="Exit code 2: a document has faults, listed on stderr; the others are planned "
+        "nevertheless. 1: a group could not be planned, or the database failed.",
     )
     command.add_argument("files", nargs="+", metavar="FILE")
     command.add_argument(
         "--today", type=_date, metavar="DATE", help="plan from this day on (the period's start)"
     )
-    command.add_argument("--json", action="store_true", help="one line of JSON a file")
+    command.add_argument("--json", action="store_true", help="one line of JSON per file")
     command.set_defaults(run=_generate)
     _add_language(command)
 
@@ -167,7 +170,7 @@ def _date(text: str) -> date:
         found = date.fromisoformat(text)
     except ValueError:
         found = None
-    # fromisoformat alone would also take 20250101 and 2025-W01-3
+    # fromisoformat would also accept 20250101 and 2025-W01-3
     if found is None or found.isoformat() != text:
         raise argparse.ArgumentTypeError("must be a date such as 2025-01-31")
     return found
@@ -182,40 +185,41 @@ def _roles(text: str) -> str:
 def _demo(options: argparse.Namespace) -> int:
     from domain.cli import demo  # noqa: PLC0415 - needs the extras
 
-    return demo.run(language=options.language)
+    return 0 if demo.run(language=options.language) else EXIT_FAILURE
 
 
 def _generate(options: argparse.Namespace) -> int:
     from domain.cli import generate  # noqa: PLC0415 - needs the extra
 
-    jobs = generate.checked(options.files, options.today)
-    faulty = MISUSED if len(jobs) < len(options.files) else 0
-    if not jobs:
-        return faulty
-    failed = _guarded(lambda: generate.run(jobs, as_json=options.json, language=options.language))
-    return faulty or failed
+    def run() -> int:
+        planned = generate.run(jobs, as_json=options.json, language=options.language)
+        return 0 if planned else EXIT_FAILURE
+
+    jobs = generate.read_jobs(options.files, options.today)
+    code = _run(run) if jobs else 0
+    return EXIT_USAGE if len(jobs) < len(options.files) else code
 
 
 def _upgrade(options: argparse.Namespace) -> int:
     grant_to = options.grant_to or ""
     if options.sql:
         # PostgreSQL's encoding, whatever the terminal's is: role names may be in any.
-        written = upgrade_sql(options.revision, grant_to)
+        written = schema.upgrade_sql(options.revision, grant_to=grant_to)
         sys.stdout.buffer.write(written.encode())
         return 0
-    return _migrated(lambda engine: upgrade(engine, options.revision, grant_to))
+    return _migrate(lambda engine: upgrade(engine, options.revision, grant_to))
 
 
 def _downgrade(options: argparse.Namespace) -> int:
-    return _migrated(lambda engine: downgrade(engine, options.revision))
+    return _migrate(lambda engine: downgrade(engine, options.revision))
 
 
-def _migrated(run: Callable[[Engine], tuple[str | None, str | None]]) -> int:
-    url = given_url()
+def _migrate(run: Callable[[Engine], tuple[str | None, str | None]]) -> int:
+    url = url_from_environment()
     if url is None:
-        return _told(
+        return _fail(
             "Set DATABASE_URL, for example postgresql://user@host/name, to say which database.",
-            MISUSED,
+            EXIT_USAGE,
         )
     with engine_for(url) as engine:
         before, after = run(engine)

@@ -1,12 +1,14 @@
-"""A schedule as a weekly timetable for the terminal.
+"""A generation's result on the terminal: weekly timetables, and what else it has to report.
 
 Where seven columns do not fit, the days are listed one below the other. Whatever the
 output cannot encode is replaced, so a pipe or an ASCII terminal never ends in an error.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
-from itertools import zip_longest
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import groupby, zip_longest
 from types import MappingProxyType
 from typing import Final
 
@@ -17,15 +19,19 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from domain.cli.paper import clean, clipped, encodes, folded, show
-from domain.cli.weeks import DayColumn, Week, weeks_of
+from domain.cli.console import clean, clipped, encodes, folded, marked, show
 from domain.cli.wording import Wording
-from domain.scheduling.calendar import Day, DayKind
-from domain.scheduling.schedule import ScheduledPlan, clock
+from domain.documents import PlanGroupDocument
+from domain.documents.rows import to_request
+from domain.errors import Language
+from domain.repositories.plan_rows import GenerationResult
+from domain.scheduling.calendar import Day, DayKind, calendar
+from domain.scheduling.notices import Notice
+from domain.scheduling.schedule import Quality, ScheduledPlan, Unplaced, clock
 
-NARROWEST_GRID: Final = 98
+MIN_GRID_WIDTH: Final = 98
 """Seven times a bar, ``10:00–10:54`` and two spaces."""
-WIDEST_COLUMN: Final = 24
+MAX_COLUMN_WIDTH: Final = 24
 _DAY_STYLES: Final = {
     DayKind.STUDY: "green",
     DayKind.REVIEW: "bold magenta",
@@ -33,6 +39,22 @@ _DAY_STYLES: Final = {
     DayKind.EXCLUDED: "red",
     DayKind.NO_TIME: "dim",
 }
+
+
+def print_result(
+    console: Console, document: PlanGroupDocument, result: GenerationResult, language: Language
+) -> None:
+    """Print the timetable, the unplaced contents, the warnings and the quality."""
+    wording = Wording.of(console, document, language)
+    reasons: dict[date, str] = {}
+    for exclusion in document.exclusions:
+        words = [wording.word(exclusion.type), exclusion.reason or ""]
+        shown = [word for word in words if word and encodes(word, console.encoding)]
+        reasons.setdefault(exclusion.date, " · ".join(shown))
+    print_timetable(console, wording, calendar(to_request(document)), result.plans, reasons)
+    print_unplaced(console, wording, result.unplaced)
+    print_warnings(console, wording, result.warnings)
+    print_quality(console, wording, result.quality)
 
 
 def print_timetable(
@@ -48,31 +70,105 @@ def print_timetable(
     :param reasons: why a date is free, such as ``휴가 · 가족 여행``.
     """
     show(console, _legend(wording))
-    wide = console.width >= NARROWEST_GRID
-    drawn = {
+    texts = {
         day: Text(clean(reason), style="italic")
         for day, reason in reasons.items()
         if encodes(reason, console.encoding)
     }
     for week in weeks_of(days, plans):
         show(console, _title(week, wording))
-        if wide:
-            show(console, _grid(week, wording, drawn, console.width))
+        if console.width >= MIN_GRID_WIDTH:
+            show(console, _grid(week, wording, texts, console.width))
         else:
-            show(console, _day_list(week, wording, drawn))
+            show(console, _day_list(week, wording, texts))
 
 
-def chip(content: int, wording: Wording) -> Text:
-    """The content's number on its colour."""
-    return Text(f" {content + 1} ", style=f"bold white on {wording.colour(content)}")
+def print_unplaced(console: Console, wording: Wording, unplaced: Sequence[Unplaced]) -> None:
+    """Print what could not be placed, its length and the reason; or that everything was."""
+    if not unplaced:
+        show(console, marked("✓", "bold green", Text(wording.word("all_placed"))))
+        return
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for item in unplaced:
+        amount = Text(wording.duration(item.minutes), style="dim")
+        title = _label(item.content, wording)
+        table.add_row(title, wording.units(item), amount, wording.word(item.reason))
+    show(console, marked("×", "bold red", Text(wording.word("unplaced"), style="bold")))
+    show(console, Padding(table, (0, 1, 0, 3), expand=False))
+
+
+def print_warnings(console: Console, wording: Wording, warnings: Sequence[Notice]) -> None:
+    """Print one line per warning, its content named by title."""
+    for warning in warnings:
+        show(console, marked("!", "bold yellow", Text(wording.sentence(warning))))
+
+
+def print_quality(console: Console, wording: Wording, quality: Quality) -> None:
+    """Print how even the study days are."""
+    values = {
+        "peak": quality.peak,
+        "least_peak": quality.least_peak,
+        "spread": quality.spread,
+        "reserve_used": quality.reserve,
+    }
+    parts = [
+        Text.assemble((f"{wording.word(name)} ", "dim"), wording.duration(minutes))
+        for name, minutes in values.items()
+    ]
+    show(console, marked("≈", "bold cyan", Text("  ·  ", style="dim").join(parts)))
+
+
+# --- weeks ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DayColumn:
+    """A date of a week with its plans by time; ``day`` is ``None`` after the period's end."""
+
+    date: date
+    day: Day | None
+    plans: Sequence[ScheduledPlan] = ()
+
+    @property
+    def minutes(self) -> int:
+        return sum(plan.minutes for plan in self.plans)
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """Seven dates, counted from the first day of the period as the ``week`` of plans is."""
+
+    number: int
+    columns: Sequence[DayColumn]
+    last: date
+    """The last date that belongs to the period."""
+
+
+def weeks_of(days: Iterable[Day], plans: Iterable[ScheduledPlan]) -> Iterator[Week]:
+    """Yield the weeks of a calendar; the last one is filled up to seven dates."""
+    rows = defaultdict(list)
+    for plan in sorted(plans, key=lambda plan: (plan.date, plan.start_minute)):
+        rows[plan.date].append(plan)
+    for number, group in groupby(days, key=lambda day: day.week):
+        columns = [DayColumn(day.date, day, rows[day.date]) for day in group]
+        last = columns[-1].date
+        missing = range(1, 8 - len(columns)) if last < date.max - timedelta(7) else ()
+        columns += [DayColumn(last + timedelta(step), None) for step in missing]
+        yield Week(number, columns, last)
+
+
+# --- parts of both forms --------------------------------------------------------------
 
 
 def _legend(wording: Wording) -> RenderableType:
-    entries = [
-        Text.assemble(chip(content, wording), f" {wording.title(content)}")
-        for content in range(len(wording.titles))
-    ]
+    entries = [_label(content, wording) for content in range(len(wording.titles))]
     return Padding(Columns(entries, padding=(0, 3)), (1, 1), expand=False)
+
+
+def _label(content: int, wording: Wording) -> Text:
+    """The content's number on its colour, and its title."""
+    number = (f" {content + 1} ", f"bold white on {wording.colour(content)}")
+    return Text.assemble(number, f" {wording.title(content)}")
 
 
 def _title(week: Week, wording: Wording) -> RenderableType:
@@ -109,7 +205,7 @@ def _details(line: str, wording: Wording) -> Text:
 
 
 def _grid(week: Week, wording: Wording, reasons: Mapping[date, Text], width: int) -> RenderableType:
-    inner = min(width // 7 - 2, WIDEST_COLUMN)
+    inner = min(width // 7 - 2, MAX_COLUMN_WIDTH)
     table = Table(
         *(
             Column(_heading(column, wording), footer=_total(column, wording), width=inner)

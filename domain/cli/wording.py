@@ -1,80 +1,52 @@
 """How contents, days and minutes are named and coloured, in Korean or English."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 from rich.console import Console
 
-from domain.cli.paper import clean, encodes
-from domain.documents.document import ContentEntry
+from domain.cli.console import clean, encodes
+from domain.documents import PlanGroupDocument
+from domain.errors import Language
 from domain.scheduling.calendar import DayKind
-from domain.scheduling.notices import Language, Notice
+from domain.scheduling.notices import Notice
 from domain.scheduling.schedule import ScheduledPlan, Unplaced
 from domain.scheduling.vocabulary import ContentType, ExclusionType, PlanKind, UnplacedReason
 
-_KO: Final = {
-    "weekdays": "월 화 수 목 금 토 일",
-    "week": "{week}주차",
-    DayKind.STUDY: "공부",
-    DayKind.REVIEW: "복습",
-    DayKind.HOLIDAY: "휴일",
-    DayKind.EXCLUDED: "제외",
-    DayKind.NO_TIME: "시간 없음",
-    ExclusionType.VACATION: "휴가",
-    ExclusionType.PERSONAL: "개인사정",
-    ExclusionType.OTHER: "기타",
-    ExclusionType.DESIGNATED_HOLIDAY: "휴일지정",
-    "reserve": "자율",
-    "wrap_up": "마무리 {minutes}분",
-    "duration": "{hours}시간 {minutes}분",
-    "hours": "{hours}시간",
-    "minutes": "{minutes}분",
-    ContentType.BOOK: "p.{range}",
-    ContentType.LECTURE: "{range}강",
-    ContentType.CUSTOM: "유닛 {range}",
-    "content": "콘텐츠 {number}",
-    "all_placed": "모든 내용을 배치했습니다.",
-    "unplaced": "배치하지 못한 내용",
-    "peak": "가장 긴 날",
-    "least_peak": "이론상 최소",
-    "spread": "날짜별 차이",
-    "reserve_used": "자율학습 사용",
-    UnplacedReason.NO_DAY: "공부할 날이 없습니다",
-    UnplacedReason.NO_ROOM: "남은 시간이 부족합니다",
-    UnplacedReason.DAY_TOO_SHORT: "하루에 다 담을 수 없습니다",
-}
-_EN: Final = {
-    "weekdays": "Mon Tue Wed Thu Fri Sat Sun",
-    "week": "Week {week}",
-    DayKind.STUDY: "study",
-    DayKind.REVIEW: "review",
-    DayKind.HOLIDAY: "holiday",
-    DayKind.EXCLUDED: "off",
-    DayKind.NO_TIME: "no time",
-    ExclusionType.VACATION: "vacation",
-    ExclusionType.PERSONAL: "personal",
-    ExclusionType.OTHER: "other",
-    ExclusionType.DESIGNATED_HOLIDAY: "designated",
-    "reserve": "reserve",
-    "wrap_up": "wrap-up {minutes}m",
-    "duration": "{hours}h {minutes}m",
-    "hours": "{hours}h",
-    "minutes": "{minutes}m",
-    ContentType.BOOK: "p.{range}",
-    ContentType.LECTURE: "ep.{range}",
-    ContentType.CUSTOM: "unit {range}",
-    "content": "content {number}",
-    "all_placed": "Everything was placed.",
-    "unplaced": "Not placed",
-    "peak": "longest day",
-    "least_peak": "least possible",
-    "spread": "spread",
-    "reserve_used": "reserve used",
-    UnplacedReason.NO_DAY: "no day is left for it",
-    UnplacedReason.NO_ROOM: "its days are full",
-    UnplacedReason.DAY_TOO_SHORT: "longer than any of its days",
+Texts: TypeAlias = Mapping[str, tuple[str, str]]
+"""By name, a text in Korean and the same in English."""
+_TEXTS: Final[Texts] = {
+    "weekdays": ("월 화 수 목 금 토 일", "Mon Tue Wed Thu Fri Sat Sun"),
+    "week": ("{week}주차", "Week {week}"),
+    DayKind.STUDY: ("공부", "study"),
+    DayKind.REVIEW: ("복습", "review"),
+    DayKind.HOLIDAY: ("휴일", "holiday"),
+    DayKind.EXCLUDED: ("제외", "off"),
+    DayKind.NO_TIME: ("시간 없음", "no time"),
+    ExclusionType.VACATION: ("휴가", "vacation"),
+    ExclusionType.PERSONAL: ("개인사정", "personal"),
+    ExclusionType.OTHER: ("기타", "other"),
+    ExclusionType.DESIGNATED_HOLIDAY: ("휴일지정", "designated"),
+    "reserve": ("자율", "reserve"),
+    "wrap_up": ("마무리 {minutes}분", "wrap-up {minutes}m"),
+    "duration": ("{hours}시간 {minutes}분", "{hours}h {minutes}m"),
+    "hours": ("{hours}시간", "{hours}h"),
+    "minutes": ("{minutes}분", "{minutes}m"),
+    ContentType.BOOK: ("p.{range}", "p.{range}"),
+    ContentType.LECTURE: ("{range}강", "ep.{range}"),
+    ContentType.CUSTOM: ("유닛 {range}", "unit {range}"),
+    "content": ("콘텐츠 {number}", "content {number}"),
+    "all_placed": ("모든 내용을 배치했습니다.", "Everything was placed."),
+    "unplaced": ("배치하지 못한 내용", "Not placed"),
+    "peak": ("가장 긴 날", "longest day"),
+    "least_peak": ("이론상 최소", "least possible"),
+    "spread": ("날짜별 차이", "spread"),
+    "reserve_used": ("자율학습 사용", "reserve used"),
+    UnplacedReason.NO_DAY: ("공부할 날이 없습니다", "no day is left for it"),
+    UnplacedReason.NO_ROOM: ("남은 시간이 부족합니다", "its days are full"),
+    UnplacedReason.DAY_TOO_SHORT: ("하루에 다 담을 수 없습니다", "longer than any of its days"),
 }
 # readable on dark and on light backgrounds alike; nine contents are the most a group has
 _COLOURS: Final = (
@@ -84,15 +56,21 @@ _COLOURS: Final = (
 
 
 def readable_language(console: Console, wanted: Language) -> Language:
-    """English where the output cannot show Korean."""
+    """Return English where the output cannot show Korean."""
     return wanted if encodes("가", console.encoding) else "en"
+
+
+def text_in(language: Language, texts: Texts, name: str, **data: object) -> str:
+    """Return the text of that name with its data."""
+    korean, english = texts[name]
+    return (korean if language == "ko" else english).format(**data)
 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """The words for one document's contents, which are named by their index.
+    """The words for one document's contents, which are identified by their index.
 
-    People count from one, so the first content is shown as number 1.
+    The first content is shown as number 1.
     """
 
     titles: Sequence[str]
@@ -100,17 +78,17 @@ class Wording:
     language: Language
 
     @classmethod
-    def of(cls, console: Console, contents: Sequence[ContentEntry], wanted: Language) -> Self:
-        """Numbers stand for titles that the output cannot show, and English for Korean."""
-        titles = [clean(content.title) for content in contents]
+    def of(cls, console: Console, document: PlanGroupDocument, wanted: Language) -> Self:
+        """Replace titles that the output cannot show by numbers, and Korean by English."""
+        titles = [clean(content.title) for content in document.contents]
         return cls(
             [title if encodes(title, console.encoding) else "" for title in titles],
-            [content.type for content in contents],
+            [content.type for content in document.contents],
             readable_language(console, wanted),
         )
 
     def word(self, name: str, **data: object) -> str:
-        return (_KO if self.language == "ko" else _EN)[name].format(**data)
+        return text_in(self.language, _TEXTS, name, **data)
 
     def title(self, content: int) -> str:
         return self.titles[content] or self.word("content", number=content + 1)

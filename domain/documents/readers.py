@@ -23,6 +23,7 @@ from domain.values import BadValueError
 FAULTY: Final = object()
 DOCUMENT: Final = "document"
 """The path of the whole."""
+MAX_PATH: Final = 200
 Schema = dict[str, Any]
 
 
@@ -145,12 +146,17 @@ def list_of(kind: type[Any]) -> ListOf:
 
 
 def below(path: str, key: object) -> str:
-    """The path of a key below another, as a terminal and a log line can show it."""
+    """The path of a key below another, as a terminal and a log line can show it.
+
+    Only the end of a longer path than any that a document has is kept: many faults below deeply
+    nested keys would otherwise need gigabytes.
+    """
     text = key if isinstance(key, str) else repr(key)
     brief = text if len(text) <= 40 else f"{text[:39]}…"
     shown = brief if brief.isprintable() else ascii(brief)[1:-1]
     shown = shown or '""'
-    return f"{path}.{shown}" if path else shown
+    whole = f"{path}.{shown}" if path else shown
+    return whole if len(whole) <= MAX_PATH else f"…{whole[1 - MAX_PATH :]}"
 
 
 def integer(low: int, high: int = values.MAX_INTEGER) -> Value:

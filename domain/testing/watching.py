@@ -14,9 +14,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from domain.locking import plan_group_lock_key
+from domain.locking.policy import plan_group_lock_key
 from domain.models import PlanGroup
-from domain.unit_of_work import UnitOfWork
+from domain.unit_of_work.unit import UnitOfWork
 
 PATIENCE: Final = 30.0
 """Seconds after which a wait is a failure of the test, never a part of it."""

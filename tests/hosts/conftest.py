@@ -28,13 +28,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def host_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment with the wheel, psycopg's binary and pytest."""
     directory = tmp_path_factory.mktemp("environment") / "venv"
-    succeeded([sys.executable, "-m", "venv", "--without-pip", str(directory)])
-    install = [sys.executable, "-m", "pip", "--python", str(directory), "install", "--quiet"]
-    # Compiling everything takes longer than what the tests import.
-    install.append("--no-compile")
-    pinned = ["-c", str(CONSTRAINTS)] if CONSTRAINTS.exists() else []
-    succeeded([*install, *pinned, f"{wheel}[testing]", "psycopg[binary]"])
-    return directory / "bin" / "python"
+    return environment(directory, f"{wheel}[testing]", "psycopg[binary]")
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +42,17 @@ def run(host_python: Path) -> Run:
         return completed([str(host_python), *arguments], cwd=cwd, environment=more)
 
     return run
+
+
+def environment(directory: Path, *requirements: str) -> Path:
+    """Make a virtual environment with the requirements and what they need; its interpreter."""
+    succeeded([sys.executable, "-m", "venv", "--without-pip", str(directory)])
+    install = [sys.executable, "-m", "pip", "--python", str(directory), "install", "--quiet"]
+    # Compiling everything takes longer than what the tests import.
+    install.append("--no-compile")
+    pinned = ["-c", str(CONSTRAINTS)] if CONSTRAINTS.exists() else []
+    succeeded([*install, *pinned, *requirements])
+    return directory / "bin" / "python"
 
 
 def completed(

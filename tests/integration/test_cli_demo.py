@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain.cli import demo
+from domain.cli.demo import Race
 from domain.cli.main import main
-from domain.cli.race import Race
 from domain.embedded import MissingBinariesError
 from domain.errors import PlanGroupLockedError
 from domain.locking import PlanGroupLock
@@ -20,7 +20,7 @@ from domain.services import GenerationResult, PlanGroupService
 from domain.unit_of_work import UnitOfWork
 
 
-def test_of_eight_simultaneous_requests_one_generates_and_seven_are_refused(
+def test_race_lets_one_of_eight_simultaneous_requests_generate(
     session_factory: sessionmaker[Session],
 ) -> None:
     document, tenant_id, group_id = demo.example(), uuid4(), uuid4()
@@ -40,7 +40,7 @@ def test_of_eight_simultaneous_requests_one_generates_and_seven_are_refused(
         assert len(rows) == record.plan_count == len(won.plans)
 
 
-def test_a_race_that_fails_ends_at_once_and_with_its_cause() -> None:
+def test_race_that_fails_ends_immediately_and_raises_the_cause() -> None:
     def broken() -> Session:
         raise ZeroDivisionError
 
@@ -50,8 +50,8 @@ def test_a_race_that_fails_ends_at_once_and_with_its_cause() -> None:
         race.run(8)
 
 
-def test_the_demo_tells_who_won_and_what_the_others_read() -> None:
-    told = subprocess.run(
+def test_demo_prints_the_winner_and_the_errors_of_the_others() -> None:
+    printed = subprocess.run(
         [sys.executable, "-m", "domain", "demo"],
         env={**os.environ, "PYTHONIOENCODING": "utf-8", "COLUMNS": "140", "DATABASE_URL": "x"},
         capture_output=True,
@@ -59,17 +59,17 @@ def test_the_demo_tells_who_won_and_what_the_others_read() -> None:
         encoding="utf-8",
         timeout=120,
     )
-    assert (told.returncode, told.stderr) == (0, "")
-    assert told.stdout.count("409 plan_group_locked") == 7
-    assert told.stdout.count("1번째 플랜 생성") == 1
-    assert "플랜 생성이 이미 진행 중입니다. 잠시 후 다시 시도해주세요." in told.stdout
-    assert "Plans are already being generated for this group." in told.stdout
-    assert "플랜 생성 1회" in told.stdout
-    assert "4주차" in told.stdout
-    assert "≈ 가장 긴 날 4시간 31분" in told.stdout
+    assert (printed.returncode, printed.stderr) == (0, "")
+    assert printed.stdout.count("409 plan_group_locked") == 7
+    assert printed.stdout.count("1번째 플랜 생성") == 1
+    assert "플랜 생성이 이미 진행 중입니다. 잠시 후 다시 시도해주세요." in printed.stdout
+    assert "Plans are already being generated for this group." in printed.stdout
+    assert "플랜 생성 1회" in printed.stdout
+    assert "4주차" in printed.stdout
+    assert "≈ 가장 긴 날 4시간 31분" in printed.stdout
 
 
-def test_the_demo_speaks_english_on_request(
+def test_demo_is_english_on_request(
     database_url: sa.URL, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Server:
@@ -81,12 +81,12 @@ def test_the_demo_speaks_english_on_request(
 
     monkeypatch.setattr(demo, "embedded_postgres", this_server)
     assert main(["demo", "--language", "en"]) == 0
-    told = capsys.readouterr().out
-    assert "8 simultaneous requests for one group" in told
-    assert "The database has 1 generation" in told
+    printed = capsys.readouterr().out
+    assert "8 simultaneous requests for one group" in printed
+    assert "The database has 1 generation" in printed
 
 
-def test_missing_binaries_are_told_with_the_command_that_installs_them(
+def test_demo_names_the_command_that_installs_missing_binaries(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def no_server() -> AbstractContextManager[None]:

@@ -53,7 +53,7 @@ def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("a database was asked for")
 
-    monkeypatch.setattr(generate, "current_database", refuse)
+    monkeypatch.setattr(generate, "open_database", refuse)
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -67,7 +67,7 @@ def minutes(plans: list[dict[str, Any]], key: str) -> dict[Any, int]:
     return dict(sums)
 
 
-def test_the_worked_example_is_planned_as_the_specification_says(
+def test_generate_plans_the_worked_example_as_specified(
     rows: Callable[[], dict[str, int]],
     file: Callable[..., str],
     capsys: pytest.CaptureFixture[str],
@@ -93,7 +93,7 @@ def test_the_worked_example_is_planned_as_the_specification_says(
     }
 
 
-def test_a_line_of_json_has_the_promised_keys(
+def test_json_line_has_the_promised_keys(
     rows: Callable[[], dict[str, int]],
     file: Callable[..., str],
     capsys: pytest.CaptureFixture[str],
@@ -118,7 +118,7 @@ def test_a_line_of_json_has_the_promised_keys(
     assert rows()["student_plans"] == len(line["plans"])
 
 
-def test_a_warning_names_its_content_by_title_and_its_data_by_index(
+def test_json_warning_has_the_title_in_its_messages_and_the_index_in_its_data(
     rows: Callable[[], dict[str, int]],
     file: Callable[..., str],
     capsys: pytest.CaptureFixture[str],
@@ -134,14 +134,14 @@ def test_a_warning_names_its_content_by_title_and_its_data_by_index(
 
 
 @pytest.mark.usefixtures("rows")
-def test_planning_begins_on_the_day_that_is_given(
+def test_today_is_the_first_planned_day(
     file: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["generate", "--json", "--today", "2025-01-10", file("a")]) == 0
     assert min(plan["date"] for plan in lines(capsys)[0]["plans"]) == "2025-01-10"
 
 
-def test_every_document_is_a_student_of_its_own(
+def test_generate_plans_every_document_for_a_student_of_its_own(
     rows: Callable[[], dict[str, int]],
     file: Callable[..., str],
     capsys: pytest.CaptureFixture[str],
@@ -153,7 +153,7 @@ def test_every_document_is_a_student_of_its_own(
     assert rows()["plan_groups"] == 2
 
 
-def test_a_bad_document_beside_good_ones_leaves_no_rows_and_is_told_by_field(
+def test_generate_reports_faults_by_field_and_plans_the_other_documents(
     rows: Callable[[], dict[str, int]],
     file: Callable[..., str],
     capsys: pytest.CaptureFixture[str],
@@ -162,9 +162,9 @@ def test_a_bad_document_beside_good_ones_leaves_no_rows_and_is_told_by_field(
     bad = file("bad", written(contents=[{**BOOK, "range": [9, 1], "weekly_days": 2}]))
     form = file("form", written(name=""))
     assert main(["generate", "--json", bad, good, form]) == 2
-    told = capsys.readouterr()
-    assert [json.loads(line)["file"] for line in told.out.splitlines()] == [good]
-    assert told.err.splitlines() == [
+    printed = capsys.readouterr()
+    assert [json.loads(line)["file"] for line in printed.out.splitlines()] == [good]
+    assert printed.err.splitlines() == [
         f"{bad}: contents[0].range: must be 1 ≤ first ≤ last",
         f"{bad}: contents[0].weekly_days: is for strategy contents alone",
         f"{form}: name: must not be empty",
@@ -172,7 +172,31 @@ def test_a_bad_document_beside_good_ones_leaves_no_rows_and_is_told_by_field(
     assert rows()["plan_groups"] == 1
 
 
-def test_a_group_that_cannot_be_planned_has_an_error_and_the_others_go_on(
+@pytest.mark.usefixtures("no_server")
+@pytest.mark.parametrize("form", [["--json"], []])
+@pytest.mark.parametrize(
+    ("faults", "rest"),
+    [(50, []), (51, ["… and 1 more fault"]), (100_000, ["… and 99950 more faults"])],
+)
+def test_generate_lists_fifty_faults_per_file_and_counts_the_rest(
+    form: list[str],
+    faults: int,
+    rest: list[str],
+    file: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    unknown = written(**{f"k{number}": 1 for number in range(faults)})
+    names = [file("a", unknown), file("b", unknown)]
+    assert main(["generate", *form, *names]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    listed = [f"k{number}: is not a known key" for number in range(50)]
+    assert printed.err.splitlines() == [
+        f"{name}: {line}" for name in names for line in [*listed, *rest]
+    ]
+
+
+def test_generate_reports_a_group_that_cannot_be_planned_and_plans_the_others(
     rows: Callable[[], dict[str, int]],
     file: Callable[..., str],
     capsys: pytest.CaptureFixture[str],
@@ -187,7 +211,7 @@ def test_a_group_that_cannot_be_planned_has_an_error_and_the_others_go_on(
 
 
 @pytest.mark.usefixtures("rows")
-def test_a_bad_document_outweighs_a_group_that_cannot_be_planned(
+def test_exit_code_is_2_for_a_bad_document_and_a_group_that_cannot_be_planned(
     file: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = [file("empty", written(contents=[])), file("bad", b"{")]
@@ -196,21 +220,21 @@ def test_a_bad_document_outweighs_a_group_that_cannot_be_planned(
 
 
 @pytest.mark.usefixtures("no_server")
-def test_no_database_is_asked_for_if_all_documents_are_bad(
+def test_generate_opens_no_database_if_all_documents_are_bad(
     file: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     missing = str(tmp_path / "missing.json")
     assert main(["generate", file("bad", b""), missing, str(tmp_path)]) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.splitlines() == [
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines() == [
         f"{tmp_path / 'bad'}: document: is empty",
         f"{missing}: document: cannot be read: No such file or directory",
         f"{tmp_path}: document: cannot be read: Is a directory",
     ]
 
 
-def test_a_bad_document_outweighs_a_database_that_does_not_answer(
+def test_exit_code_is_2_for_a_bad_document_and_a_database_that_does_not_answer(
     file: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
@@ -219,7 +243,7 @@ def test_a_bad_document_outweighs_a_database_that_does_not_answer(
     assert "The database failed: " in capsys.readouterr().err
 
 
-def test_a_database_without_the_schema_is_refused(
+def test_generate_refuses_a_database_without_the_schema(
     new_database: Callable[[str], sa.URL],
     file: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
@@ -232,20 +256,20 @@ def test_a_database_without_the_schema_is_refused(
 
 
 @pytest.mark.usefixtures("rows")
-def test_the_plans_are_drawn_as_a_timetable_with_what_else_there_is_to_say(
+def test_generate_prints_a_timetable_with_the_rest_of_the_result(
     file: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "140")
     assert main(["generate", file("a"), file("empty", written(contents=[]))]) == 1
-    drawn = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for piece in ("4주차", "휴가 · 가족 여행", "복습 p.1–50", "모든 내용을", "4시간 31분"):
-        assert piece in drawn
-    assert "플랜 콘텐츠가 없습니다. (no_contents)" in drawn
+        assert piece in printed
+    assert "플랜 콘텐츠가 없습니다. (no_contents)" in printed
     assert main(["generate", "--language", "en", file("a")]) == 0
     assert "Everything was placed." in capsys.readouterr().out
 
 
-def test_a_date_has_one_spelling(capsys: pytest.CaptureFixture[str]) -> None:
+def test_today_accepts_one_spelling_of_a_date(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["generate", "--today", "20250101", "x"])
     assert stop.value.code == 2

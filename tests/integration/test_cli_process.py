@@ -30,7 +30,7 @@ def started(*arguments: str, url: str = "", encoding: str = "utf-8") -> subproce
     )
 
 
-def test_without_a_database_a_throwaway_server_does(file: str) -> None:
+def test_generate_without_a_database_uses_a_throwaway_server(file: str) -> None:
     process = started("generate", "--json", file, file, encoding="ascii")
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
@@ -40,7 +40,7 @@ def test_without_a_database_a_throwaway_server_does(file: str) -> None:
 
 
 @pytest.mark.parametrize("form", [["--json"], []])
-def test_a_reader_that_goes_away_is_no_error_to_talk_of(
+def test_generate_exits_silently_if_its_reader_closes_the_pipe(
     file: str, database_url: sa.URL, form: list[str]
 ) -> None:
     url = database_url.render_as_string(hide_password=False)
@@ -57,10 +57,12 @@ def test_a_reader_that_goes_away_is_no_error_to_talk_of(
     not Path("/dev/full").exists(), reason="only Linux has /dev/full, which is a full disk"
 )
 @pytest.mark.parametrize("form", ["--json", "--language=en"])
-def test_a_full_disk_is_told_in_one_line(file: str, database_url: sa.URL, form: str) -> None:
+def test_generate_reports_a_full_disk_in_one_line(
+    file: str, database_url: sa.URL, form: str
+) -> None:
     url = database_url.render_as_string(hide_password=False)
     with Path("/dev/full").open("w") as full:
-        told = subprocess.run(  # noqa: S603 - our own interpreter
+        done = subprocess.run(  # noqa: S603 - our own interpreter
             [sys.executable, "-m", "domain", "generate", form, file],
             env={**os.environ, "DATABASE_URL": url},
             stdout=full,
@@ -69,5 +71,5 @@ def test_a_full_disk_is_told_in_one_line(file: str, database_url: sa.URL, form: 
             text=True,
             timeout=60,
         )
-    assert told.returncode == 1
-    assert told.stderr == "[Errno 28] No space left on device\n"
+    assert done.returncode == 1
+    assert done.stderr == "[Errno 28] No space left on device\n"

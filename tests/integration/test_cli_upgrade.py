@@ -4,11 +4,11 @@ import pytest
 import sqlalchemy as sa
 
 from domain import schema
-from domain.cli.database import given_url
+from domain.cli.database import url_from_environment
 from domain.cli.main import main
 
 
-def test_an_empty_database_gets_the_schema_and_then_has_it(
+def test_upgrade_creates_the_schema_and_then_finds_it_current(
     new_database: Callable[[str], sa.URL],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -26,18 +26,18 @@ def test_an_empty_database_gets_the_schema_and_then_has_it(
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
-def test_the_usual_spellings_of_a_url_mean_psycopg(
+def test_database_url_means_psycopg_in_its_usual_spellings(
     scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", f"{scheme}://me:p%40ss@host:5433/db?sslmode=require")
-    url = given_url()
+    url = url_from_environment()
     assert url is not None
     assert url.drivername == "postgresql+psycopg"
     assert (url.password, url.port, url.query["sslmode"]) == ("p@ss", 5433, "require")
 
 
 @pytest.mark.parametrize("text", ["", "  ", None])
-def test_a_missing_database_url_is_told(
+def test_upgrade_reports_a_missing_database_url(
     text: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
@@ -50,22 +50,22 @@ def test_a_missing_database_url_is_told(
 @pytest.mark.parametrize(
     "text", ["secret", "postgres://host:secret/db", "mysql://me:secret@host/db", "://secret"]
 )
-def test_what_is_no_postgresql_url_is_refused_without_being_repeated(
+def test_upgrade_refuses_other_urls_without_repeating_them(
     text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", text)
     assert main(["upgrade"]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("DATABASE_URL ")
-    assert "secret" not in told
+    printed = capsys.readouterr().err
+    assert printed.startswith("DATABASE_URL ")
+    assert "secret" not in printed
 
 
-def test_a_database_that_does_not_answer_is_told_in_one_line(
+def test_upgrade_reports_a_database_that_does_not_answer_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://me:secret@127.0.0.1:1/none")
     assert main(["upgrade"]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith("The database failed: ")
-    assert told.count("\n") == 1
-    assert "secret" not in told
+    printed = capsys.readouterr().err
+    assert printed.startswith("The database failed: ")
+    assert printed.count("\n") == 1
+    assert "secret" not in printed

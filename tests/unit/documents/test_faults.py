@@ -68,6 +68,18 @@ def test_classes_that_touch_or_are_on_other_weekdays_do_not_overlap() -> None:
     assert fields(small(academy_schedules=[CLASS, *others])) == []
 
 
+def test_classes_that_overlap_others_are_reported_once_each() -> None:
+    assert fields(small(academy_schedules=[CLASS] * 100)) == [
+        f"academy_schedules[{index}].start" for index in range(1, 100)
+    ]
+
+
+def test_contents_beyond_the_limit_are_one_fault_and_not_checked() -> None:
+    wrong = {**BOOK, "range": [9, 1]}
+    found = fields(small(contents=[*[BOOK] * 8, wrong, wrong, wrong]))
+    assert found == ["contents", "contents[8].range", "contents[9].range"]
+
+
 def test_the_one_number_of_a_lecture_is_at_fault_rather_than_its_episodes() -> None:
     lecture = {**LECTURE, "minutes_per_unit": 1}
     found = small(contents=[BOOK, lecture], factors={"weakness": "0.5"})

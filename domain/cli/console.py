@@ -1,4 +1,4 @@
-"""What the output can bear: its encoding, its width, and no commands to the terminal."""
+"""Encoding-safe console output: only what the encoding has, and no terminal commands."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,22 +6,32 @@ from typing import Final
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.padding import Padding
+from rich.table import Column, Table
+from rich.text import Text
 
-_PLAIN_SIGNS: Final = dict(zip("–…▌·×✓≈›", "-~|-x+=>", strict=True))
+_SUBSTITUTES: Final = dict(zip("–…▌·×✓≈›", "-~|-x+=>", strict=True))
 
 
 def new_console() -> Console:
-    """A console that prints text as it is: no markup, no emoji codes, no colours of its own."""
+    """Return a console that prints text as it is: no markup, emoji codes or highlighting."""
     return _Console(markup=False, emoji=False, highlight=False)
 
 
 def show(console: Console, content: RenderableType, *, end: str = "\n") -> None:
-    """Print; signs that the output's encoding lacks are replaced by others as wide."""
+    """Print; characters that the output's encoding lacks are replaced by others as wide."""
     console.print(_Encodable(content), end=end)
 
 
+def marked(mark: str, style: str, text: Text) -> RenderableType:
+    """Return the text behind a mark; lines that do not fit are continued below the text."""
+    table = Table.grid(Column(), Column(overflow="fold"), padding=(0, 1, 0, 0))
+    table.add_row(Text(mark, style=style), text)
+    return Padding(table, (0, 1), expand=False)
+
+
 def encodes(text: str, encoding: str) -> bool:
-    """Whether the encoding has every sign of the text."""
+    """Return whether the encoding has every character of the text."""
     try:
         text.encode(encoding)
     except UnicodeError:
@@ -30,12 +40,12 @@ def encodes(text: str, encoding: str) -> bool:
 
 
 def clean(text: str) -> str:
-    """The text on one line, without escape sequences that the terminal would obey."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)
+    """Return the text on one line, without escape sequences that the terminal would obey."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def clipped(text: str, width: int) -> str:
-    """The text in at most ``width`` columns, a Korean letter counting two."""
+    """Return the text in at most ``width`` columns; a Korean letter takes two."""
     if cell_len(text) <= width:
         return text
     while text and cell_len(text) >= width:
@@ -44,7 +54,7 @@ def clipped(text: str, width: int) -> str:
 
 
 def folded(words: Iterable[str], width: int) -> list[str]:
-    """Lines of whole words, none wider than ``width`` unless a single word is."""
+    """Return lines of whole words, none wider than ``width`` unless a single word is."""
     lines: list[str] = []
     for word in words:
         if lines and cell_len(f"{lines[-1]} {word}") <= width:
@@ -73,6 +83,8 @@ def _encodable(text: str, encoding: str) -> str:
     if encodes(text, encoding):
         return text
     return "".join(
-        sign if encodes(sign, encoding) else _PLAIN_SIGNS.get(sign, "?" * cell_len(sign))
-        for sign in text
+        character
+        if encodes(character, encoding)
+        else _SUBSTITUTES.get(character, "?" * cell_len(character))
+        for character in text
     )

@@ -1,0 +1,27 @@
+"""The commands of the extra ``demo`` where nothing else is installed, as on a slim image."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.conftest import completed, environment
+from tests.unit.documents.documents import EXAMPLE
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return environment(tmp_path_factory.mktemp("demo") / "venv", f"{wheel}[demo]")
+
+
+@pytest.mark.parametrize("command", [("demo",), ("generate", "example.json")])
+def test_command_needs_neither_other_packages_nor_time_zone_files(
+    command: tuple[str, ...], python: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "example.json").write_bytes(EXAMPLE)
+    done = completed(
+        [str(python), "-W", "error", "-m", "domain", *command],
+        cwd=tmp_path,
+        environment={"PYTHONTZPATH": "", "PYTHONUTF8": "1", "COLUMNS": "140", "DATABASE_URL": ""},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "≈ 가장 긴 날 4시간 31분" in done.stdout
