@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import (
 
 from domain import GenerationResult, PlanGenerationService, PlanGroup, PlanGroupLock
 from domain.driver import transaction_status
-from domain.testing import eventually
+from domain.testing.contention import eventually
 from domain.unit_of_work import AsyncUnitOfWork
 from tests.concurrency.worlds import TODAY
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from domain.testing import PATIENCE
+from domain.testing.contention import PATIENCE
 
 
 class Once:

@@ -17,7 +17,8 @@ from domain.services import (
     StateChange,
     activate,
 )
-from tests.concurrency.contenders import PATIENCE, Answers, contend
+from domain.testing import contend
+from domain.testing.contention import PATIENCE, Answers
 from tests.concurrency.worlds import TODAY, stored_group
 
 Factory = sessionmaker[Session]

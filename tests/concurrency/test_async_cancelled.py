@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock
-from domain.testing import PATIENCE, FaultAt, Step, advisory_locks, assert_lock_free
+from domain.testing import FaultAt, Step, assert_lock_free
+from domain.testing.contention import PATIENCE, advisory_locks
 from domain.unit_of_work import AsyncUnitOfWork
 from tests.concurrency.async_worlds import (
     backends_waiting,

@@ -11,7 +11,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock
 from domain.errors import UnitOfWorkStateError
-from domain.testing import CommitGate, advisory_locks, assert_lock_free
+from domain.testing import assert_lock_free
+from domain.testing.contention import advisory_locks
+from domain.testing.faults import CommitGate
 from domain.unit_of_work import AsyncUnitOfWork, UnitOfWork, asynchronous
 from tests.concurrency.async_worlds import (
     AsyncFactory,

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import PlanGenerationService, PlanGroup, PlanGroupLock
 from domain.errors import UncommittedChangesError, UnitOfWorkStateError
 from domain.events import GenerationEvent
-from domain.testing import CommitGate, assert_lock_free
+from domain.testing import assert_lock_free
+from domain.testing.faults import CommitGate
 from domain.unit_of_work import AsyncUnitOfWork, UnitOfWork, asynchronous
 from tests.concurrency.async_worlds import generate_async, pooled, watched
 from tests.concurrency.cancelling import Once, each_way

@@ -15,14 +15,8 @@ from domain import (
     PlanGroupLockedError,
     PlanGroupNotFoundError,
 )
-from domain.testing import (
-    PATIENCE,
-    Answers,
-    advisory_locks,
-    assert_lock_free,
-    contend_async,
-    wait_until_waiting,
-)
+from domain.testing import assert_lock_free, contend_async, wait_until_waiting
+from domain.testing.contention import PATIENCE, Answers, advisory_locks
 from domain.unit_of_work import AsyncUnitOfWork
 from tests.concurrency.async_worlds import generate_async, pooled
 from tests.concurrency.worlds import generate, live_plans, stored_group, traces

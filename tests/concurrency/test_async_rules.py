@@ -23,7 +23,8 @@ from domain.errors import (
     WrongTransactionError,
 )
 from domain.services import activate_async, generate_plans_async
-from domain.testing import PATIENCE, advisory_locks, wait_until_waiting
+from domain.testing import wait_until_waiting
+from domain.testing.contention import PATIENCE, advisory_locks
 from domain.unit_of_work import AsyncUnitOfWork, LockState
 from tests.concurrency.async_worlds import AsyncFactory, generate_async, pooled
 from tests.concurrency.worlds import TODAY, generate, stored_group, traces

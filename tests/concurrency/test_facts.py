@@ -10,7 +10,8 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, plan_group_lock_key
-from domain.testing import PATIENCE, wait_until_waiting
+from domain.testing import wait_until_waiting
+from domain.testing.contention import PATIENCE
 from tests.factories import PlanGroupFactory
 
 LOCK = sa.text("SELECT pg_advisory_xact_lock(:key)")

@@ -21,8 +21,8 @@ from domain import (
 )
 from domain.errors import IdempotencyMismatchError
 from domain.retrying import RetryPolicy, retrying
-from domain.testing import PATIENCE, eventually
-from tests.concurrency.contenders import contend
+from domain.testing import contend
+from domain.testing.contention import PATIENCE, eventually
 from tests.concurrency.trips import counted
 from tests.concurrency.worlds import TODAY, stored_group, traces
 

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroupLockedError, PlanGroupNotFoundError
-from tests.concurrency.contenders import PATIENCE, contend
+from domain.testing import contend
+from domain.testing.contention import PATIENCE
 from tests.concurrency.overlapping import elsewhere
 from tests.concurrency.worlds import advisory_locks, generate, live_plans, stored_group, traces
 from tests.factories import PlanGroupFactory

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import InvalidInputError, PlanGroup, PlanState, UnitOfWork, generate_plans, locking
 from domain.errors import LockNotHeldError, UnitOfWorkStateError, WrongTransactionError
-from domain.testing import PATIENCE, assert_lock_free, assert_lock_held
+from domain.testing import assert_lock_free, assert_lock_held
+from domain.testing.contention import PATIENCE
 from tests.concurrency.marking import exclusive, generated_group, shared
 from tests.concurrency.worlds import TODAY, generate, stored_group, traces
 from tests.factories import PlanGroupFactory

@@ -26,13 +26,8 @@ from domain.errors import LockError
 from domain.locking import SHARED_HOLDERS_WAIT, SHARED_WAIT, acquiring, plan_group_lock_key
 from domain.locking.policy import WaitingSlot
 from domain.services import GroupEditService, PlanProgressService, RowVersion
-from domain.testing import (
-    PATIENCE,
-    assert_lock_free,
-    assert_lock_held,
-    contend,
-    wait_until_waiting,
-)
+from domain.testing import assert_lock_free, assert_lock_held, contend, wait_until_waiting
+from domain.testing.contention import PATIENCE
 from tests.concurrency.marking import exclusive, generated_group, shared
 from tests.concurrency.overlapping import elsewhere
 from tests.concurrency.worlds import generate, stored_group, traces

@@ -15,7 +15,7 @@ from domain import (
 )
 from domain.errors import LockError, TransitionNotAllowedError
 from domain.services import GroupDeletionService
-from tests.concurrency.contenders import contend
+from domain.testing import contend
 from tests.concurrency.overlapping import (
     LONG,
     Factory,

@@ -18,7 +18,7 @@ from domain import (
 )
 from domain.errors import TransitionNotAllowedError
 from domain.services import StateChange, activate
-from tests.concurrency.contenders import contend
+from domain.testing import contend
 from tests.concurrency.overlapping import (
     LONG,
     Factory,

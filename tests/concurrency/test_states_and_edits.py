@@ -13,7 +13,7 @@ from domain import (
     generate_plans,
 )
 from domain.services import GroupEditService
-from tests.concurrency.contenders import contend
+from domain.testing import contend
 from tests.concurrency.overlapping import Factory, Hold, at_once, elsewhere
 from tests.concurrency.worlds import TODAY, advisory_locks, generate, stored_group, traces
 from tests.integration.editing import World, everything, new_world

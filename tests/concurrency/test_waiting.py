@@ -19,7 +19,8 @@ from domain import (
     generate_plans,
     locking,
 )
-from domain.testing import PATIENCE, assert_lock_free, wait_until_waiting
+from domain.testing import assert_lock_free, wait_until_waiting
+from domain.testing.contention import PATIENCE
 from tests.concurrency.trips import counted
 from tests.concurrency.worlds import TODAY, generate, live_plans, stored_group
 

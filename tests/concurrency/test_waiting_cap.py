@@ -20,8 +20,8 @@ from domain import (
 )
 from domain.locking import student_lock_key
 from domain.locking.policy import most_waiters
-from domain.testing import PATIENCE, eventually, wait_until_waiting
-from domain.testing.watching import backends_at_key
+from domain.testing import wait_until_waiting
+from domain.testing.contention import PATIENCE, backends_at_key, eventually
 from tests.concurrency.worlds import generate, stored_group
 
 Factory = sessionmaker[Session]

@@ -19,9 +19,8 @@ from domain import (
     UnitOfWork,
 )
 from domain.locking import plan_group_lock_key, student_lock_key
-from domain.testing import PATIENCE, advisory_locks, assert_lock_free, eventually
-from domain.testing.watching import backends_at_key
-from tests.concurrency.contenders import contend
+from domain.testing import assert_lock_free, contend
+from domain.testing.contention import PATIENCE, advisory_locks, backends_at_key, eventually
 from tests.concurrency.worlds import TODAY, stored_group
 
 Factory = sessionmaker[Session]

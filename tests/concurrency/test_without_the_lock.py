@@ -21,7 +21,8 @@ from domain import (
 from domain.locking import IDENTITY, Acquired
 from domain.scheduling import Schedule, schedule
 from domain.scheduling.planning import Request
-from tests.concurrency.contenders import PATIENCE, contend
+from domain.testing import contend
+from domain.testing.contention import PATIENCE
 from tests.concurrency.worlds import TODAY, stored_group, traces
 
 

@@ -15,7 +15,7 @@ from domain import (
     PlanGroupLock,
     UnitOfWork,
 )
-from domain.testing import advisory_locks
+from domain.testing.contention import advisory_locks
 from tests.factories import PlanGroupFactory
 
 __all__ = ["TODAY", "advisory_locks", "generate", "live_plans", "stored_group", "traces"]

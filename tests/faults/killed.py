@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import sessionmaker
 
 from domain import PlanGroup
-from domain.testing import PATIENCE, CommitGate, FaultAt, Step, eventually
+from domain.testing import FaultAt, Step
+from domain.testing.contention import PATIENCE, eventually
+from domain.testing.faults import CommitGate
 from tests.concurrency.worlds import generate
 from tests.factories import PlanGroupFactory
 from tests.faults.stage import MIDDLE, Stage

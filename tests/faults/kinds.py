@@ -12,14 +12,9 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from domain import PlanGroup
-from domain.testing import (
-    PATIENCE,
-    Step,
-    cancel_backend,
-    terminate_backend,
-    wait_until_commit_ended,
-)
-from domain.testing.faults import Action
+from domain.testing import Step, terminate_backend
+from domain.testing.contention import PATIENCE, cancel_backend
+from domain.testing.faults import Action, wait_until_commit_ended
 from tests.concurrency.worlds import generate
 from tests.faults.killed import killed_client
 from tests.faults.stage import BROKEN, Stage

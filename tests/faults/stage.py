@@ -15,14 +15,8 @@ from domain import PlanGroup
 from domain.driver import transaction_status
 from domain.embedded import EmbeddedServer
 from domain.errors import CommitOutcomeUnknownError
-from domain.testing import (
-    CuttingProxy,
-    FaultAt,
-    Step,
-    advisory_locks,
-    assert_lock_free,
-    eventually,
-)
+from domain.testing import CuttingProxy, FaultAt, Step, assert_lock_free
+from domain.testing.contention import advisory_locks, eventually
 from domain.testing.faults import Action
 from tests.concurrency.worlds import generate, stored_group, traces
 from tests.factories import ContentFactory

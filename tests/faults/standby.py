@@ -14,7 +14,7 @@ from domain.embedded.home import Home
 from domain.embedded.lifetime import closing
 from domain.embedded.orphan import Watcher
 from domain.embedded.postmaster import USER, Postmaster
-from domain.testing import PATIENCE, eventually
+from domain.testing.contention import PATIENCE, eventually
 from tests.servers import binaries
 
 

@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import sessionmaker
 
 from domain import PlanGenerationService, PlanGroup, PlanGroupLock, UnitOfWork
-from domain.testing import PATIENCE, Step, cancel_backend, eventually, terminate_backend
+from domain.testing import Step, terminate_backend
+from domain.testing.contention import PATIENCE, cancel_backend, eventually
 from tests.concurrency.worlds import TODAY, traces
 from tests.faults.stage import Outcome, Stage
 

@@ -13,14 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import sessionmaker
 
 from domain import PlanGroupLock, generate_plans
-from domain.testing import (
-    PATIENCE,
-    Step,
-    assert_lock_held,
-    cancel_backend,
-    eventually,
-    terminate_backend,
-)
+from domain.testing import Step, assert_lock_held, terminate_backend
+from domain.testing.contention import PATIENCE, cancel_backend, eventually
 from tests.concurrency.worlds import TODAY, generate, traces
 from tests.faults.stage import BROKEN, Outcome, Stage
 

@@ -31,7 +31,8 @@ from domain.repositories.student_plans import GenerationRecord
 from domain.scheduling import ENGINE_VERSION, Schedule, fingerprint, schedule
 from domain.scheduling.planning import Request
 from domain.services import PlanGenerationService
-from domain.testing import PATIENCE, assert_lock_free, assert_lock_held, contend, eventually
+from domain.testing import assert_lock_free, assert_lock_held, contend
+from domain.testing.contention import PATIENCE, eventually
 from tests.concurrency.overlapping import elsewhere
 from tests.concurrency.worlds import TODAY, generate, live_plans, stored_group, traces
 from tests.faults.standby import Standby, standby_of

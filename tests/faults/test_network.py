@@ -21,13 +21,7 @@ from domain import (
     locking,
 )
 from domain.services import PlanGenerationService
-from domain.testing import (
-    CuttingProxy,
-    Step,
-    assert_lock_free,
-    assert_lock_held,
-    terminate_backend,
-)
+from domain.testing import CuttingProxy, Step, assert_lock_free, assert_lock_held, terminate_backend
 from tests.concurrency.overlapping import elsewhere
 from tests.concurrency.worlds import TODAY, generate, traces
 from tests.faults.stage import POOL, Outcome, Stage, pool_of

@@ -12,15 +12,9 @@ from sqlalchemy.orm import sessionmaker
 
 from domain import CommitOutcomeUnknownError, PlanGroup, UnitOfWork
 from domain.events import GenerationEvent
-from domain.testing import (
-    PATIENCE,
-    CommitGate,
-    FaultAt,
-    Step,
-    cancel_backend,
-    eventually,
-    terminate_backend,
-)
+from domain.testing import FaultAt, Step, terminate_backend
+from domain.testing.contention import PATIENCE, cancel_backend, eventually
+from domain.testing.faults import CommitGate
 from domain.unit_of_work import Ending
 from tests.integration.reporting import Factory, enter, listening, outcomes, request
 from tests.integration.storing import book_group, plans

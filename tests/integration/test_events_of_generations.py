@@ -22,7 +22,8 @@ from domain.errors import (
     UnitOfWorkStateError,
 )
 from domain.events import GenerationEvent
-from domain.testing import PATIENCE, assert_lock_free, eventually
+from domain.testing import assert_lock_free
+from domain.testing.contention import PATIENCE, eventually
 from domain.unit_of_work.ending import Stage
 from tests.factories import AcademyScheduleFactory
 from tests.integration.reporting import (

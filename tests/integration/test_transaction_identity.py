@@ -23,7 +23,7 @@ from domain import (
 )
 from domain.driver import transaction_status
 from domain.errors import GeneratedMeanwhileError, LockNotHeldError
-from domain.testing import PATIENCE
+from domain.testing.contention import PATIENCE
 from tests.integration.storing import FIRST, generate, stored_group
 
 Factory = sessionmaker[Session]

@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroupLock, PlanGroupLockedError, StudentLock, UnitOfWork
 from domain.errors import LockNotHeldError, UnitOfWorkStateError, WrongTransactionError
-from domain.testing import PATIENCE, advisory_locks, assert_lock_free
+from domain.testing import assert_lock_free
+from domain.testing.contention import PATIENCE, advisory_locks
 from tests.concurrency.worlds import stored_group
 
 Factory = sessionmaker[Session]

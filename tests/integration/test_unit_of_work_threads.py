@@ -25,7 +25,8 @@ from domain import (
 from domain.errors import UnitOfWorkStateError
 from domain.scheduling import Schedule, schedule
 from domain.scheduling.planning import Request
-from domain.testing import PATIENCE, assert_lock_free, eventually
+from domain.testing import assert_lock_free
+from domain.testing.contention import PATIENCE, eventually
 from tests.integration.storing import FIRST, stored_group
 
 Factory = sessionmaker[Session]

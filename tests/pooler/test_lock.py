@@ -11,16 +11,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.errors import CommitOutcomeUnknownError
 from domain.locking import plan_group_lock_key
-from domain.testing import (
-    PATIENCE,
-    advisory_locks,
-    assert_lock_free,
-    assert_lock_held,
-    contend,
-    eventually,
-    terminate_backend,
-)
-from domain.testing.watching import backends_at_key
+from domain.testing import assert_lock_free, assert_lock_held, contend, terminate_backend
+from domain.testing.contention import PATIENCE, advisory_locks, backends_at_key, eventually
 from tests.concurrency.overlapping import elsewhere
 from tests.concurrency.worlds import generate, live_plans, stored_group, traces
 from tests.pooler.clients import BACKENDS, backend, clients

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from domain.testing import eventually
+from domain.testing.contention import eventually
 from tests.pooler.clients import backend, clients
 from tests.pooler.pgbouncer import HOST, INSTALL, pgbouncer
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import sessionmaker
 
 from domain import PlanGroup
-from domain.testing import advisory_locks
+from domain.testing.contention import advisory_locks
 from tests.concurrency.worlds import generate, live_plans
 from tests.pooler.clients import backend, clients
 from tests.pooler.pgbouncer import PgBouncer

@@ -17,7 +17,8 @@ from domain import (
     generate_plans,
 )
 from domain.probe import probe
-from domain.testing import PATIENCE, advisory_locks, eventually, wait_until_waiting
+from domain.testing import wait_until_waiting
+from domain.testing.contention import PATIENCE, advisory_locks, eventually
 from tests.concurrency.overlapping import elsewhere
 from tests.concurrency.worlds import TODAY, stored_group
 from tests.pooler.clients import BACKENDS, clients

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import LockTimeoutError, PlanGroup, PlanGroupLock, UnitOfWork
 from domain.locking import Limits
-from domain.testing import PATIENCE, assert_lock_free, assert_lock_held
+from domain.testing import assert_lock_free, assert_lock_held
+from domain.testing.contention import PATIENCE
 from tests.concurrency.overlapping import elsewhere
 from tests.concurrency.worlds import generate
 from tests.pooler.clients import backend, clients, of_all_backends

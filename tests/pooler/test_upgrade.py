@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from domain import schema
 from domain.schema.run import MIGRATION_LOCK
-from domain.testing import advisory_locks, eventually
+from domain.testing.contention import advisory_locks, eventually
 from tests.pooler.clients import clients
 from tests.pooler.pgbouncer import PgBouncer
 
