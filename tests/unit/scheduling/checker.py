@@ -16,13 +16,10 @@ from domain.errors import (
 from domain.scheduling.planning import Request
 from domain.scheduling.schedule import Schedule
 from domain.scheduling.vocabulary import ContentType
-from tests.unit.scheduling.checking.amounts import amounts_of
-from tests.unit.scheduling.checking.calendar import World
-from tests.unit.scheduling.checking.case import Case
-from tests.unit.scheduling.checking.evenness import check_evenness
-from tests.unit.scheduling.checking.places import check_places
-from tests.unit.scheduling.checking.reviews import check_reviews
+from tests.unit.scheduling.checking.case import Case, check_places
+from tests.unit.scheduling.checking.reviews import check_evenness, check_reviews
 from tests.unit.scheduling.checking.units import check_units
+from tests.unit.scheduling.checking.world import World, amounts_of
 
 
 def check(request: Request, schedule: Schedule) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import product
 
-from tests.unit.scheduling.checking.evenness import even_counts
+from tests.unit.scheduling.checking.reviews import even_counts
 
 
 def cumulative(counts: Sequence[int]) -> tuple[int, ...]:

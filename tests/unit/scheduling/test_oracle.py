@@ -14,7 +14,7 @@ from domain.scheduling.schedule import Schedule
 from domain.scheduling.vocabulary import BlockKind
 from tests.unit.scheduling.build import ask, book, lecture, on
 from tests.unit.scheduling.checker import check
-from tests.unit.scheduling.checking.calendar import strategy_indices, weekday
+from tests.unit.scheduling.checking.world import strategy_indices, weekday
 from tests.unit.scheduling.oracle import (
     both_fit,
     fewest_cuts,
