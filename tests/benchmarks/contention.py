@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork, locking
 from domain.locking import IDENTITY, Acquired
 from tests.benchmarks.timing import line
-from tests.concurrency.worlds import generate, stored_group
+from tests.integration.storing import generate, stored_group
 
 REQUESTERS = 64
 ROUNDS = 60

@@ -1,8 +1,8 @@
-"""Changes of groups that meet in time, and what they leave."""
+"""Requests that meet in time, the two kinds of lock, and what the requests leave."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -19,7 +19,8 @@ from domain.services import (
 )
 from domain.testing import contend
 from domain.testing.contention import PATIENCE, Answers
-from tests.concurrency.worlds import TODAY, stored_group
+from tests.factories import ContentFactory
+from tests.integration.storing import FIRST, generate, stored_group
 
 Factory = sessionmaker[Session]
 T = TypeVar("T")
@@ -55,7 +56,7 @@ def change(
 
 def generate_in_turn(factory: Factory, group: PlanGroup) -> str:
     with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id, wait=LONG)) as uow:
-        PlanGenerationService(uow).generate(today=TODAY)
+        PlanGenerationService(uow).generate(today=FIRST)
         uow.commit()
     return "generated"
 
@@ -87,3 +88,19 @@ def elsewhere(call: Callable[[], T]) -> T:
     """What another client gets: in a thread of its own, as one thread has one unit of work."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(call).result(PATIENCE)
+
+
+def generated_group(factory: sessionmaker[Session]) -> PlanGroup:
+    """A stored group that was generated once, with plans for at least 20 marks."""
+    contents = [ContentFactory.build(position=0, last_unit=200)]
+    group = stored_group(factory, period_end=date(2025, 2, 28), contents=contents)
+    generate(factory, group)
+    return group
+
+
+def shared(group: PlanGroup, wait: timedelta | None = None) -> PlanGroupLock:
+    return PlanGroupLock(group.tenant_id, group.id, wait=wait, shared=True)
+
+
+def exclusive(group: PlanGroup, wait: timedelta | None = None) -> PlanGroupLock:
+    return PlanGroupLock(group.tenant_id, group.id, wait=wait)

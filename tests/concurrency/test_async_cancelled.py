@@ -11,16 +11,18 @@ from domain import PlanGroup, PlanGroupLock
 from domain.testing import FaultAt, Step, assert_lock_free
 from domain.testing.contention import PATIENCE, advisory_locks
 from domain.unit_of_work import AsyncUnitOfWork
-from tests.concurrency.async_worlds import (
+from tests.concurrency.tasks import (
+    BEFORE_THE_COMMIT,
+    Blockade,
+    Once,
     backends_waiting,
+    each_way,
     generate_async,
     pooled,
     until_a_backend_waits,
 )
-from tests.concurrency.blockades import BEFORE_THE_COMMIT, Blockade
-from tests.concurrency.cancelling import Once, each_way
-from tests.concurrency.worlds import generate, stored_group, traces
 from tests.factories import ContentFactory
+from tests.integration.storing import generate, stored_group, traces
 
 Factory = sessionmaker[Session]
 LONG = timedelta(seconds=PATIENCE)

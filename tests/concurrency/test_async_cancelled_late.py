@@ -7,7 +7,6 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
-from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock
 from domain.errors import UnitOfWorkStateError
@@ -15,24 +14,20 @@ from domain.testing import assert_lock_free
 from domain.testing.contention import advisory_locks
 from domain.testing.faults import CommitGate
 from domain.unit_of_work import AsyncUnitOfWork, UnitOfWork, asynchronous
-from tests.concurrency.async_worlds import (
+from tests.concurrency.tasks import (
     AsyncFactory,
+    Once,
     backends_waiting,
+    each_way,
     generate_async,
     pooled,
     until_a_backend_waits,
     watched,
 )
-from tests.concurrency.cancelling import Once, each_way
-from tests.concurrency.worlds import stored_group, traces
+from tests.integration.storing import traces
 
 TURNS = 200
 """Turns of the loop in which somebody would have gone who does not wait."""
-
-
-@pytest.fixture
-def group(session_factory: sessionmaker[Session]) -> PlanGroup:
-    return stored_group(session_factory)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGenerationService, PlanGroup, PlanGroupLock
 from domain.errors import UncommittedChangesError, UnitOfWorkStateError
@@ -13,15 +12,8 @@ from domain.events import GenerationEvent
 from domain.testing import assert_lock_free
 from domain.testing.faults import CommitGate
 from domain.unit_of_work import AsyncUnitOfWork, UnitOfWork, asynchronous
-from tests.concurrency.async_worlds import generate_async, pooled, watched
-from tests.concurrency.cancelling import Once, each_way
-from tests.concurrency.worlds import TODAY, stored_group, traces
-from tests.integration.reporting import listening, outcomes
-
-
-@pytest.fixture
-def group(session_factory: sessionmaker[Session]) -> PlanGroup:
-    return stored_group(session_factory)
+from tests.concurrency.tasks import Once, each_way, generate_async, pooled, watched
+from tests.integration.storing import FIRST, listening, outcomes, traces
 
 
 @pytest.fixture
@@ -159,4 +151,4 @@ def test_block_that_ends_while_another_task_uses_it_is_reported_as_rolled_back(
 
 
 def _generate(uow: UnitOfWork) -> object:
-    return PlanGenerationService(uow).generate(today=TODAY)
+    return PlanGenerationService(uow).generate(today=FIRST)

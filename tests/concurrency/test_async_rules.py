@@ -26,17 +26,12 @@ from domain.services import activate_async, generate_plans_async
 from domain.testing import wait_until_waiting
 from domain.testing.contention import PATIENCE, advisory_locks
 from domain.unit_of_work import AsyncUnitOfWork, LockState
-from tests.concurrency.async_worlds import AsyncFactory, generate_async, pooled
-from tests.concurrency.worlds import TODAY, generate, stored_group, traces
+from tests.concurrency.tasks import AsyncFactory, generate_async, pooled
 from tests.factories import ContentFactory, PlanGroupFactory
+from tests.integration.storing import FIRST, generate, stored_group, traces
 
 Factory = sessionmaker[Session]
 LONG = timedelta(seconds=PATIENCE)
-
-
-@pytest.fixture
-def group(session_factory: Factory) -> PlanGroup:
-    return stored_group(session_factory)
 
 
 def with_pool(url: sa.URL, work: Callable[[AsyncFactory], Awaitable[None]], size: int = 4) -> None:
@@ -309,8 +304,8 @@ def test_whole_requests_in_one_call(
 
     async def work(factory: AsyncFactory) -> None:
         lock = PlanGroupLock(saved.tenant_id, saved.id)
-        result = await generate_plans_async(factory, lock, today=TODAY, idempotency_key="once")
-        again = await generate_plans_async(factory, lock, today=TODAY, idempotency_key="once")
+        result = await generate_plans_async(factory, lock, today=FIRST, idempotency_key="once")
+        again = await generate_plans_async(factory, lock, today=FIRST, idempotency_key="once")
         assert (again.repeated, again.generation) == (True, result.generation)
         change = await activate_async(factory, tenant_id=saved.tenant_id, group_id=saved.id)
         assert change.paused_group_id == active.id

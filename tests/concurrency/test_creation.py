@@ -16,8 +16,7 @@ from domain.errors import InvalidInputError, PlanGroupNotFoundError
 from domain.testing import contend, terminate_backend
 from domain.testing.contention import advisory_locks
 from domain.unit_of_work import AsyncUnitOfWork
-from tests.concurrency.async_worlds import backends_waiting, pooled, until_a_backend_waits
-from tests.concurrency.cancelling import Once, each_way
+from tests.concurrency.tasks import Once, backends_waiting, each_way, pooled, until_a_backend_waits
 from tests.unit.documents.documents import EXAMPLE
 
 Factory = sessionmaker[Session]

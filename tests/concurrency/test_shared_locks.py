@@ -28,9 +28,8 @@ from domain.locking.policy import WaitingSlot
 from domain.services import GroupEditService, PlanProgressService, RowVersion
 from domain.testing import assert_lock_free, assert_lock_held, contend, wait_until_waiting
 from domain.testing.contention import PATIENCE
-from tests.concurrency.marking import exclusive, generated_group, shared
-from tests.concurrency.overlapping import elsewhere
-from tests.concurrency.worlds import generate, stored_group, traces
+from tests.concurrency.overlapping import elsewhere, exclusive, generated_group, shared
+from tests.integration.storing import generate, stored_group, traces
 
 Factory = sessionmaker[Session]
 Hold = Callable[[], None]

@@ -28,7 +28,7 @@ from tests.concurrency.overlapping import (
     statuses,
     students_groups,
 )
-from tests.concurrency.worlds import generate, stored_group, traces
+from tests.integration.storing import generate, stored_group, traces
 
 repeatedly = pytest.mark.usefixtures("again")
 
@@ -71,7 +71,7 @@ def test_of_a_generation_and_a_change_of_state_at_once_one_is_refused(
 ) -> None:
     group = stored_group(session_factory)
     answers = at_once(
-        lambda hold: generate(session_factory, group, hold).generation,
+        lambda hold: generate(session_factory, group, hold=hold).generation,
         lambda hold: change(session_factory, group, to, hold).status,
     )
     (won,), (refusal,) = answers.results, answers.refusals
@@ -127,7 +127,7 @@ def test_of_a_generation_and_a_deletion_at_once_one_is_refused(
             uow.commit()
         return "deleted"
 
-    answers = at_once(lambda hold: generate(session_factory, group, hold).generation, delete)
+    answers = at_once(lambda hold: generate(session_factory, group, hold=hold).generation, delete)
     (won,), (refusal,) = answers.results, answers.refusals
     assert isinstance(refusal, PlanGroupLockedError)
     assert traces(engine, group.id)[0] == (None if won == "deleted" else 1)
@@ -151,5 +151,5 @@ def test_what_frees_a_groups_time_waits_for_the_students_other_generations(
         except LockError as refusal:
             refusals.append(refusal)
 
-    generate(session_factory, other, lambda: elsewhere(ask))
+    generate(session_factory, other, hold=lambda: elsewhere(ask))
     assert [refusal.scope for refusal in refusals] == (["student"] if freed else [])

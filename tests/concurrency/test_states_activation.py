@@ -19,6 +19,7 @@ from domain import (
 from domain.errors import TransitionNotAllowedError
 from domain.services import StateChange, activate
 from domain.testing import contend
+from domain.testing.contention import advisory_locks
 from tests.concurrency.overlapping import (
     LONG,
     Factory,
@@ -30,7 +31,6 @@ from tests.concurrency.overlapping import (
     statuses,
     students_groups,
 )
-from tests.concurrency.worlds import advisory_locks
 
 repeatedly = pytest.mark.usefixtures("again")
 

@@ -21,8 +21,8 @@ from domain import (
 )
 from domain.testing import assert_lock_free, wait_until_waiting
 from domain.testing.contention import PATIENCE
-from tests.concurrency.trips import counted
-from tests.concurrency.worlds import TODAY, generate, live_plans, stored_group
+from tests.integration.asking import counted
+from tests.integration.storing import FIRST, enter, generate, live, stored_group
 
 Factory = sessionmaker[Session]
 LONG = timedelta(seconds=PATIENCE)
@@ -38,11 +38,6 @@ def holder(engine: sa.Engine, group_id: UUID) -> Iterator[sa.Connection]:
             sa.text("SELECT public.acquire_plan_group_lock(:group)"), {"group": group_id}
         )
         yield connection
-
-
-def enter(factory: Factory, lock: PlanGroupLock) -> None:
-    with UnitOfWork(factory, lock=lock):
-        pass
 
 
 def release_when_waiting(engine: sa.Engine, holder: sa.Connection, group_id: UUID) -> None:
@@ -220,10 +215,10 @@ def test_who_waited_sees_and_replaces_the_holders_plans(
             waiting.append(pool.submit(_generate_patiently, session_factory, group))
             wait_until_waiting(engine, group.id)
 
-        first = generate(session_factory, group, let_somebody_wait)
+        first = generate(session_factory, group, hold=let_somebody_wait)
         second = waiting[0].result(PATIENCE)
     assert (first.generation, second.generation) == (1, 2)
-    assert [row.id for row in live_plans(engine, group.id)] == list(second.plan_ids)
+    assert [row.id for row in live(session_factory, group)] == list(second.plan_ids)
     assert not set(first.plan_ids) & set(second.plan_ids)
 
 
@@ -249,4 +244,4 @@ def test_how_long_a_generation_waited_is_in_its_record(
 
 def _generate_patiently(factory: Factory, group: PlanGroup) -> GenerationResult:
     lock = PlanGroupLock(group.tenant_id, group.id, wait=LONG)
-    return generate_plans(factory, lock, today=TODAY)
+    return generate_plans(factory, lock, today=FIRST)

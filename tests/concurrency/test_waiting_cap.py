@@ -22,7 +22,7 @@ from domain.locking import student_lock_key
 from domain.locking.policy import most_waiters
 from domain.testing import wait_until_waiting
 from domain.testing.contention import PATIENCE, backends_at_key, eventually
-from tests.concurrency.worlds import generate, stored_group
+from tests.integration.storing import generate, stored_group
 
 Factory = sessionmaker[Session]
 LONG = timedelta(seconds=PATIENCE)

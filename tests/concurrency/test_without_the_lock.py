@@ -23,7 +23,7 @@ from domain.scheduling import Schedule, schedule
 from domain.scheduling.planning import Request
 from domain.testing import contend
 from domain.testing.contention import PATIENCE
-from tests.concurrency.worlds import TODAY, stored_group, traces
+from tests.integration.storing import FIRST, stored_group, traces
 
 
 @pytest.fixture
@@ -92,6 +92,6 @@ def _generate(
         return schedule(request)
 
     with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
-        result = PlanGenerationService(uow, compute=compute).generate(today=TODAY)
+        result = PlanGenerationService(uow, compute=compute).generate(today=FIRST)
         uow.commit()
     return result

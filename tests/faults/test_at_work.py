@@ -15,8 +15,8 @@ from sqlalchemy.orm import sessionmaker
 from domain import PlanGenerationService, PlanGroup, PlanGroupLock, UnitOfWork
 from domain.testing import Step, terminate_backend
 from domain.testing.contention import PATIENCE, cancel_backend, eventually
-from tests.concurrency.worlds import TODAY, traces
 from tests.faults.stage import Outcome, Stage
+from tests.integration.storing import FIRST, traces
 
 OBSTACLES: Final = {
     "waiting for the lock": "SELECT acquired FROM public.acquire_plan_group_lock(:group)",
@@ -69,7 +69,7 @@ def _obstacle(stage: Stage, group: PlanGroup, name: str) -> Iterator[None]:
 def _generate_patiently(stage: Stage, group: PlanGroup) -> None:
     lock = PlanGroupLock(group.tenant_id, group.id, wait=timedelta(seconds=PATIENCE))
     with UnitOfWork(sessionmaker(stage.engine), lock=lock) as uow:
-        PlanGenerationService(uow).generate(today=TODAY)
+        PlanGenerationService(uow).generate(today=FIRST)
         uow.commit()
 
 

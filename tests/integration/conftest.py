@@ -6,8 +6,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
+from domain import PlanGroup
+from domain.events import GenerationEvent
 from tests.integration.editing import World, new_world
 from tests.integration.rows import insert_valid_rows
+from tests.integration.storing import book_group, listening
 
 
 @pytest.fixture
@@ -29,6 +32,20 @@ def other(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A second connection, the one that comes too late."""
     with engine.connect() as connection:
         yield connection
+
+
+@pytest.fixture
+def group(session_factory: sessionmaker[Session]) -> PlanGroup:
+    """A stored group, not generated yet."""
+    return book_group(session_factory)
+
+
+@pytest.fixture
+def reported() -> Iterator[list[GenerationEvent]]:
+    """The events of generations."""
+    events: list[GenerationEvent] = []
+    with listening(events.append):
+        yield events
 
 
 @pytest.fixture

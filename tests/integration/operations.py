@@ -20,8 +20,7 @@ from domain.locking import functions_version, keys_in_sql
 from domain.services import GroupEditService
 from domain.services.row_versions import flush
 from tests.factories import PlanGroupFactory, lecture
-from tests.integration.editing import Factory, World
-from tests.integration.editing_calls import CALLS, lock_of
+from tests.integration.editing import CALLS, Factory, World, lock_of
 from tests.integration.storing import FIRST
 from tests.unit.documents.documents import EXAMPLE
 

@@ -28,7 +28,7 @@ from domain.database_errors import checkout_translated
 from domain.probe import probe
 from domain.retrying import retrying, worth_retrying
 from domain.services import activate, activate_async
-from tests.integration.storing import FIRST, book_group, generate
+from tests.integration.storing import FIRST, generate
 
 Factory = sessionmaker[Session]
 
@@ -40,11 +40,6 @@ def tiny(database_url: sa.URL) -> Iterator[sa.Engine]:
     )
     yield engine
     engine.dispose()
-
-
-@pytest.fixture
-def group(session_factory: Factory) -> PlanGroup:
-    return book_group(session_factory)
 
 
 def enter(factory: Factory, group: PlanGroup) -> None:

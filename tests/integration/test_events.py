@@ -25,7 +25,7 @@ from domain.errors import NoContentsError, SchemaError, WrongTransactionError
 from domain.events import Event, GenerationEvent, LockEvent, subscribe
 from domain.services import PlanGenerationService
 from tests.integration.asking import acquire, backend_pid, until_waiting
-from tests.integration.storing import FIRST, book_group, generate, stored_group
+from tests.integration.storing import FIRST, book_group, enter, generate, stored_group
 
 Factory = sessionmaker[Session]
 SHORT = timedelta(milliseconds=30)
@@ -37,11 +37,6 @@ def reported() -> Iterator[list[Event]]:
     unsubscribe = subscribe(told.append)
     yield told
     unsubscribe()
-
-
-def enter(factory: Factory, lock: PlanGroupLock | StudentLock) -> None:
-    with UnitOfWork(factory, lock=lock):
-        pass
 
 
 def test_a_lock_that_was_free_is_acquired(

@@ -15,14 +15,13 @@ from domain import (
     PlanGroupLock,
     PlanGroupLockedError,
     StudentLock,
-    UnitOfWork,
     events,
 )
 from domain.errors import NoContentsError
 from domain.events import Event, subscribe
 from domain.retrying import RetryPolicy, retrying
 from tests.integration.asking import acquire
-from tests.integration.storing import book_group, generate, stored_group
+from tests.integration.storing import book_group, enter, generate, stored_group
 
 Factory = sessionmaker[Session]
 LOGGERS = ["studyplan.lock", "studyplan.generation", "studyplan.retry"]
@@ -137,11 +136,6 @@ each_break = pytest.mark.parametrize("break_", BREAKS)
 
 
 # --- outcomes ---------------------------------------------------------------------------
-
-
-def enter(factory: Factory, lock: PlanGroupLock | StudentLock) -> None:
-    with UnitOfWork(factory, lock=lock):
-        pass
 
 
 def free_lock(factory: Factory, _: sa.Connection) -> None:

@@ -17,7 +17,7 @@ from domain.driver import copy_rows
 from domain.repositories import PlanGroupRepository
 from domain.repositories.inserting import insert_rows
 from domain.repositories.plan_rows import COPIED
-from tests.concurrency.trips import counted
+from tests.integration.asking import counted
 from tests.integration.storing import book_group, generate, live, plans
 
 Write = Callable[..., None]

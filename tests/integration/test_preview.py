@@ -23,7 +23,6 @@ from domain import (
 from tests.integration.asking import locks_held
 from tests.integration.storing import (
     FIRST,
-    book_group,
     change,
     done_by,
     dump,
@@ -34,11 +33,6 @@ from tests.integration.storing import (
 
 Factory = sessionmaker[Session]
 HAS_WRITTEN = sa.text("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")
-
-
-@pytest.fixture
-def group(session_factory: Factory) -> PlanGroup:
-    return book_group(session_factory)
 
 
 def preview(factory: Factory, group: PlanGroup, today: date = FIRST) -> GenerationResult:

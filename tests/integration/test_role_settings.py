@@ -24,7 +24,7 @@ from domain.models.base import Instant
 from domain.probe import probe
 from tests.factories import ContentFactory, PlanGroupFactory
 from tests.integration.editing import Factory
-from tests.integration.hostile_settings import READ_BY_SQLALCHEMY, role_settings
+from tests.integration.lock_answers import READ_BY_SQLALCHEMY, role_settings
 from tests.integration.storing import FIRST, store
 
 LATIN_ONLY = "LATIN1"

@@ -33,8 +33,7 @@ from domain import (
 from domain.errors import ContentNotFoundError, NotFoundError
 from domain.services import activate, activate_async
 from tests.factories import ContentFactory, PlanGroupFactory, lecture
-from tests.integration.editing import World, everything, new_world
-from tests.integration.editing_calls import CALLS, lock_of
+from tests.integration.editing import CALLS, World, everything, lock_of, new_world
 from tests.integration.storing import FIRST, live, plans
 from tests.integration.tenants import CLAIMS, Tenants, claims, tenants
 

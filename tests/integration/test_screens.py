@@ -23,8 +23,8 @@ from domain import (
     generate_plans,
     preview_plans,
 )
-from tests.concurrency.trips import counted
 from tests.factories import PlanGroupFactory
+from tests.integration.asking import counted
 from tests.integration.storing import FIRST, done_by, generate, live, mark, store, stored_group
 from tests.unit.documents.documents import EXAMPLE
 

@@ -24,12 +24,6 @@ from tests.integration.storing import stored_group
 Factory = sessionmaker[Session]
 
 
-@pytest.fixture
-def group(session_factory: Factory) -> PlanGroup:
-    """A saved group."""
-    return stored_group(session_factory)
-
-
 def status_of(factory: Factory, group: PlanGroup) -> GroupStatus:
     with factory() as session:
         return PlanGroupRepository(session, group.tenant_id).alone(group.id).status

@@ -33,13 +33,16 @@ from domain.services import (
     PlanProgressService,
     StudentTimeService,
 )
-from tests.integration.editing import Factory, World, everything, stranger
-from tests.integration.editing_calls import (
+from tests.integration.editing import (
     CALLS,
     GROUP_CALLS,
     STUDENT_CALLS,
     WITHOUT_A_VERSION,
+    Factory,
+    World,
+    everything,
     lock_of,
+    stranger,
 )
 
 SERVICES: list[type[Any]] = [

@@ -11,8 +11,7 @@ from domain.errors import PlanGroupNotEditableError
 from domain.repositories import PlanGroupRepository
 from domain.scheduling.vocabulary import Level
 from domain.services import GroupEditService, RowVersion
-from tests.integration.editing import Factory, World, edit, everything, refused
-from tests.integration.editing_calls import GROUP_CALLS
+from tests.integration.editing import GROUP_CALLS, Factory, World, edit, everything, refused
 from tests.integration.storing import change, columns
 
 SERVICE = GroupEditService

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import Base, PlanGroup, PlanGroupLock, StudentPlan, UnitOfWork
 from domain.errors import WrongSessionError
 from domain.testing import assert_lock_free
-from tests.integration.storing import stored_group
+from tests.integration.storing import enter, stored_group
 
 Factory = sessionmaker[Session]
 
@@ -27,11 +27,6 @@ def second(database_url: sa.URL) -> Iterator[sa.Engine]:
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
     yield engine
     engine.dispose()
-
-
-def enter(factory: Factory, lock: PlanGroupLock) -> None:
-    with UnitOfWork(factory, lock=lock):
-        pass
 
 
 def test_session_bound_to_several_engines_is_refused_at_entering(

@@ -15,7 +15,7 @@ from domain import PlanGroupLock, PlanGroupLockedError, StudentLock, UnitOfWork
 from domain.errors import LockNotHeldError, UnitOfWorkStateError, WrongTransactionError
 from domain.testing import assert_lock_free
 from domain.testing.contention import PATIENCE, advisory_locks
-from tests.concurrency.worlds import stored_group
+from tests.integration.storing import enter, stored_group
 
 Factory = sessionmaker[Session]
 LONG = timedelta(seconds=PATIENCE)
@@ -24,11 +24,6 @@ LONG = timedelta(seconds=PATIENCE)
 @pytest.fixture
 def lock(tenant_id: UUID, group_id: UUID) -> PlanGroupLock:
     return PlanGroupLock(tenant_id, group_id)
-
-
-def enter(factory: Factory, lock: PlanGroupLock | StudentLock) -> None:
-    with UnitOfWork(factory, lock=lock):
-        pass
 
 
 def test_the_same_group_inside_itself_is_misuse_and_not_busy(

@@ -27,7 +27,7 @@ from domain.scheduling import Schedule, schedule
 from domain.scheduling.planning import Request
 from domain.testing import assert_lock_free
 from domain.testing.contention import PATIENCE, eventually
-from tests.integration.storing import FIRST, stored_group
+from tests.integration.storing import FIRST, enter, stored_group
 
 Factory = sessionmaker[Session]
 Use = Callable[[UnitOfWork, PlanGroup], object]
@@ -226,11 +226,6 @@ def test_leaving_while_another_thread_works_cancels_its_call_and_says_so(
 
 
 # --- nesting --------------------------------------------------------------------------
-
-
-def enter(factory: Factory, lock: PlanGroupLock) -> None:
-    with UnitOfWork(factory, lock=lock):
-        pass
 
 
 def test_copied_context_in_another_thread_is_the_same_request(

@@ -20,9 +20,8 @@ from domain.probe import probe
 from domain.testing import wait_until_waiting
 from domain.testing.contention import PATIENCE, advisory_locks, eventually
 from tests.concurrency.overlapping import elsewhere
-from tests.concurrency.worlds import TODAY, stored_group
-from tests.pooler.clients import BACKENDS, clients
-from tests.pooler.pgbouncer import PgBouncer
+from tests.integration.storing import FIRST, stored_group
+from tests.pooler.pgbouncer import BACKENDS, PgBouncer, clients
 
 Factory = sessionmaker[Session]
 LONG = timedelta(seconds=PATIENCE)
@@ -35,7 +34,7 @@ def waiting_for_a_backend(pooler: PgBouncer, database: str | None) -> int:
 
 def patiently(factory: Factory, group: PlanGroup) -> GenerationResult:
     lock = PlanGroupLock(group.tenant_id, group.id, wait=LONG)
-    return generate_plans(factory, lock, today=TODAY)
+    return generate_plans(factory, lock, today=FIRST)
 
 
 def test_whoever_holds_the_lock_commits_though_all_other_backends_wait_for_it(
