@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -25,6 +26,7 @@ from tests.integration.storing import FIRST, generate, stored_group
 Factory = sessionmaker[Session]
 T = TypeVar("T")
 Hold = Callable[[], None]
+repeatedly = pytest.mark.usefixtures("again")
 LONG = timedelta(seconds=20)
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from datetime import timedelta
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import pytest
 import sqlalchemy as sa
@@ -19,9 +19,11 @@ from sqlalchemy.ext.asyncio import (
 from domain import GenerationResult, PlanGenerationService, PlanGroup, PlanGroupLock, locking
 from domain.driver import transaction_status
 from domain.testing.contention import PATIENCE, eventually
+from domain.testing.faults import CommitGate
 from domain.unit_of_work import AsyncUnitOfWork
 from tests.integration.storing import FIRST
 
+T = TypeVar("T")
 AsyncFactory: TypeAlias = async_sessionmaker[AsyncSession]
 
 POOL = 4
@@ -46,6 +48,16 @@ async def pooled(url: sa.URL, size: int = POOL) -> AsyncIterator[AsyncFactory]:
         await assert_whole(engine, size)
     finally:
         await engine.dispose()
+
+
+def with_pool(url: sa.URL, work: Callable[[AsyncFactory], Awaitable[T]], size: int = POOL) -> T:
+    """What ``work`` returns in an event loop of its own, with a pool that is whole in the end."""
+
+    async def main() -> T:
+        async with pooled(url, size) as factory:
+            return await work(factory)
+
+    return asyncio.run(main())
 
 
 async def assert_whole(engine: AsyncEngine, size: int = POOL) -> None:
@@ -141,6 +153,12 @@ class TimeLimit(Once):
     async def _run(self) -> None:
         async with asyncio.timeout(None) as self._limit:
             await self._request
+
+
+async def strike_in_the_commit(gate: CommitGate, request: Once) -> None:
+    """Cancel a request once its commit waits at the gate."""
+    await watched(lambda: gate.arrived() is not None, "the commit is on its way")
+    request.strike()
 
 
 WAYS: Final = (Once, Relentless, TimeLimit)

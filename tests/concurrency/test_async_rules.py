@@ -1,7 +1,7 @@
 """What holds for threads holds for tasks: misuse, guards, waiting, and writing by COPY."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 
 import pytest
@@ -26,20 +26,12 @@ from domain.services import activate_async, generate_plans_async
 from domain.testing import wait_until_waiting
 from domain.testing.contention import PATIENCE, advisory_locks
 from domain.unit_of_work import AsyncUnitOfWork, LockState
-from tests.concurrency.tasks import AsyncFactory, generate_async, pooled
+from tests.concurrency.tasks import AsyncFactory, generate_async, with_pool
 from tests.factories import ContentFactory, PlanGroupFactory
 from tests.integration.storing import FIRST, generate, stored_group, traces
 
 Factory = sessionmaker[Session]
 LONG = timedelta(seconds=PATIENCE)
-
-
-def with_pool(url: sa.URL, work: Callable[[AsyncFactory], Awaitable[None]], size: int = 4) -> None:
-    async def main() -> None:
-        async with pooled(url, size) as factory:
-            await work(factory)
-
-    asyncio.run(main())
 
 
 def add_unflushed(uow: UnitOfWork) -> None:

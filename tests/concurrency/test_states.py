@@ -25,17 +25,11 @@ from tests.concurrency.overlapping import (
     delete_in_turn,
     elsewhere,
     generate_in_turn,
+    repeatedly,
     statuses,
     students_groups,
 )
 from tests.integration.storing import generate, stored_group, traces
-
-repeatedly = pytest.mark.usefixtures("again")
-
-
-@pytest.fixture(params=range(20), ids="{}".format)
-def again() -> None:
-    """A race is run many times: it may be won in another order each time."""
 
 
 @repeatedly

@@ -28,16 +28,10 @@ from tests.concurrency.overlapping import (
     at_once,
     change,
     generate_in_turn,
+    repeatedly,
     statuses,
     students_groups,
 )
-
-repeatedly = pytest.mark.usefixtures("again")
-
-
-@pytest.fixture(params=range(20), ids="{}".format)
-def again() -> None:
-    """A race is run many times: it may be won in another order each time."""
 
 
 @repeatedly

@@ -15,17 +15,9 @@ from domain import (
 from domain.services import GroupEditService
 from domain.testing import contend
 from domain.testing.contention import advisory_locks
-from tests.concurrency.overlapping import Factory, Hold, at_once, elsewhere
-from tests.integration.editing import CALLS, World, everything, lock_of, new_world
+from tests.concurrency.overlapping import Factory, Hold, at_once, elsewhere, repeatedly
+from tests.integration.editing import CALLS, World, each_call, everything, lock_of, new_world
 from tests.integration.storing import FIRST, generate, stored_group, traces
-
-each_call = pytest.mark.parametrize("name", CALLS)
-repeatedly = pytest.mark.usefixtures("again")
-
-
-@pytest.fixture(params=range(20), ids="{}".format)
-def again() -> None:
-    """A race is run many times: it may be won in another order each time."""
 
 
 @pytest.fixture

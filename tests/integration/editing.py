@@ -244,6 +244,7 @@ STUDENT_CALLS: Final = dict(
     )
 )
 CALLS: Final = {**GROUP_CALLS, **STUDENT_CALLS}
+each_call = pytest.mark.parametrize("name", CALLS)
 WITHOUT_A_VERSION: Final = {name for name in CALLS if ".add_" in name}
 
 

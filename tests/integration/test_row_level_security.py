@@ -33,11 +33,10 @@ from domain import (
 from domain.errors import ContentNotFoundError, NotFoundError
 from domain.services import activate, activate_async
 from tests.factories import ContentFactory, PlanGroupFactory, lecture
-from tests.integration.editing import CALLS, World, everything, lock_of, new_world
+from tests.integration.editing import CALLS, World, each_call, everything, lock_of, new_world
 from tests.integration.storing import FIRST, live, plans
 from tests.integration.tenants import CLAIMS, Tenants, claims, tenants
 
-each_call = pytest.mark.parametrize("name", CALLS)
 STUDENTS_FIRST = {"StudentTimeService.add_class", "StudentTimeService.add_exclusion"}
 ways = pytest.mark.parametrize("way", ["threads", "tasks"])
 
