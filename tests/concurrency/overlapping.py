@@ -10,24 +10,23 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import GroupStatus, PlanGroup, PlanGroupLock, UnitOfWork
+from domain import GenerationResult, GroupStatus, PlanGroup, PlanGroupLock, UnitOfWork
 from domain.services import (
     GroupDeletionService,
     GroupStateService,
-    PlanGenerationService,
     StateChange,
     activate,
 )
 from domain.testing import contend
 from domain.testing.contention import PATIENCE, Answers
 from tests.factories import ContentFactory
-from tests.integration.storing import FIRST, generate, stored_group
+from tests.integration.storing import generate, stored_group
 
 Factory = sessionmaker[Session]
 T = TypeVar("T")
 Hold = Callable[[], None]
 repeatedly = pytest.mark.usefixtures("again")
-LONG = timedelta(seconds=20)
+LONG = timedelta(seconds=PATIENCE)
 
 
 def students_groups(factory: Factory, *statuses: GroupStatus) -> list[PlanGroup]:
@@ -56,11 +55,9 @@ def change(
     return changed
 
 
-def generate_in_turn(factory: Factory, group: PlanGroup) -> str:
-    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id, wait=LONG)) as uow:
-        PlanGenerationService(uow).generate(today=FIRST)
-        uow.commit()
-    return "generated"
+def generate_in_turn(factory: Factory, group: PlanGroup) -> GenerationResult:
+    """Generate after the requests that hold the lock or wait for it."""
+    return generate(factory, group, wait=LONG)
 
 
 def delete_in_turn(factory: Factory, group: PlanGroup, wait: timedelta = LONG) -> str:

@@ -10,19 +10,17 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
-    GenerationResult,
     LockTimeoutError,
-    PlanGroup,
     PlanGroupLock,
     PlanGroupLockedError,
     UnitOfWork,
-    generate_plans,
     locking,
 )
 from domain.testing import assert_lock_free, wait_until_waiting
 from domain.testing.contention import PATIENCE
+from tests.concurrency.overlapping import generate_in_turn
 from tests.integration.asking import counted
-from tests.integration.storing import FIRST, enter, generate, live, stored_group
+from tests.integration.storing import enter, generate, live, stored_group
 
 Factory = sessionmaker[Session]
 LONG = timedelta(seconds=PATIENCE)
@@ -212,7 +210,7 @@ def test_who_waited_sees_and_replaces_the_holders_plans(
         waiting = []
 
         def let_somebody_wait() -> None:
-            waiting.append(pool.submit(_generate_patiently, session_factory, group))
+            waiting.append(pool.submit(generate_in_turn, session_factory, group))
             wait_until_waiting(engine, group.id)
 
         first = generate(session_factory, group, hold=let_somebody_wait)
@@ -228,7 +226,7 @@ def test_how_long_a_generation_waited_is_in_its_record(
     group = stored_group(session_factory)
     with ThreadPoolExecutor(1) as pool, engine.connect() as holder:
         locking.acquire(holder, PlanGroupLock(group.tenant_id, group.id))
-        waiting = pool.submit(_generate_patiently, session_factory, group)
+        waiting = pool.submit(generate_in_turn, session_factory, group)
         wait_until_waiting(engine, group.id)
         holder.exec_driver_sql("SELECT pg_sleep(0.02)")
         holder.rollback()
@@ -240,8 +238,3 @@ def test_how_long_a_generation_waited_is_in_its_record(
         )
     assert waited is not None
     assert 20 <= waited < PATIENCE * 1000
-
-
-def _generate_patiently(factory: Factory, group: PlanGroup) -> GenerationResult:
-    lock = PlanGroupLock(group.tenant_id, group.id, wait=LONG)
-    return generate_plans(factory, lock, today=FIRST)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import (
     Base,
     GenerationResult,
+    GroupStatus,
     PlanGenerationService,
     PlanGroup,
     PlanGroupLock,
@@ -24,6 +25,7 @@ from domain import (
 )
 from domain.events import GenerationEvent, subscribe
 from domain.models.base import SCHEMA
+from domain.repositories import PlanGroupRepository
 from domain.scheduling import Schedule, ScheduledPlan
 from domain.scheduling.planning import Request
 from tests.factories import ContentFactory, PlanGroupFactory
@@ -68,9 +70,10 @@ def generate(
     group: PlanGroup,
     today: date = FIRST,
     hold: Callable[[], None] = lambda: None,
+    wait: timedelta | None = None,
 ) -> GenerationResult:
     """The whole request: lock, generate, commit, which ``hold`` delays."""
-    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id, wait=wait)) as uow:
         result = PlanGenerationService(uow).generate(today=today)
         hold()
         uow.commit()
@@ -191,6 +194,15 @@ def as_columns(
         "retired_as": None,
         "version": 1,
     }
+
+
+def status_of(factory: Factory, group: PlanGroup) -> GroupStatus:
+    with factory() as session:
+        return PlanGroupRepository(session, group.tenant_id).alone(group.id).status
+
+
+def whose(group: PlanGroup) -> dict[str, Any]:
+    return {"tenant_id": group.tenant_id, "group_id": group.id}
 
 
 def columns(row: Base) -> dict[str, Any]:

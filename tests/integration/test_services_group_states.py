@@ -16,7 +16,6 @@ from domain import (
     UnitOfWork,
 )
 from domain.errors import LockNotHeldError, TransitionNotAllowedError
-from domain.repositories import PlanGroupRepository
 from domain.services import GroupStateService, StateChange, activate
 from tests.integration.editing import everything
 from tests.integration.storing import (
@@ -28,7 +27,9 @@ from tests.integration.storing import (
     live,
     mark,
     plans,
+    status_of,
     stored_group,
+    whose,
 )
 
 Factory = sessionmaker[Session]
@@ -55,11 +56,6 @@ def ask(factory: Factory, group: PlanGroup, to: Any, **asked: Any) -> StateChang
         changed = GroupStateService(uow).change(to=to, **asked)
         uow.commit()
     return changed
-
-
-def status_of(factory: Factory, group: PlanGroup) -> GroupStatus:
-    with factory() as session:
-        return PlanGroupRepository(session, group.tenant_id).alone(group.id).status
 
 
 @pytest.mark.parametrize(("before", "after"), PAIRS)
@@ -195,7 +191,3 @@ def test_every_other_transition_leaves_the_plans_as_they_are(
     rows = everything(session_factory)["student_plans"]
     ask(session_factory, group, after)
     assert everything(session_factory)["student_plans"] == rows
-
-
-def whose(group: PlanGroup) -> dict[str, Any]:
-    return {"tenant_id": group.tenant_id, "group_id": group.id}

@@ -2,7 +2,6 @@
 
 import gc
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -100,18 +99,11 @@ def test_another_thread_is_another_client(session_factory: Factory, lock: PlanGr
             other.result(PATIENCE)
 
 
-@pytest.fixture
-def second_engine(database_url: sa.URL) -> Iterator[sa.Engine]:
-    engine = sa.create_engine(database_url, poolclass=sa.NullPool)
-    yield engine
-    engine.dispose()
-
-
 def test_another_engine_may_be_another_database_and_is_asked(
-    session_factory: Factory, second_engine: sa.Engine, lock: PlanGroupLock
+    session_factory: Factory, second: sa.Engine, lock: PlanGroupLock
 ) -> None:
     with UnitOfWork(session_factory, lock=lock), pytest.raises(PlanGroupLockedError):
-        enter(sessionmaker(second_engine), lock)
+        enter(sessionmaker(second), lock)
 
 
 # --- the student's lock, inside -------------------------------------------------------
