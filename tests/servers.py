@@ -47,7 +47,7 @@ def standby_of(primary: EmbeddedServer) -> Iterator["Standby"]:
 
 
 class Standby:
-    """Replays what its primary commits, and can be promoted. Reached over its socket alone."""
+    """Replays what its primary commits, and can be promoted. It is reached only over its socket."""
 
     def __init__(self, primary: EmbeddedServer) -> None:
         self._primary = primary

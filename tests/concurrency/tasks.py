@@ -107,7 +107,7 @@ async def watched(condition: Callable[[], bool], hope: str) -> None:
 
 
 class Once:
-    """``task.cancel()``, as everybody does it."""
+    """``task.cancel()``, the usual way."""
 
     error: type[BaseException] = asyncio.CancelledError
 

@@ -54,7 +54,7 @@ def test_while_the_server_works_for_it_the_work_ends_in_the_server_too(  # noqa:
             await until_a_backend_waits(owner_engine)
             request.strike()
             await request.ended()
-            assert backends_waiting(owner_engine) == 0, "nobody goes on in the server"
+            assert backends_waiting(owner_engine) == 0, "no backend goes on in the server"
         assert advisory_locks(owner_engine) == 0
 
     before = traces(owner_engine, group.id)
