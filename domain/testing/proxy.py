@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Final, Self
 
-from domain.testing.watching import PATIENCE
+from domain.testing.contention import PATIENCE
 
 HOST: Final = "127.0.0.1"
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER, no time: closing sends RST, not FIN
@@ -70,7 +70,7 @@ class CuttingProxy:
         self._tell(self._cut)
 
     def freeze(self) -> None:
-        """Forward nothing any more, and accept nobody, without a word to either side."""
+        """Forward nothing any more, and accept no connection, without a word to either side."""
         self._tell(self._freeze)
 
     def thaw(self) -> None:

@@ -17,7 +17,7 @@ from domain.locking import acquiring
 from domain.locking.acquiring import Acquired
 from domain.locking.statements import IDENTITY
 from tests.benchmarks.timing import line
-from tests.concurrency.worlds import generate, stored_group
+from tests.integration.storing import generate, stored_group
 
 REQUESTERS = 64
 ROUNDS = 60

@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
 
+from domain import PlanGroup
+from domain.unit_of_work import asynchronous
+from tests.integration.storing import stored_group
 from tests.pooler.pgbouncer import CONNECT_ARGS, PgBouncer, pgbouncer
 
 # Fewer than the engine's connections, and enough for all who hold and wait at one time.
@@ -51,3 +55,20 @@ def new_engine(client_url: sa.URL, connect_args: dict[str, Any]) -> Iterator[Cal
 @pytest.fixture(scope="module")
 def engine(new_engine: Callable[..., sa.Engine]) -> sa.Engine:
     return new_engine(pool_size=40, max_overflow=0, pool_timeout=20)
+
+
+@pytest.fixture
+def group(session_factory: sessionmaker[Session]) -> PlanGroup:
+    """A stored group, not generated yet."""
+    return stored_group(session_factory)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cancelled task waits 20 ms for the end of its commit or rollback."""
+    monkeypatch.setattr(asynchronous, "FINISHING_SECONDS", 0.02)
+
+
+@pytest.fixture(params=range(20), ids="{}".format)
+def again() -> None:
+    """A race is run many times: it may be won in another order each time."""

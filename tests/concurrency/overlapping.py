@@ -1,29 +1,38 @@
-"""Changes of groups that meet in time, and what they leave."""
+"""Requests that meet in time, the two kinds of lock, and what the requests leave."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import GroupStatus, PlanGroup, PlanGroupLock, UnitOfWork
+from domain import (
+    GenerationResult,
+    GroupStatus,
+    PlanGroup,
+    PlanGroupLock,
+    PlanGroupService,
+    UnitOfWork,
+)
 from domain.services import (
     GroupStateService,
-    PlanGenerationService,
-    PlanGroupService,
     StateChange,
     activate,
 )
-from tests.concurrency.contenders import PATIENCE, Answers, contend
-from tests.concurrency.worlds import TODAY, stored_group
+from domain.testing import contend
+from domain.testing.contention import PATIENCE, Answers
+from tests.factories import ContentFactory
+from tests.integration.storing import generate, stored_group
 
 Factory = sessionmaker[Session]
 T = TypeVar("T")
 Hold = Callable[[], None]
-LONG = timedelta(seconds=20)
+repeatedly = pytest.mark.usefixtures("again")
+LONG = timedelta(seconds=PATIENCE)
 
 
 def students_groups(factory: Factory, *statuses: GroupStatus) -> list[PlanGroup]:
@@ -52,11 +61,9 @@ def change(
     return changed
 
 
-def generate_in_turn(factory: Factory, group: PlanGroup) -> str:
-    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id, wait=LONG)) as uow:
-        PlanGenerationService(uow).generate(today=TODAY)
-        uow.commit()
-    return "generated"
+def generate_in_turn(factory: Factory, group: PlanGroup) -> GenerationResult:
+    """Generate after the requests that hold the lock or wait for it."""
+    return generate(factory, group, wait=LONG)
 
 
 def delete_in_turn(factory: Factory, group: PlanGroup, wait: timedelta = LONG) -> str:
@@ -86,3 +93,19 @@ def elsewhere(call: Callable[[], T]) -> T:
     """What another client gets: in a thread of its own, as one thread has one unit of work."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(call).result(PATIENCE)
+
+
+def generated_group(factory: sessionmaker[Session]) -> PlanGroup:
+    """A stored group that was generated once, with plans for at least 20 marks."""
+    contents = [ContentFactory.build(position=0, last_unit=200)]
+    group = stored_group(factory, period_end=date(2025, 2, 28), contents=contents)
+    generate(factory, group)
+    return group
+
+
+def shared(group: PlanGroup, wait: timedelta | None = None) -> PlanGroupLock:
+    return PlanGroupLock(group.tenant_id, group.id, wait=wait, shared=True)
+
+
+def exclusive(group: PlanGroup, wait: timedelta | None = None) -> PlanGroupLock:
+    return PlanGroupLock(group.tenant_id, group.id, wait=wait)

@@ -8,18 +8,23 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock
-from domain.testing import PATIENCE, FaultAt, Step, advisory_locks, assert_lock_free
+from domain.testing import FaultAt, Step, assert_lock_free
+from domain.testing.contention import PATIENCE, advisory_locks
 from domain.unit_of_work import AsyncUnitOfWork
-from tests.concurrency.async_worlds import (
+from tests.concurrency.tasks import (
+    BEFORE_THE_COMMIT,
+    AsyncFactory,
+    Blockade,
+    Once,
     backends_waiting,
+    each_way,
     generate_async,
     pooled,
     until_a_backend_waits,
+    with_pool,
 )
-from tests.concurrency.blockades import BEFORE_THE_COMMIT, Blockade
-from tests.concurrency.cancelling import Once, each_way
-from tests.concurrency.worlds import generate, stored_group, traces
 from tests.factories import ContentFactory
+from tests.integration.storing import generate, stored_group, traces
 
 Factory = sessionmaker[Session]
 LONG = timedelta(seconds=PATIENCE)
@@ -43,18 +48,17 @@ def test_while_the_server_works_for_it_the_work_ends_in_the_server_too(  # noqa:
     way: type[Once],
     blockade: Blockade,
 ) -> None:
-    async def main() -> None:
-        async with pooled(database_url) as factory:
-            with blockade(owner_engine, group):
-                request = way(generate_async(factory, group, wait=LONG))
-                await until_a_backend_waits(owner_engine)
-                request.strike()
-                await request.ended()
-                assert backends_waiting(owner_engine) == 0, "nobody goes on in the server"
-            assert advisory_locks(owner_engine) == 0
+    async def main(factory: AsyncFactory) -> None:
+        with blockade(owner_engine, group):
+            request = way(generate_async(factory, group, wait=LONG))
+            await until_a_backend_waits(owner_engine)
+            request.strike()
+            await request.ended()
+            assert backends_waiting(owner_engine) == 0, "no backend goes on in the server"
+        assert advisory_locks(owner_engine) == 0
 
     before = traces(owner_engine, group.id)
-    asyncio.run(main())
+    with_pool(database_url, main)
     assert traces(owner_engine, group.id) == before
     assert generate(session_factory, group).generation == 1, "and the next request succeeds"
 
@@ -89,15 +93,14 @@ def test_while_it_holds_the_lock_the_lock_is_free_at_once(
 def test_at_every_step_there_are_all_plans_or_none(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup, way: type[Once], step: Step
 ) -> None:
-    async def main() -> None:
-        async with pooled(database_url) as factory:
-            requests: list[Once] = []
-            sync_engine = factory.kw["bind"].sync_engine
-            with FaultAt(sync_engine, step, lambda _: requests[0].strike(), rows=MIDDLE):
-                requests.append(way(generate_async(factory, group)))
-                await requests[0].ended()
+    async def main(factory: AsyncFactory) -> None:
+        requests: list[Once] = []
+        sync_engine = factory.kw["bind"].sync_engine
+        with FaultAt(sync_engine, step, lambda _: requests[0].strike(), rows=MIDDLE):
+            requests.append(way(generate_async(factory, group)))
+            await requests[0].ended()
 
-    asyncio.run(main())
+    with_pool(database_url, main)
     assert_lock_free(engine, group.id)
     assert advisory_locks(engine) == 0
     generation, records, plans = traces(engine, group.id)
@@ -109,18 +112,17 @@ def test_at_every_step_there_are_all_plans_or_none(
 def test_while_it_waits_for_a_connection_of_the_pool(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup, way: type[Once]
 ) -> None:
-    async def main() -> None:
-        async with pooled(database_url, 1) as factory:
-            async with factory() as other:
-                await other.connection()
-                request = way(generate_async(factory, group))
-                await asyncio.sleep(0)
-                await asyncio.sleep(0)
-                request.strike()
-                await request.ended()
-            assert (await generate_async(factory, group)).generation == 1
+    async def main(factory: AsyncFactory) -> None:
+        async with factory() as other:
+            await other.connection()
+            request = way(generate_async(factory, group))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            request.strike()
+            await request.ended()
+        assert (await generate_async(factory, group)).generation == 1
 
-    asyncio.run(main())
+    with_pool(database_url, main, 1)
     assert advisory_locks(engine) == 0
 
 

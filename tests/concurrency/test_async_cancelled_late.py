@@ -7,54 +7,45 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
-from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock
 from domain.errors import UnitOfWorkStateError
-from domain.testing import CommitGate, advisory_locks, assert_lock_free
-from domain.unit_of_work import AsyncUnitOfWork, UnitOfWork, asynchronous
-from tests.concurrency.async_worlds import (
+from domain.testing import assert_lock_free
+from domain.testing.contention import advisory_locks
+from domain.testing.faults import CommitGate
+from domain.unit_of_work import AsyncUnitOfWork, UnitOfWork
+from tests.concurrency.tasks import (
     AsyncFactory,
+    Once,
     backends_waiting,
+    each_way,
     generate_async,
-    pooled,
+    reading_the_snapshot,
+    strike_in_the_commit,
     until_a_backend_waits,
-    watched,
+    with_pool,
 )
-from tests.concurrency.cancelling import Once, each_way
-from tests.concurrency.worlds import stored_group, traces
+from tests.integration.storing import traces
 
 TURNS = 200
 """Turns of the loop in which somebody would have gone who does not wait."""
-
-
-@pytest.fixture
-def group(session_factory: sessionmaker[Session]) -> PlanGroup:
-    return stored_group(session_factory)
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asynchronous, "FINISHING_SECONDS", 0.02)
 
 
 @each_way
 def test_a_commit_that_has_begun_is_carried_out(
     owner_engine: sa.Engine, database_url: sa.URL, group: PlanGroup, way: type[Once]
 ) -> None:
-    async def main() -> None:
-        async with pooled(database_url) as factory:
-            with CommitGate(owner_engine) as gate:
-                request = way(generate_async(factory, group))
-                await watched(lambda: gate.arrived() is not None, "the commit is on its way")
-                request.strike()
-                for _ in range(TURNS):
-                    await asyncio.sleep(0)
-                assert not request.task.done()
-                gate.open()
-                await request.ended()
+    async def main(factory: AsyncFactory) -> None:
+        with CommitGate(owner_engine) as gate:
+            request = way(generate_async(factory, group))
+            await strike_in_the_commit(gate, request)
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+            assert not request.task.done()
+            gate.open()
+            await request.ended()
 
-    asyncio.run(main())
+    with_pool(database_url, main)
     assert traces(owner_engine, group.id)[0] == 1
     assert advisory_locks(owner_engine) == 0
 
@@ -64,16 +55,14 @@ def test_a_commit_that_has_begun_is_carried_out(
 def test_a_commit_that_does_not_end_is_cancelled_after_a_while(
     owner_engine: sa.Engine, database_url: sa.URL, group: PlanGroup, way: type[Once]
 ) -> None:
-    async def main() -> None:
-        async with pooled(database_url) as factory:
-            with CommitGate(owner_engine) as gate:
-                request = way(generate_async(factory, group))
-                await watched(lambda: gate.arrived() is not None, "the commit is on its way")
-                request.strike()
-                await request.ended()
-                assert backends_waiting(owner_engine) == 0
+    async def main(factory: AsyncFactory) -> None:
+        with CommitGate(owner_engine) as gate:
+            request = way(generate_async(factory, group))
+            await strike_in_the_commit(gate, request)
+            await request.ended()
+            assert backends_waiting(owner_engine) == 0
 
-    asyncio.run(main())
+    with_pool(database_url, main)
     assert traces(owner_engine, group.id)[0] == 0
     assert advisory_locks(owner_engine) == 0
 
@@ -81,17 +70,15 @@ def test_a_commit_that_does_not_end_is_cancelled_after_a_while(
 def test_a_task_that_is_cancelled_already_does_not_begin_to_commit(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup
 ) -> None:
-    async def main() -> None:
-        async with pooled(database_url) as factory:
+    async def main(factory: AsyncFactory) -> None:
+        async def cancel_myself() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
 
-            async def cancel_myself() -> None:
-                task = asyncio.current_task()
-                assert task is not None
-                task.cancel()
+        await Once(generate_async(factory, group, cancel_myself)).ended()
 
-            await Once(generate_async(factory, group, cancel_myself)).ended()
-
-    asyncio.run(main())
+    with_pool(database_url, main)
     assert traces(engine, group.id)[0] == 0
 
 
@@ -136,19 +123,18 @@ def test_a_block_that_is_being_left_is_left_in_order(
     way: type[Once],
     slow_rollback: Callable[[], asyncio.Event],
 ) -> None:
-    async def main() -> None:
-        async with pooled(database_url) as factory:
-            go_on = slow_rollback()
-            request = await struck_while_leaving(factory, group, way)
-            for _ in range(TURNS):
-                await asyncio.sleep(0)
-            done = request.task.done()
-            go_on.set()  # in any case, for whatever follows rolls back too
-            assert not done
-            await request.ended()
-            assert advisory_locks(engine) == 0
+    async def main(factory: AsyncFactory) -> None:
+        go_on = slow_rollback()
+        request = await struck_while_leaving(factory, group, way)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        done = request.task.done()
+        go_on.set()  # in any case, for whatever follows rolls back too
+        assert not done
+        await request.ended()
+        assert advisory_locks(engine) == 0
 
-    asyncio.run(main())
+    with_pool(database_url, main)
     assert traces(engine, group.id)[0] == 0
 
 
@@ -161,14 +147,13 @@ def test_a_rollback_that_does_not_end_costs_the_connection_and_nothing_else(
     way: type[Once],
     slow_rollback: Callable[[], asyncio.Event],
 ) -> None:
-    async def main() -> None:
-        async with pooled(database_url) as factory:
-            go_on = slow_rollback()
-            request = await struck_while_leaving(factory, group, way)
-            await request.ended()
-            go_on.set()
+    async def main(factory: AsyncFactory) -> None:
+        go_on = slow_rollback()
+        request = await struck_while_leaving(factory, group, way)
+        await request.ended()
+        go_on.set()
 
-    asyncio.run(main())
+    with_pool(database_url, main)
     assert_lock_free(engine, group.id, seconds=10)
 
 
@@ -206,47 +191,42 @@ def test_who_is_still_at_work_when_the_block_fails_is_stopped_first(
 ) -> None:
     """``gather`` raises the first error and lets the others run on."""
 
-    async def main() -> None:
-        async with pooled(database_url) as factory:
+    async def main(factory: AsyncFactory) -> None:
+        async def fail() -> None:
+            await until_a_backend_waits(engine)
+            raise ZeroDivisionError
 
-            async def fail() -> None:
-                await until_a_backend_waits(engine)
-                raise ZeroDivisionError
+        with reading_the_snapshot(engine, group):
+            lock = PlanGroupLock(group.tenant_id, group.id)
+            with pytest.raises(ZeroDivisionError):
+                async with AsyncUnitOfWork(factory, lock=lock) as uow:
+                    await asyncio.gather(uow.run(_read(group)), fail())
+            assert backends_waiting(engine) == 0
 
-            with engine.connect() as other, other.begin():
-                other.exec_driver_sql("LOCK TABLE studyplan.contents IN ACCESS EXCLUSIVE MODE")
-                lock = PlanGroupLock(group.tenant_id, group.id)
-                with pytest.raises(ZeroDivisionError):
-                    async with AsyncUnitOfWork(factory, lock=lock) as uow:
-                        await asyncio.gather(uow.run(_read(group)), fail())
-                assert backends_waiting(engine) == 0
-
-    asyncio.run(main())
+    with_pool(database_url, main)
     assert advisory_locks(engine) == 0
 
 
 def test_a_block_that_ends_while_another_task_is_at_work_says_so(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup
 ) -> None:
-    async def main() -> None:
-        async with pooled(database_url) as factory:
-            with engine.connect() as other, other.begin():
-                other.exec_driver_sql("LOCK TABLE studyplan.contents IN ACCESS EXCLUSIVE MODE")
-                forgotten: list[asyncio.Task[object]] = []
+    async def main(factory: AsyncFactory) -> None:
+        with reading_the_snapshot(engine, group):
+            forgotten: list[asyncio.Task[object]] = []
 
-                async def leave_too_early() -> None:
-                    async with AsyncUnitOfWork(
-                        factory, lock=PlanGroupLock(group.tenant_id, group.id)
-                    ) as uow:
-                        forgotten.append(asyncio.create_task(uow.run(_read(group))))
-                        await until_a_backend_waits(engine)
+            async def leave_too_early() -> None:
+                async with AsyncUnitOfWork(
+                    factory, lock=PlanGroupLock(group.tenant_id, group.id)
+                ) as uow:
+                    forgotten.append(asyncio.create_task(uow.run(_read(group))))
+                    await until_a_backend_waits(engine)
 
-                with pytest.raises(UnitOfWorkStateError, match="another task was using"):
-                    await leave_too_early()
-                await asyncio.wait(forgotten)
-                assert forgotten[0].cancelled()
+            with pytest.raises(UnitOfWorkStateError, match="another task was using"):
+                await leave_too_early()
+            await asyncio.wait(forgotten)
+            assert forgotten[0].cancelled()
 
-    asyncio.run(main())
+    with_pool(database_url, main)
     assert advisory_locks(engine) == 0
 
 

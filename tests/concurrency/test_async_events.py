@@ -5,22 +5,22 @@ from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGenerationService, PlanGroup, PlanGroupLock
 from domain.errors import UncommittedChangesError, UnitOfWorkStateError
 from domain.events import GenerationEvent
-from domain.testing import CommitGate, assert_lock_free
-from domain.unit_of_work import AsyncUnitOfWork, UnitOfWork, asynchronous
-from tests.concurrency.async_worlds import generate_async, pooled, watched
-from tests.concurrency.cancelling import Once, each_way
-from tests.concurrency.worlds import TODAY, stored_group, traces
-from tests.integration.reporting import listening, outcomes
-
-
-@pytest.fixture
-def group(session_factory: sessionmaker[Session]) -> PlanGroup:
-    return stored_group(session_factory)
+from domain.testing import assert_lock_free
+from domain.testing.faults import CommitGate
+from domain.unit_of_work import AsyncUnitOfWork, UnitOfWork
+from tests.concurrency.tasks import (
+    AsyncFactory,
+    Once,
+    each_way,
+    generate_async,
+    strike_in_the_commit,
+    with_pool,
+)
+from tests.integration.storing import FIRST, listening, outcomes, traces
 
 
 @pytest.fixture
@@ -39,29 +39,26 @@ def reported(engine: sa.Engine, group: PlanGroup) -> Iterator[list[GenerationEve
 def test_generation_of_a_task_is_reported_after_the_commit(
     database_url: sa.URL, group: PlanGroup, reported: list[GenerationEvent]
 ) -> None:
-    async def main() -> None:
-        async with pooled(database_url) as factory:
+    async def main(factory: AsyncFactory) -> None:
+        async def nothing_yet() -> None:
+            assert reported == []
 
-            async def nothing_yet() -> None:
-                assert reported == []
+        await generate_async(factory, group, nothing_yet)
 
-            await generate_async(factory, group, nothing_yet)
-
-    asyncio.run(main())
+    with_pool(database_url, main)
     assert outcomes(reported) == [("generated", None)]
 
 
 def test_generation_of_a_task_that_does_not_commit_is_reported_as_rolled_back(
     database_url: sa.URL, group: PlanGroup, reported: list[GenerationEvent]
 ) -> None:
-    async def main() -> None:
-        async with pooled(database_url) as factory:
-            lock = PlanGroupLock(group.tenant_id, group.id)
-            with pytest.raises(UncommittedChangesError):
-                async with AsyncUnitOfWork(factory, lock=lock) as uow:
-                    await uow.run(_generate)
+    async def main(factory: AsyncFactory) -> None:
+        lock = PlanGroupLock(group.tenant_id, group.id)
+        with pytest.raises(UncommittedChangesError):
+            async with AsyncUnitOfWork(factory, lock=lock) as uow:
+                await uow.run(_generate)
 
-    asyncio.run(main())
+    with_pool(database_url, main)
     assert outcomes(reported) == [("rolled_back", "UncommittedChangesError")]
 
 
@@ -74,21 +71,20 @@ def test_commit_that_is_carried_out_although_its_task_is_cancelled_is_reported_a
     reported: list[GenerationEvent],
     way: type[Once],
 ) -> None:
-    async def main() -> None:
-        async with pooled(database_url) as factory:
-            with CommitGate(owner_engine) as gate:
-                request = way(generate_async(factory, group))
-                await watched(lambda: gate.arrived() is not None, "the commit is on its way")
-                request.strike()
-                gate.open()
-                await request.ended()
+    async def main(factory: AsyncFactory) -> None:
+        with CommitGate(owner_engine) as gate:
+            request = way(generate_async(factory, group))
+            await strike_in_the_commit(gate, request)
+            gate.open()
+            await request.ended()
 
-    asyncio.run(main())
+    with_pool(database_url, main)
     assert outcomes(reported) == [("generated", None)]
     assert traces(owner_engine, group.id)[0] == 1
 
 
 @each_way
+@pytest.mark.usefixtures("impatient")
 def test_commit_that_is_cancelled_is_reported_as_unknown(
     *,
     owner_engine: sa.Engine,
@@ -96,19 +92,14 @@ def test_commit_that_is_cancelled_is_reported_as_unknown(
     group: PlanGroup,
     reported: list[GenerationEvent],
     way: type[Once],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(asynchronous, "FINISHING_SECONDS", 0.02)
+    async def main(factory: AsyncFactory) -> None:
+        with CommitGate(owner_engine) as gate:
+            request = way(generate_async(factory, group))
+            await strike_in_the_commit(gate, request)
+            await request.ended()
 
-    async def main() -> None:
-        async with pooled(database_url) as factory:
-            with CommitGate(owner_engine) as gate:
-                request = way(generate_async(factory, group))
-                await watched(lambda: gate.arrived() is not None, "the commit is on its way")
-                request.strike()
-                await request.ended()
-
-    asyncio.run(main())
+    with_pool(database_url, main)
     assert outcomes(reported) == [("unknown", "CancelledError")]
 
 
@@ -116,20 +107,19 @@ def test_commit_that_is_cancelled_is_reported_as_unknown(
 def test_task_that_is_cancelled_before_its_commit_is_reported_as_rolled_back(
     database_url: sa.URL, group: PlanGroup, reported: list[GenerationEvent], way: type[Once]
 ) -> None:
-    async def main() -> None:
-        async with pooled(database_url) as factory:
-            generated = asyncio.Event()
+    async def main(factory: AsyncFactory) -> None:
+        generated = asyncio.Event()
 
-            async def stay() -> None:
-                generated.set()
-                await asyncio.Event().wait()
+        async def stay() -> None:
+            generated.set()
+            await asyncio.Event().wait()
 
-            request = way(generate_async(factory, group, stay))
-            await generated.wait()
-            request.strike()
-            await request.ended()
+        request = way(generate_async(factory, group, stay))
+        await generated.wait()
+        request.strike()
+        await request.ended()
 
-    asyncio.run(main())
+    with_pool(database_url, main)
     assert outcomes(reported) == [("rolled_back", "CancelledError")]
 
 
@@ -145,17 +135,16 @@ def test_block_that_ends_while_another_task_uses_it_is_reported_as_rolled_back(
             forgotten.append(asyncio.create_task(uow.run(wait)))
             await asyncio.sleep(0)
 
-    async def main() -> None:
-        async with pooled(database_url) as factory:
-            lock = PlanGroupLock(group.tenant_id, group.id)
-            with pytest.raises(UnitOfWorkStateError, match="another task was using"):
-                await leave_too_early(AsyncUnitOfWork(factory, lock=lock))
-            await asyncio.wait(forgotten)
+    async def main(factory: AsyncFactory) -> None:
+        lock = PlanGroupLock(group.tenant_id, group.id)
+        with pytest.raises(UnitOfWorkStateError, match="another task was using"):
+            await leave_too_early(AsyncUnitOfWork(factory, lock=lock))
+        await asyncio.wait(forgotten)
 
     forgotten: list[asyncio.Task[object]] = []
-    asyncio.run(main())
+    with_pool(database_url, main)
     assert outcomes(reported) == [("rolled_back", "UnitOfWorkStateError")]
 
 
 def _generate(uow: UnitOfWork) -> object:
-    return PlanGenerationService(uow).generate(today=TODAY)
+    return PlanGenerationService(uow).generate(today=FIRST)

@@ -10,28 +10,17 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError
 from domain.errors import LockTimeoutError, PlanGroupNotFoundError
-from domain.testing import (
-    PATIENCE,
-    Answers,
-    advisory_locks,
-    assert_lock_free,
-    contend_async,
-    wait_until_waiting,
-)
+from domain.testing import assert_lock_free, contend_async, wait_until_waiting
+from domain.testing.contention import PATIENCE, Answers, advisory_locks
 from domain.unit_of_work import AsyncUnitOfWork
-from tests.concurrency.async_worlds import generate_async, pooled
-from tests.concurrency.worlds import generate, live_plans, stored_group, traces
+from tests.concurrency.tasks import generate_async, pooled
 from tests.factories import PlanGroupFactory
+from tests.integration.storing import generate, live, stored_group, traces
 
 BUSY = "플랜 생성이 이미 진행 중입니다. 잠시 후 다시 시도해주세요."
 LONG = timedelta(seconds=PATIENCE)
 
 Hold = Callable[[], Awaitable[None]]
-
-
-@pytest.fixture
-def group(session_factory: sessionmaker[Session]) -> PlanGroup:
-    return stored_group(session_factory)
 
 
 def in_tasks(url: sa.URL, group: PlanGroup, contenders: int) -> Answers[object]:
@@ -49,7 +38,7 @@ def in_tasks(url: sa.URL, group: PlanGroup, contenders: int) -> Answers[object]:
 def test_a_single_task_generates(engine: sa.Engine, database_url: sa.URL, group: PlanGroup) -> None:
     answers = in_tasks(database_url, group, 1)
     assert len(answers.results) == 1
-    assert len(live_plans(engine, group.id)) > 0
+    assert len(live(sessionmaker(engine), group)) > 0
 
 
 def test_of_two_tasks_at_once_one_generates_and_the_other_reads_the_friendly_409(
@@ -95,7 +84,7 @@ def test_threads_and_tasks_contend_for_the_same_lock(
                 def hold_thread() -> None:
                     asyncio.run_coroutine_threadsafe(_awaited(hold), loop).result(PATIENCE)
 
-                return await asyncio.to_thread(generate, session_factory, group, hold_thread)
+                return await asyncio.to_thread(generate, session_factory, group, hold=hold_thread)
 
             return await contend_async(32, request)
 

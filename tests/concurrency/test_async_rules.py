@@ -1,7 +1,7 @@
 """What holds for threads holds for tasks: misuse, guards, waiting, and writing by COPY."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 
 import pytest
@@ -17,27 +17,15 @@ from domain.errors import (
     WrongTransactionError,
 )
 from domain.services import activate_async, generate_plans_async
-from domain.testing import PATIENCE, advisory_locks, wait_until_waiting
+from domain.testing import wait_until_waiting
+from domain.testing.contention import PATIENCE, advisory_locks
 from domain.unit_of_work import AsyncUnitOfWork, LockState
-from tests.concurrency.async_worlds import AsyncFactory, generate_async, pooled
-from tests.concurrency.worlds import TODAY, generate, stored_group, traces
+from tests.concurrency.tasks import AsyncFactory, generate_async, with_pool
 from tests.factories import ContentFactory, PlanGroupFactory
+from tests.integration.storing import FIRST, generate, stored_group, traces
 
 Factory = sessionmaker[Session]
 LONG = timedelta(seconds=PATIENCE)
-
-
-@pytest.fixture
-def group(session_factory: Factory) -> PlanGroup:
-    return stored_group(session_factory)
-
-
-def with_pool(url: sa.URL, work: Callable[[AsyncFactory], Awaitable[None]], size: int = 4) -> None:
-    async def main() -> None:
-        async with pooled(url, size) as factory:
-            await work(factory)
-
-    asyncio.run(main())
 
 
 def add_unflushed(uow: UnitOfWork) -> None:
@@ -302,8 +290,8 @@ def test_whole_requests_in_one_call(
 
     async def work(factory: AsyncFactory) -> None:
         lock = PlanGroupLock(saved.tenant_id, saved.id)
-        result = await generate_plans_async(factory, lock, today=TODAY, idempotency_key="once")
-        again = await generate_plans_async(factory, lock, today=TODAY, idempotency_key="once")
+        result = await generate_plans_async(factory, lock, today=FIRST, idempotency_key="once")
+        again = await generate_plans_async(factory, lock, today=FIRST, idempotency_key="once")
         assert (again.repeated, again.generation) == (True, result.generation)
         change = await activate_async(factory, tenant_id=saved.tenant_id, group_id=saved.id)
         assert change.paused_group_id == active.id

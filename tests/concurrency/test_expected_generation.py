@@ -17,22 +17,17 @@ from domain import (
 )
 from domain.errors import EditedMeanwhileError, IdempotencyMismatchError
 from domain.testing import contend
-from tests.concurrency.async_worlds import pooled
-from tests.concurrency.worlds import TODAY, stored_group, traces
+from tests.concurrency.tasks import pooled
+from tests.integration.storing import FIRST, traces
 
 Factory = sessionmaker[Session]
 REQUESTS = 12
 
 
-@pytest.fixture
-def group(session_factory: Factory) -> PlanGroup:
-    return stored_group(session_factory)
-
-
 def generate(factory: Factory, group: PlanGroup, expected: Any, **fields: Any) -> int | None:
     lock = PlanGroupLock(group.tenant_id, group.id)
     return generate_plans(
-        factory, lock, today=TODAY, expected_generation=expected, **fields
+        factory, lock, today=FIRST, expected_generation=expected, **fields
     ).generation
 
 
@@ -54,7 +49,7 @@ def test_of_simultaneous_tasks_that_expect_one_generation_one_gets_it(
     async def main() -> list[Any]:
         async with pooled(database_url) as factory:
             requests = (
-                generate_plans_async(factory, lock, today=TODAY, expected_generation=0)
+                generate_plans_async(factory, lock, today=FIRST, expected_generation=0)
                 for _ in range(REQUESTS)
             )
             return await asyncio.gather(*requests, return_exceptions=True)
@@ -100,7 +95,7 @@ def test_idempotency_key_is_answered_before_the_expectation_is_checked(
         generate_plans(
             session_factory,
             PlanGroupLock(group.tenant_id, group.id),
-            today=TODAY.replace(day=7),
+            today=FIRST.replace(day=7),
             idempotency_key="first",
             expected_generation=0,
         )

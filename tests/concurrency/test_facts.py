@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup
 from domain.locking import plan_group_lock_key
-from domain.testing import PATIENCE, wait_until_waiting
+from domain.testing import wait_until_waiting
+from domain.testing.contention import PATIENCE
 from tests.factories import PlanGroupFactory
 
 LOCK = sa.text("SELECT pg_advisory_xact_lock(:key)")

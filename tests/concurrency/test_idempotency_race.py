@@ -21,10 +21,10 @@ from domain import (
 )
 from domain.errors import IdempotencyMismatchError
 from domain.retrying import RetryPolicy, retrying
-from domain.testing import PATIENCE, eventually
-from tests.concurrency.contenders import contend
-from tests.concurrency.trips import counted
-from tests.concurrency.worlds import TODAY, stored_group, traces
+from domain.testing import contend
+from domain.testing.contention import PATIENCE, eventually
+from tests.integration.asking import counted
+from tests.integration.storing import FIRST, stored_group, traces
 
 Factory = sessionmaker[Session]
 LONG = timedelta(seconds=PATIENCE)
@@ -51,7 +51,7 @@ def generate(
     idempotency_key: str | None = "k",
 ) -> GenerationResult:
     with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id, wait=wait)) as uow:
-        result = PlanGenerationService(uow).generate(today=TODAY, idempotency_key=idempotency_key)
+        result = PlanGenerationService(uow).generate(today=FIRST, idempotency_key=idempotency_key)
         end(uow)
     return result
 
@@ -140,7 +140,7 @@ def test_who_was_refused_and_tries_again_gets_the_winners_answer(
 ) -> None:
     group = stored_group(session_factory)
     lock = PlanGroupLock(group.tenant_id, group.id)
-    work = partial(generate_plans, session_factory, lock, today=TODAY)
+    work = partial(generate_plans, session_factory, lock, today=FIRST)
     policy = RetryPolicy(attempts=50, deadline=LONG, longest_pause=timedelta(milliseconds=50))
 
     # Without the pause of a second that a refusal asks for.

@@ -8,16 +8,12 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock, UnitOfWork
 from domain.errors import CommitOutcomeUnknownError
-from tests.concurrency.worlds import advisory_locks, generate, live_plans, stored_group, traces
+from domain.testing.contention import advisory_locks
+from tests.integration.storing import generate, live, traces
 
 
 class Deliberate(Exception):  # noqa: N818 - it is not an error of anything
     """Raised by a test in the middle of a unit of work."""
-
-
-@pytest.fixture
-def group(session_factory: sessionmaker[Session]) -> PlanGroup:
-    return stored_group(session_factory)
 
 
 @pytest.fixture
@@ -68,7 +64,7 @@ def test_after_an_exception(
         raise Deliberate
 
     with pytest.raises(Deliberate):
-        generate(session_factory, group, fail)
+        generate(session_factory, group, hold=fail)
     assert advisory_locks(engine) == 0
     assert traces(engine, group.id) == before
     assert generate(session_factory, group).generation == 1
@@ -91,7 +87,7 @@ def test_after_the_connection_is_killed_in_the_middle(
             assert list(killed) == [True]
 
     with pytest.raises(CommitOutcomeUnknownError):
-        generate(session_factory, group, kill_the_holder)
+        generate(session_factory, group, hold=kill_the_holder)
     assert advisory_locks(engine) == 0
     assert traces(engine, group.id) == before
     assert generate(session_factory, group).generation == 1, "and the pool has recovered"
@@ -104,4 +100,4 @@ def test_leaving_without_writing_frees_it(
         uow.groups.get(group.id)
         assert advisory_locks(engine) == 1
     assert advisory_locks(engine) == 0
-    assert live_plans(engine, group.id) == []
+    assert live(session_factory, group) == []

@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroupLockedError
 from domain.errors import PlanGroupNotFoundError
-from tests.concurrency.contenders import PATIENCE, contend
+from domain.testing import contend
+from domain.testing.contention import PATIENCE, advisory_locks
 from tests.concurrency.overlapping import elsewhere
-from tests.concurrency.worlds import advisory_locks, generate, live_plans, stored_group, traces
 from tests.factories import PlanGroupFactory
+from tests.integration.storing import generate, live, stored_group, traces
 
 BUSY = "플랜 생성이 이미 진행 중입니다. 잠시 후 다시 시도해주세요."
 
@@ -25,28 +26,28 @@ def test_a_single_request_generates(
     group = stored_group(session_factory)
     result = generate(session_factory, group)
     assert result.generation == 1
-    assert len(live_plans(engine, group.id)) == len(result.plans) > 0
+    assert len(live(session_factory, group)) == len(result.plans) > 0
 
 
 def test_of_two_requests_at_once_one_generates_and_the_other_reads_the_friendly_409(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
     group = stored_group(session_factory)
-    answers = contend(2, lambda hold: generate(session_factory, group, hold))
+    answers = contend(2, lambda hold: generate(session_factory, group, hold=hold))
     (result,), (refusal,) = answers.results, answers.refusals
     assert isinstance(refusal, PlanGroupLockedError)
     problem = refusal.to_problem()
     assert problem["status"] == 409
     assert problem["detail"] == BUSY
     assert problem["retryable"] is True
-    assert [row.id for row in live_plans(engine, group.id)] == list(result.plan_ids)
+    assert [row.id for row in live(session_factory, group)] == list(result.plan_ids)
 
 
 def test_of_32_threads_at_once_exactly_one_generates(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
     group = stored_group(session_factory)
-    answers = contend(32, lambda hold: generate(session_factory, group, hold))
+    answers = contend(32, lambda hold: generate(session_factory, group, hold=hold))
     assert len(answers.results) == 1
     assert [type(refusal) for refusal in answers.refusals] == [PlanGroupLockedError] * 31
     generation, records, plans = traces(engine, group.id)
@@ -82,7 +83,7 @@ def test_requests_for_groups_of_different_students_do_not_wait_for_each_other(
 ) -> None:
     groups = [stored_group(session_factory) for _ in range(8)]
     free = iter(groups)
-    answers = contend(8, lambda hold: generate(session_factory, next(free), hold))
+    answers = contend(8, lambda hold: generate(session_factory, next(free), hold=hold))
     assert not answers.refusals
     assert {result.group_id for result in answers.results} == {group.id for group in groups}
 
@@ -99,7 +100,7 @@ def test_a_refused_request_leaves_no_trace(
             generate(session_factory, group)
         assert traces(engine, group.id) == before
 
-    generate(session_factory, group, lambda: elsewhere(refused_during_another))
+    generate(session_factory, group, hold=lambda: elsewhere(refused_during_another))
     assert traces(engine, group.id)[0] == before[0] + 1
 
 
@@ -114,7 +115,7 @@ def test_a_refused_request_has_read_nothing_before_it_was_refused(
         with pytest.raises(PlanGroupLockedError):
             generate(session_factory, group)
 
-    generate(session_factory, group, lambda: elsewhere(refused_during_another))
+    generate(session_factory, group, hold=lambda: elsewhere(refused_during_another))
     assert len(statements) == 1, "where a listener looks on, SQLAlchemy executes the lock"
     assert "acquire_plan_locks_with_limits" in statements[0]
 
@@ -131,10 +132,10 @@ def test_a_request_after_the_winners_commit_sees_and_replaces_the_winners_plans(
         )
     second = generate(session_factory, group)
     assert second.generation == 2
-    live = {row.id: row for row in live_plans(engine, group.id)}
-    assert live[first.plan_ids[0]].pinned
-    assert set(live) == {first.plan_ids[0], *second.plan_ids}
-    assert all(plan.first_unit > live[first.plan_ids[0]].last_unit for plan in second.plans[:1])
+    rows = {row.id: row for row in live(session_factory, group)}
+    assert rows[first.plan_ids[0]].pinned
+    assert set(rows) == {first.plan_ids[0], *second.plan_ids}
+    assert all(plan.first_unit > rows[first.plan_ids[0]].last_unit for plan in second.plans[:1])
 
 
 def test_requests_that_race_without_being_held_never_leave_a_mix(
@@ -196,7 +197,7 @@ def _request_in_a_process(
 
     start.wait(PATIENCE)
     try:
-        generate(sessionmaker(engine), group, hold)
+        generate(sessionmaker(engine), group, hold=hold)
         answers.put("generated")
     except PlanGroupLockedError as refusal:
         answers.put(refusal.code)

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import Content, PlanGroup
-from tests.concurrency.worlds import generate, stored_group
 from tests.factories import ContentFactory
+from tests.integration.storing import generate, stored_group
 
 MAX_ROUND_TRIPS = 8
 END_OF_A_TRIP = r"^[^\t\n]*\tB\t\d+\t(?:ReadyForQuery|CopyInResponse)"

@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import InvalidInputError, PlanGroup, PlanState, UnitOfWork, generate_plans
 from domain.errors import LockNotHeldError, UnitOfWorkStateError, WrongTransactionError
 from domain.locking import acquiring
-from domain.testing import PATIENCE, assert_lock_free, assert_lock_held
-from tests.concurrency.marking import exclusive, generated_group, shared
-from tests.concurrency.worlds import TODAY, generate, stored_group, traces
+from domain.testing import assert_lock_free, assert_lock_held
+from domain.testing.contention import PATIENCE
+from tests.concurrency.overlapping import exclusive, generated_group, shared
 from tests.factories import PlanGroupFactory
+from tests.integration.storing import FIRST, generate, stored_group, traces
 
 Factory = sessionmaker[Session]
 LONG = timedelta(seconds=PATIENCE)
@@ -119,5 +120,5 @@ def test_shared_lock_is_taken_in_a_transaction_that_holds_the_exclusive_one(
 
 def test_generate_plans_refuses_a_shared_lock(session_factory: Factory, group: PlanGroup) -> None:
     with pytest.raises(InvalidInputError) as refused:
-        generate_plans(session_factory, shared(group), today=TODAY)
+        generate_plans(session_factory, shared(group), today=FIRST)
     assert refused.value.field == "lock"

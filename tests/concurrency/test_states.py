@@ -13,7 +13,7 @@ from domain.errors import (
     TransitionNotAllowedError,
 )
 from domain.services import PlanGroupService
-from tests.concurrency.contenders import contend
+from domain.testing import contend
 from tests.concurrency.overlapping import (
     LONG,
     Factory,
@@ -23,17 +23,11 @@ from tests.concurrency.overlapping import (
     delete_in_turn,
     elsewhere,
     generate_in_turn,
+    repeatedly,
     statuses,
     students_groups,
 )
-from tests.concurrency.worlds import generate, stored_group, traces
-
-repeatedly = pytest.mark.usefixtures("again")
-
-
-@pytest.fixture(params=range(20), ids="{}".format)
-def again() -> None:
-    """A race is run many times: it may be won in another order each time."""
+from tests.integration.storing import generate, stored_group, traces
 
 
 @repeatedly
@@ -69,7 +63,7 @@ def test_of_a_generation_and_a_change_of_state_at_once_one_is_refused(
 ) -> None:
     group = stored_group(session_factory)
     answers = at_once(
-        lambda hold: generate(session_factory, group, hold).generation,
+        lambda hold: generate(session_factory, group, hold=hold).generation,
         lambda hold: change(session_factory, group, to, hold).status,
     )
     (won,), (refusal,) = answers.results, answers.refusals
@@ -107,7 +101,7 @@ def test_a_generation_and_a_deletion_in_turn_leave_nothing(
         lambda _: delete_in_turn(session_factory, group),
     )
     assert "deleted" in answers.results
-    expected = [] if "generated" in answers.results else [PlanGroupNotFoundError]
+    expected = [PlanGroupNotFoundError] if answers.results == ["deleted"] else []
     assert [type(refusal) for refusal in answers.refusals] == expected
     assert traces(engine, group.id) == (None, [], [])
 
@@ -125,7 +119,7 @@ def test_of_a_generation_and_a_deletion_at_once_one_is_refused(
             uow.commit()
         return "deleted"
 
-    answers = at_once(lambda hold: generate(session_factory, group, hold).generation, delete)
+    answers = at_once(lambda hold: generate(session_factory, group, hold=hold).generation, delete)
     (won,), (refusal,) = answers.results, answers.refusals
     assert isinstance(refusal, PlanGroupLockedError)
     assert traces(engine, group.id)[0] == (None if won == "deleted" else 1)
@@ -149,5 +143,5 @@ def test_what_frees_a_groups_time_waits_for_the_students_other_generations(
         except LockError as refusal:
             refusals.append(refusal)
 
-    generate(session_factory, other, lambda: elsewhere(ask))
+    generate(session_factory, other, hold=lambda: elsewhere(ask))
     assert [refusal.scope for refusal in refusals] == (["student"] if freed else [])

@@ -16,7 +16,8 @@ from domain.errors import (
     TransitionNotAllowedError,
 )
 from domain.services import StateChange, activate
-from tests.concurrency.contenders import contend
+from domain.testing import contend
+from domain.testing.contention import advisory_locks
 from tests.concurrency.overlapping import (
     LONG,
     Factory,
@@ -25,17 +26,10 @@ from tests.concurrency.overlapping import (
     at_once,
     change,
     generate_in_turn,
+    repeatedly,
     statuses,
     students_groups,
 )
-from tests.concurrency.worlds import advisory_locks
-
-repeatedly = pytest.mark.usefixtures("again")
-
-
-@pytest.fixture(params=range(20), ids="{}".format)
-def again() -> None:
-    """A race is run many times: it may be won in another order each time."""
 
 
 @repeatedly

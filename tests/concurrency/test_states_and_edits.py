@@ -8,19 +8,11 @@ import sqlalchemy as sa
 from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork, generate_plans
 from domain.errors import EditedMeanwhileError
 from domain.services import GroupEditService
-from tests.concurrency.contenders import contend
-from tests.concurrency.overlapping import Factory, Hold, at_once, elsewhere
-from tests.concurrency.worlds import TODAY, advisory_locks, generate, stored_group, traces
-from tests.integration.editing import World, everything, new_world
-from tests.integration.editing_calls import CALLS, lock_of
-
-each_call = pytest.mark.parametrize("name", CALLS)
-repeatedly = pytest.mark.usefixtures("again")
-
-
-@pytest.fixture(params=range(20), ids="{}".format)
-def again() -> None:
-    """A race is run many times: it may be won in another order each time."""
+from domain.testing import contend
+from domain.testing.contention import advisory_locks
+from tests.concurrency.overlapping import Factory, Hold, at_once, elsewhere, repeatedly
+from tests.integration.editing import CALLS, World, each_call, everything, lock_of, new_world
+from tests.integration.storing import FIRST, generate, stored_group, traces
 
 
 @pytest.fixture
@@ -42,7 +34,7 @@ def test_while_plans_are_generated_an_edit_is_refused(
             CALLS[name](uow, world, 1)
         assert everything(session_factory) == before
 
-    result = generate(session_factory, world.group, lambda: elsewhere(refused))
+    result = generate(session_factory, world.group, hold=lambda: elsewhere(refused))
     assert result.generation == 2
     assert advisory_locks(engine) == 0
 
@@ -52,7 +44,7 @@ def test_while_something_is_edited_a_generation_is_refused(
     engine: sa.Engine, session_factory: Factory, world: World, name: str
 ) -> None:
     def generation() -> object:
-        return generate_plans(session_factory, world.lock, today=TODAY)
+        return generate_plans(session_factory, world.lock, today=FIRST)
 
     before = everything(session_factory)
     with UnitOfWork(session_factory, lock=lock_of(name, world)) as uow:
@@ -81,7 +73,7 @@ def test_of_an_edit_and_a_generation_at_once_one_is_refused(
     group = stored_group(session_factory)
     answers = at_once(
         lambda hold: rename(session_factory, PlanGroupLock(group.tenant_id, group.id), hold),
-        lambda hold: generate(session_factory, group, hold).generation,
+        lambda hold: generate(session_factory, group, hold=hold).generation,
     )
     (won,), (refusal,) = answers.results, answers.refusals
     assert isinstance(refusal, PlanGroupLockedError)

@@ -9,19 +9,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import (
-    GenerationResult,
-    PlanGroup,
-    PlanGroupLock,
-    PlanGroupLockedError,
-    UnitOfWork,
-    generate_plans,
-)
+from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.errors import LockTimeoutError
 from domain.locking import acquiring
-from domain.testing import PATIENCE, assert_lock_free, wait_until_waiting
-from tests.concurrency.trips import counted
-from tests.concurrency.worlds import TODAY, generate, live_plans, stored_group
+from domain.testing import assert_lock_free, wait_until_waiting
+from domain.testing.contention import PATIENCE
+from tests.concurrency.overlapping import generate_in_turn
+from tests.integration.asking import counted
+from tests.integration.storing import enter, generate, live, stored_group
 
 Factory = sessionmaker[Session]
 LONG = timedelta(seconds=PATIENCE)
@@ -37,11 +32,6 @@ def holder(engine: sa.Engine, group_id: UUID) -> Iterator[sa.Connection]:
             sa.text("SELECT public.acquire_plan_group_lock(:group)"), {"group": group_id}
         )
         yield connection
-
-
-def enter(factory: Factory, lock: PlanGroupLock) -> None:
-    with UnitOfWork(factory, lock=lock):
-        pass
 
 
 def release_when_waiting(engine: sa.Engine, holder: sa.Connection, group_id: UUID) -> None:
@@ -216,13 +206,13 @@ def test_who_waited_sees_and_replaces_the_holders_plans(
         waiting = []
 
         def let_somebody_wait() -> None:
-            waiting.append(pool.submit(_generate_patiently, session_factory, group))
+            waiting.append(pool.submit(generate_in_turn, session_factory, group))
             wait_until_waiting(engine, group.id)
 
-        first = generate(session_factory, group, let_somebody_wait)
+        first = generate(session_factory, group, hold=let_somebody_wait)
         second = waiting[0].result(PATIENCE)
     assert (first.generation, second.generation) == (1, 2)
-    assert [row.id for row in live_plans(engine, group.id)] == list(second.plan_ids)
+    assert [row.id for row in live(session_factory, group)] == list(second.plan_ids)
     assert not set(first.plan_ids) & set(second.plan_ids)
 
 
@@ -232,7 +222,7 @@ def test_how_long_a_generation_waited_is_in_its_record(
     group = stored_group(session_factory)
     with ThreadPoolExecutor(1) as pool, engine.connect() as holder:
         acquiring.acquire(holder, PlanGroupLock(group.tenant_id, group.id))
-        waiting = pool.submit(_generate_patiently, session_factory, group)
+        waiting = pool.submit(generate_in_turn, session_factory, group)
         wait_until_waiting(engine, group.id)
         holder.exec_driver_sql("SELECT pg_sleep(0.02)")
         holder.rollback()
@@ -244,8 +234,3 @@ def test_how_long_a_generation_waited_is_in_its_record(
         )
     assert waited is not None
     assert 20 <= waited < PATIENCE * 1000
-
-
-def _generate_patiently(factory: Factory, group: PlanGroup) -> GenerationResult:
-    lock = PlanGroupLock(group.tenant_id, group.id, wait=LONG)
-    return generate_plans(factory, lock, today=TODAY)

@@ -14,9 +14,9 @@ from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.errors import LockTimeoutError
 from domain.locking import acquiring
 from domain.locking.policy import most_waiters, student_lock_key
-from domain.testing import PATIENCE, eventually, wait_until_waiting
-from domain.testing.watching import backends_at_key
-from tests.concurrency.worlds import generate, stored_group
+from domain.testing import wait_until_waiting
+from domain.testing.contention import PATIENCE, backends_at_key, eventually
+from tests.integration.storing import generate, stored_group
 
 Factory = sessionmaker[Session]
 LONG = timedelta(seconds=PATIENCE)

@@ -14,10 +14,9 @@ from domain import GenerationResult, PlanGenerationService, PlanGroup, PlanGroup
 from domain.errors import LockTimeoutError
 from domain.locking import plan_group_lock_key
 from domain.locking.policy import student_lock_key
-from domain.testing import PATIENCE, advisory_locks, assert_lock_free, eventually
-from domain.testing.watching import backends_at_key
-from tests.concurrency.contenders import contend
-from tests.concurrency.worlds import TODAY, stored_group
+from domain.testing import assert_lock_free, contend
+from domain.testing.contention import PATIENCE, advisory_locks, backends_at_key, eventually
+from tests.integration.storing import FIRST, enter, stored_group
 
 Factory = sessionmaker[Session]
 LONG = timedelta(seconds=PATIENCE)
@@ -54,7 +53,7 @@ def generated(
     """The whole flow; the groups' locks are held by both before either asks for the student's."""
     with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id, wait=LONG)) as uow:
         both_entered.wait(PATIENCE)
-        result = PlanGenerationService(uow).generate(today=TODAY)
+        result = PlanGenerationService(uow).generate(today=FIRST)
         uow.commit()
     return result
 
@@ -79,7 +78,7 @@ def test_a_wait_for_one_holds_those_with_smaller_keys_and_a_wait_in_vain_none(
     with UnitOfWork(session_factory, lock=held), ThreadPoolExecutor(1) as pool:
         wait = timedelta(milliseconds=400)
         several = PlanGroupLock.of(tenant_id, [high, middle, low], wait=wait)
-        waiting = pool.submit(_enter, session_factory, several)
+        waiting = pool.submit(enter, session_factory, several)
         eventually(lambda: bool(_waiters(engine, middle)), "the request waits for the middle one")
         assert backends_at_key(engine, plan_group_lock_key(low)) == _waiters(engine, middle)
         assert_lock_free(engine, high)
@@ -147,11 +146,6 @@ def test_many_generations_of_a_students_groups_neither_deadlock_nor_overlap(
     assert sorted(result.generation or 0 for result in results) == sorted([*range(1, 13)] * 2)
     with engine.connect() as connection:
         assert connection.scalar(OVERLAPS, {"student": siblings[0].student_id}) == 0
-
-
-def _enter(factory: Factory, lock: PlanGroupLock) -> None:
-    with UnitOfWork(factory, lock=lock):
-        pass
 
 
 def _waiters(engine: sa.Engine, group_id: UUID) -> list[int]:

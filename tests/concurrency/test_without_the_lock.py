@@ -22,8 +22,9 @@ from domain.locking.statements import IDENTITY
 from domain.scheduling.engine import schedule
 from domain.scheduling.planning import Request
 from domain.scheduling.schedule import Schedule
-from tests.concurrency.contenders import PATIENCE, contend
-from tests.concurrency.worlds import TODAY, stored_group, traces
+from domain.testing import contend
+from domain.testing.contention import PATIENCE
+from tests.integration.storing import FIRST, stored_group, traces
 
 
 @pytest.fixture
@@ -92,6 +93,6 @@ def _generate(
         return schedule(request)
 
     with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
-        result = PlanGenerationService(uow, compute=compute).generate(today=TODAY)
+        result = PlanGenerationService(uow, compute=compute).generate(today=FIRST)
         uow.commit()
     return result

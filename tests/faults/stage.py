@@ -1,11 +1,21 @@
-"""Where things go wrong: a group with plans, its server, and the network between."""
+"""Where things go wrong, and each thing that can: a function that lets it happen at a step."""
 
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
-from typing import Any
+from multiprocessing.connection import Connection
+from types import FrameType
+from typing import Any, Final
+from uuid import UUID
 
 import psycopg
+import pytest
 import sqlalchemy as sa
 from psycopg.pq import TransactionStatus
 from sqlalchemy.exc import DBAPIError
@@ -15,17 +25,11 @@ from domain import PlanGroup
 from domain.driver import transaction_status
 from domain.embedded import EmbeddedServer
 from domain.errors import CommitOutcomeUnknownError
-from domain.testing import (
-    CuttingProxy,
-    FaultAt,
-    Step,
-    advisory_locks,
-    assert_lock_free,
-    eventually,
-)
-from domain.testing.faults import Action
-from tests.concurrency.worlds import generate, stored_group, traces
-from tests.factories import ContentFactory
+from domain.testing import CuttingProxy, FaultAt, Step, assert_lock_free, terminate_backend
+from domain.testing.contention import PATIENCE, advisory_locks, cancel_backend, eventually
+from domain.testing.faults import Action, CommitGate, wait_until_commit_ended
+from tests.factories import ContentFactory, PlanGroupFactory
+from tests.integration.storing import generate, stored_group, traces
 
 MIDDLE = 1400
 """A row of a large write. The server stores the rows of a COPY by the thousand."""
@@ -137,3 +141,142 @@ def pool_of(engine: sa.Engine) -> sa.QueuePool:
     """The engine's pool, which counts its connections."""
     assert isinstance(engine.pool, sa.QueuePool)
     return engine.pool
+
+
+def killed_client(stage: Stage, group: PlanGroup, step: Step) -> None:
+    """Kill -9 a client that generates, while it is at the step."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    url = stage.url.render_as_string(hide_password=False)
+    process = context.Process(
+        target=_generate_in_a_process, args=(url, group.tenant_id, group.id, step, theirs)
+    )
+    gate = CommitGate(stage.aside) if step is Step.DURING_COMMIT else None
+    with gate or nullcontext():
+        process.start()
+        theirs.close()
+        assert process.pid is not None
+        try:
+            if gate is not None:
+                eventually(lambda: gate.arrived() is not None, "the client commits")
+            else:
+                assert ours.poll(PATIENCE), "the client is at the step"
+                backend = ours.recv()
+                if step is Step.IN_THE_WRITE:
+                    stage.wait_for_rows(backend)
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+            process.join(PATIENCE)
+    ours.close()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def _generate_in_a_process(
+    url: str, tenant_id: UUID, group_id: UUID, step: Step, parent: Connection
+) -> None:
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    group = PlanGroupFactory.build(id=group_id, tenant_id=tenant_id)
+
+    def stop_here(pid: int) -> None:
+        parent.send(pid)
+        parent.recv()
+
+    # At the commit the client stands still by itself, for the parent has closed the gate.
+    if step is Step.DURING_COMMIT:
+        generate(sessionmaker(engine), group)
+    else:
+        with FaultAt(engine, step, stop_here, rows=MIDDLE):
+            generate(sessionmaker(engine), group)
+
+
+RUNNING: Final = {Step.IN_THE_WRITE, Step.DURING_COMMIT}
+"""The steps at which the backend is at work, so that there is something to cancel."""
+
+
+class Deliberate(Exception):  # noqa: N818 - it is not an error of anything
+    """Raised by a test in the middle of a generation."""
+
+
+def exception(stage: Stage, group: PlanGroup, step: Step) -> None:
+    """At the commit: as a worker's soft time limit does it, out of a signal's handler.
+
+    The package then cancels the commit; the gate in front of it stays closed until that is done.
+    """
+    if step is not Step.DURING_COMMIT:
+        _strike(stage, group, step, _raise, (Deliberate,))
+        return
+    with _soft_limit() as interrupt:
+
+        def strike(pid: int) -> None:
+            interrupt()
+            wait_until_commit_ended(stage.aside, pid)
+
+        _strike(stage, group, step, strike, (Deliberate,))
+
+
+def terminated_backend(stage: Stage, group: PlanGroup, step: Step) -> None:
+    _strike(stage, group, step, lambda pid: terminate_backend(stage.aside, pid))
+
+
+def cancelled_statement(stage: Stage, group: PlanGroup, step: Step) -> None:
+    if step in RUNNING:
+        failure = _strike(stage, group, step, lambda pid: cancel_backend(stage.aside, pid))
+        cause = failure.orig if isinstance(failure, DBAPIError) else failure
+        assert isinstance(cause, psycopg.errors.QueryCanceled)
+        return
+    with stage.fault(step, lambda pid: cancel_backend(stage.aside, pid)):
+        generate(stage.factory, group)
+
+
+def cut_network(stage: Stage, group: PlanGroup, step: Step) -> None:
+    _strike(stage, group, step, lambda _: stage.proxy.cut())
+
+
+def restarted_server(stage: Stage, group: PlanGroup, step: Step) -> None:
+    _strike(stage, group, step, lambda _: stage.server.restart(immediate=True))
+
+
+FAULTS: Final[dict[str, Callable[[Stage, PlanGroup, Step], None]]] = {
+    "exception": exception,
+    "kill -9 of the client": killed_client,
+    "pg_terminate_backend": terminated_backend,
+    "pg_cancel_backend": cancelled_statement,
+    "network cut": cut_network,
+    "server crash": restarted_server,
+}
+
+
+def _strike(
+    stage: Stage,
+    group: PlanGroup,
+    step: Step,
+    action: Action,
+    expected: tuple[type[Exception], ...] = BROKEN,
+) -> Exception:
+    with stage.fault(step, action), pytest.raises(expected) as failure:
+        generate(stage.factory, group)
+    return failure.value
+
+
+def _raise(_: int) -> None:
+    raise Deliberate
+
+
+@contextmanager
+def _soft_limit() -> Iterator[Callable[[], None]]:
+    """Raises in the main thread, wherever that is, and returns when it has."""
+    raised = threading.Event()
+
+    def handler(_number: int, _frame: FrameType | None) -> None:
+        raised.set()
+        raise Deliberate
+
+    def interrupt() -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        assert raised.wait(PATIENCE)
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        yield interrupt
+    finally:
+        signal.signal(signal.SIGUSR1, before)

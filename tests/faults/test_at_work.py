@@ -3,19 +3,19 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Final
 
 import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import sessionmaker
 
-from domain import PlanGenerationService, PlanGroup, PlanGroupLock, UnitOfWork
-from domain.testing import PATIENCE, Step, cancel_backend, eventually, terminate_backend
-from tests.concurrency.worlds import TODAY, traces
+from domain import PlanGroup
+from domain.testing import Step, terminate_backend
+from domain.testing.contention import PATIENCE, cancel_backend, eventually
+from tests.concurrency.overlapping import generate_in_turn
 from tests.faults.stage import Outcome, Stage
+from tests.integration.storing import traces
 
 OBSTACLES: Final = {
     "waiting for the lock": "SELECT acquired FROM public.acquire_plan_group_lock(:group)",
@@ -42,7 +42,7 @@ def test_a_request_at_work_ends_with_an_error_and_the_next_one_succeeds(
     group = stage.planned_group(Step.AFTER_THE_READ)
     before = traces(stage.aside, group.id)
     with ThreadPoolExecutor(1) as pool, _obstacle(stage, group, obstacle):
-        request = pool.submit(_generate_patiently, stage, group)
+        request = pool.submit(generate_in_turn, stage.factory, group)
         eventually(lambda: _blocked(stage) is not None, "the request is at work")
         FAULTS[fault](stage, _blocked(stage) or 0)
         failure = request.exception(PATIENCE)
@@ -63,13 +63,6 @@ def _obstacle(stage: Stage, group: PlanGroup, name: str) -> Iterator[None]:
     finally:
         connection.invalidate()  # whether or not its server still knows of it
         connection.close()
-
-
-def _generate_patiently(stage: Stage, group: PlanGroup) -> None:
-    lock = PlanGroupLock(group.tenant_id, group.id, wait=timedelta(seconds=PATIENCE))
-    with UnitOfWork(sessionmaker(stage.engine), lock=lock) as uow:
-        PlanGenerationService(uow).generate(today=TODAY)
-        uow.commit()
 
 
 def _blocked(stage: Stage) -> int | None:

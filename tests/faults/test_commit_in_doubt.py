@@ -13,16 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import sessionmaker
 
 from domain import PlanGroupLock, generate_plans
-from domain.testing import (
-    PATIENCE,
-    Step,
-    assert_lock_held,
-    cancel_backend,
-    eventually,
-    terminate_backend,
-)
-from tests.concurrency.worlds import TODAY, generate, traces
+from domain.testing import Step, assert_lock_held, terminate_backend
+from domain.testing.contention import PATIENCE, cancel_backend, eventually
 from tests.faults.stage import BROKEN, Outcome, Stage
+from tests.integration.storing import FIRST, generate, traces
 
 COMMIT = b"COMMIT\0"
 
@@ -69,7 +63,7 @@ def test_a_request_repeated_under_its_key_after_a_doubtful_commit_generates_once
         return generate_plans(
             stage.factory,
             PlanGroupLock(group.tenant_id, group.id),
-            today=TODAY,
+            today=FIRST,
             idempotency_key=f"{lose} {group.id}",
         )
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.testing import assert_lock_free, assert_lock_held, contend, contend_async
-from tests.faults.kinds import Deliberate
+from tests.faults.stage import Deliberate
 
 Hold = Callable[[], None]
 AsyncHold = Callable[[], Awaitable[None]]

@@ -29,11 +29,11 @@ from domain.scheduling.fingerprint import fingerprint
 from domain.scheduling.planning import Request
 from domain.scheduling.schedule import Schedule
 from domain.services import PlanGenerationService
-from domain.testing import PATIENCE, assert_lock_free, assert_lock_held, contend, eventually
+from domain.testing import assert_lock_free, assert_lock_held, contend
+from domain.testing.contention import PATIENCE, eventually
 from tests.concurrency.overlapping import elsewhere
-from tests.concurrency.worlds import TODAY, generate, live_plans, stored_group, traces
-from tests.faults.standby import Standby, standby_of
-from tests.servers import binaries
+from tests.integration.storing import FIRST, generate, live, stored_group, traces
+from tests.servers import Standby, binaries, standby_of
 
 Planned = tuple[PlanningSnapshot, Schedule, GenerationRecord]
 
@@ -111,7 +111,7 @@ def test_a_request_that_read_before_the_failover_cannot_write_after_another_has_
     assert refusal.value.retryable
     assert refusal.value.__cause__ is None, BY_THE_FENCE
     assert second.generation == 2
-    assert [row.id for row in live_plans(pair.standby, pair.group.id)] == list(second.plan_ids)
+    assert [row.id for row in live(sessionmaker(pair.standby), pair.group)] == list(second.plan_ids)
 
 
 class Believer:
@@ -155,14 +155,14 @@ def test_one_that_writes_without_the_lock_waits_for_the_holder_and_is_refused(
 
     factory, lock = sessionmaker(pair.standby), PlanGroupLock(pair.group.tenant_id, pair.group.id)
     with ThreadPoolExecutor(1) as pool, UnitOfWork(factory, lock=lock) as uow:
-        result = PlanGenerationService(uow).generate(today=TODAY)
+        result = PlanGenerationService(uow).generate(today=FIRST)
         late = pool.submit(write_without_the_lock)
         eventually(lambda: _waits_for_a_row(pair.standby), "the late one stands at the fence")
         uow.commit()
         with pytest.raises(GeneratedMeanwhileError) as refusal:
             late.result(PATIENCE)
     assert refusal.value.__cause__ is None, BY_THE_FENCE
-    assert [row.id for row in live_plans(pair.standby, pair.group.id)] == list(result.plan_ids)
+    assert [row.id for row in live(sessionmaker(pair.standby), pair.group)] == list(result.plan_ids)
 
 
 def test_of_two_holders_on_one_server_one_writes_and_the_other_is_told(
@@ -179,7 +179,7 @@ def test_of_two_holders_on_one_server_one_writes_and_the_other_is_told(
 
     def request(_: Any) -> Any:
         with UnitOfWork(sessionmaker(engine), lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
-            result = PlanGenerationService(uow, compute=compute).generate(today=TODAY)
+            result = PlanGenerationService(uow, compute=compute).generate(today=FIRST)
             uow.commit()
         return result
 
@@ -199,8 +199,8 @@ def _read_and_lose_the_connection(pair: Pair) -> Planned:
     with UnitOfWork(factory, lock=lock) as uow:
         uow.lock_student(group.id)
         snapshot = uow.groups.snapshot(group.id)
-        request = snapshot.request(TODAY)
-        record = GenerationRecord(TODAY, None, 0, fingerprint(request), ENGINE_VERSION)
+        request = snapshot.request(FIRST)
+        record = GenerationRecord(FIRST, None, 0, fingerprint(request), ENGINE_VERSION)
         planned = snapshot, schedule(request), record
         pair.fail_over(primary_dies=True)
         with pytest.raises(DBAPIError):

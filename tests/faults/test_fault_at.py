@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import sessionmaker
 
 from domain.driver import copy_rows
-from domain.testing import FaultAt, Step, advisory_locks, assert_lock_held
-from tests.concurrency.worlds import generate, stored_group, traces
-from tests.faults.kinds import Deliberate
-from tests.faults.stage import Stage
+from domain.testing import FaultAt, Step, assert_lock_held
+from domain.testing.contention import advisory_locks
+from tests.faults.stage import Deliberate, Stage
+from tests.integration.storing import generate, stored_group, traces
 
 
 @pytest.fixture

@@ -8,9 +8,8 @@ that a cancel has no effect, at once or later; ``test_at_work`` cancels running 
 import pytest
 
 from domain.testing import Step
-from tests.concurrency.worlds import traces
-from tests.faults.kinds import FAULTS
-from tests.faults.stage import Outcome, Stage
+from tests.faults.stage import FAULTS, Outcome, Stage
+from tests.integration.storing import traces
 
 OLD, NEW = Outcome.OLD, Outcome.NEW
 

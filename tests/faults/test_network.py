@@ -15,16 +15,10 @@ from domain import Limits, PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitO
 from domain.errors import PlanGroupNotFoundError
 from domain.locking import acquiring
 from domain.services import PlanGenerationService
-from domain.testing import (
-    CuttingProxy,
-    Step,
-    assert_lock_free,
-    assert_lock_held,
-    terminate_backend,
-)
+from domain.testing import CuttingProxy, Step, assert_lock_free, assert_lock_held, terminate_backend
 from tests.concurrency.overlapping import elsewhere
-from tests.concurrency.worlds import TODAY, generate, traces
 from tests.faults.stage import POOL, Outcome, Stage, pool_of
+from tests.integration.storing import FIRST, generate, traces
 
 BRIEFLY = Limits(idle=timedelta(seconds=1))
 SHORT = timedelta(milliseconds=200)
@@ -55,7 +49,7 @@ def test_behind_a_frozen_network_a_holder_keeps_the_lock_for_its_limit_and_no_lo
             assert_lock_free(stage.aside, group.id, seconds=10)
             assert elsewhere(lambda: generate(aside, group)).generation == before[0] + 1
         with pytest.raises(DBAPIError):
-            PlanGenerationService(uow).generate(today=TODAY)
+            PlanGenerationService(uow).generate(today=FIRST)
     assert stage.outcome(group, before) is Outcome.NEW, "and it is the other's"
     stage.assert_the_next_request_succeeds(group)
 
@@ -91,7 +85,7 @@ def test_a_holder_that_outstays_its_limit_is_ended_by_the_server_and_told_why(
             return
         assert_lock_free(stage.aside, group, seconds=10)
         with pytest.raises(DBAPIError) as failure:
-            PlanGenerationService(uow).generate(today=TODAY)
+            PlanGenerationService(uow).generate(today=FIRST)
     assert isinstance(failure.value.orig, told)
     stage.assert_the_next_request_succeeds(group)
 

@@ -29,10 +29,9 @@ from domain.probe import probe
 from domain.repositories import PlanGroupRepository
 from domain.retrying import RetryPolicy, retrying, retrying_async, worth_retrying
 from domain.services import GroupEditService, GroupStateService, activate, activate_async
-from tests.concurrency.worlds import TODAY, generate, live_plans, stored_group
 from tests.factories import PlanGroupFactory
-from tests.faults.standby import standby_of
-from tests.servers import binaries
+from tests.integration.storing import FIRST, generate, live, stored_group
+from tests.servers import binaries, standby_of
 
 POOL = 4
 AT_ONCE = RetryPolicy(first_pause=timedelta(0))
@@ -199,14 +198,14 @@ def test_retrying_leaves_a_demoted_primary_after_one_attempt(pair: Pair) -> None
         return generate_plans(
             sessionmaker(engine),
             PlanGroupLock(pair.group.tenant_id, pair.group.id),
-            today=TODAY,
+            today=FIRST,
         ).generation
 
     assert retrying(work, policy=AT_ONCE) == 2
     assert len(attempts) == 2
     assert retrying(work, policy=AT_ONCE) == 3
     assert len(attempts) == 3
-    assert live_plans(engine, pair.group.id)
+    assert live(sessionmaker(engine), pair.group)
     engine.dispose()
 
 
@@ -233,7 +232,7 @@ def test_retrying_of_a_task_leaves_a_demoted_primary_after_one_attempt(pair: Pai
             await generate_plans_async(
                 async_sessionmaker(engine),
                 PlanGroupLock(pair.group.tenant_id, pair.group.id),
-                today=TODAY,
+                today=FIRST,
             )
 
         await retrying_async(work, policy=AT_ONCE)

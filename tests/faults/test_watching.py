@@ -9,15 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroupLock, UnitOfWork
-from domain.testing import (
-    PATIENCE,
-    assert_lock_free,
-    assert_lock_held,
-    cancel_backend,
-    eventually,
-    terminate_backend,
-    wait_until_waiting,
-)
+from domain.testing import assert_lock_free, assert_lock_held, terminate_backend, wait_until_waiting
+from domain.testing.contention import PATIENCE, cancel_backend, eventually
 from tests.concurrency.overlapping import elsewhere
 from tests.factories import PlanGroupFactory
 
@@ -38,7 +31,7 @@ def test_a_held_lock_is_held_and_not_free(
 def test_a_free_lock_is_not_held(engine: sa.Engine) -> None:
     group_id = uuid4()
     assert_lock_free(engine, group_id)
-    with pytest.raises(AssertionError, match=f"nobody holds the lock of group {group_id}"):
+    with pytest.raises(AssertionError, match=f"no transaction holds the lock of group {group_id}"):
         assert_lock_held(engine, group_id)
 
 

@@ -1,6 +1,10 @@
-"""Asking the lock functions, and waiting for others to ask, without a sleep."""
+"""Asking the lock functions, waiting until others ask, and counting round trips."""
 
+import re
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -61,3 +65,29 @@ def sqlstate(error: sa.exc.DBAPIError) -> str | None:
     """The five letters by which PostgreSQL tells its errors apart."""
     assert isinstance(error.orig, psycopg.Error)
     return error.orig.sqlstate
+
+
+END_OF_A_TRIP = r"^[^\t\n]*\tB\t\d+\t(?:ReadyForQuery|CopyInResponse)"
+
+
+class Trips:
+    """How many there were; known after the block."""
+
+    count = -1
+
+
+@contextmanager
+def counted(engine: sa.Engine) -> Iterator[Trips]:
+    """Count on the one connection of the engine's pool that the block will be given."""
+    with engine.connect() as warm:
+        connection = warm.connection.driver_connection
+        assert connection is not None
+    trips = Trips()
+    with tempfile.TemporaryFile("w+", errors="replace") as trace:
+        connection.pgconn.trace(trace.fileno())
+        try:
+            yield trips
+        finally:
+            connection.pgconn.untrace()
+        trace.seek(0)
+        trips.count = len(re.findall(END_OF_A_TRIP, trace.read(), re.MULTILINE))

@@ -1,13 +1,17 @@
 """What several modules of the integration tests begin with."""
 
 from collections.abc import Callable, Iterator
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
+from domain import PlanGroup, PlanGroupLock, UnitOfWork
+from domain.events import GenerationEvent
 from tests.integration.editing import World, new_world
 from tests.integration.rows import insert_valid_rows
+from tests.integration.storing import book_group, listening
 
 
 @pytest.fixture
@@ -29,6 +33,40 @@ def other(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A second connection, the one that comes too late."""
     with engine.connect() as connection:
         yield connection
+
+
+@pytest.fixture
+def second(database_url: sa.URL) -> Iterator[sa.Engine]:
+    """Another engine on the same database, which SQLAlchemy cannot know."""
+    engine = sa.create_engine(database_url, poolclass=sa.NullPool)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def lock() -> PlanGroupLock:
+    """The lock of a group that is not stored."""
+    return PlanGroupLock(uuid4(), uuid4())
+
+
+@pytest.fixture
+def uow(session_factory: sessionmaker[Session], lock: PlanGroupLock) -> UnitOfWork:
+    """A unit of work under that lock, not entered yet."""
+    return UnitOfWork(session_factory, lock=lock)
+
+
+@pytest.fixture
+def group(session_factory: sessionmaker[Session]) -> PlanGroup:
+    """A stored group, not generated yet."""
+    return book_group(session_factory)
+
+
+@pytest.fixture
+def reported() -> Iterator[list[GenerationEvent]]:
+    """The events of generations."""
+    events: list[GenerationEvent] = []
+    with listening(events.append):
+        yield events
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,16 +16,28 @@ from domain import (
     Block,
     Content,
     Exclusion,
+    GroupStatus,
     InvalidInputError,
     NonStudyBlock,
     PlanGroup,
     PlanGroupLock,
+    PlanState,
     StudentLock,
     StudentPlan,
     UnitOfWork,
     services,
 )
-from domain.services import StudentTimeService
+from domain.repositories import PlanGroupRepository
+from domain.scheduling.vocabulary import Allocation, BlockKind, ContentType, ExclusionType
+from domain.services import (
+    GroupEditService,
+    GroupStateService,
+    GroupTimeService,
+    PlanGroupService,
+    PlanProgressService,
+    RowVersion,
+    StudentTimeService,
+)
 from domain.services.service import Service
 from tests.factories import AcademyScheduleFactory, ExclusionFactory, lecture
 from tests.integration.storing import book_group, generate, live, store
@@ -132,3 +144,110 @@ def _class_of(method: Callable[..., Any]) -> type[Service]:
 
 def _lock(world: World, service: type[Service]) -> PlanGroupLock | StudentLock:
     return world.student_lock if service is StudentTimeService else world.lock
+
+
+SERVICE = GroupEditService
+BOOK: dict[str, Any] = {
+    "type": ContentType.BOOK,
+    "title": "영어",
+    "allocation": Allocation.WEAKNESS,
+    "first_unit": 1,
+    "last_unit": 50,
+}
+
+
+def stored(factory: Factory, world: World) -> PlanGroup:
+    with factory() as session:
+        return PlanGroupRepository(session, world.tenant_id).get(world.group.id)
+
+
+def content(factory: Factory, world: World, which: str = "planned", **fields: Any) -> RowVersion:
+    written: RowVersion = edit(
+        factory,
+        world,
+        SERVICE.change_content,
+        content_id=getattr(world, which).id,
+        **{"expected_version": 1, **fields},
+    )
+    return written
+
+
+Call = Callable[[UnitOfWork, World, int], object]
+"""A valid call of a client that saw the rows in that version."""
+_WITHOUT_A_VERSION = ("add_", "reorder_")
+
+
+def _call(method: Callable[..., object], case: str = "", **fields: Any) -> tuple[str, Call]:
+    """The name of a call, and the call; a field that is callable is computed from the world."""
+
+    def call(uow: UnitOfWork, world: World, seen: int) -> object:
+        given = {name: of(world) if callable(of) else of for name, of in fields.items()}
+        if not method.__name__.startswith(_WITHOUT_A_VERSION):
+            given["expected_version"] = seen
+        if method.__name__ == "reorder_contents":
+            given["order"] = [RowVersion(one, seen) for one in given["order"]]
+        return method(_class_of(method)(uow), **given)
+
+    return method.__qualname__ + (case and f" ({case})"), call
+
+
+# One call at least of every public method; a test compares the names with the classes.
+GROUP_CALLS: Final = dict(
+    (
+        _call(GroupStateService.change, "back to draft", to=GroupStatus.DRAFT),
+        _call(GroupStateService.change, "cancel", to=GroupStatus.CANCELLED),
+        _call(GroupStateService.change, "activate", to=GroupStatus.ACTIVE),
+        _call(PlanGroupService.delete),
+        _call(GroupEditService.change_settings, name="여름방학"),
+        _call(
+            GroupEditService.add_content,
+            **BOOK | {"allocation": Allocation.STRATEGY, "weekly_days": 3},
+        ),
+        _call(GroupEditService.change_content, content_id=lambda w: w.planned.id, title="수학"),
+        _call(GroupEditService.remove_content, content_id=lambda w: w.unplanned.id),
+        _call(GroupEditService.reorder_contents, order=lambda w: [w.unplanned.id, w.planned.id]),
+        _call(
+            GroupTimeService.add_block,
+            kind=BlockKind.SELF_STUDY,
+            weekday=6,
+            start_minute=1200,
+            end_minute=1440,
+        ),
+        _call(GroupTimeService.change_block, block_id=lambda w: w.block.id, start_minute=540),
+        _call(GroupTimeService.remove_block, block_id=lambda w: w.block.id),
+        _call(GroupTimeService.add_non_study_block, weekday=6, start_minute=1080, end_minute=1140),
+        _call(GroupTimeService.change_non_study_block, block_id=lambda w: w.lunch.id, label=None),
+        _call(GroupTimeService.remove_non_study_block, block_id=lambda w: w.lunch.id),
+        _call(GroupTimeService.add_exclusion, date=date(2025, 1, 10), type=ExclusionType.PERSONAL),
+        _call(
+            GroupTimeService.change_exclusion,
+            exclusion_id=lambda w: w.own_exclusion.id,
+            reason="가족 여행",
+        ),
+        _call(GroupTimeService.remove_exclusion, exclusion_id=lambda w: w.own_exclusion.id),
+        _call(PlanProgressService.mark, plan_id=lambda w: w.plans[0].id, state=PlanState.DONE),
+        _call(PlanProgressService.pin, plan_id=lambda w: w.plans[0].id),
+    )
+)
+STUDENT_CALLS: Final = dict(
+    (
+        _call(StudentTimeService.add_class, weekday=6, start_minute=600, end_minute=660),
+        _call(StudentTimeService.change_class, class_id=lambda w: w.lesson.id, travel_minutes=0),
+        _call(StudentTimeService.remove_class, class_id=lambda w: w.lesson.id),
+        _call(StudentTimeService.add_exclusion, date=date(2026, 1, 1), type=ExclusionType.OTHER),
+        _call(
+            StudentTimeService.change_exclusion,
+            exclusion_id=lambda w: w.exclusion.id,
+            type=ExclusionType.PERSONAL,
+        ),
+        _call(StudentTimeService.remove_exclusion, exclusion_id=lambda w: w.exclusion.id),
+    )
+)
+CALLS: Final = {**GROUP_CALLS, **STUDENT_CALLS}
+each_call = pytest.mark.parametrize("name", CALLS)
+WITHOUT_A_VERSION: Final = {name for name in CALLS if ".add_" in name}
+
+
+def lock_of(name: str, world: World) -> PlanGroupLock | StudentLock:
+    """The lock that a call needs."""
+    return world.lock if name in GROUP_CALLS else world.student_lock

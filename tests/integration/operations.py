@@ -11,8 +11,7 @@ from domain.repositories import PlanGroupRepository, StudentPlanRepository, Stud
 from domain.services import GroupEditService, preview_plans
 from domain.services.service import flush
 from tests.factories import PlanGroupFactory, lecture
-from tests.integration.editing import Factory, World
-from tests.integration.editing_calls import CALLS, lock_of
+from tests.integration.editing import CALLS, Factory, World, lock_of
 from tests.integration.storing import FIRST
 from tests.unit.documents.documents import EXAMPLE
 

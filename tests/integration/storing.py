@@ -1,63 +1,86 @@
-"""Groups that are committed, what is done to their plans, and what the database holds of them."""
+"""Groups that are committed, what is done to their plans, and what is stored and reported."""
 
-from collections.abc import Callable, Mapping
-from datetime import date
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
+from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
     Base,
     GenerationResult,
+    GroupStatus,
     PlanGenerationService,
     PlanGroup,
     PlanGroupLock,
     PlanState,
+    StudentLock,
     StudentPlan,
     UnitOfWork,
-    generate_plans,
 )
+from domain.events import GenerationEvent, subscribe
 from domain.models.base import SCHEMA
+from domain.repositories import PlanGroupRepository
 from domain.scheduling.planning import Request
 from domain.scheduling.schedule import Schedule, ScheduledPlan
 from tests.factories import ContentFactory, PlanGroupFactory
 
+Factory = sessionmaker[Session]
+End = Callable[[UnitOfWork], None]
 FIRST = date(2025, 1, 6)
 WITH_A_GROUP_ID = ["contents", "lecture_episodes", "blocks", "non_study_blocks", "exclusions",
                    "plan_generations", "student_plans"]  # fmt: skip
 
 
-def store(factory: sessionmaker[Session], *rows: Base) -> None:
+def store(factory: Factory, *rows: Base) -> None:
     """Commit rows; they stay readable afterwards."""
     with factory(expire_on_commit=False) as session, session.begin():
         session.add_all(rows)
 
 
-def stored_group(factory: sessionmaker[Session], **fields: Any) -> PlanGroup:
+def stored_group(factory: Factory, **fields: Any) -> PlanGroup:
+    """A group that is committed; detached, with its columns loaded."""
     group = PlanGroupFactory.build(**fields)
-    store(factory, group)
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+        uow.session.expire_on_commit = False
+        uow.groups.add(group)
+        uow.commit()
     return group
 
 
-def book_group(
-    factory: sessionmaker[Session], first: int = 1, last: int = 100, **fields: Any
-) -> PlanGroup:
+def book_group(factory: Factory, first: int = 1, last: int = 100, **fields: Any) -> PlanGroup:
     """A group whose one book has these pages, 6 minutes each, without a factor."""
     contents = [ContentFactory.build(position=0, first_unit=first, last_unit=last)]
     return stored_group(factory, contents=contents, weakness_factor=Decimal(1), **fields)
 
 
+def enter(factory: Factory, lock: PlanGroupLock | StudentLock) -> None:
+    """Take the lock and release it."""
+    with UnitOfWork(factory, lock=lock):
+        pass
+
+
 def generate(
-    factory: sessionmaker[Session], group: PlanGroup, today: date = FIRST
+    factory: Factory,
+    group: PlanGroup,
+    today: date = FIRST,
+    hold: Callable[[], None] = lambda: None,
+    wait: timedelta | None = None,
 ) -> GenerationResult:
-    """The whole request: lock, generate, commit."""
-    return generate_plans(factory, PlanGroupLock(group.tenant_id, group.id), today=today)
+    """The whole request: lock, generate, commit, which ``hold`` delays."""
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id, wait=wait)) as uow:
+        result = PlanGenerationService(uow).generate(today=today)
+        hold()
+        uow.commit()
+    return result
 
 
-def plans(factory: sessionmaker[Session], group: PlanGroup, **where: Any) -> list[StudentPlan]:
+def plans(factory: Factory, group: PlanGroup, **where: Any) -> list[StudentPlan]:
     """The group's plans, live or not, by generation and time."""
     with factory() as session:
         return list(
@@ -69,23 +92,23 @@ def plans(factory: sessionmaker[Session], group: PlanGroup, **where: Any) -> lis
         )
 
 
-def live(factory: sessionmaker[Session], group: PlanGroup) -> list[StudentPlan]:
+def live(factory: Factory, group: PlanGroup) -> list[StudentPlan]:
     return plans(factory, group, live=True)
 
 
-def mark(factory: sessionmaker[Session], plan: StudentPlan, **fields: Any) -> None:
+def mark(factory: Factory, plan: StudentPlan, **fields: Any) -> None:
     """What a student or a tutor does to a plan."""
     with factory.begin() as session:
         session.execute(sa.update(StudentPlan).where(StudentPlan.id == plan.id).values(fields))
 
 
-def change(factory: sessionmaker[Session], group: PlanGroup, **fields: Any) -> None:
+def change(factory: Factory, group: PlanGroup, **fields: Any) -> None:
     """Edit a group's settings."""
     with factory.begin() as session:
         session.execute(sa.update(PlanGroup).where(PlanGroup.id == group.id).values(fields))
 
 
-def dump(factory: sessionmaker[Session], group_id: UUID) -> dict[str, list[str]]:
+def dump(factory: Factory, group_id: UUID) -> dict[str, list[str]]:
     """Every row of a group, as PostgreSQL writes it."""
     keys = {"plan_groups": "id", **dict.fromkeys(WITH_A_GROUP_ID, "group_id")}
     with factory() as session:
@@ -100,6 +123,30 @@ def dump(factory: sessionmaker[Session], group_id: UUID) -> dict[str, list[str]]
             )
             for table, key in keys.items()
         }
+
+
+def traces(engine: sa.Engine, group_id: UUID) -> tuple[Any, ...]:
+    """Everything that a generation leaves: the fence, the records, all plans."""
+    with engine.connect() as connection:
+        return (
+            connection.scalar(
+                sa.text("SELECT generation FROM studyplan.plan_groups WHERE id = :group"),
+                {"group": group_id},
+            ),
+            connection.execute(
+                sa.text(
+                    "SELECT * FROM studyplan.plan_generations "
+                    "WHERE group_id = :group ORDER BY number"
+                ),
+                {"group": group_id},
+            ).all(),
+            connection.execute(
+                sa.text(
+                    "SELECT * FROM studyplan.student_plans WHERE group_id = :group ORDER BY id"
+                ),
+                {"group": group_id},
+            ).all(),
+        )
 
 
 def units(rows: list[StudentPlan]) -> set[int]:
@@ -149,16 +196,25 @@ def as_columns(
     }
 
 
+def status_of(factory: Factory, group: PlanGroup) -> GroupStatus:
+    with factory() as session:
+        return PlanGroupRepository(session, group.tenant_id).get_row(group.id).status
+
+
+def whose(group: PlanGroup) -> dict[str, Any]:
+    return {"tenant_id": group.tenant_id, "group_id": group.id}
+
+
 def columns(row: Base) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__table__.columns.keys()}  # noqa: SIM118 - else columns
 
 
 def fresh_ids() -> dict[str, Any]:
-    """A tenant and a student that nobody else uses."""
+    """A tenant and a student that no other test uses."""
     return {"tenant_id": uuid4(), "student_id": uuid4()}
 
 
-def generated_group(factory: sessionmaker[Session]) -> PlanGroup:
+def generated_group(factory: Factory) -> PlanGroup:
     """A group that was generated once, with a plan that is done."""
     group = book_group(factory)
     generate(factory, group)
@@ -167,7 +223,7 @@ def generated_group(factory: sessionmaker[Session]) -> PlanGroup:
 
 
 def with_computation(
-    factory: sessionmaker[Session],
+    factory: Factory,
     group: PlanGroup,
     compute: Callable[[Request], Schedule],
     today: date = date(2025, 1, 8),
@@ -176,3 +232,54 @@ def with_computation(
     with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         PlanGenerationService(uow, compute=compute).generate(today=today)
         uow.commit()
+
+
+@contextmanager
+def listening(listener: Callable[[GenerationEvent], object]) -> Iterator[None]:
+    """Call ``listener`` with the events of generations."""
+    unsubscribe = subscribe(lambda one: listener(one) if isinstance(one, GenerationEvent) else None)
+    try:
+        yield
+    finally:
+        unsubscribe()
+
+
+def outcomes(events: list[GenerationEvent]) -> list[tuple[str, str | None]]:
+    return [(event.outcome, event.error_type) for event in events]
+
+
+def unit_of_work(factory: Factory, *groups: PlanGroup) -> UnitOfWork:
+    """A unit of work for groups of one tenant."""
+    ids = [group.id for group in groups]
+    return UnitOfWork(factory, lock=PlanGroupLock.of(groups[0].tenant_id, ids))
+
+
+def generate_in(uow: UnitOfWork, group: PlanGroup, **options: Any) -> GenerationResult:
+    return PlanGenerationService(uow).generate(today=FIRST, group_id=group.id, **options)
+
+
+def request(
+    factory: Factory, group: PlanGroup, end: End = UnitOfWork.commit, **options: Any
+) -> None:
+    """Generate, and end the unit of work."""
+    with unit_of_work(factory, group) as uow:
+        generate_in(uow, group, **options)
+        end(uow)
+
+
+def raise_an_error(_: UnitOfWork) -> None:
+    raise ZeroDivisionError
+
+
+def commit_nothing(_: UnitOfWork) -> None:
+    """The block ends as if all were well."""
+
+
+def commit_after_a_listener_that_fails(uow: UnitOfWork) -> None:
+    """The COMMIT is not sent, and SQLAlchemy considers the transaction ended."""
+
+    def fail(_: Connection) -> None:
+        raise KeyError
+
+    event.listen(uow.connection, "commit", fail)
+    uow.commit()

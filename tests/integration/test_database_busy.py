@@ -18,7 +18,7 @@ from domain.probe import probe
 from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
 from domain.retrying import retrying, worth_retrying
 from domain.services import activate, activate_async, preview_plans
-from tests.integration.storing import FIRST, book_group, generate
+from tests.integration.storing import FIRST, generate
 
 Factory = sessionmaker[Session]
 
@@ -30,11 +30,6 @@ def tiny(database_url: sa.URL) -> Iterator[sa.Engine]:
     )
     yield engine
     engine.dispose()
-
-
-@pytest.fixture
-def group(session_factory: Factory) -> PlanGroup:
-    return book_group(session_factory)
 
 
 def enter(factory: Factory, group: PlanGroup) -> None:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
+    PlanGroup,
     PlanGroupLock,
     PlanGroupLockedError,
     StudentLock,
@@ -24,7 +25,7 @@ from domain.events import Event, GenerationEvent, LockEvent, subscribe
 from domain.locking import acquiring
 from domain.services import PlanGenerationService
 from tests.integration.asking import acquire, backend_pid, until_waiting
-from tests.integration.storing import FIRST, book_group, generate, stored_group
+from tests.integration.storing import FIRST, book_group, enter, generate, stored_group
 
 Factory = sessionmaker[Session]
 SHORT = timedelta(milliseconds=30)
@@ -36,11 +37,6 @@ def reported() -> Iterator[list[Event]]:
     unsubscribe = subscribe(told.append)
     yield told
     unsubscribe()
-
-
-def enter(factory: Factory, lock: PlanGroupLock | StudentLock) -> None:
-    with UnitOfWork(factory, lock=lock):
-        pass
 
 
 def test_a_lock_that_was_free_is_acquired(
@@ -152,9 +148,9 @@ def test_missing_functions_are_told_as_an_error(
 
 
 def test_a_generation_is_told_after_both_of_its_locks(
-    session_factory: Factory, reported: list[Event]
+    session_factory: Factory, group: PlanGroup, reported: list[Event]
 ) -> None:
-    group = book_group(session_factory)
+    """The group's fixture comes first, so that its lock is not among the events."""
     result = generate(session_factory, group)
     of_group, of_student, event = reported
     assert of_group.name == "plan_group_lock.acquired"
@@ -213,14 +209,13 @@ def test_a_bug_is_told_as_a_failure(session_factory: Factory, reported: list[Eve
 
 
 def test_a_listener_that_fails_breaks_neither_the_work_nor_the_other_listeners(
-    session_factory: Factory, caplog: pytest.LogCaptureFixture
+    session_factory: Factory, group: PlanGroup, caplog: pytest.LogCaptureFixture
 ) -> None:
     def failing(_: Event) -> None:
         raise ZeroDivisionError
 
     after: list[Event] = []
     ends = [subscribe(failing), subscribe(after.append)]
-    group = book_group(session_factory)
     assert generate(session_factory, group).generation == 1
     for end in ends:
         end()

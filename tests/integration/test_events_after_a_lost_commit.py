@@ -13,30 +13,18 @@ from sqlalchemy.orm import sessionmaker
 from domain import PlanGroup, UnitOfWork
 from domain.errors import CommitOutcomeUnknownError
 from domain.events import GenerationEvent
-from domain.testing import (
-    PATIENCE,
-    CommitGate,
-    FaultAt,
-    Step,
-    cancel_backend,
-    eventually,
-    terminate_backend,
-)
+from domain.testing import FaultAt, Step, terminate_backend
+from domain.testing.contention import PATIENCE, cancel_backend, eventually
+from domain.testing.faults import CommitGate
 from domain.unit_of_work.ending import Ending
-from tests.integration.reporting import Factory, enter, listening, outcomes, request
-from tests.integration.storing import book_group, plans
-
-
-@pytest.fixture
-def reported() -> Iterator[list[GenerationEvent]]:
-    events: list[GenerationEvent] = []
-    with listening(events.append):
-        yield events
-
-
-@pytest.fixture
-def group(session_factory: Factory) -> PlanGroup:
-    return book_group(session_factory)
+from tests.integration.storing import (
+    Factory,
+    listening,
+    outcomes,
+    plans,
+    request,
+    unit_of_work,
+)
 
 
 @pytest.fixture
@@ -165,7 +153,7 @@ def test_callback_that_fails_is_logged_and_the_next_is_called(
         raise KeyError
 
     endings: list[Ending] = []
-    with enter(session_factory, group) as uow:
+    with unit_of_work(session_factory, group) as uow:
         uow.call_at_end(fail)
         uow.call_at_end(endings.append)
         uow.commit()

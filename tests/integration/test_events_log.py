@@ -9,19 +9,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork, events
+from domain import PlanGroupLock, PlanGroupLockedError, events
 from domain.errors import LockTimeoutError
 from domain.locking import Limits
 from tests.integration.asking import acquire, backend_pid
-from tests.integration.storing import book_group, generate
+from tests.integration.storing import book_group, enter, generate
 
 Factory = sessionmaker[Session]
 SHORT = timedelta(milliseconds=30)
-
-
-def enter(factory: Factory, lock: PlanGroupLock) -> None:
-    with UnitOfWork(factory, lock=lock):
-        pass
 
 
 def fields(record: logging.LogRecord) -> dict[str, Any]:

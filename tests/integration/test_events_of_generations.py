@@ -2,7 +2,6 @@
 
 import logging
 import threading
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from datetime import UTC, date, datetime
@@ -22,35 +21,25 @@ from domain.errors import (
     UnitOfWorkStateError,
 )
 from domain.events import GenerationEvent
-from domain.testing import PATIENCE, assert_lock_free, eventually
+from domain.testing import assert_lock_free
+from domain.testing.contention import PATIENCE, eventually
 from domain.unit_of_work.ending import Stage
 from tests.factories import AcademyScheduleFactory
-from tests.integration.reporting import (
+from tests.integration.storing import (
     End,
     Factory,
+    book_group,
     commit_after_a_listener_that_fails,
     commit_nothing,
-    enter,
     generate_in,
     listening,
     outcomes,
+    plans,
     raise_an_error,
     request,
+    stored_group,
+    unit_of_work,
 )
-from tests.integration.storing import book_group, plans, stored_group
-
-
-@pytest.fixture
-def reported() -> Iterator[list[GenerationEvent]]:
-    events: list[GenerationEvent] = []
-    with listening(events.append):
-        yield events
-
-
-@pytest.fixture
-def group(session_factory: Factory) -> PlanGroup:
-    return book_group(session_factory)
-
 
 # --- committed --------------------------------------------------------------------------
 
@@ -64,7 +53,7 @@ def test_generation_is_reported_after_the_commit_when_the_lock_is_free(
         assert_lock_free(engine, group.id)
         seen.append((event.outcome, len(plans(session_factory, group))))
 
-    with listening(listener), enter(session_factory, group) as uow:
+    with listening(listener), unit_of_work(session_factory, group) as uow:
         result = generate_in(uow, group)
         assert seen == []
         uow.commit()
@@ -78,7 +67,7 @@ def test_listener_of_a_generation_may_enter_a_unit_of_work_for_the_same_group(
     entered: list[GenerationEvent] = []
 
     def listener(event: GenerationEvent) -> None:
-        with enter(session_factory, group) as uow:
+        with unit_of_work(session_factory, group) as uow:
             uow.commit()
         entered.append(event)
 
@@ -91,7 +80,7 @@ def test_repeated_answer_is_reported_after_the_commit(
     session_factory: Factory, group: PlanGroup, reported: list[GenerationEvent]
 ) -> None:
     request(session_factory, group, idempotency_key="k")
-    with enter(session_factory, group) as uow:
+    with unit_of_work(session_factory, group) as uow:
         generate_in(uow, group, idempotency_key="k")
         assert len(reported) == 1
         uow.commit()
@@ -105,7 +94,7 @@ def test_generations_of_several_groups_are_reported_one_by_one_in_order(
     first = book_group(session_factory)
     empty = stored_group(session_factory, contents=[], tenant_id=first.tenant_id)
     last = book_group(session_factory, tenant_id=first.tenant_id)
-    with enter(session_factory, first, empty, last) as uow:
+    with unit_of_work(session_factory, first, empty, last) as uow:
         generate_in(uow, last)
         with pytest.raises(NoContentsError):
             generate_in(uow, empty)
@@ -120,7 +109,7 @@ def test_time_of_a_generation_ends_before_the_commit(
     session_factory: Factory, group: PlanGroup, reported: list[GenerationEvent]
 ) -> None:
     began = datetime.now(UTC)
-    with enter(session_factory, group) as uow:
+    with unit_of_work(session_factory, group) as uow:
         generate_in(uow, group)
         computed = datetime.now(UTC)
         uow.commit()
@@ -217,7 +206,7 @@ def test_generation_in_a_savepoint_that_is_rolled_back_is_reported_as_such(
 ) -> None:
     undone = book_group(session_factory)
     kept = book_group(session_factory, tenant_id=undone.tenant_id)
-    with enter(session_factory, undone, kept) as uow:
+    with unit_of_work(session_factory, undone, kept) as uow:
         uow.lock_student(undone.id)
         with uow.session.begin_nested():
             generate_in(uow, kept)
@@ -243,7 +232,7 @@ def test_block_that_ends_while_a_thread_uses_it_is_reported_as_rolled_back(
             eventually(lambda: uow._stage is Stage.CLOSED, "the block is being left")
 
     def leave_too_early() -> None:
-        with enter(session_factory, group) as uow:
+        with unit_of_work(session_factory, group) as uow:
             forgotten.append(pool.submit(generate_and_stay, uow))
             generated.wait(PATIENCE)
 
@@ -292,7 +281,7 @@ def test_failed_generation_is_reported_once_although_it_is_rolled_back(
     def broken(_: object) -> Any:
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError), enter(session_factory, group) as uow:
+    with pytest.raises(ZeroDivisionError), unit_of_work(session_factory, group) as uow:
         PlanGenerationService(uow, compute=broken).generate(today=date(2025, 1, 6))
     assert outcomes(reported) == [("failed", "ZeroDivisionError")]
 
@@ -300,7 +289,7 @@ def test_failed_generation_is_reported_once_although_it_is_rolled_back(
 def test_generation_outside_the_block_is_reported_immediately(
     session_factory: Factory, group: PlanGroup, reported: list[GenerationEvent]
 ) -> None:
-    uow = enter(session_factory, group)
+    uow = unit_of_work(session_factory, group)
     with pytest.raises(UnitOfWorkStateError):
         generate_in(uow, group)
     assert outcomes(reported) == [("failed", "UnitOfWorkStateError")]

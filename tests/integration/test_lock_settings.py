@@ -11,18 +11,21 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain.locking import lock_status, plan_group_lock_key
 from tests.factories import PlanGroupFactory
-from tests.integration.hostile_settings import ALL, PARALLEL, Settings, role_settings
 from tests.integration.lock_answers import (
+    ALL,
     BEHIND_SHARED,
     CHECK,
     GROUP,
     LONG_MS,
     MANY,
+    PARALLEL,
     SHARED,
     STUDENTS,
     WITH_LIMITS,
+    Settings,
     answers,
     client,
+    role_settings,
     scalar,
     sqlstate_of,
 )

@@ -10,12 +10,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import PlanGroupLock, PlanGroupLockedError, StudentLock, UnitOfWork, events
+from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError, StudentLock, events
 from domain.errors import LockTimeoutError, NoContentsError
 from domain.events import Event, subscribe
 from domain.retrying import RetryPolicy, retrying
+from tests.factories import PlanGroupFactory
 from tests.integration.asking import acquire
-from tests.integration.storing import book_group, generate, stored_group
+from tests.integration.storing import enter, generate, store
 
 Factory = sessionmaker[Session]
 LOGGERS = ["studyplan.lock", "studyplan.generation", "studyplan.retry"]
@@ -132,9 +133,11 @@ each_break = pytest.mark.parametrize("break_", BREAKS)
 # --- outcomes ---------------------------------------------------------------------------
 
 
-def enter(factory: Factory, lock: PlanGroupLock | StudentLock) -> None:
-    with UnitOfWork(factory, lock=lock):
-        pass
+def silently_stored(factory: Factory, **fields: Any) -> PlanGroup:
+    """A group stored without a lock, so that only what follows is logged."""
+    group = PlanGroupFactory.build(**fields)
+    store(factory, group)
+    return group
 
 
 def free_lock(factory: Factory, _: sa.Connection) -> None:
@@ -143,7 +146,7 @@ def free_lock(factory: Factory, _: sa.Connection) -> None:
 
 
 def busy_lock(factory: Factory, holder: sa.Connection) -> None:
-    group = stored_group(factory)
+    group = silently_stored(factory)
     acquire(holder, group.id)
     with pytest.raises(PlanGroupLockedError) as refused:
         enter(factory, PlanGroupLock(group.tenant_id, group.id))
@@ -151,7 +154,7 @@ def busy_lock(factory: Factory, holder: sa.Connection) -> None:
 
 
 def wait_in_vain(factory: Factory, holder: sa.Connection) -> None:
-    group = stored_group(factory)
+    group = silently_stored(factory)
     acquire(holder, group.id)
     lock = PlanGroupLock(group.tenant_id, group.id, wait=timedelta(milliseconds=20))
     with pytest.raises(LockTimeoutError):
@@ -159,13 +162,13 @@ def wait_in_vain(factory: Factory, holder: sa.Connection) -> None:
 
 
 def generation(factory: Factory, _: sa.Connection) -> None:
-    group = book_group(factory)
+    group = silently_stored(factory)
     assert generate(factory, group).generation == 1
     assert generate(factory, group).generation == 2
 
 
 def refused_generation(factory: Factory, _: sa.Connection) -> None:
-    group = stored_group(factory, contents=[])
+    group = silently_stored(factory, contents=[])
     with pytest.raises(NoContentsError):
         generate(factory, group)
 

@@ -8,8 +8,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork
+from domain import PlanGroupLock, PlanGroupLockedError
 from tests.integration.asking import acquire
+from tests.integration.storing import enter
 
 Factory = sessionmaker[Session]
 
@@ -17,11 +18,6 @@ Factory = sessionmaker[Session]
 @pytest.fixture(autouse=True)
 def everything_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "studyplan.lock")
-
-
-def enter(factory: Factory, lock: PlanGroupLock) -> None:
-    with UnitOfWork(factory, lock=lock):
-        pass
 
 
 def with_fields(monkeypatch: pytest.MonkeyPatch, **fields: object) -> None:

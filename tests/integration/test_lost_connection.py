@@ -14,7 +14,7 @@ from domain.errors import CommitOutcomeUnknownError
 from domain.retrying import worth_retrying
 from domain.scheduling.engine import schedule
 from domain.unit_of_work import UnitOfWork
-from tests.integration.storing import FIRST, generate, stored_group
+from tests.integration.storing import FIRST, generate
 
 Factory = sessionmaker[Session]
 Work = Callable[[UnitOfWork, PlanGroup, sa.Engine], object]
@@ -29,11 +29,6 @@ def pooled(database_url: sa.URL) -> Iterator[sa.Engine]:
         connection.close()
     yield engine
     engine.dispose()
-
-
-@pytest.fixture
-def group(session_factory: Factory) -> PlanGroup:
-    return stored_group(session_factory)
 
 
 def terminate(connection: sa.Connection, aside: sa.Engine) -> None:

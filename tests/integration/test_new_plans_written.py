@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain.driver import copy_rows, insert_rows
 from domain.repositories import PlanGroupRepository
 from domain.repositories.plan_rows import COPIED
-from tests.concurrency.trips import counted
+from tests.integration.asking import counted
 from tests.integration.storing import book_group, generate, live, plans
 
 Write = Callable[..., None]

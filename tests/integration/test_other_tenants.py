@@ -28,7 +28,7 @@ from domain.services import PlanProgressService, StudentTimeService, activate, p
 from tests.factories import PlanGroupFactory
 from tests.integration.asking import acquire
 from tests.integration.editing import Factory, World, everything, stranger
-from tests.integration.storing import FIRST, generate, stored_group
+from tests.integration.storing import FIRST, enter, generate, stored_group
 
 SHORT = timedelta(milliseconds=20)
 APPLICATION = "the other tenant's application"
@@ -53,11 +53,6 @@ def heard() -> Iterator[list[Any]]:
 
 
 Request = Callable[[Factory, UUID, World], object]
-
-
-def enter(factory: Factory, lock: PlanGroupLock | StudentLock) -> None:
-    with UnitOfWork(factory, lock=lock):
-        pass
 
 
 def ask_status(factory: Factory, tenant_id: UUID, world: World) -> object:

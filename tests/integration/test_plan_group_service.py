@@ -29,8 +29,8 @@ from domain.documents import read_json
 from domain.documents.pydantic_schema import PlanGroupModel
 from domain.errors import LockNotHeldError, PlanGroupNotGeneratableError
 from domain.repositories import PlanGroupRepository, StudentTimeRepository
-from tests.concurrency.trips import counted
 from tests.factories import PlanGroupFactory
+from tests.integration.asking import counted
 from tests.integration.editing import everything
 from tests.integration.storing import columns
 from tests.unit.documents.documents import BOOK, EXAMPLE, LECTURE, SMALL

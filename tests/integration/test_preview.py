@@ -15,7 +15,6 @@ from domain.services import preview_plans
 from tests.integration.asking import locks_held
 from tests.integration.storing import (
     FIRST,
-    book_group,
     change,
     done_by,
     dump,
@@ -26,11 +25,6 @@ from tests.integration.storing import (
 
 Factory = sessionmaker[Session]
 HAS_WRITTEN = sa.text("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")
-
-
-@pytest.fixture
-def group(session_factory: Factory) -> PlanGroup:
-    return book_group(session_factory)
 
 
 def preview(factory: Factory, group: PlanGroup, today: date = FIRST) -> GenerationResult:

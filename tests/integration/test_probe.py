@@ -13,7 +13,7 @@ from domain.errors import MisuseError, SchemaError, WrongTransactionError
 from domain.locking import status
 from domain.locking.statements import FUNCTIONS
 from domain.probe import probe
-from domain.testing import eventually
+from domain.testing.contention import eventually
 
 ENTER = (
     "studyplan.acquire_plan_locks_with_limits(p_keys bigint[], p_wait_ms integer, "

@@ -16,8 +16,7 @@ from domain.locking import acquiring
 from domain.probe import probe
 from domain.retrying import worth_retrying
 from tests.factories import PlanGroupFactory
-from tests.integration.editing import Factory, World, everything
-from tests.integration.editing_calls import CALLS, lock_of
+from tests.integration.editing import CALLS, Factory, World, everything, lock_of
 from tests.integration.storing import FIRST, book_group, generate
 
 READ_ONLY = sa.text("SET TRANSACTION READ ONLY")

@@ -34,16 +34,11 @@ from domain.errors import (
 from domain.retrying import retrying, worth_retrying
 from domain.testing import terminate_backend
 from tests.integration.asking import acquire, backend_pid
-from tests.integration.storing import FIRST, book_group, dump
+from tests.integration.storing import FIRST, dump
 
 Factory = sessionmaker[Session]
 GROUP = uuid4()
 pytestmark = pytest.mark.usefixtures("pauses")
-
-
-@pytest.fixture
-def group(session_factory: Factory) -> PlanGroup:
-    return book_group(session_factory)
 
 
 class Work:

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from domain.probe import probe
-from tests.roles import OWNERS
+from tests.servers import OWNERS
 
 OWNED = sa.text(
     "SELECT rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR EXISTS ("

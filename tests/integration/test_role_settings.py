@@ -23,7 +23,7 @@ from domain.probe import probe
 from domain.repositories import PlanGroupRepository, StudentPlanRepository
 from tests.factories import ContentFactory, PlanGroupFactory
 from tests.integration.editing import Factory
-from tests.integration.hostile_settings import READ_BY_SQLALCHEMY, role_settings
+from tests.integration.lock_answers import READ_BY_SQLALCHEMY, role_settings
 from tests.integration.storing import FIRST, store
 
 LATIN_ONLY = "LATIN1"

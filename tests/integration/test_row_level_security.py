@@ -36,12 +36,10 @@ from domain.errors import (
 from domain.repositories import StudentPlanRepository
 from domain.services import activate, activate_async
 from tests.factories import ContentFactory, PlanGroupFactory, lecture
-from tests.integration.editing import World, everything, new_world
-from tests.integration.editing_calls import CALLS, lock_of
+from tests.integration.editing import CALLS, World, each_call, everything, lock_of, new_world
 from tests.integration.storing import FIRST, live, plans
 from tests.integration.tenants import CLAIMS, Tenants, claims, tenants
 
-each_call = pytest.mark.parametrize("name", CALLS)
 STUDENTS_FIRST = {"StudentTimeService.add_class", "StudentTimeService.add_exclusion"}
 ways = pytest.mark.parametrize("way", ["threads", "tasks"])
 

@@ -32,7 +32,7 @@ from domain.services import (
     PlanGroupService,
     PlanProgressService,
 )
-from domain.testing import PATIENCE, eventually
+from domain.testing.contention import PATIENCE, eventually
 from tests.integration.asking import backend_pid
 from tests.integration.editing import Factory, World, everything
 from tests.integration.storing import FIRST

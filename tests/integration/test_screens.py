@@ -21,8 +21,8 @@ from domain import (
 )
 from domain.repositories import PlanGroupRepository, PlanView, StudentPlanRepository
 from domain.services import preview_plans
-from tests.concurrency.trips import counted
 from tests.factories import PlanGroupFactory
+from tests.integration.asking import counted
 from tests.integration.storing import FIRST, done_by, generate, live, mark, store, stored_group
 from tests.unit.documents.documents import EXAMPLE
 

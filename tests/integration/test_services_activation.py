@@ -1,7 +1,6 @@
 """A student has one active group: activating one pauses the other, in one transaction."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -9,23 +8,11 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import GroupStatus, PlanGroup, PlanGroupLock, UnitOfWork
 from domain.errors import EditedMeanwhileError, LockNotHeldError, PlanGroupNotFoundError
-from domain.repositories import PlanGroupRepository
 from domain.services import GroupStateService, StateChange, activate
 from tests.integration.editing import everything, stranger
-from tests.integration.storing import stored_group
+from tests.integration.storing import status_of, stored_group, whose
 
 Factory = sessionmaker[Session]
-
-
-@pytest.fixture
-def group(session_factory: Factory) -> PlanGroup:
-    """A saved group."""
-    return stored_group(session_factory)
-
-
-def status_of(factory: Factory, group: PlanGroup) -> GroupStatus:
-    with factory() as session:
-        return PlanGroupRepository(session, group.tenant_id).get_row(group.id).status
 
 
 @pytest.fixture
@@ -120,7 +107,3 @@ def test_a_second_active_group_that_no_lock_prevented_is_refused_by_the_index(
     assert refused.value.group_id == group.id
     assert isinstance(refused.value.__cause__, sa.exc.IntegrityError)
     assert status_of(session_factory, group) is GroupStatus.SAVED
-
-
-def whose(group: PlanGroup) -> dict[str, Any]:
-    return {"tenant_id": group.tenant_id, "group_id": group.id}

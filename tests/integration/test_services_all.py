@@ -2,7 +2,7 @@
 
 import inspect
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
@@ -27,15 +27,20 @@ from domain.services import (
     PlanProgressService,
     StudentTimeService,
 )
-from tests.integration.editing import Factory, World, everything, stranger
-from tests.integration.editing_calls import (
+from tests.integration.editing import (
     CALLS,
     GROUP_CALLS,
     STUDENT_CALLS,
     WITHOUT_A_VERSION,
+    Factory,
+    World,
+    each_call,
+    everything,
     lock_of,
+    stranger,
 )
 
+Refusal = TypeVar("Refusal", bound=Exception)
 SERVICES: list[type[Any]] = [
     PlanGroupService,
     GroupEditService,
@@ -44,7 +49,31 @@ SERVICES: list[type[Any]] = [
     PlanProgressService,
     StudentTimeService,
 ]
-each_call = pytest.mark.parametrize("name", CALLS)
+each_call_with_a_version = pytest.mark.parametrize(
+    "name", [name for name in CALLS if name not in WITHOUT_A_VERSION]
+)
+each_call_for_a_row = pytest.mark.parametrize(
+    "name", [*GROUP_CALLS, *(name for name in STUDENT_CALLS if name not in WITHOUT_A_VERSION)]
+)
+Lock = PlanGroupLock | StudentLock
+
+
+def refused(  # noqa: PLR0917 - in the order of the request
+    factory: Factory,
+    world: World,
+    lock: Lock,
+    name: str,
+    error: type[Refusal],
+    seen: int = 1,
+) -> Refusal:
+    """The error of a call under a lock; nothing is written, though the caller commits."""
+    before = everything(factory)
+    with UnitOfWork(factory, lock=lock) as uow:
+        with pytest.raises(error) as refusal:
+            CALLS[name](uow, world, seen)
+        uow.commit()
+    assert everything(factory) == before
+    return refusal.value
 
 
 def test_no_method_of_a_service_is_forgotten_here() -> None:
@@ -87,31 +116,19 @@ def test_what_is_not_committed_is_not_kept(
 def test_lock_of_the_other_kind_does_not_do(
     session_factory: Factory, world: World, name: str
 ) -> None:
-    before = everything(session_factory)
-    lock = world.lock if name in STUDENT_CALLS else world.student_lock
-    with UnitOfWork(session_factory, lock=lock) as uow:
-        with pytest.raises(InvalidInputError if name in STUDENT_CALLS else LockNotHeldError):
-            CALLS[name](uow, world, 1)
-        uow.commit()
-    assert everything(session_factory) == before
+    if name in STUDENT_CALLS:
+        refused(session_factory, world, world.lock, name, InvalidInputError)
+    else:
+        refused(session_factory, world, world.student_lock, name, LockNotHeldError)
 
 
-@pytest.mark.parametrize(
-    "name", [*GROUP_CALLS, *(name for name in STUDENT_CALLS if name not in WITHOUT_A_VERSION)]
-)
+@each_call_for_a_row
 def test_under_the_lock_of_another_group_or_student_nothing_is_found(
     session_factory: Factory, world: World, name: str
 ) -> None:
     """The lock names what a call is about."""
-    before = everything(session_factory)
-    lock: PlanGroupLock | StudentLock = PlanGroupLock(world.tenant_id, uuid4())
-    if name in STUDENT_CALLS:
-        lock = StudentLock(world.tenant_id, uuid4())
-    with UnitOfWork(session_factory, lock=lock) as uow:
-        with pytest.raises(NotFoundError):
-            CALLS[name](uow, world, 1)
-        uow.commit()
-    assert everything(session_factory) == before
+    kind = StudentLock if name in STUDENT_CALLS else PlanGroupLock
+    refused(session_factory, world, kind(world.tenant_id, uuid4()), name, NotFoundError)
 
 
 def test_group_or_student_that_is_named_but_not_locked_is_refused(
@@ -166,34 +183,20 @@ def test_a_lock_that_is_lost_on_the_way_does_not_do(
     assert everything(session_factory) == before
 
 
-@pytest.mark.parametrize("name", [name for name in CALLS if name not in WITHOUT_A_VERSION])
+@each_call_with_a_version
 @pytest.mark.parametrize("seen", [0, 2])
 def test_who_saw_another_version_edits_nothing(
     session_factory: Factory, world: World, name: str, seen: int
 ) -> None:
-    before = everything(session_factory)
-    with UnitOfWork(session_factory, lock=lock_of(name, world)) as uow:
-        with pytest.raises(EditedMeanwhileError):
-            CALLS[name](uow, world, seen)
-        uow.commit()
-    assert everything(session_factory) == before
+    refused(session_factory, world, lock_of(name, world), name, EditedMeanwhileError, seen)
 
 
-@pytest.mark.parametrize(
-    "name", [*GROUP_CALLS, *(name for name in STUDENT_CALLS if name not in WITHOUT_A_VERSION)]
-)
+@each_call_for_a_row
 def test_another_tenants_rows_are_not_found(
     session_factory: Factory, world: World, name: str
 ) -> None:
-    before = everything(session_factory)
-    with UnitOfWork(
-        session_factory, lock=replace(lock_of(name, world), tenant_id=stranger())
-    ) as uow:
-        with pytest.raises(NotFoundError) as refused:
-            CALLS[name](uow, world, 1)
-        uow.commit()
-    assert refused.value.http_status == 404
-    assert everything(session_factory) == before
+    lock = replace(lock_of(name, world), tenant_id=stranger())
+    assert refused(session_factory, world, lock, name, NotFoundError).http_status == 404
 
 
 @pytest.mark.parametrize("name", GROUP_CALLS)
@@ -216,14 +219,8 @@ def test_shared_lock_is_for_marks_of_progress(
 def test_of_several_locked_groups_one_must_be_named(
     session_factory: Factory, world: World, name: str
 ) -> None:
-    before = everything(session_factory)
     both = PlanGroupLock.of(world.tenant_id, [world.group.id, uuid4()])
-    with UnitOfWork(session_factory, lock=both) as uow:
-        with pytest.raises(InvalidInputError) as refused:
-            CALLS[name](uow, world, 1)
-        uow.commit()
-    assert refused.value.field == "group_id"
-    assert everything(session_factory) == before
+    assert refused(session_factory, world, both, name, InvalidInputError).field == "group_id"
 
 
 def test_named_group_among_several_is_edited(session_factory: Factory, world: World) -> None:
@@ -235,10 +232,10 @@ def test_named_group_among_several_is_edited(session_factory: Factory, world: Wo
         with pytest.raises(LockNotHeldError):
             PlanGroupService(uow).delete(expected_version=2, group_id=uuid4())
         no_id: Any = "no id"
-        with pytest.raises(InvalidInputError) as refused:
+        with pytest.raises(InvalidInputError) as error:
             PlanGroupService(uow).delete(expected_version=2, group_id=no_id)
         uow.commit()
-    assert refused.value.field == "group_id"
+    assert error.value.field == "group_id"
 
 
 @pytest.mark.parametrize("name", STUDENT_CALLS)
@@ -247,10 +244,10 @@ def test_student_must_be_named_under_a_groups_lock(
 ) -> None:
     with UnitOfWork(session_factory, lock=world.lock) as uow:
         uow.lock_student(world.group.id)
-        with pytest.raises(InvalidInputError) as refused:
+        with pytest.raises(InvalidInputError) as error:
             CALLS[name](uow, world, 1)
         uow.commit()
-    assert refused.value.field == "student_id"
+    assert error.value.field == "student_id"
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda kind: kind.__name__)
@@ -263,7 +260,7 @@ def test_service_is_made_for_a_unit_of_work_and_nothing_else(
             service(wrong)
 
 
-@pytest.mark.parametrize("name", [name for name in CALLS if name not in WITHOUT_A_VERSION])
+@each_call_with_a_version
 def test_the_second_of_two_who_saw_the_same_version_is_refused(
     session_factory: Factory, world: World, name: str
 ) -> None:
@@ -279,7 +276,7 @@ def test_the_second_of_two_who_saw_the_same_version_is_refused(
     assert everything(session_factory) == before
 
 
-@pytest.mark.parametrize("name", [name for name in CALLS if name not in WITHOUT_A_VERSION])
+@each_call_with_a_version
 def test_a_row_that_somebody_without_the_lock_changed_is_not_overwritten(
     session_factory: Factory, world: World, name: str
 ) -> None:

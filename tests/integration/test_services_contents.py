@@ -6,8 +6,7 @@ import pytest
 
 from domain.scheduling.vocabulary import Allocation, ContentType, Difficulty
 from domain.services import RowVersion
-from tests.integration.editing import Factory, World, edit, refused
-from tests.integration.editing_contents import BOOK, SERVICE, content, stored
+from tests.integration.editing import BOOK, SERVICE, Factory, World, content, edit, refused, stored
 from tests.integration.storing import columns
 
 

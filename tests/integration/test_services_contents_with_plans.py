@@ -10,8 +10,18 @@ from domain import PlanState, UnitOfWork
 from domain.errors import ContentNotFoundError, EditedMeanwhileError
 from domain.scheduling.vocabulary import ContentType
 from domain.services import RowVersion
-from tests.integration.editing import Factory, World, edit, everything, new_world, refused
-from tests.integration.editing_contents import BOOK, SERVICE, content, stored
+from tests.integration.editing import (
+    BOOK,
+    SERVICE,
+    Factory,
+    World,
+    content,
+    edit,
+    everything,
+    new_world,
+    refused,
+    stored,
+)
 from tests.integration.storing import done_by, generate, mark
 
 

@@ -6,22 +6,15 @@ from typing import Any
 
 import pytest
 
-from domain import GroupStatus, PlanGroup, UnitOfWork
+from domain import GroupStatus, UnitOfWork
 from domain.errors import PlanGroupNotEditableError
-from domain.repositories import PlanGroupRepository
 from domain.scheduling.vocabulary import Level
 from domain.services import GroupEditService, RowVersion
-from tests.integration.editing import Factory, World, edit, everything, refused
-from tests.integration.editing_calls import GROUP_CALLS
+from tests.integration.editing import GROUP_CALLS, Factory, World, edit, everything, refused, stored
 from tests.integration.storing import change, columns
 
 SERVICE = GroupEditService
 EDITS = [name for name in GROUP_CALLS if name.startswith(("GroupEditService", "GroupTimeService"))]
-
-
-def stored(factory: Factory, world: World) -> PlanGroup:
-    with factory() as session:
-        return PlanGroupRepository(session, world.tenant_id).get(world.group.id)
 
 
 def settings(factory: Factory, world: World, **fields: Any) -> RowVersion:

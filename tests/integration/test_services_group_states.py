@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import GroupStatus, InvalidInputError, PlanGroup, PlanGroupLock, PlanState, UnitOfWork
 from domain.errors import EditedMeanwhileError, LockNotHeldError, TransitionNotAllowedError
-from domain.repositories import PlanGroupRepository
 from domain.services import GroupStateService, StateChange, activate
 from tests.integration.editing import everything
 from tests.integration.storing import (
@@ -20,7 +19,9 @@ from tests.integration.storing import (
     live,
     mark,
     plans,
+    status_of,
     stored_group,
+    whose,
 )
 
 Factory = sessionmaker[Session]
@@ -47,11 +48,6 @@ def ask(factory: Factory, group: PlanGroup, to: Any, **asked: Any) -> StateChang
         changed = GroupStateService(uow).change(to=to, **asked)
         uow.commit()
     return changed
-
-
-def status_of(factory: Factory, group: PlanGroup) -> GroupStatus:
-    with factory() as session:
-        return PlanGroupRepository(session, group.tenant_id).get_row(group.id).status
 
 
 @pytest.mark.parametrize(("before", "after"), PAIRS)
@@ -187,7 +183,3 @@ def test_every_other_transition_leaves_the_plans_as_they_are(
     rows = everything(session_factory)["student_plans"]
     ask(session_factory, group, after)
     assert everything(session_factory)["student_plans"] == rows
-
-
-def whose(group: PlanGroup) -> dict[str, Any]:
-    return {"tenant_id": group.tenant_id, "group_id": group.id}

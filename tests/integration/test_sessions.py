@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from types import ModuleType
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -30,11 +29,6 @@ from tests.integration.storing import FIRST, generate, stored_group
 
 Factory = sessionmaker[Session]
 NewEngine = Callable[..., sa.Engine]
-
-
-@pytest.fixture
-def lock() -> PlanGroupLock:
-    return PlanGroupLock(uuid4(), uuid4())
 
 
 @pytest.fixture

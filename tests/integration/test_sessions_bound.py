@@ -1,8 +1,6 @@
 """Sessions with several engines: refused at entering, or when a second connection joins."""
 
-from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -11,27 +9,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import Base, PlanGroup, PlanGroupLock, StudentPlan, UnitOfWork
 from domain.errors import WrongSessionError
 from domain.testing import assert_lock_free
-from tests.integration.storing import stored_group
+from tests.integration.storing import enter, stored_group
 
 Factory = sessionmaker[Session]
-
-
-@pytest.fixture
-def lock() -> PlanGroupLock:
-    return PlanGroupLock(uuid4(), uuid4())
-
-
-@pytest.fixture
-def second(database_url: sa.URL) -> Iterator[sa.Engine]:
-    """Another engine on the same database, which SQLAlchemy cannot know."""
-    engine = sa.create_engine(database_url, poolclass=sa.NullPool)
-    yield engine
-    engine.dispose()
-
-
-def enter(factory: Factory, lock: PlanGroupLock) -> None:
-    with UnitOfWork(factory, lock=lock):
-        pass
 
 
 def test_session_bound_to_several_engines_is_refused_at_entering(

@@ -22,8 +22,7 @@ from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.errors import LockTimeoutError, NoContentsError
 from domain.telemetry import instrument, uninstrument
 from tests.integration.asking import acquire, backend_pid
-from tests.integration.reporting import request
-from tests.integration.storing import book_group, generate, stored_group
+from tests.integration.storing import book_group, enter, generate, request, stored_group
 
 Factory = sessionmaker[Session]
 
@@ -61,11 +60,6 @@ def seen() -> Iterator[Seen]:
     uninstrument()
     seen.meters.shutdown()
     seen.tracers.shutdown()
-
-
-def enter(factory: Factory, lock: PlanGroupLock) -> None:
-    with UnitOfWork(factory, lock=lock):
-        pass
 
 
 def test_a_lock_is_a_span_in_the_words_of_the_database_conventions(

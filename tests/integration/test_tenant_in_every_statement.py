@@ -40,9 +40,8 @@ from tests.factories import PlanGroupFactory, lecture
 from tests.integration.asking import acquire
 from tests.integration.editing import Factory, World
 from tests.integration.operations import OPERATIONS
-from tests.integration.recording import engine_at, recorded
+from tests.integration.statements import Statement, engine_at, recorded, violations
 from tests.integration.storing import FIRST
-from tests.integration.tenant_filter import Statement, violations
 
 AsyncFactory: TypeAlias = async_sessionmaker[AsyncSession]
 Lock: TypeAlias = PlanGroupLock | StudentLock

@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from datetime import date
 from typing import Any
 from uuid import uuid4
 
@@ -22,8 +20,8 @@ from domain import (
 )
 from domain.driver import transaction_status
 from domain.errors import GeneratedMeanwhileError, LockNotHeldError
-from domain.testing import PATIENCE
 from domain.unit_of_work import LockState
+from tests.concurrency.overlapping import elsewhere
 from tests.integration.storing import FIRST, generate, stored_group
 
 Factory = sessionmaker[Session]
@@ -99,8 +97,13 @@ def read(uow: UnitOfWork) -> None:
 AFTERWARDS = [renamed, loaded_and_renamed, renamed_by_text, read]
 
 
-def block(factory: Factory, lock: PlanGroupLock | StudentLock, *steps: Ender) -> None:
+def block(factory: Factory, group: PlanGroup, *steps: Ender) -> None:
     """A unit of work that does one step after the other, and is left."""
+    under(factory, PlanGroupLock(group.tenant_id, group.id), *steps)
+
+
+def under(factory: Factory, lock: PlanGroupLock | StudentLock, *steps: Ender) -> None:
+    """The same under any lock."""
     with UnitOfWork(factory, lock=lock) as uow:
         for step in steps:
             step(uow)
@@ -117,14 +120,9 @@ def generated(group: PlanGroup) -> Ender:
     return lambda uow: PlanGenerationService(uow).generate(today=FIRST)
 
 
-def elsewhere(work: Callable[[], object]) -> Ender:
-    """A step that another client takes meanwhile."""
-
-    def step(_: UnitOfWork) -> None:
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(work).result(PATIENCE)
-
-    return step
+def meanwhile(work: Callable[[], object]) -> Ender:
+    """A step that another client takes."""
+    return lambda _: elsewhere(work)
 
 
 @each_ender
@@ -133,7 +131,7 @@ def test_commit_is_refused_after_the_transaction_was_ended_beneath(
     session_factory: Factory, group: PlanGroup, end: Ender, afterwards: Ender
 ) -> None:
     with pytest.raises(LockNotHeldError):
-        block(session_factory, PlanGroupLock(group.tenant_id, group.id), end, afterwards, commit)
+        block(session_factory, group, end, afterwards, commit)
     assert name_of(session_factory, group) == "before"
 
 
@@ -141,17 +139,9 @@ def test_commit_is_refused_after_the_transaction_was_ended_beneath(
 def test_commit_is_refused_although_a_rival_has_generated(
     session_factory: Factory, group: PlanGroup, end: Ender
 ) -> None:
-    rival = elsewhere(lambda: generate(session_factory, group))
+    rival = meanwhile(lambda: generate(session_factory, group))
     with pytest.raises(LockNotHeldError):
-        block(
-            session_factory,
-            PlanGroupLock(group.tenant_id, group.id),
-            end,
-            read,
-            rival,
-            renamed,
-            commit,
-        )
+        block(session_factory, group, end, read, rival, renamed, commit)
     assert name_of(session_factory, group) == "before"
     assert generate(session_factory, group).generation == 2
 
@@ -165,7 +155,7 @@ def test_fence_refuses_a_generation_in_another_transaction(
             generated(group)(uow)
         uow.rollback()
 
-    block(session_factory, PlanGroupLock(group.tenant_id, group.id), end, read, refused)
+    block(session_factory, group, end, read, refused)
     assert generate(session_factory, group).generation == 1
 
 
@@ -176,7 +166,7 @@ def test_leaving_without_commit_reports_that_the_transaction_was_ended(
 ) -> None:
     for steps in ((end,), (end, afterwards)):
         with pytest.raises(LockNotHeldError, match="ended inside the block"):
-            block(session_factory, PlanGroupLock(group.tenant_id, group.id), *steps)
+            block(session_factory, group, *steps)
     assert name_of(session_factory, group) == "before"
 
 
@@ -188,7 +178,7 @@ def test_lock_state_is_the_clients_view(session_factory: Factory, group: PlanGro
 
     steps = (look, text("COMMIT"), look, read, look)
     with pytest.raises(LockNotHeldError):
-        block(session_factory, PlanGroupLock(group.tenant_id, group.id), *steps)
+        block(session_factory, group, *steps)
     assert seen == [LockState.HELD, LockState.LOST, LockState.HELD]
 
 
@@ -197,7 +187,7 @@ def test_what_was_written_before_a_foreign_commit_stays(
 ) -> None:
     steps = (loaded_and_renamed, lambda uow: uow.session.flush(), text("COMMIT"), commit)
     with pytest.raises(LockNotHeldError):
-        block(session_factory, PlanGroupLock(group.tenant_id, group.id), *steps)
+        block(session_factory, group, *steps)
     assert name_of(session_factory, group) == "after"
 
 
@@ -213,7 +203,7 @@ def test_procedure_that_commits_cannot_do_so_inside(
             uow.session.execute(sa.text("CALL committing()"))
 
     with pytest.raises(LockNotHeldError):
-        block(session_factory, PlanGroupLock(group.tenant_id, group.id), renamed, call, commit)
+        block(session_factory, group, renamed, call, commit)
     assert name_of(session_factory, group) == "before"
 
 
@@ -230,7 +220,7 @@ def test_transaction_ended_by_the_connection_of_sqlalchemy_is_known_to_the_clien
         assert uow.lock_state() is LockState.LOST
 
     with pytest.raises(LockNotHeldError):
-        block(session_factory, PlanGroupLock(group.tenant_id, group.id), ended, *steps)
+        block(session_factory, group, ended, *steps)
     assert name_of(session_factory, group) == "before"
 
 
@@ -242,16 +232,9 @@ def test_students_lock_does_not_outlive_its_transaction(
     session_factory: Factory, group: PlanGroup, end: Ender
 ) -> None:
     with pytest.raises(LockNotHeldError):
-        block(session_factory, StudentLock(group.tenant_id, group.student_id), end, renamed, commit)
+        under(session_factory, StudentLock(group.tenant_id, group.student_id), end, renamed, commit)
     with pytest.raises(LockNotHeldError):
-        block(
-            session_factory,
-            PlanGroupLock(group.tenant_id, group.id),
-            lock_student(group),
-            end,
-            renamed,
-            commit,
-        )
+        block(session_factory, group, lock_student(group), end, renamed, commit)
     assert name_of(session_factory, group) == "before"
 
 
@@ -260,7 +243,7 @@ def test_students_lock_taken_in_another_transaction_does_not_make_it_this_one(
 ) -> None:
     steps = (text("COMMIT AND CHAIN"), lock_student(group), renamed, commit)
     with pytest.raises(LockNotHeldError):
-        block(session_factory, PlanGroupLock(group.tenant_id, group.id), *steps)
+        block(session_factory, group, *steps)
     assert name_of(session_factory, group) == "before"
 
 
@@ -268,13 +251,11 @@ def test_students_lock_released_by_a_savepoint_of_the_server_is_missed(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     back = (text("SAVEPOINT unknown"), lock_student(group), text("ROLLBACK TO unknown"))
-    rival = elsewhere(
-        lambda: block(session_factory, StudentLock(group.tenant_id, group.student_id), commit)
+    rival = meanwhile(
+        lambda: under(session_factory, StudentLock(group.tenant_id, group.student_id), commit)
     )
     with pytest.raises(LockNotHeldError):
-        block(
-            session_factory, PlanGroupLock(group.tenant_id, group.id), *back, rival, renamed, commit
-        )
+        block(session_factory, group, *back, rival, renamed, commit)
     assert name_of(session_factory, group) == "before"
 
 
@@ -282,13 +263,7 @@ def test_savepoint_of_the_server_that_keeps_the_locks_does_no_harm(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     back = (text("SAVEPOINT known"), renamed, text("ROLLBACK TO known"))
-    block(
-        session_factory,
-        PlanGroupLock(group.tenant_id, group.id),
-        lock_student(group),
-        *back,
-        commit,
-    )
+    block(session_factory, group, lock_student(group), *back, commit)
     assert name_of(session_factory, group) == "before"
 
 
@@ -307,7 +282,7 @@ def test_commit_listener_that_writes_is_checked_too(
         connection.exec_driver_sql("UPDATE studyplan.plan_groups SET name = 'after'")
 
     with pytest.raises(LockNotHeldError):
-        block(sessionmaker(engine), PlanGroupLock(group.tenant_id, group.id), commit)
+        block(sessionmaker(engine), group, commit)
     assert name_of(session_factory, group) == "before"
 
 
@@ -319,7 +294,7 @@ def test_refused_commit_gives_the_connection_back_in_order(
     steps = (lambda uow: pids.add(driver(uow).info.backend_pid), text("COMMIT"), read, commit)
     for _ in range(3):
         with pytest.raises(LockNotHeldError):
-            block(sessionmaker(engine), PlanGroupLock(group.tenant_id, group.id), *steps)
+            block(sessionmaker(engine), group, *steps)
         with engine.connect() as connection:
             assert transaction_status(connection).name == "IDLE"
     assert len(pids) == 1
@@ -344,11 +319,7 @@ def test_task_is_refused_after_the_transaction_was_ended_beneath(
                 await uow.run(text(statement))
                 await uow.run(renamed)
                 if finish == "generate":
-                    await uow.run(
-                        lambda u: PlanGenerationService(u).generate(
-                            today=date(2025, 1, 6),
-                        )
-                    )
+                    await uow.run(generated(group))
                 if finish == "commit":
                     await uow.commit()
         finally:

@@ -78,16 +78,6 @@ def lose_lock_write_and_commit(write: Write, uow: UnitOfWork, group_id: UUID) ->
 WRITES = [orm_add, orm_flush, core_insert, text_insert, driver_insert]
 
 
-@pytest.fixture
-def lock() -> PlanGroupLock:
-    return PlanGroupLock(uuid4(), uuid4())
-
-
-@pytest.fixture
-def uow(session_factory: Factory, lock: PlanGroupLock) -> UnitOfWork:
-    return UnitOfWork(session_factory, lock=lock)
-
-
 def exists(factory: Factory, group_id: UUID) -> bool:
     with factory() as session:
         found = session.scalar(sa.select(sa.func.count()).where(PlanGroup.id == group_id))

@@ -14,13 +14,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroupLock, UnitOfWork
 from domain.errors import LockNotHeldError
-from domain.testing import (
-    PATIENCE,
-    advisory_locks,
-    assert_lock_free,
-    eventually,
-    wait_until_waiting,
-)
+from domain.testing import assert_lock_free, wait_until_waiting
+from domain.testing.contention import PATIENCE, advisory_locks, eventually
 from domain.unit_of_work import LockState
 from tests.integration.asking import acquire
 

@@ -17,16 +17,6 @@ Factory = sessionmaker[Session]
 READING = sa.select(sa.func.count()).select_from(PlanGroup)
 
 
-@pytest.fixture
-def lock() -> PlanGroupLock:
-    return PlanGroupLock(uuid4(), uuid4())
-
-
-@pytest.fixture
-def uow(session_factory: Factory, lock: PlanGroupLock) -> UnitOfWork:
-    return UnitOfWork(session_factory, lock=lock)
-
-
 # --- the order of things --------------------------------------------------------------
 
 

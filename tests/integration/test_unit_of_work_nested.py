@@ -2,7 +2,6 @@
 
 import gc
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -13,8 +12,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroupLock, PlanGroupLockedError, StudentLock, UnitOfWork
 from domain.errors import LockNotHeldError, UnitOfWorkStateError, WrongTransactionError
-from domain.testing import PATIENCE, advisory_locks, assert_lock_free
-from tests.concurrency.worlds import stored_group
+from domain.testing import assert_lock_free
+from domain.testing.contention import PATIENCE, advisory_locks
+from tests.integration.storing import enter, stored_group
 
 Factory = sessionmaker[Session]
 LONG = timedelta(seconds=PATIENCE)
@@ -23,11 +23,6 @@ LONG = timedelta(seconds=PATIENCE)
 @pytest.fixture
 def lock(tenant_id: UUID, group_id: UUID) -> PlanGroupLock:
     return PlanGroupLock(tenant_id, group_id)
-
-
-def enter(factory: Factory, lock: PlanGroupLock | StudentLock) -> None:
-    with UnitOfWork(factory, lock=lock):
-        pass
 
 
 def test_the_same_group_inside_itself_is_misuse_and_not_busy(
@@ -104,18 +99,11 @@ def test_another_thread_is_another_client(session_factory: Factory, lock: PlanGr
             other.result(PATIENCE)
 
 
-@pytest.fixture
-def second_engine(database_url: sa.URL) -> Iterator[sa.Engine]:
-    engine = sa.create_engine(database_url, poolclass=sa.NullPool)
-    yield engine
-    engine.dispose()
-
-
 def test_another_engine_may_be_another_database_and_is_asked(
-    session_factory: Factory, second_engine: sa.Engine, lock: PlanGroupLock
+    session_factory: Factory, second: sa.Engine, lock: PlanGroupLock
 ) -> None:
     with UnitOfWork(session_factory, lock=lock), pytest.raises(PlanGroupLockedError):
-        enter(sessionmaker(second_engine), lock)
+        enter(sessionmaker(second), lock)
 
 
 # --- the student's lock, inside -------------------------------------------------------

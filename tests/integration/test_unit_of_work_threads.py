@@ -26,8 +26,10 @@ from domain.errors import UnitOfWorkStateError
 from domain.scheduling.engine import schedule
 from domain.scheduling.planning import Request
 from domain.scheduling.schedule import Schedule
-from domain.testing import PATIENCE, assert_lock_free, eventually
-from tests.integration.storing import FIRST, stored_group
+from domain.testing import assert_lock_free
+from domain.testing.contention import PATIENCE, eventually
+from tests.concurrency.overlapping import elsewhere
+from tests.integration.storing import FIRST, enter, stored_group
 
 Factory = sessionmaker[Session]
 Use = Callable[[UnitOfWork, PlanGroup], object]
@@ -45,11 +47,6 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def in_a_new_thread(work: Callable[[], Any]) -> Any:
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(work).result(PATIENCE)
-
-
 def generated(uow: UnitOfWork, group: PlanGroup) -> object:
     return PlanGenerationService(uow).generate(today=FIRST)
 
@@ -61,12 +58,12 @@ def test_each_step_may_come_from_another_thread(
     engine: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
     uow = UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id))
-    in_a_new_thread(uow.__enter__)
-    in_a_new_thread(lambda: uow.groups.get(group.id))
-    in_a_new_thread(lambda: generated(uow, group))
-    in_a_new_thread(uow.session.flush)
-    in_a_new_thread(uow.commit)
-    in_a_new_thread(lambda: uow.__exit__(None, None, None))
+    elsewhere(uow.__enter__)
+    elsewhere(lambda: uow.groups.get(group.id))
+    elsewhere(lambda: generated(uow, group))
+    elsewhere(uow.session.flush)
+    elsewhere(uow.commit)
+    elsewhere(lambda: uow.__exit__(None, None, None))
     assert_lock_free(engine, group.id)
 
 
@@ -228,11 +225,6 @@ def test_leaving_while_another_thread_works_cancels_its_call_and_says_so(
 # --- nesting --------------------------------------------------------------------------
 
 
-def enter(factory: Factory, lock: PlanGroupLock) -> None:
-    with UnitOfWork(factory, lock=lock):
-        pass
-
-
 def test_copied_context_in_another_thread_is_the_same_request(
     session_factory: Factory, tenant_id: UUID, group_id: UUID
 ) -> None:
@@ -240,9 +232,9 @@ def test_copied_context_in_another_thread_is_the_same_request(
     with UnitOfWork(session_factory, lock=lock):
         context = contextvars.copy_context()
         with pytest.raises(UnitOfWorkStateError, match="of this very request"):
-            in_a_new_thread(lambda: context.run(enter, session_factory, lock))
+            elsewhere(lambda: context.run(enter, session_factory, lock))
         with pytest.raises(PlanGroupLockedError):
-            in_a_new_thread(lambda: enter(session_factory, lock))
+            elsewhere(lambda: enter(session_factory, lock))
 
 
 def test_thread_of_a_task_inside_its_block_is_the_same_request(session_factory: Factory) -> None:

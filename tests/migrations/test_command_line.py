@@ -109,3 +109,7 @@ def run_sql(url: sa.URL, script: str) -> None:
     conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute(script.encode())
+
+
+def downgrade_by_sql(connection: sa.Connection) -> None:
+    run_sql(connection.engine.url, ran("downgrade", "head:base", "--sql", url=None))

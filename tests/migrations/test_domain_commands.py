@@ -11,8 +11,8 @@ from domain import schema
 from domain.errors import MisuseError, SchemaError
 from tests.migrations.catalog import Catalog, catalog
 from tests.migrations.conftest import quoted
+from tests.migrations.hosts import Wheel
 from tests.migrations.test_grants import FUNCTIONS, NEEDED, executable, privileges
-from tests.migrations.wheel import Wheel
 from tests.servers import binaries
 
 HEAD = schema.head_revision()

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from domain import schema
 from tests.migrations.catalog import catalog
+from tests.migrations.hosts import Wheel
 from tests.migrations.test_grants import NEEDED, privileges
-from tests.migrations.wheel import Wheel
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 SECTION = README.split("\n## Schema\n")[1].split("\n## ")[0]

@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from domain import schema
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import quoted
-from tests.migrations.test_command_line import ran, run_sql
+from tests.migrations.test_command_line import downgrade_by_sql, ran, run_sql
 from tests.migrations.test_models import check
 
 TABLES = ["plan_groups", "contents", "blocks", "student_plans", "alembic_version"]
@@ -47,10 +47,6 @@ Run = Callable[[sa.Connection], object]
 
 def upgrade_by_sql(connection: sa.Connection) -> None:
     run_sql(connection.engine.url, ran("upgrade", "head", "--sql", url=None))
-
-
-def downgrade_by_sql(connection: sa.Connection) -> None:
-    run_sql(connection.engine.url, ran("downgrade", "head:base", "--sql", url=None))
 
 
 @pytest.fixture(params=["app", "app, public", "studyplan, public", "pg_temp, app, pg_catalog"])

@@ -11,7 +11,7 @@ from domain.errors import SchemaError
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import quoted
 from tests.migrations.hosts import Host
-from tests.migrations.test_command_line import ran, run_sql
+from tests.migrations.test_command_line import downgrade_by_sql, run_sql
 
 Run = Callable[[sa.Connection], object]
 
@@ -236,16 +236,12 @@ def by_sql(connection: sa.Connection) -> None:
     run_sql(connection.engine.url, schema.upgrade_sql())
 
 
-def down_by_sql(connection: sa.Connection) -> None:
-    run_sql(connection.engine.url, ran("downgrade", "head:base", "--sql", url=None))
-
-
 COMMENTS = [None, "of the host: don't touch", "back\\slash", "studyplan-domain, revision"]
 
 
 @pytest.mark.parametrize(
     ("up", "down"),
-    [(schema.upgrade, schema.downgrade), (by_sql, down_by_sql)],
+    [(schema.upgrade, schema.downgrade), (by_sql, downgrade_by_sql)],
     ids=["online", "offline"],
 )
 @pytest.mark.parametrize("comment", COMMENTS)

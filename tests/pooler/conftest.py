@@ -8,9 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup
-from tests.concurrency.worlds import stored_group
-from tests.pooler.clients import BACKENDS, clients
-from tests.pooler.pgbouncer import PgBouncer, pgbouncer
+from tests.integration.storing import stored_group
+from tests.pooler.pgbouncer import BACKENDS, PgBouncer, clients, pgbouncer
 
 
 @pytest.fixture(scope="session")

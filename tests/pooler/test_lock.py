@@ -11,20 +11,11 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.errors import CommitOutcomeUnknownError
 from domain.locking import plan_group_lock_key
-from domain.testing import (
-    PATIENCE,
-    advisory_locks,
-    assert_lock_free,
-    assert_lock_held,
-    contend,
-    eventually,
-    terminate_backend,
-)
-from domain.testing.watching import backends_at_key
+from domain.testing import assert_lock_free, assert_lock_held, contend, terminate_backend
+from domain.testing.contention import PATIENCE, advisory_locks, backends_at_key, eventually
 from tests.concurrency.overlapping import elsewhere
-from tests.concurrency.worlds import generate, live_plans, stored_group, traces
-from tests.pooler.clients import BACKENDS, backend, clients
-from tests.pooler.pgbouncer import PgBouncer
+from tests.integration.storing import generate, live, stored_group, traces
+from tests.pooler.pgbouncer import BACKENDS, PgBouncer, backend, clients
 
 Factory = sessionmaker[Session]
 CONTENDERS = 32
@@ -64,16 +55,16 @@ def test_the_lock_holds_through_the_pooler_until_the_commit(
 def test_of_two_requests_at_once_one_generates(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
-    answers = contend(2, lambda hold: generate(session_factory, group, hold))
+    answers = contend(2, lambda hold: generate(session_factory, group, hold=hold))
     (result,), (refusal,) = answers.results, answers.refusals
     assert isinstance(refusal, PlanGroupLockedError)
-    assert [row.id for row in live_plans(direct, group.id)] == list(result.plan_ids)
+    assert [row.id for row in live(sessionmaker(direct), group)] == list(result.plan_ids)
 
 
 def test_of_many_requests_through_few_backends_exactly_one_generates(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
-    answers = contend(CONTENDERS, lambda hold: generate(session_factory, group, hold))
+    answers = contend(CONTENDERS, lambda hold: generate(session_factory, group, hold=hold))
     assert len(answers.results) == 1
     assert {type(refusal) for refusal in answers.refusals} == {PlanGroupLockedError}
     generation, records, plans = traces(direct, group.id)
@@ -105,9 +96,9 @@ def test_the_lock_is_free_after_an_exception(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
     with pytest.raises(ZeroDivisionError):
-        generate(session_factory, group, divide_by_zero)
+        generate(session_factory, group, hold=divide_by_zero)
     assert advisory_locks(direct) == 0
-    assert live_plans(direct, group.id) == []
+    assert live(sessionmaker(direct), group) == []
 
 
 def test_the_lock_is_free_after_the_client_has_vanished(
@@ -127,7 +118,9 @@ def test_a_backend_killed_before_the_commit_leaves_nothing_but_a_free_lock(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
     with pytest.raises(CommitOutcomeUnknownError):
-        generate(session_factory, group, lambda: terminate_backend(direct, holder(direct, group)))
+        generate(
+            session_factory, group, hold=lambda: terminate_backend(direct, holder(direct, group))
+        )
     assert_lock_free(direct, group.id)
     assert traces(direct, group.id) == (0, [], [])
     assert generate(session_factory, group).generation == 1, "and the pool has recovered"

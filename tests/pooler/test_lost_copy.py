@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import sessionmaker
 
 from domain.database_errors import connection_lost
-from domain.testing import FaultAt, Step, eventually
-from tests.concurrency.worlds import generate, stored_group
+from domain.testing import FaultAt, Step
+from domain.testing.contention import eventually
+from tests.integration.storing import generate, stored_group
 from tests.pooler.pgbouncer import CONNECT_ARGS, pgbouncer
 
 IN_A_TRANSACTION = """

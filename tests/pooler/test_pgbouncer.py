@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from domain.testing import eventually
-from tests.pooler.clients import backend, clients
-from tests.pooler.pgbouncer import HOST, INSTALL, pgbouncer
+from domain.testing.contention import eventually
+from tests.pooler.pgbouncer import HOST, INSTALL, backend, clients, pgbouncer
 
 PROJECT = Path(__file__).parents[2]
 OWNER = """

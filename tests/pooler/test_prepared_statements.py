@@ -12,10 +12,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import sessionmaker
 
 from domain import PlanGroup
-from domain.testing import advisory_locks
-from tests.concurrency.worlds import generate, live_plans
-from tests.pooler.clients import backend, clients
-from tests.pooler.pgbouncer import PgBouncer
+from domain.testing.contention import advisory_locks
+from tests.integration.storing import generate, live
+from tests.pooler.pgbouncer import PgBouncer, backend, clients
 
 ENOUGH = 7
 """Psycopg prepares a statement that a connection has executed more than five times."""
@@ -102,4 +101,4 @@ def test_a_generation_that_meets_an_unknown_statement_fails_as_a_whole(
         generated_in_turn(careless, group)
     assert isinstance(unknown.value.orig, psycopg.errors.InvalidSqlStatementName)
     assert advisory_locks(direct) == 0
-    assert {row.generation for row in live_plans(direct, group.id)} == {ENOUGH}
+    assert {row.generation for row in live(sessionmaker(direct), group)} == {ENOUGH}

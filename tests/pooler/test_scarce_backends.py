@@ -10,18 +10,16 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import (
-    GenerationResult,
     PlanGroup,
     PlanGroupLock,
     UnitOfWork,
-    generate_plans,
 )
 from domain.probe import probe
-from domain.testing import PATIENCE, advisory_locks, eventually, wait_until_waiting
-from tests.concurrency.overlapping import elsewhere
-from tests.concurrency.worlds import TODAY, stored_group
-from tests.pooler.clients import BACKENDS, clients
-from tests.pooler.pgbouncer import PgBouncer
+from domain.testing import wait_until_waiting
+from domain.testing.contention import PATIENCE, advisory_locks, eventually
+from tests.concurrency.overlapping import elsewhere, generate_in_turn
+from tests.integration.storing import stored_group
+from tests.pooler.pgbouncer import BACKENDS, PgBouncer, clients
 
 Factory = sessionmaker[Session]
 LONG = timedelta(seconds=PATIENCE)
@@ -30,11 +28,6 @@ LONG = timedelta(seconds=PATIENCE)
 def waiting_for_a_backend(pooler: PgBouncer, database: str | None) -> int:
     pools = (row for row in pooler.show("POOLS") if row["database"] == database)
     return sum(int(row["cl_waiting"]) for row in pools)
-
-
-def patiently(factory: Factory, group: PlanGroup) -> GenerationResult:
-    lock = PlanGroupLock(group.tenant_id, group.id, wait=LONG)
-    return generate_plans(factory, lock, today=TODAY)
 
 
 def test_whoever_holds_the_lock_commits_though_all_other_backends_wait_for_it(
@@ -47,7 +40,9 @@ def test_whoever_holds_the_lock_commits_though_all_other_backends_wait_for_it(
     requests = 2 * BACKENDS
     with ThreadPoolExecutor(requests) as threads:
         with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
-            waiting = [threads.submit(patiently, session_factory, group) for _ in range(requests)]
+            waiting = [
+                threads.submit(generate_in_turn, session_factory, group) for _ in range(requests)
+            ]
             wait_until_waiting(direct, group.id, waiters=BACKENDS - 1)
             eventually(
                 lambda: waiting_for_a_backend(pooler, engine.url.database) == BACKENDS + 1,
@@ -70,10 +65,12 @@ def test_waiters_can_take_every_backend_from_unrelated_requests_until_their_wait
         holder.execute(
             sa.text("SELECT public.acquire_plan_group_lock(:group)"), {"group": group.id}
         )
-        waiting = [threads.submit(patiently, session_factory, group) for _ in range(BACKENDS)]
+        waiting = [
+            threads.submit(generate_in_turn, session_factory, group) for _ in range(BACKENDS)
+        ]
         wait_until_waiting(direct, group.id, waiters=BACKENDS)
         with ThreadPoolExecutor(1) as other:
-            starved = other.submit(patiently, session_factory, unrelated)
+            starved = other.submit(generate_in_turn, session_factory, unrelated)
             eventually(
                 lambda: waiting_for_a_backend(pooler, engine.url.database) == 1,
                 "the unrelated request waits for a backend",
@@ -95,9 +92,9 @@ def test_a_request_that_gets_no_backend_in_time_is_ended_by_the_pooler_and_holds
         factory = sessionmaker(engine)
         with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)):
             with pytest.raises(DBAPIError, match="query_wait_timeout"):
-                elsewhere(lambda: patiently(factory, group))
+                elsewhere(lambda: generate_in_turn(factory, group))
             assert advisory_locks(direct) == 1
-        assert patiently(factory, group).generation == 1
+        assert generate_in_turn(factory, group).generation == 1
 
 
 def test_the_probe_passes_behind_a_transaction_pooler(direct: sa.Engine, engine: sa.Engine) -> None:

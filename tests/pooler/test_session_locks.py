@@ -6,9 +6,9 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from domain.testing import advisory_locks, assert_lock_free, assert_lock_held
-from tests.pooler.clients import clients
-from tests.pooler.pgbouncer import PgBouncer
+from domain.testing import assert_lock_free, assert_lock_held
+from domain.testing.contention import advisory_locks
+from tests.pooler.pgbouncer import PgBouncer, clients
 
 SESSION = sa.text("SELECT pg_try_advisory_lock(:key)")
 UNLOCK = sa.text("SELECT pg_advisory_unlock(:key)")

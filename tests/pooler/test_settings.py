@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import PlanGroup, PlanGroupLock, UnitOfWork
 from domain.errors import LockTimeoutError
 from domain.locking import Limits
-from domain.testing import PATIENCE, assert_lock_free, assert_lock_held
+from domain.testing import assert_lock_free, assert_lock_held
+from domain.testing.contention import PATIENCE
 from tests.concurrency.overlapping import elsewhere
-from tests.concurrency.worlds import generate
-from tests.pooler.clients import backend, clients, of_all_backends
-from tests.pooler.pgbouncer import PgBouncer
+from tests.integration.storing import enter, generate
+from tests.pooler.pgbouncer import PgBouncer, backend, clients, of_all_backends
 
 Factory = sessionmaker[Session]
 SETTINGS = ("lock_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")
@@ -28,11 +28,6 @@ def knows_transaction_timeout(direct: sa.Engine) -> bool:
     with direct.connect() as connection:
         version = connection.dialect.server_version_info
     return version is not None and version >= (17,)
-
-
-def enter(factory: Factory, lock: PlanGroupLock) -> None:
-    with UnitOfWork(factory, lock=lock):
-        pass
 
 
 def as_known(direct: sa.Engine, *values: str) -> list[str | None]:

@@ -11,9 +11,8 @@ import sqlalchemy as sa
 
 from domain import schema
 from domain.schema.run import MIGRATION_LOCK
-from domain.testing import advisory_locks, eventually
-from tests.pooler.clients import clients
-from tests.pooler.pgbouncer import PgBouncer
+from domain.testing.contention import advisory_locks, eventually
+from tests.pooler.pgbouncer import PgBouncer, clients
 
 # More than what psycopg executes of a statement before it prepares it, for two runs.
 ATTEMPTS = 20

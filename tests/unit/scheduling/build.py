@@ -1,4 +1,7 @@
-"""Terse requests. What a case does not say: block 10–19 and lunch 12–13 daily, factor 1."""
+"""Terse requests, and how their schedules are read.
+
+What a request does not say: block 10–19 and lunch 12–13 daily, factor 1.
+"""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -6,6 +9,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+from domain.scheduling.engine import schedule
 from domain.scheduling.planning import (
     AcademySchedule,
     Block,
@@ -17,7 +21,7 @@ from domain.scheduling.planning import (
     NonStudyBlock,
     Request,
 )
-from domain.scheduling.schedule import ScheduledPlan
+from domain.scheduling.schedule import Schedule, ScheduledPlan
 from domain.scheduling.vocabulary import (
     Allocation,
     BlockKind,
@@ -25,6 +29,8 @@ from domain.scheduling.vocabulary import (
     ExclusionType,
     PlanKind,
 )
+from tests.unit.scheduling.checker import check
+from tests.unit.scheduling.checking.case import clock
 
 DAILY = tuple(range(7))
 SUNDAY, MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY, SATURDAY = DAILY
@@ -181,3 +187,35 @@ def row(day: int, start: int, end: int, first: int, last: int, **more: Any) -> S
         cycle_day=day,
     )
     return replace(plain, **more)
+
+
+def answer_to(request: Request) -> Schedule:
+    """The schedule, once the checker has nothing against it."""
+    answer = schedule(request)
+    assert check(request, answer) == []
+    return answer
+
+
+def study(answer: Schedule, content: int = 1) -> list[ScheduledPlan]:
+    """The study rows of a content."""
+    return [r for r in answer.plans if r.kind is PlanKind.STUDY and r.content == content]
+
+
+def reviews(answer: Schedule) -> list[ScheduledPlan]:
+    """The review rows."""
+    return [row for row in answer.plans if row.kind is PlanKind.REVIEW]
+
+
+def ranges(rows: list[ScheduledPlan]) -> list[tuple[int, int]]:
+    """Their units."""
+    return [(row.first_unit, row.last_unit) for row in rows]
+
+
+def hours(rows: list[ScheduledPlan]) -> list[str]:
+    """Their times."""
+    return [f"{clock(row.start_minute)}-{clock(row.end_minute)}" for row in rows]
+
+
+def dates(rows: list[ScheduledPlan]) -> list[str]:
+    """Their month and day, each once."""
+    return list(dict.fromkeys(f"{row.date:%m-%d}" for row in rows))

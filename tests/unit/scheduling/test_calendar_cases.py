@@ -10,19 +10,23 @@ from domain.scheduling.planning import Factors, Request
 from domain.scheduling.vocabulary import Difficulty, ExclusionType, PlanKind
 from tests.unit.scheduling.build import (
     MONDAY,
+    answer_to,
     ask,
     block,
     book,
     custom,
+    dates,
     holiday,
+    hours,
     kept,
     lecture,
     lesson,
     off,
     on,
+    ranges,
     reserve,
+    study,
 )
-from tests.unit.scheduling.reading import answer_to, dates, hours, ranges, study
 
 NO_WEDNESDAYS = [day for day in range(7) if day != 3]
 

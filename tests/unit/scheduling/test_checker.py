@@ -17,7 +17,7 @@ from domain.scheduling.schedule import Quality, Schedule, ScheduledPlan, Unplace
 from domain.scheduling.vocabulary import PlanKind, UnplacedReason
 from tests.unit.scheduling.build import ask, block, book, busy, on, reserve, row
 from tests.unit.scheduling.checker import check, check_refusal
-from tests.unit.scheduling.checking.flow import fits, max_flow
+from tests.unit.scheduling.checking.units import fits, max_flow
 
 SIX_DAYS = ask(book(1, 100), blocks=block(10, 19) + reserve(19, 22))
 RANGES = [(1, 17), (18, 33), (34, 50), (51, 67), (68, 83), (84, 100)]

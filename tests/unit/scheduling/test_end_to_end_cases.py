@@ -15,16 +15,21 @@ from domain.scheduling.engine import schedule
 from domain.scheduling.planning import Factors
 from domain.scheduling.vocabulary import UnplacedReason
 from tests.unit.scheduling.build import (
+    answer_to,
     ask,
     at,
     block,
     book,
+    dates,
+    hours,
     kept,
     lecture,
     off,
     on,
+    ranges,
+    reviews,
+    study,
 )
-from tests.unit.scheduling.reading import answer_to, dates, hours, ranges, reviews, study
 
 # --- S1 … S10 -----------------------------------------------------------------------
 

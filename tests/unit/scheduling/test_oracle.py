@@ -13,10 +13,9 @@ from domain.scheduling.planning import Block, Request
 from domain.scheduling.schedule import Schedule
 from domain.scheduling.vocabulary import BlockKind
 from tests.unit.scheduling.build import ask, book, lecture, on
-from tests.unit.scheduling.checker import check
-from tests.unit.scheduling.checking.calendar import strategy_indices, weekday
-from tests.unit.scheduling.oracle import (
+from tests.unit.scheduling.checker import (
     both_fit,
+    check,
     fewest_cuts,
     fewest_cuts_of_two,
     least_reserve_counts,
@@ -24,6 +23,7 @@ from tests.unit.scheduling.oracle import (
     nearest_counts,
     whole_deals,
 )
+from tests.unit.scheduling.checking.world import strategy_indices, weekday
 
 START = on("01-06")
 tiny = settings(

@@ -14,8 +14,13 @@ from domain.scheduling.engine import schedule
 from domain.scheduling.planning import Request
 from tests.unit.scheduling.build import worked_example
 from tests.unit.scheduling.checker import check, check_refusal
-from tests.unit.scheduling.strategies import any_requests, loose_requests, tight_requests
-from tests.unit.scheduling.strategies_kept import kept_requests, shuffled
+from tests.unit.scheduling.strategies import (
+    any_requests,
+    kept_requests,
+    loose_requests,
+    shuffled,
+    tight_requests,
+)
 
 ROOT = Path(__file__).parents[3]
 often = settings(

@@ -1,6 +1,5 @@
 """D1–D8: what remains is dealt out evenly, or as evenly as the days can hold."""
 
-from datetime import date
 from decimal import Decimal
 from itertools import combinations_with_replacement, pairwise
 
@@ -14,16 +13,11 @@ from domain.scheduling.engine import schedule
 from domain.scheduling.packing import Room
 from domain.scheduling.planning import (
     AcademySchedule,
-    Block,
     Busy,
-    Content,
-    Exclusion,
     Factors,
     NonStudyBlock,
-    Request,
 )
-from domain.scheduling.vocabulary import Allocation, BlockKind, ContentType, ExclusionType
-from tests.unit.scheduling.build import ask, book
+from tests.unit.scheduling.build import ask, block, book, custom, holiday, lecture, on, reserve
 from tests.unit.scheduling.checker import check
 
 BOUNDARIES = {
@@ -124,54 +118,23 @@ def test_study_time_of_all_days_comes_before_anybodys_reserve() -> None:
 
 def test_contents_that_were_dealt_again_leave_no_time_free_before_the_others() -> None:
     """A pair of contents is dealt again, and the third stays behind the time that they left."""
-    every_day = range(7)
-    world = Request(
-        period_start=date(2025, 3, 3),
-        period_end=date(2025, 3, 28),
-        today=date(2025, 3, 11),
-        contents=(
-            Content(
-                position=8,
-                type=ContentType.BOOK,
-                allocation=Allocation.WEAKNESS,
-                first_unit=32,
-                last_unit=70,
-                minutes_per_unit=85,
-            ),
-            Content(
-                position=5,
-                type=ContentType.CUSTOM,
-                allocation=Allocation.STRATEGY,
-                first_unit=38,
-                last_unit=58,
-                weekly_days=3,
-                minutes_per_unit=66,
-            ),
-            Content(
-                position=16,
-                type=ContentType.LECTURE,
-                allocation=Allocation.STRATEGY,
-                first_unit=33,
-                last_unit=37,
-                weekly_days=2,
-                episode_minutes=(None, None, 101, 4, None),
-            ),
-        ),
-        blocks=(
-            *(Block(BlockKind.STUDY, weekday, 120, 422) for weekday in every_day),
-            *(Block(BlockKind.SELF_STUDY, weekday, 503, 581) for weekday in (2, 4, 5)),
-        ),
-        study_days=6,
-        review_days=0,
+    world = ask(
+        book(32, 70, 85, position=8),
+        custom(38, 58, 66, position=5, weekly=3),
+        lecture(None, None, 101, 4, None, first=33, position=16, weekly=2),
+        period="03-03..03-28",
+        today="03-11",
+        cycle=(6, 0),
+        blocks=block("2:00", "7:02") + reserve("8:23", "9:41", (2, 4, 5)),
+        non_study_blocks=(NonStudyBlock(3, 330, 415), NonStudyBlock(5, 330, 415)),
+        academy_schedules=(AcademySchedule(5, 110, 233, 0),),
+        exclusions=holiday("03-05"),
+        busy=(Busy(on("03-20"), 270, 412),),
         factors=Factors(
             level=Decimal("0.85"),
             weakness=Decimal("1.2"),
             strategy=Decimal("0.95"),
             review=Decimal("0.15"),
         ),
-        non_study_blocks=(NonStudyBlock(3, 330, 415), NonStudyBlock(5, 330, 415)),
-        academy_schedules=(AcademySchedule(5, 110, 233, 0),),
-        exclusions=(Exclusion(date(2025, 3, 5), ExclusionType.DESIGNATED_HOLIDAY),),
-        busy=(Busy(date(2025, 3, 20), 270, 412),),
     )
     assert check(world, schedule(world)) == []

@@ -18,8 +18,7 @@ from domain.scheduling.minutes import (
 from domain.scheduling.planning import LEVEL_FACTORS, Content, Factors
 from domain.scheduling.validation import faults
 from domain.scheduling.vocabulary import Difficulty, Level
-from tests.unit.scheduling.build import FACTOR_ONE, ask, book, custom, lecture
-from tests.unit.scheduling.reading import answer_to
+from tests.unit.scheduling.build import FACTOR_ONE, answer_to, ask, book, custom, lecture
 
 BY_DIFFICULTY = [
     (Difficulty.FOUNDATION, 40),

@@ -5,8 +5,7 @@ from collections import defaultdict
 import pytest
 
 from domain.scheduling.schedule import Schedule
-from tests.unit.scheduling.build import worked_example
-from tests.unit.scheduling.reading import answer_to, dates, ranges, reviews, study
+from tests.unit.scheduling.build import answer_to, dates, ranges, reviews, study, worked_example
 
 
 @pytest.fixture(scope="module")

@@ -1,19 +1,24 @@
-"""What the server tells of its locks, and ways to end what somebody runs on it.
+"""Requests that overlap for certain, and what the server reports about their locks.
 
-Whatever takes an engine or a connection opens a connection of its own for an engine. The
-locks are read from ``pg_locks`` and not through the package's functions: a witness is not
-to depend on what it testifies about.
+A function that takes an engine or a connection opens a connection of its own for an engine. The
+locks are read from ``pg_locks`` and not through the package's functions, so that the check does
+not depend on the code under test.
 """
 
+import asyncio
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
 
+from domain.errors import DomainError
 from domain.locking.policy import plan_group_lock_key
 from domain.models import PlanGroup
 from domain.unit_of_work.unit import UnitOfWork
@@ -34,6 +39,111 @@ _OF_KEY: Final = """
 
 Where = sa.Engine | sa.Connection
 Group = PlanGroup | UUID
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Answers(Generic[T]):
+    """What the contenders got."""
+
+    results: list[T]
+    refusals: list[DomainError]
+
+
+class Meeting:
+    """Starts all contenders at once, and holds each that gets through until none is left.
+
+    ``hold`` is called before the commit. It returns when every contender either holds too
+    or has its answer: so the lock is held for as long as a contender asks, and a lock that
+    lets two in is not hidden by a deadlock of the test.
+    """
+
+    def __init__(self, contenders: int) -> None:
+        self._contenders = contenders
+        self._changed = threading.Condition()
+        self._settled = 0
+        self._start = threading.Barrier(contenders)
+
+    def begin(self) -> None:
+        """Wait until every contender is there."""
+        self._start.wait(PATIENCE)
+
+    def settle(self) -> None:
+        """Say that a contender holds, or has its answer."""
+        with self._changed:
+            self._settled += 1
+            self._changed.notify_all()
+
+    def hold(self) -> None:
+        """Settle, and wait until all have; raises ``AssertionError`` if that takes too long."""
+        self.settle()
+        with self._changed:
+            done = self._changed.wait_for(lambda: self._settled >= self._contenders, PATIENCE)
+        if not done:
+            raise AssertionError("not every contender came to an answer")
+
+
+def contend(contenders: int, request: Callable[[Callable[[], None]], T]) -> Answers[T]:
+    """Run ``request(hold)`` in as many threads at once; domain errors are refusals.
+
+    The request calls ``hold()`` before its commit. Each needs a connection of its own, so
+    the engine's pool must have room for all.
+    """
+    meeting = Meeting(contenders)
+
+    def attempt(_: int) -> T | DomainError:
+        meeting.begin()
+        held = threading.Event()
+
+        def hold() -> None:
+            held.set()
+            meeting.hold()
+
+        try:
+            return request(hold)
+        except DomainError as refusal:
+            return refusal
+        finally:
+            if not held.is_set():
+                meeting.settle()
+
+    with ThreadPoolExecutor(contenders) as pool:
+        return _sorted(pool.map(attempt, range(contenders)))
+
+
+async def contend_async(
+    contenders: int, request: Callable[[Callable[[], Awaitable[None]]], Awaitable[T]]
+) -> Answers[T]:
+    """The same in tasks of one event loop; the request awaits ``hold()`` before its commit."""
+    start = asyncio.Barrier(contenders)
+    everyone = asyncio.Event()
+    settled = 0
+
+    def settle() -> None:
+        nonlocal settled
+        settled += 1
+        if settled >= contenders:
+            everyone.set()
+
+    async def attempt() -> T | DomainError:
+        await start.wait()
+        held = False
+
+        async def hold() -> None:
+            nonlocal held
+            held = True
+            settle()
+            await asyncio.wait_for(everyone.wait(), PATIENCE)
+
+        try:
+            return await request(hold)
+        except DomainError as refusal:
+            return refusal
+        finally:
+            if not held:
+                settle()
+
+    return _sorted(await asyncio.gather(*(attempt() for _ in range(contenders))))
 
 
 def eventually(condition: Callable[[], bool], hope: str, seconds: float = PATIENCE) -> None:
@@ -57,7 +167,7 @@ def assert_lock_held(where: Where, group: Group, *, by: UnitOfWork | int | None 
     group_id = _id_of(group)
     holders = backends_at_key(where, plan_group_lock_key(group_id))
     if not holders:
-        raise AssertionError(f"nobody holds the lock of group {group_id}")
+        raise AssertionError(f"no transaction holds the lock of group {group_id}")
     if by is not None and _backend_of(by) not in holders:
         raise AssertionError(
             f"backend {holders[0]} holds the lock of group {group_id}, not {_backend_of(by)}"
@@ -65,7 +175,7 @@ def assert_lock_held(where: Where, group: Group, *, by: UnitOfWork | int | None 
 
 
 def assert_lock_free(where: Where, group: Group, *, seconds: float = 0) -> None:
-    """Raise ``AssertionError`` if somebody holds the group's lock, naming the backend.
+    """Raise ``AssertionError`` if a transaction holds the group's lock, naming the backend.
 
     A server may need a moment to notice that a client is gone: it gets ``seconds`` for it.
     """
@@ -119,6 +229,17 @@ def cancel_backend(where: Where, pid: int) -> None:
     Raises ``AssertionError`` if there is no such backend.
     """
     _signal(where, "pg_cancel_backend(:pid)", pid)
+
+
+def _sorted(answers: Iterable[T | DomainError]) -> Answers[T]:
+    results: list[T] = []
+    refusals: list[DomainError] = []
+    for answer in answers:
+        if isinstance(answer, DomainError):
+            refusals.append(answer)
+        else:
+            results.append(answer)
+    return Answers(results, refusals)
 
 
 def _signal(where: Where, call: str, pid: int, wait: int = 0) -> None:

@@ -4,16 +4,22 @@ What Citus needs to send a statement to one node, and what keeps tenants apart o
 each table of each query is filtered by the tenant as a value, not by another table's column.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 import pglast
+import psycopg
+import pytest
+import sqlalchemy as sa
 from pglast import parse_sql
 from pglast.enums import A_Expr_Kind, BoolExprType
 from psycopg._queries import PostgresQuery
 from psycopg.adapt import Transformer
+
+from domain import driver
 
 # Its classes say that each field may be none, which a parsed statement does not need to be told.
 ast: Any = pglast.ast
@@ -167,3 +173,46 @@ def _children(node: Any) -> Iterator[Any]:
         for name in node.__slots__:
             value = getattr(node, name)
             yield from [value] if isinstance(value, ast.Node) else _children(value)
+
+
+@contextmanager
+def recorded(statements: list[Statement]) -> Iterator[Callable[..., dict[str, Any]]]:
+    """Record whatever the package sends past SQLAlchemy, and what cursors send.
+
+    Gives the ``connect_args`` of engines whose cursors are to be recorded.
+    """
+    execute = driver._execute
+
+    def record(connection: Any, text: str) -> Any:
+        statements.append(Statement(text))
+        return execute(connection, text)
+
+    def connect_args(*, is_async: bool = False) -> dict[str, Any]:
+        base: Any = psycopg.AsyncCursor if is_async else psycopg.Cursor
+        return {"cursor_factory": _recording(base, statements)}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(driver, "_execute", record)
+        yield connect_args
+
+
+def engine_at(url: sa.URL, connect_args: dict[str, Any]) -> sa.Engine:
+    return sa.create_engine(url, connect_args=connect_args, pool_size=2)
+
+
+def _recording(base: Any, statements: list[Statement]) -> Any:
+    def execute(self: Any, query: Any, params: Any = None, **options: Any) -> Any:
+        statements.append(Statement.of(query, params))
+        return base.execute(self, query, params, **options)
+
+    def executemany(self: Any, query: Any, rows: Any, **options: Any) -> Any:
+        rows = list(rows)
+        statements.extend(Statement.of(query, params) for params in rows)
+        return base.executemany(self, query, rows, **options)
+
+    def copy(self: Any, query: Any, *arguments: Any, **options: Any) -> Any:
+        statements.append(Statement.of(query, None))
+        return base.copy(self, query, *arguments, **options)
+
+    methods = {"execute": execute, "executemany": executemany, "copy": copy}
+    return type("Recording", (base,), methods)
