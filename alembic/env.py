@@ -80,10 +80,7 @@ def migrate(connection: sa.Connection) -> None:
         transaction_per_migration=False,
         compare_server_default=False,
         include_schemas=True,
-        autogenerate_plugins=[
-            "alembic.autogenerate.*",
-            "alembic.ext.checkconstraint_byname",
-        ],
+        autogenerate_plugins=["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
         include_name=lambda name, kind, _: kind != "schema" or name == SCHEMA,
     )
     known = {script.revision for script in context.script.walk_revisions()}

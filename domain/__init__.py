@@ -32,15 +32,14 @@ from domain.models import (
     PlanState,
     StudentPlan,
 )
-from domain.services import (
-    GenerationResult,
-    GroupStateService,
+from domain.repositories.plan_rows import GenerationResult
+from domain.services.group_states import GroupStateService, activate
+from domain.services.plan_generation import (
     PlanGenerationService,
-    PlanGroupService,
-    activate,
     generate_plans,
     generate_plans_async,
 )
+from domain.services.plan_groups import PlanGroupService
 from domain.unit_of_work import AsyncUnitOfWork, UnitOfWork
 
 __all__ = [

@@ -129,10 +129,7 @@ def roll_back_after(connection: Connection, question: str) -> Sequence[str | Non
 
 
 def copy_rows(
-    connection: Connection,
-    table: Table,
-    columns: Mapping[str, str],
-    rows: Iterable[Sequence[Any]],
+    connection: Connection, table: Table, columns: Mapping[str, str], rows: Iterable[Sequence[Any]]
 ) -> None:
     """Copy rows into ``columns`` (name → type) of a table: two round trips for any number.
 
@@ -156,10 +153,7 @@ def copy_rows(
 
 
 def insert_rows(
-    connection: Connection,
-    table: Table,
-    columns: Mapping[str, str],
-    rows: Iterable[Sequence[Any]],
+    connection: Connection, table: Table, columns: Mapping[str, str], rows: Iterable[Sequence[Any]]
 ) -> None:
     """Insert rows into ``columns`` (name → type) of a table: one round trip for any number.
 

@@ -32,8 +32,7 @@ try:
     from opentelemetry import metrics, trace
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
-        "opentelemetry is missing: pip install 'studyplan-domain[telemetry]'",
-        name="opentelemetry",
+        "opentelemetry is missing: pip install 'studyplan-domain[telemetry]'", name="opentelemetry"
     ) from missing
 
 _NAME: Final = "studyplan"

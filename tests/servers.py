@@ -9,8 +9,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from domain.embedded import EmbeddedServer, find_binaries
+from domain.embedded import EmbeddedServer
 from domain.embedded.process import Workspace
+from domain.embedded.server import find_binaries
 from domain.testing.contention import PATIENCE, eventually
 
 

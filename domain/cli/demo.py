@@ -40,10 +40,7 @@ _TEXTS: Final[Texts] = {
     "schema": ("스키마 적용", "schema"),
     "storing": ("예제 저장", "storing the example"),
     "contents": ("콘텐츠 {count}개", "{count} contents"),
-    "racing": (
-        "한 그룹에 동시 생성 요청 {count}개",
-        "{count} simultaneous requests for one group",
-    ),
+    "racing": ("한 그룹에 동시 생성 요청 {count}개", "{count} simultaneous requests for one group"),
     "won": ("{number}번째 플랜 생성 · {rows}행", "generation {number} · {rows} rows"),
     "holder": ("백엔드 {pid}에서 생성 중", "backend {pid} is generating"),
     "stored": (

@@ -19,7 +19,8 @@ from domain.cli.database import (
     upgrade,
     url_from_environment,
 )
-from domain.embedded import MissingBinariesError, ServerStartError
+from domain.embedded.process import ServerStartError
+from domain.embedded.server import MissingBinariesError
 from domain.errors import DatabaseReadOnlyError, SchemaError, WrongTransactionError
 
 EXIT_FAILURE: Final = 1

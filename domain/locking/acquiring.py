@@ -226,11 +226,7 @@ def _asked(lock: PlanGroupLock | StudentLock, busy_key: int | None = None) -> ev
     if isinstance(lock, StudentLock):
         return events.LockEvent("acquired", "student", student_id=lock.student_id)
     return events.LockEvent(
-        "acquired",
-        "group",
-        _group_of(lock, busy_key),
-        group_ids=lock.group_ids,
-        shared=lock.shared,
+        "acquired", "group", _group_of(lock, busy_key), group_ids=lock.group_ids, shared=lock.shared
     )
 
 

@@ -6,7 +6,7 @@ each Session costs more than the lock's round trip. Sessions without a unit of w
 affected.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from inspect import isfunction
@@ -19,8 +19,9 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from domain.errors import LockNotHeldError
 from domain.locking.policy import PlanGroupLock, StudentLock
-from domain.models import Base, StudentPlan
+from domain.models.base import Base
 from domain.models.fields import refuse_unstorable
+from domain.models.plan import StudentPlan
 
 T = TypeVar("T")
 Turn: TypeAlias = AbstractContextManager[object]
@@ -97,24 +98,31 @@ def refuse_rows(session: Session, lock: PlanGroupLock | StudentLock) -> None:
     values that the columns cannot hold.
     """
     changed = [row for row in session.dirty if session.is_modified(row)]
-    for row in chain(session.new, changed, session.deleted):
-        if not isinstance(row, Base):
-            continue
-        state: Any = inspect(row)
-        # Where it was read from, and where it goes; a part gets its group's in the flush.
-        tenants = {state.attrs.tenant_id.value, state.identity[0] if state.identity else None}
-        if not tenants <= {None, lock.tenant_id}:
-            raise LockNotHeldError(
-                f"A {type(row).__name__} of another tenant was about to be written in a unit of "
-                f"work of tenant {lock.tenant_id}. Enter one for each tenant."
-            )
-        is_mark = isinstance(row, StudentPlan) and row in changed
-        if lock.shared and not (is_mark and state.attrs.group_id.value in lock.group_ids):
+    written = [row for row in chain(session.new, changed) if isinstance(row, Base)]
+    for row in (*written, *(row for row in session.deleted if isinstance(row, Base))):
+        _refuse_another_tenants(row, lock.tenant_id)
+        if lock.shared and not _is_mark(row, changed, lock):
             raise LockNotHeldError(
                 f"A {type(row).__name__} was about to be written under a shared lock, which is "
                 "for marks of progress in its groups. Enter a unit of work with an exclusive lock."
             )
-    refuse_unstorable(row for row in chain(session.new, changed) if isinstance(row, Base))
+    refuse_unstorable(written)
+
+
+def _refuse_another_tenants(row: Base, tenant_id: UUID) -> None:
+    state: Any = inspect(row)
+    # Where it was read from, and where it goes; a part gets its group's in the flush.
+    tenants = {state.attrs.tenant_id.value, state.identity[0] if state.identity else None}
+    if not tenants <= {None, tenant_id}:
+        raise LockNotHeldError(
+            f"A {type(row).__name__} of another tenant was about to be written in a unit of "
+            f"work of tenant {tenant_id}. Enter one for each tenant."
+        )
+
+
+def _is_mark(row: Base, changed: Sequence[Any], lock: PlanGroupLock | StudentLock) -> bool:
+    """Whether the row is a changed plan of a locked group."""
+    return isinstance(row, StudentPlan) and row in changed and row.group_id in lock.group_ids
 
 
 def one_call_at_a_time(cls: type[T]) -> type[T]:

@@ -54,10 +54,7 @@ class Base(DeclarativeBase):
     """The base of every mapped class of this package, with metadata of its own."""
 
     metadata = sa.MetaData(schema=SCHEMA, naming_convention=NAMING_CONVENTION)
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
-        str: sa.Text,
-        datetime: Instant(),
-    }
+    type_annotation_map: ClassVar[dict[Any, Any]] = {str: sa.Text, datetime: Instant()}
 
 
 @sa.event.listens_for(Base, "init", propagate=True)
@@ -146,7 +143,6 @@ def span_checks() -> tuple[sa.CheckConstraint, ...]:
     return (
         sa.CheckConstraint("weekday BETWEEN 0 AND 6", name="weekday"),
         sa.CheckConstraint(
-            "0 <= start_minute AND start_minute < end_minute AND end_minute <= 1440",
-            name="span",
+            "0 <= start_minute AND start_minute < end_minute AND end_minute <= 1440", name="span"
         ),
     )

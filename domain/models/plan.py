@@ -127,11 +127,7 @@ class StudentPlan(Versioned, Base):
         ),
         sa.ForeignKeyConstraint(
             ["tenant_id", "group_id", "generation"],
-            [
-                "plan_generations.tenant_id",
-                "plan_generations.group_id",
-                "plan_generations.number",
-            ],
+            ["plan_generations.tenant_id", "plan_generations.group_id", "plan_generations.number"],
         ),
         sa.UniqueConstraint("tenant_id", "group_id", "generation", "sequence"),
         sa.Index(None, "tenant_id", "group_id", "date", postgresql_where=sa.text("live")),

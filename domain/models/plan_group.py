@@ -11,17 +11,7 @@ from sqlalchemy import CheckConstraint, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from domain.errors import Fault, InvalidInputError
-from domain.models.base import (
-    Base,
-    Id,
-    No,
-    Small,
-    TenantId,
-    Versioned,
-    Word,
-    to_input,
-    words_check,
-)
+from domain.models.base import Base, Id, No, Small, TenantId, Versioned, Word, to_input, words_check
 from domain.models.fields import row_faults
 from domain.scheduling import planning
 from domain.scheduling.validation import faults

@@ -138,10 +138,7 @@ class PlanGroupRepository:
         InvalidInputError.unless_uuids(student_id=student_id)
         return self._session.scalars(
             select(PlanGroup)
-            .where(
-                PlanGroup.tenant_id == self._tenant_id,
-                PlanGroup.student_id == student_id,
-            )
+            .where(PlanGroup.tenant_id == self._tenant_id, PlanGroup.student_id == student_id)
             .order_by(PlanGroup.period_start, PlanGroup.id)
         ).all()
 

@@ -29,10 +29,7 @@ class StudentTimeRepository:
     def exclusions_of_student(self, student_id: UUID) -> Sequence[Exclusion]:
         """The student's own exclusions, those of no single group, by date."""
         InvalidInputError.unless_uuids(student_id=student_id)
-        return self._exclusions(
-            Exclusion.student_id == student_id,
-            Exclusion.group_id.is_(None),
-        )
+        return self._exclusions(Exclusion.student_id == student_id, Exclusion.group_id.is_(None))
 
     def exclusions_of_group(self, group_id: UUID) -> Sequence[Exclusion]:
         """The exclusions of this group alone, by date."""

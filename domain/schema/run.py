@@ -19,11 +19,7 @@ from sqlalchemy.util.concurrency import await_only, in_greenlet
 from domain import events
 from domain.database_errors import During, replace_pooled, require_supported_server, translated
 from domain.driver import is_autocommit
-from domain.errors import (
-    DatabaseReadOnlyError,
-    MisuseError,
-    WrongTransactionError,
-)
+from domain.errors import DatabaseReadOnlyError, MisuseError, WrongTransactionError
 
 MIGRATION_LOCK: Final = 7_310_868_735_423_512_941
 """The key of the advisory lock that one run holds until its transaction ends."""

@@ -6,19 +6,10 @@ and do commit.
 """
 
 from domain.repositories.plan_rows import GenerationResult
-from domain.services.editing import (
-    GroupEditService,
-    GroupTimeService,
-    PlanProgressService,
-    StudentTimeService,
-)
-from domain.services.group_states import (
-    TRANSITIONS,
-    GroupStateService,
-    StateChange,
-    activate,
-    activate_async,
-)
+from domain.services.editing.groups import GroupEditService
+from domain.services.editing.progress import PlanProgressService
+from domain.services.editing.study_time import GroupTimeService, StudentTimeService
+from domain.services.group_states import GroupStateService, activate, activate_async
 from domain.services.plan_generation import (
     PlanGenerationService,
     generate_plans,
@@ -29,7 +20,6 @@ from domain.services.plan_groups import PlanGroupService
 from domain.services.service import RowVersion
 
 __all__ = [
-    "TRANSITIONS",
     "GenerationResult",
     "GroupEditService",
     "GroupStateService",
@@ -38,7 +28,6 @@ __all__ = [
     "PlanGroupService",
     "PlanProgressService",
     "RowVersion",
-    "StateChange",
     "StudentTimeService",
     "activate",
     "activate_async",

@@ -52,11 +52,7 @@ class GroupStateService(Service):
     """Changes a group's state by the table ``TRANSITIONS``, and nothing else does."""
 
     def change(
-        self,
-        *,
-        to: GroupStatus,
-        expected_version: int | None = None,
-        group_id: UUID | None = None,
+        self, *, to: GroupStatus, expected_version: int | None = None, group_id: UUID | None = None
     ) -> StateChange:
         """Make one transition. Needs the group's lock; the caller commits.
 
@@ -201,7 +197,5 @@ class _Activation:
         if self.other(uow.session) not in {None, other}:
             return None
         return GroupStateService(uow).change(
-            to=GroupStatus.ACTIVE,
-            expected_version=self.expected_version,
-            group_id=self.group_id,
+            to=GroupStatus.ACTIVE, expected_version=self.expected_version, group_id=self.group_id
         )

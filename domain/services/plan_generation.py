@@ -71,8 +71,7 @@ class PlanGenerationService(Service):
         ``IdempotencyMismatchError`` if the key was used for another input. After any error
         nothing of it is kept.
         """
-        began = perf_counter()
-        group_id = self._the_group(group_id)
+        began, group_id = perf_counter(), self._the_group(group_id)
         try:
             request = _GenerationRequest(
                 tenant_id=self._uow.tenant_id,
@@ -161,12 +160,7 @@ async def generate_plans_async(
 
 
 def preview_plans(
-    session: Session,
-    *,
-    tenant_id: UUID,
-    group_id: UUID,
-    today: date,
-    compute: Compute = schedule,
+    session: Session, *, tenant_id: UUID, group_id: UUID, today: date, compute: Compute = schedule
 ) -> GenerationResult:
     """What ``generate`` would give now: no lock, nothing written, one round trip.
 

@@ -34,11 +34,9 @@ class PlanGroupService(Service):
         Needs a unit of work that holds the exclusive lock of the new group's id; the caller
         commits. ``fields`` is a mapping in the words of a document (the README's table), or
         one that was read already. The document's exclusions become the group's own, its
-        ``academy_schedules`` the student's, for whom the student's lock is taken; a class that
-        the student has already, equal in every field, is not stored twice.
-
-        A group is a ``draft``, which can be edited and stored without contents, or ``saved``,
-        which can be generated.
+        ``academy_schedules`` the student's, whose lock is taken for them; a class that the
+        student has already, equal in every field, is not stored twice. A ``draft`` can be
+        edited and stored without contents, a ``saved`` group can be generated.
 
         Raises ``InvalidInputError`` with every field at fault (``id``: there is such a group
         already; ``academy_schedules[i].start``: overlaps a class that the student has), and
@@ -46,11 +44,10 @@ class PlanGroupService(Service):
         ``LockTimeoutError``. After any of them nothing of it is stored, even if the caller
         goes on and commits.
         """
-        # Documents are a tenth of the package's import, and most processes read none.
+        # A tenth of the package's import, and most processes read no document.
         from domain.documents import PlanGroupDocument, rows  # noqa: PLC0415 - see above
 
-        uow = self._uow
-        group_id = self._the_group(group_id)
+        uow, group_id = self._uow, self._the_group(group_id)
         uow.require_lock(group_id)
         document = PlanGroupDocument.of(fields)
         new = rows.to_rows(

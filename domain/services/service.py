@@ -1,16 +1,19 @@
-"""What all services share: the unit of work that they are made for, and versions of rows."""
+"""What all services share: the unit of work that they are made for, and how an edit is written."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from datetime import date
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from domain import errors, values
 from domain.database_errors import translated
 from domain.locking import guards
 from domain.locking.policy import StudentLock
-from domain.models import Base
+from domain.models import Base, GroupStatus, PlanGroup
 from domain.unit_of_work.unit import UnitOfWork
+
+FINISHED: Final = frozenset({GroupStatus.COMPLETED, GroupStatus.CANCELLED})
 
 
 class Service:
@@ -109,3 +112,37 @@ def written(uow: UnitOfWork, row: Versioned, group_id: UUID | None = None) -> Ro
     """Write what is pending, and return the row's new version."""
     flush(uow, group_id)
     return RowVersion(row.id, row.version)
+
+
+def editable_group(uow: UnitOfWork, group_id: UUID) -> PlanGroup:
+    """The group with everything it owns, under its lock, unless it is finished."""
+    uow.require_lock(group_id)
+    group = uow.groups.get(group_id)
+    if group.status in FINISHED:
+        raise errors.PlanGroupNotEditableError(group_id=group_id, group_status=group.status.value)
+    return group
+
+
+def accept(uow: UnitOfWork, group: PlanGroup, excluded: Sequence[date] = ()) -> None:
+    """Check the group as it would be; on a fault take every change of it back, and raise."""
+    session = uow.session
+    with session.no_autoflush:
+        found = [*_faults(group), *outside(group, excluded)]
+    if found:
+        session.expire(group)
+        raise errors.InvalidInputError(found)
+
+
+def outside(group: PlanGroup, excluded: Sequence[date], first: int = 0) -> Iterator[errors.Fault]:
+    """The group's own exclusions that are not within its period, counted from ``first``."""
+    for index, day in enumerate(excluded, first):
+        if not group.period_start <= day <= group.period_end:
+            yield errors.Fault(f"exclusions[{index}].date", "must be within the period")
+
+
+def _faults(group: PlanGroup) -> Sequence[errors.Fault]:
+    try:
+        group.check()
+    except errors.InvalidInputError as refused:
+        return refused.faults
+    return ()

@@ -6,14 +6,7 @@
 changes the package: faults come in by events of SQLAlchemy and by the driver's cursor class.
 """
 
-from domain.testing.contention import (
-    assert_lock_free,
-    assert_lock_held,
-    contend,
-    contend_async,
-    terminate_backend,
-    wait_until_waiting,
-)
+from domain.testing.contention import assert_lock_free, assert_lock_held, contend, contend_async
 from domain.testing.faults import FaultAt, Step
 from domain.testing.proxy import CuttingProxy
 
@@ -25,6 +18,4 @@ __all__ = [
     "assert_lock_held",
     "contend",
     "contend_async",
-    "terminate_backend",
-    "wait_until_waiting",
 ]

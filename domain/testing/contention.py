@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -21,7 +21,9 @@ import sqlalchemy as sa
 from domain.errors import DomainError
 from domain.locking.policy import plan_group_lock_key
 from domain.models import PlanGroup
-from domain.unit_of_work.unit import UnitOfWork
+
+if TYPE_CHECKING:
+    from domain.unit_of_work import UnitOfWork
 
 PATIENCE: Final = 30.0
 """Seconds after which a wait is a failure of the test, never a part of it."""
@@ -158,7 +160,7 @@ def eventually(condition: Callable[[], bool], hope: str, seconds: float = PATIEN
         time.sleep(_POLL)
 
 
-def assert_lock_held(where: Where, group: Group, *, by: UnitOfWork | int | None = None) -> None:
+def assert_lock_held(where: Where, group: Group, *, by: "UnitOfWork | int | None" = None) -> None:
     """Raise ``AssertionError`` unless some transaction holds the group's lock.
 
     :param by: the unit of work, open in this thread, or the backend's process id whose
@@ -255,7 +257,7 @@ def _id_of(group: Group) -> UUID:
     return group if isinstance(group, UUID) else group.id
 
 
-def _backend_of(holder: UnitOfWork | int) -> int:
+def _backend_of(holder: "UnitOfWork | int") -> int:
     if isinstance(holder, int):
         return holder
     # What the client knows is a pooler's process, where there is one.

@@ -5,7 +5,6 @@ tasks have: cancellation, and other tasks that run in between.
 """
 
 from domain.unit_of_work.asynchronous import AsyncUnitOfWork
-from domain.unit_of_work.ending import LockState
 from domain.unit_of_work.unit import UnitOfWork
 
-__all__ = ["AsyncUnitOfWork", "LockState", "UnitOfWork"]
+__all__ = ["AsyncUnitOfWork", "UnitOfWork"]

@@ -111,11 +111,7 @@ class AsyncUnitOfWork:
         return self._core.lock_state()
 
     async def run(
-        self,
-        work: "Callable[Concatenate[UnitOfWork, P], T]",
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
+        self, work: "Callable[Concatenate[UnitOfWork, P], T]", /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """What ``work(uow, …)`` gives: a function or method that takes a ``UnitOfWork``.
 

@@ -18,11 +18,8 @@ from domain import (
     PlanGroupService,
     UnitOfWork,
 )
-from domain.services import (
-    GroupStateService,
-    StateChange,
-    activate,
-)
+from domain.services import GroupStateService, activate
+from domain.services.group_states import StateChange
 from domain.testing import contend
 from domain.testing.contention import PATIENCE, Answers
 from tests.factories import ContentFactory

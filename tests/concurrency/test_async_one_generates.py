@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError
 from domain.errors import LockTimeoutError, PlanGroupNotFoundError
-from domain.testing import assert_lock_free, contend_async, wait_until_waiting
-from domain.testing.contention import PATIENCE, Answers, advisory_locks
+from domain.testing import assert_lock_free, contend_async
+from domain.testing.contention import PATIENCE, Answers, advisory_locks, wait_until_waiting
 from domain.unit_of_work import AsyncUnitOfWork
 from tests.concurrency.tasks import generate_async, pooled
 from tests.factories import PlanGroupFactory

@@ -17,9 +17,9 @@ from domain.errors import (
     WrongTransactionError,
 )
 from domain.services import activate_async, generate_plans_async
-from domain.testing import wait_until_waiting
-from domain.testing.contention import PATIENCE, advisory_locks
-from domain.unit_of_work import AsyncUnitOfWork, LockState
+from domain.testing.contention import PATIENCE, advisory_locks, wait_until_waiting
+from domain.unit_of_work import AsyncUnitOfWork
+from domain.unit_of_work.ending import LockState
 from tests.concurrency.tasks import AsyncFactory, generate_async, with_pool
 from tests.factories import ContentFactory, PlanGroupFactory
 from tests.integration.storing import FIRST, generate, stored_group, traces

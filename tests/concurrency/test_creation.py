@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock, PlanGroupService, UnitOfWork
 from domain.errors import InvalidInputError, PlanGroupNotFoundError
-from domain.testing import contend, terminate_backend
-from domain.testing.contention import advisory_locks
+from domain.testing import contend
+from domain.testing.contention import advisory_locks, terminate_backend
 from domain.unit_of_work import AsyncUnitOfWork
 from tests.concurrency.tasks import Once, backends_waiting, each_way, pooled, until_a_backend_waits
 from tests.unit.documents.documents import EXAMPLE

@@ -11,8 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup
 from domain.locking import plan_group_lock_key
-from domain.testing import wait_until_waiting
-from domain.testing.contention import PATIENCE
+from domain.testing.contention import PATIENCE, wait_until_waiting
 from tests.factories import PlanGroupFactory
 
 LOCK = sa.text("SELECT pg_advisory_xact_lock(:key)")

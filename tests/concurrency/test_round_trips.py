@@ -64,9 +64,7 @@ def test_the_worlds_differ_by_three_orders_of_magnitude(
     assert counted["many rows"][1] >= 10_000
 
 
-def test_generation_takes_at_most_eight_round_trips(
-    counted: dict[str, tuple[int, int]],
-) -> None:
+def test_generation_takes_at_most_eight_round_trips(counted: dict[str, tuple[int, int]]) -> None:
     assert max(trips for trips, _ in counted.values()) <= MAX_ROUND_TRIPS
 
 

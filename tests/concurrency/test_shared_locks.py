@@ -23,8 +23,8 @@ from domain.locking import acquiring, plan_group_lock_key
 from domain.locking.policy import SHARED_HOLDERS_WAIT, SHARED_WAIT, WaitingSlot
 from domain.repositories import StudentPlanRepository
 from domain.services import GroupEditService, PlanProgressService, RowVersion
-from domain.testing import assert_lock_free, assert_lock_held, contend, wait_until_waiting
-from domain.testing.contention import PATIENCE
+from domain.testing import assert_lock_free, assert_lock_held, contend
+from domain.testing.contention import PATIENCE, wait_until_waiting
 from tests.concurrency.overlapping import elsewhere, exclusive, generated_group, shared
 from tests.integration.storing import enter, generate, stored_group, traces
 

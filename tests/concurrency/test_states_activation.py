@@ -15,7 +15,8 @@ from domain.errors import (
     PlanGroupNotGeneratableError,
     TransitionNotAllowedError,
 )
-from domain.services import StateChange, activate
+from domain.services import activate
+from domain.services.group_states import StateChange
 from domain.testing import contend
 from domain.testing.contention import advisory_locks
 from tests.concurrency.overlapping import (

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.errors import LockTimeoutError
 from domain.locking import acquiring
-from domain.testing import assert_lock_free, wait_until_waiting
-from domain.testing.contention import PATIENCE
+from domain.testing import assert_lock_free
+from domain.testing.contention import PATIENCE, wait_until_waiting
 from tests.concurrency.overlapping import generate_in_turn
 from tests.integration.asking import counted
 from tests.integration.storing import enter, generate, live, stored_group

@@ -14,8 +14,7 @@ from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.errors import LockTimeoutError
 from domain.locking import acquiring
 from domain.locking.policy import most_waiters, student_lock_key
-from domain.testing import wait_until_waiting
-from domain.testing.contention import PATIENCE, backends_at_key, eventually
+from domain.testing.contention import PATIENCE, backends_at_key, eventually, wait_until_waiting
 from tests.integration.storing import generate, stored_group
 
 Factory = sessionmaker[Session]

@@ -8,13 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import (
-    GenerationResult,
-    PlanGenerationService,
-    PlanGroup,
-    PlanGroupLock,
-    UnitOfWork,
-)
+from domain import GenerationResult, PlanGenerationService, PlanGroup, PlanGroupLock, UnitOfWork
 from domain.errors import GeneratedMeanwhileError, StudentPlansOverlapError
 from domain.locking import acquiring
 from domain.locking.acquiring import Acquired

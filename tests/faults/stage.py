@@ -25,8 +25,14 @@ from domain import PlanGroup
 from domain.driver import transaction_status
 from domain.embedded import EmbeddedServer
 from domain.errors import CommitOutcomeUnknownError
-from domain.testing import CuttingProxy, FaultAt, Step, assert_lock_free, terminate_backend
-from domain.testing.contention import PATIENCE, advisory_locks, cancel_backend, eventually
+from domain.testing import CuttingProxy, FaultAt, Step, assert_lock_free
+from domain.testing.contention import (
+    PATIENCE,
+    advisory_locks,
+    cancel_backend,
+    eventually,
+    terminate_backend,
+)
 from domain.testing.faults import Action, CommitGate, wait_until_commit_ended
 from tests.factories import ContentFactory, PlanGroupFactory
 from tests.integration.storing import generate, stored_group, traces

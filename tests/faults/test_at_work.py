@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from domain import PlanGroup
-from domain.testing import Step, terminate_backend
-from domain.testing.contention import PATIENCE, cancel_backend, eventually
+from domain.testing import Step
+from domain.testing.contention import PATIENCE, cancel_backend, eventually, terminate_backend
 from tests.concurrency.overlapping import generate_in_turn
 from tests.faults.stage import Outcome, Stage
 from tests.integration.storing import traces

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import sessionmaker
 
 from domain import PlanGroupLock, generate_plans
-from domain.testing import Step, assert_lock_held, terminate_backend
-from domain.testing.contention import PATIENCE, cancel_backend, eventually
+from domain.testing import Step, assert_lock_held
+from domain.testing.contention import PATIENCE, cancel_backend, eventually, terminate_backend
 from tests.faults.stage import BROKEN, Outcome, Stage
 from tests.integration.storing import FIRST, generate, traces
 

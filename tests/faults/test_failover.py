@@ -141,9 +141,7 @@ class Believer:
         pass
 
 
-def test_one_that_writes_without_the_lock_waits_for_the_holder_and_is_refused(
-    pair: Pair,
-) -> None:
+def test_one_that_writes_without_the_lock_waits_for_the_holder_and_is_refused(pair: Pair) -> None:
     """As one does whose lock was taken on the old primary, where it is worth nothing now."""
     planned = _read_and_lose_the_connection(pair)
 

@@ -15,7 +15,8 @@ from domain import Limits, PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitO
 from domain.errors import PlanGroupNotFoundError
 from domain.locking import acquiring
 from domain.services import PlanGenerationService
-from domain.testing import CuttingProxy, Step, assert_lock_free, assert_lock_held, terminate_backend
+from domain.testing import CuttingProxy, Step, assert_lock_free, assert_lock_held
+from domain.testing.contention import terminate_backend
 from tests.concurrency.overlapping import elsewhere
 from tests.faults.stage import POOL, Outcome, Stage, pool_of
 from tests.integration.storing import FIRST, generate, traces

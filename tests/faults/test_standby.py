@@ -196,9 +196,7 @@ def test_retrying_leaves_a_demoted_primary_after_one_attempt(pair: Pair) -> None
     def work() -> int | None:
         attempts.append(None)
         return generate_plans(
-            sessionmaker(engine),
-            PlanGroupLock(pair.group.tenant_id, pair.group.id),
-            today=FIRST,
+            sessionmaker(engine), PlanGroupLock(pair.group.tenant_id, pair.group.id), today=FIRST
         ).generation
 
     assert retrying(work, policy=AT_ONCE) == 2
@@ -252,9 +250,7 @@ def test_activation_of_a_task_on_a_standby_is_database_read_only(
         engine = create_async_engine(pair.standby)
         try:
             await activate_async(
-                async_sessionmaker(engine),
-                tenant_id=pair.group.tenant_id,
-                group_id=pair.group.id,
+                async_sessionmaker(engine), tenant_id=pair.group.tenant_id, group_id=pair.group.id
             )
         finally:
             await engine.dispose()

@@ -9,8 +9,14 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroupLock, UnitOfWork
-from domain.testing import assert_lock_free, assert_lock_held, terminate_backend, wait_until_waiting
-from domain.testing.contention import PATIENCE, cancel_backend, eventually
+from domain.testing import assert_lock_free, assert_lock_held
+from domain.testing.contention import (
+    PATIENCE,
+    cancel_backend,
+    eventually,
+    terminate_backend,
+    wait_until_waiting,
+)
 from tests.concurrency.overlapping import elsewhere
 from tests.factories import PlanGroupFactory
 

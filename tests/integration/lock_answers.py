@@ -78,7 +78,7 @@ PARALLEL = {15: "force_parallel_mode"}
 
 WITHOUT_SQLALCHEMY: dict[str, Settings] = {
     # psycopg returns bytes for text, and SQLAlchemy fails on the version of the server.
-    "SQL_ASCII": {"client_encoding": "SQL_ASCII"},
+    "SQL_ASCII": {"client_encoding": "SQL_ASCII"}
 }
 """Under each of these the SQL functions work, but not the mapped classes."""
 

@@ -20,10 +20,7 @@ Operation = Callable[[Factory, World], object]
 
 def generate(factory: Factory, world: World) -> None:
     with UnitOfWork(factory, lock=world.lock) as uow:
-        PlanGenerationService(uow).generate(
-            today=FIRST,
-            idempotency_key="a key",
-        )
+        PlanGenerationService(uow).generate(today=FIRST, idempotency_key="a key")
         uow.rollback()
 
 

@@ -43,19 +43,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "lecture_episodes": {**_WHOSE, "content_id": CONTENT, "unit": 1, "minutes": 30},
     "blocks": {"id": uuid4(), **_WHOSE, **_SPAN, "kind": "study"},
     "non_study_blocks": {"id": uuid4(), **_WHOSE, **_SPAN},
-    "exclusions": {
-        "id": uuid4(),
-        **_WHOSE,
-        "student_id": STUDENT,
-        "date": DAY,
-        "type": "vacation",
-    },
-    "academy_schedules": {
-        "id": uuid4(),
-        "tenant_id": TENANT,
-        "student_id": STUDENT,
-        **_SPAN,
-    },
+    "exclusions": {"id": uuid4(), **_WHOSE, "student_id": STUDENT, "date": DAY, "type": "vacation"},
+    "academy_schedules": {"id": uuid4(), "tenant_id": TENANT, "student_id": STUDENT, **_SPAN},
     "plan_generations": {
         **_WHOSE,
         "number": 1,

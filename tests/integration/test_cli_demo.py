@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain.cli import demo
 from domain.cli.demo import Race
 from domain.cli.main import main
-from domain.embedded import MissingBinariesError
+from domain.embedded.server import MissingBinariesError
 from domain.errors import PlanGroupLockedError
 from domain.locking import PlanGroupLock
 from domain.repositories import PlanGroupRepository, StudentPlanRepository

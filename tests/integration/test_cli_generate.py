@@ -68,9 +68,7 @@ def minutes(plans: list[dict[str, Any]], key: str) -> dict[Any, int]:
 
 
 def test_generate_plans_the_worked_example_as_specified(
-    rows: Callable[[], dict[str, int]],
-    file: Callable[..., str],
-    capsys: pytest.CaptureFixture[str],
+    rows: Callable[[], dict[str, int]], file: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = file("example.json")
     assert main(["generate", "--json", name]) == 0
@@ -94,9 +92,7 @@ def test_generate_plans_the_worked_example_as_specified(
 
 
 def test_json_line_has_the_promised_keys(
-    rows: Callable[[], dict[str, int]],
-    file: Callable[..., str],
-    capsys: pytest.CaptureFixture[str],
+    rows: Callable[[], dict[str, int]], file: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     contents = [{**BOOK, "title": "수학"}, {**BOOK, "range": [1, 999], "title": "국어"}]
     blocks = [{"kind": "study", "start": "22:00", "end": "24:00"}]
@@ -119,9 +115,7 @@ def test_json_line_has_the_promised_keys(
 
 
 def test_json_warning_has_the_title_in_its_messages_and_the_index_in_its_data(
-    rows: Callable[[], dict[str, int]],
-    file: Callable[..., str],
-    capsys: pytest.CaptureFixture[str],
+    rows: Callable[[], dict[str, int]], file: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = written(period={"start": "2025-01-06", "end": "2025-01-10"})
     assert main(["generate", "--json", file("a", document)]) == 0
@@ -142,9 +136,7 @@ def test_today_is_the_first_planned_day(
 
 
 def test_generate_plans_every_document_for_a_student_of_its_own(
-    rows: Callable[[], dict[str, int]],
-    file: Callable[..., str],
-    capsys: pytest.CaptureFixture[str],
+    rows: Callable[[], dict[str, int]], file: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = file("a")
     assert main(["generate", "--json", name, name]) == 0
@@ -154,9 +146,7 @@ def test_generate_plans_every_document_for_a_student_of_its_own(
 
 
 def test_generate_reports_faults_by_field_and_plans_the_other_documents(
-    rows: Callable[[], dict[str, int]],
-    file: Callable[..., str],
-    capsys: pytest.CaptureFixture[str],
+    rows: Callable[[], dict[str, int]], file: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = file("good", written())
     bad = file("bad", written(contents=[{**BOOK, "range": [9, 1], "weekly_days": 2}]))
@@ -197,9 +187,7 @@ def test_generate_lists_fifty_faults_per_file_and_counts_the_rest(
 
 
 def test_generate_reports_a_group_that_cannot_be_planned_and_plans_the_others(
-    rows: Callable[[], dict[str, int]],
-    file: Callable[..., str],
-    capsys: pytest.CaptureFixture[str],
+    rows: Callable[[], dict[str, int]], file: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = [file("empty", written(contents=[])), file("good", written())]
     assert main(["generate", "--json", *names]) == 1

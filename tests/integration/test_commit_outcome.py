@@ -19,7 +19,7 @@ from domain import (
 from domain.database_errors import During, translated
 from domain.errors import CommitOutcomeUnknownError, EditedMeanwhileError
 from domain.retrying import worth_retrying
-from domain.testing import terminate_backend
+from domain.testing.contention import terminate_backend
 from tests.factories import AcademyScheduleFactory, PlanGroupFactory
 from tests.integration.asking import backend_pid
 from tests.integration.storing import store, stored_group
@@ -96,10 +96,7 @@ def conflicting(session_factory: sessionmaker[Session]) -> dict[str, PlanGroup |
 
 @pytest.mark.parametrize(
     ("row", "expected"),
-    [
-        ("a second active group", EditedMeanwhileError),
-        ("an overlapping class", InvalidInputError),
-    ],
+    [("a second active group", EditedMeanwhileError), ("an overlapping class", InvalidInputError)],
 )
 def test_commit_that_flushes_a_conflict_means_what_a_service_would_say(
     session_factory: sessionmaker[Session],

@@ -7,14 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.integration import rows
-from tests.integration.rows import (
-    DAY,
-    FOREIGN_GROUP,
-    GROUP,
-    OTHER_STUDENT,
-    OTHER_TENANT,
-    another,
-)
+from tests.integration.rows import DAY, FOREIGN_GROUP, GROUP, OTHER_STUDENT, OTHER_TENANT, another
 
 AT_THE_SAME_TIME = {"start_minute": 600, "end_minute": 660}
 

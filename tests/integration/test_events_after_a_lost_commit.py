@@ -13,18 +13,11 @@ from sqlalchemy.orm import sessionmaker
 from domain import PlanGroup, UnitOfWork
 from domain.errors import CommitOutcomeUnknownError
 from domain.events import GenerationEvent
-from domain.testing import FaultAt, Step, terminate_backend
-from domain.testing.contention import PATIENCE, cancel_backend, eventually
+from domain.testing import FaultAt, Step
+from domain.testing.contention import PATIENCE, cancel_backend, eventually, terminate_backend
 from domain.testing.faults import CommitGate
 from domain.unit_of_work.ending import Ending
-from tests.integration.storing import (
-    Factory,
-    listening,
-    outcomes,
-    plans,
-    request,
-    unit_of_work,
-)
+from tests.integration.storing import Factory, listening, outcomes, plans, request, unit_of_work
 
 
 @pytest.fixture

@@ -57,10 +57,7 @@ def generate(
     factory: Factory, group: PlanGroup, key: str | None, today: date = FIRST
 ) -> GenerationResult:
     return generate_plans(
-        factory,
-        PlanGroupLock(group.tenant_id, group.id),
-        today=today,
-        idempotency_key=key,
+        factory, PlanGroupLock(group.tenant_id, group.id), today=today, idempotency_key=key
     )
 
 

@@ -62,9 +62,7 @@ def observer(engine: sa.Engine) -> Iterator[sa.Connection]:
         yield connection
 
 
-def test_answers_under_the_defaults_are_those_that_are_documented(
-    expected: dict[str, Any],
-) -> None:
+def test_answers_under_the_defaults_are_those_that_are_documented(expected: dict[str, Any]) -> None:
     outcomes = {
         name: (found["outcome"], found["lock_key"], found["holder_pid"])
         for name, found in expected.items()
@@ -83,7 +81,7 @@ def test_answers_under_the_defaults_are_those_that_are_documented(
     assert expected["check, held"]["held"]
     assert not expected["check, held"]["held_by_me"]
     assert [value for name, value in expected.items() if name.endswith("refused, 0, locks")] == [
-        0,
+        0
     ] * 7
     assert (expected["another identity"], expected["ended"]) == ("SP001", "SP001")
     identity = ("is it", "is it another", "renewed", "has no identity")

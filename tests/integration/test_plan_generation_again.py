@@ -24,11 +24,7 @@ from tests.integration.storing import (
 )
 
 Factory = sessionmaker[Session]
-KEPT: list[dict[str, Any]] = [
-    done_by(PlanState.DONE),
-    done_by(PlanState.STARTED),
-    {"pinned": True},
-]
+KEPT: list[dict[str, Any]] = [done_by(PlanState.DONE), done_by(PlanState.STARTED), {"pinned": True}]
 
 
 def three_days(factory: Factory) -> tuple[PlanGroup, list[StudentPlan]]:
@@ -67,10 +63,7 @@ def test_a_kept_plan_stays_as_it_is_and_is_not_planned_again(
     (after,) = plans(session_factory, group, id=rows[1].id)
     assert columns(after) == columns(before)
     assert after.live
-    assert units(plans(session_factory, group, generation=2)) == {
-        *range(11, 16),
-        *range(21, 26),
-    }
+    assert units(plans(session_factory, group, generation=2)) == {*range(11, 16), *range(21, 26)}
 
 
 def test_a_kept_plan_keeps_its_time(session_factory: Factory) -> None:
@@ -103,9 +96,7 @@ def test_what_was_retired_before_stays_as_it_was(session_factory: Factory) -> No
     assert [columns(row) for row in plans(session_factory, group, generation=1)] == before
 
 
-def test_nothing_left_to_plan_is_an_empty_result_with_a_warning(
-    session_factory: Factory,
-) -> None:
+def test_nothing_left_to_plan_is_an_empty_result_with_a_warning(session_factory: Factory) -> None:
     group, rows = three_days(session_factory)
     for row in rows:
         mark(session_factory, row, **done_by(PlanState.DONE))
@@ -139,9 +130,7 @@ def test_what_every_generation_leaves_live_is_the_whole_range_once(
         assert sorted(covered) == list(range(1, 61))
 
 
-def test_a_second_generation_of_the_same_day_gives_the_same_plans(
-    session_factory: Factory,
-) -> None:
+def test_a_second_generation_of_the_same_day_gives_the_same_plans(session_factory: Factory) -> None:
     group = book_group(session_factory)
     first, second = generate(session_factory, group), generate(session_factory, group)
     assert first.plans == second.plans

@@ -70,8 +70,7 @@ def _preview(factory: Factory, **arguments: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "status",
-    [GroupStatus.DRAFT, GroupStatus.PAUSED, GroupStatus.COMPLETED, GroupStatus.CANCELLED],
+    "status", [GroupStatus.DRAFT, GroupStatus.PAUSED, GroupStatus.COMPLETED, GroupStatus.CANCELLED]
 )
 def test_a_group_in_another_state_is_refused(
     session_factory: Factory, group: PlanGroup, status: GroupStatus

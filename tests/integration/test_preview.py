@@ -13,15 +13,7 @@ from domain import GenerationResult, GroupStatus, PlanGroup, PlanGroupLock, Plan
 from domain.errors import PlanGroupNotFoundError, PlanGroupNotGeneratableError
 from domain.services import preview_plans
 from tests.integration.asking import locks_held
-from tests.integration.storing import (
-    FIRST,
-    change,
-    done_by,
-    dump,
-    generate,
-    live,
-    mark,
-)
+from tests.integration.storing import FIRST, change, done_by, dump, generate, live, mark
 
 Factory = sessionmaker[Session]
 HAS_WRITTEN = sa.text("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")

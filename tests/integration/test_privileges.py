@@ -9,12 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import (
-    Base,
-    PlanGroupLock,
-    UnitOfWork,
-    schema,
-)
+from domain import Base, PlanGroupLock, UnitOfWork, schema
 from domain.database_errors import MIGRATE
 from domain.errors import SchemaError
 from domain.locking.statements import FUNCTIONS

@@ -106,9 +106,7 @@ def test_a_function_that_always_says_yes_is_found(sabotaged: sa.Engine) -> None:
         probe(sabotaged)
 
 
-def test_a_lock_that_outlives_its_transaction_is_found_and_given_back(
-    sabotaged: sa.Engine,
-) -> None:
+def test_a_lock_that_outlives_its_transaction_is_found_and_given_back(sabotaged: sa.Engine) -> None:
     run(sabotaged, replaced(ENTER, SESSION_LEVEL))
     with pytest.raises(SchemaError, match="still held after its transaction"):
         probe(sabotaged)

@@ -32,7 +32,7 @@ from domain.errors import (
     StudentPlansOverlapError,
 )
 from domain.retrying import retrying, worth_retrying
-from domain.testing import terminate_backend
+from domain.testing.contention import terminate_backend
 from tests.integration.asking import acquire, backend_pid
 from tests.integration.storing import FIRST, dump
 

@@ -82,10 +82,7 @@ def write(
     if way == "tasks":
         asyncio.run(main())
         return
-    with (
-        secured.factory(claimed) as factory,
-        UnitOfWork(factory, lock=lock) as uow,
-    ):
+    with secured.factory(claimed) as factory, UnitOfWork(factory, lock=lock) as uow:
         work(uow, world, 1)
         uow.commit()
 

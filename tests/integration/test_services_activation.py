@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import GroupStatus, PlanGroup, PlanGroupLock, UnitOfWork
 from domain.errors import EditedMeanwhileError, LockNotHeldError, PlanGroupNotFoundError
-from domain.services import GroupStateService, StateChange, activate
+from domain.services import GroupStateService, activate
+from domain.services.group_states import StateChange
 from tests.integration.editing import everything, stranger
 from tests.integration.storing import status_of, stored_group, whose
 

@@ -59,12 +59,7 @@ Lock = PlanGroupLock | StudentLock
 
 
 def refused(  # noqa: PLR0917 - in the order of the request
-    factory: Factory,
-    world: World,
-    lock: Lock,
-    name: str,
-    error: type[Refusal],
-    seen: int = 1,
+    factory: Factory, world: World, lock: Lock, name: str, error: type[Refusal], seen: int = 1
 ) -> Refusal:
     """The error of a call under a lock; nothing is written, though the caller commits."""
     before = everything(factory)
@@ -141,9 +136,7 @@ def test_group_or_student_that_is_named_but_not_locked_is_refused(
             PlanGroupService(uow).delete(expected_version=1, group_id=world.group.id)
         with pytest.raises(LockNotHeldError, match=str(world.group.student_id)):
             StudentTimeService(uow).remove_class(
-                class_id=world.lesson.id,
-                expected_version=1,
-                student_id=world.group.student_id,
+                class_id=world.lesson.id, expected_version=1, student_id=world.group.student_id
             )
         uow.commit()
     assert everything(session_factory) == before

@@ -138,12 +138,7 @@ def test_episodes_are_replaced_and_count_as_a_change_of_the_content(
     ],
 )
 def test_a_change_that_breaks_a_rule_is_refused(
-    *,
-    session_factory: Factory,
-    world: World,
-    which: str,
-    fields: dict[str, Any],
-    named: set[str],
+    *, session_factory: Factory, world: World, which: str, fields: dict[str, Any], named: set[str]
 ) -> None:
     content_id = getattr(world, which).id
     refused(

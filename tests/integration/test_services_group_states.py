@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import GroupStatus, InvalidInputError, PlanGroup, PlanGroupLock, PlanState, UnitOfWork
 from domain.errors import EditedMeanwhileError, LockNotHeldError, TransitionNotAllowedError
-from domain.services import GroupStateService, StateChange, activate
+from domain.services import GroupStateService, activate
+from domain.services.group_states import StateChange
 from tests.integration.editing import everything
 from tests.integration.storing import (
     book_group,

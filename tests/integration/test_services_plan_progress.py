@@ -24,10 +24,7 @@ def mark(
 ) -> RowVersion:
     with UnitOfWork(factory, lock=world.lock) as uow:
         written = PlanProgressService(uow).mark(
-            plan_id=world.plans[plan].id,
-            expected_version=seen,
-            state=state,
-            done_through=through,
+            plan_id=world.plans[plan].id, expected_version=seen, state=state, done_through=through
         )
         uow.commit()
     return written
@@ -149,10 +146,7 @@ def test_a_plan_of_another_group_is_not_found(session_factory: Factory, world: W
         pytest.raises(StudentPlanNotFoundError) as refused,
         UnitOfWork(session_factory, lock=world.lock) as uow,
     ):
-        PlanProgressService(uow).pin(
-            plan_id=other.plans[0].id,
-            expected_version=1,
-        )
+        PlanProgressService(uow).pin(plan_id=other.plans[0].id, expected_version=1)
     assert refused.value.plan_id == other.plans[0].id
 
 
@@ -190,7 +184,5 @@ def pin(
     uow: UnitOfWork, world: World, *, seen: int = 1, plan: int = 0, pinned: bool = True
 ) -> RowVersion:
     return PlanProgressService(uow).pin(
-        plan_id=world.plans[plan].id,
-        expected_version=seen,
-        pinned=pinned,
+        plan_id=world.plans[plan].id, expected_version=seen, pinned=pinned
     )

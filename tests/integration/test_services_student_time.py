@@ -9,13 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import sessionmaker
 
-from domain import (
-    AcademySchedule,
-    Exclusion,
-    InvalidInputError,
-    StudentLock,
-    UnitOfWork,
-)
+from domain import AcademySchedule, Exclusion, InvalidInputError, StudentLock, UnitOfWork
 from domain.errors import TimeEntryNotFoundError
 from domain.scheduling.vocabulary import ExclusionType
 from domain.services import RowVersion, StudentTimeService
@@ -183,10 +177,7 @@ def test_a_groups_own_exclusions_are_not_found_here(session_factory: Factory, wo
                 exclusion_id=world.own_exclusion.id,
                 expected_version=1,
             )
-        assert (error.value.entry_id, error.value.kind) == (
-            world.own_exclusion.id,
-            "exclusions",
-        )
+        assert (error.value.entry_id, error.value.kind) == (world.own_exclusion.id, "exclusions")
     assert everything(session_factory) == before
 
 

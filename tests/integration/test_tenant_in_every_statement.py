@@ -140,11 +140,7 @@ def test_committed_flow_filters_every_table_by_the_tenant(
 
 @NODES
 def test_refusal_filters_every_table_by_the_tenant(
-    connection: sa.Connection,
-    recording: Factory,
-    world: World,
-    sent: list[Statement],
-    nodes: bool,
+    connection: sa.Connection, recording: Factory, world: World, sent: list[Statement], nodes: bool
 ) -> None:
     acquire(connection, world.group.id)
     with pytest.raises(PlanGroupLockedError), UnitOfWork(recording, lock=world.lock):

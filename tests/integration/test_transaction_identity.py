@@ -20,7 +20,7 @@ from domain import (
 )
 from domain.driver import transaction_status
 from domain.errors import GeneratedMeanwhileError, LockNotHeldError
-from domain.unit_of_work import LockState
+from domain.unit_of_work.ending import LockState
 from tests.concurrency.overlapping import elsewhere
 from tests.integration.storing import FIRST, generate, stored_group
 

@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroupLock, UnitOfWork
 from domain.errors import LockNotHeldError
-from domain.testing import assert_lock_free, wait_until_waiting
-from domain.testing.contention import PATIENCE, advisory_locks, eventually
-from domain.unit_of_work import LockState
+from domain.testing import assert_lock_free
+from domain.testing.contention import PATIENCE, advisory_locks, eventually, wait_until_waiting
+from domain.unit_of_work.ending import LockState
 from tests.integration.asking import acquire
 
 
@@ -56,9 +56,7 @@ def test_leaving_cleanly_after_the_backend_was_killed_gives_the_connection_back(
 
 
 def test_a_broken_connection_does_not_replace_the_callers_own_exception(
-    engine: sa.Engine,
-    session_factory: sessionmaker[Session],
-    monkeypatch: pytest.MonkeyPatch,
+    engine: sa.Engine, session_factory: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_: Session) -> None:
         raise sa.exc.OperationalError("ROLLBACK", None, psycopg.OperationalError("lost"))

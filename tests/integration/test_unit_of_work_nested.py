@@ -114,10 +114,7 @@ def test_the_students_lock_is_not_taken_in_a_savepoint_that_could_free_it(
 ) -> None:
     group = stored_group(session_factory)
     with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
-        with (
-            pytest.raises(WrongTransactionError, match="savepoint"),
-            uow.session.begin_nested(),
-        ):
+        with pytest.raises(WrongTransactionError, match="savepoint"), uow.session.begin_nested():
             uow.lock_student(group.id)
         with pytest.raises(LockNotHeldError):
             uow.require_student_lock(group.student_id)
@@ -139,9 +136,7 @@ def test_the_students_of_all_groups_are_taken_by_the_first_call(
             uow.require_student_lock(group.student_id)
 
 
-def test_the_group_whose_student_is_busy_is_the_one_that_is_named(
-    session_factory: Factory,
-) -> None:
+def test_the_group_whose_student_is_busy_is_the_one_that_is_named(session_factory: Factory) -> None:
     tenant_id = uuid4()
     one, other = (stored_group(session_factory, tenant_id=tenant_id) for _ in range(2))
     entered, leave = threading.Event(), threading.Event()

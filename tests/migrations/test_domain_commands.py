@@ -40,9 +40,7 @@ def psql(url: sa.URL, script: str) -> None:
 
 
 @pytest.fixture
-def migrated(
-    new_database: Callable[[str], sa.URL],
-) -> Callable[..., Catalog]:
+def migrated(new_database: Callable[[str], sa.URL]) -> Callable[..., Catalog]:
     """What ``schema.upgrade`` makes of an empty database."""
 
     def make(grant_to: Iterable[str] = ()) -> Catalog:

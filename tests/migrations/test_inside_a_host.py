@@ -126,8 +126,7 @@ def test_failed_upgrade_in_a_revision_leaves_its_op_and_its_transaction_usable(
         connection.exec_driver_sql("CREATE FUNCTION public.check_plan_group_lock(uuid) "
             "RETURNS integer LANGUAGE sql AS 'SELECT 1'")  # fmt: skip
     host.write_revision(
-        "h1",
-        f"try:\n    {OURS}\nexcept SchemaError:\n    {MINE}\nelse:\n    raise AssertionError",
+        "h1", f"try:\n    {OURS}\nexcept SchemaError:\n    {MINE}\nelse:\n    raise AssertionError"
     )
     host.upgrade()
     assert tables(connection) == {"alembic_version", "mine"}

@@ -54,9 +54,7 @@ def test_autogenerate_would_find_a_difference(connection: sa.Connection, change:
         check(connection)
 
 
-def test_the_classes_written_out_as_tables_give_the_same_catalog(
-    connection: sa.Connection,
-) -> None:
+def test_the_classes_written_out_as_tables_give_the_same_catalog(connection: sa.Connection) -> None:
     """Autogenerate is blind to EXCLUDE and to the text of a CHECK; the catalog is not."""
     schema.upgrade(connection)
     with connection.begin():

@@ -12,13 +12,7 @@ from domain.schema import head_revision, migrations_directory
 PROJECT = Path(__file__).parents[2]
 FILES = sorted((PROJECT / "alembic" / "versions").glob("*.py"))
 FORBIDDEN = "create" + "_all"
-LEAVES_THE_TRANSACTION = [
-    "autocommit",
-    "concurrently",
-    "vacuum",
-    "alter system",
-    "create database",
-]
+LEAVES_THE_TRANSACTION = ["autocommit", "concurrently", "vacuum", "alter system", "create database"]
 
 
 @pytest.fixture

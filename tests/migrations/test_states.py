@@ -88,9 +88,9 @@ def test_version_table_and_comment_that_differ_are_both_told(
     connection: sa.Connection, change: str
 ) -> None:
     schema.upgrade(connection)
-    change = {
-        "COMMENT": "COMMENT ON SCHEMA studyplan IS 'studyplan-domain, revision sp_0001'",
-    }.get(change, change)
+    change = {"COMMENT": "COMMENT ON SCHEMA studyplan IS 'studyplan-domain, revision sp_0001'"}.get(
+        change, change
+    )
     with connection.begin():
         connection.exec_driver_sql(change)
     refused(connection, r"comment says revision sp_000\d, and studyplan.alembic_version says ")

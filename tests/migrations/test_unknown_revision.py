@@ -49,9 +49,7 @@ def test_several_revisions_at_once_are_a_schema_error(migrated: sa.Connection, a
         ask(migrated)
 
 
-def test_asking_for_a_revision_that_there_is_not_is_a_schema_error(
-    migrated: sa.Connection,
-) -> None:
+def test_asking_for_a_revision_that_there_is_not_is_a_schema_error(migrated: sa.Connection) -> None:
     with pytest.raises(SchemaError, match="nope"):
         schema.upgrade(migrated, "nope")
     migrated.rollback()

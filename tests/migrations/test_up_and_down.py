@@ -112,9 +112,7 @@ def test_the_schema_says_whether_it_is_the_one_that_is_needed(connection: sa.Con
     schema.require_current(connection)
 
 
-def test_asking_for_the_revision_first_does_not_make_the_upgrade_vanish(
-    engine: sa.Engine,
-) -> None:
+def test_asking_for_the_revision_first_does_not_make_the_upgrade_vanish(engine: sa.Engine) -> None:
     with engine.connect() as connection:
         if not schema.is_current(connection):
             schema.upgrade(connection)

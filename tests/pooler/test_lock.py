@@ -11,8 +11,14 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.errors import CommitOutcomeUnknownError
 from domain.locking import plan_group_lock_key
-from domain.testing import assert_lock_free, assert_lock_held, contend, terminate_backend
-from domain.testing.contention import PATIENCE, advisory_locks, backends_at_key, eventually
+from domain.testing import assert_lock_free, assert_lock_held, contend
+from domain.testing.contention import (
+    PATIENCE,
+    advisory_locks,
+    backends_at_key,
+    eventually,
+    terminate_backend,
+)
 from tests.concurrency.overlapping import elsewhere
 from tests.integration.storing import generate, live, stored_group, traces
 from tests.pooler.pgbouncer import BACKENDS, PgBouncer, backend, clients
@@ -138,10 +144,7 @@ def test_a_backend_killed_amid_the_work_ends_the_work(
 
 
 def test_a_pooler_that_dies_takes_its_clients_locks_with_it(
-    direct: sa.Engine,
-    database_url: sa.URL,
-    group: PlanGroup,
-    new_pooler: Callable[..., PgBouncer],
+    direct: sa.Engine, database_url: sa.URL, group: PlanGroup, new_pooler: Callable[..., PgBouncer]
 ) -> None:
     mortal = new_pooler(pool_size=2)
     with (

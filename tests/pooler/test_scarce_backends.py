@@ -9,14 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import (
-    PlanGroup,
-    PlanGroupLock,
-    UnitOfWork,
-)
+from domain import PlanGroup, PlanGroupLock, UnitOfWork
 from domain.probe import probe
-from domain.testing import wait_until_waiting
-from domain.testing.contention import PATIENCE, advisory_locks, eventually
+from domain.testing.contention import PATIENCE, advisory_locks, eventually, wait_until_waiting
 from tests.concurrency.overlapping import elsewhere, generate_in_turn
 from tests.integration.storing import stored_group
 from tests.pooler.pgbouncer import BACKENDS, PgBouncer, clients
@@ -82,10 +77,7 @@ def test_waiters_can_take_every_backend_from_unrelated_requests_until_their_wait
 
 
 def test_a_request_that_gets_no_backend_in_time_is_ended_by_the_pooler_and_holds_nothing(
-    direct: sa.Engine,
-    database_url: sa.URL,
-    group: PlanGroup,
-    new_pooler: Callable[..., PgBouncer],
+    direct: sa.Engine, database_url: sa.URL, group: PlanGroup, new_pooler: Callable[..., PgBouncer]
 ) -> None:
     pooler = new_pooler(pool_size=1, query_wait_timeout=1)
     with clients(pooler, database_url) as engine:

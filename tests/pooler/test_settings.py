@@ -82,10 +82,7 @@ def test_a_wait_in_vain_ends_at_its_bound_and_leaves_no_lock_timeout(
 
 
 def test_a_lock_timeout_of_the_databases_own_is_what_it_was_after_a_wait(
-    direct: sa.Engine,
-    database_url: sa.URL,
-    group: PlanGroup,
-    new_pooler: Callable[..., PgBouncer],
+    direct: sa.Engine, database_url: sa.URL, group: PlanGroup, new_pooler: Callable[..., PgBouncer]
 ) -> None:
     impatient = PlanGroupLock(group.tenant_id, group.id, wait=SHORT)
     with direct.begin() as connection:

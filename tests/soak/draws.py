@@ -67,11 +67,7 @@ class Draw:
         several = self.kind is Kind.STATE and self.target.activates
         ids = {self.target.group_id, *(self.target.others if several else ())}
         return PlanGroupLock.of(
-            self.target.tenant_id,
-            ids,
-            wait=self.wait,
-            limits=limits,
-            shared=self.kind is Kind.MARK,
+            self.target.tenant_id, ids, wait=self.wait, limits=limits, shared=self.kind is Kind.MARK
         )
 
     def operation(self, name: str) -> Operation:

@@ -20,9 +20,7 @@ Job = Callable[[UnitOfWork, Draw, Operation], bool]
 
 def generate(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
     result = service_for(draw.fault, uow).generate(
-        today=draw.today,
-        requested_by=operation.id,
-        idempotency_key=draw.key or None,
+        today=draw.today, requested_by=operation.id, idempotency_key=draw.key or None
     )
     operation.number = result.generation
     operation.rows, operation.digest = len(result.plan_ids), digest(result.plan_ids)
@@ -53,8 +51,7 @@ def mark(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
 def edit(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
     group_id = draw.target.group_id
     written = GroupEditService(uow).change_settings(
-        expected_version=operation.seen[str(group_id)][1],
-        name=operation.id,
+        expected_version=operation.seen[str(group_id)][1], name=operation.id
     )
     operation.writes = {str(written.id): written.version}
     return True

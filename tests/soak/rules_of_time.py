@@ -67,9 +67,7 @@ def together(operations: Iterable[Operation], stored: Stored) -> int:
 
 
 def spans(
-    operations: Iterable[Operation],
-    stored: Stored,
-    since: Callable[[Operation], float | None],
+    operations: Iterable[Operation], stored: Stored, since: Callable[[Operation], float | None]
 ) -> list[Span]:
     """When who certainly held a lock, from ``since`` on, by begin."""
     held = ((since(one), _until(one, stored), one) for one in operations)

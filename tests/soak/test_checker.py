@@ -6,17 +6,7 @@ from typing import Any
 import pytest
 
 from tests.soak.facts import Facts, GenerationFact, GroupFact
-from tests.soak.histories import (
-    broken,
-    changed,
-    edited,
-    facts,
-    made,
-    plan,
-    read,
-    refused,
-    two,
-)
+from tests.soak.histories import broken, changed, edited, facts, made, plan, read, refused, two
 from tests.soak.history import Kind, Operation, Outcome, digest
 from tests.soak.violation import Rule
 

@@ -3,9 +3,3 @@
 Every method works on single rows in the version that the caller saw, checks the fields by their
 one description (the columns of ``domain.models``), and never commits.
 """
-
-from domain.services.editing.groups import GroupEditService
-from domain.services.editing.progress import PlanProgressService
-from domain.services.editing.study_time import GroupTimeService, StudentTimeService
-
-__all__ = ["GroupEditService", "GroupTimeService", "PlanProgressService", "StudentTimeService"]

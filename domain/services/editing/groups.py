@@ -1,22 +1,27 @@
 """Editing a group: its settings and its contents."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
-from typing import Any, Final, Unpack
+from typing import Any, Unpack
 from uuid import UUID, uuid4
 
 from sqlalchemy.orm.attributes import flag_modified
 
 from domain import errors
-from domain.models import Content, GroupStatus, LectureEpisode, PlanGroup
+from domain.models import Content, LectureEpisode, PlanGroup
 from domain.models.content import ContentSettings
 from domain.models.fields import checked_values
 from domain.models.plan_group import PlanGroupSettings
 from domain.repositories.student_plans import ContentHistory
-from domain.services.service import RowVersion, Service, assign, flush, require_version, written
-from domain.unit_of_work.unit import UnitOfWork
-
-FINISHED: Final = frozenset({GroupStatus.COMPLETED, GroupStatus.CANCELLED})
+from domain.services.service import (
+    RowVersion,
+    Service,
+    accept,
+    assign,
+    editable_group,
+    flush,
+    require_version,
+    written,
+)
 
 
 class ContentFields(ContentSettings, total=False):
@@ -71,11 +76,7 @@ class GroupEditService(Service):
         changes, minutes = _content_values(fields, path, new=True)
         position = max((content.position for content in group.contents), default=-1) + 1
         content = Content(
-            id=uuid4(),
-            tenant_id=group.tenant_id,
-            group_id=group.id,
-            position=position,
-            **changes,
+            id=uuid4(), tenant_id=group.tenant_id, group_id=group.id, position=position, **changes
         )
         _set_episodes(content, minutes or ())
         group.contents.append(content)
@@ -113,11 +114,7 @@ class GroupEditService(Service):
         return written(uow, content, group.id)
 
     def remove_content(
-        self,
-        *,
-        content_id: UUID,
-        expected_version: int,
-        group_id: UUID | None = None,
+        self, *, content_id: UUID, expected_version: int, group_id: UUID | None = None
     ) -> None:
         """Remove a content that was never planned.
 
@@ -154,40 +151,6 @@ class GroupEditService(Service):
         return [RowVersion(id_, version + 1) for id_, version in seen]
 
 
-def editable_group(uow: UnitOfWork, group_id: UUID) -> PlanGroup:
-    """The group with everything it owns, under its lock, unless it is finished."""
-    uow.require_lock(group_id)
-    group = uow.groups.get(group_id)
-    if group.status in FINISHED:
-        raise errors.PlanGroupNotEditableError(group_id=group_id, group_status=group.status.value)
-    return group
-
-
-def accept(uow: UnitOfWork, group: PlanGroup, excluded: Sequence[date] = ()) -> None:
-    """Check the group as it would be; on a fault take every change of it back, and raise."""
-    session = uow.session
-    with session.no_autoflush:
-        found = [*_faults(group), *outside(group, excluded)]
-    if found:
-        session.expire(group)
-        raise errors.InvalidInputError(found)
-
-
-def outside(group: PlanGroup, excluded: Sequence[date], first: int = 0) -> Iterator[errors.Fault]:
-    """The group's own exclusions that are not within its period, counted from ``first``."""
-    for index, day in enumerate(excluded, first):
-        if not group.period_start <= day <= group.period_end:
-            yield errors.Fault(f"exclusions[{index}].date", "must be within the period")
-
-
-def _faults(group: PlanGroup) -> Sequence[errors.Fault]:
-    try:
-        group.check()
-    except errors.InvalidInputError as refused:
-        return refused.faults
-    return ()
-
-
 def _row_versions(given: object) -> Sequence[RowVersion]:
     rows = list(given) if isinstance(given, Iterable) else [given]
     versions = [row for row in rows if isinstance(row, RowVersion)]
@@ -221,10 +184,7 @@ def _set_episodes(content: Content, minutes: Sequence[int | None]) -> None:
     episodes = []
     for unit, length in enumerate(minutes, content.first_unit):
         episode = known.get(unit) or LectureEpisode(
-            tenant_id=content.tenant_id,
-            content_id=content.id,
-            group_id=content.group_id,
-            unit=unit,
+            tenant_id=content.tenant_id, content_id=content.id, group_id=content.group_id, unit=unit
         )
         episode.minutes = length
         episodes.append(episode)

@@ -22,8 +22,17 @@ from domain.models.study_time import (
 )
 from domain.scheduling import planning
 from domain.scheduling.validation import faults
-from domain.services.editing.groups import accept, editable_group, outside
-from domain.services.service import RowVersion, Service, assign, flush, require_version, written
+from domain.services.service import (
+    RowVersion,
+    Service,
+    accept,
+    assign,
+    editable_group,
+    flush,
+    outside,
+    require_version,
+    written,
+)
 from domain.unit_of_work.unit import UnitOfWork
 
 Entry = TypeVar("Entry", AcademySchedule, Block, Exclusion, NonStudyBlock)

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from domain.cli import main as command
-from domain.embedded import ServerStartError
+from domain.embedded.process import ServerStartError
 
 WITHOUT = """
 import sys

@@ -101,9 +101,7 @@ def printed(
     words = worded(console, titles, language)
     print_timetable(console, words, DAYS, PLANS, REASONS)
     warnings = [notice("nothing_left"), notice("many_contents", count=9)]
-    warnings.append(
-        notice("wrap_up_shrunk", date="2025-01-01", content=0, need=9, given=1),
-    )
+    warnings.append(notice("wrap_up_shrunk", date="2025-01-01", content=0, need=9, given=1))
     print_warnings(console, words, warnings)
     unplaced = [Unplaced(1, 3, 30, 150, UnplacedReason.NO_ROOM)]
     print_unplaced(console, words, unplaced)

@@ -22,13 +22,7 @@ from domain.scheduling.planning import (
     Request,
 )
 from domain.scheduling.schedule import Schedule, ScheduledPlan
-from domain.scheduling.vocabulary import (
-    Allocation,
-    BlockKind,
-    ContentType,
-    ExclusionType,
-    PlanKind,
-)
+from domain.scheduling.vocabulary import Allocation, BlockKind, ContentType, ExclusionType, PlanKind
 from tests.unit.scheduling.checker import check
 from tests.unit.scheduling.checking.case import clock
 

@@ -11,12 +11,7 @@ from domain.scheduling.dealing import deal_nearest
 from domain.scheduling.demand import Demand, demands
 from domain.scheduling.engine import schedule
 from domain.scheduling.packing import Room
-from domain.scheduling.planning import (
-    AcademySchedule,
-    Busy,
-    Factors,
-    NonStudyBlock,
-)
+from domain.scheduling.planning import AcademySchedule, Busy, Factors, NonStudyBlock
 from tests.unit.scheduling.build import ask, block, book, custom, holiday, lecture, on, reserve
 from tests.unit.scheduling.checker import check
 

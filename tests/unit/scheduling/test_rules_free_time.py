@@ -7,17 +7,7 @@ import pytest
 from domain.scheduling.calendar import Day, DayKind, calendar
 from domain.scheduling.spans import Span, front, merged, total, without
 from domain.scheduling.vocabulary import MINUTES_OF_A_DAY, ExclusionType
-from tests.unit.scheduling.build import (
-    MONDAY,
-    ask,
-    at,
-    block,
-    holiday,
-    lesson,
-    lunch,
-    off,
-    reserve,
-)
+from tests.unit.scheduling.build import MONDAY, ask, at, block, holiday, lesson, lunch, off, reserve
 
 NO_LUNCH: dict[str, Any] = {"non_study_blocks": ()}
 CASES: dict[str, tuple[dict[str, Any], str]] = {
