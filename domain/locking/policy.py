@@ -21,6 +21,10 @@ SHARED_HOLDERS_WAIT: Final = timedelta(milliseconds=300)
 """How long an exclusive lock that is not to wait does so behind marks of progress."""
 _SHORTEST: Final = timedelta(milliseconds=1)
 _LONGEST: Final = timedelta(days=24)  # the server counts milliseconds in 31 bits
+# Weak, and no count: an exception out of a signal's handler may come between taking a slot
+# and the block, or before giving it back. Then the slot is free as soon as its object is.
+_waiting: "WeakKeyDictionary[Pool, WeakSet[WaitingSlot]]" = WeakKeyDictionary()
+_guard = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,19 +191,6 @@ def student_lock_key(tenant_id: UUID, student_id: UUID) -> int:
     return _key(b"studyplan.student:", tenant_id, student_id)
 
 
-def _check_policy(wait: object, limits: object) -> None:
-    # Callers without a type checker pass numbers for durations.
-    if not isinstance(wait, timedelta) or not timedelta(0) <= wait <= LONGEST_WAIT:
-        raise InvalidInputError.of("wait", f"must be a timedelta from 0 to {LONGEST_WAIT}")
-    if not isinstance(limits, Limits):
-        raise InvalidInputError.of("limits", "must be Limits")
-
-
-def _key(namespace: bytes, *ids: UUID) -> int:
-    digest = hashlib.sha256(namespace + b"".join(id_.bytes for id_ in ids)).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
-
-
 class WaitingSlot:
     """One of the engine's slots to wait in, for the block; ``taken`` is whether one was free.
 
@@ -228,14 +219,21 @@ class WaitingSlot:
                 _waiting[self._pool].discard(self)
 
 
-# Weak, and no count: an exception out of a signal's handler may come between taking a slot
-# and the block, or before giving it back. Then the slot is free as soon as its object is.
-_waiting: "WeakKeyDictionary[Pool, WeakSet[WaitingSlot]]" = WeakKeyDictionary()
-_guard = threading.Lock()
-
-
 def most_waiters(pool: Pool) -> int | None:
     """Half of what the pool may open; ``None`` for a pool without bounds."""
     if not isinstance(pool, QueuePool) or pool._max_overflow < 0:  # noqa: SLF001 - no accessor
         return None
     return (pool.size() + pool._max_overflow) // 2  # noqa: SLF001 - SQLAlchemy has no accessor
+
+
+def _check_policy(wait: object, limits: object) -> None:
+    # Callers without a type checker pass numbers for durations.
+    if not isinstance(wait, timedelta) or not timedelta(0) <= wait <= LONGEST_WAIT:
+        raise InvalidInputError.of("wait", f"must be a timedelta from 0 to {LONGEST_WAIT}")
+    if not isinstance(limits, Limits):
+        raise InvalidInputError.of("limits", "must be Limits")
+
+
+def _key(namespace: bytes, *ids: UUID) -> int:
+    digest = hashlib.sha256(namespace + b"".join(id_.bytes for id_ in ids)).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)

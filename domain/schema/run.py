@@ -93,6 +93,39 @@ def one_run(connection: sa.Connection, wait: timedelta = DEFAULT_WAIT) -> Iterat
         yield
 
 
+def pause(connection: sa.Connection, duration: timedelta) -> None:
+    """Sleep; on an asynchronous driver other tasks run meanwhile."""
+    if connection.dialect.is_async:
+        await_only(asyncio.sleep(duration.total_seconds()))
+    else:
+        time.sleep(duration.total_seconds())
+
+
+def as_connection(given: object, call: str) -> sa.Connection:
+    """The Connection; raises ``MisuseError`` for anything else, saying what to pass.
+
+    :param call: what was called, such as ``schema.grant(connection, roles)``.
+    """
+    if isinstance(given, sa.Connection) and (not given.dialect.is_async or in_greenlet()):
+        return given
+    raise MisuseError(_instead_of(given, call))
+
+
+def as_engine(given: object, function: str) -> sa.Engine:
+    """The Engine, of a driver that is not asyncio's; raises ``MisuseError`` for anything else."""
+    if isinstance(given, sa.Engine) and not given.dialect.is_async:
+        return given
+    if _is_asynchronous(given):
+        example = f"await asyncio.to_thread({function}, create_engine(url)), an engine made for it"
+    elif isinstance(given, sa.Connection):
+        example = f"{function}(connection.engine)"
+    else:
+        example = f"{function}(create_engine(url))"
+    raise MisuseError(
+        f"A sqlalchemy.Engine is needed, not {_named(given)}. For example: {example}."
+    )
+
+
 @contextmanager
 def _part_of_a_transaction(connection: sa.Connection, patience: "_Patience") -> Iterator[None]:
     _require_transaction(connection)
@@ -130,14 +163,6 @@ def _never_prepared(connection: sa.Connection) -> Iterator[None]:
         yield
     finally:
         driver.prepare_threshold = threshold
-
-
-def pause(connection: sa.Connection, duration: timedelta) -> None:
-    """Sleep; on an asynchronous driver other tasks run meanwhile."""
-    if connection.dialect.is_async:
-        await_only(asyncio.sleep(duration.total_seconds()))
-    else:
-        time.sleep(duration.total_seconds())
 
 
 class _Patience:
@@ -198,31 +223,6 @@ def _require_transaction(connection: sa.Connection) -> None:
             "migration lock, so that it would not see what the last run did. Use READ COMMITTED, "
             "for example connection.execution_options(isolation_level='READ COMMITTED')."
         )
-
-
-def as_connection(given: object, call: str) -> sa.Connection:
-    """The Connection; raises ``MisuseError`` for anything else, saying what to pass.
-
-    :param call: what was called, such as ``schema.grant(connection, roles)``.
-    """
-    if isinstance(given, sa.Connection) and (not given.dialect.is_async or in_greenlet()):
-        return given
-    raise MisuseError(_instead_of(given, call))
-
-
-def as_engine(given: object, function: str) -> sa.Engine:
-    """The Engine, of a driver that is not asyncio's; raises ``MisuseError`` for anything else."""
-    if isinstance(given, sa.Engine) and not given.dialect.is_async:
-        return given
-    if _is_asynchronous(given):
-        example = f"await asyncio.to_thread({function}, create_engine(url)), an engine made for it"
-    elif isinstance(given, sa.Connection):
-        example = f"{function}(connection.engine)"
-    else:
-        example = f"{function}(create_engine(url))"
-    raise MisuseError(
-        f"A sqlalchemy.Engine is needed, not {_named(given)}. For example: {example}."
-    )
 
 
 def _instead_of(given: object, call: str) -> str:

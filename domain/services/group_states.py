@@ -29,9 +29,11 @@ TRANSITIONS: Final[Mapping[GroupStatus, frozenset[GroupStatus]]] = {
     GroupStatus.COMPLETED: frozenset(),
 }
 """What each state may become. The same state again is no transition."""
-
 ATTEMPTS: Final = 3
 _UNDER_THE_STUDENTS_LOCK: Final = frozenset({GroupStatus.ACTIVE, GroupStatus.CANCELLED})
+
+if TYPE_CHECKING:  # it needs greenlet, which applications without asyncio may do without
+    from sqlalchemy.ext.asyncio import AsyncSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,34 +89,6 @@ class GroupStateService(Service):
         return StateChange(group_id, before, to, group.version, paused, cancelled)
 
 
-def _word(to: GroupStatus) -> GroupStatus:
-    # Callers without a type checker pass the word as it comes from a form.
-    return values.checked("status", values.word(GroupStatus), to)
-
-
-def _require_transition(group: PlanGroup, to: GroupStatus) -> None:
-    if to not in TRANSITIONS[group.status]:
-        raise TransitionNotAllowedError(
-            group_id=group.id, from_status=group.status.value, to_status=to.value
-        )
-
-
-def _pause_active(uow: UnitOfWork, group: PlanGroup) -> UUID | None:
-    """Pause the student's other active group, before this one: the index allows one active."""
-    active = uow.groups.find_other_active(group.id)
-    if active is None:
-        return None
-    uow.require_lock(active)
-    other = uow.groups.get_row(active)
-    other.status = GroupStatus.PAUSED
-    flush(uow, other.id)
-    return other.id
-
-
-if TYPE_CHECKING:  # it needs greenlet, which whoever uses threads alone may do without
-    from sqlalchemy.ext.asyncio import AsyncSession
-
-
 def activate(
     session_factory: Callable[[], Session],
     *,
@@ -166,6 +140,30 @@ async def activate_async(
                 await uow.commit()
                 return changed
     raise EditedMeanwhileError(group_id=group_id)
+
+
+def _word(to: GroupStatus) -> GroupStatus:
+    # Callers without a type checker pass the word as it comes from a form.
+    return values.checked("status", values.word(GroupStatus), to)
+
+
+def _require_transition(group: PlanGroup, to: GroupStatus) -> None:
+    if to not in TRANSITIONS[group.status]:
+        raise TransitionNotAllowedError(
+            group_id=group.id, from_status=group.status.value, to_status=to.value
+        )
+
+
+def _pause_active(uow: UnitOfWork, group: PlanGroup) -> UUID | None:
+    """Pause the student's other active group, before this one: the index allows one active."""
+    active = uow.groups.find_other_active(group.id)
+    if active is None:
+        return None
+    uow.require_lock(active)
+    other = uow.groups.get_row(active)
+    other.status = GroupStatus.PAUSED
+    flush(uow, other.id)
+    return other.id
 
 
 @dataclass

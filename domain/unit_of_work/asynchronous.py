@@ -15,12 +15,10 @@ from domain.unit_of_work import sessions
 from domain.unit_of_work.ending import LockState
 from domain.unit_of_work.unit import UnitOfWork
 
-if TYPE_CHECKING:  # it needs greenlet, which whoever uses threads alone may do without
+if TYPE_CHECKING:  # it needs greenlet, which applications without asyncio may do without
     from sqlalchemy.ext.asyncio import AsyncSession
-
 P = ParamSpec("P")
 T = TypeVar("T")
-
 FINISHING_SECONDS: Final = 10.0
 """How long a commit or a rollback goes on after its task was cancelled."""
 
@@ -179,16 +177,6 @@ class AsyncUnitOfWork:
         return self._async_session.run_sync(lambda _: work())
 
 
-class _Core(UnitOfWork):
-    """A unit of work that others enter for the task that claims its locks."""
-
-    def claim(self) -> None:
-        self._prepare()
-
-    def require_open(self) -> None:
-        _ = self.session
-
-
 async def settled(task: asyncio.Task[T], patience: float = 0.0) -> T:
     """The task's result. The caller may be cancelled meanwhile; the task ends first.
 
@@ -219,3 +207,13 @@ async def settled(task: asyncio.Task[T], patience: float = 0.0) -> T:
     finally:
         # The error refers to this frame; without the frame's reference there is no cycle.
         del task, cancelled
+
+
+class _Core(UnitOfWork):
+    """A unit of work that others enter for the task that claims its locks."""
+
+    def claim(self) -> None:
+        self._prepare()
+
+    def require_open(self) -> None:
+        _ = self.session

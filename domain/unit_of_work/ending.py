@@ -18,6 +18,9 @@ from domain.driver import CommitState, cancel, transaction_status
 from domain.errors import CommitOutcomeUnknownError, LockNotHeldError, UncommittedChangesError
 from domain.locking import statements
 
+Callback: TypeAlias = "Callable[[Ending], object]"
+_LOG: Final = logging.getLogger("studyplan.unit_of_work")
+
 
 class Stage(Enum):
     """How far a unit of work has come; the values are the words of its errors."""
@@ -54,9 +57,6 @@ class LockState(Enum):
                 return cls.UNKNOWN
 
 
-_LOG: Final = logging.getLogger("studyplan.unit_of_work")
-
-
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How the transaction of a unit of work ended.
@@ -68,9 +68,6 @@ class Ending:
 
     outcome: Literal["committed", "rolled_back", "unknown"]
     error_type: str | None = None
-
-
-Callback: TypeAlias = Callable[[Ending], object]
 
 
 class AtEnd:
@@ -151,25 +148,6 @@ class AtEnd:
         return Ending("unknown" if lost else "rolled_back", events.error_type(error))
 
 
-def _unless_undone(callback: Callback, session: Session) -> Callback:
-    """The callback; it is given a rollback if a savepoint that is open now is rolled back."""
-    savepoints: set[SessionTransaction] = set()
-    innermost = session.get_nested_transaction()
-    while innermost is not None:
-        savepoints.add(innermost)
-        innermost = innermost.parent
-    undone = False
-
-    def note(_: Session, transaction: SessionTransaction) -> None:
-        nonlocal undone
-        undone = undone or transaction in savepoints
-
-    if not savepoints:
-        return callback
-    event.listen(session, "after_soft_rollback", note)
-    return lambda ending: callback(Ending("rolled_back") if undone else ending)
-
-
 def refuse_unfinished(
     session: Session,
     connection: Connection,
@@ -213,6 +191,25 @@ def close(session: Session, connection: Connection | None) -> None:
         if connection is not None and not connection.closed:
             connection.invalidate()
             connection.close()
+
+
+def _unless_undone(callback: Callback, session: Session) -> Callback:
+    """The callback; it is given a rollback if a savepoint that is open now is rolled back."""
+    savepoints: set[SessionTransaction] = set()
+    innermost = session.get_nested_transaction()
+    while innermost is not None:
+        savepoints.add(innermost)
+        innermost = innermost.parent
+    undone = False
+
+    def note(_: Session, transaction: SessionTransaction) -> None:
+        nonlocal undone
+        undone = undone or transaction in savepoints
+
+    if not savepoints:
+        return callback
+    event.listen(session, "after_soft_rollback", note)
+    return lambda ending: callback(Ending("rolled_back") if undone else ending)
 
 
 def _wrote(
