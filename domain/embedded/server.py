@@ -133,7 +133,7 @@ class EmbeddedServer:
 
     @property
     def data_directory(self) -> Path:
-        """The directory of the cluster\'s data."""
+        """The directory of the cluster's data."""
         return self._workspace.data
 
     @property

@@ -17,6 +17,7 @@ from domain.driver import is_autocommit, roll_back_after
 from domain.events import LOCK_LOG
 from domain.locking import statements
 from domain.locking.policy import (
+    MILLISECOND,
     SHARED_HOLDERS_WAIT,
     SHARED_WAIT,
     Limits,
@@ -28,7 +29,6 @@ from domain.locking.policy import (
 )
 from domain.locking.statements import AT_ONCE, AT_ONCE_ON_A_NODE, Answer
 
-_MILLISECOND: Final = timedelta(milliseconds=1)
 _NO_WAIT: Final = timedelta(0)
 _UNITS: Final = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000))
 _logged: "WeakKeyDictionary[Pool, set[str]]" = WeakKeyDictionary()
@@ -110,14 +110,14 @@ def acquire_students(
     try:
         _refuse_savepoint(connection)
         with WaitingSlot(connection.engine, wanted=bool(wait)) as slot:
-            values = (
-                _wait_ms(wait, slot),
-                identity,
-                renewed,
-                tenant_id,
-                list(group_ids),
-                asked_for,
-            )
+            values = {
+                "wait_ms": _wait_ms(wait, slot),
+                "identity": identity,
+                "renewed": renewed,
+                "tenant_id": tenant_id,
+                "group_ids": list(group_ids),
+                "asked_for": asked_for,
+            }
             row = statements.asked(connection, statements.STUDENTS, values)
     except Exception as error:
         events.emit(replace(event, outcome="error", error_type=events.error_type(error)))
@@ -189,7 +189,7 @@ def _entered(
             wait_ms=_wait_ms(wait, slot),
             behind_shared_ms=None if behind_shared is None else _wait_ms(behind_shared, slot),
             identity=identity,
-            limits=lock.limits.milliseconds,
+            limits=lock.limits,
         )
         if pool not in _with_nodes:
             answer = statements.entered(connection, statement(node=""))
@@ -213,7 +213,7 @@ def _is_stored(
 
 
 def _wait_ms(wait: timedelta, slot: WaitingSlot) -> int:
-    return -(-wait // _MILLISECOND) if slot.taken else 0
+    return -(-wait // MILLISECOND) if slot.taken else 0
 
 
 def _is_at_once(answer: Answer) -> bool:
@@ -288,5 +288,5 @@ def _log_kept(pool: Pool, limits: Limits, kept: Mapping[str, str]) -> None:
 
 def _shown(limit: timedelta) -> str:
     """A limit as PostgreSQL writes it: in the largest unit that divides it."""
-    ms = limit // _MILLISECOND
+    ms = limit // MILLISECOND
     return next((f"{ms // size}{unit}" for unit, size in _UNITS if ms % size == 0), f"{ms}ms")

@@ -19,7 +19,7 @@ SHARED_WAIT: Final = timedelta(seconds=1)
 """How long a shared lock waits unless it says; an exclusive request that waits refuses it too."""
 SHARED_HOLDERS_WAIT: Final = timedelta(milliseconds=300)
 """How long an exclusive lock that is not to wait does so behind marks of progress."""
-_SHORTEST: Final = timedelta(milliseconds=1)
+MILLISECOND: Final = timedelta(milliseconds=1)
 _LONGEST: Final = timedelta(days=24)  # the server counts milliseconds in 31 bits
 # Weak, and no count: an exception out of a signal's handler may come between taking a slot
 # and the block, or before giving it back. Then the slot is free as soon as its object is.
@@ -44,16 +44,11 @@ class Limits:
     (``lock_timeout``). Only transactions that do not take the lock can make it wait, and one
     of the same request would make it wait for itself."""
 
-    @property
-    def milliseconds(self) -> tuple[int, int, int]:
-        """The limits in the order of the SQL function's arguments."""
-        return (self.idle // _SHORTEST, self.transaction // _SHORTEST, self.row_lock // _SHORTEST)
-
     def __post_init__(self) -> None:
         # Callers without a type checker pass numbers for durations.
         limits: tuple[object, ...] = (self.idle, self.transaction, self.row_lock)
         for limit in limits:
-            if not isinstance(limit, timedelta) or not _SHORTEST <= limit <= _LONGEST:
+            if not isinstance(limit, timedelta) or not MILLISECOND <= limit <= _LONGEST:
                 raise InvalidInputError.of("limits", "must be timedeltas of 1 ms to 24 days")
 
 

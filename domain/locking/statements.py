@@ -9,7 +9,7 @@ gives the transaction an identity, a local setting, that ends exactly with it.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from domain.database_errors import ENDED, During, translated, translation
 from domain.driver import CommitState, commit_after, fetch_first, roll_back_after
 from domain.errors import LockHolder, LockNotHeldError
-from domain.locking.policy import PlanGroupLock, StudentLock
+from domain.locking.policy import MILLISECOND, Limits, PlanGroupLock, StudentLock
 
 ACQUIRING: Final = "studyplan.acquire_"
 """In the text of every statement of the package that takes a lock, and of no other."""
@@ -31,12 +31,12 @@ IDENTITY: Final = "studyplan.transaction"
 """The transaction-local setting that identifies the transaction which took the locks."""
 
 STUDENTS: Final = (
-    "SELECT studyplan.acquire_student_locks(g.keys, %s, %s, %s)::pg_catalog.text, "
-    "g.ids, g.students "
+    "SELECT studyplan.acquire_student_locks(p_keys => g.keys, p_wait_ms => %(wait_ms)s, "
+    "p_identity => %(identity)s, p_renewed => %(renewed)s)::pg_catalog.text, g.ids, g.students "
     "FROM (SELECT pg_catalog.array_agg(id) AS ids, pg_catalog.array_agg(student_id) AS students, "
     "pg_catalog.array_agg(studyplan.student_lock_key(tenant_id, student_id)) AS keys "
-    "FROM studyplan.plan_groups WHERE tenant_id = %s AND id = ANY(%s) "
-    "HAVING pg_catalog.bool_or(id = %s)) g"
+    "FROM studyplan.plan_groups WHERE tenant_id = %(tenant_id)s AND id = ANY(%(group_ids)s) "
+    "HAVING pg_catalog.bool_or(id = %(asked_for)s)) g"
 )
 """Locks the students of groups: a record as text, the groups' ids and their students' ids. It
 renews the identity of the transaction that has the old one."""
@@ -126,7 +126,7 @@ def enter(
     wait_ms: int,
     behind_shared_ms: int | None,
     identity: str,
-    limits: Iterable[int],
+    limits: Limits,
     node: str,
 ) -> str:
     """A statement that takes a lock, and sets the transaction's identity and limits (ms).
@@ -140,10 +140,18 @@ def enter(
     :param node: what ``node_of`` gives, where there are several nodes.
     """
     keys = f"'{{{','.join(map(str, lock.keys))}}}'"
-    quoted = (f"'{value}'" for value in (identity, *limits))
-    behind_shared = "NULL" if behind_shared_ms is None else str(behind_shared_ms)
-    values = (keys, str(wait_ms), str(lock.shared), behind_shared, *quoted)
-    call = f"studyplan.acquire_plan_locks_with_limits({', '.join(values)})"
+    arguments = {
+        "p_keys": keys,
+        "p_wait_ms": wait_ms,
+        "p_shared": lock.shared,
+        "p_behind_shared_ms": "NULL" if behind_shared_ms is None else behind_shared_ms,
+        "p_identity": f"'{identity}'",
+        "p_idle_timeout": f"'{limits.idle // MILLISECOND}'",
+        "p_transaction_timeout": f"'{limits.transaction // MILLISECOND}'",
+        "p_lock_timeout": f"'{limits.row_lock // MILLISECOND}'",
+    }
+    named = ", ".join(f"{name} => {value}" for name, value in arguments.items())
+    call = f"studyplan.acquire_plan_locks_with_limits({named})"
     return f"SELECT {call}::pg_catalog.text{node}"
 
 
@@ -196,7 +204,9 @@ def entered(connection: Connection, statement: str) -> Answer:
     return Answer.of(told)
 
 
-def asked(connection: Connection, statement: str, values: tuple[Any, ...]) -> Sequence[Any]:
+def asked(
+    connection: Connection, statement: str, values: tuple[Any, ...] | dict[str, Any]
+) -> Sequence[Any]:
     """The row of a statement, executed by SQLAlchemy; empty if there is none."""
     try:
         return connection.exec_driver_sql(statement, values).one_or_none() or ()
