@@ -9,7 +9,7 @@ from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
@@ -115,6 +115,31 @@ class Versioned:
     @declared_attr.directive
     def __mapper_args__(cls) -> dict[str, Any]:  # noqa: N805 - SQLAlchemy passes the class
         return {"version_id_col": cls.version}
+
+
+class Keyed(Versioned):
+    """Versioned rows with a key of tenant and id."""
+
+    tenant_id: Mapped[TenantId]
+    id: Mapped[Id] = mapped_column(default=uuid4)
+
+
+class Span:
+    """A weekly span: 0 is Sunday, ``[start, end)`` in minutes of the day."""
+
+    weekday: Mapped[Small]
+    start_minute: Mapped[Small]
+    end_minute: Mapped[Small]
+
+
+def group_key(*, with_student: bool = False) -> sa.ForeignKeyConstraint:
+    """The foreign key of what a group owns, and of its student where the row names one."""
+    student = ["student_id"] if with_student else []
+    return sa.ForeignKeyConstraint(
+        ["tenant_id", *student, "group_id"],
+        [f"plan_groups.{name}" for name in ("tenant_id", *student, "id")],
+        ondelete="CASCADE",
+    )
 
 
 def input_names(kind: type[Any], but: Collection[str] = ()) -> tuple[str, ...]:

@@ -2,19 +2,19 @@
 
 from dataclasses import dataclass
 from typing import TypedDict, Unpack
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from domain.models.base import (
     Base,
-    Id,
+    Keyed,
     Small,
     SmallZero,
     TenantId,
-    Versioned,
     Word,
+    group_key,
     to_input,
     words_check,
 )
@@ -67,7 +67,7 @@ class ContentLabel:
     subject: str | None
 
 
-class Content(Versioned, Base):
+class Content(Keyed, Base):
     """A book, a lecture or a custom content: an inclusive range of units.
 
     ``type``, ``title``, ``allocation``, ``first_unit`` and ``last_unit`` are required. A
@@ -77,8 +77,6 @@ class Content(Versioned, Base):
 
     __tablename__ = "contents"
 
-    tenant_id: Mapped[TenantId]
-    id: Mapped[Id] = mapped_column(default=uuid4)
     group_id: Mapped[UUID]
     position: Mapped[Small]
     type: Mapped[ContentType] = mapped_column(Word(ContentType))
@@ -97,11 +95,7 @@ class Content(Versioned, Base):
     )
 
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["tenant_id", "group_id"],
-            ["plan_groups.tenant_id", "plan_groups.id"],
-            ondelete="CASCADE",
-        ),
+        group_key(),
         UniqueConstraint("tenant_id", "group_id", "id"),
         UniqueConstraint(
             "tenant_id", "group_id", "position", deferrable=True, initially="IMMEDIATE"

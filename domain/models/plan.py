@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, ExcludeConstraint
@@ -11,13 +11,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.models.base import (
     Base,
-    Id,
+    Keyed,
     No,
     Small,
     SmallZero,
     TenantId,
-    Versioned,
     Word,
+    group_key,
     words_check,
 )
 from domain.scheduling.vocabulary import PlanKind
@@ -62,11 +62,7 @@ class PlanGeneration(Base):
     request_hash: Mapped[str | None]
 
     __table_args__ = (
-        sa.ForeignKeyConstraint(
-            ["tenant_id", "group_id"],
-            ["plan_groups.tenant_id", "plan_groups.id"],
-            ondelete="CASCADE",
-        ),
+        group_key(),
         sa.UniqueConstraint("tenant_id", "idempotency_key"),
         sa.CheckConstraint("number >= 1", name="number"),
         sa.CheckConstraint(
@@ -77,7 +73,7 @@ class PlanGeneration(Base):
     )
 
 
-class StudentPlan(Versioned, Base):
+class StudentPlan(Keyed, Base):
     """One dated, timed row: a range of units of one content, ``[start, end)`` on one day.
 
     A plan is *live* until it is replaced, missed, or its group is cancelled; two live
@@ -87,8 +83,6 @@ class StudentPlan(Versioned, Base):
 
     __tablename__ = "student_plans"
 
-    tenant_id: Mapped[TenantId]
-    id: Mapped[Id] = mapped_column(default=uuid4)
     student_id: Mapped[UUID]
     group_id: Mapped[UUID]
     content_id: Mapped[UUID]
@@ -116,11 +110,7 @@ class StudentPlan(Versioned, Base):
     retired_as: Mapped[RetiredAs | None] = mapped_column(Word(RetiredAs))
 
     __table_args__ = (
-        sa.ForeignKeyConstraint(
-            ["tenant_id", "student_id", "group_id"],
-            ["plan_groups.tenant_id", "plan_groups.student_id", "plan_groups.id"],
-            ondelete="CASCADE",
-        ),
+        group_key(with_student=True),
         sa.ForeignKeyConstraint(
             ["tenant_id", "group_id", "content_id"],
             ["contents.tenant_id", "contents.group_id", "contents.id"],

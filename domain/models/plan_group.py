@@ -5,13 +5,13 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from domain.errors import Fault, InvalidInputError
-from domain.models.base import Base, Id, No, Small, TenantId, Versioned, Word, to_input, words_check
+from domain.models.base import Base, Keyed, No, Small, Word, to_input, words_check
 from domain.models.fields import row_faults
 from domain.scheduling import planning
 from domain.scheduling.validation import faults
@@ -86,7 +86,7 @@ class PlanGroupColumns(PlanGroupSettings, total=False):
     non_study_blocks: "list[NonStudyBlock]"
 
 
-class PlanGroup(Versioned, Base):
+class PlanGroup(Keyed, Base):
     """A period plus settings plus contents of one student; what the lock names.
 
     ``tenant_id``, ``student_id``, ``name``, ``period_start`` and ``period_end`` are required;
@@ -96,8 +96,6 @@ class PlanGroup(Versioned, Base):
 
     __tablename__ = "plan_groups"
 
-    tenant_id: Mapped[TenantId]
-    id: Mapped[Id] = mapped_column(default=uuid4)
     student_id: Mapped[UUID]
     name: Mapped[str]
     purpose: Mapped[str | None]

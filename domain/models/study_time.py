@@ -2,20 +2,19 @@
 
 from datetime import date
 from typing import TypedDict, Unpack
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, column, func
+from sqlalchemy import CheckConstraint, Index, column, func
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.models.base import (
     Base,
-    Id,
-    Small,
+    Keyed,
     SmallZero,
-    TenantId,
-    Versioned,
+    Span,
     Word,
+    group_key,
     span_checks,
     to_input,
     words_check,
@@ -59,25 +58,16 @@ class NonStudyBlockColumns(NonStudyBlockSettings, _PartColumns, total=False):
     """What a new ``NonStudyBlock`` may be given."""
 
 
-class Block(Versioned, Base):
+class Block(Span, Keyed, Base):
     """A weekly span of study time, or of self-study time (the reserve)."""
 
     __tablename__ = "blocks"
 
-    tenant_id: Mapped[TenantId]
-    id: Mapped[Id] = mapped_column(default=uuid4)
     group_id: Mapped[UUID]
     kind: Mapped[BlockKind] = mapped_column(Word(BlockKind))
-    weekday: Mapped[Small]
-    start_minute: Mapped[Small]
-    end_minute: Mapped[Small]
 
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["tenant_id", "group_id"],
-            ["plan_groups.tenant_id", "plan_groups.id"],
-            ondelete="CASCADE",
-        ),
+        group_key(),
         Index(None, "tenant_id", "group_id"),
         words_check("kind", BlockKind),
         *span_checks(),
@@ -91,28 +81,15 @@ class Block(Versioned, Base):
         return to_input(self, planning.Block)
 
 
-class NonStudyBlock(Versioned, Base):
+class NonStudyBlock(Span, Keyed, Base):
     """A weekly span that is never planned, such as lunch."""
 
     __tablename__ = "non_study_blocks"
 
-    tenant_id: Mapped[TenantId]
-    id: Mapped[Id] = mapped_column(default=uuid4)
     group_id: Mapped[UUID]
     label: Mapped[str | None]
-    weekday: Mapped[Small]
-    start_minute: Mapped[Small]
-    end_minute: Mapped[Small]
 
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["tenant_id", "group_id"],
-            ["plan_groups.tenant_id", "plan_groups.id"],
-            ondelete="CASCADE",
-        ),
-        Index(None, "tenant_id", "group_id"),
-        *span_checks(),
-    )
+    __table_args__ = (group_key(), Index(None, "tenant_id", "group_id"), *span_checks())
 
     def __init__(self, **columns: Unpack[NonStudyBlockColumns]) -> None:
         super().__init__(**columns)
@@ -155,13 +132,11 @@ class AcademyScheduleColumns(AcademyScheduleSettings, _StudentColumns, total=Fal
     """What a new ``AcademySchedule`` may be given."""
 
 
-class Exclusion(Versioned, Base):
+class Exclusion(Keyed, Base):
     """A date without study: the student's, in all groups, or one group's own."""
 
     __tablename__ = "exclusions"
 
-    tenant_id: Mapped[TenantId]
-    id: Mapped[Id] = mapped_column(default=uuid4)
     student_id: Mapped[UUID]
     group_id: Mapped[UUID | None]
     date: Mapped[date]
@@ -169,11 +144,7 @@ class Exclusion(Versioned, Base):
     reason: Mapped[str | None]
 
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["tenant_id", "student_id", "group_id"],
-            ["plan_groups.tenant_id", "plan_groups.student_id", "plan_groups.id"],
-            ondelete="CASCADE",
-        ),
+        group_key(with_student=True),
         Index(None, "tenant_id", "student_id", "date"),
         Index(None, "tenant_id", "group_id"),
         words_check("type", ExclusionType),
@@ -187,17 +158,12 @@ class Exclusion(Versioned, Base):
         return to_input(self, planning.Exclusion)
 
 
-class AcademySchedule(Versioned, Base):
+class AcademySchedule(Span, Keyed, Base):
     """A weekly class of the student, with travel before and after it."""
 
     __tablename__ = "academy_schedules"
 
-    tenant_id: Mapped[TenantId]
-    id: Mapped[Id] = mapped_column(default=uuid4)
     student_id: Mapped[UUID]
-    weekday: Mapped[Small]
-    start_minute: Mapped[Small]
-    end_minute: Mapped[Small]
     travel_minutes: Mapped[SmallZero] = mapped_column(default=0)
     name: Mapped[str | None]
     subject: Mapped[str | None]
