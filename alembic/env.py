@@ -13,11 +13,12 @@ from alembic import context
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
+from domain import privileges
 from domain.errors import SchemaError
 from domain.models import Base
-from domain.schema import catalog, privileges, run
+from domain.models.base import SCHEMA
+from domain.schema import catalog, run
 
-SCHEMA: Final = "studyplan"
 # The revisions name everything; this is for types and operators.
 SEARCH_PATH: Final = "SET LOCAL search_path = pg_catalog, pg_temp"
 OPTIONS: Final[dict[str, Any]] = {

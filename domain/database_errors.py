@@ -27,12 +27,12 @@ MIGRATE: Final = (
 
 # Shut down, crashed, starting, database dropped, idle or transaction limit: the server says
 # why, and ends the session.
-_ENDED: Final = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04"})
+_SESSION_ENDED: Final = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04"})
 # Row-level security refuses with the SQLSTATE of a missing privilege. These are names in the
 # server's source, the same in every language: where it checks a new row, and where it would
 # filter rows although row_security is off.
 _ROW_SECURITY: Final = frozenset({"ExecWithCheckOptions", "check_enable_rls"})
-ENDED: Final = (
+TRANSACTION_ENDED: Final = (
     "The transaction that took the lock was ended inside the block, past the unit of work (a "
     "COMMIT or ROLLBACK in a statement, or by the driver). What it had written before a COMMIT "
     "is stored; nothing that came later is."
@@ -83,13 +83,15 @@ def translated(
 ) -> Iterator[None]:
     """Raise the package's error for what fails in the block; other errors pass as they are.
 
-    Around every statement of the package. ``connection`` is the one that writes: without it
-    a write that a read-only server refuses is not translated. The ids are for the errors that
-    name them.
+    Around the package's statements. ``during`` decides what an SQLSTATE means. ``connection`` is
+    the one that writes: without it a write that a read-only server refuses is not translated.
+    The ids are for the errors that name them.
     """
     try:
         yield
     except StaleDataError as error:
+        if during is not During.STATEMENT:  # of a listener of the application's
+            raise
         raise errors.EditedMeanwhileError(group_id=group_id) from error
     except PoolTimeoutError as error:
         raise errors.DatabaseBusyError from error
@@ -185,8 +187,8 @@ def _read_only(failure: _Failure) -> Exception | None:
         return errors.DatabaseReadOnlyError()
     return errors.WrongTransactionError(
         "The transaction is read-only on a server that accepts writes: "
-        "default_transaction_read_only, SET TRANSACTION READ ONLY or the engine's option "
-        "postgresql_readonly is set. Give the unit of work transactions that may write."
+        "default_transaction_read_only or the engine's option postgresql_readonly is set, or SET "
+        "TRANSACTION READ ONLY was executed. Give the unit of work transactions that may write."
     )
 
 
@@ -231,7 +233,7 @@ _STATES: Final[Mapping[During, Mapping[str, Meaning]]] = {
         ),
     },
     During.STATEMENT: _STATEMENTS,
-    During.COMMIT: {"SP001": lambda _: errors.LockNotHeldError(ENDED)},
+    During.COMMIT: {"SP001": lambda _: errors.LockNotHeldError(TRANSACTION_ENDED)},
     During.MIGRATION: {
         "42501": _migration(
             "The role may not migrate the schema: {words}. It needs CREATE on the database (or a "
@@ -283,7 +285,7 @@ def connection_lost(error: BaseException) -> bool:
         return False
     if cause.sqlstate is None:
         return isinstance(cause, psycopg.OperationalError)
-    return cause.sqlstate.startswith("08") or cause.sqlstate in _ENDED
+    return cause.sqlstate.startswith("08") or cause.sqlstate in _SESSION_ENDED
 
 
 def sqlstate(error: BaseException) -> str | None:
@@ -292,7 +294,7 @@ def sqlstate(error: BaseException) -> str | None:
     return cause.sqlstate if isinstance(cause, psycopg.Error) else None
 
 
-def words(error: psycopg.Error | DBAPIError) -> str:
+def words(error: Error) -> str:
     """The server's own sentence."""
     return _diagnosis(error, "message_primary") or str(_cause(error))
 

@@ -330,6 +330,12 @@ class InvalidInputError(ValidationError):
         return cls([Fault(field, message)])
 
     @classmethod
+    def refuse(cls, faults: Iterable[Fault]) -> None:
+        """Raise the error if there are any faults."""
+        if found := tuple(faults):
+            raise cls(found)
+
+    @classmethod
     def unless_uuids(cls, **ids: object) -> None:
         """Raise the error for every id that is not a UUID, for callers without a type checker."""
         wrong = [name for name, id_ in ids.items() if not isinstance(id_, UUID)]

@@ -5,7 +5,8 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
 
-from domain import errors
+from domain import errors, privileges
+from domain.arguments import as_engine
 from domain.database_errors import (
     MIGRATE,
     During,
@@ -21,8 +22,6 @@ from domain.locking.policy import (
     plan_group_lock_key,
     student_lock_key,
 )
-from domain.schema import privileges
-from domain.schema.run import as_engine
 
 _STATE: Final = (
     "SELECT pg_catalog.pg_is_in_recovery(), "

@@ -24,6 +24,7 @@ FAULTY: Final = object()
 DOCUMENT: Final = "document"
 """The path of the whole."""
 MAX_PATH: Final = 200
+"""The most characters of a path."""
 Schema = dict[str, Any]
 
 
@@ -131,7 +132,7 @@ class Entry:
         faults.extend(Fault(below(path, key), "is not a known key") for key in unknown)
         return read
 
-    @property
+    @cached_property
     def _required(self) -> list[str]:
         return [field.name for field in fields(self.kind) if _is_required(field)]
 

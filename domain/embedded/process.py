@@ -2,9 +2,9 @@
 
 The watcher is a shell that reads a pipe whose writing end only this process has. The kernel
 closes the pipe however this process ends; the watcher then stops the program, waits until
-none of its processes is left, and removes the directory. ``close`` does nothing else: it
-closes the pipe and waits for the watcher. PR_SET_PDEATHSIG is no replacement: only Linux
-has it, a change of account cancels it, and it fires when a *thread* ends.
+none of its processes is left, and removes the directory. ``close`` does the same by closing
+the pipe; if the watcher was killed, another one takes its place. PR_SET_PDEATHSIG is no
+replacement: only Linux has it, a change of account cancels it, and it fires when a *thread* ends.
 """
 
 import os

@@ -268,7 +268,7 @@ def _refusal(
 def _log_kept(pool: Pool, limits: Limits, kept: Mapping[str, str]) -> None:
     """Log, once for a pool and a setting, that a limit of the session's own stays in force.
 
-    That is deliberate, and it could not be lowered in a running transaction anyhow.
+    It was set on purpose, and a running transaction could not lower it anyhow.
     """
     asked = {
         "idle_in_transaction_session_timeout": _shown(limits.idle),

@@ -1,7 +1,7 @@
-"""The statements that call the SQL lock functions, their errors, and a transaction's identity.
+"""The statements that call the SQL lock functions, and a transaction's identity.
 
-The only module that names the functions and their SQLSTATEs. They belong to Alembic;
-``alembic/versions/sp_0002_lock_functions.py`` has their text.
+The functions belong to Alembic; ``alembic/versions/sp_0002_lock_functions.py`` has their text.
+What their SQLSTATEs mean is in ``domain.database_errors``.
 
 SQLAlchemy and psycopg know that there is a transaction, not which one: after a COMMIT in a text
 statement the next statement begins another, without the lock. So the statement that takes a lock
@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from domain.database_errors import ENDED, During, translated, translation
+from domain.database_errors import TRANSACTION_ENDED, During, translated, translation
 from domain.driver import CommitState, commit_after, fetch_first, roll_back_after
 from domain.errors import LockHolder, LockNotHeldError
 from domain.locking.policy import MILLISECOND, Limits, PlanGroupLock, StudentLock
@@ -263,5 +263,5 @@ def rolled_back_work(connection: Connection, identity: str | None, node: str) ->
     question = ask_what_was_written(identity or "", node)
     ended, wrote = roll_back_after(connection, question)
     if ended == "t" and identity is not None:
-        raise LockNotHeldError(ENDED)
+        raise LockNotHeldError(TRANSACTION_ENDED)
     return wrote == "t"

@@ -1,4 +1,4 @@
-"""The mapped classes, the aggregate root's parts in modules of their own.
+"""The mapped classes.
 
 Importing the package configures their mappers. SQLAlchemy would do so at the first use, and
 an exception out of a signal's handler at that moment (a worker's soft time limit, Ctrl-C)

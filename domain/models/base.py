@@ -132,8 +132,8 @@ class Span:
     end_minute: Mapped[Small]
 
 
-def group_key(*, with_student: bool = False) -> sa.ForeignKeyConstraint:
-    """The foreign key of what a group owns, and of its student where the row names one."""
+def group_foreign_key(*, with_student: bool = False) -> sa.ForeignKeyConstraint:
+    """The foreign key to the owning group; with the student's id, so that the two agree."""
     student = ["student_id"] if with_student else []
     return sa.ForeignKeyConstraint(
         ["tenant_id", *student, "group_id"],
@@ -145,8 +145,8 @@ def group_key(*, with_student: bool = False) -> sa.ForeignKeyConstraint:
 def input_names(kind: type[Any], but: Collection[str] = ()) -> tuple[str, ...]:
     """The fields of a planning core's input that rows have by the same name: all ``but`` these.
 
-    A field that is neither has no attribute to be read from, which is an error when the package
-    is imported or the row is converted, and never a value that is left out silently.
+    A field that is neither in ``but`` nor an attribute of the row is an error, when the package is
+    imported or the row is converted; it is never left out silently.
     """
     return tuple(one.name for one in fields(kind) if one.name not in but)
 

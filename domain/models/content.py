@@ -14,7 +14,7 @@ from domain.models.base import (
     SmallZero,
     TenantId,
     Word,
-    group_key,
+    group_foreign_key,
     to_input,
     words_check,
 )
@@ -95,7 +95,7 @@ class Content(Keyed, Base):
     )
 
     __table_args__ = (
-        group_key(),
+        group_foreign_key(),
         UniqueConstraint("tenant_id", "group_id", "id"),
         UniqueConstraint(
             "tenant_id", "group_id", "position", deferrable=True, initially="IMMEDIATE"

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
-from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -80,33 +79,31 @@ def checked_values(
     such a fault too: ids, versions and states are not edited this way.
     """
     names = allowed.__annotations__.keys()
-    editable = [one for one in fields_of(kind) if one.key in names]
+    editable = [one for one in _fields_of(kind) if one.key in names]
     unknown = sorted(fields.keys() - names)
     found = [*also, *(Fault(_below(path, name), "is not a known field") for name in unknown)]
     read: dict[str, Any] = {}
     for one in editable:
         if one.key in fields or (new and one.required):
             read[one.key] = _read(one, fields.get(one.key), path, found)
-    if found:
-        raise InvalidInputError(_first_of_each(found))
+    InvalidInputError.refuse(_first_of_each(found))
     return read
 
 
 def values_in(entry: object, kind: type[Base]) -> dict[str, Any]:
     """What a document's entry has for the columns of ``kind``, by the names of the fields.
 
-    A value that is left out, where the column may not be null, is left to the column's default.
+    ``None`` is left out: the column's default, or null, takes its place.
     """
     found: dict[str, Any] = {}
-    for one in fields_of(kind):
-        value = attrgetter(one.name)(entry) if _has(entry, one.name) else None
+    for one in _fields_of(kind):
+        top, *below = one.name.split(".")
+        value = getattr(entry, top, None)
+        for name in below:
+            value = getattr(value, name)
         if value is not None:
             found[one.key] = value
     return found
-
-
-def _has(entry: object, name: str) -> bool:
-    return hasattr(entry, name.partition(".")[0])
 
 
 def row_path(kind: type[Base], index: int) -> str:
@@ -124,7 +121,7 @@ def row_faults(row: Base, path: str = "") -> list[Fault]:
     state = inspect(row)
     new = not state.persistent
     found: list[Fault] = []
-    for one in fields_of(type(row)):
+    for one in _fields_of(type(row)):
         if one.key not in state.dict and not (new and one.required):
             continue
         if not new and one.key not in state.committed_state:
@@ -139,8 +136,7 @@ def row_faults(row: Base, path: str = "") -> list[Fault]:
 def refuse_unstorable(rows: Iterable[Base]) -> None:
     """Raise ``InvalidInputError`` for rows that are about to be written and cannot be stored."""
     found = [fault for row in rows for fault in row_faults(row, row.__tablename__)]
-    if found:
-        raise InvalidInputError(_first_of_each(found))
+    InvalidInputError.refuse(_first_of_each(found))
 
 
 def _first_of_each(found: Iterable[Fault]) -> list[Fault]:
@@ -166,7 +162,7 @@ def _below(path: str, name: str) -> str:
 
 
 @cache
-def fields_of(kind: type[Base]) -> tuple[Field, ...]:
+def _fields_of(kind: type[Base]) -> tuple[Field, ...]:
     from_parent = _FROM_PARENT.get(kind.__tablename__, frozenset())
     return tuple(_known_fields(kind, from_parent))
 

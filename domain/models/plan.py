@@ -17,7 +17,7 @@ from domain.models.base import (
     SmallZero,
     TenantId,
     Word,
-    group_key,
+    group_foreign_key,
     words_check,
 )
 from domain.scheduling.vocabulary import PlanKind
@@ -62,7 +62,7 @@ class PlanGeneration(Base):
     request_hash: Mapped[str | None]
 
     __table_args__ = (
-        group_key(),
+        group_foreign_key(),
         sa.UniqueConstraint("tenant_id", "idempotency_key"),
         sa.CheckConstraint("number >= 1", name="number"),
         sa.CheckConstraint(
@@ -110,7 +110,7 @@ class StudentPlan(Keyed, Base):
     retired_as: Mapped[RetiredAs | None] = mapped_column(Word(RetiredAs))
 
     __table_args__ = (
-        group_key(with_student=True),
+        group_foreign_key(with_student=True),
         sa.ForeignKeyConstraint(
             ["tenant_id", "group_id", "content_id"],
             ["contents.tenant_id", "contents.group_id", "contents.id"],

@@ -1,6 +1,6 @@
 """The aggregate root: a plan group with its contents and its weekly time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -199,8 +199,12 @@ class PlanGroup(Keyed, Base):
         of their enums.
         """
         self._number_parts()
-        _refuse(fault for row, path in self._rows() for fault in row_faults(row, path))
-        _refuse([*faults(self.to_request(self.period_start)), *self._unit_faults()])
+        InvalidInputError.refuse(
+            fault for row, path in self._rows() for fault in row_faults(row, path)
+        )
+        InvalidInputError.refuse(
+            [*faults(self.to_request(self.period_start)), *self._unit_faults()]
+        )
 
     def owned_rows(self) -> list[Base]:
         """The group and its parts, parents first."""
@@ -261,8 +265,3 @@ def factors_of(group: Any) -> planning.Factors:
         strategy=group.strategy_factor,
         review=group.review_factor,
     )
-
-
-def _refuse(found: Iterable[Fault]) -> None:
-    if listed := list(found):
-        raise InvalidInputError(listed)

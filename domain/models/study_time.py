@@ -14,7 +14,7 @@ from domain.models.base import (
     SmallZero,
     Span,
     Word,
-    group_key,
+    group_foreign_key,
     span_checks,
     to_input,
     words_check,
@@ -67,7 +67,7 @@ class Block(Span, Keyed, Base):
     kind: Mapped[BlockKind] = mapped_column(Word(BlockKind))
 
     __table_args__ = (
-        group_key(),
+        group_foreign_key(),
         Index(None, "tenant_id", "group_id"),
         words_check("kind", BlockKind),
         *span_checks(),
@@ -89,7 +89,7 @@ class NonStudyBlock(Span, Keyed, Base):
     group_id: Mapped[UUID]
     label: Mapped[str | None]
 
-    __table_args__ = (group_key(), Index(None, "tenant_id", "group_id"), *span_checks())
+    __table_args__ = (group_foreign_key(), Index(None, "tenant_id", "group_id"), *span_checks())
 
     def __init__(self, **columns: Unpack[NonStudyBlockColumns]) -> None:
         super().__init__(**columns)
@@ -144,7 +144,7 @@ class Exclusion(Keyed, Base):
     reason: Mapped[str | None]
 
     __table_args__ = (
-        group_key(with_student=True),
+        group_foreign_key(with_student=True),
         Index(None, "tenant_id", "student_id", "date"),
         Index(None, "tenant_id", "group_id"),
         words_check("type", ExclusionType),

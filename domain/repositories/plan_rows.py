@@ -1,4 +1,4 @@
-"""Plans as rows: written by COPY, read as screens show them, and read again by a repeated request.
+"""Plans as rows: written by COPY or INSERT, read as screens show them, and as a result again.
 
 One definition for all three: the fields of ``ScheduledPlan``, each of which is the attribute of
 ``StudentPlan`` with the same name. Only ``content`` is another: the core names a content by its
@@ -25,7 +25,7 @@ from domain.scheduling.notices import Notice
 from domain.scheduling.schedule import Quality, Schedule, ScheduledPlan, Unplaced
 from domain.scheduling.vocabulary import UnplacedReason
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # only a parameter's type
     from domain.repositories.snapshot import PlanningSnapshot
 
 _FIELDS: Final = tuple(one.name for one in fields(ScheduledPlan))

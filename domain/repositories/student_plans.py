@@ -118,9 +118,10 @@ class StudentPlanRepository:
     @translated()
     def get(self, group_id: UUID, plan_id: UUID) -> StudentPlan:
         """A plan of the group, live or not, read anew. Raises ``StudentPlanNotFoundError``."""
+        InvalidInputError.unless_uuids(plan_id=plan_id)
         plan = self._session.scalars(
             sa.select(StudentPlan)
-            .where(*self._own(group_id=group_id, plan_id=plan_id))
+            .where(*self._own(group_id=group_id), StudentPlan.id == plan_id)
             .execution_options(populate_existing=True)
         ).one_or_none()
         if plan is None:
@@ -203,8 +204,7 @@ class StudentPlanRepository:
     def _own(self, **ids: UUID) -> list[sa.ColumnElement[bool]]:
         """The conditions for the tenant's plans with these ids, such as ``group_id``."""
         InvalidInputError.unless_uuids(**ids)
-        columns = {name.replace("plan_id", "id"): id_ for name, id_ in ids.items()}
-        owned = (getattr(StudentPlan, name) == id_ for name, id_ in columns.items())
+        owned = (getattr(StudentPlan, name) == id_ for name, id_ in ids.items())
         return [StudentPlan.tenant_id == self._tenant_id, *owned]
 
     def _connection(self) -> sa.Connection:

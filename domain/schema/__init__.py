@@ -22,10 +22,12 @@ from alembic.runtime.environment import NameFilterParentNames, NameFilterType
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
+from domain import privileges
+from domain.arguments import as_connection
 from domain.database_errors import translated
 from domain.errors import SchemaError
 from domain.models.base import SCHEMA
-from domain.schema import catalog, privileges, run
+from domain.schema import catalog, run
 from domain.schema.run import DEFAULT_WAIT
 
 # Alembic keeps the environment of a run in module globals, so threads must take turns.
@@ -198,7 +200,7 @@ def _known_revisions() -> set[str]:
 
 @contextmanager
 def _read(connection: sa.Connection, function: str) -> Iterator[None]:
-    run.as_connection(connection, f"schema.{function}(connection)")
+    as_connection(connection, f"schema.{function}(connection)")
     began = not connection.in_transaction()
     try:
         with translated():

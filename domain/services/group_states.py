@@ -18,6 +18,9 @@ from domain.services.service import Service, flush, require_version
 from domain.unit_of_work.asynchronous import AsyncUnitOfWork
 from domain.unit_of_work.unit import UnitOfWork
 
+if TYPE_CHECKING:  # it needs greenlet, which applications without asyncio may do without
+    from sqlalchemy.ext.asyncio import AsyncSession
+
 TRANSITIONS: Final[Mapping[GroupStatus, frozenset[GroupStatus]]] = {
     GroupStatus.DRAFT: frozenset({GroupStatus.SAVED, GroupStatus.CANCELLED}),
     GroupStatus.SAVED: frozenset({GroupStatus.ACTIVE, GroupStatus.DRAFT, GroupStatus.CANCELLED}),
@@ -32,13 +35,10 @@ TRANSITIONS: Final[Mapping[GroupStatus, frozenset[GroupStatus]]] = {
 ATTEMPTS: Final = 3
 _UNDER_THE_STUDENTS_LOCK: Final = frozenset({GroupStatus.ACTIVE, GroupStatus.CANCELLED})
 
-if TYPE_CHECKING:  # it needs greenlet, which applications without asyncio may do without
-    from sqlalchemy.ext.asyncio import AsyncSession
-
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """What a transition came to."""
+    """The outcome of a transition."""
 
     group_id: UUID
     from_status: GroupStatus
@@ -71,7 +71,9 @@ class GroupStateService(Service):
         ``PlanGroupNotFoundError``, ``LockNotHeldError`` and, for the student's lock,
         ``PlanGroupLockedError`` and ``LockTimeoutError``; nothing is written then.
         """
-        to, uow, group_id = _word(to), self._uow, self._the_group(group_id)
+        # Callers without a type checker pass the word as it comes from a form.
+        to = values.checked("status", values.word(GroupStatus), to)
+        uow, group_id = self._uow, self._the_group(group_id)
         if to in _UNDER_THE_STUDENTS_LOCK:
             uow.lock_student(group_id)
         uow.require_lock(group_id)
@@ -129,7 +131,7 @@ async def activate_async(
     wait: timedelta | None = None,
     expected_version: int | None = None,
 ) -> StateChange:
-    """``activate`` for tasks."""
+    """``activate`` for asyncio."""
     activation = _Activation(tenant_id, group_id, wait, expected_version)
     for _ in range(ATTEMPTS):
         async with async_session_factory() as session:
@@ -140,11 +142,6 @@ async def activate_async(
                 await uow.commit()
                 return changed
     raise EditedMeanwhileError(group_id=group_id)
-
-
-def _word(to: GroupStatus) -> GroupStatus:
-    # Callers without a type checker pass the word as it comes from a form.
-    return values.checked("status", values.word(GroupStatus), to)
 
 
 def _require_transition(group: PlanGroup, to: GroupStatus) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Required, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -120,19 +120,14 @@ class PlanGenerationService(Service):
         )
 
 
-class GenerationOptions(TypedDict, total=False):
-    """What a whole request may say to ``PlanGenerationService.generate``."""
-
-    today: Required[date]
-    requested_by: str | None
-    idempotency_key: str | None
-    expected_generation: int | None
-
-
 def generate_plans(
     session_factory: Callable[[], Session],
     lock: PlanGroupLock,
-    **options: Unpack[GenerationOptions],
+    *,
+    today: date,
+    requested_by: str | None = None,
+    idempotency_key: str | None = None,
+    expected_generation: int | None = None,
 ) -> GenerationResult:
     """The whole request in one call: lock, generate, commit.
 
@@ -141,7 +136,12 @@ def generate_plans(
     """
     _require_one_group(lock)
     with UnitOfWork(session_factory, lock=lock) as uow:
-        result = PlanGenerationService(uow).generate(**options)
+        result = PlanGenerationService(uow).generate(
+            today=today,
+            requested_by=requested_by,
+            idempotency_key=idempotency_key,
+            expected_generation=expected_generation,
+        )
         uow.commit()
     return result
 
@@ -149,12 +149,23 @@ def generate_plans(
 async def generate_plans_async(
     async_session_factory: "Callable[[], AsyncSession]",
     lock: PlanGroupLock,
-    **options: Unpack[GenerationOptions],
+    *,
+    today: date,
+    requested_by: str | None = None,
+    idempotency_key: str | None = None,
+    expected_generation: int | None = None,
 ) -> GenerationResult:
     """``generate_plans`` for asyncio."""
     _require_one_group(lock)
     async with AsyncUnitOfWork(async_session_factory, lock=lock) as uow:
-        result = await uow.run(lambda inner: PlanGenerationService(inner).generate(**options))
+        result = await uow.run(
+            lambda inner: PlanGenerationService(inner).generate(
+                today=today,
+                requested_by=requested_by,
+                idempotency_key=idempotency_key,
+                expected_generation=expected_generation,
+            )
+        )
         await uow.commit()
     return result
 

@@ -57,7 +57,7 @@ class PlanGroupService(Service):
             group_id=group_id,
             status=values.checked("status", _creatable, status),
         )
-        _refuse(rows.faults_of(document))
+        InvalidInputError.refuse(rows.faults_of(document))
         uow.groups.insert(new.group, new.exclusions)
         try:
             self._add_classes(new)
@@ -88,7 +88,7 @@ class PlanGroupService(Service):
         uow, group = self._uow, rows.group
         uow.lock_student(group.id)
         stored = uow.student_time.academy_schedules(group.student_id)
-        _refuse(_overlaps(rows.academy_schedules, stored))
+        InvalidInputError.refuse(_overlaps(rows.academy_schedules, stored))
         known = {_class_of(lesson) for lesson in stored}
         new = (one for one in rows.academy_schedules if _class_of(one) not in known)
         uow.session.add_all(new)
@@ -126,8 +126,3 @@ def _overlaps(new: Sequence[AcademySchedule], stored: Sequence[AcademySchedule])
 
 def _class_of(lesson: AcademySchedule) -> tuple[object, ...]:
     return tuple(getattr(lesson, name) for name in _CLASS)
-
-
-def _refuse(found: Sequence[Fault] | Iterator[Fault]) -> None:
-    if listed := list(found):
-        raise InvalidInputError(listed)

@@ -72,7 +72,7 @@ class RowVersion:
     version: int
 
 
-class Versioned(Protocol):
+class HasVersion(Protocol):
     """A row with an id and a version."""
 
     @property
@@ -81,7 +81,7 @@ class Versioned(Protocol):
     def version(self) -> int: ...
 
 
-def require_version(row: Versioned, expected: int, group_id: UUID | None = None) -> None:
+def require_version(row: HasVersion, expected: int, group_id: UUID | None = None) -> None:
     """Raise ``EditedMeanwhileError`` if the row is not in the version that the caller saw."""
     if row.version != version(expected):
         raise errors.EditedMeanwhileError(group_id=group_id)
@@ -108,7 +108,7 @@ def flush(uow: UnitOfWork, group_id: UUID | None = None) -> None:
         uow.session.flush()
 
 
-def written(uow: UnitOfWork, row: Versioned, group_id: UUID | None = None) -> RowVersion:
+def written(uow: UnitOfWork, row: HasVersion, group_id: UUID | None = None) -> RowVersion:
     """Write what is pending, and return the row's new version."""
     flush(uow, group_id)
     return RowVersion(row.id, row.version)

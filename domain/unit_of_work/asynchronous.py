@@ -1,4 +1,4 @@
-"""The unit of work for tasks: it drives the one ``UnitOfWork``, and survives cancellation."""
+"""The unit of work for asyncio: it drives the one ``UnitOfWork``, and survives cancellation."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -17,6 +17,7 @@ from domain.unit_of_work.unit import UnitOfWork
 
 if TYPE_CHECKING:  # it needs greenlet, which applications without asyncio may do without
     from sqlalchemy.ext.asyncio import AsyncSession
+
 P = ParamSpec("P")
 T = TypeVar("T")
 FINISHING_SECONDS: Final = 10.0
@@ -183,11 +184,9 @@ async def settled(task: asyncio.Task[T], patience: float = 0.0) -> T:
     A cancelled statement is over when the server has answered the driver's cancel request. If
     that is interrupted too, the driver drops the connection, and the backend goes on waiting for
     its lock. Some callers cancel once, a cancel scope again and again until the task has left
-    it: so the work runs in a task of its own, which is cancelled once.
-
-    It is cancelled once, when the caller has been cancelled and ``patience`` seconds have
-    passed since. Then the caller's ``CancelledError`` goes on, with the task's own failure
-    as its cause, even if the task came to a result after all.
+    it: so the work runs in a task of its own. That one is cancelled once, when the caller has been
+    cancelled and ``patience`` seconds have passed since. Then the caller's ``CancelledError``
+    goes on, with the task's own failure as its cause, even if the task came to a result after all.
     """
     cancelled: asyncio.CancelledError | None = None
     timer: asyncio.TimerHandle | None = None

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, SessionTransaction
 
 from domain import events
-from domain.database_errors import ENDED
+from domain.database_errors import TRANSACTION_ENDED
 from domain.driver import CommitState, cancel, transaction_status
 from domain.errors import CommitOutcomeUnknownError, LockNotHeldError, UncommittedChangesError
 from domain.locking import statements
@@ -232,7 +232,7 @@ def _wrote(
             return statements.rolled_back_work(connection, identity, node)
         case LockState.LOST if session.is_active:
             # After an error of its own the Session would be waiting for a rollback.
-            raise LockNotHeldError(ENDED)
+            raise LockNotHeldError(TRANSACTION_ENDED)
         case _:
             return False
 

@@ -37,7 +37,8 @@ MORE = """
 from datetime import date
 
 import sqlalchemy as sa
-from domain import MisuseError, PlanGroupRepository
+from domain.errors import MisuseError
+from domain.repositories import PlanGroupRepository
 
 
 def count(session):

@@ -13,8 +13,8 @@ from domain import Base, PlanGroupLock, UnitOfWork, schema
 from domain.database_errors import MIGRATE
 from domain.errors import SchemaError
 from domain.locking.statements import FUNCTIONS
+from domain.privileges import TABLES as NEEDED
 from domain.probe import probe
-from domain.schema.privileges import TABLES as NEEDED
 from tests.factories import PlanGroupFactory
 from tests.integration.asking import sqlstate
 from tests.integration.editing import Factory, World, new_world

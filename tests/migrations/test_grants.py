@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from domain import schema
 from domain.cli.main import main
 from domain.errors import SchemaError
-from domain.schema.privileges import TABLES
+from domain.privileges import TABLES
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import quoted
 

@@ -13,8 +13,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork, locking
-from domain.locking import StudentLock
+from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork
+from domain.locking import StudentLock, acquiring
 from domain.locking.acquiring import Acquired
 from domain.locking.policy import student_lock_key
 from domain.locking.statements import IDENTITY
@@ -71,16 +71,16 @@ def spoil_process(sabotage: Sabotage, *, walls: bool) -> None:
         _replace(student_plans, "_require", lambda _: lambda *_, **__: None)
     match sabotage:
         case Sabotage.LOCK_SKIPPED:
-            _replace(locking, "acquire", lambda _: _begin_only)
-            _replace(locking, "acquire_students", lambda _: _students)
+            _replace(acquiring, "acquire", lambda _: _begin_only)
+            _replace(acquiring, "acquire_students", lambda _: _students)
         case Sabotage.SHARED_SKIPPED:
-            _replace(locking, "acquire", _unless_shared)
+            _replace(acquiring, "acquire", _unless_shared)
         case Sabotage.RELEASED_EARLY:
-            _replace(locking, "acquire", _followed_by_a_new_transaction)
-            _replace(locking, "acquire_students", _followed_by_a_new_transaction)
+            _replace(acquiring, "acquire", _followed_by_a_new_transaction)
+            _replace(acquiring, "acquire_students", _followed_by_a_new_transaction)
         case Sabotage.SESSION_LOCK:
-            _replace(locking, "acquire", lambda _: _session_lock)
-            _replace(locking, "acquire_students", lambda _: _session_locks_of_students)
+            _replace(acquiring, "acquire", lambda _: _session_lock)
+            _replace(acquiring, "acquire_students", lambda _: _session_locks_of_students)
             _replace(UnitOfWork, "__exit__", _followed_by_unlocking)
 
 

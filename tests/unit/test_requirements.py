@@ -12,7 +12,7 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[2]
 READ_THE_EXAMPLE = """
 from importlib import resources
-from domain.documents import faults_of, read_json
+from domain.documents import read_json; from domain.documents.rows import faults_of
 document = read_json(resources.files("domain.documents").joinpath("example.json").read_bytes())
 print(document.time_zone, faults_of(document))
 """

@@ -103,8 +103,7 @@ class GroupEditService(Service):
         path = f"contents[{index}]"
         changes, minutes = _content_values(fields, path)
         history = uow.plans.content_history(content_id)
-        if found := list(_history_faults(path, content, changes, history)):
-            raise errors.InvalidInputError(found)
+        errors.InvalidInputError.refuse(_history_faults(path, content, changes, history))
         assign(content, changes)
         if minutes is not None:
             _set_episodes(content, minutes)
@@ -170,7 +169,7 @@ def _content_values(
     fields: ContentFields, path: str, *, new: bool = False
 ) -> tuple[dict[str, Any], Sequence[int | None] | None]:
     """What is given for a content's columns, and for its episodes."""
-    from domain.documents.readers import EPISODES  # noqa: PLC0415 - as in plan_groups
+    from domain.documents.readers import EPISODES  # noqa: PLC0415 - most processes read no document
 
     found: list[errors.Fault] = []
     episodes = fields.get("episodes", () if new else None)

@@ -124,12 +124,13 @@ class GroupTimeService(Service):
 
     def _blocks(self, group_id: UUID | None) -> "_Spans[Block]":
         group = editable_group(self._uow, self._the_group(group_id))
-        return _Spans(self._uow, Block, group.blocks, {"group_id": group.id}, group)
+        blocks = group.blocks
+        return _Spans(self._uow, Block, blocks, {"group_id": group.id}, group, blocks)
 
     def _non_study_blocks(self, group_id: UUID | None) -> "_Spans[NonStudyBlock]":
         group = editable_group(self._uow, self._the_group(group_id))
         spans = group.non_study_blocks
-        return _Spans(self._uow, NonStudyBlock, spans, {"group_id": group.id}, group)
+        return _Spans(self._uow, NonStudyBlock, spans, {"group_id": group.id}, group, spans)
 
     def _exclusions(self, group_id: UUID | None) -> "_Exclusions":
         group = editable_group(self._uow, self._the_group(group_id))
@@ -227,7 +228,6 @@ class _Entries(Generic[Entry]):
     rows: Sequence[Entry]
     owner: Mapping[str, UUID]
     """The keys of a new row, besides the tenant's."""
-    group: PlanGroup | None = None
 
     def add(self, fields: Mapping[str, Any]) -> RowVersion:
         """Add a row after the others, and write it."""
@@ -253,7 +253,7 @@ class _Entries(Generic[Entry]):
     @property
     def group_id(self) -> UUID | None:
         """The group that an error is about."""
-        return None if self.group is None else self.group.id
+        return self.owner.get("group_id")
 
     def _find(self, id_: UUID, expected_version: int) -> tuple[int, Entry]:
         for index, row in enumerate(self.rows):
@@ -268,8 +268,7 @@ class _Entries(Generic[Entry]):
         path = row_path(self.kind, at)
         new = index is None
         values = checked_values(self.kind, _SETTINGS[self.kind], fields, path, new=new)
-        if found := list(self._faults(values, at)):
-            raise InvalidInputError(found)
+        InvalidInputError.refuse(self._faults(values, at))
         return values
 
     def _faults(self, values: Mapping[str, Any], at: int) -> Iterator[Fault]:
@@ -286,35 +285,32 @@ class _Entries(Generic[Entry]):
         """Check what can be checked only with the values in place."""
 
 
+@dataclass(frozen=True, slots=True)
 class _Spans(_Entries[Entry]):
     """Weekly spans of a group, in its collection; the rules are those of the whole group."""
 
-    __slots__ = ()
+    group: PlanGroup
+    collection: list[Entry]
 
     def _insert(self, row: Entry) -> None:
-        self._collection.append(row)
+        self.collection.append(row)
         self._accept()
 
     def _delete(self, row: Entry) -> None:
-        self._collection.remove(row)
+        self.collection.remove(row)
 
     def _accept(self) -> None:
-        if self.group is not None:
-            accept(self.uow, self.group)
-
-    @property
-    def _collection(self) -> list[Entry]:
-        assert isinstance(self.rows, list)  # noqa: S101 - the mapped collection itself
-        return self.rows
+        accept(self.uow, self.group)
 
 
+@dataclass(frozen=True, slots=True)
 class _Exclusions(_Entries[Exclusion]):
     """A group's own exclusions, which are within its period."""
 
-    __slots__ = ()
+    group: PlanGroup
 
     def _faults(self, values: Mapping[str, Any], at: int) -> Iterator[Fault]:
-        if self.group is not None and "date" in values:
+        if "date" in values:
             yield from outside(self.group, [values["date"]], at)
 
 
