@@ -154,5 +154,5 @@ def _refused(connection: Connection, lock: PlanGroupLock | StudentLock) -> bool:
         try:
             acquiring.acquire(connection, lock)
         except (errors.PlanGroupLockedError, errors.PlanGroupNotFoundError):
-            return True  # nobody stores the ids, which is told by the other error
+            return True  # no tenant has the ids, which is what the second error says
         return False

@@ -167,7 +167,7 @@ def _controls(policy: RetryPolicy, key: str | None) -> dict[str, Any]:
         "stop": tenacity.stop_after_attempt(policy.attempts)
         | tenacity.stop_before_delay(policy.deadline),
         "wait": _Pause(policy),
-        "before_sleep": _tell,
+        "before_sleep": _log_retry,
         "reraise": True,
     }
 
@@ -186,15 +186,15 @@ class _Pause(tenacity.wait.wait_base):
         return float(asked or 0) + self._jitter(retry_state)
 
 
-def _tell(state: tenacity.RetryCallState) -> None:
+def _log_retry(state: tenacity.RetryCallState) -> None:
     error = _error(state)
-    told = {
+    fields = {
         "event": "retry.waiting",
         "attempt": state.attempt_number,
         "seconds": state.upcoming_sleep,
         "error_type": events.error_type(error) if error else None,
     }
-    events.log(_LOG, logging.INFO, "retry.waiting", fields=told)
+    events.log(_LOG, logging.INFO, "retry.waiting", fields=fields)
 
 
 def _error(state: tenacity.RetryCallState) -> BaseException | None:

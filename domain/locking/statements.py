@@ -82,16 +82,16 @@ class Answer:
     """Limits of the session's own that stay in force."""
 
     @classmethod
-    def of(cls, told: str | bytes | None) -> "Answer":
+    def of(cls, text: str | bytes | None) -> "Answer":
         """The answer in a row's first column; null means that the lock was free.
 
         Bytes are what psycopg makes of text under the client encoding SQL_ASCII.
         """
-        if told is None:
+        if text is None:
             return AT_ONCE
-        if told == _AT_ONCE_ON_A_NODE:
+        if text == _AT_ONCE_ON_A_NODE:
             return AT_ONCE_ON_A_NODE
-        record = json.loads(told)
+        record = json.loads(text)
         return cls(
             acquired=record["acquired"],
             outcome=record["outcome"],
@@ -198,10 +198,10 @@ def ask_what_was_written(identity: str, node: str = "") -> str:
 def entered(connection: Connection, statement: str) -> Answer:
     """The answer to a statement of ``enter``, with the BEGIN that it needs; one round trip."""
     try:
-        (told,) = fetch_first(connection, statement)
+        (text,) = fetch_first(connection, statement)
     except DBAPIError as error:
         raise translation(error, During.LOCKING, connection) from error.orig
-    return Answer.of(told)
+    return Answer.of(text)
 
 
 def asked(

@@ -86,5 +86,5 @@ def _checked(
     connection: Connection, tenant_id: UUID, group_id: UUID
 ) -> tuple[Mapping[str, Any], int]:
     """The record of the lock, and how many rows the tenant has of the group's id."""
-    told, rows = statements.asked(connection, statements.CHECK, (group_id, tenant_id, group_id))
-    return json.loads(told), rows
+    text, rows = statements.asked(connection, statements.CHECK, (group_id, tenant_id, group_id))
+    return json.loads(text), rows

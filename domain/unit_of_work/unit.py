@@ -42,11 +42,11 @@ class UnitOfWork:
             result = PlanGenerationService(uow).generate(today=…)
             uow.commit()
 
-    Entering raises ``PlanGroupLockedError`` at once when somebody else holds the lock, or
+    Entering raises ``PlanGroupLockedError`` immediately when another request holds the lock, or
     ``LockTimeoutError`` after a wait, and ``PlanGroupNotFoundError`` instead of either if the
-    tenant has no such group; ``UnitOfWorkStateError`` if
-    it is held by another unit of work of the same request; and ``WrongSessionError`` or
-    ``WrongTransactionError`` if what the factory makes cannot hold a lock.
+    tenant has no such group; ``UnitOfWorkStateError`` if another unit of work of the same request
+    holds it; and ``WrongSessionError`` or ``WrongTransactionError`` if what the factory makes
+    cannot hold a lock.
 
     :param session_factory: makes a new Session on one engine (psycopg, READ COMMITTED).
     :param lock: which lock, and how long to wait for it.

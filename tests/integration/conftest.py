@@ -1,6 +1,8 @@
 """What several modules of the integration tests begin with."""
 
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -8,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock, UnitOfWork
+from domain.embedded import EmbeddedServer, embedded_postgres
 from domain.events import GenerationEvent
 from tests.integration.editing import World, new_world
 from tests.integration.rows import insert_valid_rows
@@ -93,3 +96,18 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr("tenacity.nap.time", Time)
     return made
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedServer]:
+    with embedded_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A TMPDIR of its own, open to the server's account, which pytest's is not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        monkeypatch.setattr("tempfile.tempdir", name)
+        yield Path(name).resolve()

@@ -5,10 +5,8 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -21,21 +19,6 @@ from domain.embedded.server import MissingBinariesError, find_binaries
 from tests.integration.embedded_programs import WITHIN_BLOCK, alive, started
 
 BINDIRS = [find_binaries(), *sorted(Path("/usr/lib/postgresql").glob("*/bin"))]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[EmbeddedServer]:
-    with embedded_postgres() as server:
-        yield server
-
-
-@pytest.fixture
-def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A TMPDIR of its own, open to the server's account, which pytest's is not."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        monkeypatch.setattr("tempfile.tempdir", name)
-        yield Path(name)
 
 
 def test_a_server_answers(server: EmbeddedServer) -> None:

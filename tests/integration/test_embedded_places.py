@@ -5,8 +5,6 @@ import pwd
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -24,21 +22,6 @@ VARIABLES = sorted(
 )
 STARTUP = {"PGTZ": "Nowhere/None", "PGDATESTYLE": "wrong", "PGGEQO": "wrong"}
 NAMES = ["a,b", "it's", "a b", "job@2", "50%", "back\\slash", 'qu"ote', "new\nline", "a#b", "a?b&c"]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[EmbeddedServer]:
-    with embedded_postgres() as server:
-        yield server
-
-
-@pytest.fixture
-def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A TMPDIR of its own, open to the server's account, which pytest's is not."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o777)
-        monkeypatch.setattr("tempfile.tempdir", name)
-        yield Path(name).resolve()
 
 
 @pytest.mark.parametrize("variable", VARIABLES)
