@@ -289,8 +289,8 @@ class TransitionNotAllowedError(WrongStateError):
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing wrong with one field, such as ``contents[0].range``."""
+class FieldError:
+    """What is wrong with one field, such as ``contents[0].range``."""
 
     field: str
     message: str
@@ -304,43 +304,45 @@ class ValidationError(DomainError):
 
 @dataclass(eq=False, repr=False, init=False)
 class InvalidInputError(ValidationError):
-    """The input has ``faults``; the problem document has them as ``errors``.
+    """One or more fields are invalid; ``errors`` has one entry per problem.
 
-    ``field`` names the fields, each once. ``str()`` has the faults with their messages.
+    ``field`` names the fields, each once. ``str()`` has the errors with their messages.
     """
 
     code = "invalid_input"
     ko = "입력값이 올바르지 않습니다: {field}"
     en = "Invalid input: {field}"
 
-    faults: tuple[Fault, ...] = dataclasses.field(metadata={_MEMBER: "errors"})
+    errors: tuple[FieldError, ...]
     field: str
 
-    def __init__(self, faults: Iterable[Fault]) -> None:
-        self.faults = tuple(faults)
-        self.field = ", ".join(dict.fromkeys(fault.field for fault in self.faults))
+    def __init__(self, errors: Iterable[FieldError]) -> None:
+        self.errors = tuple(errors)
+        self.field = ", ".join(dict.fromkeys(error.field for error in self.errors))
         self.__post_init__()
 
     def __str__(self) -> str:
-        return "; ".join(f"{fault.field}: {fault.message}" for fault in self.faults)
+        return "; ".join(f"{error.field}: {error.message}" for error in self.errors)
 
     @classmethod
     def of(cls, field: str, message: str) -> Self:
         """Return the error for a single field."""
-        return cls([Fault(field, message)])
+        return cls([FieldError(field, message)])
 
     @classmethod
-    def refuse(cls, faults: Iterable[Fault]) -> None:
-        """Raise the error if there are any faults."""
-        if found := tuple(faults):
+    def raise_if_any(cls, errors: Iterable[FieldError]) -> None:
+        """Raise the error unless ``errors`` is empty."""
+        if found := tuple(errors):
             raise cls(found)
 
     @classmethod
-    def unless_uuids(cls, **ids: object) -> None:
+    def require_uuids(cls, **ids: object) -> None:
         """Raise the error for every id that is not a UUID, for callers without a type checker."""
-        wrong = [name for name, id_ in ids.items() if not isinstance(id_, UUID)]
-        if wrong:
-            raise cls(Fault(name, "must be a UUID") for name in wrong)
+        cls.raise_if_any(
+            FieldError(name, "must be a UUID")
+            for name, id_ in ids.items()
+            if not isinstance(id_, UUID)
+        )
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

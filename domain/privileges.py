@@ -106,14 +106,16 @@ def grant(connection: sa.Connection, roles: Sequence[str]) -> None:
             if sqlstate(error) != "42501":
                 raise
             raise _cannot_grant(row, role, words(error)) from error
-        _, without = lacking(connection, role, _GRANTED, (*FUNCTIONS, *FUNCTIONS_FOR_SQL))
+        _, without = missing_privileges(
+            connection, role, _GRANTED, (*FUNCTIONS, *FUNCTIONS_FOR_SQL)
+        )
         if without:
             more = f" and {len(without) - _MAX_NAMED} more" if len(without) > _MAX_NAMED else ""
             listed = ", ".join(without[:_MAX_NAMED])
             raise _cannot_grant(row, role, f"it would still lack {listed}{more}")
 
 
-def lacking(
+def missing_privileges(
     connection: sa.Connection,
     role: str | None = None,
     tables: Mapping[str, Sequence[str]] = TABLES,

@@ -18,7 +18,7 @@ from domain.locking import acquiring, status
 from domain.locking.policy import (
     PlanGroupLock,
     StudentLock,
-    most_waiters,
+    max_waiters,
     plan_group_lock_key,
     student_lock_key,
 )
@@ -49,7 +49,7 @@ def probe(engine: Engine) -> None:
     opens only one, or for what is no Engine, saying what to pass.
     """
     as_engine(engine, "probe")
-    if most_waiters(engine.pool) == 0:
+    if max_waiters(engine.pool) == 0:
         raise errors.MisuseError(
             "The probe needs two connections at once and the pool opens only one. "
             "Give it an engine with a pool of two or more."
@@ -93,7 +93,7 @@ def _require_writable(connection: Connection) -> None:
 
 def _require_privileges(connection: Connection) -> None:
     with connection.begin(), translated():
-        missing, lacking = privileges.lacking(connection)
+        missing, lacking = privileges.missing_privileges(connection)
         role = connection.exec_driver_sql("SELECT current_user").scalar_one()
     if missing:
         raise errors.SchemaError(f"The database lacks {', '.join(missing)}. {MIGRATE}")

@@ -54,7 +54,7 @@ class RetryPolicy:
             raise InvalidInputError.of("policy", "must not have a negative duration")
 
 
-USUAL: Final = RetryPolicy()
+DEFAULT_POLICY: Final = RetryPolicy()
 
 
 class Keyed(Protocol[T_co]):
@@ -64,11 +64,16 @@ class Keyed(Protocol[T_co]):
 
 
 @overload
-def retrying(work: Callable[[], T], *, policy: RetryPolicy = USUAL) -> T: ...
+def retrying(work: Callable[[], T], *, policy: RetryPolicy = DEFAULT_POLICY) -> T: ...
 @overload
-def retrying(work: Keyed[T], *, idempotency_key: str, policy: RetryPolicy = USUAL) -> T: ...
 def retrying(
-    work: Callable[..., T], *, idempotency_key: str | None = None, policy: RetryPolicy = USUAL
+    work: Keyed[T], *, idempotency_key: str, policy: RetryPolicy = DEFAULT_POLICY
+) -> T: ...
+def retrying(
+    work: Callable[..., T],
+    *,
+    idempotency_key: str | None = None,
+    policy: RetryPolicy = DEFAULT_POLICY,
 ) -> T:
     """Call ``work`` until it succeeds, fails for good, or the policy's end; its result.
 
@@ -81,7 +86,7 @@ def retrying(
             idempotency_key=key,
         )
 
-    Tried again is what ``worth_retrying`` says; the last error is raised as it is. Raises
+    Tried again is what ``is_retryable`` says; the last error is raised as it is. Raises
     ``MisuseError`` for work that is to be awaited: ``retrying_async`` is for that.
     """
 
@@ -99,16 +104,18 @@ def retrying(
 
 
 @overload
-async def retrying_async(work: Callable[[], Awaitable[T]], *, policy: RetryPolicy = USUAL) -> T: ...
+async def retrying_async(
+    work: Callable[[], Awaitable[T]], *, policy: RetryPolicy = DEFAULT_POLICY
+) -> T: ...
 @overload
 async def retrying_async(
-    work: Keyed[Awaitable[T]], *, idempotency_key: str, policy: RetryPolicy = USUAL
+    work: Keyed[Awaitable[T]], *, idempotency_key: str, policy: RetryPolicy = DEFAULT_POLICY
 ) -> T: ...
 async def retrying_async(
     work: Callable[..., Awaitable[T]],
     *,
     idempotency_key: str | None = None,
-    policy: RetryPolicy = USUAL,
+    policy: RetryPolicy = DEFAULT_POLICY,
 ) -> T:
     """``retrying`` for work that is awaited; its pauses are asyncio's.
 
@@ -130,7 +137,7 @@ async def retrying_async(
     return await tenacity.AsyncRetrying(**_controls(policy, idempotency_key))(attempt, **arguments)
 
 
-def worth_retrying(error: BaseException, *, with_key: bool = False) -> bool:
+def is_retryable(error: BaseException, *, with_key: bool = False) -> bool:
     """Whether trying again can help and nothing can happen twice; never decided by a text.
 
     Yes for a lock that was busy, an overlap, a generation meanwhile, a busy database, a
@@ -162,7 +169,7 @@ def _arguments(key: str | None) -> dict[str, str]:
 def _controls(policy: RetryPolicy, key: str | None) -> dict[str, Any]:
     return {
         "retry": tenacity.retry_if_exception(
-            lambda error: worth_retrying(error, with_key=key is not None)
+            lambda error: is_retryable(error, with_key=key is not None)
         ),
         "stop": tenacity.stop_after_attempt(policy.attempts)
         | tenacity.stop_before_delay(policy.deadline),

@@ -21,7 +21,7 @@ from domain.errors import InvalidInputError
 from domain.scheduling.vocabulary import Difficulty, ExclusionType
 
 T = TypeVar("T")
-Word = TypeVar("Word", bound=StrEnum)
+E = TypeVar("E", bound=StrEnum)
 
 KOREAN: Final[Mapping[type[StrEnum], Mapping[str, StrEnum]]] = {
     ExclusionType: {
@@ -76,20 +76,20 @@ def zone_name(value: object) -> str:
     return named
 
 
-def words_of(kind: type[Word]) -> dict[str, Word]:
+def members_by_text(kind: type[E]) -> dict[str, E]:
     """The spellings of an enum's members: Korean ones, where people write them, and its own."""
     korean: Any = KOREAN.get(kind, {})
     return {**korean, **{one.value: one for one in kind}}
 
 
-def word(kind: type[Word]) -> Callable[[object], Word]:
-    """One of the words of ``kind``."""
-    words = words_of(kind)
+def member(kind: type[E]) -> Callable[[object], E]:
+    """A member of ``kind``, by its text."""
+    members = members_by_text(kind)
 
-    def read(value: object) -> Word:
-        if not isinstance(value, str) or value not in words:
-            raise BadValueError(f"must be one of {', '.join(words)}")
-        return words[value]
+    def read(value: object) -> E:
+        if not isinstance(value, str) or value not in members:
+            raise BadValueError(f"must be one of {', '.join(members)}")
+        return members[value]
 
     return read
 

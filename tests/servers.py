@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from domain.embedded import EmbeddedServer
 from domain.embedded.process import Workspace
 from domain.embedded.server import find_binaries
-from domain.testing.contention import PATIENCE, eventually
+from domain.testing.contention import TIMEOUT, eventually
 
 
 def binaries() -> Path:
@@ -80,7 +80,7 @@ def _copy(primary: EmbeddedServer, workspace: Workspace) -> None:
         *("--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--no-password"),
     ]
     subprocess.run(  # noqa: S603 - the server's own program
-        command, check=True, capture_output=True, timeout=PATIENCE
+        command, check=True, capture_output=True, timeout=TIMEOUT
     )
     with (workspace.data / "postgresql.conf").open("a", encoding="utf-8") as file:
         file.write("listen_addresses = ''\nwal_retrieve_retry_interval = '100ms'\n")

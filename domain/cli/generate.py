@@ -18,22 +18,22 @@ from domain.cli.database import open_database, url_from_environment
 from domain.cli.timetable import print_result
 from domain.cli.wording import readable_language
 from domain.documents import PlanGroupDocument, read_json
-from domain.documents.rows import faults_of
-from domain.errors import DomainError, Fault, InvalidInputError, Language
+from domain.documents.rows import field_errors_of
+from domain.errors import DomainError, FieldError, InvalidInputError, Language
 from domain.locking.policy import PlanGroupLock
 from domain.repositories.plan_rows import GenerationResult
-from domain.scheduling.notices import Notice
+from domain.scheduling.warnings import PlanWarning
 from domain.services.plan_generation import PlanGenerationService
 from domain.services.plan_groups import PlanGroupService
 from domain.unit_of_work.unit import UnitOfWork
 
-MAX_FAULTS: Final = 50
-"""The most faults of a file that are listed on stderr."""
+MAX_ERRORS: Final = 50
+"""The most errors of a file that are listed on stderr."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A document without faults, and the file it came from."""
+    """A document without errors, and the file it came from."""
 
     file: str
     document: PlanGroupDocument
@@ -41,9 +41,9 @@ class Job:
 
 
 def read_jobs(files: Sequence[str], today: date | None = None) -> list[Job]:
-    """Return the documents without faults; each fault of the others is a line on stderr.
+    """Return the documents without errors; each error of the others is a line on stderr.
 
-    A file that cannot be read is such a fault. Of more than ``MAX_FAULTS`` the rest is counted
+    A file that cannot be read is such an error. Of more than ``MAX_ERRORS`` the rest is counted
     in one line. ``today`` is each period's start by default.
     """
     jobs = []
@@ -51,7 +51,7 @@ def read_jobs(files: Sequence[str], today: date | None = None) -> list[Job]:
         try:
             document = _read(file)
         except InvalidInputError as error:
-            _report_faults(file, error.faults)
+            _report_errors(file, error.errors)
         else:
             jobs.append(Job(file, document, today or document.period.start))
     return jobs
@@ -88,10 +88,12 @@ def generate(
     return result
 
 
-def _report_faults(file: str, faults: Sequence[Fault]) -> None:
-    lines = [f"{fault.field}: {fault.message}" for fault in faults[:MAX_FAULTS]]
-    if (rest := len(faults) - MAX_FAULTS) > 0:
-        lines.append(f"… and {rest} more fault{'s' if rest > 1 else ''}")
+def _report_errors(file: str, field_errors: Sequence[FieldError]) -> None:
+    lines = [
+        f"{field_error.field}: {field_error.message}" for field_error in field_errors[:MAX_ERRORS]
+    ]
+    if (rest := len(field_errors) - MAX_ERRORS) > 0:
+        lines.append(f"… and {rest} more error{'s' if rest > 1 else ''}")
     sys.stderr.writelines(f"{clean(file)}: {line}\n" for line in lines)
 
 
@@ -99,10 +101,10 @@ def _read(file: str) -> PlanGroupDocument:
     try:
         data = Path(file).read_bytes()
     except OSError as error:
-        fault = Fault("document", f"cannot be read: {error.strerror}")
-        raise InvalidInputError([fault]) from None
+        field_error = FieldError("document", f"cannot be read: {error.strerror}")
+        raise InvalidInputError([field_error]) from None
     document = read_json(data)
-    if found := faults_of(document):
+    if found := field_errors_of(document):
         raise InvalidInputError(found)
     return document
 
@@ -136,7 +138,7 @@ def _as_json(job: Job, outcome: GenerationResult | DomainError) -> dict[str, Any
     }
 
 
-def _warning(warning: Notice, titles: dict[int, str]) -> dict[str, Any]:
+def _warning(warning: PlanWarning, titles: dict[int, str]) -> dict[str, Any]:
     """The warning; in its messages the title replaces the content's index."""
     return {
         "code": warning.code,

@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         help="plan the groups of JSON documents",
         description="Plan each document for a student of its own: in the database of "
         "DATABASE_URL, where the rows stay, or on a throwaway server.",
-        epilog="Exit code 2: a document has faults, listed on stderr; the others are planned "
+        epilog="Exit code 2: a document has errors, listed on stderr; the others are planned "
         "nevertheless. 1: a group could not be planned, or the database failed.",
     )
     command.add_argument("files", nargs="+", metavar="FILE")

@@ -26,8 +26,8 @@ from domain.documents.rows import to_request
 from domain.errors import Language
 from domain.repositories.plan_rows import GenerationResult
 from domain.scheduling.calendar import Day, DayKind, calendar
-from domain.scheduling.notices import Notice
 from domain.scheduling.schedule import Quality, ScheduledPlan, Unplaced, clock
+from domain.scheduling.warnings import PlanWarning
 
 MIN_GRID_WIDTH: Final = 98
 """Seven times a bar, ``10:00–10:54`` and two spaces."""
@@ -97,7 +97,7 @@ def print_unplaced(console: Console, wording: Wording, unplaced: Sequence[Unplac
     show(console, Padding(table, (0, 1, 0, 3), expand=False))
 
 
-def print_warnings(console: Console, wording: Wording, warnings: Sequence[Notice]) -> None:
+def print_warnings(console: Console, wording: Wording, warnings: Sequence[PlanWarning]) -> None:
     """Print one line per warning, its content named by title."""
     for warning in warnings:
         show(console, marked("!", "bold yellow", Text(wording.sentence(warning))))

@@ -11,9 +11,9 @@ from domain.cli.console import clean, encodes
 from domain.documents import PlanGroupDocument
 from domain.errors import Language
 from domain.scheduling.calendar import DayKind
-from domain.scheduling.notices import Notice
 from domain.scheduling.schedule import ScheduledPlan, Unplaced
 from domain.scheduling.vocabulary import ContentType, ExclusionType, PlanKind, UnplacedReason
+from domain.scheduling.warnings import PlanWarning
 
 Texts: TypeAlias = Mapping[str, tuple[str, str]]
 """By name, a text in Korean and the same in English."""
@@ -112,7 +112,7 @@ class Wording:
         name = ("duration" if rest else "hours") if hours else "minutes"
         return self.word(name, hours=hours, minutes=rest)
 
-    def sentence(self, warning: Notice) -> str:
+    def sentence(self, warning: PlanWarning) -> str:
         """The warning, with the title in place of the content's index."""
         titles = {index: title or f"{index + 1}" for index, title in enumerate(self.titles)}
         return warning.message(self.language, titles)

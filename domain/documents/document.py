@@ -1,7 +1,8 @@
 """What a plan group document has, field by field, and how JSON text becomes one.
 
 Only forms are checked here: types, formats, words, required keys. The rules of a group (the
-order of its period, the days of a strategy content, …) are ``domain.documents.rows.faults_of``'s.
+order of its period, the days of a strategy content, …) are checked by
+``domain.documents.rows.field_errors_of``.
 """
 
 import json
@@ -12,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, Self
 
 from domain.documents import readers
-from domain.errors import Fault, InvalidInputError
+from domain.errors import FieldError, InvalidInputError
 from domain.scheduling.vocabulary import (
     Allocation,
     BlockKind,
@@ -57,14 +58,14 @@ class _Span:
     start: Annotated[int, readers.START]
     end: Annotated[int, readers.END]
 
-    def faults(self) -> Iterator[tuple[str, str]]:
+    def field_errors(self) -> Iterator[tuple[str, str]]:
         if self.end <= self.start:
             yield "end", "must be later than start"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockEntry(_Span):
-    kind: Annotated[BlockKind, readers.word(BlockKind)]
+    kind: Annotated[BlockKind, readers.member(BlockKind)]
     weekdays: Annotated[tuple[int, ...], readers.WEEKDAYS] = EVERY_DAY
 
 
@@ -85,7 +86,7 @@ class AcademyScheduleEntry(_Span):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExclusionEntry:
     date: Annotated[date, readers.CIVIL_DATE]
-    type: Annotated[ExclusionType, readers.word(ExclusionType)]
+    type: Annotated[ExclusionType, readers.member(ExclusionType)]
     reason: Annotated[str | None, readers.Nullable(readers.TEXT)] = None
 
 
@@ -93,18 +94,18 @@ class ExclusionEntry:
 class ContentEntry:
     """A lecture may say ``minutes_per_unit`` for all its episodes alike, or ``episodes``."""
 
-    type: Annotated[ContentType, readers.word(ContentType)]
+    type: Annotated[ContentType, readers.member(ContentType)]
     title: Annotated[str, readers.NAME]
     subject: Annotated[str | None, readers.Nullable(readers.TEXT)] = None
-    allocation: Annotated[Allocation, readers.word(Allocation)]
+    allocation: Annotated[Allocation, readers.member(Allocation)]
     weekly_days: Annotated[int | None, readers.Nullable(_COUNT)] = None
     range: Annotated[tuple[int, int], readers.UNIT_RANGE]
     minutes_per_unit: Annotated[int | None, readers.Nullable(readers.MINUTES)] = None
-    difficulty: Annotated[Difficulty | None, readers.Nullable(readers.word(Difficulty))] = None
+    difficulty: Annotated[Difficulty | None, readers.Nullable(readers.member(Difficulty))] = None
     episodes: Annotated[tuple[int | None, ...] | None, readers.EPISODES] = None
     wrap_up_minutes: Annotated[int, readers.ANY_MINUTES] = 0
 
-    def faults(self) -> Iterator[tuple[str, str]]:
+    def field_errors(self) -> Iterator[tuple[str, str]]:
         if self.episodes is not None and self.minutes_per_unit is not None:
             yield "episodes", "cannot be combined with minutes_per_unit"
 
@@ -121,7 +122,7 @@ class PlanGroupDocument:
     """One plan group as a person or a form writes it; times are minutes of the day.
 
     ``from_mapping`` reads one. With pydantic it is also a type of its own: a field, a
-    ``TypeAdapter`` or the body of a FastAPI endpoint reads it with the same faults, and
+    ``TypeAdapter`` or the body of a FastAPI endpoint reads it with the same errors, and
     the JSON schema has every field.
     """
 
@@ -131,7 +132,7 @@ class PlanGroupDocument:
     target_date: Annotated[date | None, readers.Nullable(readers.CIVIL_DATE)] = None
     time_zone: Annotated[str, readers.ZONE_NAME] = "Asia/Seoul"
     cycle: Annotated[CycleEntry, readers.Entry(CycleEntry)] = CycleEntry()
-    level: Annotated[Level, readers.word(Level)] = Level.MIDDLE
+    level: Annotated[Level, readers.member(Level)] = Level.MIDDLE
     factors: Annotated[FactorsEntry, readers.Entry(FactorsEntry)] = FactorsEntry()
     blocks: Annotated[tuple[BlockEntry, ...], readers.list_of(BlockEntry)] = ()
     self_study_on_holidays: Annotated[bool, readers.FLAG] = False
@@ -155,19 +156,19 @@ class PlanGroupDocument:
     def from_mapping(cls, fields: Mapping[str, object]) -> Self:
         """Read a mapping in the words of a document, as ``json.loads`` gives it.
 
-        Dates may be ``date`` objects too. Raises ``InvalidInputError`` with every field at
-        fault.
+        Dates may be ``date`` objects too. Raises ``InvalidInputError`` with every invalid
+        field.
         """
         return cls.read(fields, [])
 
     @classmethod
-    def read(cls, fields: object, found: list[Fault]) -> Self:
-        """The same, with faults that were found before; the first of each field counts."""
+    def read(cls, fields: object, found: list[FieldError]) -> Self:
+        """The same, with errors that were found before; the first of each field counts."""
         document = readers.Entry(cls).read(fields, "", found)
-        if document is readers.FAULTY or found:
-            first: dict[str, Fault] = {}
-            for fault in found:  # a field's first fault is the cause of its others
-                first.setdefault(fault.field, fault)
+        if document is readers.INVALID or found:
+            first: dict[str, FieldError] = {}
+            for field_error in found:  # a field's first error is the cause of its others
+                first.setdefault(field_error.field, field_error)
             raise InvalidInputError(first.values())
         read: Self = document
         return read
@@ -184,13 +185,13 @@ class PlanGroupDocument:
 
 
 def read_json(data: bytes) -> PlanGroupDocument:
-    """Read a UTF-8 JSON document; raises ``InvalidInputError`` with every field at fault."""
-    faults: list[Fault] = []
+    """Read a UTF-8 JSON document; raises ``InvalidInputError`` with every invalid field."""
+    errors: list[FieldError] = []
     try:
-        fields = _plain(_parsed(data), "", faults)
+        fields = _plain(_parsed(data), "", errors)
     except RecursionError:
         raise InvalidInputError.of(readers.DOCUMENT, "is nested too deeply") from None
-    return PlanGroupDocument.read(fields, faults)
+    return PlanGroupDocument.read(fields, errors)
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -233,23 +234,23 @@ def _decimal(text: str) -> Decimal:
         return Decimal("NaN")
 
 
-def _plain(value: object, path: str, faults: list[Fault]) -> object:
+def _plain(value: object, path: str, errors: list[FieldError]) -> object:
     match value:
         case _Pairs():
-            return dict(_entries(value, path, faults))
+            return dict(_entries(value, path, errors))
         case list():
-            return [_plain(item, f"{path}[{at}]", faults) for at, item in enumerate(value)]
+            return [_plain(item, f"{path}[{at}]", errors) for at, item in enumerate(value)]
         case _:
             return value
 
 
-def _entries(pairs: _Pairs, path: str, faults: list[Fault]) -> Iterator[tuple[str, object]]:
+def _entries(pairs: _Pairs, path: str, errors: list[FieldError]) -> Iterator[tuple[str, object]]:
     seen = set()
     for key, value in pairs:
         if key.startswith("_"):
             continue
         if key in seen:
-            faults.append(Fault(readers.below(path, key), "is given twice"))
+            errors.append(FieldError(readers.below(path, key), "is given twice"))
         else:
-            yield key, _plain(value, readers.below(path, key), faults)
+            yield key, _plain(value, readers.below(path, key), errors)
         seen.add(key)

@@ -30,7 +30,8 @@ def core_schema_of(kind: type[PlanGroupDocument]) -> CoreSchema:
             return kind.read(value, [])
         except InvalidInputError as refused:
             raise ValidationError.from_exception_data(
-                kind.__name__, [_line(fault.field, fault.message) for fault in refused.faults]
+                kind.__name__,
+                [_line(field_error.field, field_error.message) for field_error in refused.errors],
             ) from None
 
     return core_schema.no_info_plain_validator_function(read)

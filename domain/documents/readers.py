@@ -1,6 +1,6 @@
-"""The forms of a document's values: each reads one and reports the others as faults.
+"""The forms of a document's values: each reads one and reports the others as errors.
 
-A reader never raises: it appends to ``faults`` and returns ``FAULTY``, so that one reading
+A reader never raises: it appends to ``errors`` and returns ``INVALID``, so that one reading
 reports every field. It also has the JSON schema of what it reads, for OpenAPI.
 """
 
@@ -15,12 +15,12 @@ from functools import cached_property
 from typing import Any, Final, Protocol, get_type_hints
 
 from domain import values
-from domain.errors import Fault
+from domain.errors import FieldError
 from domain.scheduling.validation import MAX_FACTOR, has_factor_places
-from domain.scheduling.vocabulary import MINUTES_OF_A_DAY
+from domain.scheduling.vocabulary import MINUTES_PER_DAY
 from domain.values import BadValueError
 
-FAULTY: Final = object()
+INVALID: Final = object()
 DOCUMENT: Final = "document"
 """The path of the whole."""
 MAX_PATH: Final = 200
@@ -31,8 +31,8 @@ Schema = dict[str, Any]
 class Reader(Protocol):
     """Reads one form of value."""
 
-    def read(self, value: object, path: str, faults: list[Fault]) -> Any:
-        """The value as documents hold it, or ``FAULTY`` after a fault under ``path``."""
+    def read(self, value: object, path: str, errors: list[FieldError]) -> Any:
+        """The value as documents hold it, or ``INVALID`` after an error under ``path``."""
 
     def schema(self) -> Schema:
         """The JSON schema of what is accepted."""
@@ -40,17 +40,17 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Value:
-    """One value; ``convert`` raises ``BadValueError`` with the sentence of the fault."""
+    """One value; ``convert`` raises ``BadValueError`` with the sentence of the error."""
 
     convert: Callable[[object], object]
     json_schema: Schema
 
-    def read(self, value: object, path: str, faults: list[Fault]) -> Any:
+    def read(self, value: object, path: str, errors: list[FieldError]) -> Any:
         try:
             return self.convert(value)
         except BadValueError as refused:
-            faults.append(Fault(path or DOCUMENT, str(refused)))
-            return FAULTY
+            errors.append(FieldError(path or DOCUMENT, str(refused)))
+            return INVALID
 
     def schema(self) -> Schema:
         return self.json_schema
@@ -62,8 +62,8 @@ class Nullable:
 
     reader: Reader
 
-    def read(self, value: object, path: str, faults: list[Fault]) -> Any:
-        return None if value is None else self.reader.read(value, path, faults)
+    def read(self, value: object, path: str, errors: list[FieldError]) -> Any:
+        return None if value is None else self.reader.read(value, path, errors)
 
     def schema(self) -> Schema:
         return {"anyOf": [self.reader.schema(), {"type": "null"}]}
@@ -76,16 +76,16 @@ class ListOf:
     reader: Reader
     convert: Callable[[tuple[Any, ...]], object] = tuple
 
-    def read(self, value: object, path: str, faults: list[Fault]) -> Any:
+    def read(self, value: object, path: str, errors: list[FieldError]) -> Any:
         if not isinstance(value, list | tuple):
-            faults.append(Fault(path, "must be a list"))
-            return FAULTY
+            errors.append(FieldError(path, "must be a list"))
+            return INVALID
         items = tuple(
-            self.reader.read(item, f"{path}[{index}]", faults) for index, item in enumerate(value)
+            self.reader.read(item, f"{path}[{index}]", errors) for index, item in enumerate(value)
         )
-        if FAULTY in items:
-            return FAULTY
-        return Value(lambda _: self.convert(items), {}).read(value, path, faults)
+        if INVALID in items:
+            return INVALID
+        return Value(lambda _: self.convert(items), {}).read(value, path, errors)
 
     def schema(self) -> Schema:
         return {"type": "array", "items": self.reader.schema()}
@@ -95,8 +95,8 @@ class ListOf:
 class Entry:
     """An object with the fields of a dataclass, whose annotations have the readers.
 
-    Keys that begin with an underscore are notes and ignored; other unknown ones are faults.
-    A dataclass may have a method ``faults()`` for what concerns several of its fields.
+    Keys that begin with an underscore are notes and ignored; other unknown ones are errors.
+    A dataclass may have a method ``field_errors()`` for what concerns several of its fields.
     """
 
     kind: type[Any]
@@ -107,29 +107,31 @@ class Entry:
         hints = get_type_hints(self.kind, include_extras=True)
         return {field.name: hints[field.name].__metadata__[0] for field in fields(self.kind)}
 
-    def read(self, value: object, path: str, faults: list[Fault]) -> Any:
+    def read(self, value: object, path: str, errors: list[FieldError]) -> Any:
         if not isinstance(value, Mapping):
-            faults.append(Fault(path or DOCUMENT, "must be an object"))
-            return FAULTY
-        before = len(faults)
-        read = self._read_fields(value, path, faults)
-        if len(faults) > before:
-            return FAULTY
+            errors.append(FieldError(path or DOCUMENT, "must be an object"))
+            return INVALID
+        before = len(errors)
+        read = self._read_fields(value, path, errors)
+        if len(errors) > before:
+            return INVALID
         entry = self.kind(**read)
-        faults.extend(Fault(below(path, name), message) for name, message in _own_faults(entry))
-        return FAULTY if len(faults) > before else entry
+        errors.extend(
+            FieldError(below(path, name), message) for name, message in _own_errors(entry)
+        )
+        return INVALID if len(errors) > before else entry
 
     def _read_fields(
-        self, value: Mapping[Any, Any], path: str, faults: list[Fault]
+        self, value: Mapping[Any, Any], path: str, errors: list[FieldError]
     ) -> dict[str, Any]:
         read = {}
         for name, reader in self.readers.items():
             if name in value:
-                read[name] = reader.read(value[name], below(path, name), faults)
+                read[name] = reader.read(value[name], below(path, name), errors)
             elif name in self._required:
-                faults.append(Fault(below(path, name), "is required"))
+                errors.append(FieldError(below(path, name), "is required"))
         unknown = [key for key in value if key not in self.readers and not _is_note(key)]
-        faults.extend(Fault(below(path, key), "is not a known key") for key in unknown)
+        errors.extend(FieldError(below(path, key), "is not a known key") for key in unknown)
         return read
 
     @cached_property
@@ -154,7 +156,7 @@ def list_of(kind: type[Any]) -> ListOf:
 def below(path: str, key: object) -> str:
     """The path of a key below another, as a terminal and a log line can show it.
 
-    Only the end of a longer path than any that a document has is kept: many faults below deeply
+    Only the end of a longer path than any that a document has is kept: many errors below deeply
     nested keys would otherwise need gigabytes.
     """
     text = key if isinstance(key, str) else repr(key)
@@ -171,9 +173,11 @@ def integer(low: int, high: int = values.MAX_INTEGER) -> Value:
     return Value(values.integer(low, high), {"type": "integer", **limits})
 
 
-def word(kind: type[StrEnum]) -> Value:
-    """One of the words of ``kind``."""
-    return Value(values.word(kind), {"type": "string", "enum": list(values.words_of(kind))})
+def member(kind: type[StrEnum]) -> Value:
+    """A member of ``kind``, by its text."""
+    return Value(
+        values.member(kind), {"type": "string", "enum": list(values.members_by_text(kind))}
+    )
 
 
 def _civil_date(value: object) -> date:
@@ -189,14 +193,14 @@ def _civil_date(value: object) -> date:
 
 def _minute_of_day(value: object) -> int:
     if value == "24:00":
-        return MINUTES_OF_A_DAY
+        return MINUTES_PER_DAY
     if isinstance(value, str) and re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
         return int(value[:2]) * 60 + int(value[3:])
     raise BadValueError("must be a time such as 09:30")
 
 
 def _start(value: object) -> int:
-    if (start := _minute_of_day(value)) == MINUTES_OF_A_DAY:
+    if (start := _minute_of_day(value)) == MINUTES_PER_DAY:
         raise BadValueError("must be earlier than 24:00")
     return start
 
@@ -232,8 +236,8 @@ def _week(days: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(days))
 
 
-def _own_faults(entry: Any) -> list[tuple[str, str]]:
-    return list(entry.faults()) if hasattr(entry, "faults") else []
+def _own_errors(entry: Any) -> list[tuple[str, str]]:
+    return list(entry.field_errors()) if hasattr(entry, "field_errors") else []
 
 
 def _is_note(key: object) -> bool:
@@ -254,8 +258,8 @@ CIVIL_DATE: Final = Value(_civil_date, {"type": "string", "format": "date"})
 FACTOR: Final = Value(
     _factor, {"type": ["number", "string"], "exclusiveMinimum": 0, "maximum": int(MAX_FACTOR)}
 )
-MINUTES: Final = integer(1, MINUTES_OF_A_DAY)
-ANY_MINUTES: Final = integer(0, MINUTES_OF_A_DAY)
+MINUTES: Final = integer(1, MINUTES_PER_DAY)
+ANY_MINUTES: Final = integer(0, MINUTES_PER_DAY)
 EPISODES: Final = Nullable(ListOf(Nullable(MINUTES)))
 WEEKDAY: Final = integer(0, 6)
 WEEKDAYS: Final = ListOf(WEEKDAY, _week)

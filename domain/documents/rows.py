@@ -7,11 +7,11 @@ from uuid import UUID, uuid4
 
 from domain import models
 from domain.documents.document import ContentEntry, PlanGroupDocument
-from domain.errors import Fault
+from domain.errors import FieldError
 from domain.models.fields import values_in
 from domain.scheduling import planning
-from domain.scheduling.validation import MOST_CONTENTS, faults
-from domain.scheduling.vocabulary import MOST_UNITS, ContentType
+from domain.scheduling.validation import MAX_CONTENTS, field_errors
+from domain.scheduling.vocabulary import MAX_UNITS, ContentType
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def to_rows(
     """The rows of a document, not stored yet; the values by the names of the fields.
 
     A content's position is its index in the document. A block becomes one row per weekday, a
-    lecture's episodes one row per unit. Nothing is checked: ``faults_of`` does that.
+    lecture's episodes one row per unit. Nothing is checked: ``field_errors_of`` does that.
     """
     of_student: dict[str, Any] = {"tenant_id": tenant_id, "student_id": student_id}
     group = models.PlanGroup(
@@ -54,7 +54,7 @@ def to_rows(
             for weekday in entry.weekdays
         ],
     )
-    group.hand_down_keys()
+    group.assign_keys()
     return GroupRows(
         group,
         [
@@ -78,33 +78,35 @@ def to_request(document: PlanGroupDocument) -> planning.Request:
     )
 
 
-def faults_of(document: PlanGroupDocument) -> list[Fault]:
+def field_errors_of(document: PlanGroupDocument) -> list[FieldError]:
     """Every rule that a well-formed document breaks, by the names of the document's fields.
 
-    A document without faults can be stored. Weekly spans cannot be at fault here: their
+    A document without errors can be stored. Weekly spans cannot be invalid here: their
     form is checked when the document is read, and their indexes would be those of rows.
     Of too many contents only the first ones are checked: a short document with many long
     lectures would otherwise take minutes.
     """
-    found = faults(to_request(replace(document, contents=document.contents[: MOST_CONTENTS + 1])))
-    fields = {fault.field for fault in found}
+    found = field_errors(
+        to_request(replace(document, contents=document.contents[: MAX_CONTENTS + 1]))
+    )
+    fields = {field_error.field for field_error in found}
     renamed = _episodes_of_one_number(document)
     broken = [
-        replace(fault, field=renamed.get(fault.field, fault.field))
-        for fault in found
-        if not _follows(fault, fields)
+        replace(field_error, field=renamed.get(field_error.field, field_error.field))
+        for field_error in found
+        if not _follows(field_error, fields)
     ]
     return broken if "period" in fields else [*broken, *_outside(document)]
 
 
-def _follows(fault: Fault, fields: set[str]) -> bool:
+def _follows(field_error: FieldError, fields: set[str]) -> bool:
     """Without a sane range there is no number of episodes to ask for."""
-    content, _, name = fault.field.rpartition(".")
+    content, _, name = field_error.field.rpartition(".")
     return name == "episodes" and f"{content}.range" in fields
 
 
 def _episodes_of_one_number(document: PlanGroupDocument) -> dict[str, str]:
-    """A lecture's one number stands for all its episodes, so their fault is that number's."""
+    """A lecture's one number stands for all its episodes, so their error is that number's."""
     return {
         f"contents[{index}].episodes": f"contents[{index}].minutes_per_unit"
         for index, content in enumerate(document.contents)
@@ -112,11 +114,11 @@ def _episodes_of_one_number(document: PlanGroupDocument) -> dict[str, str]:
     }
 
 
-def _outside(document: PlanGroupDocument) -> Iterator[Fault]:
+def _outside(document: PlanGroupDocument) -> Iterator[FieldError]:
     period = document.period
     for index, exclusion in enumerate(document.exclusions):
         if not period.start <= exclusion.date <= period.end:
-            yield Fault(f"exclusions[{index}].date", "must be within the period")
+            yield FieldError(f"exclusions[{index}].date", "must be within the period")
 
 
 def _content(position: int, entry: ContentEntry) -> models.Content:
@@ -135,5 +137,5 @@ def _episode_minutes(entry: ContentEntry) -> Sequence[int | None]:
     if entry.episodes is not None or entry.type is not ContentType.LECTURE:
         return entry.episodes or ()
     first, last = entry.range
-    # a range without measure is a fault that the checks report, and no list
-    return [entry.minutes_per_unit] * (last - first + 1) if last - first < MOST_UNITS else ()
+    # a range without measure is an error that the checks report, and no list
+    return [entry.minutes_per_unit] * (last - first + 1) if last - first < MAX_UNITS else ()

@@ -18,8 +18,8 @@ from domain.events import LOCK_LOG
 from domain.locking import statements
 from domain.locking.policy import (
     MILLISECOND,
-    SHARED_HOLDERS_WAIT,
     SHARED_WAIT,
+    WAIT_BEHIND_SHARED,
     Limits,
     PlanGroupLock,
     StudentLock,
@@ -163,11 +163,11 @@ def _taken(connection: Connection, lock: PlanGroupLock | StudentLock, identity: 
         if not answer.acquired:
             answer = ask(wait=SHARED_WAIT)
     elif lock.others:
-        answer = ask(behind_shared=SHARED_HOLDERS_WAIT)
+        answer = ask(behind_shared=WAIT_BEHIND_SHARED)
     else:
         answer = ask(behind_shared=_NO_WAIT)
         if answer.behind_shared:
-            answer = ask(behind_shared=SHARED_HOLDERS_WAIT)
+            answer = ask(behind_shared=WAIT_BEHIND_SHARED)
     if answer.kept:
         _log_kept(connection.engine.pool, lock.limits, answer.kept)
     return answer

@@ -24,7 +24,7 @@ from domain.models.fields import refuse_unstorable
 from domain.models.plan import StudentPlan
 
 T = TypeVar("T")
-Turn: TypeAlias = AbstractContextManager[object]
+CallContext: TypeAlias = AbstractContextManager[object]
 _INFO_KEY: Final = "studyplan.unit_of_work"
 
 
@@ -39,7 +39,7 @@ class WriteGuard(Protocol):
     def tenant_id(self) -> UUID:
         """The one tenant whose rows it reads and writes."""
 
-    def turn(self) -> Turn:
+    def exclusive_call(self) -> CallContext:
         """A block for one thread at a time; raises if another one is in it."""
 
     def require_held(self) -> None:
@@ -125,35 +125,37 @@ def _is_mark(row: Base, changed: Sequence[Any], lock: PlanGroupLock | StudentLoc
     return isinstance(row, StudentPlan) and row in changed and row.group_id in lock.group_ids
 
 
-def one_call_at_a_time(cls: type[T]) -> type[T]:
+def serialize_calls(cls: type[T]) -> type[T]:
     """Make a repository refuse calls while another thread uses its unit of work.
 
     Each public method raises ``UnitOfWorkStateError`` then. On a Session without a unit of
     work nothing changes.
     """
-    return in_turns(cls, _turn_of_repository)
+    return run_methods_inside(cls, _exclusive_call_of_repository)
 
 
-def in_turns(cls: type[T], turn_of: Callable[..., Turn]) -> type[T]:
-    """Run each public method of the class in the turn that ``turn_of`` finds for its call."""
+def run_methods_inside(cls: type[T], context_of: Callable[..., CallContext]) -> type[T]:
+    """Run each public method of the class in the turn that ``context_of`` finds for its call."""
     for name, method in list(vars(cls).items()):
         if isfunction(method) and not name.startswith("_"):
-            setattr(cls, name, _in_turn(method, turn_of))
+            setattr(cls, name, _run_inside(method, context_of))
     return cls
 
 
-def _in_turn(method: Callable[..., Any], turn_of: Callable[..., Turn]) -> Callable[..., Any]:
+def _run_inside(
+    method: Callable[..., Any], context_of: Callable[..., CallContext]
+) -> Callable[..., Any]:
     @wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:
-        with turn_of(*args, **kwargs):
+        with context_of(*args, **kwargs):
             return method(*args, **kwargs)
 
     return call
 
 
-def _turn_of_repository(repository: Any, *_: Any, **__: Any) -> Turn:
+def _exclusive_call_of_repository(repository: Any, *_: Any, **__: Any) -> CallContext:
     guard = _guard_of(repository._session)  # noqa: SLF001 - of the classes that this decorates
-    return nullcontext() if guard is None else guard.turn()
+    return nullcontext() if guard is None else guard.exclusive_call()
 
 
 def _guard_of(session: Session) -> WriteGuard | None:

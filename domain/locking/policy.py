@@ -13,14 +13,14 @@ from sqlalchemy import Engine, Pool, QueuePool
 
 from domain.errors import InvalidInputError
 
-LONGEST_WAIT: Final = timedelta(minutes=10)
-MOST_GROUPS: Final = 100
+MAX_WAIT: Final = timedelta(minutes=10)
+MAX_GROUPS: Final = 100
 SHARED_WAIT: Final = timedelta(seconds=1)
 """How long a shared lock waits unless it says; an exclusive request that waits refuses it too."""
-SHARED_HOLDERS_WAIT: Final = timedelta(milliseconds=300)
+WAIT_BEHIND_SHARED: Final = timedelta(milliseconds=300)
 """How long an exclusive lock that is not to wait does so behind marks of progress."""
 MILLISECOND: Final = timedelta(milliseconds=1)
-_LONGEST: Final = timedelta(days=24)  # the server counts milliseconds in 31 bits
+_MAX_LIMIT: Final = timedelta(days=24)  # the server counts milliseconds in 31 bits
 # Weak, and no count: an exception out of a signal's handler may come between taking a slot
 # and the block, or before giving it back. Then the slot is free as soon as its object is.
 _waiting: "WeakKeyDictionary[Pool, WeakSet[WaitingSlot]]" = WeakKeyDictionary()
@@ -48,7 +48,7 @@ class Limits:
         # Callers without a type checker pass numbers for durations.
         limits: tuple[object, ...] = (self.idle, self.transaction, self.row_lock)
         for limit in limits:
-            if not isinstance(limit, timedelta) or not MILLISECOND <= limit <= _LONGEST:
+            if not isinstance(limit, timedelta) or not MILLISECOND <= limit <= _MAX_LIMIT:
                 raise InvalidInputError.of("limits", "must be timedeltas of 1 ms to 24 days")
 
 
@@ -61,12 +61,12 @@ class PlanGroupLock:
     are taken all or not at all, in key order, so that two requests never deadlock.
 
     Without ``wait`` a busy group is refused at once, with two exceptions: an exclusive lock
-    waits for ``SHARED_HOLDERS_WAIT`` if all that hold it share it, and a shared lock waits for
+    waits for ``WAIT_BEHIND_SHARED`` if all that hold it share it, and a shared lock waits for
     ``SHARED_WAIT``. With ``wait`` the request queues in the server, first come, first served,
     for at most so long.
 
-    Raises ``InvalidInputError`` for ids that are no UUIDs, for more than ``MOST_GROUPS``
-    groups, and for a wait that is negative or longer than ``LONGEST_WAIT``.
+    Raises ``InvalidInputError`` for ids that are no UUIDs, for more than ``MAX_GROUPS``
+    groups, and for a wait that is negative or longer than ``MAX_WAIT``.
     """
 
     tenant_id: UUID
@@ -79,11 +79,11 @@ class PlanGroupLock:
 
     def __post_init__(self) -> None:
         # On Citus a null tenant would make the lock one of the client's own node, silently.
-        InvalidInputError.unless_uuids(tenant_id=self.tenant_id)
+        InvalidInputError.require_uuids(tenant_id=self.tenant_id)
         for group_id in self.group_ids:
-            InvalidInputError.unless_uuids(group_id=group_id)
-        if len(self.group_ids) > MOST_GROUPS:
-            raise InvalidInputError.of("group_id", f"at most {MOST_GROUPS} groups at once")
+            InvalidInputError.require_uuids(group_id=group_id)
+        if len(self.group_ids) > MAX_GROUPS:
+            raise InvalidInputError.of("group_id", f"at most {MAX_GROUPS} groups at once")
         if not isinstance(self.shared, bool):
             raise InvalidInputError.of("shared", "must be true or false")
         _check_policy(self.max_wait, self.limits)
@@ -147,7 +147,7 @@ class StudentLock:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        InvalidInputError.unless_uuids(tenant_id=self.tenant_id, student_id=self.student_id)
+        InvalidInputError.require_uuids(tenant_id=self.tenant_id, student_id=self.student_id)
         _check_policy(self.wait, self.limits)
 
     @property
@@ -200,7 +200,7 @@ class WaitingSlot:
 
     def __enter__(self) -> Self:
         if self._wanted:
-            most = most_waiters(self._pool)
+            most = max_waiters(self._pool)
             with _guard:
                 slots = _waiting.setdefault(self._pool, WeakSet())
                 if most is None or len(slots) < most:
@@ -214,7 +214,7 @@ class WaitingSlot:
                 _waiting[self._pool].discard(self)
 
 
-def most_waiters(pool: Pool) -> int | None:
+def max_waiters(pool: Pool) -> int | None:
     """Half of what the pool may open; ``None`` for a pool without bounds."""
     if not isinstance(pool, QueuePool) or pool._max_overflow < 0:  # noqa: SLF001 - no accessor
         return None
@@ -223,8 +223,8 @@ def most_waiters(pool: Pool) -> int | None:
 
 def _check_policy(wait: object, limits: object) -> None:
     # Callers without a type checker pass numbers for durations.
-    if not isinstance(wait, timedelta) or not timedelta(0) <= wait <= LONGEST_WAIT:
-        raise InvalidInputError.of("wait", f"must be a timedelta from 0 to {LONGEST_WAIT}")
+    if not isinstance(wait, timedelta) or not timedelta(0) <= wait <= MAX_WAIT:
+        raise InvalidInputError.of("wait", f"must be a timedelta from 0 to {MAX_WAIT}")
     if not isinstance(limits, Limits):
         raise InvalidInputError.of("limits", "must be Limits")
 

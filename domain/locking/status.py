@@ -43,7 +43,7 @@ def lock_status(asker: Session | Connection, tenant_id: UUID, group_id: UUID) ->
     unless the asker itself holds its lock, to store it; other requests are not reported then.
     Raises ``SchemaError`` and ``DatabaseBusyError`` too.
     """
-    InvalidInputError.unless_uuids(tenant_id=tenant_id, group_id=group_id)
+    InvalidInputError.require_uuids(tenant_id=tenant_id, group_id=group_id)
     with translated(during=During.CHECKOUT):
         connection = (
             asker.connection(bind_arguments={"mapper": PlanGroup})

@@ -31,7 +31,7 @@ NAMING_CONVENTION = {
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Instant(TypeDecorator[datetime]):
+class UtcDateTime(TypeDecorator[datetime]):
     """A ``timestamptz``, read as an aware ``datetime`` in UTC under every session setting.
 
     The server sends microseconds since 1970: psycopg can read a ``timestamptz`` only while
@@ -54,7 +54,7 @@ class Base(DeclarativeBase):
     """The base of every mapped class of this package, with metadata of its own."""
 
     metadata = sa.MetaData(schema=SCHEMA, naming_convention=NAMING_CONVENTION)
-    type_annotation_map: ClassVar[dict[Any, Any]] = {str: sa.Text, datetime: Instant()}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {str: sa.Text, datetime: UtcDateTime()}
 
 
 @sa.event.listens_for(Base, "init", propagate=True)
@@ -79,7 +79,7 @@ def _give_defaults(row: Base, _: Any, fields: dict[str, Any]) -> None:
             fields[attribute.key] = None
 
 
-class Word(TypeDecorator[Any]):
+class EnumText(TypeDecorator[Any]):
     """A ``StrEnum`` stored as its text; a CHECK constraint of the table has the same words.
 
     An enum type of PostgreSQL would need ``ALTER TYPE`` for every new word.
@@ -157,7 +157,7 @@ def to_input(row: Base, kind: type[Input], **computed: Any) -> Input:
     return kind(**computed, **{name: getattr(row, name) for name in names})
 
 
-def words_check(column: str, words: type[StrEnum]) -> sa.CheckConstraint:
+def enum_check(column: str, words: type[StrEnum]) -> sa.CheckConstraint:
     """The CHECK that lists the words of an enum column."""
     listed = ", ".join(f"'{word.value}'" for word in words)
     return sa.CheckConstraint(f"{column} IN ({listed})", name=column)

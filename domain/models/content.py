@@ -9,14 +9,14 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from domain.models.base import (
     Base,
+    EnumText,
     Keyed,
     Small,
     SmallZero,
     TenantId,
-    Word,
+    enum_check,
     group_foreign_key,
     to_input,
-    words_check,
 )
 from domain.scheduling import planning
 from domain.scheduling.vocabulary import Allocation, ContentType, Difficulty
@@ -79,15 +79,15 @@ class Content(Keyed, Base):
 
     group_id: Mapped[UUID]
     position: Mapped[Small]
-    type: Mapped[ContentType] = mapped_column(Word(ContentType))
+    type: Mapped[ContentType] = mapped_column(EnumText(ContentType))
     title: Mapped[str]
     subject: Mapped[str | None]
-    allocation: Mapped[Allocation] = mapped_column(Word(Allocation))
+    allocation: Mapped[Allocation] = mapped_column(EnumText(Allocation))
     weekly_days: Mapped[Small | None]
     first_unit: Mapped[int]
     last_unit: Mapped[int]
     minutes_per_unit: Mapped[Small | None]
-    difficulty: Mapped[Difficulty | None] = mapped_column(Word(Difficulty))
+    difficulty: Mapped[Difficulty | None] = mapped_column(EnumText(Difficulty))
     wrap_up_minutes: Mapped[SmallZero] = mapped_column(default=0)
 
     episodes: Mapped[list["LectureEpisode"]] = relationship(
@@ -100,8 +100,8 @@ class Content(Keyed, Base):
         UniqueConstraint(
             "tenant_id", "group_id", "position", deferrable=True, initially="IMMEDIATE"
         ),
-        words_check("type", ContentType),
-        words_check("difficulty", Difficulty),
+        enum_check("type", ContentType),
+        enum_check("difficulty", Difficulty),
         CheckConstraint(
             "allocation = 'weakness' AND weekly_days IS NULL OR allocation = 'strategy' "
             "AND weekly_days IS NOT NULL AND weekly_days IN (2, 3, 4)",

@@ -1,7 +1,7 @@
 """The one description of fields: what documents, creation, edits and flushes read and check.
 
 A field is a column: its type says what is accepted, its default and nullability whether it may be
-left out, and ``NAMES`` how documents and faults call it: ``contents[0].range``,
+left out, and ``NAMES`` how documents and errors call it: ``contents[0].range``,
 ``blocks[1].start``, ``factors.level``, ``period.end``. Each value is checked by itself; the rules
 of a whole group are the planning core's (``domain.scheduling.validation``).
 """
@@ -17,8 +17,8 @@ from uuid import UUID
 from sqlalchemy import Column, SmallInteger, inspect
 
 from domain import values
-from domain.errors import Fault, InvalidInputError
-from domain.models.base import Base, Word
+from domain.errors import FieldError, InvalidInputError
+from domain.models.base import Base, EnumText
 
 NAMES: Final = {
     "first_unit": "range",
@@ -34,7 +34,7 @@ NAMES: Final = {
     "strategy_factor": "factors.strategy",
     "review_factor": "factors.review",
 }
-"""The columns that documents and faults call by another name; all the others have one name."""
+"""The columns that documents and errors call by another name; all the others have one name."""
 _READERS: Final[Mapping[type, Callable[[object], object]]] = {
     bool: values.flag,
     date: values.civil_date,
@@ -69,24 +69,24 @@ def checked_values(
     path: str = "",
     *,
     new: bool = False,
-    also: Iterable[Fault] = (),
+    also: Iterable[FieldError] = (),
 ) -> dict[str, Any]:
     """The values of an edit as the columns of ``kind`` hold them; words as their enums.
 
     ``allowed`` is the ``TypedDict`` of what may be edited. A ``new`` row needs every field
     whose column has neither null nor a default. Raises ``InvalidInputError`` with one entry
     per field, under ``path``, and what was found ``also``. A name that is not ``allowed`` is
-    such a fault too: ids, versions and states are not edited this way.
+    such an error too: ids, versions and states are not edited this way.
     """
     names = allowed.__annotations__.keys()
     editable = [one for one in _fields_of(kind) if one.key in names]
     unknown = sorted(fields.keys() - names)
-    found = [*also, *(Fault(_below(path, name), "is not a known field") for name in unknown)]
+    found = [*also, *(FieldError(_below(path, name), "is not a known field") for name in unknown)]
     read: dict[str, Any] = {}
     for one in editable:
         if one.key in fields or (new and one.required):
             read[one.key] = _read(one, fields.get(one.key), path, found)
-    InvalidInputError.refuse(_first_of_each(found))
+    InvalidInputError.raise_if_any(_first_of_each(found))
     return read
 
 
@@ -107,11 +107,11 @@ def values_in(entry: object, kind: type[Base]) -> dict[str, Any]:
 
 
 def row_path(kind: type[Base], index: int) -> str:
-    """The path of a row in documents and faults, such as ``blocks[1]``."""
+    """The path of a row in documents and errors, such as ``blocks[1]``."""
     return f"{kind.__tablename__}[{index}]"
 
 
-def row_faults(row: Base, path: str = "") -> list[Fault]:
+def row_errors(row: Base, path: str = "") -> list[FieldError]:
     """What a new row, or the changed values of a stored one, cannot hold.
 
     Values that are equal to what the column holds but of another type, such as the word of
@@ -120,7 +120,7 @@ def row_faults(row: Base, path: str = "") -> list[Fault]:
     """
     state = inspect(row)
     new = not state.persistent
-    found: list[Fault] = []
+    found: list[FieldError] = []
     for one in _fields_of(type(row)):
         if one.key not in state.dict and not (new and one.required):
             continue
@@ -135,16 +135,18 @@ def row_faults(row: Base, path: str = "") -> list[Fault]:
 
 def refuse_unstorable(rows: Iterable[Base]) -> None:
     """Raise ``InvalidInputError`` for rows that are about to be written and cannot be stored."""
-    found = [fault for row in rows for fault in row_faults(row, row.__tablename__)]
-    InvalidInputError.refuse(_first_of_each(found))
+    found = [field_error for row in rows for field_error in row_errors(row, row.__tablename__)]
+    InvalidInputError.raise_if_any(_first_of_each(found))
 
 
-def _first_of_each(found: Iterable[Fault]) -> list[Fault]:
-    """One fault per field: a field's first fault is the cause of its others."""
-    return list({fault.field: fault for fault in reversed(list(found))}.values())[::-1]
+def _first_of_each(found: Iterable[FieldError]) -> list[FieldError]:
+    """One error per field: a field's first error is the cause of its others."""
+    return list({field_error.field: field_error for field_error in reversed(list(found))}.values())[
+        ::-1
+    ]
 
 
-def _read(one: Field, value: object, path: str, found: list[Fault]) -> object:
+def _read(one: Field, value: object, path: str, found: list[FieldError]) -> object:
     sentence = "is required"
     if value is None and one.nullable:
         return None
@@ -153,7 +155,7 @@ def _read(one: Field, value: object, path: str, found: list[Fault]) -> object:
             return one.read(value)
         except values.BadValueError as refused:
             sentence = str(refused)
-    found.append(Fault(_below(path, one.name), sentence))
+    found.append(FieldError(_below(path, one.name), sentence))
     return None
 
 
@@ -181,8 +183,8 @@ def _known_fields(kind: type[Base], from_parent: frozenset[str]) -> Iterator[Fie
 
 def _reader(key: str, column: Column[Any]) -> Callable[[object], object] | None:
     """What a column accepts; ``None`` for columns that only the package writes."""
-    if isinstance(column.type, Word):
-        return values.word(column.type.words)
+    if isinstance(column.type, EnumText):
+        return values.member(column.type.words)
     if key == "time_zone":
         return values.zone_name
     kind = column.type.python_type

@@ -11,14 +11,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.models.base import (
     Base,
+    EnumText,
     Keyed,
     No,
     Small,
     SmallZero,
     TenantId,
-    Word,
+    enum_check,
     group_foreign_key,
-    words_check,
 )
 from domain.scheduling.vocabulary import PlanKind
 
@@ -88,7 +88,7 @@ class StudentPlan(Keyed, Base):
     content_id: Mapped[UUID]
     generation: Mapped[int]
     sequence: Mapped[int]
-    kind: Mapped[PlanKind] = mapped_column(Word(PlanKind))
+    kind: Mapped[PlanKind] = mapped_column(EnumText(PlanKind))
     date: Mapped[date]
     start_minute: Mapped[Small]
     end_minute: Mapped[Small]
@@ -102,12 +102,12 @@ class StudentPlan(Keyed, Base):
     cycle: Mapped[Small]
     cycle_day: Mapped[Small | None]
     state: Mapped[PlanState] = mapped_column(
-        Word(PlanState), default=PlanState.PLANNED, server_default=sa.text("'planned'")
+        EnumText(PlanState), default=PlanState.PLANNED, server_default=sa.text("'planned'")
     )
     done_through: Mapped[int | None]
     pinned: Mapped[No] = mapped_column(default=False)
     live: Mapped[bool] = mapped_column(default=True, server_default=sa.text("true"))
-    retired_as: Mapped[RetiredAs | None] = mapped_column(Word(RetiredAs))
+    retired_as: Mapped[RetiredAs | None] = mapped_column(EnumText(RetiredAs))
 
     __table_args__ = (
         group_foreign_key(with_student=True),
@@ -122,8 +122,8 @@ class StudentPlan(Keyed, Base):
         sa.UniqueConstraint("tenant_id", "group_id", "generation", "sequence"),
         sa.Index(None, "tenant_id", "group_id", "date", postgresql_where=sa.text("live")),
         sa.Index(None, "tenant_id", "content_id"),
-        words_check("kind", PlanKind),
-        words_check("state", PlanState),
+        enum_check("kind", PlanKind),
+        enum_check("state", PlanState),
         sa.CheckConstraint(
             "0 <= start_minute AND start_minute < end_minute AND end_minute <= 1440", name="span"
         ),

@@ -10,11 +10,11 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from domain.errors import Fault, InvalidInputError
-from domain.models.base import Base, Keyed, No, Small, Word, to_input, words_check
-from domain.models.fields import row_faults
+from domain.errors import FieldError, InvalidInputError
+from domain.models.base import Base, EnumText, Keyed, No, Small, enum_check, to_input
+from domain.models.fields import row_errors
 from domain.scheduling import planning
-from domain.scheduling.validation import faults
+from domain.scheduling.validation import field_errors
 from domain.scheduling.vocabulary import Level
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class PlanGroup(Keyed, Base):
     name: Mapped[str]
     purpose: Mapped[str | None]
     status: Mapped[GroupStatus] = mapped_column(
-        Word(GroupStatus), default=GroupStatus.DRAFT, server_default=text("'draft'")
+        EnumText(GroupStatus), default=GroupStatus.DRAFT, server_default=text("'draft'")
     )
     period_start: Mapped[date]
     period_end: Mapped[date]
@@ -111,7 +111,7 @@ class PlanGroup(Keyed, Base):
     study_days: Mapped[Small] = mapped_column(default=6, server_default=text("6"))
     review_days: Mapped[Small] = mapped_column(default=1, server_default=text("1"))
     level: Mapped[Level] = mapped_column(
-        Word(Level), default=Level.MIDDLE, server_default=text("'middle'")
+        EnumText(Level), default=Level.MIDDLE, server_default=text("'middle'")
     )
     level_factor: Mapped[Decimal | None]
     weakness_factor: Mapped[Decimal] = mapped_column(
@@ -153,8 +153,8 @@ class PlanGroup(Keyed, Base):
             postgresql_where=text("status = 'active'"),
         ),
         Index(None, "tenant_id", "period_start", "id"),
-        words_check("status", GroupStatus),
-        words_check("level", Level),
+        enum_check("status", GroupStatus),
+        enum_check("level", Level),
         CheckConstraint(
             "period_start <= period_end AND period_end - period_start < 3660", name="period"
         ),
@@ -199,18 +199,18 @@ class PlanGroup(Keyed, Base):
         of their enums.
         """
         self._number_parts()
-        InvalidInputError.refuse(
-            fault for row, path in self._rows() for fault in row_faults(row, path)
+        InvalidInputError.raise_if_any(
+            field_error for row, path in self._rows() for field_error in row_errors(row, path)
         )
-        InvalidInputError.refuse(
-            [*faults(self.to_request(self.period_start)), *self._unit_faults()]
+        InvalidInputError.raise_if_any(
+            [*field_errors(self.to_request(self.period_start)), *self._unit_errors()]
         )
 
     def owned_rows(self) -> list[Base]:
         """The group and its parts, parents first."""
         return [row for row, _ in self._rows()]
 
-    def hand_down_keys(self) -> None:
+    def assign_keys(self) -> None:
         """Give the parts the keys of their parents, as a flush would."""
         episodes = [(content, one) for content in self.contents for one in content.episodes]
         for content, episode in episodes:
@@ -247,13 +247,13 @@ class PlanGroup(Keyed, Base):
                 following = position + 1
             content.number_episodes()
 
-    def _unit_faults(self) -> Iterator[Fault]:
+    def _unit_errors(self) -> Iterator[FieldError]:
         for index, content in enumerate(self.contents):
             units = range(content.first_unit, content.last_unit + 1)
             given = [episode.unit for episode in content.episodes]
-            # A wrong number of episodes is a fault of its own.
+            # A wrong number of episodes is an error of its own.
             if len(given) == len(units) and sorted(given) != list(units):
-                yield Fault(f"contents[{index}].episodes", "must be the units of the range")
+                yield FieldError(f"contents[{index}].episodes", "must be the units of the range")
 
 
 def factors_of(group: Any) -> planning.Factors:

@@ -10,14 +10,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.models.base import (
     Base,
+    EnumText,
     Keyed,
     SmallZero,
     Span,
-    Word,
+    enum_check,
     group_foreign_key,
     span_checks,
     to_input,
-    words_check,
 )
 from domain.scheduling import planning
 from domain.scheduling.vocabulary import BlockKind, ExclusionType
@@ -64,12 +64,12 @@ class Block(Span, Keyed, Base):
     __tablename__ = "blocks"
 
     group_id: Mapped[UUID]
-    kind: Mapped[BlockKind] = mapped_column(Word(BlockKind))
+    kind: Mapped[BlockKind] = mapped_column(EnumText(BlockKind))
 
     __table_args__ = (
         group_foreign_key(),
         Index(None, "tenant_id", "group_id"),
-        words_check("kind", BlockKind),
+        enum_check("kind", BlockKind),
         *span_checks(),
     )
 
@@ -140,14 +140,14 @@ class Exclusion(Keyed, Base):
     student_id: Mapped[UUID]
     group_id: Mapped[UUID | None]
     date: Mapped[date]
-    type: Mapped[ExclusionType] = mapped_column(Word(ExclusionType))
+    type: Mapped[ExclusionType] = mapped_column(EnumText(ExclusionType))
     reason: Mapped[str | None]
 
     __table_args__ = (
         group_foreign_key(with_student=True),
         Index(None, "tenant_id", "student_id", "date"),
         Index(None, "tenant_id", "group_id"),
-        words_check("type", ExclusionType),
+        enum_check("type", ExclusionType),
     )
 
     def __init__(self, **columns: Unpack[ExclusionColumns]) -> None:

@@ -41,12 +41,12 @@ class GroupPage:
     next_page: str | None
 
 
-@guards.one_call_at_a_time
+@guards.serialize_calls
 class PlanGroupRepository:
     """Groups of a tenant; another tenant's groups are not found."""
 
     def __init__(self, session: Session, tenant_id: UUID) -> None:
-        InvalidInputError.unless_uuids(tenant_id=tenant_id)
+        InvalidInputError.require_uuids(tenant_id=tenant_id)
         self._session = session
         self._tenant_id = tenant_id
 
@@ -55,7 +55,7 @@ class PlanGroupRepository:
 
         Checked like a document: words become members of their enums, and what may be left
         out is filled in (``PlanGroup.check``). Raises ``InvalidInputError`` with every field
-        at fault, also if the group is another tenant's, and stores nothing then;
+        invalid, also if the group is another tenant's, and stores nothing then;
         ``LockNotHeldError`` outside a unit of work that holds the new group's lock.
         """
         self._require_storable(group)
@@ -71,7 +71,7 @@ class PlanGroupRepository:
         self._require_storable(group)
         refuse_unstorable(exclusions)
         self._flush_what_it_may_refer_to()
-        group.hand_down_keys()
+        group.assign_keys()
         rows = [*group.owned_rows(), *exclusions]
         connection = self._connection()
         with translated(connection, group_id=group.id):
@@ -135,7 +135,7 @@ class PlanGroupRepository:
     @translated()
     def of_student(self, student_id: UUID) -> Sequence[PlanGroup]:
         """The student's groups by start of period."""
-        InvalidInputError.unless_uuids(student_id=student_id)
+        InvalidInputError.require_uuids(student_id=student_id)
         return self._session.scalars(
             select(PlanGroup)
             .where(PlanGroup.tenant_id == self._tenant_id, PlanGroup.student_id == student_id)
@@ -158,13 +158,13 @@ class PlanGroupRepository:
         ``InvalidInputError``.
         """
         values.checked("limit", values.integer(1, MAX_PAGE), limit)
-        read = values.word(models.GroupStatus)
+        read = values.member(models.GroupStatus)
         # A text is a collection of its letters.
         listed = [statuses] if isinstance(statuses, str) else statuses
         wanted = [values.checked("statuses", read, status) for status in listed]
         query = select(PlanGroup).where(PlanGroup.tenant_id == self._tenant_id)
         if student_id is not None:
-            InvalidInputError.unless_uuids(student_id=student_id)
+            InvalidInputError.require_uuids(student_id=student_id)
             query = query.where(PlanGroup.student_id == student_id)
         if wanted:
             query = query.where(PlanGroup.status.in_(wanted))
@@ -181,7 +181,7 @@ class PlanGroupRepository:
     @translated()
     def snapshot(self, group_id: UUID) -> PlanningSnapshot:
         """All that planning needs, read by one statement. Raises ``PlanGroupNotFoundError``."""
-        InvalidInputError.unless_uuids(group_id=group_id)
+        InvalidInputError.require_uuids(group_id=group_id)
         snapshot = load_snapshot(self._session, self._tenant_id, group_id)
         if snapshot is None:
             raise PlanGroupNotFoundError(group_id=group_id)
@@ -190,7 +190,7 @@ class PlanGroupRepository:
     @translated()
     def generations(self, group_id: UUID) -> Sequence[models.PlanGeneration]:
         """The records of the group's generations, the newest first."""
-        InvalidInputError.unless_uuids(group_id=group_id)
+        InvalidInputError.require_uuids(group_id=group_id)
         return self._session.scalars(
             select(models.PlanGeneration)
             .where(
@@ -262,7 +262,7 @@ class PlanGroupRepository:
 
     def _own(self, group_id: UUID) -> tuple[ColumnElement[bool], ...]:
         """The conditions for one group of the tenant."""
-        InvalidInputError.unless_uuids(group_id=group_id)
+        InvalidInputError.require_uuids(group_id=group_id)
         return PlanGroup.tenant_id == self._tenant_id, PlanGroup.id == group_id
 
     def _connection(self) -> Connection:

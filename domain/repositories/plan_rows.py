@@ -21,9 +21,9 @@ from domain.database_errors import translated
 from domain.errors import Language
 from domain.models import Content, PlanGeneration, PlanState, StudentPlan
 from domain.models.content import ContentLabel
-from domain.scheduling.notices import Notice
 from domain.scheduling.schedule import Quality, Schedule, ScheduledPlan, Unplaced
 from domain.scheduling.vocabulary import UnplacedReason
+from domain.scheduling.warnings import PlanWarning
 
 if TYPE_CHECKING:  # only a parameter's type
     from domain.repositories.snapshot import PlanningSnapshot
@@ -128,7 +128,7 @@ class GenerationResult:
     plan_ids: tuple[UUID, ...]
     contents: Mapping[int, ContentLabel]
     unplaced: tuple[Unplaced, ...]
-    warnings: tuple[Notice, ...]
+    warnings: tuple[PlanWarning, ...]
     quality: Quality
     repeated: bool = field(default=False, compare=False)
 
@@ -224,7 +224,7 @@ def load_stored(session: Session, record: PlanGeneration) -> GenerationResult:
     computed = Schedule(
         plans=tuple(ScheduledPlan(**row) for row in rows),
         unplaced=tuple(_unplaced(item) for item in record.unplaced),
-        warnings=tuple(Notice(**item) for item in record.warnings),
+        warnings=tuple(PlanWarning(**item) for item in record.warnings),
         quality=Quality(**record.quality),
     )
     return GenerationResult.of(

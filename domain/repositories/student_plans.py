@@ -47,12 +47,12 @@ class ContentHistory:
     last_kept: int | None
 
 
-@guards.one_call_at_a_time
+@guards.serialize_calls
 class StudentPlanRepository:
     """Plans of a tenant's students."""
 
     def __init__(self, session: Session, tenant_id: UUID) -> None:
-        InvalidInputError.unless_uuids(tenant_id=tenant_id)
+        InvalidInputError.require_uuids(tenant_id=tenant_id)
         self._session = session
         self._tenant_id = tenant_id
 
@@ -118,7 +118,7 @@ class StudentPlanRepository:
     @translated()
     def get(self, group_id: UUID, plan_id: UUID) -> StudentPlan:
         """A plan of the group, live or not, read anew. Raises ``StudentPlanNotFoundError``."""
-        InvalidInputError.unless_uuids(plan_id=plan_id)
+        InvalidInputError.require_uuids(plan_id=plan_id)
         plan = self._session.scalars(
             sa.select(StudentPlan)
             .where(*self._own(group_id=group_id), StudentPlan.id == plan_id)
@@ -203,7 +203,7 @@ class StudentPlanRepository:
 
     def _own(self, **ids: UUID) -> list[sa.ColumnElement[bool]]:
         """The conditions for the tenant's plans with these ids, such as ``group_id``."""
-        InvalidInputError.unless_uuids(**ids)
+        InvalidInputError.require_uuids(**ids)
         owned = (getattr(StudentPlan, name) == id_ for name, id_ in ids.items())
         return [StudentPlan.tenant_id == self._tenant_id, *owned]
 

@@ -12,34 +12,34 @@ from domain.locking import guards
 from domain.models import AcademySchedule, Exclusion
 
 
-@guards.one_call_at_a_time
+@guards.serialize_calls
 class StudentTimeRepository:
     """A student's exclusions and weekly classes, within a tenant."""
 
     def __init__(self, session: Session, tenant_id: UUID) -> None:
-        InvalidInputError.unless_uuids(tenant_id=tenant_id)
+        InvalidInputError.require_uuids(tenant_id=tenant_id)
         self._session = session
         self._tenant_id = tenant_id
 
     def exclusions(self, student_id: UUID) -> Sequence[Exclusion]:
         """The student's own and those of single groups, by date."""
-        InvalidInputError.unless_uuids(student_id=student_id)
+        InvalidInputError.require_uuids(student_id=student_id)
         return self._exclusions(Exclusion.student_id == student_id)
 
     def exclusions_of_student(self, student_id: UUID) -> Sequence[Exclusion]:
         """The student's own exclusions, those of no single group, by date."""
-        InvalidInputError.unless_uuids(student_id=student_id)
+        InvalidInputError.require_uuids(student_id=student_id)
         return self._exclusions(Exclusion.student_id == student_id, Exclusion.group_id.is_(None))
 
     def exclusions_of_group(self, group_id: UUID) -> Sequence[Exclusion]:
         """The exclusions of this group alone, by date."""
-        InvalidInputError.unless_uuids(group_id=group_id)
+        InvalidInputError.require_uuids(group_id=group_id)
         return self._exclusions(Exclusion.group_id == group_id)
 
     @translated()
     def academy_schedules(self, student_id: UUID) -> Sequence[AcademySchedule]:
         """The student's classes by weekday and time."""
-        InvalidInputError.unless_uuids(student_id=student_id)
+        InvalidInputError.require_uuids(student_id=student_id)
         return self._session.scalars(
             select(AcademySchedule)
             .where(

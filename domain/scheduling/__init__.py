@@ -2,5 +2,5 @@
 
 Pure Python on the standard library only: no clock, no randomness, no database. ``planning`` has
 the request's types, ``engine.schedule`` computes, ``schedule`` has the answer's types, and
-``validation.faults`` checks a request.
+``validation.field_errors`` checks a request.
 """

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.scheduling.allocation import even_deal
-from domain.scheduling.capacity import Classes, shares
+from domain.scheduling.capacity import DaySets, shares
 from domain.scheduling.dealing import Deal
 from domain.scheduling.demand import Demand
 from domain.scheduling.packing import Room, Run, pack
@@ -49,9 +49,9 @@ def allot(demands: Sequence[Demand], rooms: Mapping[int, Room]) -> Allotment:
         _fits_study(day_items, rooms[day]) for day, day_items in items.items()
     ):
         return Allotment(items, {}, [len(demand.units) for demand in demands])
-    classes = Classes.among(demands)
-    held = classes.held(lambda day: total(rooms[day].study) + total(rooms[day].reserve))
-    counts = shares(demands, classes, held)
+    day_sets = DaySets.among(demands)
+    held = day_sets.held(lambda day: total(rooms[day].study) + total(rooms[day].reserve))
+    counts = shares(demands, day_sets, held)
     limited = [demand.limited(count) for demand, count in zip(demands, counts, strict=True)]
     dealt = deal_in_turn(limited, rooms)
     if counts == [len(demand.units) for demand in demands]:

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from domain.scheduling.planning import Request
 from domain.scheduling.spans import Span, merged, without
-from domain.scheduling.vocabulary import MINUTES_OF_A_DAY, BlockKind, ExclusionType
+from domain.scheduling.vocabulary import MINUTES_PER_DAY, BlockKind, ExclusionType
 
 
 class DayKind(StrEnum):
@@ -100,4 +100,4 @@ def _weekday_time(
 
 
 def _clipped(spans: Iterable[Span]) -> Iterable[Span]:
-    return ((max(0, start), min(MINUTES_OF_A_DAY, end)) for start, end in spans)
+    return ((max(0, start), min(MINUTES_PER_DAY, end)) for start, end in spans)

@@ -19,7 +19,6 @@ from domain.scheduling.allotment import Allotment, allot
 from domain.scheduling.calendar import Day, DayKind, calendar
 from domain.scheduling.demand import Demand, demands
 from domain.scheduling.minutes import UNKNOWN_EPISODE_MINUTES
-from domain.scheduling.notices import Notice, notice
 from domain.scheduling.packing import Room
 from domain.scheduling.placement import Row, place
 from domain.scheduling.planning import Request
@@ -28,8 +27,9 @@ from domain.scheduling.review import place_reviews
 from domain.scheduling.schedule import Schedule, ScheduledPlan, Unplaced
 from domain.scheduling.spans import Span, merged, total, without
 from domain.scheduling.turns import even_minutes
-from domain.scheduling.validation import faults
+from domain.scheduling.validation import field_errors
 from domain.scheduling.vocabulary import ContentType, UnplacedReason
+from domain.scheduling.warnings import PlanWarning, warning
 
 ENGINE_VERSION: Final = "1"
 """Raised whenever the same request may give another schedule; kept with each generation."""
@@ -44,7 +44,7 @@ def schedule(request: Request) -> Schedule:
     Pure and deterministic: equal requests give equal schedules, in whatever order their
     rows stand. A full calendar is no error: what found no place is in ``unplaced``.
 
-    Raises ``InvalidInputError`` (with every fault), ``NoContentsError``, ``NoBlocksError``,
+    Raises ``InvalidInputError`` (with every error), ``NoContentsError``, ``NoBlocksError``,
     ``NoStudyDaysError`` and ``NothingPlacedError``.
     """
     _check(request)
@@ -56,24 +56,24 @@ def schedule(request: Request) -> Schedule:
     rows, shrunk = place(allotment, rooms)
     if not rows and any(need.units for need in needs):
         raise _nothing_placed(days, rooms, first_day)
-    reviews, review_notices = place_reviews(request, days, needs, rows, rooms)
+    reviews, review_warnings = place_reviews(request, days, needs, rows, rooms)
     limited = [need.limited(n) for need, n in zip(needs, allotment.counts, strict=True)]
     kept = [((plan.date - request.period_start).days, plan) for plan in request.kept]
     return Schedule(
         plans=_plans(days, [*rows, *reviews]),
         unplaced=tuple(_unplaced(needs, allotment, rooms)),
         warnings=(
-            *_input_notices(request, needs),
+            *_input_warnings(request, needs),
             *_shortages(days, needs, rooms),
-            *(one.notice(days[one.day].date.isoformat()) for one in shrunk),
-            *review_notices,
+            *(one.warning(days[one.day].date.isoformat()) for one in shrunk),
+            *review_warnings,
         ),
         quality=quality(days, limited, rows, rooms, kept),
     )
 
 
 def _check(request: Request) -> None:
-    if found := faults(request):
+    if found := field_errors(request):
         raise InvalidInputError(found)
     if not request.contents:
         raise NoContentsError
@@ -129,19 +129,19 @@ def _unplaced(
             )
 
 
-def _input_notices(request: Request, needs: Sequence[Demand]) -> Iterator[Notice]:
+def _input_warnings(request: Request, needs: Sequence[Demand]) -> Iterator[PlanWarning]:
     length = (request.period_end - request.period_start).days + 1
     if length > 366:
-        yield notice("long_period", days=length)
+        yield warning("long_period", days=length)
     if len(request.contents) > 6:
-        yield notice("many_contents", count=len(request.contents))
+        yield warning("many_contents", count=len(request.contents))
     for content in sorted(request.contents, key=lambda content: content.position):
         if content.type is ContentType.LECTURE:
             unknown = [
                 content.first_unit + i for i, m in enumerate(content.episode_minutes) if m is None
             ]
             for first, after in merged((unit, unit + 1) for unit in unknown):
-                yield notice(
+                yield warning(
                     "assumed_minutes",
                     content=content.position,
                     first_unit=first,
@@ -149,12 +149,12 @@ def _input_notices(request: Request, needs: Sequence[Demand]) -> Iterator[Notice
                     minutes=UNKNOWN_EPISODE_MINUTES,
                 )
     if not any(need.units for need in needs):
-        yield notice("nothing_left")
+        yield warning("nothing_left")
 
 
 def _shortages(
     days: Sequence[Day], needs: Sequence[Demand], rooms: Mapping[int, Room]
-) -> Iterator[Notice]:
+) -> Iterator[PlanWarning]:
     """Study days that the even deal of all that remains gives more than their study time."""
     dealt: Mapping[int, list[int]] = defaultdict(list)
     for need in needs:
@@ -163,7 +163,7 @@ def _shortages(
     for index in sorted(dealt):
         day, free = days[index], total(rooms[index].study)
         if sum(dealt[index]) > free:
-            yield notice(
+            yield warning(
                 "shortage",
                 week=day.week,
                 weekday=_WEEKDAYS[day.date.weekday()],

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from domain.scheduling.allotment import Allotment, Item
 from domain.scheduling.dealing import Deal
-from domain.scheduling.notices import Notice, notice
 from domain.scheduling.packing import Room, Run, pack
 from domain.scheduling.vocabulary import ContentType, PlanKind
+from domain.scheduling.warnings import PlanWarning, warning
 
 
 class Row(NamedTuple):
@@ -38,9 +38,9 @@ class ShrunkWrapUp:
     need: int
     given: int
 
-    def notice(self, date: str) -> Notice:
+    def warning(self, date: str) -> PlanWarning:
         """The warning that tells it."""
-        return notice(
+        return warning(
             "wrap_up_shrunk", date=date, content=self.content, need=self.need, given=self.given
         )
 

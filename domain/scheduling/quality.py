@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from domain.scheduling.calendar import Day, DayKind
-from domain.scheduling.capacity import Classes
+from domain.scheduling.capacity import DaySets
 from domain.scheduling.demand import Demand
 from domain.scheduling.packing import Room
 from domain.scheduling.placement import Row
@@ -57,23 +57,23 @@ def _least_peak(
     Days alike in owners, room and kept minutes are counted, not visited one by one.
     A holiday is no study day: it holds what it holds under any peak.
     """
-    classes = Classes.among(demands)
+    day_sets = DaySets.among(demands)
     needs = [demand.prefix[-1] for demand in demands]
     study = [day for day in rooms if days[day].kind is DayKind.STUDY]
     alike: Counter[tuple[int, int, int]] = Counter()
-    for day, owners in classes.day_owners.items():
+    for day, owners in day_sets.day_owners.items():
         held = total(rooms[day].study) + total(rooms[day].reserve)
         known = kept[day] if days[day].kind is DayKind.STUDY else -held
         alike[owners, held, known] += 1
 
     def possible(peak: int) -> bool:
-        held = dict.fromkeys(classes.subsets, 0)
+        held = dict.fromkeys(day_sets.subsets, 0)
         for (owners, room, known), count in alike.items():
             open_ = count * (room if known < 0 else min(room, max(0, peak - known)))
-            for subset in classes.subsets:
+            for subset in day_sets.subsets:
                 if subset & owners:
                     held[subset] += open_
-        return classes.fits(needs, held)
+        return day_sets.fits(needs, held)
 
     too_low = max((kept[day] for day in study), default=0) - 1
     full = (kept[day] + total(rooms[day].study) + total(rooms[day].reserve) for day in study)

@@ -13,13 +13,13 @@ from itertools import accumulate, pairwise
 from domain.scheduling.calendar import Day, DayKind
 from domain.scheduling.demand import Demand
 from domain.scheduling.minutes import deltas, rounded_multiples
-from domain.scheduling.notices import Notice, notice
 from domain.scheduling.packing import Room, Run, fewest_cuts, pack, reach
 from domain.scheduling.placement import Row
 from domain.scheduling.planning import Content, Request
 from domain.scheduling.spans import Span, merged, total
 from domain.scheduling.studied import studied_by_cycle
 from domain.scheduling.vocabulary import PlanKind
+from domain.scheduling.warnings import PlanWarning, warning
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ def place_reviews(
     demands: Sequence[Demand],
     rows: Iterable[Row],
     rooms: Mapping[int, Room],
-) -> tuple[list[Row], list[Notice]]:
+) -> tuple[list[Row], list[PlanWarning]]:
     """Review rows of every cycle, and what had to be shortened or stays without review.
 
     ``rows`` are the new study rows, ``rooms`` the free time by day; review days carry no
@@ -52,7 +52,7 @@ def place_reviews(
     if request.review_days == 0:
         return [], []
     review_rows: list[Row] = []
-    notices: list[Notice] = []
+    warnings: list[PlanWarning] = []
     open_days: dict[int, list[int]] = defaultdict(list)
     for index in sorted(rooms):
         if days[index].kind is DayKind.REVIEW:
@@ -60,12 +60,12 @@ def place_reviews(
     for cycle, studied in sorted(studied_by_cycle(request, days, rows).items()):
         own = open_days[cycle]
         reviews, late = _reviews(demands, studied, own)
-        notices += _set_minutes(request, cycle, reviews, sum(_held(rooms[day]) for day in own))
+        warnings += _set_minutes(request, cycle, reviews, sum(_held(rooms[day]) for day in own))
         for review in reviews:
             if review.minutes:
                 review_rows += _place(review, {day: rooms[day] for day in own})
-        notices += [_unreviewed(cycle, r) for r in [*reviews, *late] if not r.minutes]
-    return review_rows, notices
+        warnings += [_unreviewed(cycle, r) for r in [*reviews, *late] if not r.minutes]
+    return review_rows, warnings
 
 
 def _reviews(
@@ -100,7 +100,7 @@ def _review(demand: Demand, units: Span) -> _Review:
 
 def _set_minutes(
     request: Request, cycle: int, reviews: Sequence[_Review], free: int
-) -> list[Notice]:
+) -> list[PlanWarning]:
     """Review factor × study minutes, each content rounded once; alike less if too much."""
     ordered = sorted(reviews, key=lambda review: (review.content, review.units))
     factor = Fraction(request.factors.review)
@@ -117,7 +117,7 @@ def _set_minutes(
     )
     for review, minutes in zip(ordered, deltas(given), strict=True):
         review.minutes = minutes
-    return [notice("review_shrunk", cycle=cycle, need=need, free=free)] if free else []
+    return [warning("review_shrunk", cycle=cycle, need=need, free=free)] if free else []
 
 
 def _place(review: _Review, rooms: Mapping[int, Room]) -> Iterator[Row]:
@@ -204,8 +204,8 @@ def _held(room: Room) -> int:
     return total(room.study) + total(room.reserve)
 
 
-def _unreviewed(cycle: int, review: _Review) -> Notice:
-    return notice(
+def _unreviewed(cycle: int, review: _Review) -> PlanWarning:
+    return warning(
         "unreviewed",
         cycle=cycle,
         content=review.content,

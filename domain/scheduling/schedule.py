@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
-from domain.scheduling.notices import Notice
 from domain.scheduling.vocabulary import PlanKind, UnplacedReason
+from domain.scheduling.warnings import PlanWarning
 
 
 def clock(minute: int) -> str:
@@ -96,7 +96,7 @@ class Schedule:
 
     plans: tuple[ScheduledPlan, ...]
     unplaced: tuple[Unplaced, ...]
-    warnings: tuple[Notice, ...]
+    warnings: tuple[PlanWarning, ...]
     quality: Quality
 
     def canonical_json(self) -> str:

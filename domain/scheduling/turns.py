@@ -17,9 +17,9 @@ from domain.scheduling.demand import Demand
 from domain.scheduling.minutes import deltas
 from domain.scheduling.packing import Room, Run, pack
 from domain.scheduling.spans import total, without
-from domain.scheduling.vocabulary import MOST_UNITS
+from domain.scheduling.vocabulary import MAX_UNITS
 
-_EXTREMES: Final = (MOST_UNITS, 0)
+_EXTREMES: Final = (MAX_UNITS, 0)
 
 
 @dataclass(slots=True)

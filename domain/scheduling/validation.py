@@ -10,7 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-from domain.errors import Fault
+from domain.errors import FieldError
 from domain.scheduling.minutes import raw_unit_minutes, subject_factor
 from domain.scheduling.planning import (
     AcademySchedule,
@@ -22,118 +22,118 @@ from domain.scheduling.planning import (
 )
 from domain.scheduling.vocabulary import (
     LAST_UNIT,
-    MINUTES_OF_A_DAY,
-    MOST_UNITS,
+    MAX_UNITS,
+    MINUTES_PER_DAY,
     Allocation,
     ContentType,
 )
 
-MOST_CONTENTS: Final = 9
-MOST_DAYS: Final = 3660
-MOST_STUDY_DAYS: Final = 30
-MOST_REVIEW_DAYS: Final = 7
+MAX_CONTENTS: Final = 9
+MAX_DAYS: Final = 3660
+MAX_STUDY_DAYS: Final = 30
+MAX_REVIEW_DAYS: Final = 7
 WEEKLY_DAYS: Final = (2, 3, 4)
 MAX_FACTOR: Final = Decimal(10)
 
 
-def faults(request: Request) -> list[Fault]:
+def field_errors(request: Request) -> list[FieldError]:
     """Everything that is wrong with a request; it may be scheduled when there is nothing."""
     found = [*_period(request), *_cycle(request), *_factors(request.factors)]
     found += _weekly("blocks", request.blocks)
     found += _weekly("non_study_blocks", request.non_study_blocks)
     found += _weekly("academy_schedules", request.academy_schedules)
     found += _classes(request.academy_schedules)
-    if len(request.contents) > MOST_CONTENTS:
-        found.append(Fault("contents", f"at most {MOST_CONTENTS} contents are allowed"))
-    factors_are_wrong = any(fault.field.startswith("factors") for fault in found)
+    if len(request.contents) > MAX_CONTENTS:
+        found.append(FieldError("contents", f"at most {MAX_CONTENTS} contents are allowed"))
+    factors_are_wrong = any(field_error.field.startswith("factors") for field_error in found)
     positions = Counter(content.position for content in request.contents)
     for index, content in enumerate(request.contents):
         field = f"contents[{index}]"
         if positions[content.position] > 1:
-            found.append(Fault(f"{field}.position", "must be unique in the group"))
-        found += content_faults(field, content)
+            found.append(FieldError(f"{field}.position", "must be unique in the group"))
+        found += content_errors(field, content)
         if not factors_are_wrong:
             found += _too_short(field, content, request.factors)
     return found
 
 
-def content_faults(field: str, content: Content) -> Iterator[Fault]:
+def content_errors(field: str, content: Content) -> Iterator[FieldError]:
     """What is wrong with a content by itself; ``field`` is the path of the content."""
     first, last = content.first_unit, content.last_unit
     if first < 1 or last < first:
-        yield Fault(f"{field}.range", "must be 1 ≤ first ≤ last")
-    elif last - first >= MOST_UNITS:
-        yield Fault(f"{field}.range", f"must have at most {MOST_UNITS} units")
+        yield FieldError(f"{field}.range", "must be 1 ≤ first ≤ last")
+    elif last - first >= MAX_UNITS:
+        yield FieldError(f"{field}.range", f"must have at most {MAX_UNITS} units")
     elif last > LAST_UNIT:
-        yield Fault(f"{field}.range", f"must end at {LAST_UNIT} at most")
+        yield FieldError(f"{field}.range", f"must end at {LAST_UNIT} at most")
     if content.allocation is Allocation.STRATEGY and content.weekly_days not in WEEKLY_DAYS:
-        yield Fault(f"{field}.weekly_days", "must be 2, 3 or 4 for a strategy content")
+        yield FieldError(f"{field}.weekly_days", "must be 2, 3 or 4 for a strategy content")
     if content.allocation is Allocation.WEAKNESS and content.weekly_days is not None:
-        yield Fault(f"{field}.weekly_days", "is for strategy contents alone")
-    if not 0 <= content.wrap_up_minutes <= MINUTES_OF_A_DAY:
-        yield Fault(f"{field}.wrap_up_minutes", "must be 0 to 1440")
-    yield from _length_faults(field, content)
+        yield FieldError(f"{field}.weekly_days", "is for strategy contents alone")
+    if not 0 <= content.wrap_up_minutes <= MINUTES_PER_DAY:
+        yield FieldError(f"{field}.wrap_up_minutes", "must be 0 to 1440")
+    yield from _length_errors(field, content)
 
 
-def _length_faults(field: str, content: Content) -> Iterator[Fault]:
+def _length_errors(field: str, content: Content) -> Iterator[FieldError]:
     given = content.minutes_per_unit
-    if given is not None and not 1 <= given <= MINUTES_OF_A_DAY:
-        yield Fault(f"{field}.minutes_per_unit", "must be 1 to 1440")
+    if given is not None and not 1 <= given <= MINUTES_PER_DAY:
+        yield FieldError(f"{field}.minutes_per_unit", "must be 1 to 1440")
     if content.difficulty is not None and content.type is not ContentType.BOOK:
-        yield Fault(f"{field}.difficulty", "is for books alone")
+        yield FieldError(f"{field}.difficulty", "is for books alone")
     elif content.difficulty is not None and given is not None:
-        yield Fault(f"{field}.difficulty", "give minutes or difficulty, not both")
+        yield FieldError(f"{field}.difficulty", "give minutes or difficulty, not both")
     if content.type is ContentType.CUSTOM and given is None:
-        yield Fault(f"{field}.minutes_per_unit", "is required for a custom content")
+        yield FieldError(f"{field}.minutes_per_unit", "is required for a custom content")
     if content.type is not ContentType.LECTURE:
         if content.episode_minutes:
-            yield Fault(f"{field}.episodes", "are for lectures alone")
+            yield FieldError(f"{field}.episodes", "are for lectures alone")
         return
     if given is not None:
-        yield Fault(f"{field}.minutes_per_unit", "a lecture has minutes for each episode")
+        yield FieldError(f"{field}.minutes_per_unit", "a lecture has minutes for each episode")
     count = content.last_unit - content.first_unit + 1
     if len(content.episode_minutes) != count:
-        yield Fault(f"{field}.episodes", f"must have {max(count, 0)} entries, one a unit")
-    if any(m is not None and not 1 <= m <= MINUTES_OF_A_DAY for m in content.episode_minutes):
-        yield Fault(f"{field}.episodes", "each must be 1 to 1440 minutes, or unknown")
+        yield FieldError(f"{field}.episodes", f"must have {max(count, 0)} entries, one a unit")
+    if any(m is not None and not 1 <= m <= MINUTES_PER_DAY for m in content.episode_minutes):
+        yield FieldError(f"{field}.episodes", "each must be 1 to 1440 minutes, or unknown")
 
 
-def _too_short(field: str, content: Content, factors: Factors) -> Iterator[Fault]:
+def _too_short(field: str, content: Content, factors: Factors) -> Iterator[FieldError]:
     """A unit must last a minute: below that, rows could not be told apart in time."""
-    if content.last_unit - content.first_unit >= MOST_UNITS:
+    if content.last_unit - content.first_unit >= MAX_UNITS:
         return
     shortest = min(raw_unit_minutes(content), default=1)
     if shortest >= 1 and Fraction(shortest) * subject_factor(content, factors) < 1:
         lecture = content.type is ContentType.LECTURE
         name = "episodes" if lecture else "minutes_per_unit"
-        yield Fault(f"{field}.{name}", "a unit must last at least one minute by the factor")
+        yield FieldError(f"{field}.{name}", "a unit must last at least one minute by the factor")
 
 
-def _period(request: Request) -> Iterator[Fault]:
+def _period(request: Request) -> Iterator[FieldError]:
     length = (request.period_end - request.period_start).days + 1
     if length < 1:
-        yield Fault("period", "must not end before it starts")
-    elif length > MOST_DAYS:
-        yield Fault("period", f"must have at most {MOST_DAYS} days")
+        yield FieldError("period", "must not end before it starts")
+    elif length > MAX_DAYS:
+        yield FieldError("period", f"must have at most {MAX_DAYS} days")
 
 
-def _cycle(request: Request) -> Iterator[Fault]:
-    if not 1 <= request.study_days <= MOST_STUDY_DAYS:
-        yield Fault("cycle.study_days", f"must be 1 to {MOST_STUDY_DAYS}")
-    if not 0 <= request.review_days <= MOST_REVIEW_DAYS:
-        yield Fault("cycle.review_days", f"must be 0 to {MOST_REVIEW_DAYS}")
+def _cycle(request: Request) -> Iterator[FieldError]:
+    if not 1 <= request.study_days <= MAX_STUDY_DAYS:
+        yield FieldError("cycle.study_days", f"must be 1 to {MAX_STUDY_DAYS}")
+    if not 0 <= request.review_days <= MAX_REVIEW_DAYS:
+        yield FieldError("cycle.review_days", f"must be 0 to {MAX_REVIEW_DAYS}")
 
 
-def _factors(factors: Factors) -> Iterator[Fault]:
+def _factors(factors: Factors) -> Iterator[FieldError]:
     for name in ("level", "weakness", "strategy", "review"):
         # Callers without a type checker pass floats, which are not what they look like.
         value: object = getattr(factors, name)
         if not isinstance(value, Decimal | int):
-            yield Fault(f"factors.{name}", "must be a Decimal")
+            yield FieldError(f"factors.{name}", "must be a Decimal")
         elif not Decimal(value).is_finite() or not 0 < value <= MAX_FACTOR:
-            yield Fault(f"factors.{name}", f"must be above 0 and at most {MAX_FACTOR}")
+            yield FieldError(f"factors.{name}", f"must be above 0 and at most {MAX_FACTOR}")
         elif not has_factor_places(Decimal(value)):
-            yield Fault(f"factors.{name}", "must have at most 6 decimal places")
+            yield FieldError(f"factors.{name}", "must have at most 6 decimal places")
 
 
 def has_factor_places(value: Decimal) -> bool:
@@ -141,22 +141,24 @@ def has_factor_places(value: Decimal) -> bool:
     return value == round(value, 6)
 
 
-def _weekly(field: str, rows: Iterable[Block | NonStudyBlock | AcademySchedule]) -> Iterator[Fault]:
+def _weekly(
+    field: str, rows: Iterable[Block | NonStudyBlock | AcademySchedule]
+) -> Iterator[FieldError]:
     for index, row in enumerate(rows):
         if not 0 <= row.weekday <= 6:
-            yield Fault(f"{field}[{index}].weekday", "must be 0 (Sunday) to 6 (Saturday)")
+            yield FieldError(f"{field}[{index}].weekday", "must be 0 (Sunday) to 6 (Saturday)")
         if not _is_in_one_day(row):
-            yield Fault(f"{field}[{index}].start", "must be before the end, both in one day")
+            yield FieldError(f"{field}[{index}].start", "must be before the end, both in one day")
 
 
 def _is_in_one_day(row: Block | NonStudyBlock | AcademySchedule) -> bool:
-    return 0 <= row.start_minute < row.end_minute <= MINUTES_OF_A_DAY
+    return 0 <= row.start_minute < row.end_minute <= MINUTES_PER_DAY
 
 
-def _classes(lessons: tuple[AcademySchedule, ...]) -> Iterator[Fault]:
+def _classes(lessons: tuple[AcademySchedule, ...]) -> Iterator[FieldError]:
     for index, lesson in enumerate(lessons):
-        if not 0 <= lesson.travel_minutes <= MINUTES_OF_A_DAY:
-            yield Fault(f"academy_schedules[{index}].travel_minutes", "must be 0 to 1440")
+        if not 0 <= lesson.travel_minutes <= MINUTES_PER_DAY:
+            yield FieldError(f"academy_schedules[{index}].travel_minutes", "must be 0 to 1440")
     # A bit per minute of each weekday: comparing all pairs of a long list takes minutes.
     taken: defaultdict[int, int] = defaultdict(int)
     for index, lesson in enumerate(lessons):
@@ -164,5 +166,5 @@ def _classes(lessons: tuple[AcademySchedule, ...]) -> Iterator[Fault]:
             (1 << lesson.end_minute) - (1 << lesson.start_minute) if _is_in_one_day(lesson) else 0
         )
         if taken[lesson.weekday] & minutes:
-            yield Fault(f"academy_schedules[{index}].start", "overlaps another class")
+            yield FieldError(f"academy_schedules[{index}].start", "overlaps another class")
         taken[lesson.weekday] |= minutes

@@ -6,10 +6,10 @@ the schema repeats each list, so a new word needs a revision.
 
 from enum import StrEnum
 
-MINUTES_OF_A_DAY = 24 * 60
+MINUTES_PER_DAY = 24 * 60
 """``24:00``, the last legal end of a span."""
 
-MOST_UNITS = 100_000
+MAX_UNITS = 100_000
 """The most units that a content may have."""
 
 LAST_UNIT = 2**31 - 1

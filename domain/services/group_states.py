@@ -72,7 +72,7 @@ class GroupStateService(Service):
         ``PlanGroupLockedError`` and ``LockTimeoutError``; nothing is written then.
         """
         # Callers without a type checker pass the word as it comes from a form.
-        to = values.checked("status", values.word(GroupStatus), to)
+        to = values.checked("status", values.member(GroupStatus), to)
         uow, group_id = self._uow, self._the_group(group_id)
         if to in _UNDER_THE_STUDENTS_LOCK:
             uow.lock_student(group_id)

@@ -201,7 +201,7 @@ class _GenerationRequest:
     """The number of the last generation that the caller has seen; not part of ``hash``."""
 
     def __post_init__(self) -> None:
-        errors.InvalidInputError.unless_uuids(tenant_id=self.tenant_id, group_id=self.group_id)
+        errors.InvalidInputError.require_uuids(tenant_id=self.tenant_id, group_id=self.group_id)
         _require_civil_date(self.today)
         if self.requested_by is not None:
             values.checked("requested_by", values.text, self.requested_by)

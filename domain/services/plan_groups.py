@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from domain import values
-from domain.errors import DomainError, EditedMeanwhileError, Fault, InvalidInputError
+from domain.errors import DomainError, EditedMeanwhileError, FieldError, InvalidInputError
 from domain.models import AcademySchedule, GroupStatus, PlanGroup
 from domain.services.service import Service, flush, version
 from domain.unit_of_work.ending import LockState
@@ -38,7 +38,7 @@ class PlanGroupService(Service):
         student has already, equal in every field, is not stored twice. A ``draft`` can be
         edited and stored without contents, a ``saved`` group can be generated.
 
-        Raises ``InvalidInputError`` with every field at fault (``id``: there is such a group
+        Raises ``InvalidInputError`` with every invalid field (``id``: there is such a group
         already; ``academy_schedules[i].start``: overlaps a class that the student has), and
         ``LockNotHeldError``; for the student's lock ``PlanGroupLockedError`` and
         ``LockTimeoutError``. After any of them nothing of it is stored, even if the caller
@@ -57,7 +57,7 @@ class PlanGroupService(Service):
             group_id=group_id,
             status=values.checked("status", _creatable, status),
         )
-        InvalidInputError.refuse(rows.faults_of(document))
+        InvalidInputError.raise_if_any(rows.field_errors_of(document))
         uow.groups.insert(new.group, new.exclusions)
         try:
             self._add_classes(new)
@@ -88,7 +88,7 @@ class PlanGroupService(Service):
         uow, group = self._uow, rows.group
         uow.lock_student(group.id)
         stored = uow.student_time.academy_schedules(group.student_id)
-        InvalidInputError.refuse(_overlaps(rows.academy_schedules, stored))
+        InvalidInputError.raise_if_any(_overlaps(rows.academy_schedules, stored))
         known = {_class_of(lesson) for lesson in stored}
         new = (one for one in rows.academy_schedules if _class_of(one) not in known)
         uow.session.add_all(new)
@@ -110,7 +110,9 @@ def _creatable(status: object) -> GroupStatus:
     raise values.BadValueError("must be draft or saved")
 
 
-def _overlaps(new: Sequence[AcademySchedule], stored: Sequence[AcademySchedule]) -> Iterator[Fault]:
+def _overlaps(
+    new: Sequence[AcademySchedule], stored: Sequence[AcademySchedule]
+) -> Iterator[FieldError]:
     for index, lesson in enumerate(new):
         for other in stored:
             meet = (
@@ -119,7 +121,7 @@ def _overlaps(new: Sequence[AcademySchedule], stored: Sequence[AcademySchedule])
                 and other.start_minute < lesson.end_minute
             )
             if meet and _class_of(lesson) != _class_of(other):
-                yield Fault(
+                yield FieldError(
                     f"academy_schedules[{index}].start", "overlaps a class that the student has"
                 )
 

@@ -36,12 +36,12 @@ class Service:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        guards.in_turns(cls, lambda service, *_, **__: service._uow.turn())  # noqa: SLF001 - its own
+        guards.run_methods_inside(cls, lambda service, *_, **__: service._uow.exclusive_call())  # noqa: SLF001 - its own
 
     def _the_group(self, asked: UUID | None) -> UUID:
         """The group that a call is about: the one that is locked, or ``asked`` among several."""
         if asked is not None:
-            errors.InvalidInputError.unless_uuids(group_id=asked)
+            errors.InvalidInputError.require_uuids(group_id=asked)
             return asked
         match list(self._uow.lock.group_ids):
             case [group_id]:
@@ -60,7 +60,7 @@ class Service:
             return lock.student_id
         if asked is None:
             raise errors.InvalidInputError.of("student_id", "must be given without a StudentLock")
-        errors.InvalidInputError.unless_uuids(student_id=asked)
+        errors.InvalidInputError.require_uuids(student_id=asked)
         return asked
 
 
@@ -124,25 +124,27 @@ def editable_group(uow: UnitOfWork, group_id: UUID) -> PlanGroup:
 
 
 def accept(uow: UnitOfWork, group: PlanGroup, excluded: Sequence[date] = ()) -> None:
-    """Check the group as it would be; on a fault take every change of it back, and raise."""
+    """Check the group as it would be; on an error take every change of it back, and raise."""
     session = uow.session
     with session.no_autoflush:
-        found = [*_faults(group), *outside(group, excluded)]
+        found = [*_field_errors(group), *outside(group, excluded)]
     if found:
         session.expire(group)
         raise errors.InvalidInputError(found)
 
 
-def outside(group: PlanGroup, excluded: Sequence[date], first: int = 0) -> Iterator[errors.Fault]:
+def outside(
+    group: PlanGroup, excluded: Sequence[date], first: int = 0
+) -> Iterator[errors.FieldError]:
     """The group's own exclusions that are not within its period, counted from ``first``."""
     for index, day in enumerate(excluded, first):
         if not group.period_start <= day <= group.period_end:
-            yield errors.Fault(f"exclusions[{index}].date", "must be within the period")
+            yield errors.FieldError(f"exclusions[{index}].date", "must be within the period")
 
 
-def _faults(group: PlanGroup) -> Sequence[errors.Fault]:
+def _field_errors(group: PlanGroup) -> Sequence[errors.FieldError]:
     try:
         group.check()
     except errors.InvalidInputError as refused:
-        return refused.faults
+        return refused.errors
     return ()

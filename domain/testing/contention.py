@@ -25,7 +25,7 @@ from domain.models import PlanGroup
 if TYPE_CHECKING:
     from domain.unit_of_work import UnitOfWork
 
-PATIENCE: Final = 30.0
+TIMEOUT: Final = 30.0
 """Seconds after which a wait is a failure of the test, never a part of it."""
 
 _POLL: Final = 0.005
@@ -45,14 +45,14 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Answers(Generic[T]):
+class Outcomes(Generic[T]):
     """What the contenders got."""
 
     results: list[T]
     refusals: list[DomainError]
 
 
-class Meeting:
+class Rendezvous:
     """Starts all contenders at once, and holds each that gets through until none is left.
 
     ``hold`` is called before the commit. It returns when every contender either holds too
@@ -68,7 +68,7 @@ class Meeting:
 
     def begin(self) -> None:
         """Wait until every contender is there."""
-        self._start.wait(PATIENCE)
+        self._start.wait(TIMEOUT)
 
     def settle(self) -> None:
         """Say that a contender holds, or has its answer."""
@@ -80,18 +80,18 @@ class Meeting:
         """Settle, and wait until all have; raises ``AssertionError`` if that takes too long."""
         self.settle()
         with self._changed:
-            done = self._changed.wait_for(lambda: self._settled >= self._contenders, PATIENCE)
+            done = self._changed.wait_for(lambda: self._settled >= self._contenders, TIMEOUT)
         if not done:
             raise AssertionError("not every contender came to an answer")
 
 
-def contend(contenders: int, request: Callable[[Callable[[], None]], T]) -> Answers[T]:
+def contend(contenders: int, request: Callable[[Callable[[], None]], T]) -> Outcomes[T]:
     """Run ``request(hold)`` in as many threads at once; domain errors are refusals.
 
     The request calls ``hold()`` before its commit. Each needs a connection of its own, so
     the engine's pool must have room for all.
     """
-    meeting = Meeting(contenders)
+    meeting = Rendezvous(contenders)
 
     def attempt(_: int) -> T | DomainError:
         meeting.begin()
@@ -115,7 +115,7 @@ def contend(contenders: int, request: Callable[[Callable[[], None]], T]) -> Answ
 
 async def contend_async(
     contenders: int, request: Callable[[Callable[[], Awaitable[None]]], Awaitable[T]]
-) -> Answers[T]:
+) -> Outcomes[T]:
     """The same in tasks of one event loop; the request awaits ``hold()`` before its commit."""
     start = asyncio.Barrier(contenders)
     everyone = asyncio.Event()
@@ -135,7 +135,7 @@ async def contend_async(
             nonlocal held
             held = True
             settle()
-            await asyncio.wait_for(everyone.wait(), PATIENCE)
+            await asyncio.wait_for(everyone.wait(), TIMEOUT)
 
         try:
             return await request(hold)
@@ -148,7 +148,7 @@ async def contend_async(
     return _sorted(await asyncio.gather(*(attempt() for _ in range(contenders))))
 
 
-def eventually(condition: Callable[[], bool], hope: str, seconds: float = PATIENCE) -> None:
+def eventually(condition: Callable[[], bool], hope: str, seconds: float = TIMEOUT) -> None:
     """Return as soon as ``condition`` holds.
 
     Raises ``AssertionError`` with ``hope`` in its text when the time has run out.
@@ -190,7 +190,7 @@ def assert_lock_free(where: Where, group: Group, *, seconds: float = 0) -> None:
 
 
 def wait_until_waiting(
-    where: Where, group: Group, *, waiters: int = 1, seconds: float = PATIENCE
+    where: Where, group: Group, *, waiters: int = 1, seconds: float = TIMEOUT
 ) -> None:
     """Return once so many requests or more wait for the group's lock."""
     group_id = _id_of(group)
@@ -216,7 +216,7 @@ def backends_at_key(where: Where, key: int, *, granted: bool = True) -> list[int
 
 
 def terminate_backend(
-    where: Where, pid: int, within: timedelta = timedelta(seconds=PATIENCE)
+    where: Where, pid: int, within: timedelta = timedelta(seconds=TIMEOUT)
 ) -> None:
     """End a backend as an administrator or a failing host would; it is gone on return.
 
@@ -233,7 +233,7 @@ def cancel_backend(where: Where, pid: int) -> None:
     _signal(where, "pg_cancel_backend(:pid)", pid)
 
 
-def _sorted(answers: Iterable[T | DomainError]) -> Answers[T]:
+def _sorted(answers: Iterable[T | DomainError]) -> Outcomes[T]:
     results: list[T] = []
     refusals: list[DomainError] = []
     for answer in answers:
@@ -241,7 +241,7 @@ def _sorted(answers: Iterable[T | DomainError]) -> Answers[T]:
             refusals.append(answer)
         else:
             results.append(answer)
-    return Answers(results, refusals)
+    return Outcomes(results, refusals)
 
 
 def _signal(where: Where, call: str, pid: int, wait: int = 0) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from domain.locking.statements import ACQUIRING
 from domain.models import PlanGeneration
-from domain.testing.contention import PATIENCE, Where, backends_at_key, eventually
+from domain.testing.contention import TIMEOUT, Where, backends_at_key, eventually
 
 Action = Callable[[int], None]
 """What happens at the step; it is given the process id of the generation's backend."""
@@ -225,13 +225,13 @@ class CommitGate:
 
     def _run(self, *statements: str) -> None:
         with self._engine.begin() as connection:
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{PATIENCE}s'")
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{TIMEOUT}s'")
             connection.exec_driver_sql("SET LOCAL client_min_messages = warning")
             for statement in statements:
                 connection.exec_driver_sql(statement)
 
 
-def wait_until_commit_ended(where: Where, pid: int, seconds: float = PATIENCE) -> None:
+def wait_until_commit_ended(where: Where, pid: int, seconds: float = TIMEOUT) -> None:
     """Return once a backend stands behind the gate no more.
 
     While the gate is closed that means that its commit was cancelled, or its session ended. For

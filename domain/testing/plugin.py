@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from domain import testing
 from domain.testing import CuttingProxy, FaultAt
-from domain.testing.contention import Answers
+from domain.testing.contention import Outcomes
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def assert_lock_free(studyplan_engine: sa.Engine) -> Callable[..., None]:
 
 
 @pytest.fixture
-def contend() -> Callable[..., Answers[Any]]:
+def contend() -> Callable[..., Outcomes[Any]]:
     """``contend(8, request)``: eight calls of ``request(hold)`` that overlap for certain."""
     return testing.contend
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Final, Self
 
-from domain.testing.contention import PATIENCE
+from domain.testing.contention import TIMEOUT
 
 HOST: Final = "127.0.0.1"
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER, no time: closing sends RST, not FIN
@@ -58,7 +58,7 @@ class CuttingProxy:
         trace: TracebackType | None,
     ) -> None:
         self._tell(self._close)
-        self._thread.join(PATIENCE)
+        self._thread.join(TIMEOUT)
 
     @property
     def links(self) -> int:
@@ -89,7 +89,7 @@ class CuttingProxy:
         done = threading.Event()
         self._commands.put((command, done))
         self._rope.send(b"!")
-        if not done.wait(PATIENCE):
+        if not done.wait(TIMEOUT):
             raise AssertionError("the proxy does not answer")
 
     def _run(self) -> None:
@@ -113,7 +113,7 @@ class CuttingProxy:
     def _accept(self) -> None:
         client, _ = self._listener.accept()
         try:
-            server = socket.create_connection(self._target, PATIENCE)
+            server = socket.create_connection(self._target, TIMEOUT)
         except OSError:
             _reset(client)
             return
@@ -124,7 +124,7 @@ class CuttingProxy:
     def _listen_to(self, link: "_Link") -> None:
         for end in link.ends:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            end.settimeout(PATIENCE)
+            end.settimeout(TIMEOUT)
             self._selector.register(end, selectors.EVENT_READ, self._pump(link, end))
 
     def _pump(self, link: "_Link", end: socket.socket) -> Callable[[], None]:

@@ -147,7 +147,7 @@ def claim(
     return mine
 
 
-class Turns:
+class CallGuard:
     """Which thread is using a unit of work. Calls of one thread may be nested."""
 
     def __init__(self) -> None:
@@ -165,7 +165,7 @@ class Turns:
             self._in_use.release()
 
     @contextmanager
-    def turn(self, session: Session | None) -> Iterator[None]:
+    def exclusive_call(self, session: Session | None) -> Iterator[None]:
         """The same, and no other thread may be flushing the Session."""
         with self.one_thread():
             # SQLAlchemy has no accessor; a second flush() raises an error of its own.

@@ -20,7 +20,7 @@ from domain.repositories.student_plans import StudentPlanRepository
 from domain.repositories.student_time import StudentTimeRepository
 from domain.unit_of_work import ending, sessions
 from domain.unit_of_work.ending import AtEnd, Callback, Ending, LockState, Stage
-from domain.unit_of_work.sessions import Turns
+from domain.unit_of_work.sessions import CallGuard
 
 
 class UnitOfWork:
@@ -73,7 +73,7 @@ class UnitOfWork:
         self._node = ""
         self._students = {lock.student_id} if isinstance(lock, StudentLock) else set()
         self._student_of: dict[UUID, UUID] = {}
-        self._turns = Turns()
+        self._calls = CallGuard()
         self._at_end = AtEnd()
 
     def __enter__(self) -> Self:
@@ -96,7 +96,7 @@ class UnitOfWork:
     ) -> None:
         session, connection, stage = self._session, self._connection, self._stage
         self._stage = Stage.CLOSED
-        with self._at_end.leaving(error), self._turns.last(connection, failed=kind is not None):
+        with self._at_end.leaving(error), self._calls.last(connection, failed=kind is not None):
             try:
                 if kind is None and stage is Stage.OPEN and session and connection:
                     ending.refuse_unfinished(
@@ -145,7 +145,7 @@ class UnitOfWork:
         ``EditedMeanwhileError`` or ``StudentPlansOverlapError`` if the rows say so, and
         ``CommitOutcomeUnknownError`` if the connection is lost before the server's answer.
         """
-        with self.turn():
+        with self.exclusive_call():
             session = self.session
             self.require_held()
             connection = self.connection
@@ -160,7 +160,7 @@ class UnitOfWork:
 
     def rollback(self) -> None:
         """Give up everything done so far, and the lock; the unit of work is finished then."""
-        with self.turn():
+        with self.exclusive_call():
             session = self.session
             try:
                 session.rollback()
@@ -183,12 +183,12 @@ class UnitOfWork:
         return self._identity
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def exclusive_call(self) -> Iterator[None]:
         """A block in which no other thread may use the unit of work.
 
         Raises ``UnitOfWorkStateError`` if another thread is in one, or flushes the Session.
         """
-        with self._turns.turn(self._session):
+        with self._calls.exclusive_call(self._session):
             yield
 
     def lock_state(self) -> LockState:
@@ -209,7 +209,7 @@ class UnitOfWork:
 
         :param shared: whether a shared lock is enough, as it is for marks of progress.
         """
-        errors.InvalidInputError.unless_uuids(group_id=group_id)
+        errors.InvalidInputError.require_uuids(group_id=group_id)
         if group_id not in self.lock.group_ids:
             raise errors.LockNotHeldError(
                 f"The unit of work does not hold the lock of group {group_id}. "
@@ -246,10 +246,10 @@ class UnitOfWork:
 
         Raises ``LockNotHeldError``, ``InvalidInputError`` and ``UnitOfWorkStateError``.
         """
-        with self._turns.one_thread():
+        with self._calls.one_thread():
             self.require_held()
             guards.refuse_rows(session, self.lock)
-            self._turns.note_flush()
+            self._calls.note_flush()
 
     def refuse_second_connection(
         self, transaction: SessionTransaction, connection: Connection

@@ -21,7 +21,7 @@ from domain import (
 from domain.services import GroupStateService, activate
 from domain.services.group_states import StateChange
 from domain.testing import contend
-from domain.testing.contention import PATIENCE, Answers
+from domain.testing.contention import TIMEOUT, Outcomes
 from tests.factories import ContentFactory
 from tests.integration.storing import generate, stored_group
 
@@ -29,7 +29,7 @@ Factory = sessionmaker[Session]
 T = TypeVar("T")
 Hold = Callable[[], None]
 repeatedly = pytest.mark.usefixtures("again")
-LONG = timedelta(seconds=PATIENCE)
+LONG = timedelta(seconds=TIMEOUT)
 
 
 def students_groups(factory: Factory, *statuses: GroupStatus) -> list[PlanGroup]:
@@ -76,7 +76,7 @@ def activated(
     return activate(factory, tenant_id=group.tenant_id, group_id=group.id, wait=wait)
 
 
-def at_once(*requests: Callable[[Hold], Any]) -> Answers[Any]:
+def at_once(*requests: Callable[[Hold], Any]) -> Outcomes[Any]:
     """Each request in a thread of its own, all at once."""
     free = iter(requests)
 
@@ -89,7 +89,7 @@ def at_once(*requests: Callable[[Hold], Any]) -> Answers[Any]:
 def elsewhere(call: Callable[[], T]) -> T:
     """What another client gets: in a thread of its own, as one thread has one unit of work."""
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(call).result(PATIENCE)
+        return pool.submit(call).result(TIMEOUT)
 
 
 def generated_group(factory: sessionmaker[Session]) -> PlanGroup:

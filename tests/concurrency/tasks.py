@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import (
 from domain import GenerationResult, PlanGenerationService, PlanGroup, PlanGroupLock
 from domain.driver import transaction_status
 from domain.locking import acquiring
-from domain.testing.contention import PATIENCE, eventually
+from domain.testing.contention import TIMEOUT, eventually
 from domain.testing.faults import CommitGate
 from domain.unit_of_work import AsyncUnitOfWork
 from tests.integration.storing import FIRST
@@ -126,7 +126,7 @@ class Once:
 
     async def ended(self) -> None:
         """Wait for the task, which must end by its cancellation."""
-        done, _ = await asyncio.wait([self.task], timeout=PATIENCE)
+        done, _ = await asyncio.wait([self.task], timeout=TIMEOUT)
         assert done, "the task does not end"
         with pytest.raises(self.error):
             self.task.result()

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock
 from domain.testing import FaultAt, Step, assert_lock_free
-from domain.testing.contention import PATIENCE, advisory_locks
+from domain.testing.contention import TIMEOUT, advisory_locks
 from domain.unit_of_work import AsyncUnitOfWork
 from tests.concurrency.tasks import (
     BEFORE_THE_COMMIT,
@@ -27,7 +27,7 @@ from tests.factories import ContentFactory
 from tests.integration.storing import generate, stored_group, traces
 
 Factory = sessionmaker[Session]
-LONG = timedelta(seconds=PATIENCE)
+LONG = timedelta(seconds=TIMEOUT)
 MIDDLE = 700
 
 

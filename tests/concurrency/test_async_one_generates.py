@@ -11,22 +11,22 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError
 from domain.errors import LockTimeoutError, PlanGroupNotFoundError
 from domain.testing import assert_lock_free, contend_async
-from domain.testing.contention import PATIENCE, Answers, advisory_locks, wait_until_waiting
+from domain.testing.contention import TIMEOUT, Outcomes, advisory_locks, wait_until_waiting
 from domain.unit_of_work import AsyncUnitOfWork
 from tests.concurrency.tasks import generate_async, pooled
 from tests.factories import PlanGroupFactory
 from tests.integration.storing import generate, live, stored_group, traces
 
 BUSY = "플랜 생성이 이미 진행 중입니다. 잠시 후 다시 시도해주세요."
-LONG = timedelta(seconds=PATIENCE)
+LONG = timedelta(seconds=TIMEOUT)
 
 Hold = Callable[[], Awaitable[None]]
 
 
-def in_tasks(url: sa.URL, group: PlanGroup, contenders: int) -> Answers[object]:
+def in_tasks(url: sa.URL, group: PlanGroup, contenders: int) -> Outcomes[object]:
     """All at once; whoever wins is held before the commit until the others have an answer."""
 
-    async def main() -> Answers[object]:
+    async def main() -> Outcomes[object]:
         async with pooled(url, contenders) as factory:
             return await contend_async(
                 contenders, lambda hold: generate_async(factory, group, hold)
@@ -72,7 +72,7 @@ def test_threads_and_tasks_contend_for_the_same_lock(
     session_factory: sessionmaker[Session],
     group: PlanGroup,
 ) -> None:
-    async def main() -> Answers[object]:
+    async def main() -> Outcomes[object]:
         loop = asyncio.get_running_loop()
         async with pooled(database_url, 16) as factory:
             free = iter(range(32))
@@ -82,7 +82,7 @@ def test_threads_and_tasks_contend_for_the_same_lock(
                     return await generate_async(factory, group, hold)
 
                 def hold_thread() -> None:
-                    asyncio.run_coroutine_threadsafe(_awaited(hold), loop).result(PATIENCE)
+                    asyncio.run_coroutine_threadsafe(_awaited(hold), loop).result(TIMEOUT)
 
                 return await asyncio.to_thread(generate, session_factory, group, hold=hold_thread)
 
@@ -100,7 +100,7 @@ def test_tasks_for_groups_of_different_students_do_not_wait_for_each_other(
 ) -> None:
     groups = [stored_group(session_factory) for _ in range(8)]
 
-    async def main() -> Answers[object]:
+    async def main() -> Outcomes[object]:
         free = iter(groups)
         async with pooled(database_url, 8) as factory:
             return await contend_async(8, lambda hold: generate_async(factory, next(free), hold))

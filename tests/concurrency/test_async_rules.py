@@ -17,7 +17,7 @@ from domain.errors import (
     WrongTransactionError,
 )
 from domain.services import activate_async, generate_plans_async
-from domain.testing.contention import PATIENCE, advisory_locks, wait_until_waiting
+from domain.testing.contention import TIMEOUT, advisory_locks, wait_until_waiting
 from domain.unit_of_work import AsyncUnitOfWork
 from domain.unit_of_work.ending import LockState
 from tests.concurrency.tasks import AsyncFactory, generate_async, with_pool
@@ -25,7 +25,7 @@ from tests.factories import ContentFactory, PlanGroupFactory
 from tests.integration.storing import FIRST, generate, stored_group, traces
 
 Factory = sessionmaker[Session]
-LONG = timedelta(seconds=PATIENCE)
+LONG = timedelta(seconds=TIMEOUT)
 
 
 def add_unflushed(uow: UnitOfWork) -> None:
@@ -207,11 +207,11 @@ def test_of_a_pools_connections_at_most_half_wait(
             waiting = [
                 asyncio.create_task(generate_async(factory, group, wait=LONG)) for _ in range(6)
             ]
-            done, pending = await asyncio.wait(waiting, timeout=PATIENCE,
+            done, pending = await asyncio.wait(waiting, timeout=TIMEOUT,
                                                return_when=asyncio.FIRST_EXCEPTION)  # fmt: skip
             while len(pending) > 2:
                 more, pending = await asyncio.wait(
-                    pending, timeout=PATIENCE, return_when=asyncio.FIRST_EXCEPTION
+                    pending, timeout=TIMEOUT, return_when=asyncio.FIRST_EXCEPTION
                 )
                 done |= more
             assert {type(task.exception()) for task in done} == {PlanGroupLockedError}

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup
 from domain.locking import plan_group_lock_key
-from domain.testing.contention import PATIENCE, wait_until_waiting
+from domain.testing.contention import TIMEOUT, wait_until_waiting
 from tests.factories import PlanGroupFactory
 
 LOCK = sa.text("SELECT pg_advisory_xact_lock(:key)")
@@ -115,7 +115,7 @@ def _read_after_waiting(
             wait_until_waiting(engine, group)
         finally:
             holder.commit()
-        return waiting.result(PATIENCE)
+        return waiting.result(TIMEOUT)
 
 
 def _of(group_id: UUID) -> dict[str, object]:

@@ -22,14 +22,14 @@ from domain import (
 from domain.errors import IdempotencyMismatchError
 from domain.retrying import RetryPolicy, retrying
 from domain.testing import contend
-from domain.testing.contention import PATIENCE, eventually
+from domain.testing.contention import TIMEOUT, eventually
 from tests.integration.asking import counted
 from tests.integration.storing import FIRST, stored_group, traces
 
 Factory = sessionmaker[Session]
-LONG = timedelta(seconds=PATIENCE)
+LONG = timedelta(seconds=TIMEOUT)
 WITHOUT_A_KEY = 8
-MOST_ROUND_TRIPS = 12
+MAX_ROUND_TRIPS = 12
 BLOCKED_WRITERS = sa.text(
     "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) "
     "WHERE NOT granted AND locktype = 'transactionid' AND datname = current_database()"
@@ -89,7 +89,7 @@ def race(
             end(uow)
 
         generate(factory, groups[0], end_when_blocked)
-        return partial(second[0].result, PATIENCE)
+        return partial(second[0].result, TIMEOUT)
 
 
 def test_one_key_on_two_groups_is_one_success_and_one_mismatch(
@@ -170,5 +170,5 @@ def test_a_key_costs_one_round_trip_and_an_answer_from_the_record_few(
         spent.append(trips.count)
     none, fresh, repeated = spent
     assert none == WITHOUT_A_KEY
-    assert fresh == none + 1 <= MOST_ROUND_TRIPS
+    assert fresh == none + 1 <= MAX_ROUND_TRIPS
     assert repeated <= fresh

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import PlanGroupLockedError
 from domain.errors import PlanGroupNotFoundError
 from domain.testing import contend
-from domain.testing.contention import PATIENCE, advisory_locks
+from domain.testing.contention import TIMEOUT, advisory_locks
 from tests.concurrency.overlapping import elsewhere
 from tests.factories import PlanGroupFactory
 from tests.integration.storing import generate, live, stored_group, traces
@@ -68,9 +68,9 @@ def test_of_8_processes_at_once_exactly_one_generates(
     processes = [context.Process(target=_request_in_a_process, args=arguments) for _ in range(8)]
     for process in processes:
         process.start()
-    told = [answers.get(timeout=PATIENCE) for _ in processes]
+    told = [answers.get(timeout=TIMEOUT) for _ in processes]
     for process in processes:
-        process.join(PATIENCE)
+        process.join(TIMEOUT)
         assert process.exitcode == 0
     assert sorted(told) == ["generated", *["plan_group_locked"] * 7]
     generation, records, plans = traces(engine, group.id)
@@ -193,9 +193,9 @@ def _request_in_a_process(
 
     def hold() -> None:
         for _ in range(7):
-            assert finished.acquire(timeout=PATIENCE)
+            assert finished.acquire(timeout=TIMEOUT)
 
-    start.wait(PATIENCE)
+    start.wait(TIMEOUT)
     try:
         generate(sessionmaker(engine), group, hold=hold)
         answers.put("generated")

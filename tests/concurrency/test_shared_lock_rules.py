@@ -12,13 +12,13 @@ from domain import InvalidInputError, PlanGroup, PlanState, UnitOfWork, generate
 from domain.errors import LockNotHeldError, UnitOfWorkStateError, WrongTransactionError
 from domain.locking import acquiring
 from domain.testing import assert_lock_free, assert_lock_held
-from domain.testing.contention import PATIENCE
+from domain.testing.contention import TIMEOUT
 from tests.concurrency.overlapping import exclusive, generated_group, shared
 from tests.factories import PlanGroupFactory
 from tests.integration.storing import FIRST, generate, stored_group, traces
 
 Factory = sessionmaker[Session]
-LONG = timedelta(seconds=PATIENCE)
+LONG = timedelta(seconds=TIMEOUT)
 
 
 @pytest.fixture

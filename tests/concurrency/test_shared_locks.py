@@ -20,18 +20,18 @@ from domain import (
 )
 from domain.errors import EditedMeanwhileError, LockError, LockTimeoutError
 from domain.locking import acquiring, plan_group_lock_key
-from domain.locking.policy import SHARED_HOLDERS_WAIT, SHARED_WAIT, WaitingSlot
+from domain.locking.policy import SHARED_WAIT, WAIT_BEHIND_SHARED, WaitingSlot
 from domain.repositories import StudentPlanRepository
 from domain.services import GroupEditService, PlanProgressService, RowVersion
 from domain.testing import assert_lock_free, assert_lock_held, contend
-from domain.testing.contention import PATIENCE, wait_until_waiting
+from domain.testing.contention import TIMEOUT, wait_until_waiting
 from tests.concurrency.overlapping import elsewhere, exclusive, generated_group, shared
 from tests.integration.storing import enter, generate, stored_group, traces
 
 Factory = sessionmaker[Session]
 Hold = Callable[[], None]
 MARKS = 10  # all are held at once, and a pooler has few backends
-LONG = timedelta(seconds=PATIENCE)
+LONG = timedelta(seconds=TIMEOUT)
 NEVER = timedelta(0)
 
 
@@ -82,7 +82,7 @@ def marker(session_factory: Factory, group: PlanGroup) -> Iterator[UnitOfWork]:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exclusive requests wait for marks as long as a slow machine may need."""
-    monkeypatch.setattr(acquiring, "SHARED_HOLDERS_WAIT", LONG)
+    monkeypatch.setattr(acquiring, "WAIT_BEHIND_SHARED", LONG)
 
 
 def test_simultaneous_marks_of_one_group_all_succeed(
@@ -118,7 +118,7 @@ def test_exclusive_request_waits_for_marks(
         asked = pool.submit(request_, session_factory, group)
         wait_until_waiting(engine, group)
         elsewhere(marker.rollback)
-        assert asked.result(PATIENCE)
+        assert asked.result(TIMEOUT)
     assert_lock_free(engine, group)
 
 
@@ -133,7 +133,7 @@ def test_exclusive_request_waits_for_marks_no_longer_than_its_bound(
     before = traces(engine, group.id)
     with pytest.raises(LockTimeoutError) as late:
         elsewhere(lambda: request_(session_factory, group))
-    bound = SHARED_HOLDERS_WAIT / timedelta(milliseconds=1)
+    bound = WAIT_BEHIND_SHARED / timedelta(milliseconds=1)
     assert late.value.waited_ms == pytest.approx(bound, abs=bound / 2)
     assert traces(engine, group.id) == before
     elsewhere(lambda: assert_lock_held(engine, group, by=marker))
@@ -156,9 +156,9 @@ def test_of_exclusive_requests_behind_marks_one_waits_and_the_others_are_refused
         first = pool.submit(generate, session_factory, group)
         wait_until_waiting(engine, group)
         others = [pool.submit(generate, session_factory, group) for _ in range(7)]
-        refusals = [other.exception(PATIENCE) for other in others]
+        refusals = [other.exception(TIMEOUT) for other in others]
         elsewhere(marker.rollback)
-        assert first.result(PATIENCE).generation == 2
+        assert first.result(TIMEOUT).generation == 2
     assert {type(refusal) for refusal in refusals} == {PlanGroupLockedError}
 
 
@@ -194,7 +194,7 @@ def test_next_after_marks_is_served_before_whoever_comes_later(
         assert entered(next_, group, behind_shared_ms=20_000)["acquired"]
         assert not later.done()
         next_.rollback()
-        assert later.result(PATIENCE)
+        assert later.result(TIMEOUT)
     assert_lock_free(engine, group)
 
 
@@ -221,7 +221,7 @@ def test_nobody_is_next_before_a_request_that_waits(
             assert not answer.get("behind_shared")
             other.rollback()
         elsewhere(marker.rollback)
-        assert waiting.result(PATIENCE)
+        assert waiting.result(TIMEOUT)
 
 
 def test_exclusive_request_for_several_groups_waits_for_marks(
@@ -236,7 +236,7 @@ def test_exclusive_request_for_several_groups_waits_for_marks(
         asked = pool.submit(enter, session_factory, both)
         wait_until_waiting(engine, group)
         elsewhere(marker.rollback)
-        asked.result(PATIENCE)
+        asked.result(TIMEOUT)
 
 
 def test_only_who_has_to_wait_takes_one_of_the_slots(
@@ -269,7 +269,7 @@ def test_mark_waits_for_a_generation_that_ends_soon(
     with ThreadPoolExecutor(1) as pool, UnitOfWork(session_factory, lock=exclusive(group)):
         marking = pool.submit(mark, session_factory, group, plan)
         wait_until_waiting(engine, group)
-    assert marking.result(PATIENCE).version == plan.version + 1
+    assert marking.result(TIMEOUT).version == plan.version + 1
 
 
 def test_mark_waits_for_a_generation_no_longer_than_its_bound(
@@ -301,8 +301,8 @@ def test_mark_behind_a_waiting_exclusive_request_waits_and_is_served_after_it(
         marking = pool.submit(mark, session_factory, group, plan, lambda: served.append("mark"))
         wait_until_waiting(engine, group, waiters=2)
         elsewhere(marker.rollback)
-        editing.result(PATIENCE)
-        marking.result(PATIENCE)
+        editing.result(TIMEOUT)
+        marking.result(TIMEOUT)
     assert served == ["exclusive", "mark"]
 
 

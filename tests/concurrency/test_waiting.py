@@ -13,13 +13,13 @@ from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.errors import LockTimeoutError
 from domain.locking import acquiring
 from domain.testing import assert_lock_free
-from domain.testing.contention import PATIENCE, wait_until_waiting
+from domain.testing.contention import TIMEOUT, wait_until_waiting
 from tests.concurrency.overlapping import generate_in_turn
 from tests.integration.asking import counted
 from tests.integration.storing import enter, generate, live, stored_group
 
 Factory = sessionmaker[Session]
-LONG = timedelta(seconds=PATIENCE)
+LONG = timedelta(seconds=TIMEOUT)
 SHORT = timedelta(milliseconds=40)
 BEGIN_AND_LOCK = 1
 
@@ -66,7 +66,7 @@ def test_several_waiters_are_served_in_the_order_in_which_they_came(
         assert not served
         holder.rollback()
         for waiter in waiting:
-            waiter.result(PATIENCE)
+            waiter.result(TIMEOUT)
     assert served == list(range(8))
 
 
@@ -160,7 +160,7 @@ def test_a_wait_in_vain_ends_at_its_bound_with_the_holder_named(
     assert late.value.holder is not None
     assert late.value.holder.pid == pid
     assert late.value.waited_ms is not None
-    assert 40 <= late.value.waited_ms < PATIENCE * 1000
+    assert 40 <= late.value.waited_ms < TIMEOUT * 1000
     assert late.value.retry_after == 1
 
 
@@ -194,7 +194,7 @@ def test_a_wait_ends_when_the_holder_ends_however_it_ends(
         waiting = pool.submit(enter, session_factory, PlanGroupLock(tenant_id, group_id, wait=LONG))
         wait_until_waiting(engine, group_id)
         end(holder)
-        waiting.result(PATIENCE)
+        waiting.result(TIMEOUT)
     assert_lock_free(engine, group_id)
 
 
@@ -210,7 +210,7 @@ def test_who_waited_sees_and_replaces_the_holders_plans(
             wait_until_waiting(engine, group.id)
 
         first = generate(session_factory, group, hold=let_somebody_wait)
-        second = waiting[0].result(PATIENCE)
+        second = waiting[0].result(TIMEOUT)
     assert (first.generation, second.generation) == (1, 2)
     assert [row.id for row in live(session_factory, group)] == list(second.plan_ids)
     assert not set(first.plan_ids) & set(second.plan_ids)
@@ -226,11 +226,11 @@ def test_how_long_a_generation_waited_is_in_its_record(
         wait_until_waiting(engine, group.id)
         holder.exec_driver_sql("SELECT pg_sleep(0.02)")
         holder.rollback()
-        waiting.result(PATIENCE)
+        waiting.result(TIMEOUT)
     with engine.connect() as connection:
         waited = connection.scalar(
             sa.text("SELECT waited_ms FROM studyplan.plan_generations WHERE group_id = :group"),
             {"group": group.id},
         )
     assert waited is not None
-    assert 20 <= waited < PATIENCE * 1000
+    assert 20 <= waited < TIMEOUT * 1000

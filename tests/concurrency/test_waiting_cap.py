@@ -13,21 +13,21 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.errors import LockTimeoutError
 from domain.locking import acquiring
-from domain.locking.policy import most_waiters, student_lock_key
-from domain.testing.contention import PATIENCE, backends_at_key, eventually, wait_until_waiting
+from domain.locking.policy import max_waiters, student_lock_key
+from domain.testing.contention import TIMEOUT, backends_at_key, eventually, wait_until_waiting
 from tests.integration.storing import generate, stored_group
 
 Factory = sessionmaker[Session]
-LONG = timedelta(seconds=PATIENCE)
+LONG = timedelta(seconds=TIMEOUT)
 POOL = 5
-MOST = POOL // 2
+MAX_WAITERS = POOL // 2
 
 
 @pytest.fixture
 def small(new_engine: Callable[..., sa.Engine]) -> Factory:
     """Sessions on a pool of five; who holds and who watches have an engine of their own."""
     engine = new_engine(pool_size=POOL - 2, max_overflow=2, pool_timeout=2)
-    assert most_waiters(engine.pool) == MOST
+    assert max_waiters(engine.pool) == MAX_WAITERS
     return sessionmaker(engine)
 
 
@@ -50,15 +50,15 @@ def full_queue(
     tenant_id: UUID,
     group_id: UUID,
 ) -> list[Future[Any]]:
-    waiting = [threads.submit(enter, factory, tenant_id, group_id) for _ in range(MOST)]
-    wait_until_waiting(engine, group_id, waiters=MOST)
+    waiting = [threads.submit(enter, factory, tenant_id, group_id) for _ in range(MAX_WAITERS)]
+    wait_until_waiting(engine, group_id, waiters=MAX_WAITERS)
     return waiting
 
 
 def test_whoever_comes_when_half_the_pool_waits_is_refused_at_once(
     engine: sa.Engine, small: Factory, holder: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
-    with ThreadPoolExecutor(MOST) as threads:
+    with ThreadPoolExecutor(MAX_WAITERS) as threads:
         waiting = full_queue(threads, engine, small, tenant_id, group_id)
         for _ in range(POOL):
             with pytest.raises(PlanGroupLockedError) as refused:
@@ -67,7 +67,7 @@ def test_whoever_comes_when_half_the_pool_waits_is_refused_at_once(
         assert not any(waiter.done() for waiter in waiting), "those who wait go on waiting"
         holder.rollback()
         for waiter in waiting:
-            waiter.result(PATIENCE)
+            waiter.result(TIMEOUT)
 
 
 def test_of_many_at_once_no_more_than_half_the_pool_ever_waits(
@@ -83,39 +83,39 @@ def test_of_many_at_once_no_more_than_half_the_pool_ever_waits(
     with ThreadPoolExecutor(3 * POOL) as threads:
         attempts = [threads.submit(attempt, number) for number in range(3 * POOL)]
         eventually(
-            lambda: sum(one.done() for one in attempts) == 3 * POOL - MOST,
+            lambda: sum(one.done() for one in attempts) == 3 * POOL - MAX_WAITERS,
             "all but those who may wait are refused",
         )
-        wait_until_waiting(engine, group_id, waiters=MOST)
+        wait_until_waiting(engine, group_id, waiters=MAX_WAITERS)
         holder.rollback()
-        assert sum(one.result(PATIENCE) for one in attempts) == MOST
+        assert sum(one.result(TIMEOUT) for one in attempts) == MAX_WAITERS
 
 
 def test_an_unrelated_request_is_served_while_half_the_pool_waits(
     engine: sa.Engine, small: Factory, holder: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
     unrelated = stored_group(small)
-    with ThreadPoolExecutor(MOST) as threads:
+    with ThreadPoolExecutor(MAX_WAITERS) as threads:
         waiting = full_queue(threads, engine, small, tenant_id, group_id)
         assert generate(small, unrelated).generation == 1
         assert not any(waiter.done() for waiter in waiting)
         holder.rollback()
         for waiter in waiting:
-            waiter.result(PATIENCE)
+            waiter.result(TIMEOUT)
 
 
 def test_a_slot_is_free_again_however_the_wait_ended(
     engine: sa.Engine, small: Factory, holder: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
     impatient = PlanGroupLock(tenant_id, group_id, wait=timedelta(milliseconds=20))
-    for _ in range(MOST + 1):
+    for _ in range(MAX_WAITERS + 1):
         with pytest.raises(LockTimeoutError), UnitOfWork(small, lock=impatient):
             pass
-    with ThreadPoolExecutor(MOST) as threads:
+    with ThreadPoolExecutor(MAX_WAITERS) as threads:
         waiting = full_queue(threads, engine, small, tenant_id, group_id)
         holder.rollback()
         for waiter in waiting:
-            waiter.result(PATIENCE)
+            waiter.result(TIMEOUT)
 
 
 def test_waiting_for_the_student_counts_as_well(
@@ -123,23 +123,25 @@ def test_waiting_for_the_student_counts_as_well(
 ) -> None:
     one = stored_group(session_factory)
     same = {"tenant_id": one.tenant_id, "student_id": one.student_id}
-    others = [stored_group(session_factory, **same) for _ in range(MOST + 1)]
+    others = [stored_group(session_factory, **same) for _ in range(MAX_WAITERS + 1)]
     key = student_lock_key(one.tenant_id, one.student_id)
 
     def wait_for_the_student(group: PlanGroup) -> None:
         with UnitOfWork(small, lock=PlanGroupLock(group.tenant_id, group.id, wait=LONG)) as uow:
             uow.lock_student(group.id)
 
-    with ThreadPoolExecutor(MOST + 1) as threads:
+    with ThreadPoolExecutor(MAX_WAITERS + 1) as threads:
         with UnitOfWork(session_factory, lock=PlanGroupLock(one.tenant_id, one.id)) as uow:
             uow.lock_student(one.id)
-            waiting = [threads.submit(wait_for_the_student, group) for group in others[:MOST]]
+            waiting = [
+                threads.submit(wait_for_the_student, group) for group in others[:MAX_WAITERS]
+            ]
             eventually(
-                lambda: len(backends_at_key(engine, key, granted=False)) == MOST,
+                lambda: len(backends_at_key(engine, key, granted=False)) == MAX_WAITERS,
                 "half the pool waits for the student",
             )
             with pytest.raises(PlanGroupLockedError) as refused:
-                threads.submit(wait_for_the_student, others[MOST]).result(PATIENCE)
+                threads.submit(wait_for_the_student, others[MAX_WAITERS]).result(TIMEOUT)
             assert refused.value.scope == "student"
         for waiter in waiting:
-            waiter.result(PATIENCE)
+            waiter.result(TIMEOUT)

@@ -15,11 +15,11 @@ from domain.errors import LockTimeoutError
 from domain.locking import plan_group_lock_key
 from domain.locking.policy import student_lock_key
 from domain.testing import assert_lock_free, contend
-from domain.testing.contention import PATIENCE, advisory_locks, backends_at_key, eventually
+from domain.testing.contention import TIMEOUT, advisory_locks, backends_at_key, eventually
 from tests.integration.storing import FIRST, enter, stored_group
 
 Factory = sessionmaker[Session]
-LONG = timedelta(seconds=PATIENCE)
+LONG = timedelta(seconds=TIMEOUT)
 OVERLAPS = sa.text(
     "SELECT count(*) FROM studyplan.student_plans a JOIN studyplan.student_plans b "
     "ON a.student_id = b.student_id AND a.date = b.date AND a.id < b.id AND a.live AND b.live "
@@ -52,7 +52,7 @@ def generated(
 ) -> GenerationResult:
     """The whole flow; the groups' locks are held by both before either asks for the student's."""
     with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id, wait=LONG)) as uow:
-        both_entered.wait(PATIENCE)
+        both_entered.wait(TIMEOUT)
         result = PlanGenerationService(uow).generate(today=FIRST)
         uow.commit()
     return result
@@ -83,7 +83,7 @@ def test_a_wait_for_one_holds_those_with_smaller_keys_and_a_wait_in_vain_none(
         assert backends_at_key(engine, plan_group_lock_key(low)) == _waiters(engine, middle)
         assert_lock_free(engine, high)
         with pytest.raises(LockTimeoutError) as late:
-            waiting.result(PATIENCE)
+            waiting.result(TIMEOUT)
         assert late.value.group_id == middle
         assert advisory_locks(engine) == 1, "only the holder's own is left"
 
@@ -132,7 +132,7 @@ def test_the_second_of_them_waits_for_the_student(
             )
             assert not waiting.done()
             uow.commit()
-        assert waiting.result(PATIENCE).generation == 1
+        assert waiting.result(TIMEOUT).generation == 1
 
 
 def test_many_generations_of_a_students_groups_neither_deadlock_nor_overlap(

@@ -17,7 +17,7 @@ from domain.scheduling.engine import schedule
 from domain.scheduling.planning import Request
 from domain.scheduling.schedule import Schedule
 from domain.testing import contend
-from domain.testing.contention import PATIENCE
+from domain.testing.contention import TIMEOUT
 from tests.integration.storing import FIRST, stored_group, traces
 
 
@@ -83,7 +83,7 @@ def _generate(
     factory: sessionmaker[Session], group: PlanGroup, both_have_read: threading.Barrier
 ) -> GenerationResult:
     def compute(request: Request) -> Schedule:
-        both_have_read.wait(PATIENCE)
+        both_have_read.wait(TIMEOUT)
         return schedule(request)
 
     with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:

@@ -27,7 +27,7 @@ from domain.embedded import EmbeddedServer
 from domain.errors import CommitOutcomeUnknownError
 from domain.testing import CuttingProxy, FaultAt, Step, assert_lock_free
 from domain.testing.contention import (
-    PATIENCE,
+    TIMEOUT,
     advisory_locks,
     cancel_backend,
     eventually,
@@ -166,13 +166,13 @@ def killed_client(stage: Stage, group: PlanGroup, step: Step) -> None:
             if gate is not None:
                 eventually(lambda: gate.arrived() is not None, "the client commits")
             else:
-                assert ours.poll(PATIENCE), "the client is at the step"
+                assert ours.poll(TIMEOUT), "the client is at the step"
                 backend = ours.recv()
                 if step is Step.IN_THE_WRITE:
                     stage.wait_for_rows(backend)
         finally:
             os.kill(process.pid, signal.SIGKILL)
-            process.join(PATIENCE)
+            process.join(TIMEOUT)
     ours.close()
     assert process.exitcode == -signal.SIGKILL
 
@@ -279,7 +279,7 @@ def _soft_limit() -> Iterator[Callable[[], None]]:
 
     def interrupt() -> None:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
-        assert raised.wait(PATIENCE)
+        assert raised.wait(TIMEOUT)
 
     before = signal.signal(signal.SIGUSR1, handler)
     try:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from domain import PlanGroup
 from domain.testing import Step
-from domain.testing.contention import PATIENCE, cancel_backend, eventually, terminate_backend
+from domain.testing.contention import TIMEOUT, cancel_backend, eventually, terminate_backend
 from tests.concurrency.overlapping import generate_in_turn
 from tests.faults.stage import Outcome, Stage
 from tests.integration.storing import traces
@@ -45,7 +45,7 @@ def test_a_request_at_work_ends_with_an_error_and_the_next_one_succeeds(
         request = pool.submit(generate_in_turn, stage.factory, group)
         eventually(lambda: _blocked(stage) is not None, "the request is at work")
         FAULTS[fault](stage, _blocked(stage) or 0)
-        failure = request.exception(PATIENCE)
+        failure = request.exception(TIMEOUT)
     assert isinstance(failure, DBAPIError)
     cancelled = isinstance(failure.orig, psycopg.errors.QueryCanceled)
     assert cancelled is (fault == "pg_cancel_backend")

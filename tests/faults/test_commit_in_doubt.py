@@ -14,7 +14,7 @@ from sqlalchemy.orm import sessionmaker
 
 from domain import PlanGroupLock, generate_plans
 from domain.testing import Step, assert_lock_held
-from domain.testing.contention import PATIENCE, cancel_backend, eventually, terminate_backend
+from domain.testing.contention import TIMEOUT, cancel_backend, eventually, terminate_backend
 from tests.faults.stage import BROKEN, Outcome, Stage
 from tests.integration.storing import FIRST, generate, traces
 
@@ -96,7 +96,7 @@ def _strike_at_the_end(stage: Stage, engine: sa.Engine, action: Callable[[int], 
         eventually(lambda: _at_the_end(stage.aside) is not None, "the commit is on disk")
         assert_lock_held(stage.aside, group.id)
         action(_at_the_end(stage.aside) or 0)
-        failure = request.exception(PATIENCE)
+        failure = request.exception(TIMEOUT)
     assert failure is None or isinstance(failure, BROKEN)
     stage.assert_locks_are_free(group)
     assert stage.outcome(group, before) is Outcome.NEW

@@ -30,7 +30,7 @@ from domain.scheduling.planning import Request
 from domain.scheduling.schedule import Schedule
 from domain.services import PlanGenerationService
 from domain.testing import assert_lock_free, assert_lock_held, contend
-from domain.testing.contention import PATIENCE, eventually
+from domain.testing.contention import TIMEOUT, eventually
 from tests.concurrency.overlapping import elsewhere
 from tests.integration.storing import FIRST, generate, live, stored_group, traces
 from tests.servers import Standby, binaries, standby_of
@@ -122,7 +122,7 @@ class Believer:
     def __init__(self, tenant_id: UUID) -> None:
         self.tenant_id = tenant_id
 
-    def turn(self) -> AbstractContextManager[object]:
+    def exclusive_call(self) -> AbstractContextManager[object]:
         return nullcontext()
 
     def require_held(self) -> None:
@@ -158,7 +158,7 @@ def test_one_that_writes_without_the_lock_waits_for_the_holder_and_is_refused(pa
         eventually(lambda: _waits_for_a_row(pair.standby), "the late one stands at the fence")
         uow.commit()
         with pytest.raises(GeneratedMeanwhileError) as refusal:
-            late.result(PATIENCE)
+            late.result(TIMEOUT)
     assert refusal.value.__cause__ is None, BY_THE_FENCE
     assert [row.id for row in live(sessionmaker(pair.standby), pair.group)] == list(result.plan_ids)
 
@@ -172,7 +172,7 @@ def test_of_two_holders_on_one_server_one_writes_and_the_other_is_told(
     both_have_read = threading.Barrier(2)
 
     def compute(request: Request) -> Schedule:
-        both_have_read.wait(PATIENCE)
+        both_have_read.wait(TIMEOUT)
         return schedule(request)
 
     def request(_: Any) -> Any:

@@ -27,14 +27,14 @@ from domain.embedded import EmbeddedServer, embedded_postgres
 from domain.errors import DatabaseReadOnlyError
 from domain.probe import probe
 from domain.repositories import PlanGroupRepository
-from domain.retrying import RetryPolicy, retrying, retrying_async, worth_retrying
+from domain.retrying import RetryPolicy, is_retryable, retrying, retrying_async
 from domain.services import GroupEditService, GroupStateService, activate, activate_async
 from tests.factories import PlanGroupFactory
 from tests.integration.storing import FIRST, generate, live, stored_group
 from tests.servers import binaries, standby_of
 
 POOL = 4
-AT_ONCE = RetryPolicy(first_pause=timedelta(0))
+NO_PAUSE = RetryPolicy(first_pause=timedelta(0))
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def test_write_on_a_standby_is_database_read_only(
         )
     with pytest.raises(DatabaseReadOnlyError) as refused:
         write(sessionmaker(standby), pair.group)
-    assert worth_retrying(refused.value)
+    assert is_retryable(refused.value)
     assert refused.value.to_problem()["status"] == 503
     assert isinstance(standby.pool, sa.QueuePool)
     assert standby.pool.checkedout() == 0
@@ -199,9 +199,9 @@ def test_retrying_leaves_a_demoted_primary_after_one_attempt(pair: Pair) -> None
             sessionmaker(engine), PlanGroupLock(pair.group.tenant_id, pair.group.id), today=FIRST
         ).generation
 
-    assert retrying(work, policy=AT_ONCE) == 2
+    assert retrying(work, policy=NO_PAUSE) == 2
     assert len(attempts) == 2
-    assert retrying(work, policy=AT_ONCE) == 3
+    assert retrying(work, policy=NO_PAUSE) == 3
     assert len(attempts) == 3
     assert live(sessionmaker(engine), pair.group)
     engine.dispose()
@@ -233,7 +233,7 @@ def test_retrying_of_a_task_leaves_a_demoted_primary_after_one_attempt(pair: Pai
                 today=FIRST,
             )
 
-        await retrying_async(work, policy=AT_ONCE)
+        await retrying_async(work, policy=NO_PAUSE)
         await engine.dispose()
 
     asyncio.run(requests())

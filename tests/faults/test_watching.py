@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import PlanGroupLock, UnitOfWork
 from domain.testing import assert_lock_free, assert_lock_held
 from domain.testing.contention import (
-    PATIENCE,
+    TIMEOUT,
     cancel_backend,
     eventually,
     terminate_backend,
@@ -81,7 +81,7 @@ def test_a_connection_may_ask_in_its_own_transaction(
 def test_waiters_are_counted_until_there_are_enough(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
-    lock = PlanGroupLock(uuid4(), uuid4(), wait=timedelta(seconds=PATIENCE))
+    lock = PlanGroupLock(uuid4(), uuid4(), wait=timedelta(seconds=TIMEOUT))
 
     def wait_for_it() -> None:
         with UnitOfWork(session_factory, lock=lock):
@@ -94,7 +94,7 @@ def test_waiters_are_counted_until_there_are_enough(
             with pytest.raises(AssertionError, match="4 wait for the lock"):
                 wait_until_waiting(engine, lock.group_id, waiters=4, seconds=0)
         for one in waiting:
-            one.result(PATIENCE)
+            one.result(TIMEOUT)
 
 
 @pytest.mark.parametrize("end", [terminate_backend, cancel_backend])

@@ -22,7 +22,7 @@ KEY_WAITERS = sa.text(
     "AND objsubid = 1 AND classid::bigint = (CAST(:key AS bigint) >> 32) & 4294967295 "
     "AND objid::bigint = CAST(:key AS bigint) & 4294967295"
 )
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 def acquire(connection: sa.Connection, group_id: UUID | None, wait_ms: int = 0) -> sa.Row[Any]:
@@ -45,7 +45,7 @@ def locks_held(connection: sa.Connection) -> int:
 
 def until_waiting(connection: sa.Connection, group_id: UUID, waiting: int) -> None:
     """Poll until exactly so many wait for the group's lock."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while (found := check(connection, group_id).waiting) != waiting:
         assert time.monotonic() < deadline, f"{found} wait, not {waiting}"
         connection.rollback()
@@ -54,7 +54,7 @@ def until_waiting(connection: sa.Connection, group_id: UUID, waiting: int) -> No
 
 def until_key_waiting(connection: sa.Connection, key: int) -> None:
     """Poll until somebody waits for the lock of a key, in a mode of any kind."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not connection.scalar(KEY_WAITERS, {"key": key}):
         assert time.monotonic() < deadline, "nobody waits"
         connection.rollback()

@@ -127,7 +127,7 @@ def refused(
         with pytest.raises(InvalidInputError) as error:
             method(service(uow), **fields)
         uow.commit()
-    assert {fault.field for fault in error.value.faults} == named
+    assert {field_error.field for field_error in error.value.errors} == named
     assert everything(factory) == before
     return error.value
 

@@ -33,7 +33,7 @@ TENANT: Final = UUID(int=7)
 # it may count a connection that nobody has.
 UNTOUCHED: Final = "sqlalchemy/pool/"
 
-PATIENCE: Final = 60
+TIMEOUT: Final = 60
 """Seconds after which a process that hangs is killed."""
 
 Request = Callable[[UUID], None]
@@ -188,7 +188,7 @@ def _forked(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     if child == 0:
         try:
             os.close(reading)
-            signal.alarm(PATIENCE)
+            signal.alarm(TIMEOUT)
             os.write(writing, json.dumps(work()).encode())
         except BaseException:  # noqa: BLE001 - a copy must not go on as its parent
             traceback.print_exc()

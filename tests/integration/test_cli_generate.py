@@ -165,17 +165,17 @@ def test_generate_reports_faults_by_field_and_plans_the_other_documents(
 @pytest.mark.usefixtures("no_server")
 @pytest.mark.parametrize("form", [["--json"], []])
 @pytest.mark.parametrize(
-    ("faults", "rest"),
-    [(50, []), (51, ["… and 1 more fault"]), (100_000, ["… and 99950 more faults"])],
+    ("field_errors", "rest"),
+    [(50, []), (51, ["… and 1 more error"]), (100_000, ["… and 99950 more errors"])],
 )
 def test_generate_lists_fifty_faults_per_file_and_counts_the_rest(
     form: list[str],
-    faults: int,
+    field_errors: int,
     rest: list[str],
     file: Callable[..., str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    unknown = written(**{f"k{number}": 1 for number in range(faults)})
+    unknown = written(**{f"k{number}": 1 for number in range(field_errors)})
     names = [file("a", unknown), file("b", unknown)]
     assert main(["generate", *form, *names]) == 2
     printed = capsys.readouterr()

@@ -18,7 +18,7 @@ from domain import (
 )
 from domain.database_errors import During, translated
 from domain.errors import CommitOutcomeUnknownError, EditedMeanwhileError
-from domain.retrying import worth_retrying
+from domain.retrying import is_retryable
 from domain.testing.contention import terminate_backend
 from tests.factories import AcademyScheduleFactory, PlanGroupFactory
 from tests.integration.asking import backend_pid
@@ -109,7 +109,7 @@ def test_commit_that_flushes_a_conflict_means_what_a_service_would_say(
         uow.session.add(conflicting[row])
         with pytest.raises(expected) as refused:
             uow.commit()
-    assert not worth_retrying(refused.value)
+    assert not is_retryable(refused.value)
 
 
 def test_a_lost_connection_before_the_commit_is_no_unknown_outcome(
@@ -118,4 +118,4 @@ def test_a_lost_connection_before_the_commit_is_no_unknown_outcome(
     with doomed() as session, pytest.raises(sa.exc.OperationalError) as lost:
         session.execute(sa.select(1))
     assert lost.value.connection_invalidated
-    assert worth_retrying(lost.value)
+    assert is_retryable(lost.value)

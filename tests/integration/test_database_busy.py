@@ -16,7 +16,7 @@ from domain.database_errors import During, translated
 from domain.errors import DatabaseBusyError
 from domain.probe import probe
 from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
-from domain.retrying import retrying, worth_retrying
+from domain.retrying import is_retryable, retrying
 from domain.services import activate, activate_async, preview_plans
 from tests.integration.storing import FIRST, generate
 
@@ -85,7 +85,7 @@ def test_request_without_a_free_connection_is_database_busy(
     assert json.loads(json.dumps(problem)) == problem
     assert (problem["status"], problem["code"], problem["retry_after"]) == (503, "database_busy", 1)
     assert problem["retryable"]
-    assert worth_retrying(refused.value)
+    assert is_retryable(refused.value)
     assert isinstance(tiny.pool, sa.QueuePool)
     assert tiny.pool.checkedout() == 0
     request_(factory, group)

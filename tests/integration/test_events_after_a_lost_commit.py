@@ -14,7 +14,7 @@ from domain import PlanGroup, UnitOfWork
 from domain.errors import CommitOutcomeUnknownError
 from domain.events import GenerationEvent
 from domain.testing import FaultAt, Step
-from domain.testing.contention import PATIENCE, cancel_backend, eventually, terminate_backend
+from domain.testing.contention import TIMEOUT, cancel_backend, eventually, terminate_backend
 from domain.testing.faults import CommitGate
 from domain.unit_of_work.ending import Ending
 from tests.integration.storing import Factory, listening, outcomes, plans, request, unit_of_work
@@ -90,7 +90,7 @@ def test_generation_whose_commit_is_interrupted_is_reported_as_unknown(
         interruption = pool.submit(interrupt, gate)
         with pytest.raises(SignalledError):
             request(sessionmaker(faulty), group)
-        interruption.result(PATIENCE)
+        interruption.result(TIMEOUT)
     assert outcomes(reported) == [("unknown", "SignalledError")]
 
 

@@ -22,7 +22,7 @@ from domain.errors import (
 )
 from domain.events import GenerationEvent
 from domain.testing import assert_lock_free
-from domain.testing.contention import PATIENCE, eventually
+from domain.testing.contention import TIMEOUT, eventually
 from domain.unit_of_work.ending import Stage
 from tests.factories import AcademyScheduleFactory
 from tests.integration.storing import (
@@ -226,7 +226,7 @@ def test_block_that_ends_while_a_thread_uses_it_is_reported_as_rolled_back(
     generated = threading.Event()
 
     def generate_and_stay(uow: UnitOfWork) -> None:
-        with uow.turn():
+        with uow.exclusive_call():
             generate_in(uow, group)
             generated.set()
             eventually(lambda: uow._stage is Stage.CLOSED, "the block is being left")
@@ -234,13 +234,13 @@ def test_block_that_ends_while_a_thread_uses_it_is_reported_as_rolled_back(
     def leave_too_early() -> None:
         with unit_of_work(session_factory, group) as uow:
             forgotten.append(pool.submit(generate_and_stay, uow))
-            generated.wait(PATIENCE)
+            generated.wait(TIMEOUT)
 
     forgotten: list[Future[None]] = []
     with ThreadPoolExecutor(1) as pool:
         with pytest.raises(UncommittedChangesError):
             leave_too_early()
-        forgotten[0].result(PATIENCE)
+        forgotten[0].result(TIMEOUT)
     assert outcomes(reported) == [("rolled_back", "UncommittedChangesError")]
     assert_lock_free(engine, group.id)
 

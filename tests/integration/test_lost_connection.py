@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGenerationService, PlanGroup, PlanGroupLock
 from domain.errors import CommitOutcomeUnknownError
-from domain.retrying import worth_retrying
+from domain.retrying import is_retryable
 from domain.scheduling.engine import schedule
 from domain.unit_of_work import UnitOfWork
 from tests.integration.storing import FIRST, generate
@@ -118,7 +118,7 @@ def test_lost_connection_is_an_error_of_sqlalchemy_and_worth_retrying(
         attempt(pooled, group, work, engine)
     assert lost.value.connection_invalidated
     assert isinstance(lost.value.orig, psycopg.OperationalError)
-    assert worth_retrying(lost.value)
+    assert is_retryable(lost.value)
 
 
 @pytest.mark.parametrize("work", LOST_IN_COMMIT)
@@ -128,8 +128,8 @@ def test_connection_lost_in_the_commit_leaves_the_outcome_unknown(
     with pytest.raises(CommitOutcomeUnknownError) as lost:
         attempt(pooled, group, work, engine)
     assert isinstance(lost.value.__cause__, DBAPIError)
-    assert not worth_retrying(lost.value)
-    assert worth_retrying(lost.value, with_key=True)
+    assert not is_retryable(lost.value)
+    assert is_retryable(lost.value, with_key=True)
 
 
 @pytest.mark.parametrize("work", [*LOSSES, *LOST_IN_COMMIT])

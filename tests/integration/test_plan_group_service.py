@@ -53,14 +53,14 @@ def create(
 
 
 def refused(factory: Factory, fields: Any, **options: Any) -> dict[str, str]:
-    """The faults of a creation; nothing is written, though the caller commits."""
+    """The errors of a creation; nothing is written, though the caller commits."""
     before = everything(factory)
     with UnitOfWork(factory, lock=PlanGroupLock(uuid4(), uuid4())) as uow:
         with pytest.raises(InvalidInputError) as error:
             PlanGroupService(uow).create(fields, **{"student_id": uuid4(), **options})
         uow.commit()
     assert everything(factory) == before
-    return {fault.field: fault.message for fault in error.value.faults}
+    return {field_error.field: field_error.message for field_error in error.value.errors}
 
 
 def test_create_stores_everything_under_the_id_of_the_lock(session_factory: Factory) -> None:

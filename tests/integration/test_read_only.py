@@ -14,7 +14,7 @@ from domain import PlanGroupLock, UnitOfWork, generate_plans_async
 from domain.errors import WrongTransactionError
 from domain.locking import acquiring
 from domain.probe import probe
-from domain.retrying import worth_retrying
+from domain.retrying import is_retryable
 from tests.factories import PlanGroupFactory
 from tests.integration.editing import CALLS, Factory, World, everything, lock_of
 from tests.integration.storing import FIRST, book_group, generate
@@ -47,7 +47,7 @@ def test_generation_in_read_only_transactions_is_a_usage_error(
     group = book_group(session_factory)
     with pytest.raises(WrongTransactionError, match="read-only") as refused:
         generate(sessionmaker(new_engine(**options)), group)
-    assert not worth_retrying(refused.value)
+    assert not is_retryable(refused.value)
     assert generate(session_factory, group).generation == 1
 
 

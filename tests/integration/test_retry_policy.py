@@ -13,7 +13,7 @@ from domain.errors import RETRY_AFTER, GeneratedMeanwhileError, NoContentsError
 from domain.retrying import RetryPolicy, retrying, retrying_async
 
 BUSY = PlanGroupLockedError(group_id=None)
-AT_ONCE = RetryPolicy(first_pause=timedelta(0))
+NO_PAUSE = RetryPolicy(first_pause=timedelta(0))
 pytestmark = pytest.mark.usefixtures("pauses")
 
 
@@ -94,7 +94,7 @@ def test_no_attempt_begins_after_the_deadline(pauses: list[float]) -> None:
 
 def test_each_pause_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "studyplan.retry")
-    retrying(failing(2, GeneratedMeanwhileError()), policy=AT_ONCE)
+    retrying(failing(2, GeneratedMeanwhileError()), policy=NO_PAUSE)
     told = [vars(record) for record in caplog.records]
     assert [record["event"] for record in told] == ["retry.waiting"] * 2
     assert [record["attempt"] for record in told] == [1, 2]
@@ -116,7 +116,7 @@ def test_awaited_work_is_tried_again_too() -> None:
         await asyncio.sleep(0)
         return work()
 
-    assert asyncio.run(retrying_async(awaited, policy=AT_ONCE)) == 3
+    assert asyncio.run(retrying_async(awaited, policy=NO_PAUSE)) == 3
 
 
 def test_awaited_work_is_given_its_key() -> None:
@@ -140,5 +140,5 @@ def test_a_cancelled_task_is_not_tried_again() -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(retrying_async(awaited, policy=AT_ONCE))
+        asyncio.run(retrying_async(awaited, policy=NO_PAUSE))
     assert calls == 1

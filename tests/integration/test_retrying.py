@@ -31,7 +31,7 @@ from domain.errors import (
     NoContentsError,
     StudentPlansOverlapError,
 )
-from domain.retrying import retrying, worth_retrying
+from domain.retrying import is_retryable, retrying
 from domain.testing.contention import terminate_backend
 from tests.integration.asking import acquire, backend_pid
 from tests.integration.storing import FIRST, dump
@@ -169,9 +169,9 @@ def test_the_key_is_handed_to_the_work(session_factory: Factory, group: PlanGrou
     ids=lambda error: type(error).__name__,
 )
 def test_what_can_end_well_is_worth_it_wrapped_or_not(error: Exception) -> None:
-    assert worth_retrying(error)
+    assert is_retryable(error)
     if not isinstance(error, DomainError):
-        assert worth_retrying(DBAPIError("SELECT 1", None, error))
+        assert is_retryable(DBAPIError("SELECT 1", None, error))
 
 
 @pytest.mark.parametrize(
@@ -192,16 +192,16 @@ def test_what_can_end_well_is_worth_it_wrapped_or_not(error: Exception) -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_what_cannot_is_not_whatever_its_text_says(error: BaseException) -> None:
-    assert not worth_retrying(error)
+    assert not is_retryable(error)
     if isinstance(error, psycopg.Error):
-        assert not worth_retrying(DBAPIError("SELECT 1", None, error))
+        assert not is_retryable(DBAPIError("SELECT 1", None, error))
 
 
 def test_a_server_that_cannot_be_reached_is_worth_it() -> None:
     nowhere = sa.create_engine("postgresql+psycopg://127.0.0.1:1/none", poolclass=sa.NullPool)
     with pytest.raises(sa.exc.OperationalError) as failed:
         nowhere.connect()
-    assert worth_retrying(failed.value)
+    assert is_retryable(failed.value)
 
 
 def test_a_deadlock_of_the_server_is_worth_it(engine: sa.Engine) -> None:
@@ -209,4 +209,4 @@ def test_a_deadlock_of_the_server_is_worth_it(engine: sa.Engine) -> None:
         connection.exec_driver_sql(
             "DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '40P01'; END $$"
         )
-    assert worth_retrying(failed.value)
+    assert is_retryable(failed.value)

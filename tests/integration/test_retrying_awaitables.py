@@ -12,7 +12,7 @@ from domain import PlanGroupLockedError
 from domain.errors import MisuseError
 from domain.retrying import RetryPolicy, retrying, retrying_async
 
-AT_ONCE = RetryPolicy(attempts=3, first_pause=timedelta(0))
+NO_PAUSE = RetryPolicy(attempts=3, first_pause=timedelta(0))
 Work = Callable[[], Awaitable[int]]
 
 
@@ -68,7 +68,7 @@ def test_retrying_async_awaits_and_tries_again_whatever_gives_an_awaitable(form:
     counted = Counted()
 
     async def request() -> Any:
-        return await retrying_async(FORMS[form](counted), policy=AT_ONCE)
+        return await retrying_async(FORMS[form](counted), policy=NO_PAUSE)
 
     assert asyncio.run(request()) in (3, [3])
     assert counted.calls == 3
@@ -93,7 +93,7 @@ def test_retrying_refuses_whatever_gives_an_awaitable(form: str) -> None:
 
     async def request() -> None:
         with pytest.raises(MisuseError, match="retrying_async"):
-            retrying(FORMS[form](counted), policy=AT_ONCE)
+            retrying(FORMS[form](counted), policy=NO_PAUSE)
         await asyncio.sleep(0)
 
     asyncio.run(request())
@@ -105,7 +105,7 @@ def test_retrying_refuses_a_coroutine_function_that_wants_a_key() -> None:
         return idempotency_key
 
     with pytest.raises(MisuseError, match="retrying_async"):
-        _ = retrying(work, idempotency_key="k", policy=AT_ONCE)
+        _ = retrying(work, idempotency_key="k", policy=NO_PAUSE)
 
 
 @pytest.mark.parametrize("result", [None, 7, "text", [1]])
@@ -117,7 +117,7 @@ def test_retrying_async_refuses_work_that_gives_no_awaitable(result: object) -> 
         return result
 
     async def request() -> None:
-        await retrying_async(work, policy=AT_ONCE)
+        await retrying_async(work, policy=NO_PAUSE)
 
     with pytest.raises(MisuseError, match=r"Use retrying\(\)"):
         asyncio.run(request())

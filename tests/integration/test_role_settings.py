@@ -18,7 +18,7 @@ from domain import (
 )
 from domain.locking import LockStatus
 from domain.models import Base
-from domain.models.base import Instant
+from domain.models.base import UtcDateTime
 from domain.probe import probe
 from domain.repositories import PlanGroupRepository, StudentPlanRepository
 from tests.factories import ContentFactory, PlanGroupFactory
@@ -174,7 +174,7 @@ def test_mapped_instants_are_of_one_type() -> None:
     """What psycopg cannot read under every DateStyle has no place in a mapped class."""
     columns = [column for table in Base.metadata.sorted_tables for column in table.columns]
     assert not [str(column) for column in columns if isinstance(column.type, sa.DateTime)]
-    assert [str(column) for column in columns if isinstance(column.type, Instant)] == [
+    assert [str(column) for column in columns if isinstance(column.type, UtcDateTime)] == [
         "plan_groups.created_at",
         "plan_generations.generated_at",
     ]

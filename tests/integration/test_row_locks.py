@@ -25,14 +25,14 @@ from domain import (
     UnitOfWork,
 )
 from domain.errors import LockTimeoutError
-from domain.retrying import worth_retrying
+from domain.retrying import is_retryable
 from domain.services import (
     GroupEditService,
     GroupTimeService,
     PlanGroupService,
     PlanProgressService,
 )
-from domain.testing.contention import PATIENCE, eventually
+from domain.testing.contention import TIMEOUT, eventually
 from tests.integration.asking import backend_pid
 from tests.integration.editing import Factory, World, everything
 from tests.integration.storing import FIRST
@@ -137,7 +137,7 @@ def test_row_lock_of_another_is_a_lock_timeout(
     assert (late.value.scope, late.value.waited_ms, late.value.holder) == ("row", None, None)
     assert late.value.group_id in {world.group.id, None}
     assert "같은 데이터" in late.value.message("ko")
-    assert worth_retrying(late.value)
+    assert is_retryable(late.value)
     assert everything(session_factory) == before
     with UnitOfWork(session_factory, lock=world.lock) as uow:
         write(uow, world)
@@ -177,9 +177,9 @@ def test_deadlock_with_rows_of_another_is_a_lock_timeout(
             eventually(lambda: is_waiting(owner_engine, pid), "the other one waits for the group")
             with pytest.raises(LockTimeoutError) as late:
                 retitle(uow, world)
-        waiting.result(PATIENCE)
+        waiting.result(TIMEOUT)
     assert (late.value.scope, late.value.waited_ms) == ("row", None)
-    assert worth_retrying(late.value)
+    assert is_retryable(late.value)
     assert everything(session_factory) == before
 
 

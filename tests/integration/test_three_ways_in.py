@@ -74,7 +74,7 @@ def add(factory: Factory, group: PlanGroup) -> PlanGroup:
     return group
 
 
-def faults_of_adding(factory: Factory, group: PlanGroup) -> set[str]:
+def errors_of_adding(factory: Factory, group: PlanGroup) -> set[str]:
     """The fields that adding refuses; nothing is stored then, though the caller commits."""
     before = everything(factory)
     with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
@@ -82,12 +82,12 @@ def faults_of_adding(factory: Factory, group: PlanGroup) -> set[str]:
             uow.groups.add(group)
         uow.commit()
     assert everything(factory) == before
-    return {fault.field for fault in error.value.faults}
+    return {field_error.field for field_error in error.value.errors}
 
 
 def by_add(factory: Factory, name: str, value: Any) -> set[str]:
     group = rows(contents=[book(**{name: value})]) if name in BOOK else rows(**{name: value})
-    return faults_of_adding(factory, group)
+    return errors_of_adding(factory, group)
 
 
 def by_document(factory: Factory, name: str, value: Any) -> set[str]:
@@ -98,7 +98,7 @@ def by_document(factory: Factory, name: str, value: Any) -> set[str]:
         with pytest.raises(InvalidInputError) as error:
             PlanGroupService(uow).create(fields, student_id=uuid4())
         uow.commit()
-    return {fault.field for fault in error.value.faults}
+    return {field_error.field for field_error in error.value.errors}
 
 
 def by_edit(factory: Factory, name: str, value: Any) -> set[str]:
@@ -112,7 +112,7 @@ def by_edit(factory: Factory, name: str, value: Any) -> set[str]:
         with pytest.raises(InvalidInputError) as error:
             edit(expected_version=1, **{name: value})
         uow.commit()
-    return {fault.field for fault in error.value.faults}
+    return {field_error.field for field_error in error.value.errors}
 
 
 @pytest.mark.parametrize("way", [by_add, by_document, by_edit])
@@ -194,7 +194,7 @@ def test_word_is_accepted_by_every_way_in_korean_or_english(
 def test_groups_add_refuses_what_rows_cannot_hold(
     session_factory: Factory, columns: dict[str, Any], named: set[str]
 ) -> None:
-    assert faults_of_adding(session_factory, rows(**columns)) == named
+    assert errors_of_adding(session_factory, rows(**columns)) == named
 
 
 def test_groups_add_fills_in_positions_units_and_words(session_factory: Factory) -> None:
@@ -239,7 +239,7 @@ def test_flush_refuses_values_that_a_column_cannot_hold(
         uow.groups.get(world.group.id).name = LONG
         with pytest.raises(InvalidInputError) as changed:
             uow.commit()
-    assert {fault.field for fault in added.value.faults} == {
+    assert {field_error.field for field_error in added.value.errors} == {
         "exclusions.date",
         "exclusions.type",
         "exclusions.reason",

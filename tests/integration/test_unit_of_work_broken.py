@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import PlanGroupLock, UnitOfWork
 from domain.errors import LockNotHeldError
 from domain.testing import assert_lock_free
-from domain.testing.contention import PATIENCE, advisory_locks, eventually, wait_until_waiting
+from domain.testing.contention import TIMEOUT, advisory_locks, eventually, wait_until_waiting
 from domain.unit_of_work.ending import LockState
 from tests.integration.asking import acquire
 
@@ -121,7 +121,7 @@ def test_a_signal_in_the_middle_of_the_wait_ends_the_wait_in_the_server_too(
     engine: sa.Engine, one_connection: sa.Engine, interrupting: Callable[[], None], tenant_id: UUID
 ) -> None:
     group_id = uuid4()
-    patient = PlanGroupLock(tenant_id, group_id, wait=timedelta(seconds=PATIENCE))
+    patient = PlanGroupLock(tenant_id, group_id, wait=timedelta(seconds=TIMEOUT))
 
     def interrupt() -> None:
         wait_until_waiting(engine, group_id)
@@ -132,7 +132,7 @@ def test_a_signal_in_the_middle_of_the_wait_ends_the_wait_in_the_server_too(
         interruption = pool.submit(interrupt)
         with pytest.raises(SignalledError):
             UnitOfWork(sessionmaker(one_connection), lock=patient).__enter__()
-        interruption.result(PATIENCE)
+        interruption.result(TIMEOUT)
         eventually(lambda: not advisory_locks(engine, granted=False), "nobody waits any more")
     assert checked_out(one_connection) == 0
     with UnitOfWork(sessionmaker(one_connection), lock=patient) as uow:
@@ -158,7 +158,7 @@ def test_a_signal_in_the_middle_of_a_statement_leaves_the_lock_unknown_and_then_
             assert uow.lock_state() is not LockState.HELD
             with pytest.raises(LockNotHeldError):
                 uow.commit()
-        interruption.result(PATIENCE)
-    assert_lock_free(engine, lock.group_id, seconds=PATIENCE)
+        interruption.result(TIMEOUT)
+    assert_lock_free(engine, lock.group_id, seconds=TIMEOUT)
     with UnitOfWork(sessionmaker(one_connection), lock=lock) as uow:
         uow.commit()

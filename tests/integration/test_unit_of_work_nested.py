@@ -13,11 +13,11 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import PlanGroupLock, PlanGroupLockedError, StudentLock, UnitOfWork
 from domain.errors import LockNotHeldError, UnitOfWorkStateError, WrongTransactionError
 from domain.testing import assert_lock_free
-from domain.testing.contention import PATIENCE, advisory_locks
+from domain.testing.contention import TIMEOUT, advisory_locks
 from tests.integration.storing import enter, stored_group
 
 Factory = sessionmaker[Session]
-LONG = timedelta(seconds=PATIENCE)
+LONG = timedelta(seconds=TIMEOUT)
 
 
 @pytest.fixture
@@ -77,9 +77,9 @@ def test_one_that_could_not_be_entered_is_nobodys(
 ) -> None:
     with ThreadPoolExecutor(1) as pool, UnitOfWork(session_factory, lock=lock) as outer:
         with pytest.raises(PlanGroupLockedError):
-            pool.submit(enter, session_factory, lock).result(PATIENCE)
+            pool.submit(enter, session_factory, lock).result(TIMEOUT)
         outer.rollback()
-        pool.submit(enter, session_factory, lock).result(PATIENCE)
+        pool.submit(enter, session_factory, lock).result(TIMEOUT)
 
 
 def test_one_that_was_dropped_without_being_left_is_nobodys(
@@ -96,7 +96,7 @@ def test_another_thread_is_another_client(session_factory: Factory, lock: PlanGr
     with ThreadPoolExecutor(1) as pool, UnitOfWork(session_factory, lock=lock):
         other = pool.submit(enter, session_factory, lock)
         with pytest.raises(PlanGroupLockedError):
-            other.result(PATIENCE)
+            other.result(TIMEOUT)
 
 
 def test_another_engine_may_be_another_database_and_is_asked(
@@ -144,14 +144,14 @@ def test_the_group_whose_student_is_busy_is_the_one_that_is_named(session_factor
     def hold() -> None:
         with UnitOfWork(session_factory, lock=StudentLock(other.tenant_id, other.student_id)):
             entered.set()
-            leave.wait(PATIENCE)
+            leave.wait(TIMEOUT)
 
     with ThreadPoolExecutor(1) as pool:
         held = pool.submit(hold)
-        assert entered.wait(PATIENCE)
+        assert entered.wait(TIMEOUT)
         uow = UnitOfWork(session_factory, lock=PlanGroupLock.of(tenant_id, [one.id, other.id]))
         with pytest.raises(PlanGroupLockedError) as refused, uow:
             uow.lock_student(one.id)
         leave.set()
-        held.result(PATIENCE)
+        held.result(TIMEOUT)
     assert (refused.value.group_id, refused.value.scope) == (other.id, "student")

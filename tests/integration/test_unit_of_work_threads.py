@@ -27,7 +27,7 @@ from domain.scheduling.engine import schedule
 from domain.scheduling.planning import Request
 from domain.scheduling.schedule import Schedule
 from domain.testing import assert_lock_free
-from domain.testing.contention import PATIENCE, eventually
+from domain.testing.contention import TIMEOUT, eventually
 from tests.concurrency.overlapping import elsewhere
 from tests.integration.storing import FIRST, enter, stored_group
 
@@ -95,7 +95,7 @@ def test_requests_of_a_framework_may_enter_use_and_leave_in_any_thread_of_its_po
                 run(partial(step, uow, group)) for uow, group in zip(units, groups, strict=True)
             ]
             for call in calls:
-                call.result(PATIENCE)
+                call.result(TIMEOUT)
     for group in groups:
         assert_lock_free(engine, group.id)
 
@@ -111,7 +111,7 @@ class Pausing:
 
     def __call__(self, request: Request) -> Schedule:
         self.inside.set()
-        assert self.go_on.wait(PATIENCE)
+        assert self.go_on.wait(TIMEOUT)
         return schedule(request)
 
 
@@ -146,12 +146,12 @@ def test_call_during_a_service_of_another_thread_is_refused(
     with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         service = PlanGenerationService(uow, compute=pausing)
         call = pool.submit(service.generate, today=FIRST)
-        assert pausing.inside.wait(PATIENCE)
+        assert pausing.inside.wait(TIMEOUT)
         with pytest.raises(UnitOfWorkStateError, match=OVERLAPPING):
             use(uow, group)
         uow.session.expunge_all()
         pausing.go_on.set()
-        assert call.result(PATIENCE).generation == 1
+        assert call.result(TIMEOUT).generation == 1
         uow.commit()
 
 
@@ -194,7 +194,7 @@ def test_call_during_a_flush_or_commit_of_another_thread_is_refused(
         if use is not USES["flush"]:
             assert OVERLAPPING in str(refused.value)
         holding.close()
-        call.result(PATIENCE)
+        call.result(TIMEOUT)
         if busy == "flush":
             uow.session.expunge_all()
             uow.commit()
@@ -216,7 +216,7 @@ def test_leaving_while_another_thread_works_cancels_its_call_and_says_so(
             with pytest.raises(UnitOfWorkStateError, match="while another thread was using"):
                 stack.close()
             with pytest.raises(sa.exc.DBAPIError):
-                call.result(PATIENCE)
+                call.result(TIMEOUT)
     assert_lock_free(engine, group.id)
     with session_factory() as session:
         assert session.get_one(PlanGroup, (group.tenant_id, group.id)).name == "before"
@@ -255,10 +255,10 @@ def test_thread_that_is_reused_for_another_request_is_another_client(
     lock = PlanGroupLock(tenant_id, group_id)
     uow = UnitOfWork(session_factory, lock=lock)
     with ThreadPoolExecutor(1) as one:
-        one.submit(contextvars.Context().run, uow.__enter__).result(PATIENCE)
+        one.submit(contextvars.Context().run, uow.__enter__).result(TIMEOUT)
         other = one.submit(contextvars.Context().run, enter, session_factory, lock)
         with pytest.raises(PlanGroupLockedError):
-            other.result(PATIENCE)
+            other.result(TIMEOUT)
     uow.__exit__(None, None, None)
 
 

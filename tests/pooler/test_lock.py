@@ -13,7 +13,7 @@ from domain.errors import CommitOutcomeUnknownError
 from domain.locking import plan_group_lock_key
 from domain.testing import assert_lock_free, assert_lock_held, contend
 from domain.testing.contention import (
-    PATIENCE,
+    TIMEOUT,
     advisory_locks,
     backends_at_key,
     eventually,
@@ -116,7 +116,7 @@ def test_the_lock_is_free_after_the_client_has_vanished(
         driver.pgconn.finish()
         with pytest.raises(DBAPIError):
             uow.groups.get(group.id)
-    assert_lock_free(direct, group.id, seconds=PATIENCE)
+    assert_lock_free(direct, group.id, seconds=TIMEOUT)
     assert generate(session_factory, group).generation == 1
 
 

@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock, UnitOfWork
 from domain.probe import probe
-from domain.testing.contention import PATIENCE, advisory_locks, eventually, wait_until_waiting
+from domain.testing.contention import TIMEOUT, advisory_locks, eventually, wait_until_waiting
 from tests.concurrency.overlapping import elsewhere, generate_in_turn
 from tests.integration.storing import stored_group
 from tests.pooler.pgbouncer import BACKENDS, PgBouncer, clients
 
 Factory = sessionmaker[Session]
-LONG = timedelta(seconds=PATIENCE)
+LONG = timedelta(seconds=TIMEOUT)
 
 
 def waiting_for_a_backend(pooler: PgBouncer, database: str | None) -> int:
@@ -44,7 +44,7 @@ def test_whoever_holds_the_lock_commits_though_all_other_backends_wait_for_it(
                 "the others wait for a backend",
             )
             uow.commit()
-        generations = {waiter.result(PATIENCE).generation for waiter in waiting}
+        generations = {waiter.result(TIMEOUT).generation for waiter in waiting}
     assert generations == set(range(1, requests + 1))
 
 
@@ -71,9 +71,9 @@ def test_waiters_can_take_every_backend_from_unrelated_requests_until_their_wait
                 "the unrelated request waits for a backend",
             )
             holder.rollback()
-            assert starved.result(PATIENCE).generation == 1
+            assert starved.result(TIMEOUT).generation == 1
         for waiter in waiting:
-            waiter.result(PATIENCE)
+            waiter.result(TIMEOUT)
 
 
 def test_a_request_that_gets_no_backend_in_time_is_ended_by_the_pooler_and_holds_nothing(

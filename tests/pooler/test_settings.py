@@ -12,7 +12,7 @@ from domain import PlanGroup, PlanGroupLock, UnitOfWork
 from domain.errors import LockTimeoutError
 from domain.locking import Limits
 from domain.testing import assert_lock_free, assert_lock_held
-from domain.testing.contention import PATIENCE
+from domain.testing.contention import TIMEOUT
 from tests.concurrency.overlapping import elsewhere
 from tests.integration.storing import enter, generate
 from tests.pooler.pgbouncer import PgBouncer, backend, clients, of_all_backends
@@ -76,7 +76,7 @@ def test_a_wait_in_vain_ends_at_its_bound_and_leaves_no_lock_timeout(
     assert late.value.holder is not None
     assert late.value.holder.pid == pid
     assert late.value.waited_ms is not None
-    assert 100 <= late.value.waited_ms < PATIENCE * 1000
+    assert 100 <= late.value.waited_ms < TIMEOUT * 1000
     found = of_all_backends(engine, IN_FORCE)
     assert all(values == as_known(direct, "0", "0", "0") for values in found.values())
 
@@ -104,7 +104,7 @@ def test_the_server_ends_a_unit_of_work_that_stalls_and_the_pool_recovers(
 ) -> None:
     stalling = PlanGroupLock(group.tenant_id, group.id, limits=Limits(idle=SHORT))
     with UnitOfWork(session_factory, lock=stalling) as uow:
-        assert_lock_free(direct, group.id, seconds=PATIENCE)
+        assert_lock_free(direct, group.id, seconds=TIMEOUT)
         with pytest.raises(DBAPIError):
             uow.groups.get(group.id)
     assert generate(session_factory, group).generation == 1
@@ -118,7 +118,7 @@ def test_a_server_that_knows_the_limit_ends_a_unit_of_work_that_lasts_too_long(
         if not knows_transaction_timeout(direct):
             assert_lock_held(direct, group.id)
             return
-        assert_lock_free(direct, group.id, seconds=PATIENCE)
+        assert_lock_free(direct, group.id, seconds=TIMEOUT)
         with pytest.raises(DBAPIError):
             uow.groups.get(group.id)
     assert generate(session_factory, group).generation == 1

@@ -16,7 +16,7 @@ DAYS_OF_TODAY = 6
 WITH_A_KEY = 0.25
 OPERATIONS_A_KEY = 3
 """So many operations of a worker, and as many of each other worker, share a key."""
-LONGEST_DWELL = 0.004
+MAX_DWELL = 0.004
 IDLE = Limits(idle=timedelta(milliseconds=150))
 
 MIXED = {
@@ -111,6 +111,6 @@ def _draw(dice: random.Random, number: int, kind: Kind, target: Target, faults: 
         today=FIRST_DAY + timedelta(days=day % DAYS_OF_TODAY),
         key=f"{target.group_id}/{key}" if keyed else "",
         luck=dice.random(),
-        dwell=dice.choice((0.0, dice.uniform(0, LONGEST_DWELL))),
+        dwell=dice.choice((0.0, dice.uniform(0, MAX_DWELL))),
         patience=dice.uniform(0.005, 0.1) if dice.random() < faults and locked else None,
     )

@@ -20,7 +20,7 @@ from domain.errors import (
     DayWithoutPlan,
     DomainError,
     EditedMeanwhileError,
-    Fault,
+    FieldError,
     GeneratedMeanwhileError,
     IdempotencyMismatchError,
     InvalidInputError,
@@ -179,7 +179,9 @@ TABLE: list[tuple[DomainError, str, int, bool, str]] = [
         "같은 요청 키가 다른 내용으로 사용되었습니다.",
     ),
     (
-        InvalidInputError([Fault("period", "ends early"), Fault("contents[0].range", "reversed")]),
+        InvalidInputError(
+            [FieldError("period", "ends early"), FieldError("contents[0].range", "reversed")]
+        ),
         "invalid_input",
         422,
         False,
@@ -274,7 +276,7 @@ def test_error_is_the_same_after_pickling_and_copying(
 @pytest.mark.parametrize("error", EXAMPLES, ids=named)
 def test_data_are_attributes_and_members_of_the_problem(error: DomainError) -> None:
     problem = error.to_problem()
-    members = {"faults": "errors"}
+    members = {"field_errors": "errors"}
     for name, value in error.data.items():
         assert getattr(error, name) == value
         assert (members.get(name, name) in problem) is (name != "holder")

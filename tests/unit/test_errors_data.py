@@ -1,4 +1,4 @@
-"""What single errors carry besides their sentence: holders, faults, days."""
+"""What single errors carry besides their sentence: holders, errors, days."""
 
 import json
 import pickle
@@ -11,7 +11,7 @@ import pytest
 from domain.errors import (
     DatabaseBusyError,
     DayWithoutPlan,
-    Fault,
+    FieldError,
     InvalidInputError,
     LockHolder,
     LockTimeoutError,
@@ -66,7 +66,11 @@ def test_database_busy_says_when_to_try_again() -> None:
 
 def test_invalid_input_has_one_entry_for_every_field() -> None:
     error = InvalidInputError(
-        [Fault("name", "is empty"), Fault("name", "is short"), Fault("period", "is over")]
+        [
+            FieldError("name", "is empty"),
+            FieldError("name", "is short"),
+            FieldError("period", "is over"),
+        ]
     )
     assert error.field == "name, period"
     assert error.to_problem()["errors"] == [

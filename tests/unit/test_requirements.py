@@ -12,9 +12,9 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[2]
 READ_THE_EXAMPLE = """
 from importlib import resources
-from domain.documents import read_json; from domain.documents.rows import faults_of
+from domain.documents import read_json; from domain.documents.rows import field_errors_of
 document = read_json(resources.files("domain.documents").joinpath("example.json").read_bytes())
-print(document.time_zone, faults_of(document))
+print(document.time_zone, field_errors_of(document))
 """
 
 

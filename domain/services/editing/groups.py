@@ -41,7 +41,7 @@ class GroupEditService(Service):
 
     Errors of every method: ``PlanGroupNotFoundError`` (also for another tenant's group),
     ``PlanGroupNotEditableError``, ``EditedMeanwhileError`` if a row is not in the version
-    that the caller saw, ``InvalidInputError`` with every field at fault, for the group as
+    that the caller saw, ``InvalidInputError`` with every invalid field, for the group as
     it would be, and ``LockNotHeldError``. After any of them nothing is written, even if
     the caller goes on and commits.
     """
@@ -103,7 +103,7 @@ class GroupEditService(Service):
         path = f"contents[{index}]"
         changes, minutes = _content_values(fields, path)
         history = uow.plans.content_history(content_id)
-        errors.InvalidInputError.refuse(_history_faults(path, content, changes, history))
+        errors.InvalidInputError.raise_if_any(_history_errors(path, content, changes, history))
         assign(content, changes)
         if minutes is not None:
             _set_episodes(content, minutes)
@@ -171,7 +171,7 @@ def _content_values(
     """What is given for a content's columns, and for its episodes."""
     from domain.documents.readers import EPISODES  # noqa: PLC0415 - most processes read no document
 
-    found: list[errors.Fault] = []
+    found: list[errors.FieldError] = []
     episodes = fields.get("episodes", () if new else None)
     minutes = EPISODES.read(episodes, f"{path}.episodes", found)
     return checked_values(Content, ContentFields, fields, path, new=new, also=found), minutes
@@ -190,12 +190,12 @@ def _set_episodes(content: Content, minutes: Sequence[int | None]) -> None:
     content.episodes = episodes
 
 
-def _history_faults(
+def _history_errors(
     path: str, content: Content, changes: dict[str, Any], history: ContentHistory
-) -> Iterator[errors.Fault]:
+) -> Iterator[errors.FieldError]:
     if history.plans and changes.get("type", content.type) is not content.type:
-        yield errors.Fault(f"{path}.type", "has plans, which count its units")
+        yield errors.FieldError(f"{path}.type", "has plans, which count its units")
     first = changes.get("first_unit", content.first_unit)
     last = changes.get("last_unit", content.last_unit)
     if first > (history.first_kept or first) or last < (history.last_kept or last):
-        yield errors.Fault(f"{path}.range", "must contain what is done, started or pinned")
+        yield errors.FieldError(f"{path}.range", "must contain what is done, started or pinned")

@@ -38,7 +38,7 @@ class PlanProgressService(Service):
         ``InvalidInputError`` for the fields ``state`` and ``done_through``.
         """
         plan = self._live_plan(group_id, plan_id, expected_version)
-        state = values.checked("state", values.word(PlanState), state)
+        state = values.checked("state", values.member(PlanState), state)
         _check_done_through(plan, state, done_through)
         plan.state = state
         plan.done_through = done_through

@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any, Final, Generic, TypeVar, Unpack
 from uuid import UUID, uuid4
 
-from domain.errors import Fault, InvalidInputError, TimeEntryNotFoundError
+from domain.errors import FieldError, InvalidInputError, TimeEntryNotFoundError
 from domain.models import AcademySchedule, Block, Exclusion, NonStudyBlock, PlanGroup
 from domain.models.fields import checked_values, row_path
 from domain.models.study_time import (
@@ -21,7 +21,7 @@ from domain.models.study_time import (
     NonStudyBlockSettings,
 )
 from domain.scheduling import planning
-from domain.scheduling.validation import faults
+from domain.scheduling.validation import field_errors
 from domain.services.service import (
     RowVersion,
     Service,
@@ -149,7 +149,7 @@ class StudentTimeService(Service):
 
     Errors of every method: ``TimeEntryNotFoundError`` (also for another tenant's row),
     ``EditedMeanwhileError`` if the row is not in ``expected_version``,
-    ``InvalidInputError`` with every field at fault and ``LockNotHeldError``. After any of
+    ``InvalidInputError`` with every invalid field and ``LockNotHeldError``. After any of
     them nothing is written. In fields such as ``academy_schedules[2].start`` the index is
     that of the student's stored rows in their order; a new row comes after them.
     """
@@ -268,10 +268,10 @@ class _Entries(Generic[Entry]):
         path = row_path(self.kind, at)
         new = index is None
         values = checked_values(self.kind, _SETTINGS[self.kind], fields, path, new=new)
-        InvalidInputError.refuse(self._faults(values, at))
+        InvalidInputError.raise_if_any(self._field_errors(values, at))
         return values
 
-    def _faults(self, values: Mapping[str, Any], at: int) -> Iterator[Fault]:
+    def _field_errors(self, values: Mapping[str, Any], at: int) -> Iterator[FieldError]:
         """The rules that the row at this index would break with these values."""
         yield from ()
 
@@ -309,7 +309,7 @@ class _Exclusions(_Entries[Exclusion]):
 
     group: PlanGroup
 
-    def _faults(self, values: Mapping[str, Any], at: int) -> Iterator[Fault]:
+    def _field_errors(self, values: Mapping[str, Any], at: int) -> Iterator[FieldError]:
         if "date" in values:
             yield from outside(self.group, [values["date"]], at)
 
@@ -319,7 +319,7 @@ class _Classes(_Entries[AcademySchedule]):
 
     __slots__ = ()
 
-    def _faults(self, values: Mapping[str, Any], at: int) -> Iterator[Fault]:
+    def _field_errors(self, values: Mapping[str, Any], at: int) -> Iterator[FieldError]:
         # A copy that no Session knows: what is refused must not be written by a later flush.
         lesson = AcademySchedule(travel_minutes=0)
         if at < len(self.rows):
@@ -335,7 +335,7 @@ class _Classes(_Entries[AcademySchedule]):
             blocks=(),
             academy_schedules=(*others, lesson.to_planning()),
         )
-        # The stored classes agree with each other: whatever is at fault is the last one.
+        # The stored classes agree with each other: whatever is invalid is the last one.
         last, path = row_path(self.kind, len(others)), row_path(self.kind, at)
-        for fault in faults(asked):
-            yield replace(fault, field=fault.field.replace(last, path))
+        for field_error in field_errors(asked):
+            yield replace(field_error, field=field_error.field.replace(last, path))

@@ -109,7 +109,7 @@ def refuse(tenant_id: UUID, group_ids: list[UUID], today: date) -> float:
         print(error.holder and error.holder.pid)
         return error.retry_after or 0.0
     except InvalidInputError as error:
-        print([fault.message for fault in error.faults])
+        print([field_error.message for field_error in error.errors])
     except DomainError as error:
         print(error.http_status, error.code, error.message("ko"), error.to_problem("en")["code"])
     return 0.0

@@ -17,9 +17,9 @@ from domain.cli.timetable import (
 from domain.cli.wording import Wording
 from domain.errors import Language
 from domain.scheduling.calendar import Day, DayKind
-from domain.scheduling.notices import notice
 from domain.scheduling.schedule import Quality, ScheduledPlan, Unplaced, clock
 from domain.scheduling.vocabulary import ContentType, PlanKind, UnplacedReason
+from domain.scheduling.warnings import warning
 from tests.unit.documents.documents import BOOK, small
 
 START = date(2025, 1, 1)
@@ -100,8 +100,8 @@ def printed(
     console = Console(file=file, width=width)
     words = worded(console, titles, language)
     print_timetable(console, words, DAYS, PLANS, REASONS)
-    warnings = [notice("nothing_left"), notice("many_contents", count=9)]
-    warnings.append(notice("wrap_up_shrunk", date="2025-01-01", content=0, need=9, given=1))
+    warnings = [warning("nothing_left"), warning("many_contents", count=9)]
+    warnings.append(warning("wrap_up_shrunk", date="2025-01-01", content=0, need=9, given=1))
     print_warnings(console, words, warnings)
     unplaced = [Unplaced(1, 3, 30, 150, UnplacedReason.NO_ROOM)]
     print_unplaced(console, words, unplaced)

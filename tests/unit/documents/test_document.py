@@ -24,16 +24,16 @@ def read(**keys: Any) -> PlanGroupDocument:
     return read_json(json.dumps({"name": "중간고사", "period": PERIOD, **keys}).encode())
 
 
-def faults(data: bytes | str) -> dict[str, str]:
+def field_errors(data: bytes | str) -> dict[str, str]:
     try:
         read_json(data.encode() if isinstance(data, str) else data)
     except InvalidInputError as error:
-        return {fault.field: fault.message for fault in error.faults}
+        return {field_error.field: field_error.message for field_error in error.errors}
     return {}
 
 
-def faults_of(**keys: Any) -> dict[str, str]:
-    return faults(json.dumps({"name": "중간고사", "period": PERIOD, **keys}))
+def field_errors_of(**keys: Any) -> dict[str, str]:
+    return field_errors(json.dumps({"name": "중간고사", "period": PERIOD, **keys}))
 
 
 def test_the_worked_example_is_read() -> None:
@@ -164,7 +164,7 @@ def test_a_byte_order_mark_is_accepted() -> None:
 def test_a_bad_value_is_refused_by_the_name_of_its_field(
     keys: Mapping[str, Any], field: str, message: str
 ) -> None:
-    found = faults_of(**keys)
+    found = field_errors_of(**keys)
     assert list(found) == [field]
     assert found[field].startswith(message)
 
@@ -183,20 +183,22 @@ def test_a_bad_value_is_refused_by_the_name_of_its_field(
     ],
 )
 def test_what_is_no_json_object_is_a_fault_of_the_document(data: bytes, message: str) -> None:
-    assert faults(data) == {"document": message}
+    assert field_errors(data) == {"document": message}
 
 
 def test_a_key_that_comes_twice_is_a_fault_where_it_stands() -> None:
     text = (
         '{"name": "a", "period": {"start": "2025-01-01", "end": "2025-01-02", "end": "2025-01-03"}}'
     )
-    assert faults(text) == {"period.end": "is given twice"}
+    assert field_errors(text) == {"period.end": "is given twice"}
 
 
 def test_path_of_a_deeply_nested_key_keeps_its_end() -> None:
     key = "k" * 40
     text = f'{{"{key}":' * 100 + '{"a": 1, "a": 2}' + "}" * 100
-    [field] = [field for field, message in faults(text).items() if message == "is given twice"]
+    [field] = [
+        field for field, message in field_errors(text).items() if message == "is given twice"
+    ]
     assert (len(field), field[0]) == (200, "…")
     assert field.endswith(f"{key}.{key}.a")
 
@@ -204,7 +206,7 @@ def test_path_of_a_deeply_nested_key_keeps_its_end() -> None:
 def test_numbers_beyond_all_measure_are_refused() -> None:
     nines = "9" * 5000
     text = '{"level": 1e99999999999999999999, "review": 1E+999999, "weakness": ' + nines + "}"
-    found = faults(f'{{"factors": {text}, "cycle": {{"study_days": {nines}}}}}')
+    found = field_errors(f'{{"factors": {text}, "cycle": {{"study_days": {nines}}}}}')
     assert found["factors.level"] == "must be a finite number"
     assert found["factors.review"].startswith("must be a number greater than 0")
     assert found["factors.weakness"].startswith("must be a number greater than 0")
@@ -213,7 +215,7 @@ def test_numbers_beyond_all_measure_are_refused() -> None:
 
 def test_all_faults_are_told_at_once_in_the_order_of_the_document() -> None:
     bad = {"type": "film", "allocation": "weakness", "range": "1-9", "extra": 1}
-    found = faults(json.dumps({"period": {}, "contents": [BOOK, bad]}))
+    found = field_errors(json.dumps({"period": {}, "contents": [BOOK, bad]}))
     assert list(found) == [
         "name",
         "period.start",

@@ -10,16 +10,16 @@ from domain.errors import InvalidInputError
 from tests.unit.documents.documents import BOOK, SMALL
 
 
-def faults(data: bytes) -> dict[str, str]:
+def field_errors(data: bytes) -> dict[str, str]:
     try:
         read_json(data)
     except InvalidInputError as error:
-        return {fault.field: fault.message for fault in error.faults}
+        return {field_error.field: field_error.message for field_error in error.errors}
     return {}
 
 
-def faults_of(**keys: Any) -> dict[str, str]:
-    return faults(json.dumps({**SMALL, **keys}).encode())
+def field_errors_of(**keys: Any) -> dict[str, str]:
+    return field_errors(json.dumps({**SMALL, **keys}).encode())
 
 
 TEXT = st.text(st.characters(), max_size=12)  # surrogates, too
@@ -30,14 +30,14 @@ JSON = st.recursive(
 )
 KEYS = st.sampled_from([*PlanGroupDocument.__dataclass_fields__, "_note"])
 CONTENT_KEYS = st.sampled_from([*ContentEntry.__dataclass_fields__, "_note"])
-# the first draw of text on a machine builds tables, which is no fault of a strategy
+# the first draw of text on a machine builds tables, which is no error of a strategy
 patient = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 
 @patient
 @given(st.dictionaries(KEYS | TEXT, JSON))
 def test_arbitrary_values_raise_nothing_but_invalid_input(keys: dict[str, Any]) -> None:
-    for field, message in faults_of(**keys).items():
+    for field, message in field_errors_of(**keys).items():
         assert field.isprintable()
         assert message.startswith(("must ", "is ", "cannot "))
 
@@ -45,16 +45,18 @@ def test_arbitrary_values_raise_nothing_but_invalid_input(keys: dict[str, Any]) 
 @patient
 @given(st.dictionaries(CONTENT_KEYS, JSON))
 def test_arbitrary_values_in_a_content_are_its_faults(keys: dict[str, Any]) -> None:
-    assert all(field.startswith("contents[0]") for field in faults_of(contents=[{**BOOK, **keys}]))
+    assert all(
+        field.startswith("contents[0]") for field in field_errors_of(contents=[{**BOOK, **keys}])
+    )
 
 
 @patient
 @given(st.binary() | st.text(alphabet='{}[]",:1eE.-+nulNaIfity\\d8 ').map(str.encode))
 def test_arbitrary_bytes_raise_nothing_but_invalid_input(data: bytes) -> None:
-    assert faults(data)
+    assert field_errors(data)
 
 
 @patient
 @given(TEXT)
 def test_any_text_as_a_time_zone_is_read_or_refused(name: str) -> None:
-    assert list(faults_of(time_zone=name)) in ([], ["time_zone"])
+    assert list(field_errors_of(time_zone=name)) in ([], ["time_zone"])

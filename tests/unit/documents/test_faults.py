@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.documents import PlanGroupDocument, read_json
-from domain.documents.rows import faults_of, to_rows
+from domain.documents.rows import field_errors_of, to_rows
 from tests.unit.documents.documents import BOOK, EXAMPLE, LECTURE, SMALL, small
 
 CLASS = {"weekday": 3, "start": "14:00", "end": "17:00"}
@@ -15,15 +15,15 @@ STRATEGY = {**BOOK, "allocation": "strategy"}
 
 
 def fields(document: PlanGroupDocument) -> list[str]:
-    return [fault.field for fault in faults_of(document)]
+    return [field_error.field for field_error in field_errors_of(document)]
 
 
 def test_the_worked_example_has_no_fault() -> None:
-    assert faults_of(read_json(EXAMPLE)) == []
+    assert field_errors_of(read_json(EXAMPLE)) == []
 
 
 def test_a_draft_without_contents_and_blocks_has_no_fault() -> None:
-    assert faults_of(small(contents=[], blocks=[])) == []
+    assert field_errors_of(small(contents=[], blocks=[])) == []
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_well_formed_document_is_faultless_or_told_by_its_own_fields(
     block = {"kind": "study", "weekdays": days, "start": "10:00", "end": "12:00"}
     text = json.dumps({**SMALL, "blocks": [block], "contents": entries, "factors": factors})
     document = read_json(text.encode())
-    found = faults_of(document)
-    assert all(fault.field.startswith("contents") for fault in found)
+    found = field_errors_of(document)
+    assert all(field_error.field.startswith("contents") for field_error in found)
     if not found:
         to_rows(document, UUID(int=1), UUID(int=2)).group.check()

@@ -17,11 +17,11 @@ from tests.unit.documents.documents import BOOK, EXAMPLE, SMALL
 from tests.unit.documents.test_document_properties import CONTENT_KEYS, JSON, KEYS, patient
 
 
-def faults_of(fields: Any) -> dict[str, str]:
+def field_errors_of(fields: Any) -> dict[str, str]:
     try:
         PlanGroupDocument.from_mapping(fields)
     except InvalidInputError as error:
-        return {fault.field: fault.message for fault in error.faults}
+        return {field_error.field: field_error.message for field_error in error.errors}
     return {}
 
 
@@ -39,7 +39,7 @@ def test_mapping_may_have_dates_and_tuples() -> None:
 
 def test_mapping_with_a_moment_instead_of_a_date_is_refused() -> None:
     period = {"start": datetime(2025, 1, 6), "end": "2025-01-12"}  # noqa: DTZ001 - the kind is wrong
-    assert faults_of({**SMALL, "period": period}) == {
+    assert field_errors_of({**SMALL, "period": period}) == {
         "period.start": "must be a date such as 2025-01-31"
     }
 
@@ -52,22 +52,22 @@ def test_mapping_float_factor_is_the_number_of_the_text(given_as: float, factor:
 
 @pytest.mark.parametrize("number", [0.1 + 0.2, 1e-7, float("nan"), float("inf"), -1.0, 10.000001])
 def test_mapping_float_factor_without_six_exact_places_is_refused(number: float) -> None:
-    assert list(faults_of({**SMALL, "factors": {"review": number}})) == ["factors.review"]
+    assert list(field_errors_of({**SMALL, "factors": {"review": number}})) == ["factors.review"]
 
 
 @pytest.mark.parametrize("fields", [None, 7, "text", [], b"{}"])
 def test_mapping_that_is_none_is_a_fault_of_the_document(fields: Any) -> None:
-    assert faults_of(fields) == {"document": "must be an object"}
+    assert field_errors_of(fields) == {"document": "must be an object"}
 
 
 def test_mapping_with_keys_that_are_no_text_is_refused_by_their_names() -> None:
-    assert faults_of({**SMALL, 7: 1, ("a", "b"): 2}) == {
+    assert field_errors_of({**SMALL, 7: 1, ("a", "b"): 2}) == {
         "7": "is not a known key",
         "('a', 'b')": "is not a known key",
     }
 
 
-def pydantic_faults_of(fields: Any) -> dict[str, str]:
+def pydantic_errors_of(fields: Any) -> dict[str, str]:
     try:
         PlanGroupModel.model_validate(fields)
     except pydantic.ValidationError as error:
@@ -91,8 +91,8 @@ def test_pydantic_model_reads_the_same_document() -> None:
 
 @pytest.mark.parametrize("fields", [{}, [], {**SMALL, "contents": [{**BOOK, "range": [1]}, 7]}])
 def test_pydantic_model_has_the_same_faults(fields: Any) -> None:
-    assert faults_of(fields) != {}
-    assert pydantic_faults_of(fields) == faults_of(fields)
+    assert field_errors_of(fields) != {}
+    assert pydantic_errors_of(fields) == field_errors_of(fields)
 
 
 @patient
@@ -101,7 +101,7 @@ def test_pydantic_model_has_the_same_faults_for_arbitrary_values(
     keys: dict[str, Any], content: dict[str, Any]
 ) -> None:
     fields = {**SMALL, "contents": [{**BOOK, **content}], **keys}
-    assert pydantic_faults_of(fields) == faults_of(fields)
+    assert pydantic_errors_of(fields) == field_errors_of(fields)
 
 
 def test_pydantic_json_schema_has_every_field() -> None:

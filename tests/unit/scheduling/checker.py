@@ -76,7 +76,7 @@ def _something_fits(request: Request) -> Iterator[str]:
 
 def _emptiness(case: Case) -> Iterator[str]:
     left = any(amounts.remaining for amounts in case.amounts.values())
-    told = any(notice.code == "nothing_left" for notice in case.schedule.warnings)
+    told = any(warning.code == "nothing_left" for warning in case.schedule.warnings)
     if left and told:
         yield "something is left to plan, and a warning denies it"
     if not left and not told:
@@ -92,7 +92,7 @@ def _assumptions(case: Case) -> Iterator[str]:
             continue
         first, entries = amounts.content.first_unit, amounts.content.episode_minutes
         unknown = {u for u in amounts.remaining if entries[u - first] is None}
-        for data in case.notices("assumed_minutes"):
+        for data in case.warnings("assumed_minutes"):
             if data["content"] == position:
                 told = range(int(str(data["first_unit"])), int(str(data["last_unit"])) + 1)
                 unknown -= set(told)

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.errors import InvalidInputError, NoStudyDaysError, NothingPlacedError
-from domain.scheduling.notices import notice
 from domain.scheduling.planning import Factors
 from domain.scheduling.schedule import Quality, Schedule, ScheduledPlan, Unplaced
 from domain.scheduling.vocabulary import PlanKind, UnplacedReason
+from domain.scheduling.warnings import warning
 from tests.unit.scheduling.build import ask, block, book, busy, on, reserve, row
 from tests.unit.scheduling.checker import check, check_refusal
 from tests.unit.scheduling.checking.units import fits, max_flow
@@ -125,7 +125,7 @@ SABOTAGE: dict[str, tuple[Callable[[], Schedule], str]] = {
     "a review covers too much": (lambda: changed(7, last_unit=101), "not studied before"),
     "a range is reviewed twice": (lambda: changed(7, first_unit=50), "reviewed twice"),
     "shrinking is told and did not happen": (
-        lambda: replace(right(), warnings=(notice("review_shrunk", cycle=1, need=9, free=8),)),
+        lambda: replace(right(), warnings=(warning("review_shrunk", cycle=1, need=9, free=8),)),
         "told as shrunk",
     ),
     "something that fits is unplaced": (

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from domain.scheduling.notices import notice
 from domain.scheduling.schedule import Quality, Schedule
+from domain.scheduling.warnings import warning
 from tests.unit.scheduling.build import ask, block, lecture, row
 from tests.unit.scheduling.checker import check
 
@@ -22,11 +22,11 @@ def cut_in_two(**more: Any) -> Schedule:
     ]
     rows[1] = replace(rows[1], **more)
     shrunk = [
-        notice("wrap_up_shrunk", date=day, content=1, need=10, given=0)
+        warning("wrap_up_shrunk", date=day, content=1, need=10, given=0)
         for day in ("2025-01-06", "2025-01-07")
     ]
-    unreviewed = notice("unreviewed", cycle=1, content=1, first_unit=1, last_unit=2)
-    dealt = notice(
+    unreviewed = warning("unreviewed", cycle=1, content=1, first_unit=1, last_unit=2)
+    dealt = warning(
         "shortage", week=1, weekday="월", weekday_en="Mon", date="2025-01-06", need=90, free=60
     )
     return Schedule(tuple(rows), (), (dealt, *shrunk, unreviewed), Quality(60, 60, 0, 0))

@@ -8,7 +8,7 @@ import pytest
 from domain.scheduling.allocation import own_days, strategy_indexes
 from domain.scheduling.calendar import calendar
 from domain.scheduling.planning import Request
-from domain.scheduling.validation import faults
+from domain.scheduling.validation import field_errors
 from tests.unit.scheduling.build import ask, block, book, off
 
 TWO_CYCLES = "01-06..01-19"
@@ -44,9 +44,9 @@ def test_a_subject_has_its_days_of_each_cycle(case: str) -> None:
 @pytest.mark.parametrize("weekly", [1, 5, 7, 0, -2])
 def test_a5_a_strategy_of_other_than_two_to_four_days_is_refused(weekly: int) -> None:
     content = replace(book(1, 60, position=2, weekly=3), weekly_days=weekly)
-    (fault,) = faults(ask(book(1, 60), content))
-    assert fault.field == "contents[1].weekly_days"
-    assert "2, 3 or 4" in fault.message
+    (field_error,) = field_errors(ask(book(1, 60), content))
+    assert field_error.field == "contents[1].weekly_days"
+    assert "2, 3 or 4" in field_error.message
 
 
 @pytest.mark.parametrize(("weekly", "picked"), [(2, [1, 4]), (3, [1, 3, 5]), (4, [0, 2, 3, 5])])

@@ -6,7 +6,7 @@ import pytest
 
 from domain.scheduling.calendar import Day, DayKind, calendar
 from domain.scheduling.spans import Span, front, merged, total, without
-from domain.scheduling.vocabulary import MINUTES_OF_A_DAY, ExclusionType
+from domain.scheduling.vocabulary import MINUTES_PER_DAY, ExclusionType
 from tests.unit.scheduling.build import MONDAY, ask, at, block, holiday, lesson, lunch, off, reserve
 
 NO_LUNCH: dict[str, Any] = {"non_study_blocks": ()}
@@ -88,7 +88,7 @@ def test_the_reserve_loses_meals_classes_and_travel_as_well() -> None:
 
 
 def test_a_block_longer_than_a_day_is_clipped_to_it() -> None:
-    assert merged([(0, MINUTES_OF_A_DAY)]) == [(0, 1440)]
+    assert merged([(0, MINUTES_PER_DAY)]) == [(0, 1440)]
     assert monday(blocks=block(0, 24), **NO_LUNCH).study == ((0, 1440),)
 
 

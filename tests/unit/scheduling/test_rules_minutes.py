@@ -16,7 +16,7 @@ from domain.scheduling.minutes import (
     unit_minutes,
 )
 from domain.scheduling.planning import LEVEL_FACTORS, Content, Factors
-from domain.scheduling.validation import faults
+from domain.scheduling.validation import field_errors
 from domain.scheduling.vocabulary import Difficulty, Level
 from tests.unit.scheduling.build import FACTOR_ONE, answer_to, ask, book, custom, lecture
 
@@ -54,8 +54,8 @@ def test_m2_a_single_page_costs_its_own_minutes() -> None:
 
 
 def test_m3_a_reversed_range_is_refused() -> None:
-    (fault,) = faults(ask(book(10, 1)))
-    assert fault.field == "contents[0].range"
+    (field_error,) = field_errors(ask(book(10, 1)))
+    assert field_error.field == "contents[0].range"
 
 
 def test_m4_a_lecture_costs_the_sum_of_its_episodes() -> None:
@@ -95,9 +95,9 @@ def test_m8_a_unit_below_one_minute_is_refused_naming_the_field(
     content: Content, field: str
 ) -> None:
     factors = Factors(level=Decimal("0.85"), weakness=Decimal(1))
-    (fault,) = faults(ask(content, factors=factors))
-    assert fault.field == field
-    assert faults(ask(content, factors=Factors(level=Decimal("0.85")))) == []
+    (field_error,) = field_errors(ask(content, factors=factors))
+    assert field_error.field == field
+    assert field_errors(ask(content, factors=Factors(level=Decimal("0.85")))) == []
 
 
 def test_rounding_is_half_up_and_of_the_cumulative_sum() -> None:
@@ -127,16 +127,16 @@ def test_steps_of_a_sum_begin_after_zero() -> None:
 
 
 def test_a_unit_beyond_what_tables_hold_is_told_before_it_is_stored() -> None:
-    (fault,) = faults(ask(book(2**31 - 1, 2**31)))
-    assert fault.field == "contents[0].range"
+    (field_error,) = field_errors(ask(book(2**31 - 1, 2**31)))
+    assert field_error.field == "contents[0].range"
 
 
 @pytest.mark.parametrize("factor", [0.85, "0.85", None, Decimal("NaN"), Decimal(0), 11])
 def test_a_factor_that_is_no_exact_number_in_bounds_is_told(factor: Any) -> None:
-    (fault,) = faults(ask(book(1, 9), factors=Factors(level=factor)))
-    assert fault.field == "factors.level"
+    (field_error,) = field_errors(ask(book(1, 9), factors=Factors(level=factor)))
+    assert field_error.field == "factors.level"
 
 
 def test_a_whole_number_is_a_factor() -> None:
     whole: Any = 1
-    assert faults(ask(book(1, 9), factors=Factors(level=whole))) == []
+    assert field_errors(ask(book(1, 9), factors=Factors(level=whole))) == []

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from domain.scheduling.planning import Content, Request
 from domain.scheduling.schedule import Schedule, ScheduledPlan
-from domain.scheduling.vocabulary import MINUTES_OF_A_DAY, Allocation, PlanKind
+from domain.scheduling.vocabulary import MINUTES_PER_DAY, Allocation, PlanKind
 from tests.unit.scheduling.checking.world import Amounts, World, amounts_of, spans
 
 Slot = tuple[date, int, int, bool]
@@ -92,9 +92,9 @@ class Case:
         """What every day holds."""
         return {day: self.world.room(day) for day in self.world.days}
 
-    def notices(self, code: str) -> Iterator[dict[str, object]]:
+    def warnings(self, code: str) -> Iterator[dict[str, object]]:
         """The data of the warnings of one code."""
-        return (dict(notice.data) for notice in self.schedule.warnings if notice.code == code)
+        return (dict(warning.data) for warning in self.schedule.warnings if warning.code == code)
 
 
 def units(row: ScheduledPlan) -> range:
@@ -146,7 +146,7 @@ def _sequence(case: Case) -> Iterator[str]:
 
 
 def _span(row: ScheduledPlan) -> Iterator[str]:
-    if not 0 <= row.start_minute < row.end_minute <= MINUTES_OF_A_DAY:
+    if not 0 <= row.start_minute < row.end_minute <= MINUTES_PER_DAY:
         yield f"{name(row)} has no minute or leaves its day"
     if not 0 <= row.wrap_up_minutes <= row.minutes:
         yield f"{name(row)} has an impossible wrap-up of {row.wrap_up_minutes} min"

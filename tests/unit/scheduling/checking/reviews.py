@@ -100,7 +100,7 @@ def _kept_reviews(case: Case, cycle: int, position: int) -> Counter[int]:
 def _unreviewed(case: Case, position: int) -> set[int]:
     return {
         unit
-        for data in case.notices("unreviewed")
+        for data in case.warnings("unreviewed")
         if data["content"] == position
         for unit in range(int(str(data["first_unit"])), int(str(data["last_unit"])) + 1)
     }
@@ -136,7 +136,7 @@ def _minutes(case: Case, studied: Studied, cycle: int) -> Iterator[str]:
     needs = {p: _needs(case, studied.reviewable(cycle, p), p) for p in positions}
     least, most = (sum(side(need) for need in needs.values()) for side in (min, max))
     room = sum(case.room[day] for day in days)
-    told = [data for data in case.notices("review_shrunk") if data["cycle"] == cycle]
+    told = [data for data in case.warnings("review_shrunk") if data["cycle"] == cycle]
     given = {
         p: sum(r.minutes for r in case.reviews if (r.cycle, r.content) == (cycle, p))
         for p in positions
@@ -258,7 +258,7 @@ def day_need(
 def _shortage(case: Case) -> Iterator[str]:
     """Told for a day dealt more than its study time; wrap-ups may count for it or not."""
     deal = dealt(case)
-    told = {str(data["date"]): data for data in case.notices("shortage")}
+    told = {str(data["date"]): data for data in case.warnings("shortage")}
     known = {str(day) for day in case.world.study_days()}
     if set(told) - known:
         yield f"a shortage is told of {set(told) - known}, which are no study days"

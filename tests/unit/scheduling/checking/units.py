@@ -103,7 +103,7 @@ def _wrap_ups(case: Case, amounts: Amounts) -> Iterator[str]:
     by_day: dict[object, list[ScheduledPlan]] = defaultdict(list)
     for row in case.study_of(position):
         by_day[row.date].append(row)
-    told = {str(n["date"]): n for n in case.notices("wrap_up_shrunk") if n["content"] == position}
+    told = {str(n["date"]): n for n in case.warnings("wrap_up_shrunk") if n["content"] == position}
     for day, rows in by_day.items():
         given = rows[-1].wrap_up_minutes
         if any(row.wrap_up_minutes for row in rows[:-1]):

@@ -37,7 +37,7 @@ _ENGLISH: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class PlanWarning:
     """A warning: a stable ``code`` and its data, which its sentences are built from."""
 
     code: str
@@ -53,6 +53,6 @@ class Notice:
         return texts[self.code].format(**words)
 
 
-def notice(code: str, **data: Scalar) -> Notice:
+def warning(code: str, **data: Scalar) -> PlanWarning:
     """Build a warning; its data keep the order in which they are named."""
-    return Notice(code, data)
+    return PlanWarning(code, data)
