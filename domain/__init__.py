@@ -6,6 +6,8 @@ every error in ``domain.errors``, the other services in ``domain.services``, rea
 pure planning core in ``domain.scheduling``.
 """
 
+__version__ = "0.1.0"
+
 import sys
 
 # An interrupted import starts again from the beginning: the modules that it left would not become

@@ -1,7 +1,7 @@
 """For the tests of applications that use the package: overlap, watched locks, faults.
 
 ``domain.testing.plugin`` has the same as pytest fixtures, for suites that name it in
-``pytest_plugins``. It needs the extra ``testing``, which is pytest; nothing else imports pytest.
+``pytest_plugins``. It needs the extra ``pytest``; nothing else imports pytest.
 ``domain.testing.contention`` and ``domain.testing.faults`` have further names. Nothing of this
 changes the package: faults come in by events of SQLAlchemy and by the driver's cursor class.
 """

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from domain import schema
 from domain.embedded import embedded_postgres
-from tests.benchmarks import contention, importing, scheduling, unit_of_work, writing
+from tests.benchmarks import contention, decisions, importing, scheduling, unit_of_work, writing
 
 WITHOUT_DATABASE: dict[str, Callable[[], None]] = {
     "importing": importing.run,
@@ -25,6 +25,7 @@ WITH_DATABASE: dict[str, Callable[[sa.Engine], None]] = {
     "unit_of_work": unit_of_work.run,
     "writing": writing.run,
     "contention": contention.run,
+    "decisions": decisions.run,
     "peers": peers,
 }
 

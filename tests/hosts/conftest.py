@@ -28,7 +28,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def host_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment with the wheel, psycopg's binary and pytest."""
     directory = tmp_path_factory.mktemp("environment") / "venv"
-    return environment(directory, f"{wheel}[testing]", "psycopg[binary]")
+    return environment(directory, f"{wheel}[pytest]", "psycopg[binary]")
 
 
 @pytest.fixture(scope="session")

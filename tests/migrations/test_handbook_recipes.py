@@ -1,6 +1,8 @@
-"""What the README tells an application about the schema runs as it is printed there."""
+"""The recipes of the guide to the schema run as printed, in an application with the wheel."""
 
-import re
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,14 +10,12 @@ import pytest
 import sqlalchemy as sa
 
 from domain import schema
+from tests.handbook import example
 from tests.migrations.catalog import catalog
 from tests.migrations.hosts import Wheel
 from tests.migrations.test_grants import NEEDED, privileges
+from tests.servers import binaries
 
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-SECTION = README.split("\n## Schema\n")[1].split("\n## ")[0]
-RECIPES = re.findall(r"```(?:python|ini)\n(.*?)```", SECTION, re.DOTALL)
-OWN_DOOR, BRANCH, FILTERS, MODELS, TO_STUDENTS = RECIPES
 ENV = """
 import os, sqlalchemy
 from domain import Base
@@ -74,8 +74,8 @@ def project(tmp_path: Path) -> tuple[Wheel, Path]:
     versions = path / "migrations" / "versions"
     versions.mkdir(parents=True)
     (path / "alembic.ini").write_text("[alembic]\nscript_location = %(here)s/migrations\n")
-    (path / "models.py").write_text(MODELS + MORE_MODELS)
-    indented = FILTERS.replace("\n", "\n    ")
+    (path / "models.py").write_text(example("foreign key to plan groups") + MORE_MODELS)
+    indented = example("filters").replace("\n", "\n    ")
     (path / "migrations" / "env.py").write_text(ENV.format(indented=f"    {indented}"))
     (versions / "app_0001.py").write_text(STUDENTS)
     (versions / "app_0004.py").write_text(HOMEWORK)
@@ -98,9 +98,11 @@ def test_schema_is_made_in_a_revision_of_the_applications(
     role = new_role("app")
     before = catalog(connection)
     versions = path / "migrations" / "versions"
-    assert OWN_DOOR.count('"app"') == 1
-    (versions / "app_0002.py").write_text(OWN_DOOR.replace('"app"', repr(role)))
-    (versions / "app_0003.py").write_text(TO_STUDENTS)
+    assert example("upgrade in a revision").count('"app"') == 1
+    (versions / "app_0002.py").write_text(
+        example("upgrade in a revision").replace('"app"', repr(role))
+    )
+    (versions / "app_0003.py").write_text(example("foreign key to students"))
     alembic(wheel, empty_url, "upgrade", "head")
     assert schema.is_current(connection)
     assert privileges(connection, role) == NEEDED
@@ -116,8 +118,10 @@ def test_schema_is_made_by_a_branch_of_the_applications_environment(
 ) -> None:
     wheel, path = project
     with (path / "alembic.ini").open("a") as ini:
-        ini.write(BRANCH)
-    ordered = TO_STUDENTS.replace('"app_0002"', '"app_0001"\ndepends_on = "sp_0002"', 1)
+        ini.write(example("branch"))
+    ordered = example("foreign key to students").replace(
+        '"app_0002"', '"app_0001"\ndepends_on = "sp_0002"', 1
+    )
     (path / "migrations" / "versions" / "app_0003.py").write_text(ordered)
     alembic(wheel, empty_url, "upgrade", "heads")
     assert schema.is_current(connection)
@@ -125,3 +129,22 @@ def test_schema_is_made_by_a_branch_of_the_applications_environment(
     assert wheel.domain("upgrade", url=empty_url)[1].endswith("(already).\n")
     alembic(wheel, empty_url, "downgrade", "base")
     assert schema.current_revision(connection) is None
+
+
+def test_printed_sql_is_executed_by_psql(
+    empty_url: sa.URL, connection: sa.Connection, new_role: Callable[..., str], tmp_path: Path
+) -> None:
+    role = new_role("app").replace('"', '\\"')
+    command = example("sql")
+    assert command.count("--grant-to app ") == 1
+    path = (str(Path(sys.executable).parent), str(binaries()), os.environ["PATH"])
+    url = empty_url.set(drivername="postgresql").render_as_string(hide_password=False)
+    subprocess.run(  # noqa: S603 - the document's own command
+        ["/bin/sh", "-ec", command.replace("--grant-to app", f'--grant-to "{role}"')],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": os.pathsep.join(path), "DATABASE_URL": url},
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    assert schema.is_current(connection)

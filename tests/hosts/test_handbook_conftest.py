@@ -1,14 +1,12 @@
-"""The README's ``conftest.py`` and test, as printed, in the suite of another project."""
+"""The guide's ``conftest.py`` and test, as printed, in the suite of another project."""
 
-import re
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from tests.hosts.conftest import PROJECT, Run
+from tests.handbook import example
+from tests.hosts.conftest import Run
 
-SECTION = (PROJECT / "README.md").read_text("utf-8").split("\n## Testing your own application\n")[1]
-CONFTEST, TEST = re.findall(r"```python\n(.*?)```", SECTION.split("\n## ")[0], re.DOTALL)
 GROUP = """
 from uuid import uuid4
 
@@ -79,11 +77,11 @@ def databases(connection: sa.Connection) -> set[str]:
     )
 
 
-def test_conftest_of_the_readme_clones_a_database_for_each_test(
+def test_conftest_of_the_guide_clones_a_database_for_each_test(
     tmp_path: Path, run: Run, server_url: sa.URL, maintenance: sa.Connection
 ) -> None:
-    (tmp_path / "conftest.py").write_text(CONFTEST)
-    (tmp_path / "test_theirs.py").write_text(GROUP + TEST + MORE)
+    (tmp_path / "conftest.py").write_text(example("conftest"))
+    (tmp_path / "test_theirs.py").write_text(GROUP + example("simultaneous requests") + MORE)
     (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     before = databases(maintenance)
     url = server_url.render_as_string(hide_password=False)
