@@ -70,6 +70,17 @@ COMMANDS = sorted({
 })  # fmt: skip
 
 
+PROSE = [re.sub(r"```.*?```", "", text, flags=re.DOTALL) for text in DOCUMENTS.values()]
+SOURCES = "".join(
+    path.read_text("utf-8")
+    for folder in ("domain", "tests", "alembic")
+    for path in (PROJECT / folder).rglob("*.py")
+    if path != Path(__file__)
+)
+OF_OTHERS = {"DeprecationWarning", "create_distributed_table", "pg_current_xact_id"}
+"""Names of PostgreSQL's and of other tools that the code does not use."""
+
+
 def found(dotted: str) -> Any:
     """A module, or the attribute of one."""
     module, _, name = dotted.rpartition(".")
@@ -173,17 +184,18 @@ def test_command_exists(command: str) -> None:
             assert set(words) <= WITHOUT_DATABASE.keys() | WITH_DATABASE.keys()
 
 
+def test_identifiers_occur_in_the_code() -> None:
+    spans = [span for text in PROSE for span in code(text) if "/" not in span]
+    named = {name for span in spans for name in re.findall(r"[A-Za-z_]\w{2,}[A-Za-z0-9]\b", span)}
+    identifiers = {name for name in named if "_" in name or re.match(r"[A-Z][a-z]+[A-Z]", name)}
+    assert sorted(identifiers - OF_OTHERS - set(re.findall(r"\w+", SOURCES))) == []
+
+
 def test_environment_variables_are_read_by_the_code() -> None:
     named = {
         name for text in DOCUMENTS.values() for name in re.findall(r"\b[A-Z]+_[A-Z_]+\b", text)
     }
-    sources = "".join(
-        path.read_text("utf-8")
-        for folder in ("domain", "tests", "alembic")
-        for path in (PROJECT / folder).rglob("*.py")
-        if path != Path(__file__)
-    )
-    assert [name for name in sorted(named) if name not in sources] == []
+    assert [name for name in sorted(named) if name not in SOURCES] == []
 
 
 def test_extras_that_are_named_exist() -> None:
