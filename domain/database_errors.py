@@ -1,4 +1,4 @@
-"""Errors of the database as the package's own: by constraint name and by SQLSTATE."""
+"""Translates database errors into the package's own, by constraint name and by SQLSTATE."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,23 +17,23 @@ from domain import errors
 from domain.driver import is_standby
 
 OLDEST_SERVER: Final = 15
-"""The oldest major version of PostgreSQL that the package runs on."""
+"""The oldest major version of PostgreSQL that the package supports."""
 MIGRATE: Final = (
     "Migrate with this version of the package: `python -m domain upgrade`, or the application's "
-    "own migrations (README, 'Schema')."
+    "own migrations (see alembic/README.md)."
 )
-"""What to do about a schema that is missing, incomplete or of another version."""
+"""The remedy for a schema that is missing, incomplete or of another version."""
 
 
-# Shut down, crashed, starting, database dropped, idle or transaction limit: the server says
-# why, and ends the session.
+# Server shut down, crashed or starting, database dropped, idle or transaction timeout: the server
+# reports the reason and ends the session.
 _SESSION_ENDED: Final = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04"})
-# Row-level security refuses with the SQLSTATE of a missing privilege. These are names in the
-# server's source, the same in every language: where it checks a new row, and where it would
-# filter rows although row_security is off.
+# Row-level security reports the SQLSTATE of a missing privilege. These functions of the server's
+# source identify it, independently of the language of messages: the check of a new row, and the
+# check of row_security = off.
 _ROW_SECURITY: Final = frozenset({"ExecWithCheckOptions", "check_enable_rls"})
 TRANSACTION_ENDED: Final = (
-    "The transaction that took the lock was ended inside the block, past the unit of work (a "
+    "The transaction that acquired the lock was ended inside the block without commit() (by a "
     "COMMIT or ROLLBACK in a statement, or by the driver). What it had written before a COMMIT "
     "is stored; nothing that came later is."
 )
@@ -42,20 +42,20 @@ Error: TypeAlias = psycopg.Error | DBAPIError
 
 
 class During(Enum):
-    """What was going on when the database failed; an SQLSTATE may mean something else in each."""
+    """The phase in which the database reported an error; SQLSTATEs are translated per phase."""
 
     CHECKOUT = auto()
-    """Only a connection was taken from the pool, listeners of the application included."""
+    """A connection is checked out of the pool; includes event listeners of the application."""
     LOCKING = auto()
     STATEMENT = auto()
     COMMIT = auto()
-    """A COMMIT with nothing left to flush."""
+    """The COMMIT itself, after the flush."""
     MIGRATION = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """A failed statement, and what the error that it means should name."""
+    """A failed statement, and the ids for the error that it is translated into."""
 
     error: Error
     connection: Connection | None = None
@@ -64,9 +64,9 @@ class _Failure:
     idempotency_key: str | None = None
 
     @property
-    def words(self) -> str:
-        """The server's own sentence."""
-        return words(self.error)
+    def server_message(self) -> str:
+        """The message of the server."""
+        return server_message(self.error)
 
 
 Meaning: TypeAlias = Callable[[_Failure], Exception | None]
@@ -81,16 +81,19 @@ def translated(
     student_id: UUID | None = None,
     idempotency_key: str | None = None,
 ) -> Iterator[None]:
-    """Raise the package's error for what fails in the block; other errors pass as they are.
+    """Translate database errors of the block into the package's own; raise others unchanged.
 
-    Around the package's statements. ``during`` decides what an SQLSTATE means. ``connection`` is
-    the one that writes: without it a write that a read-only server refuses is not translated.
-    The ids are for the errors that name them.
+    For the package's own statements.
+
+    :param connection: the one that writes; without it an error of a read-only server is not
+        translated.
+    :param during: the phase, which determines the meaning of an SQLSTATE.
+    :param group_id: for the errors that have this field, as are the other ids.
     """
     try:
         yield
     except StaleDataError as error:
-        if during is not During.STATEMENT:  # of a listener of the application's
+        if during is not During.STATEMENT:  # raised by an event listener of the application
             raise
         raise errors.EditedMeanwhileError(group_id=group_id) from error
     except PoolTimeoutError as error:
@@ -104,15 +107,15 @@ def translated(
 
 
 def translation(error: Error, during: During, connection: Connection) -> Exception:
-    """The package's error for a failed statement; the error itself if there is none."""
+    """Return the package's error for a failed statement, or the error itself if there is none."""
     return _meaning(_Failure(error, connection), during) or error
 
 
 def _meaning(failure: _Failure, during: During) -> Exception | None:
-    """By constraint where rows are written, then by SQLSTATE."""
+    """Translate by constraint name where rows are written, otherwise by SQLSTATE."""
     error = failure.error
     if during is During.COMMIT and (connection_lost(error) or sqlstate(error) == "XX000"):
-        # Only the answer may have been lost. By an internal error Citus reports a lost node.
+        # Possibly only the answer was lost. Citus reports a lost node as an internal error (XX000).
         return errors.CommitOutcomeUnknownError()
     if during is During.STATEMENT:
         by_constraint = _CONSTRAINTS.get(_diagnosis(error, "constraint_name") or "")
@@ -120,14 +123,14 @@ def _meaning(failure: _Failure, during: During) -> Exception | None:
             return by_constraint(failure)
         if _is_unknown_student(error):
             return errors.InvalidInputError.of(
-                "student_id", "is not a student of the application's"
+                "student_id", "does not exist in the application's table"
             )
     by_state = _STATES[during].get(sqlstate(error) or "")
     return None if by_state is None else by_state(failure)
 
 
 def _is_unknown_student(error: Error) -> bool:
-    """Whether a foreign key of the application's, from ``plan_groups``, found no student."""
+    """Whether an application's foreign key from ``plan_groups`` did not find the student."""
     return (
         sqlstate(error) == "23503"
         and _diagnosis(error, "table_name") == "plan_groups"
@@ -146,9 +149,9 @@ _CONSTRAINTS: Final[Mapping[str, Meaning]] = {
     "ex_student_plans_overlap": lambda it: errors.StudentPlansOverlapError(
         student_id=it.student_id
     ),
-    # The snapshot's content is gone, or a content to remove has got plans.
+    # The content has been deleted since the snapshot, or now has plans that prevent its deletion.
     "fk_student_plans_contents": _generated_meanwhile,
-    "pk_plan_groups": lambda _: errors.InvalidInputError.of("id", "is that of a stored group"),
+    "pk_plan_groups": lambda _: errors.InvalidInputError.of("id", "already exists"),
     "pk_plan_generations": _generated_meanwhile,
     "uq_plan_generations_tenant_id_idempotency_key": lambda it: errors.IdempotencyMismatchError(
         idempotency_key=it.idempotency_key or ""
@@ -162,14 +165,14 @@ def _privilege(failure: _Failure) -> Exception | None:
     if _diagnosis(failure.error, "source_function") in _ROW_SECURITY:
         return None
     return errors.SchemaError(
-        f"The database refused a privilege to the role: {failure.words}. "
-        "`python -m domain upgrade --grant-to ROLE` grants what the package needs."
+        f"The role lacks a privilege: {failure.server_message}. "
+        "Grant it with `python -m domain upgrade --grant-to ROLE`."
     )
 
 
 def _no_such_object(failure: _Failure) -> Exception:
     return errors.SchemaError(
-        f"The database lacks what this package needs: {failure.words}. {MIGRATE}"
+        f"The schema is missing or not current: {failure.server_message}. {MIGRATE}"
     )
 
 
@@ -178,7 +181,7 @@ def _row_lock(failure: _Failure) -> Exception:
 
 
 def _read_only(failure: _Failure) -> Exception | None:
-    """Whether it was the server that refused to write, or a setting of the transaction."""
+    """Distinguish a server that does not accept writes from a read-only transaction."""
     connection = failure.connection
     if connection is None:
         return None
@@ -188,24 +191,24 @@ def _read_only(failure: _Failure) -> Exception | None:
     return errors.WrongTransactionError(
         "The transaction is read-only on a server that accepts writes: "
         "default_transaction_read_only or the engine's option postgresql_readonly is set, or SET "
-        "TRANSACTION READ ONLY was executed. Give the unit of work transactions that may write."
+        "TRANSACTION READ ONLY was executed. The unit of work needs read-write transactions."
     )
 
 
 def _migration(sentence: str) -> Meaning:
-    """The error of a run of the revisions, which changes nothing then."""
+    """Return the translation of an error of a migration, which was rolled back."""
 
     def meaning(failure: _Failure) -> Exception:
         detail = "; ".join((_diagnosis(failure.error, "message_detail") or "").splitlines())
-        said = sentence.format(words=failure.words, detail=detail)
-        return errors.SchemaError(f"{said} Nothing was changed.")
+        message = sentence.format(message=failure.server_message, detail=detail)
+        return errors.SchemaError(f"{message} Nothing was changed.")
 
     return meaning
 
 
 _EXISTS: Final = _migration(
-    "The database has something of this name already: {words}. This package did not make it: "
-    "rename it, move it to another schema, or drop it."
+    "The database already has an object of this name that this package did not create: "
+    "{message}. Rename it, move it to another schema, or drop it."
 )
 _STATEMENTS: Final[Mapping[str, Meaning]] = {
     "42501": _privilege,
@@ -216,48 +219,48 @@ _STATEMENTS: Final[Mapping[str, Meaning]] = {
     "25006": _read_only,
     "53300": lambda _: errors.DatabaseBusyError(),
     "55P03": _row_lock,
-    "40P01": _row_lock,  # a deadlock: with rows that others lock in another order
+    "40P01": _row_lock,  # a deadlock with transactions that lock the rows in another order
 }
 _STATES: Final[Mapping[During, Mapping[str, Meaning]]] = {
     During.CHECKOUT: {"53300": _STATEMENTS["53300"]},
     During.LOCKING: {
         **_STATEMENTS,
         "25001": lambda _: errors.WrongTransactionError(
-            "The lock needs READ COMMITTED: a snapshot older than the lock does not see "
-            "what its last holder wrote."
+            "The lock needs READ COMMITTED: a snapshot that is older than the lock does not "
+            "contain what its previous holder wrote."
         ),
         "SP002": lambda _: errors.WrongTransactionError(
-            "The transaction holds a shared lock, so it cannot take an exclusive one: two "
-            "such transactions would wait for each other. Commit, and take the exclusive "
-            "lock in a unit of work of its own."
+            "The transaction holds a shared lock, so it cannot acquire an exclusive one: two "
+            "such transactions would wait for each other. Commit, and acquire the exclusive "
+            "lock in a separate unit of work."
         ),
     },
     During.STATEMENT: _STATEMENTS,
     During.COMMIT: {"SP001": lambda _: errors.LockNotHeldError(TRANSACTION_ENDED)},
     During.MIGRATION: {
         "42501": _migration(
-            "The role may not migrate the schema: {words}. It needs CREATE on the database (or a "
-            "schema studyplan that it owns, and the extension btree_gist installed) and CREATE on "
-            "the schema public; later runs need the owner."
+            "The role may not migrate the schema: {message}. It needs CREATE on the database (or "
+            "must own a schema studyplan, with the extension btree_gist installed) and CREATE on "
+            "the schema public. Later migrations must be run by the owner."
         ),
         "42P07": _EXISTS,
         "42723": _EXISTS,
         "42710": _EXISTS,
         "2BP01": _migration(
-            "{words}: {detail}. Drop what depends on the package's objects first: of the "
-            "application's tables, the foreign keys."
+            "{message}: {detail}. First drop what depends on the package's objects, such as the "
+            "foreign keys of the application's tables."
         ),
         "3F000": _migration(
-            "The database lacks a schema that the revisions need: {words}. Two functions of the "
-            "package are in the schema public: create it first."
+            "The revisions need a schema that the database does not have: {message}. Two functions "
+            "of the package are in the schema public. Create it first."
         ),
-        "55000": _migration("{words}."),
+        "55000": _migration("{message}."),
     },
 }
 
 
 def require_supported_server(connection: Connection) -> None:
-    """Raise ``SchemaError`` on a server that is older than the package supports."""
+    """Raise ``SchemaError`` if the server is older than ``OLDEST_SERVER``."""
     version = connection.dialect.server_version_info
     if version is not None and version < (OLDEST_SERVER,):
         raise errors.SchemaError(
@@ -267,16 +270,16 @@ def require_supported_server(connection: Connection) -> None:
 
 
 def replace_pooled(connection: Connection) -> None:
-    """Let the pool connect anew instead of handing out what is connected now."""
+    """Make the pool replace its current connections before it hands them out again."""
     if not connection.closed and not connection.invalidated:
         pool, pooled = connection.engine.pool, connection.connection
         pool._invalidate(pooled, _checkin=False)  # noqa: SLF001 - no public way but dispose()
 
 
 def connection_lost(error: BaseException) -> bool:
-    """Whether the connection could not be made, or is gone; decided by type and SQLSTATE.
+    """Whether the connection failed or was lost; decided by type and SQLSTATE.
 
-    An ``OperationalError`` without a SQLSTATE is libpq's own: no server answered.
+    An ``OperationalError`` without a SQLSTATE is raised by libpq: no server answered.
     """
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
@@ -289,13 +292,13 @@ def connection_lost(error: BaseException) -> bool:
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """The five-character SQLSTATE of a driver's error, wrapped or not; else ``None``."""
+    """Return the five-character SQLSTATE of a database error, otherwise ``None``."""
     cause = _cause(error)
     return cause.sqlstate if isinstance(cause, psycopg.Error) else None
 
 
-def words(error: Error) -> str:
-    """The server's own sentence."""
+def server_message(error: Error) -> str:
+    """Return the message of the server."""
     return _diagnosis(error, "message_primary") or str(_cause(error))
 
 

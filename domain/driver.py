@@ -1,17 +1,17 @@
-"""What goes past SQLAlchemy to psycopg, and the state of a connection as psycopg knows it.
+"""Operations that bypass SQLAlchemy and use psycopg, and the state of a connection in psycopg.
 
-This is the only module that executes on the driver, and only what pays for it:
+This is the only module that executes statements on the driver, and only where it saves time:
 
-* the statement that takes a lock, together with BEGIN: one round trip instead of two, and
-  without SQLAlchemy's own cost of executing a statement, a tenth of a small transaction;
-* COMMIT and ROLLBACK together with a question: one round trip instead of two;
-* COPY, which SQLAlchemy does not have;
-* the inserts of a new group in one pipeline, one round trip for all its tables.
+* the statement that acquires a lock, together with BEGIN: one round trip in place of two, and
+  without SQLAlchemy's overhead per statement, which is a tenth of a small transaction;
+* COMMIT and ROLLBACK together with a query: one round trip in place of two;
+* COPY, which SQLAlchemy does not support;
+* the inserts of a new group in one pipeline: one round trip for all its tables.
 
-SQLAlchemy's conventions hold here too. Errors are raised as ``DBAPIError``, ``handle_error``
-listeners are called, and if the server is gone the whole pool is invalidated. Where anybody
-listens to an engine or it echoes, or where its transactions begin in a way of their own, the
-lock's statement is executed by SQLAlchemy. Nothing here is ever prepared.
+SQLAlchemy's conventions are kept: errors are raised as ``DBAPIError``, ``handle_error`` listeners
+are called, and if the server is lost the whole pool is invalidated. If an engine has event
+listeners or echoes statements, or begins transactions with options, SQLAlchemy executes the
+statement that acquires the lock. Statements in this module are never prepared.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,22 +31,22 @@ from sqlalchemy.util.concurrency import await_only
 Driver: TypeAlias = "psycopg.Connection[Any] | psycopg.AsyncConnection[Any]"
 _PIPELINE: Final = "one of the statements of a pipeline"
 _CANCEL_SECONDS: Final = 5.0
-# An engine's options for large results would make a server-side cursor of a lock's statement.
+# An engine's options for large results would declare a server-side cursor for the statement.
 _PLAIN: Final = {"stream_results": False, "yield_per": None}
 
 
 class CommitState(Enum):
-    """How far a COMMIT has come, as the client knows."""
+    """The progress of a COMMIT, as far as the client knows."""
 
     NOT_SENT = auto()
     SENT = auto()
-    """There is no answer: the server may carry it out or not."""
+    """There is no answer yet; the server may or may not execute it."""
     REFUSED = auto()
     DONE = auto()
 
 
 def transaction_status(connection: Connection) -> TransactionStatus:
-    """The status of the server's transaction; costs no round trip.
+    """Return the status of the server's transaction, without a round trip.
 
     ``UNKNOWN`` if the connection is closed or broken.
     """
@@ -58,13 +58,13 @@ def transaction_status(connection: Connection) -> TransactionStatus:
 
 
 def is_autocommit(connection: Connection) -> bool:
-    """Whether each statement is a transaction of its own."""
+    """Whether the connection is in autocommit mode."""
     driver = connection.connection.driver_connection
     return driver is not None and bool(driver.autocommit)
 
 
 def fetch_first(connection: Connection, statement: str) -> Sequence[str | None]:
-    """The row of a statement that is usually the first of its transaction; BEGIN included.
+    """Execute a statement that is usually the first of its transaction, with BEGIN; return its row.
 
     Raises ``DBAPIError``.
 
@@ -83,14 +83,13 @@ def fetch_first(connection: Connection, statement: str) -> Sequence[str | None]:
 def commit_after(
     connection: Connection, check: str, note: Callable[[CommitState], None]
 ) -> Iterator[None]:
-    """Inside the block, a COMMIT of the connection is sent as one call, ``check; COMMIT``.
+    """Inside the block, send a COMMIT of the connection as one call, ``check; COMMIT``.
 
-    SQLAlchemy calls its own and other ``commit`` listeners before it, so nothing can be
-    written between the check and the COMMIT. If ``check`` raises, nothing is committed and
-    the transaction is rolled back.
+    SQLAlchemy calls all ``commit`` listeners before that, so nothing can be written between the
+    check and the COMMIT. If ``check`` raises, the transaction is rolled back.
 
     :param check: one statement without parameters.
-    :param note: is called with each state that the COMMIT comes to.
+    :param note: is called with each state that the COMMIT reaches.
     """
     proxied: Any = connection.connection
     driver = _driver_of(connection)
@@ -102,14 +101,14 @@ def commit_after(
         except psycopg.Error:
             if not driver.closed:
                 note(CommitState.REFUSED)
-            # SQLAlchemy considers a transaction finished whose COMMIT failed.
+            # SQLAlchemy regards a transaction as finished when its COMMIT has failed.
             if driver.info.transaction_status is TransactionStatus.INERROR:
                 proxied.rollback()
             raise
         note(CommitState.DONE)
 
-    # Engine and Connection have no hook after their last listener. The pool's proxy does:
-    # it is what the dialect calls ``commit()`` on, and it lives as long as this checkout.
+    # Engine and Connection have no hook after their last listener, but the dialect calls
+    # ``commit()`` on the pool's proxy, which exists as long as this checkout.
     proxied.commit = commit
     try:
         yield
@@ -118,7 +117,7 @@ def commit_after(
 
 
 def roll_back_after(connection: Connection, question: str) -> Sequence[str | None]:
-    """The row that ``question`` returns, and a ROLLBACK, in one round trip.
+    """Execute ``question`` and ROLLBACK in one round trip; return the row of ``question``.
 
     Raises ``DBAPIError``.
 
@@ -133,9 +132,8 @@ def copy_rows(
 ) -> None:
     """Copy rows into ``columns`` (name → type) of a table: two round trips for any number.
 
-    Binary COPY in the connection's own transaction. A Session does not notice it: flush what
-    is pending before, and consider the transaction failed after an error.
-    Raises ``DBAPIError``.
+    Uses binary COPY in the connection's transaction. The Session does not know about it: flush
+    pending rows first, and regard the transaction as failed after an error. Raises ``DBAPIError``.
     """
     preparer = connection.dialect.identifier_preparer
     names = ", ".join(map(preparer.quote, columns))
@@ -157,8 +155,8 @@ def insert_rows(
 ) -> None:
     """Insert rows into ``columns`` (name → type) of a table: one round trip for any number.
 
-    The rows travel as one array for each column, so the statement's text does not depend on
-    their number, and nulls may be anywhere. Raises ``DBAPIError``.
+    The rows are sent as one array per column, so the statement's text does not depend on their
+    number, and any value may be null. Raises ``DBAPIError``.
     """
     arrays = [list(values) for values in zip(*rows, strict=True)]
     if not arrays:
@@ -166,8 +164,8 @@ def insert_rows(
     preparer = connection.dialect.identifier_preparer
     names = ", ".join(map(preparer.quote, columns))
     given = ", ".join(f"%s::pg_catalog.{kind}[]" for kind in columns.values())
-    # Not pg_catalog.unnest: only the bare name takes several arrays, and the parser resolves it
-    # itself, whatever the search path.
+    # Not pg_catalog.unnest: only the unqualified name accepts several arrays, and the parser
+    # resolves it independently of the search path.
     into = f"INSERT INTO {preparer.format_table(table)} ({names})"
     statement = f"{into} SELECT * FROM unnest({given})"  # noqa: S608 - no values in it
     connection.exec_driver_sql(statement, tuple(arrays))
@@ -177,9 +175,9 @@ def insert_rows(
 def pipelined(connection: Connection) -> Iterator[None]:
     """Send the block's statements without waiting for the answer of each.
 
-    For statements that return no rows and whose row counts do not matter. An error is raised by
-    a later statement or at the end of the block, so it does not say which statement failed.
-    Raises ``DBAPIError``. Without pipeline mode in libpq (before 14) nothing changes.
+    For statements that return no rows and whose row counts are not needed. An error is raised by
+    a later statement or at the end of the block, so it does not identify the statement. Raises
+    ``DBAPIError``. If libpq has no pipeline mode (before 14), statements are sent one by one.
     """
     if not psycopg.Pipeline.is_supported():
         yield
@@ -190,9 +188,9 @@ def pipelined(connection: Connection) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
-            if isinstance(error, DBAPIError):  # it may be an earlier statement's
+            if isinstance(error, DBAPIError):  # possibly of an earlier statement
                 error.statement, error.params = _PIPELINE, None
-            # The rest of the pipeline failed after this; psycopg would log that.
+            # The rest of the pipeline fails as a consequence.
             with suppress(psycopg.Error):
                 leave()
             raise
@@ -200,10 +198,11 @@ def pipelined(connection: Connection) -> Iterator[None]:
 
 
 def is_standby(connection: Connection) -> bool:
-    """Whether the server only reads, or cannot be asked any more.
+    """Whether the server is a standby or no longer answers.
 
-    The server is asked where the parameter says no: a pooler reports it as it was when the
-    pooler connected. That ends the failed transaction, so the connection is invalidated.
+    If the reported parameter is off, the server is queried, because a pooler reports the
+    parameter as it was when the pooler connected. The query ends the failed transaction, so the
+    connection is invalidated.
     """
     if connection.closed or connection.invalidated:
         return True
@@ -219,9 +218,9 @@ def is_standby(connection: Connection) -> bool:
 
 
 def cancel(connection: Connection) -> None:
-    """Cancel what the server executes for a connection whose client no longer waits for it.
+    """Cancel the statement of a connection whose client no longer waits for it.
 
-    A backend that waits for a lock does not notice that its client is gone.
+    A backend that waits for a lock does not detect that its client has disconnected.
     """
     driver = connection.connection.driver_connection
     with suppress(psycopg.Error):
@@ -238,7 +237,7 @@ def _driver_of(connection: Connection) -> Driver:
 
 
 def _is_observed(connection: Connection) -> bool:
-    """Whether SQLAlchemy itself would call a listener or log; its own three conditions."""
+    """Whether SQLAlchemy would call a listener or log a statement: the conditions it checks."""
     return bool(
         connection._has_events  # noqa: SLF001 - SQLAlchemy has no accessor
         or connection.engine._has_events  # noqa: SLF001 - likewise
@@ -247,7 +246,7 @@ def _is_observed(connection: Connection) -> bool:
 
 
 def _begins_plainly(driver: Driver) -> bool:
-    """Whether psycopg would send BEGIN without options, and wait for its answer."""
+    """Whether psycopg would send BEGIN without options and not in a pipeline."""
     return (
         driver.isolation_level is None
         and driver.read_only is None
@@ -258,21 +257,21 @@ def _begins_plainly(driver: Driver) -> bool:
 
 @contextmanager
 def _driver_errors(connection: Connection, statement: str) -> Iterator[None]:
-    """Treat an error of the driver as SQLAlchemy does."""
+    """Handle an error of the driver as SQLAlchemy does."""
     try:
         yield
     except psycopg.Error as error:
-        # Private, but the only place that wraps the error, calls the listeners, invalidates
-        # this connection and, if the server is gone, the pool.
+        # Private, but it is what wraps the error, calls the listeners, and invalidates this
+        # connection and, if the server is lost, the pool.
         connection._handle_dbapi_exception(  # noqa: SLF001 - see above
             error, statement, (), None, None
         )
 
 
 def _execute(driver: Driver, statements: str) -> Sequence[str | None]:
-    """The row that one of several statements returns; one round trip by the simple protocol.
+    """Execute statements in one round trip of the simple protocol; return the row of one of them.
 
-    A cursor would do the same for a fifth of a small transaction more.
+    A cursor would do the same, and make a small transaction a fifth slower.
     """
     if isinstance(driver, psycopg.AsyncConnection):
         return await_only(_execute_async(driver, statements))
@@ -312,7 +311,7 @@ async def _copy_async(
 
 
 def _pipeline_of(driver: Driver) -> tuple[Callable[[], object], Callable[[], object]]:
-    """What begins a pipeline, and what ends it."""
+    """Return the functions that begin and end a pipeline."""
     if isinstance(driver, psycopg.AsyncConnection):
         entered = driver.pipeline()
         return (
@@ -325,10 +324,10 @@ def _pipeline_of(driver: Driver) -> tuple[Callable[[], object], Callable[[], obj
 
 @contextmanager
 def _loss_in_copy(driver: Driver) -> Iterator[None]:
-    """Raise psycopg's own error if the connection is lost, however that was reported.
+    """Raise ``psycopg.OperationalError`` if the connection is lost in a COPY.
 
-    A pooler reports it twice, in the server's words and in its own. Psycopg expects one
-    result at the end of a COPY and raises "too many values to unpack".
+    A pooler reports the loss twice, with the server's message and its own. Psycopg expects one
+    result at the end of a COPY and raises ``ValueError`` ("too many values to unpack").
     """
     try:
         yield

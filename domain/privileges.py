@@ -6,7 +6,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from domain.database_errors import sqlstate, words
+from domain.database_errors import server_message, sqlstate
 from domain.errors import MisuseError, SchemaError
 from domain.locking.statements import FUNCTIONS
 from domain.models import Base
@@ -105,7 +105,7 @@ def grant(connection: sa.Connection, roles: Sequence[str]) -> None:
         except DBAPIError as error:
             if sqlstate(error) != "42501":
                 raise
-            raise _cannot_grant(row, role, words(error)) from error
+            raise _cannot_grant(row, role, server_message(error)) from error
         _, without = missing_privileges(
             connection, role, _GRANTED, (*FUNCTIONS, *FUNCTIONS_FOR_SQL)
         )

@@ -1,4 +1,4 @@
-"""Taking the locks of plan groups and students, and reporting the outcome."""
+"""Acquires the locks of plan groups and students, and reports the outcome."""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -39,12 +39,12 @@ _with_nodes: "WeakSet[Pool]" = WeakSet()
 
 @dataclass(frozen=True, slots=True)
 class Acquired:
-    """What is known of a lock that was taken."""
+    """A lock that was acquired."""
 
     waited_ms: int = 0
     node: str = ""
-    """On Citus, the FROM clause that takes later questions about the transaction to the lock's
-    node; elsewhere there is only one."""
+    """On Citus, the FROM clause that routes later queries about the transaction to the node that
+    has the lock; elsewhere empty."""
 
 
 def acquire(
@@ -54,21 +54,23 @@ def acquire(
     identity: str = "",
     rolls_back: bool = False,
 ) -> Acquired:
-    """Take the lock in the connection's outermost transaction, before anything is read.
+    """Acquire the lock in the connection's outermost transaction, before anything is read.
 
-    One round trip beyond the driver's BEGIN, limits included, waiting or not; a second one if
-    a lock that says nothing of waiting is shared, or meets shared ones, and waits. A refusal
-    asks whether the tenant has the group, since only that tenant may learn of the lock; it may
-    leave a shared lock behind, so the transaction must end. The lock is released when the
-    transaction ends, however it ends; so does ``identity``, which the statement gives to the
-    transaction. Reports the outcome to ``domain.events``.
+    Takes one round trip, which includes BEGIN, the limits and any wait. It takes a second one if
+    the lock has no explicit ``wait`` and is shared, or is held only by shared holders. After a
+    refusal one more query checks whether the tenant has the group, because only that tenant may
+    learn about the lock. A refusal may leave a shared lock behind, so the transaction must end.
 
-    Raises ``PlanGroupLockedError`` (no wait was requested, or no slot to wait in was free),
-    ``LockTimeoutError``, ``PlanGroupNotFoundError`` instead of either if the tenant has no such
+    The statement also sets the transaction's ``identity``. Both the lock and the identity end with
+    the transaction, however it ends. The outcome is reported to ``domain.events``.
+
+    Raises ``PlanGroupLockedError`` (no wait was requested, or no waiting slot was free),
+    ``LockTimeoutError``, ``PlanGroupNotFoundError`` in place of either if the tenant has no such
     group, ``WrongTransactionError`` (autocommit, a savepoint, an isolation level above READ
-    COMMITTED, a shared lock already) and ``SchemaError`` (functions missing or not granted).
+    COMMITTED, a shared lock in the same transaction) and ``SchemaError`` (functions are missing
+    or not granted).
 
-    :param rolls_back: roll back after a refusal, in the round trip of its question.
+    :param rolls_back: roll back after a refusal, in the round trip of its query.
     """
     try:
         _refuse_wrong_transaction(connection)
@@ -95,13 +97,13 @@ def acquire_students(
     identity: str = "",
     renewed: str = "",
 ) -> dict[UUID, UUID]:
-    """Take the locks of the groups' students too; the groups' are held already.
+    """Acquire the locks of the students of groups whose locks are held; return the students.
 
-    Always after the groups' locks, and all in one statement in key order: two groups of one
-    student must not plan the same hour, and requests that keep this order cannot deadlock. If
-    they are acquired, the transaction whose identity is ``identity`` has the identity
-    ``renewed`` from then on. Returns the student of each group that the tenant has. Reports the
-    outcome to ``domain.events``.
+    Two groups of one student must not plan the same hour. The students' locks are always acquired
+    after the groups' locks, and all in one statement in key order, so that requests cannot
+    deadlock. If they are acquired, the transaction's identity changes from ``identity`` to
+    ``renewed``. Returns the student of each group that the tenant has. The outcome is reported to
+    ``domain.events``.
 
     Raises ``PlanGroupNotFoundError`` if ``asked_for`` is not among them,
     ``PlanGroupLockedError``, ``LockTimeoutError`` and ``WrongTransactionError``.
@@ -134,8 +136,8 @@ def acquire_students(
 def _refuse_wrong_transaction(connection: Connection) -> None:
     if is_autocommit(connection):
         raise errors.WrongTransactionError(
-            "The connection is in autocommit mode: the lock would end with its own statement "
-            "and still answer yes. Use an engine with a transactional isolation level."
+            "The connection is in autocommit mode: the lock would be released at the end of its "
+            "statement. Use an engine with a transactional isolation level."
         )
     _refuse_savepoint(connection)
 
@@ -143,17 +145,17 @@ def _refuse_wrong_transaction(connection: Connection) -> None:
 def _refuse_savepoint(connection: Connection) -> None:
     if connection.in_nested_transaction():
         raise errors.WrongTransactionError(
-            "The connection is inside a savepoint: rolling it back would free the lock early, "
-            "while the block goes on. Take the locks in the outermost transaction."
+            "The connection is inside a savepoint: rolling it back would release the lock before "
+            "the end of the block. Acquire the locks in the outermost transaction."
         )
 
 
 def _taken(connection: Connection, lock: PlanGroupLock | StudentLock, identity: str) -> Answer:
-    """The answer to the statement that asks for the lock and sets identity and limits.
+    """Execute the statement that requests the lock and sets the identity and the limits.
 
-    Where the lock says nothing of waiting, only who has to wait asks for a slot and asks
-    again. Not for several groups: a refusal gives everything back, and a later request could
-    be served before the second question.
+    Without an explicit ``wait`` the first statement does not wait, and a waiting slot is taken
+    only if a second one has to. For several groups there is one statement: a refusal releases all
+    of them, and a later request could be served before a second statement.
     """
     ask = partial(_entered, connection, lock, identity)
     if lock.wait is not None:
@@ -195,14 +197,14 @@ def _entered(
             answer = statements.entered(connection, statement(node=""))
             if not answer.has_nodes:
                 return answer
-            _with_nodes.add(pool)  # whatever it says, it says of the client's own node
+            _with_nodes.add(pool)  # the answer is that of the client's own node, not the lock's
         return statements.entered(connection, statement(node=statements.node_of(lock)))
 
 
 def _is_stored(
     connection: Connection, tenant_id: UUID, group_id: UUID | None, *, rolls_back: bool
 ) -> bool:
-    """Whether the tenant has the group whose lock was refused; true for students."""
+    """Whether the tenant has the group whose lock was refused; always true for a student."""
     if group_id is None:
         return True
     question = statements.ask_if_stored(tenant_id, group_id)
@@ -222,7 +224,7 @@ def _is_at_once(answer: Answer) -> bool:
 
 
 def _asked(lock: PlanGroupLock | StudentLock, busy_key: int | None = None) -> events.LockEvent:
-    """An event about the lock; the group that has ``busy_key``, or the only one, is named."""
+    """Return an event about the lock; it names the group with ``busy_key``, or the only group."""
     if isinstance(lock, StudentLock):
         return events.LockEvent("acquired", "student", student_id=lock.student_id)
     return events.LockEvent(
@@ -231,7 +233,7 @@ def _asked(lock: PlanGroupLock | StudentLock, busy_key: int | None = None) -> ev
 
 
 def _group_of(lock: PlanGroupLock | StudentLock, busy_key: int | None) -> UUID | None:
-    """The group that has ``busy_key``, or the only one."""
+    """The group with ``busy_key``, or the only group."""
     if isinstance(lock, StudentLock):
         return None
     if not lock.others:
@@ -241,7 +243,7 @@ def _group_of(lock: PlanGroupLock | StudentLock, busy_key: int | None) -> UUID |
 
 
 def _answered(asked: events.LockEvent, answer: Answer, *, is_hidden: bool = False) -> None:
-    """Report what the server answered, and raise the refusal if it is one."""
+    """Report the server's answer, and raise the error if it is a refusal."""
     event = replace(asked, outcome=answer.outcome, waited_ms=answer.waited_ms, holder=answer.holder)
     if answer.acquired:
         events.emit(event)
@@ -257,7 +259,7 @@ def _refusal(
     event: events.LockEvent, *, is_hidden: bool
 ) -> errors.LockError | errors.PlanGroupNotFoundError:
     if is_hidden and event.group_id is not None:
-        # Another tenant's, most likely: nothing of its lock is for this one to know.
+        # Probably another tenant's group: this tenant must not learn that its lock is held.
         return errors.PlanGroupNotFoundError(group_id=event.group_id)
     about: dict[str, Any] = {"group_id": event.group_id, "scope": event.scope}
     if event.outcome == "busy":
@@ -266,9 +268,9 @@ def _refusal(
 
 
 def _log_kept(pool: Pool, limits: Limits, kept: Mapping[str, str]) -> None:
-    """Log, once for a pool and a setting, that a limit of the session's own stays in force.
+    """Log, once per pool and setting, that a limit which the session already has is kept.
 
-    It was set on purpose, and a running transaction could not lower it anyhow.
+    It was set on purpose, and PostgreSQL ignores a lower one in a running transaction.
     """
     asked = {
         "idle_in_transaction_session_timeout": _shown(limits.idle),

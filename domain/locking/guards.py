@@ -1,8 +1,8 @@
-"""What a Session refuses inside a unit of work: writes without the lock, commits and statements
-past it, and calls from two threads at the same time.
+"""Guards the Session of a unit of work: writes need the lock, commits the unit of work, and calls
+one thread at a time.
 
-The listeners are registered on the class ``Session``, once per process: to register them on
-each Session costs more than the lock's round trip. Sessions without a unit of work are not
+The listeners are registered on the class ``Session``, once per process, because registering them
+on each Session costs more than the lock's round trip. Sessions without a unit of work are not
 affected.
 """
 
@@ -33,23 +33,23 @@ class WriteGuard(Protocol):
 
     @property
     def identity(self) -> str:
-        """The identity of the transaction that took the locks."""
+        """The identity of the transaction that acquired the locks."""
 
     @property
     def tenant_id(self) -> UUID:
-        """The one tenant whose rows it reads and writes."""
+        """The tenant whose rows are read and written."""
 
     def exclusive_call(self) -> CallContext:
-        """A block for one thread at a time; raises if another one is in it."""
+        """Return a context for one thread at a time; raises if another thread is in it."""
 
     def require_held(self) -> None:
         """Raise unless the lock is held."""
 
     def require_lock(self, group_id: UUID) -> None:
-        """Raise unless the group's lock is held, and not only shared."""
+        """Raise unless the group's exclusive lock is held."""
 
     def refuse_flush(self, session: Session) -> None:
-        """Raise unless the lock is held, allows the flush, and no other thread is using it."""
+        """Raise unless the lock is held and allows the flush, and no other thread is active."""
 
     def refuse_commit_from_outside(self) -> None:
         """Raise unless ``commit()`` of the unit of work commits."""
@@ -57,33 +57,33 @@ class WriteGuard(Protocol):
     def refuse_second_connection(
         self, transaction: SessionTransaction, connection: Connection
     ) -> None:
-        """Raise if ``connection`` is not the one whose transaction took the lock."""
+        """Raise if ``connection`` is not the one whose transaction acquired the lock."""
 
 
 def protect(session: Session, guard: WriteGuard) -> None:
-    """Ask ``guard`` from now on."""
+    """Consult ``guard`` from now on."""
     session.info[_INFO_KEY] = guard
 
 
 def release(session: Session) -> None:
-    """Ask it no more."""
+    """Stop consulting the guard."""
     session.info.pop(_INFO_KEY, None)
 
 
 def require_lock(session: Session, tenant_id: UUID, group_id: UUID) -> WriteGuard:
-    """The guard of a Session whose unit of work holds the lock of the tenant's group.
+    """Return the guard of a Session whose unit of work holds the lock of the tenant's group.
 
-    For what writes past the flush. Raises ``LockNotHeldError`` if there is none.
+    For code that writes without a flush. Raises ``LockNotHeldError`` if there is none.
     """
     guard = _guard_of(session)
     if guard is None:
         raise LockNotHeldError(
-            f"Group {group_id} can be written only inside a unit of work that holds its lock; "
-            "this Session belongs to none. Reading needs no lock."
+            f"Group {group_id} can be written only inside a unit of work that holds its lock, and "
+            "this Session does not belong to one. Reading needs no lock."
         )
     if guard.tenant_id != tenant_id:
         raise LockNotHeldError(
-            f"The unit of work is of tenant {guard.tenant_id} and writes nothing of tenant "
+            f"The unit of work belongs to tenant {guard.tenant_id} and cannot write rows of tenant "
             f"{tenant_id}. Enter one for each tenant."
         )
     guard.require_lock(group_id)
@@ -91,11 +91,11 @@ def require_lock(session: Session, tenant_id: UUID, group_id: UUID) -> WriteGuar
 
 
 def refuse_rows(session: Session, lock: PlanGroupLock | StudentLock) -> None:
-    """Raise for rows that a flush must not write; those of the application's tables pass.
+    """Raise for rows that a flush must not write; rows of the application's tables are ignored.
 
-    ``LockNotHeldError`` for what the lock is not for: rows of another tenant, and under a
-    shared lock everything but changes of the plans of its groups. ``InvalidInputError`` for
-    values that the columns cannot hold.
+    Raises ``LockNotHeldError`` for rows that the lock does not cover: those of another tenant,
+    and under a shared lock everything except changed plans of its groups. Raises
+    ``InvalidInputError`` for values that the columns cannot store.
     """
     changed = [row for row in session.dirty if session.is_modified(row)]
     written = [row for row in chain(session.new, changed) if isinstance(row, Base)]
@@ -111,7 +111,8 @@ def refuse_rows(session: Session, lock: PlanGroupLock | StudentLock) -> None:
 
 def _refuse_another_tenants(row: Base, tenant_id: UUID) -> None:
     state: Any = inspect(row)
-    # Where it was read from, and where it goes; a part gets its group's in the flush.
+    # The tenant it was read with and the tenant it has now. A new part of a group has none yet: it
+    # receives its group's in the flush.
     tenants = {state.attrs.tenant_id.value, state.identity[0] if state.identity else None}
     if not tenants <= {None, tenant_id}:
         raise LockNotHeldError(
@@ -126,16 +127,16 @@ def _is_mark(row: Base, changed: Sequence[Any], lock: PlanGroupLock | StudentLoc
 
 
 def serialize_calls(cls: type[T]) -> type[T]:
-    """Make a repository refuse calls while another thread uses its unit of work.
+    """Class decorator: a repository refuses calls while another thread uses its unit of work.
 
-    Each public method raises ``UnitOfWorkStateError`` then. On a Session without a unit of
-    work nothing changes.
+    Each public method then raises ``UnitOfWorkStateError``. On a Session without a unit of work
+    nothing changes.
     """
     return run_methods_inside(cls, _exclusive_call_of_repository)
 
 
 def run_methods_inside(cls: type[T], context_of: Callable[..., CallContext]) -> type[T]:
-    """Run each public method of the class in the turn that ``context_of`` finds for its call."""
+    """Run each public method of the class inside the context that ``context_of`` returns."""
     for name, method in list(vars(cls).items()):
         if isfunction(method) and not name.startswith("_"):
             setattr(cls, name, _run_inside(method, context_of))

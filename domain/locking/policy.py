@@ -1,4 +1,4 @@
-"""Which lock a unit of work takes, how long it waits for it, and how many may wait; the keys."""
+"""Which lock a unit of work acquires, how long it waits, how many requests may wait; the keys."""
 
 import hashlib
 import threading
@@ -16,13 +16,13 @@ from domain.errors import InvalidInputError
 MAX_WAIT: Final = timedelta(minutes=10)
 MAX_GROUPS: Final = 100
 SHARED_WAIT: Final = timedelta(seconds=1)
-"""How long a shared lock waits unless it says; an exclusive request that waits refuses it too."""
+"""How long a request for a shared lock waits by default; a waiting exclusive request blocks it."""
 WAIT_BEHIND_SHARED: Final = timedelta(milliseconds=300)
-"""How long an exclusive lock that is not to wait does so behind marks of progress."""
+"""How long a request for an exclusive lock waits by default if all holders share the lock."""
 MILLISECOND: Final = timedelta(milliseconds=1)
 _MAX_LIMIT: Final = timedelta(days=24)  # the server counts milliseconds in 31 bits
-# Weak, and no count: an exception out of a signal's handler may come between taking a slot
-# and the block, or before giving it back. Then the slot is free as soon as its object is.
+# Weak references in place of a counter: a signal handler may raise between taking a slot and
+# entering the block, or before returning it. The slot is then free when its object is collected.
 _waiting: "WeakKeyDictionary[Pool, WeakSet[WaitingSlot]]" = WeakKeyDictionary()
 _guard = threading.Lock()
 
@@ -36,13 +36,13 @@ class Limits:
     """
 
     idle: timedelta = timedelta(seconds=30)
-    """How long it may do nothing (``idle_in_transaction_session_timeout``)."""
+    """How long it may be idle (``idle_in_transaction_session_timeout``)."""
     transaction: timedelta = timedelta(minutes=5)
     """How long it may last (``transaction_timeout``, PostgreSQL 17 and later)."""
     row_lock: timedelta = timedelta(seconds=5)
     """How long a statement may wait for a row that another transaction has locked
-    (``lock_timeout``). Only transactions that do not take the lock can make it wait, and one
-    of the same request would make it wait for itself."""
+    (``lock_timeout``). Only a transaction that does not acquire the lock can cause such a wait. If
+    it belongs to the same request, the request would otherwise wait for itself."""
 
     def __post_init__(self) -> None:
         # Callers without a type checker pass numbers for durations.
@@ -56,16 +56,16 @@ class Limits:
 class PlanGroupLock:
     """The lock of one group, or with ``PlanGroupLock.of`` of several, and how to take it.
 
-    Exclusive, for generation and edits, unless it is ``shared``, for marks of progress: those
-    who share a group's lock do not exclude each other. All groups belong to one tenant. Several
-    are taken all or not at all, in key order, so that two requests never deadlock.
+    Exclusive, for generation and edits, unless it is ``shared``, for marks of progress, which do
+    not exclude each other. All groups belong to one tenant. Several locks are acquired all or
+    none, in key order, so that two requests never deadlock.
 
-    Without ``wait`` a busy group is refused at once, with two exceptions: an exclusive lock
-    waits for ``WAIT_BEHIND_SHARED`` if all that hold it share it, and a shared lock waits for
-    ``SHARED_WAIT``. With ``wait`` the request queues in the server, first come, first served,
-    for at most so long.
+    Without ``wait`` a busy group is refused immediately, with two exceptions: an exclusive lock
+    waits for ``WAIT_BEHIND_SHARED`` if all its holders share it, and a shared lock waits for
+    ``SHARED_WAIT``. With ``wait`` the request queues on the server for at most that long, first
+    come, first served.
 
-    Raises ``InvalidInputError`` for ids that are no UUIDs, for more than ``MAX_GROUPS``
+    Raises ``InvalidInputError`` for ids that are not UUIDs, for more than ``MAX_GROUPS``
     groups, and for a wait that is negative or longer than ``MAX_WAIT``.
     """
 
@@ -78,7 +78,7 @@ class PlanGroupLock:
     others: frozenset[UUID] = frozenset()
 
     def __post_init__(self) -> None:
-        # On Citus a null tenant would make the lock one of the client's own node, silently.
+        # On Citus a null tenant would acquire the lock on the client's own node, without an error.
         InvalidInputError.require_uuids(tenant_id=self.tenant_id)
         for group_id in self.group_ids:
             InvalidInputError.require_uuids(group_id=group_id)
@@ -98,7 +98,7 @@ class PlanGroupLock:
         limits: Limits | None = None,
         shared: bool = False,
     ) -> "PlanGroupLock":
-        """The locks of several groups; duplicates count once."""
+        """Return the locks of several groups; duplicate ids count once."""
         ids = frozenset(group_ids)
         if not ids:
             raise InvalidInputError.of("group_id", "at least one group is needed")
@@ -172,26 +172,26 @@ class StudentLock:
 
 
 def plan_group_lock_key(group_id: UUID) -> int:
-    """The signed 64-bit key of a group, the same as the SQL function's.
+    """Return the signed 64-bit key of a group, the same as the SQL function's.
 
     The first 8 bytes, big-endian, of sha256 over a namespace and the id's 16 bytes. At
-    100,000 groups two share a key with a probability of 3e-10. The tenant is not part of it:
-    clients of the SQL function pass only the group.
+    100,000 groups, two share a key with a probability of 3e-10. The tenant is not part of it,
+    because clients of the SQL function pass only the group.
     """
     return _key(b"studyplan.plan_group:", group_id)
 
 
 def student_lock_key(tenant_id: UUID, student_id: UUID) -> int:
-    """The key of a tenant's student, in a namespace of its own."""
+    """Return the key of a tenant's student, in a separate namespace."""
     return _key(b"studyplan.student:", tenant_id, student_id)
 
 
 class WaitingSlot:
-    """One of the engine's slots to wait in, for the block; ``taken`` is whether one was free.
+    """A context that takes one of the engine's waiting slots; ``taken`` is whether one was free.
 
-    A waiter occupies a connection: three waiters on a pool of three would leave none for other
-    requests. So at most half of a pool may wait, and a request without a free slot is refused
-    immediately.
+    A waiting request occupies a connection: three of them on a pool of three would leave none for
+    other requests. Therefore at most half of a pool may wait, and a request without a free slot
+    is refused immediately.
     """
 
     def __init__(self, engine: Engine, *, wanted: bool) -> None:
@@ -200,10 +200,10 @@ class WaitingSlot:
 
     def __enter__(self) -> Self:
         if self._wanted:
-            most = max_waiters(self._pool)
+            limit = max_waiters(self._pool)
             with _guard:
                 slots = _waiting.setdefault(self._pool, WeakSet())
-                if most is None or len(slots) < most:
+                if limit is None or len(slots) < limit:
                     slots.add(self)
                     self.taken = True
         return self
@@ -215,7 +215,7 @@ class WaitingSlot:
 
 
 def max_waiters(pool: Pool) -> int | None:
-    """Half of what the pool may open; ``None`` for a pool without bounds."""
+    """Return half of the pool's maximum size; ``None`` for a pool without a limit."""
     if not isinstance(pool, QueuePool) or pool._max_overflow < 0:  # noqa: SLF001 - no accessor
         return None
     return (pool.size() + pool._max_overflow) // 2  # noqa: SLF001 - SQLAlchemy has no accessor

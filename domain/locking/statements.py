@@ -1,11 +1,11 @@
 """The statements that call the SQL lock functions, and a transaction's identity.
 
 The functions belong to Alembic; ``alembic/versions/sp_0002_lock_functions.py`` has their text.
-What their SQLSTATEs mean is in ``domain.database_errors``.
+Their SQLSTATEs are translated in ``domain.database_errors``.
 
-SQLAlchemy and psycopg know that there is a transaction, not which one: after a COMMIT in a text
-statement the next statement begins another, without the lock. So the statement that takes a lock
-gives the transaction an identity, a local setting, that ends exactly with it.
+SQLAlchemy and psycopg know whether a transaction is open, but not which one: after a COMMIT in a
+text statement, the next statement begins another transaction, without the lock. Therefore the
+statement that acquires a lock also gives the transaction an identity, a transaction-local setting.
 """
 
 import json
@@ -25,10 +25,10 @@ from domain.errors import LockHolder, LockNotHeldError
 from domain.locking.policy import MILLISECOND, Limits, PlanGroupLock, StudentLock
 
 ACQUIRING: Final = "studyplan.acquire_"
-"""In the text of every statement of the package that takes a lock, and of no other."""
+"""Occurs in every statement of the package that acquires a lock, and in no other statement."""
 
 IDENTITY: Final = "studyplan.transaction"
-"""The transaction-local setting that identifies the transaction which took the locks."""
+"""The transaction-local setting that identifies the transaction which acquired the locks."""
 
 STUDENTS: Final = (
     "SELECT studyplan.acquire_student_locks(p_keys => g.keys, p_wait_ms => %(wait_ms)s, "
@@ -38,10 +38,10 @@ STUDENTS: Final = (
     "FROM studyplan.plan_groups WHERE tenant_id = %(tenant_id)s AND id = ANY(%(group_ids)s) "
     "HAVING pg_catalog.bool_or(id = %(asked_for)s)) g"
 )
-"""Locks the students of groups: a record as text, the groups' ids and their students' ids. It
-renews the identity of the transaction that has the old one."""
-# A record comes as the text of a JSON object, for which the driver needs no loader: it cannot read
-# a timestamptz under every DateStyle.
+"""Locks the students of groups. Returns a record as text, the groups' ids and the students' ids.
+Changes the identity of the transaction."""
+# A record is returned as the text of a JSON object, because psycopg cannot load a timestamptz
+# under every DateStyle.
 CHECK: Final = (
     "SELECT pg_catalog.to_jsonb(studyplan.check_plan_group_lock(%s))::pg_catalog.text, found "
     "FROM (SELECT pg_catalog.count(*) AS found FROM studyplan.plan_groups "
@@ -62,12 +62,12 @@ FUNCTIONS: Final = (
     "studyplan.require_plan_transaction(text)",
     "studyplan.student_lock_key(uuid, uuid)",
 )
-"""What the package calls; the role needs EXECUTE on each."""
+"""The functions that the package calls; the role needs EXECUTE on each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the server answered to a request for locks."""
+    """The server's answer to a request for locks."""
 
     acquired: bool
     outcome: Any
@@ -75,17 +75,17 @@ class Answer:
     waited_ms: int
     holder: LockHolder | None
     behind_shared: bool
-    """Whether only those who share the lock hold it, and this transaction is the next."""
+    """Whether the lock has only shared holders, and this transaction is the next to acquire it."""
     has_nodes: bool
     """Whether the server may be one of several nodes (Citus)."""
     kept: Mapping[str, str]
-    """Limits of the session's own that stay in force."""
+    """The limits that the session already had, which are kept."""
 
     @classmethod
     def of(cls, text: str | bytes | None) -> "Answer":
-        """The answer in a row's first column; null means that the lock was free.
+        """Parse the first column of the answer's row; null means that the lock was free.
 
-        Bytes are what psycopg makes of text under the client encoding SQL_ASCII.
+        Under the client encoding SQL_ASCII psycopg returns text as bytes.
         """
         if text is None:
             return AT_ONCE
@@ -129,15 +129,15 @@ def enter(
     limits: Limits,
     node: str,
 ) -> str:
-    """A statement that takes a lock, and sets the transaction's identity and limits (ms).
+    """Return the statement that acquires a lock and sets the transaction's identity and limits.
 
-    It returns null, or a record as text. With literals, which are all our own, since it is sent
-    together with BEGIN.
+    The statement returns null, or a record as text. It contains literals, all made by this
+    package, because it is sent together with BEGIN, and such a call has no parameters.
 
     :param wait_ms: how long to wait for the current holder of the lock.
-    :param behind_shared_ms: without it, how long to wait for an exclusive lock behind shared
-        ones; with 0 the transaction only becomes the next after them.
-    :param node: what ``node_of`` gives, where there are several nodes.
+    :param behind_shared_ms: if ``wait_ms`` is 0, how long to wait for an exclusive lock that has
+        only shared holders; with 0 the transaction only becomes the next to acquire it.
+    :param node: the result of ``node_of``, where there are several nodes.
     """
     keys = f"'{{{','.join(map(str, lock.keys))}}}'"
     arguments = {
@@ -156,10 +156,10 @@ def enter(
 
 
 def node_of(lock: PlanGroupLock | StudentLock) -> str:
-    """A FROM clause of one row that takes a statement to the node which has the tenant's rows.
+    """Return a FROM clause of one row that routes a statement to the node with the tenant's rows.
 
-    On Citus a statement without a table runs on the node that the client is connected to, and
-    two nodes would grant one lock twice. It need not find anything.
+    On Citus a statement without a table runs on the node that the client is connected to, so two
+    nodes would grant the same lock. The rows that the clause counts need not exist.
     """
     id_ = lock.student_id if isinstance(lock, StudentLock) else lock.group_id
     return (
@@ -169,7 +169,7 @@ def node_of(lock: PlanGroupLock | StudentLock) -> str:
 
 
 def ask_if_stored(tenant_id: UUID, group_id: UUID) -> str:
-    """A statement for one boolean: whether the tenant has the group."""
+    """Return a statement with one boolean: whether the tenant has the group."""
     return (
         "SELECT pg_catalog.count(*) > 0 FROM studyplan.plan_groups "  # noqa: S608 - UUIDs
         f"WHERE tenant_id = '{tenant_id}' AND id = '{group_id}'"
@@ -177,18 +177,18 @@ def ask_if_stored(tenant_id: UUID, group_id: UUID) -> str:
 
 
 def require_identity(identity: str, node: str = "") -> str:
-    """A statement that raises SQLSTATE SP001 unless the transaction has the identity.
+    """Return a statement that raises SQLSTATE SP001 unless the transaction has the identity.
 
-    With a literal, since a call of several statements takes no parameters.
+    It contains a literal, because a call with several statements has no parameters.
     """
     return f"SELECT studyplan.require_plan_transaction('{identity}'){node}"
 
 
 def ask_what_was_written(identity: str, node: str = "") -> str:
-    """A statement for two booleans: whether the transaction is another one, and has written.
+    """Return a statement with two booleans: is it a different transaction, and has it written.
 
-    A transaction has an id on the server from its first write on, however it was made. A
-    setting that has ended reads as an empty string, or as null.
+    PostgreSQL assigns a transaction id at the first write of any kind. The setting of a
+    transaction that has ended reads as an empty string or null.
     """
     setting = f"pg_catalog.current_setting('{IDENTITY}', true)"
     wrote = "pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL"
@@ -196,7 +196,7 @@ def ask_what_was_written(identity: str, node: str = "") -> str:
 
 
 def entered(connection: Connection, statement: str) -> Answer:
-    """The answer to a statement of ``enter``, with the BEGIN that it needs; one round trip."""
+    """Execute a statement of ``enter``, together with BEGIN, in one round trip."""
     try:
         (text,) = fetch_first(connection, statement)
     except DBAPIError as error:
@@ -207,7 +207,7 @@ def entered(connection: Connection, statement: str) -> Answer:
 def asked(
     connection: Connection, statement: str, values: tuple[Any, ...] | dict[str, Any]
 ) -> Sequence[Any]:
-    """The row of a statement, executed by SQLAlchemy; empty if there is none."""
+    """Execute a statement by SQLAlchemy; return its row, or an empty tuple."""
     try:
         return connection.exec_driver_sql(statement, values).one_or_none() or ()
     except DBAPIError as error:
@@ -215,7 +215,7 @@ def asked(
 
 
 def holder_in(record: Mapping[str, Any]) -> LockHolder | None:
-    """Who holds the lock according to a function's record; ``None`` if it names nobody."""
+    """Return the holder of the lock in a function's record, ``None`` if it has none."""
     pid, gid = record.get("holder_pid"), record.get("holder_gid")
     if pid is None and gid is None:
         return None
@@ -230,7 +230,7 @@ def holder_in(record: Mapping[str, Any]) -> LockHolder | None:
 
 
 def new_identity() -> str:
-    """An identity that no other transaction has; safe to write into a statement."""
+    """Return an identity that no other transaction has; it is safe in a literal."""
     return uuid4().hex
 
 
@@ -240,12 +240,12 @@ def committing_only(
 ) -> Iterator[None]:
     """Let COMMIT inside the block succeed only in the transaction with this identity.
 
-    The server is asked in the same round trip, after which nothing more can be written.
-    Raises ``LockNotHeldError`` in any other transaction, which is rolled back, and
+    The check is part of the COMMIT's round trip, so nothing can be written after it. Raises
+    ``LockNotHeldError`` in any other transaction, which is rolled back, and
     ``CommitOutcomeUnknownError`` if the connection is lost before the server's answer.
 
-    :param node: what takes the question to where the lock is, see ``Acquired``.
-    :param note: is called with each state that the COMMIT comes to.
+    :param node: routes the check to the node that has the lock, see ``Acquired``.
+    :param note: is called with each state that the COMMIT reaches.
     """
     with (
         translated(during=During.COMMIT),
@@ -255,10 +255,10 @@ def committing_only(
 
 
 def rolled_back_work(connection: Connection, identity: str | None, node: str) -> bool:
-    """Roll back, and return whether the transaction had written anything; one round trip.
+    """Roll back, and return whether the transaction had written anything, in one round trip.
 
-    Raises ``LockNotHeldError`` if it was not the transaction with this identity; with
-    ``None`` any transaction is meant.
+    Raises ``LockNotHeldError`` if the transaction has another identity, unless ``identity`` is
+    ``None``.
     """
     question = ask_what_was_written(identity or "", node)
     ended, wrote = roll_back_after(connection, question)

@@ -1,4 +1,4 @@
-"""Asking about locks: for people, for messages, and at start-up."""
+"""Reports the state of locks, for monitoring, messages, and checks at start-up."""
 
 import json
 from collections.abc import Mapping
@@ -20,11 +20,12 @@ FUNCTIONS_VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class LockStatus:
-    """What the database tells of a group's lock; for people and messages, never as a gate.
+    """The state of a group's lock, for monitoring and messages.
 
-    ``held`` does not depend on what is known of the holder. Of several holders of a shared
-    lock ``holder`` is the asker itself if it is among them, else the one whose transaction is
-    the oldest. ``waiting`` counts the requests in the queue.
+    It may be outdated when it arrives, so never use it to decide whether to write. ``held`` does
+    not depend on what is known about the holder. If several transactions share the lock,
+    ``holder`` is the caller's if it is among them, otherwise the oldest. ``waiting`` is the number
+    of requests in the queue.
     """
 
     held: bool
@@ -34,14 +35,16 @@ class LockStatus:
 
 
 def lock_status(asker: Session | Connection, tenant_id: UUID, group_id: UUID) -> LockStatus:
-    """Who holds the group's lock, since when, and how many wait. Takes nothing.
+    """Return who holds the group's lock, since when, and how many requests wait.
 
-    One statement in the asker's transaction, which the asker ends; it may be read-only and
-    on a standby. Of a holder under another role the database shows only the process and its
-    application name unless the asking one may read ``pg_stat_activity``
-    (``pg_read_all_stats``). Raises ``PlanGroupNotFoundError`` if the tenant has no such group,
-    unless the asker itself holds its lock, to store it; other requests are not reported then.
-    Raises ``SchemaError`` and ``DatabaseBusyError`` too.
+    Acquires nothing. Executes one statement in the caller's transaction, which the caller ends;
+    the transaction may be read-only, and the server a standby. If the holder has another role,
+    the database reports only its process and application name, unless the caller's role may read
+    ``pg_stat_activity`` (``pg_read_all_stats``).
+
+    Raises ``PlanGroupNotFoundError`` if the tenant has no such group, unless the caller itself
+    holds its lock in order to create it; in that case other requests are not reported. Also raises
+    ``SchemaError`` and ``DatabaseBusyError``.
     """
     InvalidInputError.require_uuids(tenant_id=tenant_id, group_id=group_id)
     with translated(during=During.CHECKOUT):
@@ -68,7 +71,7 @@ def is_held(connection: Connection, tenant_id: UUID, group_id: UUID) -> bool:
 
 
 def functions_version(connection: Connection) -> int:
-    """The version of the database's lock functions; ``FUNCTIONS_VERSION`` is what fits.
+    """Return the version of the database's lock functions; it must be ``FUNCTIONS_VERSION``.
 
     Raises ``SchemaError`` if there are none or the role may not execute them.
     """
@@ -77,7 +80,7 @@ def functions_version(connection: Connection) -> int:
 
 
 def keys_in_sql(connection: Connection, tenant_id: UUID, id_: UUID) -> tuple[int, int]:
-    """The keys that the database derives from an id, as a group's and as a student's."""
+    """Return the keys that the database derives from an id, as a group's and as a student's."""
     group, student = statements.asked(connection, statements.KEYS, (id_, tenant_id, id_))
     return group, student
 
@@ -85,6 +88,6 @@ def keys_in_sql(connection: Connection, tenant_id: UUID, id_: UUID) -> tuple[int
 def _checked(
     connection: Connection, tenant_id: UUID, group_id: UUID
 ) -> tuple[Mapping[str, Any], int]:
-    """The record of the lock, and how many rows the tenant has of the group's id."""
+    """Return the record of the lock, and how many rows the tenant has with the group's id."""
     text, rows = statements.asked(connection, statements.CHECK, (group_id, tenant_id, group_id))
     return json.loads(text), rows

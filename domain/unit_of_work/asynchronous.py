@@ -1,4 +1,4 @@
-"""The unit of work for asyncio: it drives the one ``UnitOfWork``, and survives cancellation."""
+"""The unit of work for asyncio: runs a ``UnitOfWork`` and handles cancellation."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -15,17 +15,17 @@ from domain.unit_of_work import sessions
 from domain.unit_of_work.ending import LockState
 from domain.unit_of_work.unit import UnitOfWork
 
-if TYPE_CHECKING:  # it needs greenlet, which applications without asyncio may do without
+if TYPE_CHECKING:  # needs greenlet, which only applications with asyncio have to install
     from sqlalchemy.ext.asyncio import AsyncSession
 
 P = ParamSpec("P")
 T = TypeVar("T")
 FINISHING_SECONDS: Final = 10.0
-"""How long a commit or a rollback goes on after its task was cancelled."""
+"""How long a commit or a rollback may continue after its task was cancelled."""
 
 
 class AsyncUnitOfWork:
-    """A ``UnitOfWork`` for a task: the same rules, the same errors, awaited.
+    """A ``UnitOfWork`` for asyncio, with the same rules and errors.
 
     ::
 
@@ -34,19 +34,18 @@ class AsyncUnitOfWork:
             result = await uow.run(lambda u: PlanGenerationService(u).generate(today=…))
             await uow.commit()
 
-    Whatever works on a ``UnitOfWork`` runs in ``run``, services and repositories alike.
-    Waiting for the server, for a lock above all, leaves the event loop to others; planning
-    itself computes on the loop, some milliseconds for a usual group. The block belongs to
-    one task at a time; its calls may come from others, one after the other.
+    All services and repositories work inside ``run``. While it waits for the server or for a
+    lock, other tasks run; the planning itself blocks the event loop, for some milliseconds in a
+    typical group. Calls may come from several tasks, one at a time.
 
-    Cancelling the task, ``asyncio.timeout`` included, ends what is going on in the server,
-    frees the lock and gives the connection back to the pool before the ``CancelledError``
-    goes on. A commit that has begun is carried out first, and a block is left in order;
-    only after ``FINISHING_SECONDS`` are they cancelled too.
+    If the task is cancelled, also by ``asyncio.timeout``, the statement on the server is
+    cancelled, the lock is released and the connection is returned to the pool before the
+    ``CancelledError`` propagates. A commit, a rollback or an exit that has begun is completed
+    first, but is also cancelled after ``FINISHING_SECONDS``.
 
     :param async_session_factory: makes a new AsyncSession on an engine (READ COMMITTED),
         such as an ``async_sessionmaker``.
-    :param lock: which lock, and how long to wait for it.
+    :param lock: the lock to acquire, and how long to wait for it.
     """
 
     def __init__(
@@ -61,12 +60,12 @@ class AsyncUnitOfWork:
         self._running: asyncio.Task[Any] | None = None
 
     async def __aenter__(self) -> Self:
-        # Here, for the context of the task that drives is a copy of this one's.
+        # Claimed here, because the task that runs the unit of work has a copy of this context.
         self._core.claim()
         try:
             await self._drive(self._core.__enter__)
         except asyncio.CancelledError as error:
-            # It may have been entered before the cancellation could stop it.
+            # Entering may have completed before the cancellation took effect.
             await self._leave(type(error), error, error.__traceback__)
             raise
         return self
@@ -82,8 +81,8 @@ class AsyncUnitOfWork:
             self._running.cancel()
             if error is None:
                 overtaken = UnitOfWorkStateError(
-                    "The block ended while another task was using the unit of work. What it did "
-                    "was cancelled and rolled back. Wait inside the block for the tasks it uses."
+                    "The block ended while another task was using the unit of work. Its work was "
+                    "cancelled and rolled back. Wait inside the block for the tasks that it uses."
                 )
                 kind = UnitOfWorkStateError
         await self._leave(kind, error or overtaken, trace)
@@ -92,12 +91,12 @@ class AsyncUnitOfWork:
 
     @property
     def lock(self) -> PlanGroupLock | StudentLock:
-        """The lock that it was made for."""
+        """The lock that was passed to the constructor."""
         return self._core.lock
 
     @property
     def tenant_id(self) -> UUID:
-        """The tenant of the lock, and of everything that is read and written here."""
+        """The tenant of the lock and of all rows that are read and written."""
         return self._core.tenant_id
 
     @property
@@ -106,17 +105,17 @@ class AsyncUnitOfWork:
         return self._core.waited_ms
 
     def lock_state(self) -> LockState:
-        """Whether the transaction still holds the lock; costs no round trip."""
+        """Whether the transaction still holds the lock, as far as the client knows."""
         return self._core.lock_state()
 
     async def run(
         self, work: "Callable[Concatenate[UnitOfWork, P], T]", /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """What ``work(uow, …)`` gives: a function or method that takes a ``UnitOfWork``.
+        """Call ``work(uow, …)`` with the ``UnitOfWork`` and return its result.
 
-        It is a plain one, written for threads, and runs in the event loop's thread; where it
-        waits for the database, others run. What it returns should be loaded: a lazy
-        attribute cannot be read outside.
+        ``work`` is a synchronous function or method. It runs in the event loop's thread; while it
+        waits for the database, other tasks run. Lazy attributes of the result cannot be loaded
+        outside.
         """
         self._core.require_open()
         result = await self._drive(lambda: work(self._core, *args, **kwargs))
@@ -126,20 +125,20 @@ class AsyncUnitOfWork:
         return result
 
     async def commit(self) -> None:
-        """Flush and commit, which frees the lock; the unit of work is finished then.
+        """Flush and commit, which releases the lock and finishes the unit of work.
 
-        Raises what ``UnitOfWork.commit`` raises. If the task is cancelled meanwhile, the
-        commit is carried out all the same; if it was cancelled before, nothing is committed.
+        Raises the same errors as ``UnitOfWork.commit``. If the task is cancelled during the commit,
+        the commit is completed nevertheless; if it was cancelled before, nothing is committed.
         """
-        await asyncio.sleep(0)  # where a cancellation that is already on its way arrives
+        await asyncio.sleep(0)  # a pending cancellation is raised here
         await self._drive(self._core.commit, patience=FINISHING_SECONDS)
 
     async def rollback(self) -> None:
-        """Give up everything done so far, and the lock; the unit of work is finished then."""
+        """Roll back, which releases the lock and finishes the unit of work."""
         await self._drive(self._core.rollback, patience=FINISHING_SECONDS)
 
     def _make_session(self) -> Session:
-        """The Session behind a new AsyncSession; what is none is left for the core to refuse."""
+        """Return the Session of a new AsyncSession; raise if the factory returns anything else."""
         factory: Any = self._factory  # callers without a type checker pass a Session
         made: Any = factory() if callable(factory) else factory
         session = getattr(made, "sync_session", None) if callable(factory) else None
@@ -149,11 +148,11 @@ class AsyncUnitOfWork:
         return session
 
     async def _drive(self, work: Callable[[], T], *, patience: float = 0.0) -> T:
-        """Run ``work`` to its end, for nobody else at the same time."""
+        """Run ``work`` in a separate task; raise if another task is using the unit of work."""
         if self._running is not None:
             raise UnitOfWorkStateError(
-                "Another task is using this unit of work at this moment. One transaction does "
-                "one thing at a time: give each task a unit of work of its own."
+                "Another task is using this unit of work. A transaction executes one statement at "
+                "a time: give each task its own unit of work."
             )
         self._running = asyncio.create_task(self._in_greenlet(work))
         try:
@@ -162,7 +161,7 @@ class AsyncUnitOfWork:
             self._running = None
 
     async def _leave(self, *reason: Any) -> None:
-        """Leave in order, as soon as what is still running has come to its end."""
+        """Exit as soon as the call that is still running has ended."""
         straggler = self._running
 
         async def leave() -> None:
@@ -174,19 +173,19 @@ class AsyncUnitOfWork:
 
     def _in_greenlet(self, work: Callable[[], T]) -> Coroutine[Any, Any, T]:
         if self._async_session is None:
-            raise UnitOfWorkStateError("The unit of work is not entered yet.")
+            raise UnitOfWorkStateError("The unit of work has not been entered.")
         return self._async_session.run_sync(lambda _: work())
 
 
 async def settled(task: asyncio.Task[T], patience: float = 0.0) -> T:
-    """The task's result. The caller may be cancelled meanwhile; the task ends first.
+    """Return the task's result; if the caller is cancelled, wait for the task's end first.
 
-    A cancelled statement is over when the server has answered the driver's cancel request. If
-    that is interrupted too, the driver drops the connection, and the backend goes on waiting for
-    its lock. Some callers cancel once, a cancel scope again and again until the task has left
-    it: so the work runs in a task of its own. That one is cancelled once, when the caller has been
-    cancelled and ``patience`` seconds have passed since. Then the caller's ``CancelledError``
-    goes on, with the task's own failure as its cause, even if the task came to a result after all.
+    A cancelled statement has ended when the server has answered the driver's cancel request. If
+    that request is interrupted too, the driver drops the connection, and the backend continues to
+    wait for its lock. ``asyncio.timeout`` cancels once, but a cancel scope cancels repeatedly
+    until the task has exited it. Therefore the work runs in a separate task, which is cancelled
+    exactly once, ``patience`` seconds after the caller. Then the caller's ``CancelledError``
+    propagates with the task's error as its cause, even if the task has a result.
     """
     cancelled: asyncio.CancelledError | None = None
     timer: asyncio.TimerHandle | None = None
@@ -204,12 +203,12 @@ async def settled(task: asyncio.Task[T], patience: float = 0.0) -> T:
             raise cancelled from (None if task.cancelled() else task.exception())
         return task.result()
     finally:
-        # The error refers to this frame; without the frame's reference there is no cycle.
+        # The error refers to this frame. Without this deletion there would be a reference cycle.
         del task, cancelled
 
 
 class _Core(UnitOfWork):
-    """A unit of work that others enter for the task that claims its locks."""
+    """A unit of work whose locks are claimed by another task than the one that enters it."""
 
     def claim(self) -> None:
         self._prepare()

@@ -1,4 +1,4 @@
-"""How a unit of work ends: its states, the callbacks, and how its connection is left."""
+"""The end of a unit of work: its stages, its callbacks, and the state of its connection."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -23,28 +23,28 @@ _LOG: Final = logging.getLogger("studyplan.unit_of_work")
 
 
 class Stage(Enum):
-    """How far a unit of work has come; the values are the words of its errors."""
+    """The stage of a unit of work; the values are used in error messages."""
 
     NEW = "not entered yet"
     OPEN = "open"
-    FINISHED = "committed or rolled back already"
-    CLOSED = "left already"
+    FINISHED = "already committed or rolled back"
+    CLOSED = "already exited"
 
 
 class LockState(Enum):
-    """What is known of the lock without asking the server."""
+    """The state of the lock as far as it is known without a round trip."""
 
     HELD = "held"
     LOST = "lost"
     UNKNOWN = "unknown"
-    """The connection is broken or in the middle of a statement, or the transaction failed."""
+    """The connection is broken or executing a statement, or the transaction has failed."""
 
     @classmethod
     def of(cls, connection: Connection) -> "LockState":
-        """The state of a lock that the connection's transaction took as its first statement.
+        """Return the state of a lock that was the first statement of the transaction.
 
-        That the transaction is still the same one is for the caller to know: the driver
-        tells of a transaction, not of which.
+        The caller must know that the transaction is still the same: the driver reports that a
+        transaction is open, but not which one.
         """
         if connection.invalidated:
             return cls.LOST
@@ -61,9 +61,9 @@ class LockState(Enum):
 class Ending:
     """How the transaction of a unit of work ended.
 
-    ``unknown`` means that the COMMIT was sent and its answer never arrived: the connection was
-    lost, or the wait for it was interrupted. ``error_type`` is the code, the SQLSTATE or the
-    class of the error that ended the transaction, and ``None`` if no error did.
+    ``unknown`` means that the COMMIT was sent and no answer was received: the connection was
+    lost, or the wait was interrupted. ``error_type`` is the code, the SQLSTATE or the class of
+    the error that ended the transaction, or ``None``.
     """
 
     outcome: Literal["committed", "rolled_back", "unknown"]
@@ -71,10 +71,10 @@ class Ending:
 
 
 class AtEnd:
-    """The callbacks of one unit of work, and how its commit ended.
+    """The callbacks of one unit of work, and the outcome of its commit.
 
-    Errors are kept as words: an error refers to the frames that it passed, and so to the unit
-    of work, which must be collected as soon as it is dropped.
+    Errors are stored as text: an exception refers to stack frames and so to the unit of work,
+    which must be garbage-collected as soon as it is dropped.
     """
 
     def __init__(self) -> None:
@@ -85,9 +85,9 @@ class AtEnd:
         """Whether ``commit()`` is running."""
 
     def add(self, callback: Callback, session: Session | None) -> None:
-        """Call it at the end, after those that were added before.
+        """Call the callback at the end, after those that were added before.
 
-        :param session: the one of the transaction; without it, the end has come.
+        :param session: that of the open transaction; ``None`` if the transaction has ended.
         """
         if session is None:
             self._callbacks.append(callback)
@@ -97,10 +97,10 @@ class AtEnd:
 
     @contextmanager
     def committing(self) -> Iterator[Callable[[CommitState], None]]:
-        """Around the commit, with a function that records how far the COMMIT has come.
+        """A context for the commit; yields a function that records the progress of the COMMIT.
 
-        If the commit fails, ``leaving`` reports how the transaction ended: on the server it
-        may last until the connection is given back.
+        If the commit fails, ``leaving`` reports how the transaction ended, because on the server it
+        may last until the connection is returned.
         """
         self.is_committing = True
         try:
@@ -115,9 +115,9 @@ class AtEnd:
 
     @contextmanager
     def leaving(self, error: BaseException | None) -> Iterator[None]:
-        """Around leaving the block: reports how the transaction ended, unless that is done.
+        """A context for the exit; reports how the transaction ended, unless already reported.
 
-        :param error: what ended the block.
+        :param error: the exception that ended the block, if any.
         """
         reason = None if error is None else events.error_type(error)
         try:
@@ -129,12 +129,12 @@ class AtEnd:
             self.report(self._of_commit or Ending("rolled_back", reason))
 
     def report(self, ending: Ending) -> None:
-        """Call the callbacks, each once; raises no ``Exception``."""
+        """Call each callback once; never raises an ``Exception``."""
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             try:
                 callback(ending)
-            except Exception as error:  # noqa: BLE001 - the transaction has ended as it has
+            except Exception as error:  # noqa: BLE001 - it cannot change the outcome
                 fields = {"event": "callback.failed"}
                 events.log(_LOG, logging.ERROR, "a callback failed", fields=fields, error=error)
 
@@ -142,7 +142,7 @@ class AtEnd:
         self._commit = state
 
     def _ending_of_failed_commit(self, error: BaseException) -> Ending:
-        if self._commit is CommitState.DONE:  # a listener failed after the server's answer
+        if self._commit is CommitState.DONE:  # an event listener failed after the server's answer
             return Ending("committed")
         lost = isinstance(error, CommitOutcomeUnknownError) or self._commit is CommitState.SENT
         return Ending("unknown" if lost else "rolled_back", events.error_type(error))
@@ -155,14 +155,14 @@ def refuse_unfinished(
     identity: str,
     node: str,
 ) -> None:
-    """Roll back, and raise if the block did anything that no commit of its own has stored.
+    """Roll back, and raise if the block ended with uncommitted work.
 
-    What the Session does not know is asked of the server, in the same round trip. Raises
-    ``UncommittedChangesError``, and ``LockNotHeldError`` if the transaction that took the
-    lock was ended past SQLAlchemy.
+    In the round trip of the ROLLBACK the server reports whether anything was written that the
+    Session does not know about. Raises ``UncommittedChangesError``, and ``LockNotHeldError`` if
+    the transaction that acquired the lock was ended without SQLAlchemy.
 
-    :param root: the transaction that took the lock.
-    :param node: what takes the question to where the lock is.
+    :param root: the transaction that acquired the lock.
+    :param node: routes the query to the node that has the lock.
     """
     if (
         session.new
@@ -171,16 +171,16 @@ def refuse_unfinished(
         or _wrote(session, connection, root, identity, node)
     ):
         raise UncommittedChangesError(
-            "The block wrote something and ended without commit(); it was rolled back. "
-            "Call commit() to keep it, or rollback() to say that this is meant."
+            "The block ended with uncommitted changes, which were rolled back. "
+            "Call commit() to store them, or rollback() to discard them explicitly."
         )
 
 
 def close(session: Session, connection: Connection | None) -> None:
-    """Roll back and give the connection back; one that is not in order leaves the pool.
+    """Roll back and return the connection to the pool; invalidate it if it is not clean.
 
-    Raises no ``DBAPIError``: where a rollback fails the server rolls back by itself, and an
-    error that is on its way out of the block must not be replaced.
+    Never raises ``DBAPIError``: if a rollback fails the server rolls back by itself, and the
+    exception that ended the block must not be replaced.
     """
     try:
         if connection is not None:
@@ -194,7 +194,7 @@ def close(session: Session, connection: Connection | None) -> None:
 
 
 def _unless_undone(callback: Callback, session: Session) -> Callback:
-    """The callback; it is given a rollback if a savepoint that is open now is rolled back."""
+    """Return the callback; it receives a rollback if a currently open savepoint is rolled back."""
     savepoints: set[SessionTransaction] = set()
     innermost = session.get_nested_transaction()
     while innermost is not None:
@@ -231,18 +231,18 @@ def _wrote(
         case LockState.HELD:
             return statements.rolled_back_work(connection, identity, node)
         case LockState.LOST if session.is_active:
-            # After an error of its own the Session would be waiting for a rollback.
+            # After a failed flush the Session is not active, and its error has been raised.
             raise LockNotHeldError(TRANSACTION_ENDED)
         case _:
             return False
 
 
 def _drop_if_stuck(connection: Connection) -> None:
-    """Keep a connection out of the pool that would return in a transaction, lock and all.
+    """Invalidate a connection that would return to the pool with an open transaction and lock.
 
-    When a commit fails in the client, in a listener or by a signal, SQLAlchemy considers the
-    transaction ended and does not roll back. When a signal's handler raises during a
-    statement, the server continues, possibly waiting for a lock, and must be stopped.
+    When a commit fails in the client, by a listener or a signal, SQLAlchemy regards the
+    transaction as ended and does not roll back. When a signal handler raises during a statement,
+    the server continues to execute it, possibly waiting for a lock, so it is cancelled.
     """
     if connection.closed or connection.invalidated:
         return

@@ -27,17 +27,17 @@ _FOR_LARGE_RESULTS: Final[dict[str, Any]] = {"stream_results": False, "yield_per
 _DRIVERS: Final = {("postgresql", "psycopg"), ("postgresql", "psycopg_async")}
 _claims: "ContextVar[tuple[Claim, ...]]" = ContextVar("studyplan_claims", default=())
 _OVERLAPPING: Final = (
-    "Another thread is using this unit of work at this moment. One transaction does one thing "
-    "at a time: give each thread a unit of work of its own, or let the threads take turns."
+    "Another thread is using this unit of work. A transaction executes one statement at a time: "
+    "give each thread its own unit of work, or serialize their calls."
 )
 
 
 def new_session(session_factory: Callable[[], Session]) -> tuple[Session, Engine | Connection]:
-    """A Session that the factory makes, and what all the mapped tables are bound to.
+    """Return a Session of the factory, and the bind of all mapped tables.
 
-    One that cannot hold the lock may be in use by somebody else, so it is left as it is.
-    Raises ``WrongSessionError``, and ``WrongTransactionError`` for a Session that joins a
-    transaction which is already open.
+    A Session that cannot hold the lock may be in use elsewhere, so it is not changed. Raises
+    ``WrongSessionError``, and ``WrongTransactionError`` for a Session on a connection that is
+    already in a transaction.
     """
     if not callable(session_factory):
         raise WrongSessionError(expected(session_factory))
@@ -47,24 +47,24 @@ def new_session(session_factory: Callable[[], Session]) -> tuple[Session, Engine
     bind = _only_bind(session)
     _refuse_driver(bind)
     _refuse_used(session, bind)
-    # A commit ends the unit of work: what was read and written in it is for the caller to
-    # read afterwards, and no Session would load it again.
+    # A commit ends the unit of work. The caller must be able to read its objects afterwards, and
+    # no Session would reload expired ones.
     session.expire_on_commit = False
     return session, bind
 
 
 def begin(session: Session, bind: Engine | Connection) -> Connection:
-    """Begin the Session's transaction; listeners of the application may execute in it first.
+    """Begin the Session's transaction; the application's listeners may execute statements first.
 
     Raises ``WrongSessionError`` for an asynchronous engine outside ``AsyncUnitOfWork``.
     """
     if bind.dialect.is_async and not in_greenlet():
         raise WrongSessionError(
-            "The engine is an asynchronous one. Use AsyncUnitOfWork with an async_sessionmaker, "
-            "or an engine made by create_engine()."
+            "The engine is asynchronous. Use AsyncUnitOfWork with an async_sessionmaker, or an "
+            "engine of create_engine()."
         )
     if not session.in_transaction():
-        session.begin()  # a Session may have been made with ``autobegin=False``
+        session.begin()  # for a Session with ``autobegin=False``
     connection = session.connection(bind_arguments={"bind": bind})
     options = connection.get_execution_options()
     if not options.keys().isdisjoint(_FOR_LARGE_RESULTS):
@@ -73,7 +73,7 @@ def begin(session: Session, bind: Engine | Connection) -> Connection:
 
 
 def expected(found: object) -> str:
-    """The sentence for something that is no Session."""
+    """Return the message for an object that is not a Session."""
     name = found.__name__ if isinstance(found, type) else type(found).__name__
     return (
         f"The unit of work was given {name} instead of a Session. It needs a session factory, "
@@ -83,17 +83,19 @@ def expected(found: object) -> str:
 
 @dataclass(slots=True, eq=False)
 class Claim:
-    """What one unit of work has locked, and the task that entered it, if one did.
+    """The locks of one unit of work, and the asyncio task that entered it, if any.
 
-    Two units of work inside each other must not need one lock. To the server they are two
-    clients, so the inner one would be refused, or wait for a lock that cannot be released before
-    its wait is over: an error of the caller and no 409. Open ones are tracked by context and not
-    by thread, since a block may move between threads, and a context that was copied for another
-    thread (``asyncio.to_thread``, a framework's thread pool) belongs to the same request. A task
-    has a copy of its creator's context too, but is a client of its own and may outlive the block.
+    Nested units of work must not acquire the same lock. To the server they are two clients, so
+    the inner one would be refused, or would wait for a lock that cannot be released before the
+    wait ends. That is a usage error and not a 409.
 
-    Refers weakly to the Session: a unit of work that is dropped without being left must be
-    collected, for that is what ends its transaction.
+    Claims are tracked by context and not by thread, because a block may move between threads, and
+    a context that was copied for another thread (``asyncio.to_thread``, a framework's thread pool)
+    belongs to the same request. A task also has a copy of its creator's context, but it is a
+    separate client and may outlive the block.
+
+    The reference to the Session is weak: a unit of work that is dropped without an exit must be
+    garbage-collected, because that ends its transaction.
     """
 
     task: asyncio.Task[Any] | None
@@ -109,11 +111,11 @@ class Claim:
         return self.open and self.session() is not None
 
     def end(self) -> None:
-        """The unit of work has ended."""
+        """Record that the unit of work has ended."""
         self.open = False
 
     def shares_with(self, earlier: "Claim") -> set[UUID]:
-        """The ids that both lock, as groups or as students, in one database and request."""
+        """Return the ids of groups or students that both lock, in one database and one request."""
         if self.engine is not earlier.engine or self.task not in {None, earlier.task}:
             return set()
         groups = self.group_ids & earlier.group_ids
@@ -129,26 +131,26 @@ def claim(
     group_ids: frozenset[UUID],
     student_ids: set[UUID],
 ) -> Claim:
-    """Record what is about to be locked; ``student_ids`` may grow.
+    """Record the locks that are about to be acquired; ``student_ids`` may grow later.
 
-    Raises ``UnitOfWorkStateError`` if this context holds some of it in another unit of work
-    on the same engine, before anything is asked of the server.
+    Raises ``UnitOfWorkStateError`` if this context already holds one of them in another unit of
+    work on the same engine. Nothing is sent to the server.
     """
     mine = Claim(_current_task(), ref(session), engine, tenant_id, group_ids, student_ids)
     others = tuple(one for one in _claims.get() if one.is_open())
     for other in others:
         if shared := mine.shares_with(other):
             raise UnitOfWorkStateError(
-                f"The lock of {next(iter(shared))} is held by another unit of work of this very "
-                "request. Pass the open unit of work on to what needs it, or leave its block "
-                "first: the inner one would wait for the outer one."
+                f"The lock of {next(iter(shared))} is held by another unit of work of the same "
+                "request. Pass the open unit of work on to the code that needs it, or exit its "
+                "block first: the inner one would wait for the outer one."
             )
     _claims.set((*others, mine))
     return mine
 
 
 class CallGuard:
-    """Which thread is using a unit of work. Calls of one thread may be nested."""
+    """Allows one thread at a time to use a unit of work. Calls of one thread may be nested."""
 
     def __init__(self) -> None:
         self._in_use = threading.RLock()
@@ -156,7 +158,7 @@ class CallGuard:
 
     @contextmanager
     def one_thread(self) -> Iterator[None]:
-        """A block for one thread; raises ``UnitOfWorkStateError`` if another one is in it."""
+        """A context for one thread; raises ``UnitOfWorkStateError`` if another one is in it."""
         if not self._in_use.acquire(blocking=False):
             raise UnitOfWorkStateError(_OVERLAPPING)
         try:
@@ -166,7 +168,7 @@ class CallGuard:
 
     @contextmanager
     def exclusive_call(self, session: Session | None) -> Iterator[None]:
-        """The same, and no other thread may be flushing the Session."""
+        """The same; also raises if another thread is flushing the Session."""
         with self.one_thread():
             # SQLAlchemy has no accessor; a second flush() raises an error of its own.
             flushing = session is not None and session._flushing  # noqa: SLF001 - as above
@@ -175,15 +177,15 @@ class CallGuard:
             yield
 
     def note_flush(self) -> None:
-        """Record that this thread flushes, inside ``one_thread()``."""
+        """Record that this thread is flushing; call it inside ``one_thread()``."""
         self._flushing_thread = threading.get_ident()
 
     @contextmanager
     def last(self, connection: Connection | None, *, failed: bool) -> Iterator[None]:
-        """The last turn; waits for the end of another thread's.
+        """A context for the exit, which waits until a call of another thread has ended.
 
-        What that thread executes is cancelled, so it is the end of one call. Raises
-        ``UnitOfWorkStateError`` afterwards if there was one, unless the block has ``failed``.
+        The other thread's statement is cancelled. Raises ``UnitOfWorkStateError`` afterwards if
+        there was such a call, unless the block has ``failed``.
         """
         overtaken = not self._in_use.acquire(blocking=False)
         if overtaken:
@@ -196,13 +198,13 @@ class CallGuard:
             self._in_use.release()
         if overtaken and not failed:
             raise UnitOfWorkStateError(
-                "The block ended while another thread was using the unit of work. What it did "
-                "was cancelled and rolled back. Wait inside the block for the threads it uses."
+                "The block ended while another thread was using the unit of work. Its work was "
+                "cancelled and rolled back. Wait inside the block for the threads that it uses."
             )
 
 
 def _only_bind(session: Session) -> Engine | Connection:
-    """What the Session is bound to; refused if the tables would not share one connection."""
+    """Return the bind of the Session; raise if the tables would not share one connection."""
     if type(session).get_bind is Session.get_bind and not session.binds:
         binds = {session.bind}
     else:
@@ -212,12 +214,14 @@ def _only_bind(session: Session) -> Engine | Connection:
         case [Engine() | Connection() as bind]:
             return bind
         case []:
-            raise WrongSessionError("The Session is bound to no engine: sessionmaker(engine).")
+            raise WrongSessionError(
+                "The Session is not bound to an engine: use sessionmaker(engine)."
+            )
         case _:
             raise WrongSessionError(
-                "The Session is bound to several engines or connections (binds=, or a get_bind() "
-                "of its own). The lock protects only what its own connection writes: bind all "
-                "of the package's tables, and the Session itself, to one engine."
+                "The Session is bound to several engines or connections (binds=, or an overridden "
+                "get_bind()). The lock protects only what its own connection writes: bind the "
+                "Session and all of the package's tables to one engine."
             )
 
 
@@ -249,24 +253,24 @@ def _refuse_driver(bind: Engine | Connection) -> None:
 def _refuse_used(session: Session, bind: Engine | Connection) -> None:
     if session.twophase:
         raise WrongSessionError(
-            "The Session has twophase=True. A prepared transaction keeps the lock after its "
-            "client is gone, until somebody ends it by hand."
+            "The Session has twophase=True. A prepared transaction holds the lock after its client "
+            "has disconnected, until it is committed or rolled back manually."
         )
     transaction = session.get_transaction()
-    # SQLAlchemy has no accessor for whether a Session that has begun has a connection yet.
+    # SQLAlchemy has no accessor for whether a Session in a transaction has a connection yet.
     connected = transaction is not None and bool(transaction._connections)  # noqa: SLF001 - as above
     if connected or next(iter(session), None) is not None:
         raise WrongSessionError(
-            "The session factory gave a Session that is in use: it has a transaction or objects "
-            "that are older than the lock. Give a factory of new ones, such as "
-            "sessionmaker(engine), not a scoped session of the request. It was left as it is."
+            "The session factory returned a Session in use: it has a transaction or objects that "
+            "are older than the lock. Pass a factory of new Sessions, such as "
+            "sessionmaker(engine), not the request's scoped session. The Session was not changed."
         )
     if isinstance(bind, Connection) and (
         bind.in_transaction() or transaction_status(bind) is not TransactionStatus.IDLE
     ):
         raise WrongTransactionError(
-            "The connection is inside a transaction already: rolling back a savepoint would "
-            "release the lock early. Give a session factory on an engine."
+            "The connection is already in a transaction: rolling back a savepoint would release "
+            "the lock early. Pass a session factory on an engine."
         )
 
 

@@ -24,17 +24,17 @@ from domain.unit_of_work.sessions import CallGuard
 
 
 class UnitOfWork:
-    """A fresh Session whose transaction holds the group's lock from entry to commit.
+    """A new Session whose transaction holds the group's lock from entry to commit.
 
-    Entering takes the lock before anything is read. ``commit()`` is explicit and final. An
-    exception rolls back. Leaving with uncommitted work raises ``UncommittedChangesError``.
-    Whatever ends the transaction releases the lock; there is nothing to release by hand.
+    Entering acquires the lock before anything is read. ``commit()`` is explicit and final. An
+    exception rolls back. Exiting with uncommitted work raises ``UncommittedChangesError``. The
+    lock is released when the transaction ends, however it ends.
 
-    It belongs to the lock's tenant: rows of another one are not written. Under a shared lock
-    plans are marked, and nothing else of the package's tables is written.
+    It belongs to the lock's tenant: rows of another tenant cannot be written. Under a shared lock
+    only changed plans, the marks of progress, can be written.
 
     A block may move between threads, one at a time: a call to a service, a repository,
-    ``flush()`` or ``commit()`` while another thread is in one raises ``UnitOfWorkStateError``.
+    ``flush()`` or ``commit()`` during a call of another thread raises ``UnitOfWorkStateError``.
 
     ::
 
@@ -43,13 +43,13 @@ class UnitOfWork:
             uow.commit()
 
     Entering raises ``PlanGroupLockedError`` immediately when another request holds the lock, or
-    ``LockTimeoutError`` after a wait, and ``PlanGroupNotFoundError`` instead of either if the
-    tenant has no such group; ``UnitOfWorkStateError`` if another unit of work of the same request
-    holds it; and ``WrongSessionError`` or ``WrongTransactionError`` if what the factory makes
-    cannot hold a lock.
+    ``LockTimeoutError`` after a wait, and ``PlanGroupNotFoundError`` in place of either if the
+    tenant has no such group. It raises ``UnitOfWorkStateError`` if another unit of work of the
+    same request holds the lock, and ``WrongSessionError`` or ``WrongTransactionError`` if the
+    factory's Session cannot hold a lock.
 
     :param session_factory: makes a new Session on one engine (psycopg, READ COMMITTED).
-    :param lock: which lock, and how long to wait for it.
+    :param lock: the lock to acquire, and how long to wait for it.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class UnitOfWork:
 
     @property
     def tenant_id(self) -> UUID:
-        """The tenant of the lock, and of everything that is read and written here."""
+        """The tenant of the lock and of all rows that are read and written."""
         return self.lock.tenant_id
 
     @property
@@ -138,12 +138,12 @@ class UnitOfWork:
         return StudentTimeRepository(self.session, self.tenant_id)
 
     def commit(self) -> None:
-        """Flush and commit, which releases the lock; the unit of work is finished then.
+        """Flush and commit, which releases the lock and finishes the unit of work.
 
-        The server is asked together with the COMMIT whether the transaction is still the one
-        that took the lock; no round trip more. Raises ``LockNotHeldError`` if it is not,
-        ``EditedMeanwhileError`` or ``StudentPlansOverlapError`` if the rows say so, and
-        ``CommitOutcomeUnknownError`` if the connection is lost before the server's answer.
+        In the round trip of the COMMIT the server also checks that the transaction is the one that
+        acquired the lock. Raises ``LockNotHeldError`` if it is not, ``EditedMeanwhileError`` or
+        ``StudentPlansOverlapError`` for conflicting rows, and ``CommitOutcomeUnknownError`` if the
+        connection is lost before the server's answer.
         """
         with self.exclusive_call():
             session = self.session
@@ -159,7 +159,7 @@ class UnitOfWork:
         self._at_end.report(Ending("committed"))
 
     def rollback(self) -> None:
-        """Give up everything done so far, and the lock; the unit of work is finished then."""
+        """Roll back, which releases the lock and finishes the unit of work."""
         with self.exclusive_call():
             session = self.session
             try:
@@ -171,31 +171,32 @@ class UnitOfWork:
     def call_at_end(self, callback: Callback) -> None:
         """Call ``callback`` with an ``Ending`` when the transaction has ended and the lock is free.
 
-        That is after a successful ``commit()`` or ``rollback()``, else after the block was left;
-        immediately if it is not open. Callbacks are called in the order of these calls. What one
-        raises is logged and changes nothing.
+        That is after a successful ``commit()`` or ``rollback()``, otherwise after the exit from
+        the block; immediately if the block is not open. Callbacks are called in the order of
+        registration. An exception of a callback is logged and has no other effect.
         """
         self._at_end.add(callback, self._session if self._stage is Stage.OPEN else None)
 
     @property
     def identity(self) -> str:
-        """The identity of the transaction that took the locks, on the server."""
+        """The identity, on the server, of the transaction that acquired the locks."""
         return self._identity
 
     @contextmanager
     def exclusive_call(self) -> Iterator[None]:
-        """A block in which no other thread may use the unit of work.
+        """A context in which no other thread may use the unit of work.
 
-        Raises ``UnitOfWorkStateError`` if another thread is in one, or flushes the Session.
+        Raises ``UnitOfWorkStateError`` if another thread uses it or flushes the Session.
         """
         with self._calls.exclusive_call(self._session):
             yield
 
     def lock_state(self) -> LockState:
-        """Whether the transaction still holds the lock, as the client knows; no round trip.
+        """Whether the transaction still holds the lock, as far as the client knows.
 
-        A transaction that was ended past SQLAlchemy, and followed by another, still counts as
-        held here. ``commit()`` and writing plans ask the server.
+        Needs no round trip. If the transaction was ended without SQLAlchemy and another one has
+        begun, this still returns ``HELD``; ``commit()`` and the writing of plans check on the
+        server.
         """
         session, connection = self.session, self._connection
         if connection is None or session.get_transaction() is not self._root:
@@ -207,7 +208,7 @@ class UnitOfWork:
     def require_lock(self, group_id: UUID, *, shared: bool = False) -> None:
         """Raise ``LockNotHeldError`` unless this transaction holds the lock of ``group_id``.
 
-        :param shared: whether a shared lock is enough, as it is for marks of progress.
+        :param shared: whether a shared lock is sufficient, as for marks of progress.
         """
         errors.InvalidInputError.require_uuids(group_id=group_id)
         if group_id not in self.lock.group_ids:
@@ -217,9 +218,9 @@ class UnitOfWork:
             )
         if self.lock.shared and not shared:
             raise errors.LockNotHeldError(
-                f"The unit of work holds the lock of group {group_id} only shared, which is for "
-                "marks of progress. There is no way from there to an exclusive lock: two would "
-                "wait for each other. Leave it, and enter one with PlanGroupLock(tenant_id, "
+                f"The unit of work holds a shared lock of group {group_id}, which is for marks of "
+                "progress only. It cannot become exclusive, because two requests that share it would "
+                "wait for each other. Exit the block, and enter one with PlanGroupLock(tenant_id, "
                 "group_id)."
             )
         self.require_held()
@@ -234,15 +235,15 @@ class UnitOfWork:
         self.require_held()
 
     def require_held(self) -> None:
-        """Raise ``LockNotHeldError`` unless the transaction still holds what it took."""
+        """Raise ``LockNotHeldError`` unless the transaction still holds its locks."""
         if (state := self.lock_state()) is not LockState.HELD:
             raise errors.LockNotHeldError(
-                f"The lock is {state.value}: the transaction that took it has ended or failed. "
+                f"The lock is {state.value}: the transaction that acquired it has ended or failed. "
                 "Nothing more can be written in this unit of work; start over in a new one."
             )
 
     def refuse_flush(self, session: Session) -> None:
-        """Raise unless the Session may be flushed: under the lock, by one thread, of one tenant.
+        """Raise unless the Session may be flushed: the lock is held, and covers the rows.
 
         Raises ``LockNotHeldError``, ``InvalidInputError`` and ``UnitOfWorkStateError``.
         """
@@ -254,31 +255,31 @@ class UnitOfWork:
     def refuse_second_connection(
         self, transaction: SessionTransaction, connection: Connection
     ) -> None:
-        """Raise ``WrongSessionError`` if the locked transaction takes in another connection."""
+        """Raise ``WrongSessionError`` if another connection joins the locked transaction."""
         while transaction.parent is not None:
             transaction = transaction.parent
         if transaction is self._root and connection is not self._connection:
             raise errors.WrongSessionError(
-                "A second connection would join the unit of work: the Session sends this "
-                "statement to another engine, where the lock is not held. Bind the Session to "
+                "A second connection would join the unit of work: the Session would execute this "
+                "statement on another engine, where the lock is not held. Bind the Session to "
                 "one engine, and use another Session for other databases."
             )
 
     def refuse_commit_from_outside(self) -> None:
-        """Raise ``UnitOfWorkStateError`` unless ``commit()`` is what commits."""
+        """Raise ``UnitOfWorkStateError`` unless ``commit()`` of the unit of work is running."""
         if not self._at_end.is_committing:
             raise errors.UnitOfWorkStateError(
-                "Commit through the unit of work: session.commit() would free the lock inside "
+                "Use commit() of the unit of work: session.commit() would release the lock inside "
                 "the block."
             )
 
     def lock_student(self, group_id: UUID) -> UUID:
-        """Take the lock of a held group's student too, under the same policy; the student's id.
+        """Acquire the lock of a group's student, under the same policy; return the student's id.
 
-        For services that write plans: two groups of one student never plan the same hour.
-        The first call takes the students of all held groups in one statement, in key order, so
-        that two batches never deadlock; later calls cost nothing. It is refused inside a
-        savepoint, whose rollback would free the lock.
+        For services that write plans, so that two groups of one student never plan the same hour.
+        The first call acquires the locks of the students of all groups in one statement, in key
+        order, so that two batches never deadlock; later calls cost nothing. It is refused inside a
+        savepoint, whose rollback would release the lock.
 
         Raises ``PlanGroupNotFoundError`` (also for another tenant's group),
         ``PlanGroupLockedError``, ``LockTimeoutError``, ``LockNotHeldError`` under a shared
@@ -304,11 +305,11 @@ class UnitOfWork:
     def _require_new(self) -> None:
         if self._stage is not Stage.NEW:
             raise errors.UnitOfWorkStateError(
-                f"This unit of work is {self._stage.value}. Make a new one for each block."
+                f"This unit of work is {self._stage.value}. Create a new one for each block."
             )
 
     def _prepare(self) -> None:
-        """Make the Session and claim the locks in this context; nothing is asked yet."""
+        """Create the Session and claim the locks in this context; nothing is sent to the server."""
         self._require_new()
         session, self._bind = sessions.new_session(self._factory)
         self._claim = sessions.claim(
@@ -334,7 +335,7 @@ class UnitOfWork:
         self._end_claim()
 
     def _leave(self) -> None:
-        """Give the connection back, clean or not at all; what was not committed is gone."""
+        """Roll back what was not committed, and return the connection, clean or invalidated."""
         session, self._session = self._session, None
         connection, self._connection = self._connection, None
         self._root = self._transaction = None

@@ -54,12 +54,12 @@ def test_it_is_entered_once_and_its_end_is_final(database_url: sa.URL, group: Pl
             with pytest.raises(UnitOfWorkStateError, match="not entered yet"):
                 await use()
         async with uow:
-            with pytest.raises(UnitOfWorkStateError, match="Make a new one"):
+            with pytest.raises(UnitOfWorkStateError, match="Create a new one"):
                 await uow.__aenter__()
             await uow.commit()
             with pytest.raises(UnitOfWorkStateError, match="already"):
                 await uow.commit()
-        with pytest.raises(UnitOfWorkStateError, match="Make a new one"):
+        with pytest.raises(UnitOfWorkStateError, match="Create a new one"):
             await uow.__aenter__()
 
     with_pool(database_url, work)
@@ -100,7 +100,7 @@ def test_a_session_that_commits_by_itself_is_stopped(
 ) -> None:
     async def work(factory: AsyncFactory) -> None:
         async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
-            with pytest.raises(UnitOfWorkStateError, match="Commit through the unit of work"):
+            with pytest.raises(UnitOfWorkStateError, match="Use commit() of the unit of work"):
                 await uow.run(lambda sync: sync.session.commit())
             assert advisory_locks(engine) == 1
 
@@ -155,7 +155,7 @@ def test_the_same_group_inside_itself_is_misuse_and_not_busy(
     async def work(factory: AsyncFactory) -> None:
         patient = PlanGroupLock(group.tenant_id, group.id, wait=LONG)
         async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
-            with pytest.raises(UnitOfWorkStateError, match="this very request"):
+            with pytest.raises(UnitOfWorkStateError, match="the same request"):
                 await AsyncUnitOfWork(factory, lock=patient).__aenter__()
             await uow.commit()
             await generate_async(factory, group)

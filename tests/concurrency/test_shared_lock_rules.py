@@ -102,7 +102,7 @@ def test_shared_and_exclusive_units_of_work_of_one_request_are_refused(
 ) -> None:
     with (
         UnitOfWork(session_factory, lock=shared(group)),
-        pytest.raises(UnitOfWorkStateError, match="this very request"),
+        pytest.raises(UnitOfWorkStateError, match="the same request"),
         UnitOfWork(session_factory, lock=exclusive(group)),
     ):
         pass

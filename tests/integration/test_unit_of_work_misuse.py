@@ -23,13 +23,13 @@ READING = sa.select(sa.func.count()).select_from(PlanGroup)
 def test_it_is_entered_once(uow: UnitOfWork) -> None:
     with uow:
         pass
-    with pytest.raises(UnitOfWorkStateError, match="Make a new one"), uow:
+    with pytest.raises(UnitOfWorkStateError, match="Create a new one"), uow:
         pass
 
 
 def test_it_is_not_entered_inside_itself(uow: UnitOfWork) -> None:
     with uow:
-        with pytest.raises(UnitOfWorkStateError, match="Make a new one"):
+        with pytest.raises(UnitOfWorkStateError, match="Create a new one"):
             uow.__enter__()
         assert uow.session.scalar(READING) is not None
 
@@ -41,9 +41,9 @@ def test_nothing_can_be_had_of_it_outside_the_open_block(uow: UnitOfWork, name: 
     with uow:
         assert getattr(uow, name) is not None
         uow.commit()
-        with pytest.raises(UnitOfWorkStateError, match="committed or rolled back already"):
+        with pytest.raises(UnitOfWorkStateError, match="already committed or rolled back"):
             getattr(uow, name)
-    with pytest.raises(UnitOfWorkStateError, match="left already"):
+    with pytest.raises(UnitOfWorkStateError, match="already exited"):
         getattr(uow, name)
 
 

@@ -30,7 +30,7 @@ def test_the_same_group_inside_itself_is_misuse_and_not_busy(
 ) -> None:
     with UnitOfWork(session_factory, lock=lock):
         for wait in (timedelta(0), LONG):
-            with pytest.raises(UnitOfWorkStateError, match="this very request"):
+            with pytest.raises(UnitOfWorkStateError, match="the same request"):
                 enter(session_factory, PlanGroupLock(lock.tenant_id, lock.group_id, wait=wait))
         assert advisory_locks(engine) == 1, "the outer one goes on"
     assert_lock_free(engine, lock.group_id)

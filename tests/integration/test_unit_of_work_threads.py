@@ -231,7 +231,7 @@ def test_copied_context_in_another_thread_is_the_same_request(
     lock = PlanGroupLock(tenant_id, group_id)
     with UnitOfWork(session_factory, lock=lock):
         context = contextvars.copy_context()
-        with pytest.raises(UnitOfWorkStateError, match="of this very request"):
+        with pytest.raises(UnitOfWorkStateError, match="of the same request"):
             elsewhere(lambda: context.run(enter, session_factory, lock))
         with pytest.raises(PlanGroupLockedError):
             elsewhere(lambda: enter(session_factory, lock))
@@ -244,7 +244,7 @@ def test_thread_of_a_task_inside_its_block_is_the_same_request(session_factory: 
         with UnitOfWork(session_factory, lock=lock):
             await asyncio.to_thread(enter, session_factory, lock)
 
-    with pytest.raises(UnitOfWorkStateError, match="of this very request"):
+    with pytest.raises(UnitOfWorkStateError, match="of the same request"):
         asyncio.run(request())
 
 
