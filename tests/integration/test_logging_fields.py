@@ -1,4 +1,4 @@
-"""The extra fields of log records beside those that the application gives its own records."""
+"""Log records carry their fields even if the application adds fields to every record."""
 
 import logging
 from typing import Any
@@ -16,47 +16,47 @@ Factory = sessionmaker[Session]
 
 
 @pytest.fixture(autouse=True)
-def everything_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def debug_logging(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "studyplan.lock")
 
 
 def with_fields(monkeypatch: pytest.MonkeyPatch, **fields: object) -> None:
-    """The application's records have fields of their own."""
-    make = logging.getLogRecordFactory()
+    """Make the application add these fields to every record."""
+    original = logging.getLogRecordFactory()
 
-    def record(*args: Any, **kwargs: Any) -> logging.LogRecord:
-        made = make(*args, **kwargs)
-        vars(made).update(fields)
-        return made
+    def make_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = original(*args, **kwargs)
+        vars(record).update(fields)
+        return record
 
-    monkeypatch.setattr(logging, "_logRecordFactory", record)
+    monkeypatch.setattr(logging, "_logRecordFactory", make_record)
 
 
-@pytest.mark.parametrize("taken", ["student_id", "group_id", "event", "outcome", "scope"])
-def test_record_whose_fields_are_taken_has_them_in_one_dictionary(
+@pytest.mark.parametrize("field", ["student_id", "group_id", "event", "outcome", "scope"])
+def test_record_nests_its_fields_if_the_application_uses_one_of_the_names(
     *,
     session_factory: Factory,
     connection: sa.Connection,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
-    taken: str,
+    field: str,
     tenant_id: UUID,
     group_id: UUID,
 ) -> None:
     acquire(connection, group_id)
-    with_fields(monkeypatch, **{taken: "the application's"})
+    with_fields(monkeypatch, **{field: "the application's"})
     with pytest.raises(PlanGroupLockedError):
         enter(session_factory, PlanGroupLock(tenant_id, group_id))
     (record,) = caplog.records
-    assert vars(record)[taken] == "the application's"
+    assert vars(record)[field] == "the application's"
     assert vars(record)["studyplan"]["event"] == "plan_group_lock.busy"
     assert vars(record)["studyplan"]["group_id"] == str(group_id)
     assert record.getMessage() == "plan_group_lock.busy"
     assert capsys.readouterr().err == ""
 
 
-def test_record_that_leaves_no_room_has_its_message(
+def test_record_has_only_its_message_if_the_nested_name_is_used_too(
     session_factory: Factory,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -68,7 +68,7 @@ def test_record_that_leaves_no_room_has_its_message(
     assert [record.getMessage() for record in caplog.records] == ["plan_group_lock.acquired"]
 
 
-def test_other_fields_of_the_application_leave_ours_as_they_are(
+def test_record_keeps_its_fields_if_the_application_uses_other_names(
     session_factory: Factory,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,

@@ -1,4 +1,4 @@
-"""A server that is gone, or refuses: SQLAlchemy's errors, and a pool that recovers at once."""
+"""Lost connections and errors of triggers raise SQLAlchemy's errors, and the pool recovers."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -31,87 +31,88 @@ def pooled(database_url: sa.URL) -> Iterator[sa.Engine]:
     engine.dispose()
 
 
-def terminate(connection: sa.Connection, aside: sa.Engine) -> None:
-    """End the server's side of a connection; the client does not know yet."""
+def terminate(connection: sa.Connection, admin: sa.Engine) -> None:
+    """Terminate the backend of a connection; the client notices only when it sends something."""
     driver: Any = connection.connection.driver_connection
-    ended = sa.text("SELECT pg_terminate_backend(:pid, 10000)")
-    with aside.connect() as other:
-        assert other.scalar(ended, {"pid": driver.info.backend_pid})
+    statement = sa.text("SELECT pg_terminate_backend(:pid, 10000)")
+    with admin.connect() as other:
+        assert other.scalar(statement, {"pid": driver.info.backend_pid})
 
 
-def terminate_all(pooled: sa.Engine, aside: sa.Engine) -> None:
+def terminate_all(pooled: sa.Engine, admin: sa.Engine) -> None:
     connections = [pooled.connect() for _ in range(POOLED)]
     for connection in connections:
-        terminate(connection, aside)
-        connection.close()  # psycopg has nothing to roll back, and so does not notice
+        terminate(connection, admin)
+        # No transaction is open, so psycopg sends no ROLLBACK and does not notice the loss.
+        connection.close()
 
 
-def generated(uow: UnitOfWork) -> object:
+def run_generation(uow: UnitOfWork) -> object:
     return PlanGenerationService(uow).generate(today=FIRST)
 
 
-def read_and_lost(uow: UnitOfWork, group: PlanGroup, aside: sa.Engine) -> None:
+def read_then_lose(uow: UnitOfWork, group: PlanGroup, admin: sa.Engine) -> None:
     uow.groups.get(group.id)
-    terminate(uow.connection, aside)
+    terminate(uow.connection, admin)
 
 
-def lost_and_read(uow: UnitOfWork, group: PlanGroup, aside: sa.Engine) -> None:
-    terminate(uow.connection, aside)
+def lose_then_read(uow: UnitOfWork, group: PlanGroup, admin: sa.Engine) -> None:
+    terminate(uow.connection, admin)
     uow.groups.get(group.id)
 
 
-def lost_and_locked(uow: UnitOfWork, group: PlanGroup, aside: sa.Engine) -> None:
-    terminate(uow.connection, aside)
+def lose_then_lock(uow: UnitOfWork, group: PlanGroup, admin: sa.Engine) -> None:
+    terminate(uow.connection, admin)
     uow.lock_student(group.id)
 
 
-def lost_and_generated(uow: UnitOfWork, group: PlanGroup, aside: sa.Engine) -> None:
-    terminate(uow.connection, aside)
-    generated(uow)
+def lose_then_generate(uow: UnitOfWork, group: PlanGroup, admin: sa.Engine) -> None:
+    terminate(uow.connection, admin)
+    run_generation(uow)
 
 
-def lost_and_flushed(uow: UnitOfWork, group: PlanGroup, aside: sa.Engine) -> None:
+def lose_then_flush(uow: UnitOfWork, group: PlanGroup, admin: sa.Engine) -> None:
     uow.groups.get(group.id).name = "after"
-    terminate(uow.connection, aside)
+    terminate(uow.connection, admin)
     uow.session.flush()
 
 
-def lost_and_copied(uow: UnitOfWork, group: PlanGroup, aside: sa.Engine) -> None:
+def lose_then_copy(uow: UnitOfWork, group: PlanGroup, admin: sa.Engine) -> None:
     snapshot = uow.groups.snapshot(group.id)
     computed = schedule(snapshot.request(FIRST))
-    terminate(uow.connection, aside)
+    terminate(uow.connection, admin)
     uow.plans.copy_plans(snapshot, computed)
 
 
-def lost_and_committed(uow: UnitOfWork, group: PlanGroup, aside: sa.Engine) -> None:
-    terminate(uow.connection, aside)
+def lose_then_commit(uow: UnitOfWork, group: PlanGroup, admin: sa.Engine) -> None:
+    terminate(uow.connection, admin)
     uow.commit()
 
 
-def changed_lost_and_committed(uow: UnitOfWork, group: PlanGroup, aside: sa.Engine) -> None:
-    generated(uow)
-    terminate(uow.connection, aside)
+def generate_lose_then_commit(uow: UnitOfWork, group: PlanGroup, admin: sa.Engine) -> None:
+    run_generation(uow)
+    terminate(uow.connection, admin)
     uow.commit()
 
 
 LOSSES: list[Work] = [
-    read_and_lost,
-    lost_and_read,
-    lost_and_locked,
-    lost_and_generated,
-    lost_and_flushed,
-    lost_and_copied,
+    read_then_lose,
+    lose_then_read,
+    lose_then_lock,
+    lose_then_generate,
+    lose_then_flush,
+    lose_then_copy,
 ]
-LOST_IN_COMMIT: list[Work] = [lost_and_committed, changed_lost_and_committed]
+LOSSES_IN_COMMIT: list[Work] = [lose_then_commit, generate_lose_then_commit]
 
 
-def attempt(pooled: sa.Engine, group: PlanGroup, work: Work, aside: sa.Engine) -> None:
+def attempt(pooled: sa.Engine, group: PlanGroup, work: Work, admin: sa.Engine) -> None:
     with UnitOfWork(sessionmaker(pooled), lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
-        work(uow, group, aside)
+        work(uow, group, admin)
 
 
 @pytest.mark.parametrize("work", LOSSES)
-def test_lost_connection_is_an_error_of_sqlalchemy_and_worth_retrying(
+def test_lost_connection_raises_a_retryable_error_of_sqlalchemy(
     engine: sa.Engine, pooled: sa.Engine, group: PlanGroup, work: Work
 ) -> None:
     with pytest.raises(DBAPIError) as lost:
@@ -121,7 +122,7 @@ def test_lost_connection_is_an_error_of_sqlalchemy_and_worth_retrying(
     assert is_retryable(lost.value)
 
 
-@pytest.mark.parametrize("work", LOST_IN_COMMIT)
+@pytest.mark.parametrize("work", LOSSES_IN_COMMIT)
 def test_connection_lost_in_the_commit_leaves_the_outcome_unknown(
     engine: sa.Engine, pooled: sa.Engine, group: PlanGroup, work: Work
 ) -> None:
@@ -132,26 +133,26 @@ def test_connection_lost_in_the_commit_leaves_the_outcome_unknown(
     assert is_retryable(lost.value, with_key=True)
 
 
-@pytest.mark.parametrize("work", [*LOSSES, *LOST_IN_COMMIT])
-def test_pool_of_dead_connections_costs_one_request(
+@pytest.mark.parametrize("work", [*LOSSES, *LOSSES_IN_COMMIT])
+def test_pool_of_lost_connections_recovers_after_one_failed_request(
     engine: sa.Engine, pooled: sa.Engine, group: PlanGroup, work: Work
 ) -> None:
-    """The first loss that is noticed, wherever, invalidates what is pooled."""
+    """The first loss that is noticed, in any step, invalidates the pooled connections."""
 
-    def lost_with_the_pool(uow: UnitOfWork, group: PlanGroup, aside: sa.Engine) -> None:
+    def lose_with_the_pool(uow: UnitOfWork, group: PlanGroup, admin: sa.Engine) -> None:
         others = [pooled.connect() for _ in range(POOLED - 1)]
         for connection in others:
-            terminate(connection, aside)
+            terminate(connection, admin)
             connection.close()
-        work(uow, group, aside)
+        work(uow, group, admin)
 
     with pytest.raises((DBAPIError, CommitOutcomeUnknownError)):
-        attempt(pooled, group, lost_with_the_pool, engine)
+        attempt(pooled, group, lose_with_the_pool, engine)
     for number in range(1, POOLED + 1):
         assert generate(sessionmaker(pooled), group).generation == number
 
 
-def test_pool_of_dead_connections_costs_one_request_that_enters(
+def test_pool_of_lost_connections_recovers_after_one_request_that_fails_on_entry(
     engine: sa.Engine, pooled: sa.Engine, group: PlanGroup
 ) -> None:
     terminate_all(pooled, engine)
@@ -162,30 +163,30 @@ def test_pool_of_dead_connections_costs_one_request_that_enters(
         assert generate(sessionmaker(pooled), group).generation == number
 
 
-def test_handle_error_listeners_see_what_goes_past_sqlalchemy(
+def test_handle_error_listeners_receive_errors_of_statements_sent_without_sqlalchemy(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup
 ) -> None:
-    seen: list[str | None] = []
-    noticing = sa.create_engine(database_url, pool_size=1)
+    statements: list[str | None] = []
+    observed = sa.create_engine(database_url, pool_size=1)
 
-    @sa.event.listens_for(noticing, "handle_error")
+    @sa.event.listens_for(observed, "handle_error")
     def handle(context: sa.engine.ExceptionContext) -> None:
-        seen.append(context.statement)
+        statements.append(context.statement)
 
     for work, text in (
-        (lost_and_copied, "COPY"),
-        (read_and_lost, "current_setting"),
-        (lost_and_committed, None),
+        (lose_then_copy, "COPY"),
+        (read_then_lose, "current_setting"),
+        (lose_then_commit, None),
     ):
         with pytest.raises((DBAPIError, CommitOutcomeUnknownError)):
-            attempt(noticing, group, work, engine)
-        assert len(seen) == 1
-        assert (seen[0] is None) if text is None else (text in (seen[0] or ""))
-        seen.clear()
-    noticing.dispose()
+            attempt(observed, group, work, engine)
+        assert len(statements) == 1
+        assert (statements[0] is None) if text is None else (text in (statements[0] or ""))
+        statements.clear()
+    observed.dispose()
 
 
-def test_refusal_by_a_trigger_of_the_application_is_an_error_of_sqlalchemy(
+def test_trigger_of_the_application_that_raises_causes_an_error_of_sqlalchemy(
     owner_engine: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
     function = (

@@ -1,4 +1,4 @@
-"""New plans are written by COPY, or by one INSERT where the table is not for COPY."""
+"""New plans are written by COPY, or by one INSERT if COPY cannot write to the table."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -20,15 +20,15 @@ from tests.integration.asking import counted
 from tests.integration.storing import book_group, generate, live, plans
 
 Write = Callable[..., None]
-WORDS = ("study", """re'view \\ "{,}" NULL 복습""")
-ALL = sa.text("SELECT t::text FROM new_plans t ORDER BY sequence")
-COLUMNS_OF = ", ".join(f"{name} {kind}" for name, kind in COPIED.items())
+KINDS = ("study", """re'view \\ "{,}" NULL 복습""")
+ALL_ROWS = sa.text("SELECT t::text FROM new_plans t ORDER BY sequence")
+COLUMNS = ", ".join(f"{name} {kind}" for name, kind in COPIED.items())
 TABLE = sa.Table("new_plans", sa.MetaData())
-CREATE = f"CREATE TEMP TABLE {TABLE.name} ({COLUMNS_OF})"
+CREATE = f"CREATE TEMP TABLE {TABLE.name} ({COLUMNS})"
 
 
 def rows(count: int, cycle_day: Callable[[int], int | None] = lambda n: n % 7 or None) -> list[Any]:
-    """As many rows, with nulls here and there and with the largest numbers of each type."""
+    """Return ``count`` rows, some of them with nulls, with the largest numbers of each type."""
     return [
         tuple(
             {
@@ -39,7 +39,7 @@ def rows(count: int, cycle_day: Callable[[int], int | None] = lambda n: n % 7 or
                 "content_id": UUID(int=n % 9),
                 "generation": 2**31 - 1,
                 "sequence": n,
-                "kind": WORDS[n % 2],
+                "kind": KINDS[n % 2],
                 "date": date(2025, 1, 6) + timedelta(days=n),
                 "start_minute": n % 1440,
                 "end_minute": 2**15 - 1,
@@ -59,44 +59,47 @@ def rows(count: int, cycle_day: Callable[[int], int | None] = lambda n: n % 7 or
     ]
 
 
-def written(connection: sa.Connection, write: Write, given: list[Any]) -> list[str]:
+def write_and_read(connection: sa.Connection, write: Write, new_rows: list[Any]) -> list[str]:
     connection.exec_driver_sql(CREATE)
-    write(connection, TABLE, COPIED, iter(given))
-    found = list(connection.scalars(ALL))
+    write(connection, TABLE, COPIED, iter(new_rows))
+    found = list(connection.scalars(ALL_ROWS))
     connection.rollback()
     return found
 
 
 @pytest.mark.parametrize("count", [0, 1, 10_000])
-@pytest.mark.parametrize("way", ["threads", "tasks"])
-def test_insert_writes_what_copy_writes(
-    database_url: sa.URL, connection: sa.Connection, count: int, way: str
+@pytest.mark.parametrize("api", ["sync", "async"])
+def test_insert_and_copy_write_the_same_rows(
+    database_url: sa.URL, connection: sa.Connection, count: int, api: str
 ) -> None:
     async def main() -> list[str]:
         engine = create_async_engine(database_url, poolclass=sa.NullPool)
         async with engine.connect() as other:
-            return await other.run_sync(written, insert_rows, given)
+            return await other.run_sync(write_and_read, insert_rows, new_rows)
 
-    given = rows(count)
-    copied = written(connection, copy_rows, given)
+    new_rows = rows(count)
+    copied = write_and_read(connection, copy_rows, new_rows)
     assert len(copied) == count
-    inserted = asyncio.run(main()) if way == "tasks" else written(connection, insert_rows, given)
+    inserted = (
+        asyncio.run(main()) if api == "async" else write_and_read(connection, insert_rows, new_rows)
+    )
     assert inserted == copied
 
 
 @pytest.mark.parametrize("cycle_day", [lambda _: None, lambda _: 1], ids=["all null", "no null"])
-def test_insert_takes_a_column_of_nulls_alone_and_one_without(
+def test_insert_accepts_a_column_of_only_nulls_and_a_column_without_nulls(
     connection: sa.Connection, cycle_day: Callable[[int], int | None]
 ) -> None:
-    given = rows(20, cycle_day)
-    copied = written(connection, copy_rows, given)
-    assert written(connection, insert_rows, given) == copied
+    new_rows = rows(20, cycle_day)
+    copied = write_and_read(connection, copy_rows, new_rows)
+    assert write_and_read(connection, insert_rows, new_rows) == copied
 
 
 @pytest.mark.parametrize("count", [1, 10_000])
-def test_insert_costs_one_round_trip(database_url: sa.URL, count: int) -> None:
+def test_insert_needs_one_round_trip(database_url: sa.URL, count: int) -> None:
     engine = sa.create_engine(database_url, pool_size=1, max_overflow=0)
-    with engine.connect() as connection:  # for its temporary table alone
+    # The pool has one connection, which keeps the temporary table for the counted block.
+    with engine.connect() as connection:
         connection.exec_driver_sql(CREATE)
         connection.commit()
     with counted(engine) as trips, engine.connect() as connection, connection.begin():
@@ -105,32 +108,34 @@ def test_insert_costs_one_round_trip(database_url: sa.URL, count: int) -> None:
     assert trips.count == 3  # BEGIN, the INSERT, COMMIT
 
 
-def test_insert_that_is_refused_is_sqlalchemys_error(connection: sa.Connection) -> None:
+def test_insert_that_is_refused_raises_an_error_of_sqlalchemy(connection: sa.Connection) -> None:
     connection.exec_driver_sql(CREATE)
     with pytest.raises(DBAPIError):
         insert_rows(connection, TABLE, {**COPIED, "week": "int4", "kind": "date"}, rows(2))
     connection.rollback()
 
 
-# What a host makes of the table; each notes the rows that are written, in its own way.
+# Changes that a host application may make to the table. With each of them, the ids of the rows
+# that are written are recorded in the table recorded_ids.
 TRIGGER = """
-CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN INSERT INTO noted SELECT NEW.id; RETURN NEW; END $$;
-CREATE TRIGGER note BEFORE INSERT ON studyplan.student_plans FOR EACH ROW EXECUTE FUNCTION note()
+CREATE FUNCTION record_id() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN INSERT INTO recorded_ids SELECT NEW.id; RETURN NEW; END $$;
+CREATE TRIGGER record_id BEFORE INSERT ON studyplan.student_plans
+FOR EACH ROW EXECUTE FUNCTION record_id()
 """
 STATEMENT_TRIGGER = """
-CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN INSERT INTO noted SELECT id FROM made; RETURN NULL; END $$;
-CREATE TRIGGER note AFTER INSERT ON studyplan.student_plans REFERENCING NEW TABLE AS made
-FOR EACH STATEMENT EXECUTE FUNCTION note()
+CREATE FUNCTION record_id() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN INSERT INTO recorded_ids SELECT id FROM inserted; RETURN NULL; END $$;
+CREATE TRIGGER record_id AFTER INSERT ON studyplan.student_plans REFERENCING NEW TABLE AS inserted
+FOR EACH STATEMENT EXECUTE FUNCTION record_id()
 """
 RULE = """
-CREATE RULE note AS ON INSERT TO studyplan.student_plans
-DO ALSO INSERT INTO noted VALUES (NEW.id)
+CREATE RULE record_id AS ON INSERT TO studyplan.student_plans
+DO ALSO INSERT INTO recorded_ids VALUES (NEW.id)
 """
 PARTITIONED = """
-ALTER TABLE studyplan.student_plans RENAME TO whole;
-CREATE TABLE studyplan.student_plans (LIKE studyplan.whole INCLUDING DEFAULTS)
+ALTER TABLE studyplan.student_plans RENAME TO original;
+CREATE TABLE studyplan.student_plans (LIKE studyplan.original INCLUDING DEFAULTS)
   PARTITION BY HASH (student_id);
 CREATE TABLE even PARTITION OF studyplan.student_plans
   FOR VALUES WITH (MODULUS 2, REMAINDER 0);
@@ -144,37 +149,39 @@ ALTER TABLE studyplan.student_plans ADD COLUMN length int
   GENERATED ALWAYS AS (end_minute - start_minute) STORED;
 """
 VIEW = """
-ALTER TABLE studyplan.student_plans RENAME TO whole;
-CREATE VIEW studyplan.student_plans AS SELECT * FROM studyplan.whole;
+ALTER TABLE studyplan.student_plans RENAME TO original;
+CREATE VIEW studyplan.student_plans AS SELECT * FROM studyplan.original;
 ALTER VIEW studyplan.student_plans ALTER version SET DEFAULT 1, ALTER state SET DEFAULT 'planned',
   ALTER pinned SET DEFAULT false, ALTER live SET DEFAULT true;
 """
-OF_WHOLE = TRIGGER.replace("student_plans", "whole")
-HOSTS = {
+VIEW_TRIGGER = TRIGGER.replace("student_plans", "original")
+HOST_CHANGES = {
     "row trigger": TRIGGER,
     "statement trigger": STATEMENT_TRIGGER,
     "rule": RULE,
     "partitions": PARTITIONED + TRIGGER,
-    "columns of its own": OWN_COLUMNS + TRIGGER,
-    "view": VIEW + OF_WHOLE,
+    "additional columns": OWN_COLUMNS + TRIGGER,
+    "view": VIEW + VIEW_TRIGGER,
 }
 
 
 @contextmanager
-def changed(new_database: Callable[[str], sa.URL], template: str, host: str) -> Iterator[sa.Engine]:
+def changed_database(
+    new_database: Callable[[str], sa.URL], template: str, change: str
+) -> Iterator[sa.Engine]:
     engine = sa.create_engine(new_database(template), poolclass=sa.NullPool)
     with engine.begin() as connection:
-        connection.exec_driver_sql("CREATE TABLE noted (id uuid)")
-        connection.exec_driver_sql(HOSTS[host])
+        connection.exec_driver_sql("CREATE TABLE recorded_ids (id uuid)")
+        connection.exec_driver_sql(HOST_CHANGES[change])
     yield engine
     engine.dispose()
 
 
-@pytest.mark.parametrize("host", HOSTS)
-def test_what_a_host_made_of_the_table_is_respected(
-    new_database: Callable[[str], sa.URL], template: str, host: str
+@pytest.mark.parametrize("change", HOST_CHANGES)
+def test_generation_works_with_changes_that_a_host_makes_to_the_table(
+    new_database: Callable[[str], sa.URL], template: str, change: str
 ) -> None:
-    with changed(new_database, template, host) as engine:
+    with changed_database(new_database, template, change) as engine:
         factory = sessionmaker(engine)
         group = book_group(factory)
         results = [generate(factory, group), generate(factory, group)]
@@ -183,16 +190,18 @@ def test_what_a_host_made_of_the_table_is_respected(
             plan_id for result in results for plan_id in result.plan_ids
         ]
         with engine.connect() as connection:
-            noted = list(connection.scalars(sa.text("SELECT id FROM noted")))
-        assert sorted(noted) == sorted(plan_id for result in results for plan_id in result.plan_ids)
+            recorded = list(connection.scalars(sa.text("SELECT id FROM recorded_ids")))
+        assert sorted(recorded) == sorted(
+            plan_id for result in results for plan_id in result.plan_ids
+        )
 
 
-def test_copy_is_chosen_unless_something_is_against_it(
+def test_copy_is_used_unless_the_table_has_a_rule(
     session_factory: sessionmaker[Session], new_database: Callable[[str], sa.URL], template: str
 ) -> None:
     assert _copyable(session_factory)
-    for host, expected in [("row trigger", True), ("partitions", True), ("rule", False)]:
-        with changed(new_database, template, host) as engine:
+    for change, expected in [("row trigger", True), ("partitions", True), ("rule", False)]:
+        with changed_database(new_database, template, change) as engine:
             assert _copyable(sessionmaker(engine)) is expected
 
 

@@ -1,4 +1,4 @@
-"""Another tenant's ids: nothing is written, and nothing is learned, of its locks neither."""
+"""Requests with another tenant's ids write nothing, and disclose neither its rows nor its locks."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ APPLICATION = "the other tenant's application"
 
 @pytest.fixture
 def busy(database_url: sa.URL, world: World) -> Iterator[int]:
-    """The world's lock is held by its tenant; the process id of the holder."""
+    """Hold the world's lock for its tenant; the value is the process ID of the holder."""
     engine = sa.create_engine(database_url, connect_args={"application_name": APPLICATION})
     with engine.connect() as connection:
         acquire(connection, world.group.id)
@@ -45,17 +45,17 @@ def busy(database_url: sa.URL, world: World) -> Iterator[int]:
 
 
 @pytest.fixture
-def heard() -> Iterator[list[Any]]:
-    heard: list[Any] = []
-    unsubscribe = subscribe(heard.append)
-    yield heard
+def events() -> Iterator[list[Any]]:
+    events: list[Any] = []
+    unsubscribe = subscribe(events.append)
+    yield events
     unsubscribe()
 
 
 Request = Callable[[Factory, UUID, World], object]
 
 
-def ask_status(factory: Factory, tenant_id: UUID, world: World) -> object:
+def read_status(factory: Factory, tenant_id: UUID, world: World) -> object:
     with factory() as session:
         return lock_status(session, tenant_id, world.group.id)
 
@@ -81,23 +81,23 @@ REQUESTS: dict[str, Request] = {
     "activate": lambda factory, tenant, world: activate(
         factory, tenant_id=tenant, group_id=world.group.id
     ),
-    "lock_status": ask_status,
+    "lock_status": read_status,
     "preview": preview,
 }
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_busy_group_of_another_tenant_is_not_found_and_its_holder_is_not_named(
-    session_factory: Factory, world: World, busy: int, heard: list[Any], name: str
+def test_busy_group_of_another_tenant_is_not_found_and_its_holder_is_not_disclosed(
+    session_factory: Factory, world: World, busy: int, events: list[Any], name: str
 ) -> None:
     before = everything(session_factory)
     with pytest.raises(PlanGroupNotFoundError) as refused:
         REQUESTS[name](session_factory, stranger(), world)
     assert refused.value.group_id == world.group.id
     assert refused.value.http_status == 404
-    told = repr(refused.value) + repr(vars(refused.value)) + repr(heard)
-    assert str(busy) not in told
-    assert APPLICATION not in told
+    reported = repr(refused.value) + repr(vars(refused.value)) + repr(events)
+    assert str(busy) not in reported
+    assert APPLICATION not in reported
     assert everything(session_factory) == before
 
 
@@ -112,7 +112,7 @@ def test_idle_group_of_another_tenant_is_not_found(
     assert everything(session_factory) == before
 
 
-def test_tenant_that_has_the_group_is_told_who_holds_its_lock(
+def test_holder_of_the_lock_is_reported_to_the_tenant_of_the_group(
     session_factory: Factory, world: World, busy: int
 ) -> None:
     with pytest.raises(PlanGroupLockedError) as refused:
@@ -129,15 +129,15 @@ def test_problem_document_names_no_process_and_no_application(
     with pytest.raises(LockError) as refused:
         enter(session_factory, lock)
     for language in ("ko", "en"):
-        told = json.dumps(refused.value.to_problem(language), ensure_ascii=False)
-        assert "holder" not in told
-        assert APPLICATION not in told
-        assert str(busy) not in told.replace(str(world.group.id), "")
+        text = json.dumps(refused.value.to_problem(language), ensure_ascii=False)
+        assert "holder" not in text
+        assert APPLICATION not in text
+        assert str(busy) not in text.replace(str(world.group.id), "")
     assert refused.value.holder is not None
     assert refused.value.holder.pid == busy
 
 
-def test_of_several_busy_groups_another_tenants_is_not_found(
+def test_lock_of_several_groups_reports_a_busy_group_of_another_tenant_as_not_found(
     session_factory: Factory, world: World, busy: int
 ) -> None:
     own = stored_group(session_factory, tenant_id=stranger())
@@ -146,8 +146,8 @@ def test_of_several_busy_groups_another_tenants_is_not_found(
     assert refused.value.group_id == world.group.id
 
 
-def test_creation_of_a_group_whose_id_is_being_created_is_not_found(
-    session_factory: Factory, heard: list[Any]
+def test_lock_of_a_group_whose_creation_is_not_committed_raises_not_found(
+    session_factory: Factory, events: list[Any]
 ) -> None:
     group = PlanGroupFactory.build()
     lock = PlanGroupLock(group.tenant_id, group.id)
@@ -155,14 +155,14 @@ def test_creation_of_a_group_whose_id_is_being_created_is_not_found(
         uow.groups.add(group)
         uow.session.flush()
         with pytest.raises(PlanGroupNotFoundError):
-            _elsewhere(lambda: enter(session_factory, lock))
+            _in_another_thread(lambda: enter(session_factory, lock))
         uow.commit()
-    (refused,) = [one for one in heard if isinstance(one, LockEvent) and one.error_type]
+    (refused,) = [event for event in events if isinstance(event, LockEvent) and event.error_type]
     assert (refused.outcome, refused.error_type) == ("busy", "plan_group_not_found")
     assert refused.holder is None
 
 
-def test_two_tenants_may_have_groups_of_one_id_which_exclude_each_other(
+def test_groups_of_two_tenants_may_have_the_same_id_and_exclude_each_other(
     session_factory: Factory,
 ) -> None:
     one = stored_group(session_factory)
@@ -174,7 +174,7 @@ def test_two_tenants_may_have_groups_of_one_id_which_exclude_each_other(
             one.tenant_id
         ]
         with pytest.raises(PlanGroupLockedError):
-            _elsewhere(lambda: generate(session_factory, other))
+            _in_another_thread(lambda: generate(session_factory, other))
 
 
 def test_students_of_two_tenants_that_share_an_id_do_not_exclude_each_other(
@@ -185,10 +185,10 @@ def test_students_of_two_tenants_that_share_an_id_do_not_exclude_each_other(
     with UnitOfWork(session_factory, lock=StudentLock(one.tenant_id, student_id)):
         assert generate(session_factory, other).generation == 1
         with pytest.raises(PlanGroupLockedError):
-            _elsewhere(lambda: generate(session_factory, one))
+            _in_another_thread(lambda: generate(session_factory, one))
 
 
-def test_students_of_two_tenants_that_share_an_id_are_two_locks_in_one_request(
+def test_students_of_two_tenants_that_share_an_id_have_two_locks_in_one_request(
     session_factory: Factory,
 ) -> None:
     student_id = uuid4()
@@ -197,7 +197,7 @@ def test_students_of_two_tenants_that_share_an_id_are_two_locks_in_one_request(
         enter(session_factory, locks[1])
 
 
-def test_repositories_find_nothing_of_another_tenant(
+def test_repositories_find_no_rows_of_another_tenant(
     session_factory: Factory, world: World
 ) -> None:
     tenant_id, group_id = stranger(), world.group.id
@@ -230,7 +230,7 @@ def test_repositories_find_nothing_of_another_tenant(
     "kind", [PlanGroupRepository, StudentPlanRepository, StudentTimeRepository]
 )
 @pytest.mark.parametrize("tenant_id", [None, "tenant", 1])
-def test_repository_of_no_tenant_is_refused(
+def test_repository_with_an_invalid_tenant_id_is_refused(
     session_factory: Factory, kind: Any, tenant_id: Any
 ) -> None:
     with session_factory() as session, pytest.raises(InvalidInputError) as refused:
@@ -241,7 +241,7 @@ def test_repository_of_no_tenant_is_refused(
 def test_repositories_of_another_tenant_write_nothing_in_a_unit_of_work(
     session_factory: Factory, world: World
 ) -> None:
-    """The tenant's own lock of the same id does not help."""
+    """Holding the lock of the same group ID for another tenant is not sufficient."""
     other = stored_group(session_factory, id=world.group.id)
     before = everything(session_factory)
     with UnitOfWork(session_factory, lock=PlanGroupLock(other.tenant_id, other.id)) as uow:
@@ -259,38 +259,36 @@ def test_repositories_of_another_tenant_write_nothing_in_a_unit_of_work(
     assert everything(session_factory) == before
 
 
-def spoil_loaded(uow: UnitOfWork, world: World) -> None:
+def change_name(uow: UnitOfWork, world: World) -> None:
     group = uow.session.get(PlanGroup, (world.tenant_id, world.group.id))
     assert group is not None
     group.name = "another name"
 
 
-def spoil_by_taking(uow: UnitOfWork, world: World) -> None:
+def change_tenant(uow: UnitOfWork, world: World) -> None:
     group = uow.session.get(PlanGroup, (world.tenant_id, world.group.id))
     assert group is not None
     group.tenant_id = uow.tenant_id
 
 
-def spoil_by_adding(uow: UnitOfWork, world: World) -> None:
+def add_row(uow: UnitOfWork, world: World) -> None:
     uow.session.add(PlanGroupFactory.build(tenant_id=world.tenant_id))
 
 
-def spoil_by_deleting(uow: UnitOfWork, world: World) -> None:
+def delete_row(uow: UnitOfWork, world: World) -> None:
     group = uow.session.get(PlanGroup, (world.tenant_id, world.group.id))
     uow.session.delete(group)
 
 
-@pytest.mark.parametrize(
-    "spoil", [spoil_loaded, spoil_by_taking, spoil_by_adding, spoil_by_deleting]
-)
+@pytest.mark.parametrize("write", [change_name, change_tenant, add_row, delete_row])
 def test_rows_of_another_tenant_are_not_flushed(
-    session_factory: Factory, world: World, spoil: Callable[[UnitOfWork, World], None]
+    session_factory: Factory, world: World, write: Callable[[UnitOfWork, World], None]
 ) -> None:
     own = stored_group(session_factory)
     before = everything(session_factory)
     with UnitOfWork(session_factory, lock=PlanGroupLock(own.tenant_id, own.id)) as uow:
         with uow.session.no_autoflush:
-            spoil(uow, world)
+            write(uow, world)
         with pytest.raises(LockNotHeldError, match="another tenant"):
             uow.commit()
     assert everything(session_factory) == before
@@ -327,6 +325,6 @@ def test_plan_of_another_tenant_is_not_marked(session_factory: Factory, world: W
     assert everything(session_factory) == before
 
 
-def _elsewhere(call: Callable[[], object]) -> object:
+def _in_another_thread(call: Callable[[], object]) -> object:
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(call).result(20)

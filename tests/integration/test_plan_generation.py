@@ -1,4 +1,4 @@
-"""A generation with real commits: what it stores, and what it says of itself."""
+"""Generations that are committed: the plans that they store, and the records of them."""
 
 from datetime import date, timedelta
 
@@ -40,13 +40,13 @@ Factory = sessionmaker[Session]
 
 
 def records(factory: Factory, group: PlanGroup) -> list[PlanGeneration]:
-    """The generations' records, the newest first."""
+    """Return the records of the generations, newest first."""
     with factory() as session:
         return list(PlanGroupRepository(session, group.tenant_id).generations(group.id))
 
 
-def everything(factory: Factory) -> PlanGroup:
-    """A group whose schedule has every kind of row: lectures, parts, reserve, a holiday."""
+def varied_group(factory: Factory) -> PlanGroup:
+    """Store a group whose schedule has every kind of row: lectures, parts, reserve, a holiday."""
     group = stored_group(
         factory,
         self_study_on_holidays=True,
@@ -70,16 +70,16 @@ def everything(factory: Factory) -> PlanGroup:
             ),
         ],
     )
-    whose = {"tenant_id": group.tenant_id, "student_id": group.student_id}
+    ids = {"tenant_id": group.tenant_id, "student_id": group.student_id}
     holiday = ExclusionFactory.build(
-        **whose, date=date(2025, 1, 9), type=ExclusionType.DESIGNATED_HOLIDAY
+        **ids, date=date(2025, 1, 9), type=ExclusionType.DESIGNATED_HOLIDAY
     )
-    store(factory, holiday, AcademyScheduleFactory.build(**whose))
+    store(factory, holiday, AcademyScheduleFactory.build(**ids))
     return group
 
 
-def test_the_rows_are_exactly_the_schedules(session_factory: Factory) -> None:
-    group = everything(session_factory)
+def test_generation_stores_exactly_the_rows_of_the_schedule(session_factory: Factory) -> None:
+    group = varied_group(session_factory)
     with session_factory() as session:
         snapshot = PlanGroupRepository(session, group.tenant_id).snapshot(group.id)
     expected = schedule(snapshot.request(FIRST))
@@ -105,7 +105,7 @@ def test_generations_are_numbered_from_one(session_factory: Factory) -> None:
         assert PlanGroupRepository(session, group.tenant_id).get(group.id).generation == 3
 
 
-def test_the_record_tells_what_the_generation_did(session_factory: Factory) -> None:
+def test_generation_record_describes_the_request_and_the_result(session_factory: Factory) -> None:
     blocks = [BlockFactory.build(weekday=day, end_minute=660) for day in EVERY_DAY]
     group = stored_group(
         session_factory,
@@ -119,18 +119,24 @@ def test_the_record_tells_what_the_generation_did(session_factory: Factory) -> N
     assert record.engine_version == ENGINE_VERSION
     assert record.requested_by is None
     assert record.waited_ms == 0
-    assert [one["reason"] for one in record.unplaced] == [one.reason for one in result.unplaced]
-    assert [one["last_unit"] for one in record.unplaced] == [
-        one.last_unit for one in result.unplaced
+    assert [piece["reason"] for piece in record.unplaced] == [
+        piece.reason for piece in result.unplaced
     ]
-    assert [one["code"] for one in record.warnings] == [one.code for one in result.warnings]
-    assert {"assumed_minutes", "shortage"} <= {one["code"] for one in record.warnings}
-    assert [one["data"] for one in record.warnings] == [one.data for one in result.warnings]
+    assert [piece["last_unit"] for piece in record.unplaced] == [
+        piece.last_unit for piece in result.unplaced
+    ]
+    assert [warning["code"] for warning in record.warnings] == [
+        warning.code for warning in result.warnings
+    ]
+    assert {"assumed_minutes", "shortage"} <= {warning["code"] for warning in record.warnings}
+    assert [warning["data"] for warning in record.warnings] == [
+        warning.data for warning in result.warnings
+    ]
     assert record.quality["peak"] == result.quality.peak
     assert set(record.quality) == {"peak", "least_peak", "spread", "reserve"}
 
 
-def test_equal_input_has_an_equal_fingerprint_whoever_asks(session_factory: Factory) -> None:
+def test_fingerprint_of_equal_input_is_equal_for_different_groups(session_factory: Factory) -> None:
     first, second = book_group(session_factory), book_group(session_factory)
     other = book_group(session_factory, last=101)
     for group in (first, second, other, first):
@@ -145,14 +151,14 @@ def test_equal_input_has_an_equal_fingerprint_whoever_asks(session_factory: Fact
 
 
 @pytest.mark.parametrize("status", [GroupStatus.SAVED, GroupStatus.ACTIVE])
-def test_saved_and_active_groups_are_generated(
+def test_plan_group_is_generated_if_it_is_saved_or_active(
     session_factory: Factory, status: GroupStatus
 ) -> None:
     group = book_group(session_factory, status=status)
     assert generate(session_factory, group).plans
 
 
-def test_a_first_generation_in_mid_period_deals_the_whole_range_over_the_rest(
+def test_first_generation_in_mid_period_schedules_the_complete_range_on_the_remaining_days(
     session_factory: Factory,
 ) -> None:
     group = book_group(session_factory)
@@ -162,7 +168,7 @@ def test_a_first_generation_in_mid_period_deals_the_whole_range_over_the_rest(
     assert min(plan.date for plan in study) == date(2025, 1, 14)
 
 
-def test_before_the_period_today_is_its_first_day(session_factory: Factory) -> None:
+def test_generation_before_the_period_plans_from_its_first_day(session_factory: Factory) -> None:
     early, punctual = book_group(session_factory), book_group(session_factory)
     assert (
         generate(session_factory, early, date(2024, 11, 5)).plans
@@ -171,21 +177,19 @@ def test_before_the_period_today_is_its_first_day(session_factory: Factory) -> N
     assert records(session_factory, early)[0].today == date(2024, 11, 5)
 
 
-def test_exclusions_count_only_if_they_are_of_this_student_group_and_period(
-    session_factory: Factory,
-) -> None:
-    whose = fresh_ids()
-    other = book_group(session_factory, **whose)
-    group = book_group(session_factory, **whose)
-    strangers = {"tenant_id": whose["tenant_id"], "student_id": fresh_ids()["student_id"]}
+def test_exclusions_apply_only_to_their_student_group_and_period(session_factory: Factory) -> None:
+    ids = fresh_ids()
+    other = book_group(session_factory, **ids)
+    group = book_group(session_factory, **ids)
+    other_student = {"tenant_id": ids["tenant_id"], "student_id": fresh_ids()["student_id"]}
     store(
         session_factory,
-        ExclusionFactory.build(**whose, date=date(2025, 1, 5)),
-        ExclusionFactory.build(**whose, date=date(2025, 1, 20)),
-        ExclusionFactory.build(**whose, date=date(2025, 1, 8), group_id=other.id),
-        ExclusionFactory.build(**strangers, date=date(2025, 1, 9)),
-        ExclusionFactory.build(**whose, date=date(2025, 1, 10)),
-        ExclusionFactory.build(**whose, date=date(2025, 1, 11), group_id=group.id),
+        ExclusionFactory.build(**ids, date=date(2025, 1, 5)),
+        ExclusionFactory.build(**ids, date=date(2025, 1, 20)),
+        ExclusionFactory.build(**ids, date=date(2025, 1, 8), group_id=other.id),
+        ExclusionFactory.build(**other_student, date=date(2025, 1, 9)),
+        ExclusionFactory.build(**ids, date=date(2025, 1, 10)),
+        ExclusionFactory.build(**ids, date=date(2025, 1, 11), group_id=group.id),
     )
     generate(session_factory, group)
     dates = {plan.date for plan in live(session_factory, group)}
@@ -194,30 +198,30 @@ def test_exclusions_count_only_if_they_are_of_this_student_group_and_period(
 
 
 @pytest.mark.parametrize("status", [GroupStatus.ACTIVE, GroupStatus.PAUSED])
-def test_the_time_of_the_students_other_group_is_taken(
+def test_time_of_the_students_other_group_is_not_used(
     session_factory: Factory, status: GroupStatus
 ) -> None:
-    whose = fresh_ids()
-    other = book_group(session_factory, **whose)
+    ids = fresh_ids()
+    other = book_group(session_factory, **ids)
     generate(session_factory, other)
     change(session_factory, other, status=status)
-    group = book_group(session_factory, **whose)
-    alone = book_group(session_factory)
+    group = book_group(session_factory, **ids)
+    unrelated = book_group(session_factory)
     assert ranges(live(session_factory, other)) == [
-        (plan.first_unit, plan.last_unit) for plan in generate(session_factory, alone).plans
+        (plan.first_unit, plan.last_unit) for plan in generate(session_factory, unrelated).plans
     ]
     generate(session_factory, group)
-    taken = {(plan.date, plan.start_minute) for plan in live(session_factory, other)}
-    assert not taken & {(p.date, p.start_minute) for p in live(session_factory, group)}
+    occupied = {(plan.date, plan.start_minute) for plan in live(session_factory, other)}
+    assert not occupied & {(p.date, p.start_minute) for p in live(session_factory, group)}
     assert units(plans(session_factory, group, kind=PlanKind.STUDY)) == set(range(1, 101))
 
 
-def test_a_plan_of_another_group_that_is_not_live_takes_no_time(session_factory: Factory) -> None:
-    whose = fresh_ids()
-    other = book_group(session_factory, **whose)
+def test_plan_of_another_group_that_is_not_live_occupies_no_time(session_factory: Factory) -> None:
+    ids = fresh_ids()
+    other = book_group(session_factory, **ids)
     generate(session_factory, other)
     for plan in live(session_factory, other):
         mark(session_factory, plan, live=False, retired_as="cancelled")
-    group, alone = book_group(session_factory, **whose), book_group(session_factory)
-    assert generate(session_factory, group).plans == generate(session_factory, alone).plans
+    group, unrelated = book_group(session_factory, **ids), book_group(session_factory)
+    assert generate(session_factory, group).plans == generate(session_factory, unrelated).plans
     assert {p.state for p in live(session_factory, group)} == {PlanState.PLANNED}

@@ -1,4 +1,4 @@
-"""Generating again: what is kept, what is missed, what is replaced, what is planned again."""
+"""Repeated generations: which plans are kept, missed, replaced and planned again."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -28,7 +28,7 @@ KEPT: list[dict[str, Any]] = [done_by(PlanState.DONE), done_by(PlanState.STARTED
 
 
 def three_days(factory: Factory) -> tuple[PlanGroup, list[StudentPlan]]:
-    """11–15, 16–20 and 21–25 on three days, in a period that then turns out a week longer."""
+    """Return a group and its plans of 11–15, 16–20 and 21–25, after its period was extended."""
     group = book_group(factory, 11, 25, period_end=FIRST + timedelta(2), review_days=0)
     generate(factory, group)
     change(factory, group, period_end=FIRST + timedelta(9))
@@ -37,7 +37,7 @@ def three_days(factory: Factory) -> tuple[PlanGroup, list[StudentPlan]]:
     return group, rows
 
 
-def test_unfinished_work_is_a_set_of_ranges(session_factory: Factory) -> None:
+def test_generation_plans_the_unfinished_ranges_again(session_factory: Factory) -> None:
     group, (missed, done, part) = three_days(session_factory)
     mark(session_factory, done, **done_by(PlanState.DONE))
     mark(session_factory, part, **done_by(PlanState.PART_DONE, through=22))
@@ -53,7 +53,7 @@ def test_unfinished_work_is_a_set_of_ranges(session_factory: Factory) -> None:
 
 @pytest.mark.parametrize("fields", KEPT, ids=["done", "started", "pinned"])
 @pytest.mark.parametrize("today", [FIRST, FIRST + timedelta(3)], ids=["future", "past"])
-def test_a_kept_plan_stays_as_it_is_and_is_not_planned_again(
+def test_kept_plan_is_unchanged_and_is_not_planned_again(
     session_factory: Factory, fields: dict[str, Any], today: date
 ) -> None:
     group, rows = three_days(session_factory)
@@ -66,7 +66,7 @@ def test_a_kept_plan_stays_as_it_is_and_is_not_planned_again(
     assert units(plans(session_factory, group, generation=2)) == {*range(11, 16), *range(21, 26)}
 
 
-def test_a_kept_plan_keeps_its_time(session_factory: Factory) -> None:
+def test_kept_plan_keeps_its_time(session_factory: Factory) -> None:
     group, rows = three_days(session_factory)
     mark(session_factory, rows[0], pinned=True)
     generate(session_factory, group)
@@ -74,7 +74,7 @@ def test_a_kept_plan_keeps_its_time(session_factory: Factory) -> None:
     assert all(p.id == rows[0].id or p.start_minute >= rows[0].end_minute for p in on_the_day)
 
 
-def test_what_is_past_is_missed_and_what_is_not_is_replaced(session_factory: Factory) -> None:
+def test_past_plans_become_missed_and_later_plans_replaced(session_factory: Factory) -> None:
     group, rows = three_days(session_factory)
     generate(session_factory, group, FIRST + timedelta(1))
     retired = plans(session_factory, group, generation=1)
@@ -88,7 +88,7 @@ def test_what_is_past_is_missed_and_what_is_not_is_replaced(session_factory: Fac
     assert [row.version for row in retired] == [2, 2, 2]
 
 
-def test_what_was_retired_before_stays_as_it_was(session_factory: Factory) -> None:
+def test_retired_plans_are_not_changed_by_a_later_generation(session_factory: Factory) -> None:
     group, _ = three_days(session_factory)
     generate(session_factory, group, FIRST + timedelta(1))
     before = [columns(row) for row in plans(session_factory, group, generation=1)]
@@ -96,18 +96,23 @@ def test_what_was_retired_before_stays_as_it_was(session_factory: Factory) -> No
     assert [columns(row) for row in plans(session_factory, group, generation=1)] == before
 
 
-def test_nothing_left_to_plan_is_an_empty_result_with_a_warning(session_factory: Factory) -> None:
+def test_generation_with_nothing_left_to_plan_returns_an_empty_result_with_a_warning(
+    session_factory: Factory,
+) -> None:
     group, rows = three_days(session_factory)
     for row in rows:
         mark(session_factory, row, **done_by(PlanState.DONE))
     result = generate(session_factory, group, FIRST + timedelta(3))
     assert (result.generation, result.plans, result.plan_ids) == (2, (), ())
-    assert (result.unplaced, [one.code for one in result.warnings]) == ((), ["nothing_left"])
+    assert (result.unplaced, [warning.code for warning in result.warnings]) == (
+        (),
+        ["nothing_left"],
+    )
     assert result.warnings[0].message() == "계획할 내용이 남아 있지 않습니다."
     assert [row.id for row in live(session_factory, group)] == [row.id for row in rows]
 
 
-def test_what_every_generation_leaves_live_is_the_whole_range_once(
+def test_live_plans_cover_the_complete_range_once_after_several_generations(
     session_factory: Factory,
 ) -> None:
     group = book_group(session_factory, 1, 60)
@@ -130,7 +135,7 @@ def test_what_every_generation_leaves_live_is_the_whole_range_once(
         assert sorted(covered) == list(range(1, 61))
 
 
-def test_a_second_generation_of_the_same_day_gives_the_same_plans(session_factory: Factory) -> None:
+def test_second_generation_on_the_same_day_returns_the_same_plans(session_factory: Factory) -> None:
     group = book_group(session_factory)
     first, second = generate(session_factory, group), generate(session_factory, group)
     assert first.plans == second.plans

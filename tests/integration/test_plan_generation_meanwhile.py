@@ -1,4 +1,4 @@
-"""What others do while a generation computes: with the lock, without it, or to its connection."""
+"""Concurrent changes, and the loss of the connection, while a generation computes."""
 
 from collections.abc import Callable
 from datetime import date
@@ -35,8 +35,8 @@ def group(session_factory: Factory) -> PlanGroup:
     return generated_group(session_factory)
 
 
-def meanwhile(act: Callable[[], object]) -> Callable[[Request], Schedule]:
-    """A computation during which somebody else acts and commits."""
+def computation_after(act: Callable[[], object]) -> Callable[[Request], Schedule]:
+    """Return a computation that first calls ``act``, which changes something concurrently."""
 
     def compute(request: Request) -> Schedule:
         act()
@@ -57,56 +57,60 @@ def meanwhile(act: Callable[[], object]) -> Callable[[Request], Schedule]:
     ],
     ids=["started", "retired", "paused", "generated"],
 )
-def test_what_was_edited_meanwhile_is_not_overwritten(
+def test_generation_does_not_overwrite_concurrent_changes(
     session_factory: Factory, group: PlanGroup, act: Callable[[Factory, PlanGroup], None]
 ) -> None:
     with pytest.raises(GeneratedMeanwhileError) as refused:
-        with_computation(session_factory, group, meanwhile(lambda: act(session_factory, group)))
+        with_computation(
+            session_factory, group, computation_after(lambda: act(session_factory, group))
+        )
     assert refused.value.group_id == group.id
     assert {plan.generation for plan in live(session_factory, group)} == {1}
 
 
-def test_an_hour_that_was_taken_meanwhile_is_not_given_twice(session_factory: Factory) -> None:
-    """By somebody who forgot the student's lock: the exclusion constraint is the last wall."""
+def test_exclusion_constraint_refuses_a_plan_that_overlaps_a_concurrent_one(
+    session_factory: Factory,
+) -> None:
+    """The other transaction does not hold the student's lock, so only the constraint can refuse."""
     whose = fresh_ids()
     group, other = book_group(session_factory, **whose), book_group(session_factory, **whose)
     generate(session_factory, other)
-    taken = next(p for p in live(session_factory, other) if p.date == TODAY)
-    mark(session_factory, taken, live=False, retired_as="cancelled")
+    occupied = next(p for p in live(session_factory, other) if p.date == TODAY)
+    mark(session_factory, occupied, live=False, retired_as="cancelled")
     before = dump(session_factory, group.id)
 
-    def take_again() -> None:
-        mark(session_factory, taken, live=True, retired_as=None)
+    def make_live_again() -> None:
+        mark(session_factory, occupied, live=True, retired_as=None)
 
     with pytest.raises(StudentPlansOverlapError) as refused:
-        with_computation(session_factory, group, meanwhile(take_again))
+        with_computation(session_factory, group, computation_after(make_live_again))
     assert refused.value.student_id == whose["student_id"]
     assert dump(session_factory, group.id) == before
     assert generate(session_factory, group).generation == 1
 
 
-def test_another_group_of_the_student_is_refused_while_one_is_planned(
+def test_generation_for_the_students_other_group_is_refused_during_a_generation(
     session_factory: Factory,
 ) -> None:
     whose = fresh_ids()
     group, other = book_group(session_factory, **whose), book_group(session_factory, **whose)
     with pytest.raises(PlanGroupLockedError) as refused:
         with_computation(
-            session_factory, group, meanwhile(lambda: generate(session_factory, other))
+            session_factory, group, computation_after(lambda: generate(session_factory, other))
         )
     assert (refused.value.group_id, refused.value.scope) == (other.id, "student")
 
 
-def test_a_connection_that_dies_meanwhile_leaves_the_group_as_it_was(
+def test_connection_lost_during_the_computation_leaves_the_group_unchanged(
     session_factory: Factory, group: PlanGroup, engine: sa.Engine
 ) -> None:
-    def kill() -> None:
+    def terminate() -> None:
         with engine.connect() as other:
             holder = check(other, group.id).holder_pid
             other.execute(sa.select(sa.func.pg_terminate_backend(holder)))
 
     before = dump(session_factory, group.id)
     with pytest.raises(sa.exc.OperationalError):
-        with_computation(session_factory, group, meanwhile(kill))
+        with_computation(session_factory, group, computation_after(terminate))
     assert dump(session_factory, group.id) == before
     assert generate(session_factory, group).generation == 2

@@ -1,4 +1,4 @@
-"""Whatever stops a generation leaves the group exactly as it was."""
+"""A generation that is refused or fails leaves the group unchanged."""
 
 import pkgutil
 from collections.abc import Callable
@@ -56,8 +56,8 @@ def group(session_factory: Factory) -> PlanGroup:
     return generated_group(session_factory)
 
 
-class Broken(Exception):  # noqa: N818 - it stands for any
-    """Something that nobody expects."""
+class UnexpectedError(Exception):
+    """Any error that the package does not expect."""
 
 
 def _generate(factory: Factory, *, tenant_id: Any, group_id: UUID, today: Any) -> None:
@@ -72,7 +72,7 @@ def _preview(factory: Factory, **arguments: Any) -> None:
 @pytest.mark.parametrize(
     "status", [GroupStatus.DRAFT, GroupStatus.PAUSED, GroupStatus.COMPLETED, GroupStatus.CANCELLED]
 )
-def test_a_group_in_another_state_is_refused(
+def test_plan_group_in_another_state_is_refused(
     session_factory: Factory, group: PlanGroup, status: GroupStatus
 ) -> None:
     change(session_factory, group, status=status)
@@ -83,13 +83,13 @@ def test_a_group_in_another_state_is_refused(
     assert dump(session_factory, group.id) == before
 
 
-def test_an_unknown_group_is_not_found(session_factory: Factory) -> None:
+def test_generation_of_an_unknown_group_raises_not_found(session_factory: Factory) -> None:
     lock = PlanGroupLock(uuid4(), uuid4())
     with pytest.raises(PlanGroupNotFoundError):
         generate_plans(session_factory, lock, today=FIRST)
 
 
-def test_another_tenants_group_is_not_found_and_stays(
+def test_generation_of_another_tenants_group_raises_not_found_and_changes_nothing(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     before = dump(session_factory, group.id)
@@ -110,7 +110,7 @@ def test_another_tenants_group_is_not_found_and_stays(
         ),
     ],
 )
-def test_an_impossible_request_leaves_the_group_as_it_was(
+def test_generation_that_cannot_place_any_plan_leaves_the_group_unchanged(
     session_factory: Factory, fields: dict[str, Any], error: type[DomainError]
 ) -> None:
     impossible = stored_group(session_factory, **fields)
@@ -123,22 +123,22 @@ def test_an_impossible_request_leaves_the_group_as_it_was(
     assert {problem["status"] for problem in problems} == {422}
 
 
-def test_a_computation_that_fails_leaves_the_group_as_it_was(
+def test_computation_that_fails_leaves_the_group_unchanged(
     session_factory: Factory, group: PlanGroup
 ) -> None:
-    def broken(_: Request) -> Schedule:
-        raise Broken
+    def fail(_: Request) -> Schedule:
+        raise UnexpectedError
 
     before = dump(session_factory, group.id)
-    with pytest.raises(Broken):
-        with_computation(session_factory, group, broken)
+    with pytest.raises(UnexpectedError):
+        with_computation(session_factory, group, fail)
     assert dump(session_factory, group.id) == before
     assert generate(session_factory, group).generation == 2
 
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_failure_at_any_step_leaves_the_group_as_it_was(
+def test_failure_at_any_step_leaves_the_group_unchanged(
     *,
     session_factory: Factory,
     group: PlanGroup,
@@ -148,30 +148,30 @@ def test_a_failure_at_any_step_leaves_the_group_as_it_was(
 ) -> None:
     original: Callable[..., Any] = pkgutil.resolve_name(step)
 
-    def broken(*arguments: Any, **named: Any) -> None:
+    def fail(*arguments: Any, **keywords: Any) -> None:
         if moment == "after":
-            original(*arguments, **named)
-        raise Broken
+            original(*arguments, **keywords)
+        raise UnexpectedError
 
     before = dump(session_factory, group.id)
     with monkeypatch.context() as patched:
-        patched.setattr(step, broken)
-        with pytest.raises(Broken):
+        patched.setattr(step, fail)
+        with pytest.raises(UnexpectedError):
             generate(session_factory, group)
     assert dump(session_factory, group.id) == before
     assert generate(session_factory, group).generation == 2
 
 
-def test_a_commit_that_fails_leaves_the_group_as_it_was(
+def test_commit_that_fails_leaves_the_group_unchanged(
     session_factory: Factory, group: PlanGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_: Session) -> None:
-        raise Broken
+    def fail(_: Session) -> None:
+        raise UnexpectedError
 
     before = dump(session_factory, group.id)
     with monkeypatch.context() as patched:
-        patched.setattr(Session, "commit", broken)
-        with pytest.raises(Broken):
+        patched.setattr(Session, "commit", fail)
+        with pytest.raises(UnexpectedError):
             generate(session_factory, group)
     assert dump(session_factory, group.id) == before
     assert generate(session_factory, group).generation == 2
@@ -182,30 +182,30 @@ def test_a_commit_that_fails_leaves_the_group_as_it_was(
     ("field", "value"),
     [
         ("tenant_id", None),
-        ("tenant_id", "no uuid"),
+        ("tenant_id", "not a UUID"),
         ("today", None),
         ("today", "2025-01-08"),
-        ("today", datetime(2025, 1, 8)),  # noqa: DTZ001 - the kind is wrong, not the zone
+        ("today", datetime(2025, 1, 8)),  # noqa: DTZ001 - the type is wrong, not the time zone
     ],
 )
-def test_what_is_no_id_and_no_date_is_told_by_name(
+def test_refusal_names_the_argument_that_has_the_wrong_type(
     session_factory: Factory, group: PlanGroup, call: Any, field: str, value: Any
 ) -> None:
     before = dump(session_factory, group.id)
-    named = {"tenant_id": group.tenant_id, "group_id": group.id, "today": date(2025, 1, 8)}
+    arguments = {"tenant_id": group.tenant_id, "group_id": group.id, "today": date(2025, 1, 8)}
     with pytest.raises(InvalidInputError) as refused:
-        call(session_factory, **{**named, field: value})
+        call(session_factory, **{**arguments, field: value})
     assert refused.value.field == field
     assert dump(session_factory, group.id) == before
 
 
-def test_who_asked_is_text(session_factory: Factory, group: PlanGroup) -> None:
-    who: Any = 7
+def test_requested_by_must_be_text(session_factory: Factory, group: PlanGroup) -> None:
+    requester: Any = 7
     with pytest.raises(InvalidInputError) as refused:
         generate_plans(
             session_factory,
             PlanGroupLock(group.tenant_id, group.id),
             today=date(2025, 1, 8),
-            requested_by=who,
+            requested_by=requester,
         )
     assert refused.value.field == "requested_by"

@@ -1,4 +1,4 @@
-"""A group is created from a document as a whole, or not at all."""
+"""``PlanGroupService.create`` stores the complete group of a document, or nothing."""
 
 import asyncio
 import json
@@ -53,7 +53,7 @@ def create(
 
 
 def refused(factory: Factory, fields: Any, **options: Any) -> dict[str, str]:
-    """The errors of a creation; nothing is written, though the caller commits."""
+    """Return the errors of a refused creation; nothing is written although the caller commits."""
     before = everything(factory)
     with UnitOfWork(factory, lock=PlanGroupLock(uuid4(), uuid4())) as uow:
         with pytest.raises(InvalidInputError) as error:
@@ -63,18 +63,22 @@ def refused(factory: Factory, fields: Any, **options: Any) -> dict[str, str]:
     return {field_error.field: field_error.message for field_error in error.value.errors}
 
 
-def test_create_stores_everything_under_the_id_of_the_lock(session_factory: Factory) -> None:
+def test_create_stores_the_complete_group_under_the_id_of_the_lock(
+    session_factory: Factory,
+) -> None:
     lock, student_id = PlanGroupLock(uuid4(), uuid4()), uuid4()
     created = create(session_factory, FIELDS, lock=lock, student_id=student_id)
     assert (created.id, created.tenant_id) == (lock.group_id, lock.tenant_id)
     with session_factory() as session:
         found = PlanGroupRepository(session, lock.tenant_id).get(created.id)
         assert columns(found) == columns(created)
-        for mine, stored in zip(_parts(created), _parts(found), strict=True):
-            assert columns(mine) == columns(stored)
+        for expected, stored in zip(_parts(created), _parts(found), strict=True):
+            assert columns(expected) == columns(stored)
         time = StudentTimeRepository(session, lock.tenant_id)
-        assert [one.reason for one in time.exclusions_of_group(created.id)] == ["가족 여행"]
-        assert [one.name for one in time.academy_schedules(student_id)] == ["수학 학원"]
+        assert [exclusion.reason for exclusion in time.exclusions_of_group(created.id)] == [
+            "가족 여행"
+        ]
+        assert [lesson.name for lesson in time.academy_schedules(student_id)] == ["수학 학원"]
 
 
 def _parts(group: PlanGroup) -> list[Any]:
@@ -86,7 +90,7 @@ def _parts(group: PlanGroup) -> list[Any]:
     return [*group.contents, *episodes, *spans[0], *spans[1]]
 
 
-def test_create_gives_a_draft_unless_asked_for_a_saved_group(session_factory: Factory) -> None:
+def test_create_returns_a_draft_unless_the_status_is_saved(session_factory: Factory) -> None:
     draft = create(session_factory, SMALL)
     saved = create(session_factory, SMALL, status="saved")
     assert (draft.status, saved.status) == (GroupStatus.DRAFT, GroupStatus.SAVED)
@@ -98,7 +102,9 @@ def test_create_gives_a_draft_unless_asked_for_a_saved_group(session_factory: Fa
 
 
 @pytest.mark.parametrize("form", [read_json, PlanGroupModel.model_validate_json])
-def test_create_accepts_what_was_read_already(session_factory: Factory, form: Any) -> None:
+def test_create_accepts_a_document_that_is_already_parsed(
+    session_factory: Factory, form: Any
+) -> None:
     created = create(session_factory, form(EXAMPLE))
     assert [content.title for content in created.contents] == [
         content["title"] for content in FIELDS["contents"]
@@ -106,7 +112,7 @@ def test_create_accepts_what_was_read_already(session_factory: Factory, form: An
 
 
 @pytest.mark.parametrize(
-    ("fields", "options", "named"),
+    ("fields", "options", "names"),
     [
         ({}, {}, {"name", "period"}),
         ({**SMALL, "name": "a\0b", "purpose": 7}, {}, {"name", "purpose"}),
@@ -127,13 +133,13 @@ def test_create_accepts_what_was_read_already(session_factory: Factory, form: An
         (None, {}, {"document"}),
     ],
 )  # fmt: skip
-def test_create_refuses_by_the_name_of_the_field_and_stores_nothing(
-    session_factory: Factory, fields: Any, options: dict[str, Any], named: set[str]
+def test_create_refuses_invalid_fields_by_name_and_stores_nothing(
+    session_factory: Factory, fields: Any, options: dict[str, Any], names: set[str]
 ) -> None:
-    assert refused(session_factory, fields, **options).keys() == named
+    assert refused(session_factory, fields, **options).keys() == names
 
 
-def test_create_refuses_the_id_of_a_stored_group_of_the_tenant_alone(
+def test_create_refuses_the_id_of_a_group_only_if_the_same_tenant_has_stored_it(
     session_factory: Factory,
 ) -> None:
     group = create(session_factory, FIELDS)
@@ -144,7 +150,7 @@ def test_create_refuses_the_id_of_a_stored_group_of_the_tenant_alone(
     assert create(session_factory, FIELDS, lock=PlanGroupLock(uuid4(), group.id)).id == group.id
 
 
-def test_create_stores_an_equal_class_of_the_student_once(session_factory: Factory) -> None:
+def test_create_stores_an_identical_class_of_the_student_once(session_factory: Factory) -> None:
     tenant_id, student_id = uuid4(), uuid4()
     for classes in ([CLASS], [CLASS, {**CLASS, "weekday": 4}]):
         lock = PlanGroupLock(tenant_id, uuid4())
@@ -152,11 +158,11 @@ def test_create_stores_an_equal_class_of_the_student_once(session_factory: Facto
         create(session_factory, fields, lock=lock, student_id=student_id)
     with session_factory() as session:
         stored = StudentTimeRepository(session, tenant_id).academy_schedules(student_id)
-    assert [one.weekday for one in stored] == [3, 4]
+    assert [lesson.weekday for lesson in stored] == [3, 4]
 
 
 @pytest.mark.parametrize("other", [{"end": "16:00"}, {"name": "영어 학원"}, {"travel_minutes": 5}])
-def test_create_refuses_a_class_that_overlaps_one_of_the_students(
+def test_create_refuses_a_class_that_overlaps_another_class_of_the_student(
     session_factory: Factory, other: dict[str, Any]
 ) -> None:
     tenant_id, student_id = uuid4(), uuid4()
@@ -192,7 +198,7 @@ def test_create_while_the_student_is_locked_is_refused_and_stores_nothing(
     assert everything(session_factory) == before
 
 
-def test_create_needs_the_exclusive_lock_of_the_new_group(session_factory: Factory) -> None:
+def test_create_requires_the_exclusive_lock_of_the_new_group(session_factory: Factory) -> None:
     tenant_id, group_id = uuid4(), uuid4()
     shared = PlanGroupLock(tenant_id, group_id, shared=True)
     for lock in (shared, StudentLock(tenant_id, uuid4())):
@@ -209,7 +215,7 @@ def test_create_needs_the_exclusive_lock_of_the_new_group(session_factory: Facto
     assert created.id == group_id
 
 
-def test_create_costs_at_most_eight_round_trips(database_url: sa.URL) -> None:
+def test_create_needs_at_most_eight_round_trips(database_url: sa.URL) -> None:
     fields = {**FIELDS, "contents": (FIELDS["contents"] * 3)[:9]}
     engine = sa.create_engine(database_url, pool_size=1, max_overflow=0)
     with counted(engine) as trips:
@@ -221,7 +227,7 @@ def test_create_costs_at_most_eight_round_trips(database_url: sa.URL) -> None:
 
 @pytest.fixture
 def students(owner_engine: sa.Engine) -> Iterator[sa.Table]:
-    """The application's table, to which plan groups have a foreign key."""
+    """Create a table of the application that plan groups reference by a foreign key."""
     table = sa.Table(
         "students", sa.MetaData(),
         sa.Column("tenant_id", sa.Uuid, primary_key=True),
@@ -243,7 +249,7 @@ def students(owner_engine: sa.Engine) -> Iterator[sa.Table]:
         table.drop(connection)
 
 
-def test_create_refuses_a_student_that_the_application_does_not_have(
+def test_create_refuses_a_student_that_a_foreign_key_of_the_application_refuses(
     session_factory: Factory, students: sa.Table
 ) -> None:
     with pytest.raises(InvalidInputError) as error:
@@ -251,13 +257,14 @@ def test_create_refuses_a_student_that_the_application_does_not_have(
     assert error.value.field == "student_id"
     cause = error.value.__cause__
     assert isinstance(cause, sa.exc.IntegrityError)
-    # It was reported when another statement was sent, whose parameters it must not show.
+    # In a pipeline the error arrives with the result of a later statement. The exception must
+    # not show the parameters of that statement, which did not fail.
     assert (cause.statement, cause.params) == ("one of the statements of a pipeline", None)
 
 
-@pytest.mark.parametrize("way", ["create", "add"])
+@pytest.mark.parametrize("method", ["create", "add"])
 def test_group_is_stored_after_pending_rows_of_the_application(
-    session_factory: Factory, students: sa.Table, way: str
+    session_factory: Factory, students: sa.Table, method: str
 ) -> None:
     base = registry()
     student_class = type("Student", (), {})
@@ -267,7 +274,7 @@ def test_group_is_stored_after_pending_rows_of_the_application(
         student = student_class()
         student.tenant_id, student.id = lock.tenant_id, student_id
         uow.session.add(student)
-        if way == "create":
+        if method == "create":
             PlanGroupService(uow).create(FIELDS, student_id=student_id)
         else:
             uow.groups.add(
@@ -281,7 +288,7 @@ def test_group_is_stored_after_pending_rows_of_the_application(
         assert session.scalar(sa.select(students.c.id)) == student_id
 
 
-def test_create_that_is_refused_leaves_its_connection_as_it_was(database_url: sa.URL) -> None:
+def test_create_that_is_refused_ends_the_pipeline_of_its_connection(database_url: sa.URL) -> None:
     engine = sa.create_engine(database_url, pool_size=1, max_overflow=0)
     factory = sessionmaker(engine)
     group = create(factory, FIELDS)
@@ -295,8 +302,8 @@ def test_create_that_is_refused_leaves_its_connection_as_it_was(database_url: sa
     engine.dispose()
 
 
-def test_create_works_in_a_task(database_url: sa.URL) -> None:
-    async def stored(group_id: UUID) -> PlanGroup:
+def test_create_works_with_asyncio(database_url: sa.URL) -> None:
+    async def store(group_id: UUID) -> PlanGroup:
         async with AsyncUnitOfWork(factory, lock=PlanGroupLock(tenant_id, group_id)) as uow:
             created = await uow.run(
                 lambda u: PlanGroupService(u).create(FIELDS, student_id=student_id)
@@ -306,10 +313,10 @@ def test_create_works_in_a_task(database_url: sa.URL) -> None:
 
     async def main() -> None:
         group_id = uuid4()
-        created = await stored(group_id)
+        created = await store(group_id)
         assert [len(content.episodes) for content in created.contents] == [0, 0, 30, 0]
         with pytest.raises(InvalidInputError, match="id"):
-            await stored(group_id)
+            await store(group_id)
         await engine.dispose()
 
     tenant_id, student_id = uuid4(), uuid4()

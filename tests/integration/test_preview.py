@@ -1,4 +1,4 @@
-"""A preview: the computation of a generation, without its lock and without a trace."""
+"""A preview computes the plans of a generation without its lock, and stores nothing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,18 +26,20 @@ def preview(factory: Factory, group: PlanGroup, today: date = FIRST) -> Generati
 
 @contextmanager
 def statements(engine: sa.Engine) -> Iterator[list[str]]:
-    """What SQLAlchemy sends in the block."""
+    """Record the statements that SQLAlchemy sends in the block."""
     sent: list[str] = []
 
-    def note(*arguments: object) -> None:
+    def record(*arguments: object) -> None:
         sent.append(str(arguments[2]))
 
-    sa.event.listen(engine, "before_cursor_execute", note)
+    sa.event.listen(engine, "before_cursor_execute", record)
     yield sent
-    sa.event.remove(engine, "before_cursor_execute", note)
+    sa.event.remove(engine, "before_cursor_execute", record)
 
 
-def test_a_preview_is_what_generate_then_gives(session_factory: Factory, group: PlanGroup) -> None:
+def test_preview_equals_the_result_that_generate_then_returns(
+    session_factory: Factory, group: PlanGroup
+) -> None:
     generate(session_factory, group)
     first, second, *_ = live(session_factory, group)
     mark(session_factory, first, **done_by(PlanState.DONE))
@@ -54,7 +56,7 @@ def test_a_preview_is_what_generate_then_gives(session_factory: Factory, group: 
     assert (previewed.generation, previewed.plan_ids) == (None, ())
 
 
-def test_a_preview_writes_nothing_and_takes_no_lock(
+def test_preview_writes_nothing_and_acquires_no_lock(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     before = dump(session_factory, group.id)
@@ -67,7 +69,7 @@ def test_a_preview_writes_nothing_and_takes_no_lock(
     assert dump(session_factory, group.id) == before
 
 
-def test_a_preview_is_one_statement(
+def test_preview_sends_one_statement(
     engine: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
     with statements(engine) as sent:
@@ -75,7 +77,7 @@ def test_a_preview_is_one_statement(
     assert len(sent) == 1
 
 
-def test_a_preview_does_not_wait_for_whoever_holds_the_lock(
+def test_preview_does_not_wait_for_the_holder_of_the_lock(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)):
@@ -83,14 +85,14 @@ def test_a_preview_does_not_wait_for_whoever_holds_the_lock(
 
 
 @pytest.mark.parametrize("level", ["AUTOCOMMIT", "REPEATABLE READ", "SERIALIZABLE"])
-def test_a_preview_needs_no_particular_transaction(
+def test_preview_works_at_every_isolation_level(
     engine: sa.Engine, session_factory: Factory, group: PlanGroup, level: str
 ) -> None:
     other = sessionmaker(engine.execution_options(isolation_level=level))
     assert preview(other, group) == preview(session_factory, group)
 
 
-def test_a_preview_sees_what_its_own_transaction_has_not_committed(
+def test_preview_sees_uncommitted_changes_of_its_own_transaction(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     with session_factory() as session:
@@ -104,7 +106,7 @@ def test_a_preview_sees_what_its_own_transaction_has_not_committed(
 
 
 @pytest.mark.parametrize("status", [GroupStatus.DRAFT, GroupStatus.PAUSED])
-def test_a_preview_is_refused_where_a_generation_is(
+def test_preview_is_refused_in_a_state_that_refuses_a_generation(
     session_factory: Factory, group: PlanGroup, status: GroupStatus
 ) -> None:
     change(session_factory, group, status=status)
@@ -112,6 +114,8 @@ def test_a_preview_is_refused_where_a_generation_is(
         preview(session_factory, group)
 
 
-def test_another_tenants_group_is_not_found(session_factory: Factory, group: PlanGroup) -> None:
+def test_preview_of_another_tenants_group_raises_not_found(
+    session_factory: Factory, group: PlanGroup
+) -> None:
     with session_factory() as session, pytest.raises(PlanGroupNotFoundError):
         preview_plans(session, tenant_id=uuid4(), group_id=group.id, today=FIRST)

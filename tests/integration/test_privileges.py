@@ -1,4 +1,4 @@
-"""What a role lacks, or the schema, is said in the server's words, whichever statement it was."""
+"""Missing privileges and missing objects are reported with the server's message."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ each_function = pytest.mark.parametrize("function", FUNCTIONS)
 
 @pytest.fixture(scope="module")
 def owner(template: str, new_database: Callable[[str], sa.URL]) -> Iterator[sa.Engine]:
-    """The owner of a database of its own, whose grants the tests change."""
+    """Return the owner's engine of a separate database, whose grants the tests change."""
     engine = sa.create_engine(new_database(template), poolclass=sa.NullPool)
     yield engine
     engine.dispose()
@@ -37,7 +37,7 @@ def owner(template: str, new_database: Callable[[str], sa.URL]) -> Iterator[sa.E
 
 @pytest.fixture(scope="module")
 def app(owner: sa.Engine, maintenance: sa.Connection) -> Iterator[sa.Engine]:
-    """A role that may do all that the package needs, and nothing else."""
+    """Return the engine of a role that has exactly the privileges that the package needs."""
     maintenance.exec_driver_sql(f"CREATE ROLE {ROLE}")
     try:
         with owner.begin() as connection:
@@ -63,14 +63,14 @@ def app_factory(app: sa.Engine) -> Factory:
 
 @pytest.fixture(scope="module")
 def stored(owner: sa.Engine) -> World:
-    """One world for all tests: no operation here is committed."""
+    """Return one world for all tests, because no operation here is committed."""
     return new_world(sessionmaker(owner))
 
 
 @contextmanager
-def run_and_undone(owner: sa.Engine, do: str, undo: str) -> Iterator[None]:
-    for_all = owner.execution_options(isolation_level="AUTOCOMMIT")
-    with for_all.connect() as connection:
+def executed_and_undone(owner: sa.Engine, do: str, undo: str) -> Iterator[None]:
+    autocommit = owner.execution_options(isolation_level="AUTOCOMMIT")
+    with autocommit.connect() as connection:
         connection.exec_driver_sql(do)
         try:
             yield
@@ -78,18 +78,18 @@ def run_and_undone(owner: sa.Engine, do: str, undo: str) -> Iterator[None]:
             connection.exec_driver_sql(undo)
 
 
-def bare(name: str) -> str:
-    """A name without its schema, as the server says and renames it."""
+def unqualified(name: str) -> str:
+    """Return a name without its schema, as the server's messages and RENAME TO have it."""
     return name.removeprefix("studyplan.")
 
 
 @contextmanager
 def revoked(owner: sa.Engine, privilege: str, on: str) -> Iterator[None]:
-    """The role has not this privilege for the length of the block, if it ever had."""
+    """Revoke a privilege for the duration of the block, and grant it again if the role had it."""
     table = on.removeprefix("FUNCTION ")
     had = on.startswith("FUNCTION") or privilege in NEEDED[table]
     undo = f"GRANT {privilege} ON {on} TO {ROLE}" if had else "SELECT 1"
-    with run_and_undone(owner, f"REVOKE {privilege} ON {on} FROM {ROLE}", undo):
+    with executed_and_undone(owner, f"REVOKE {privilege} ON {on} FROM {ROLE}", undo):
         yield
 
 
@@ -97,7 +97,7 @@ def revoked(owner: sa.Engine, privilege: str, on: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("table", "privilege"), [*product(TABLES, PRIVILEGES)])
-def test_privilege_on_a_table_is_named_where_it_is_needed_and_only_there(
+def test_privilege_on_a_table_is_required_exactly_if_an_operation_needs_it(
     *,
     owner: sa.Engine,
     app: sa.Engine,
@@ -106,7 +106,7 @@ def test_privilege_on_a_table_is_named_where_it_is_needed_and_only_there(
     table: str,
     privilege: str,
 ) -> None:
-    """So what ``probe`` asks for is what the operations need, no more and no less."""
+    """``probe`` requires exactly the privileges that the operations need."""
     with revoked(owner, privilege, table):
         found = refusals(app_factory, stored)
         if privilege not in NEEDED[table]:
@@ -116,31 +116,31 @@ def test_privilege_on_a_table_is_named_where_it_is_needed_and_only_there(
         with pytest.raises(SchemaError, match=f"The role {ROLE} lacks {privilege} on {table}"):
             probe(app)
     assert found
-    refusal = f"refused a privilege to the role: permission denied for table {bare(table)}"
-    for sentence in found.values():
-        assert refusal in sentence
-        assert "functions are missing" not in sentence
+    refusal = f"refused a privilege to the role: permission denied for table {unqualified(table)}"
+    for message in found.values():
+        assert refusal in message
+        assert "functions are missing" not in message
     assert not refusals(app_factory, stored)
 
 
 @each_function
-def test_privilege_on_a_function_is_named(
+def test_missing_privilege_on_a_function_is_named(
     owner: sa.Engine, app: sa.Engine, app_factory: Factory, stored: World, function: str
 ) -> None:
-    name = bare(function).partition("(")[0]
+    name = unqualified(function).partition("(")[0]
     with revoked(owner, "EXECUTE", f"FUNCTION {function}"):
         found = refusals(app_factory, stored)
         with pytest.raises(SchemaError) as refused:
             probe(app)
     assert f"EXECUTE on {function}" in str(refused.value)
     assert found
-    assert all(f"permission denied for function {name}" in sentence for sentence in found.values())
+    assert all(f"permission denied for function {name}" in message for message in found.values())
 
 
-def test_privilege_on_the_schema_is_named(
+def test_missing_privilege_on_the_schema_is_named(
     owner: sa.Engine, app: sa.Engine, app_factory: Factory, stored: World
 ) -> None:
-    with run_and_undone(owner, f"REVOKE {USAGE} FROM {ROLE}", f"GRANT {USAGE} TO {ROLE}"):
+    with executed_and_undone(owner, f"REVOKE {USAGE} FROM {ROLE}", f"GRANT {USAGE} TO {ROLE}"):
         found = refusals(app_factory, stored)
         with pytest.raises(SchemaError):
             probe(app)
@@ -148,7 +148,7 @@ def test_privilege_on_the_schema_is_named(
     assert "permission denied for schema studyplan" in found["generate"]
 
 
-def test_everything_that_lacks_is_named_at_once(owner: sa.Engine, app: sa.Engine) -> None:
+def test_probe_names_all_missing_privileges_in_one_error(owner: sa.Engine, app: sa.Engine) -> None:
     with (
         revoked(owner, "UPDATE", "studyplan.blocks"),
         revoked(owner, "SELECT", "studyplan.contents"),
@@ -165,10 +165,10 @@ def test_everything_that_lacks_is_named_at_once(owner: sa.Engine, app: sa.Engine
 
 
 @pytest.mark.parametrize("body", ["PERFORM nextval('hosts_numbers')", "PERFORM FROM hosts_table"])
-def test_privilege_that_a_trigger_of_the_host_lacks_is_said_in_the_servers_words(
+def test_missing_privilege_of_a_trigger_of_the_host_is_reported_with_the_servers_message(
     owner: sa.Engine, app_factory: Factory, stored: World, body: str
 ) -> None:
-    with run_and_undone(
+    with executed_and_undone(
         owner,
         "CREATE SEQUENCE hosts_numbers; CREATE TABLE hosts_table (); "
         "CREATE FUNCTION hosts_trigger() RETURNS trigger LANGUAGE plpgsql AS "
@@ -180,7 +180,7 @@ def test_privilege_that_a_trigger_of_the_host_lacks_is_said_in_the_servers_words
         found = refusals(app_factory, stored)
     assert found.keys() == {"store a group", "create a group", "GroupTimeService.add_block"}
     assert all(
-        "permission denied for" in sentence and "hosts_" in sentence for sentence in found.values()
+        "permission denied for" in message and "hosts_" in message for message in found.values()
     )
 
 
@@ -191,12 +191,12 @@ def test_privilege_that_a_trigger_of_the_host_lacks_is_said_in_the_servers_words
         ("ON studyplan.plan_groups USING (true) WITH CHECK (false)", "generate"),
     ],
 )
-def test_row_that_a_policy_refuses_is_no_missing_privilege(
+def test_row_that_a_policy_refuses_is_not_reported_as_a_missing_privilege(
     owner: sa.Engine, app_factory: Factory, stored: World, policy: str, operation: str
 ) -> None:
     table = policy.split()[1]
     with (
-        run_and_undone(
+        executed_and_undone(
             owner,
             f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; CREATE POLICY hosts {policy}",
             f"DROP POLICY hosts ON {table}; ALTER TABLE {table} DISABLE ROW LEVEL SECURITY",
@@ -207,32 +207,32 @@ def test_row_that_a_policy_refuses_is_no_missing_privilege(
     assert sqlstate(refused.value) == "42501"
 
 
-def test_revision_is_told_without_any_privilege(owner: sa.Engine, app: sa.Engine) -> None:
+def test_require_current_needs_no_privilege(owner: sa.Engine, app: sa.Engine) -> None:
     with (
-        run_and_undone(owner, f"REVOKE {USAGE} FROM {ROLE}", f"GRANT {USAGE} TO {ROLE}"),
+        executed_and_undone(owner, f"REVOKE {USAGE} FROM {ROLE}", f"GRANT {USAGE} TO {ROLE}"),
         app.connect() as connection,
     ):
         schema.require_current(connection)
 
 
-# --- what is not there ------------------------------------------------------------------
+# --- missing objects --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_missing_table_is_named(
     owner: sa.Engine, app: sa.Engine, app_factory: Factory, stored: World, table: str
 ) -> None:
-    with run_and_undone(
+    with executed_and_undone(
         owner,
-        f"ALTER TABLE {table} RENAME TO elsewhere",
-        f"ALTER TABLE studyplan.elsewhere RENAME TO {bare(table)}",
+        f"ALTER TABLE {table} RENAME TO renamed",
+        f"ALTER TABLE studyplan.renamed RENAME TO {unqualified(table)}",
     ):
         found = refusals(app_factory, stored)
         with pytest.raises(SchemaError, match=f"lacks {table}. Migrate with this version of"):
             probe(app)
     assert found
-    for sentence in found.values():
-        assert f'relation "{table}" does not exist. {MIGRATE}' in sentence
+    for message in found.values():
+        assert f'relation "{table}" does not exist. {MIGRATE}' in message
 
 
 @pytest.mark.parametrize("column", ["plan_groups.generation", "student_plans.reserve"])
@@ -240,50 +240,50 @@ def test_missing_column_is_named(
     owner: sa.Engine, app_factory: Factory, stored: World, column: str
 ) -> None:
     table, _, name = column.partition(".")
-    with run_and_undone(
+    with executed_and_undone(
         owner,
-        f"ALTER TABLE studyplan.{table} RENAME {name} TO elsewhere",
-        f"ALTER TABLE studyplan.{table} RENAME elsewhere TO {name}",
+        f"ALTER TABLE studyplan.{table} RENAME {name} TO renamed",
+        f"ALTER TABLE studyplan.{table} RENAME renamed TO {name}",
     ):
         found = refusals(app_factory, stored)
     assert {"generate", "preview", "read"} <= found.keys()
-    assert all(name in sentence and "does not exist" in sentence for sentence in found.values())
+    assert all(name in message and "does not exist" in message for message in found.values())
 
 
 @each_function
 def test_missing_function_is_named(
     owner: sa.Engine, app_factory: Factory, stored: World, function: str
 ) -> None:
-    name, _, arguments = bare(function).partition("(")
-    with run_and_undone(
+    name, _, arguments = unqualified(function).partition("(")
+    with executed_and_undone(
         owner,
-        f"ALTER FUNCTION {function} RENAME TO elsewhere",
-        f"ALTER FUNCTION studyplan.elsewhere({arguments} RENAME TO {name}",
+        f"ALTER FUNCTION {function} RENAME TO renamed",
+        f"ALTER FUNCTION studyplan.renamed({arguments} RENAME TO {name}",
     ):
         found = refusals(app_factory, stored)
     assert found
-    assert all(name in sentence and "does not exist" in sentence for sentence in found.values())
+    assert all(name in message and "does not exist" in message for message in found.values())
 
 
 def test_missing_schema_is_named(owner: sa.Engine, app_factory: Factory, stored: World) -> None:
-    with run_and_undone(
+    with executed_and_undone(
         owner,
-        "ALTER SCHEMA studyplan RENAME TO elsewhere",
-        "ALTER SCHEMA elsewhere RENAME TO studyplan",
+        "ALTER SCHEMA studyplan RENAME TO renamed",
+        "ALTER SCHEMA renamed RENAME TO studyplan",
     ):
         found = refusals(app_factory, stored)
     assert found.keys() == OPERATIONS.keys()
     assert 'schema "studyplan" does not exist' in found["generate"]
 
 
-def test_what_lacks_at_the_commit_is_named(owner: sa.Engine) -> None:
-    """By a constraint trigger of the host that is deferred until then."""
+def test_object_that_is_missing_at_the_commit_is_named(owner: sa.Engine) -> None:
+    """A deferred constraint trigger of the host, which runs at the commit, needs the object."""
     group = PlanGroupFactory.build()
     with (
-        run_and_undone(
+        executed_and_undone(
             owner,
             "CREATE FUNCTION hosts_trigger() RETURNS trigger LANGUAGE plpgsql AS "
-            "$$ BEGIN PERFORM FROM not_there; RETURN NULL; END $$; "
+            "$$ BEGIN PERFORM FROM missing_table; RETURN NULL; END $$; "
             "CREATE CONSTRAINT TRIGGER hosts AFTER INSERT ON studyplan.plan_groups "
             "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION hosts_trigger()",
             "DROP TRIGGER hosts ON studyplan.plan_groups; DROP FUNCTION hosts_trigger()",
@@ -291,7 +291,7 @@ def test_what_lacks_at_the_commit_is_named(owner: sa.Engine) -> None:
         UnitOfWork(sessionmaker(owner), lock=PlanGroupLock(group.tenant_id, group.id)) as uow,
     ):
         uow.groups.add(group)
-        with pytest.raises(SchemaError, match='relation "not_there" does not exist'):
+        with pytest.raises(SchemaError, match='relation "missing_table" does not exist'):
             uow.commit()
     with Session(owner) as session:
         assert session.get(type(group), (group.tenant_id, group.id)) is None

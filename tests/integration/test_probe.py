@@ -1,4 +1,4 @@
-"""The proof at start-up: passes where locks are real, and says what is wrong elsewhere."""
+"""``probe`` passes if the locks work, and otherwise reports what is wrong."""
 
 import asyncio
 import re
@@ -15,23 +15,23 @@ from domain.locking.statements import FUNCTIONS
 from domain.probe import probe
 from domain.testing.contention import eventually
 
-ENTER = (
+ACQUIRE = (
     "studyplan.acquire_plan_locks_with_limits(p_keys bigint[], p_wait_ms integer, "
     "p_shared boolean, p_behind_shared_ms integer, p_identity text, p_idle_timeout text, "
     "p_transaction_timeout text, p_lock_timeout text) RETURNS jsonb"
 )
-YES = "SELECT NULL::jsonb"
-TRYING = (
+ALWAYS_ACQUIRED = "SELECT NULL::jsonb"
+TRY_LOCK = (
     "SELECT CASE WHEN bool_and({0}) THEN NULL ELSE jsonb_build_object('acquired', false, "
     "'outcome', 'busy', 'lock_key', p_keys[1], 'waited_ms', 0) END FROM unnest(p_keys) key"
 )
-SESSION_LEVEL = TRYING.format("pg_try_advisory_lock(key)")
-OTHER_KEY = TRYING.format("pg_try_advisory_xact_lock(key # 1)")
+SESSION_LEVEL = TRY_LOCK.format("pg_try_advisory_lock(key)")
+OTHER_KEY = TRY_LOCK.format("pg_try_advisory_xact_lock(key # 1)")
 
 
 @pytest.fixture
-def sabotaged(template: str, new_database: Callable[[str], sa.URL]) -> Iterator[sa.Engine]:
-    """A database of its own, to break functions in."""
+def separate_engine(template: str, new_database: Callable[[str], sa.URL]) -> Iterator[sa.Engine]:
+    """Return an engine of a separate database, whose functions the tests replace."""
     engine = sa.create_engine(new_database(template), pool_size=2, max_overflow=0)
     yield engine
     engine.dispose()
@@ -47,8 +47,8 @@ def replaced(function: str, body: str) -> str:
     return f"CREATE OR REPLACE FUNCTION {function} LANGUAGE sql AS $$ {body} $$"
 
 
-def left_behind(engine: sa.Engine) -> list[object]:
-    """Advisory locks in this database, open transactions of others, and groups."""
+def leftovers(engine: sa.Engine) -> list[object]:
+    """Count advisory locks of this database, open transactions of other backends, and groups."""
     statements = [
         (
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = "
@@ -65,58 +65,64 @@ def left_behind(engine: sa.Engine) -> list[object]:
         return [connection.scalar(sa.text(statement)) for statement in statements]
 
 
-def test_it_passes_on_a_migrated_database_and_leaves_nothing(sabotaged: sa.Engine) -> None:
-    before = left_behind(sabotaged)
+def test_probe_passes_on_a_migrated_database_and_leaves_nothing_behind(
+    separate_engine: sa.Engine,
+) -> None:
+    before = leftovers(separate_engine)
     for _ in range(3):
-        probe(sabotaged)
-    assert left_behind(sabotaged) == before == [0, 0, 0]
-    assert isinstance(sabotaged.pool, sa.QueuePool)
-    assert sabotaged.pool.checkedout() == 0
+        probe(separate_engine)
+    assert leftovers(separate_engine) == before == [0, 0, 0]
+    assert isinstance(separate_engine.pool, sa.QueuePool)
+    assert separate_engine.pool.checkedout() == 0
 
 
-def test_it_passes_without_a_pool(database_url: sa.URL) -> None:
+def test_probe_passes_without_a_pool(database_url: sa.URL) -> None:
     probe(sa.create_engine(database_url, poolclass=sa.NullPool))
 
 
-def test_a_database_that_was_never_migrated_says_what_to_run(empty_engine: sa.Engine) -> None:
+def test_probe_reports_how_to_migrate_a_database_without_the_schema(
+    empty_engine: sa.Engine,
+) -> None:
     with pytest.raises(SchemaError, match=r"lacks schema studyplan\. Migrate with this version"):
         probe(empty_engine)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_missing_function_is_found(sabotaged: sa.Engine, function: str) -> None:
-    run(sabotaged, f"DROP FUNCTION {function}")
+def test_probe_reports_a_missing_function(separate_engine: sa.Engine, function: str) -> None:
+    run(separate_engine, f"DROP FUNCTION {function}")
     with pytest.raises(SchemaError, match=f"lacks {re.escape(function)}. Migrate with"):
-        probe(sabotaged)
+        probe(separate_engine)
 
 
-def test_another_version_is_told_with_both(
-    sabotaged: sa.Engine, monkeypatch: pytest.MonkeyPatch
+def test_probe_reports_both_versions_if_they_differ(
+    separate_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(sabotaged, replaced("studyplan.plan_lock_version() RETURNS integer", "SELECT 7"))
+    run(separate_engine, replaced("studyplan.plan_lock_version() RETURNS integer", "SELECT 7"))
     with pytest.raises(SchemaError, match="have version 7, this package needs 1"):
-        probe(sabotaged)
+        probe(separate_engine)
     monkeypatch.setattr(status, "FUNCTIONS_VERSION", 7)
-    probe(sabotaged)
+    probe(separate_engine)
 
 
-def test_a_function_that_always_says_yes_is_found(sabotaged: sa.Engine) -> None:
-    run(sabotaged, replaced(ENTER, YES))
+def test_probe_detects_a_function_that_grants_every_lock(separate_engine: sa.Engine) -> None:
+    run(separate_engine, replaced(ACQUIRE, ALWAYS_ACQUIRED))
     with pytest.raises(SchemaError, match="Two connections were given one lock"):
-        probe(sabotaged)
+        probe(separate_engine)
 
 
-def test_a_lock_that_outlives_its_transaction_is_found_and_given_back(sabotaged: sa.Engine) -> None:
-    run(sabotaged, replaced(ENTER, SESSION_LEVEL))
+def test_probe_detects_and_releases_a_lock_that_outlives_its_transaction(
+    separate_engine: sa.Engine,
+) -> None:
+    run(separate_engine, replaced(ACQUIRE, SESSION_LEVEL))
     with pytest.raises(SchemaError, match="still held after its transaction"):
-        probe(sabotaged)
-    eventually(lambda: left_behind(sabotaged)[0] == 0, "the sessions are gone")
+        probe(separate_engine)
+    eventually(lambda: leftovers(separate_engine)[0] == 0, "the advisory locks are released")
 
 
-def test_a_function_that_locks_another_key_is_found(sabotaged: sa.Engine) -> None:
-    run(sabotaged, replaced(ENTER, OTHER_KEY))
+def test_probe_detects_a_function_that_locks_another_key(separate_engine: sa.Engine) -> None:
+    run(separate_engine, replaced(ACQUIRE, OTHER_KEY))
     with pytest.raises(SchemaError, match="is not shown"):
-        probe(sabotaged)
+        probe(separate_engine)
 
 
 @pytest.mark.parametrize(
@@ -126,14 +132,16 @@ def test_a_function_that_locks_another_key_is_found(sabotaged: sa.Engine) -> Non
         "student_lock_key(p_tenant_id uuid, p_student_id uuid)",
     ],
 )
-def test_keys_that_differ_from_the_packages_are_found(sabotaged: sa.Engine, function: str) -> None:
-    run(sabotaged, replaced(f"studyplan.{function} RETURNS bigint", "SELECT 1::bigint"))
+def test_probe_detects_keys_that_differ_from_those_of_the_package(
+    separate_engine: sa.Engine, function: str
+) -> None:
+    run(separate_engine, replaced(f"studyplan.{function} RETURNS bigint", "SELECT 1::bigint"))
     with pytest.raises(SchemaError, match="other keys"):
-        probe(sabotaged)
+        probe(separate_engine)
 
 
 @pytest.mark.parametrize("level", ["AUTOCOMMIT", "REPEATABLE READ", "SERIALIZABLE"])
-def test_an_engine_whose_transactions_cannot_hold_a_lock_is_refused(
+def test_probe_refuses_isolation_levels_other_than_read_committed(
     database_url: sa.URL, level: str
 ) -> None:
     engine = sa.create_engine(database_url, poolclass=sa.NullPool, isolation_level=level)
@@ -141,19 +149,21 @@ def test_an_engine_whose_transactions_cannot_hold_a_lock_is_refused(
         probe(engine)
 
 
-def test_a_pool_of_one_is_refused_at_once(database_url: sa.URL) -> None:
+def test_probe_refuses_a_pool_of_one_connection_immediately(database_url: sa.URL) -> None:
     engine = sa.create_engine(database_url, pool_size=1, max_overflow=0)
     with pytest.raises(MisuseError, match="two connections"):
         probe(engine)
     engine.dispose()
 
 
-def test_what_is_no_engine_is_refused_with_what_to_pass(database_url: sa.URL) -> None:
+def test_probe_refuses_objects_that_are_not_an_engine_and_says_what_to_pass(
+    database_url: sa.URL,
+) -> None:
     untyped: Callable[..., None] = probe
     asynchronous = create_async_engine(database_url)
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
     with engine.connect() as connection:
-        instead: dict[str, list[object]] = {
+        advice: dict[str, list[object]] = {
             "await asyncio.to_thread(probe, create_engine(url)), an engine made for it": [
                 asynchronous,
                 asynchronous.sync_engine,
@@ -163,11 +173,11 @@ def test_what_is_no_engine_is_refused_with_what_to_pass(database_url: sa.URL) ->
             "not None. For example: probe(create_engine(url))": [None],
             "not sessionmaker. For example: probe(create_engine(url))": [sessionmaker(engine)],
         }
-        for sentence, wrong in instead.items():
-            for given in wrong:
+        for message, wrong in advice.items():
+            for value in wrong:
                 with pytest.raises(MisuseError) as refused:
-                    untyped(given)
-                assert sentence in str(refused.value)
+                    untyped(value)
+                assert message in str(refused.value)
 
 
 def test_probe_of_an_asyncio_application_runs_in_a_thread(database_url: sa.URL) -> None:
@@ -177,13 +187,13 @@ def test_probe_of_an_asyncio_application_runs_in_a_thread(database_url: sa.URL) 
 
 @pytest.mark.parametrize("version", [(14, 11), (9, 6, 24)])
 def test_probe_refuses_a_server_that_is_too_old(
-    sabotaged: sa.Engine, version: tuple[int, ...]
+    separate_engine: sa.Engine, version: tuple[int, ...]
 ) -> None:
-    with sabotaged.connect():
-        pass  # the first connection learns the real version
-    sabotaged.dialect.server_version_info = version
+    with separate_engine.connect():
+        pass  # the first connection reads the real version
+    separate_engine.dialect.server_version_info = version
     shown = ".".join(map(str, version))
     with pytest.raises(SchemaError, match=f"PostgreSQL {shown}; this package needs 15 or later"):
-        probe(sabotaged)
-    sabotaged.dialect.server_version_info = (15, 0)
-    probe(sabotaged)
+        probe(separate_engine)
+    separate_engine.dialect.server_version_info = (15, 0)
+    probe(separate_engine)

@@ -1,4 +1,4 @@
-"""A read-only transaction on a server that accepts writes is a usage error, wherever it shows."""
+"""A read-only transaction on a server that accepts writes raises a usage error."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -20,23 +20,23 @@ from tests.integration.editing import CALLS, Factory, World, everything, lock_of
 from tests.integration.storing import FIRST, book_group, generate
 
 READ_ONLY = sa.text("SET TRANSACTION READ ONLY")
-BY_THE_URL: dict[str, Any] = {"connect_args": {"options": "-c default_transaction_read_only=on"}}
-BY_THE_ENGINE: dict[str, Any] = {"execution_options": {"postgresql_readonly": True}}
+URL_OPTIONS: dict[str, Any] = {"connect_args": {"options": "-c default_transaction_read_only=on"}}
+ENGINE_OPTIONS: dict[str, Any] = {"execution_options": {"postgresql_readonly": True}}
 each_setting = pytest.mark.parametrize(
-    "options", [BY_THE_URL, BY_THE_ENGINE], ids=["the URL", "the engine"]
+    "options", [URL_OPTIONS, ENGINE_OPTIONS], ids=["URL", "engine"]
 )
 
 
 @pytest.fixture
 def new_engine(database_url: sa.URL) -> Iterator[Callable[..., sa.Engine]]:
-    made: list[sa.Engine] = []
+    engines: list[sa.Engine] = []
 
     def make(**options: Any) -> sa.Engine:
-        made.append(sa.create_engine(database_url, **options))
-        return made[-1]
+        engines.append(sa.create_engine(database_url, **options))
+        return engines[-1]
 
     yield make
-    for engine in made:
+    for engine in engines:
         engine.dispose()
 
 
@@ -52,7 +52,7 @@ def test_generation_in_read_only_transactions_is_a_usage_error(
 
 
 @each_setting
-def test_generation_of_a_task_in_read_only_transactions_is_a_usage_error(
+def test_async_generation_in_read_only_transactions_is_a_usage_error(
     session_factory: Factory, database_url: sa.URL, options: dict[str, Any]
 ) -> None:
     group = book_group(session_factory)
@@ -106,7 +106,7 @@ def test_commit_in_a_read_only_transaction_is_a_usage_error(session_factory: Fac
 def test_lock_function_that_refuses_a_read_only_transaction_is_a_usage_error(
     template: str, new_database: Callable[[str], sa.URL]
 ) -> None:
-    """Whatever the function says of it: the text decides nothing."""
+    """The SQLSTATE decides; the text of the function's message does not matter."""
     engine = sa.create_engine(new_database(template), poolclass=sa.NullPool)
     with engine.begin() as owner:
         owner.exec_driver_sql(
@@ -118,19 +118,19 @@ def test_lock_function_that_refuses_a_read_only_transaction_is_a_usage_error(
         )
     with (
         pytest.raises(WrongTransactionError, match="postgresql_readonly is set"),
-        engine.connect() as asker,
+        engine.connect() as connection,
     ):
-        acquiring.acquire(asker, PlanGroupLock(uuid4(), uuid4()))
+        acquiring.acquire(connection, PlanGroupLock(uuid4(), uuid4()))
 
 
-def test_write_of_ones_own_that_is_refused_passes_as_it_is(session_factory: Factory) -> None:
+def test_write_of_the_application_that_is_refused_keeps_its_error(session_factory: Factory) -> None:
     with session_factory() as session:
         session.execute(READ_ONLY)
         with pytest.raises(sa.exc.InternalError, match="read-only transaction"):
             session.execute(sa.text("CREATE TABLE own ()"))
 
 
-def test_connection_in_the_middle_of_a_savepoint_is_left_in_order(
+def test_connection_is_usable_after_a_refusal_inside_a_savepoint(
     engine: sa.Engine, session_factory: Factory, world: World
 ) -> None:
     name = "GroupTimeService.add_block"

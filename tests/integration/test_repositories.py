@@ -1,4 +1,4 @@
-"""The repositories' queries: each tenant's own, in the promised order, in few statements."""
+"""The repositories return the rows of their tenant only, in the documented order."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,7 +34,7 @@ from tests.integration.storing import FIRST, fresh_ids, stored_group
 
 
 def added(session: Session, **fields: object) -> PlanGroup:
-    """A group that is flushed, and forgotten by the Session."""
+    """Return a group that is flushed and expunged from the Session."""
     group = PlanGroupFactory.build(**fields)
     group.check()
     session.add(group)
@@ -43,7 +43,7 @@ def added(session: Session, **fields: object) -> PlanGroup:
     return group
 
 
-def test_a_group_comes_back_with_everything_it_owns(session: Session) -> None:
+def test_plan_group_is_loaded_with_all_its_rows(session: Session) -> None:
     contents = [ContentFactory.build(position=0), lecture(1, [30, None, 45])]
     built = PlanGroupFactory.build(contents=contents, level=Level.HIGH)
     expected = built.to_request(FIRST)
@@ -58,23 +58,23 @@ def test_a_group_comes_back_with_everything_it_owns(session: Session) -> None:
     assert found.created_at.tzinfo is not None
 
 
-def test_another_tenants_group_does_not_exist(session: Session) -> None:
+def test_plan_group_of_another_tenant_is_not_found(session: Session) -> None:
     group = added(session)
-    groups, strangers = (
+    groups, foreign = (
         PlanGroupRepository(session, tenant_id) for tenant_id in (group.tenant_id, uuid4())
     )
-    for load in (strangers.get, strangers.snapshot):
+    for load in (foreign.get, foreign.snapshot):
         with pytest.raises(PlanGroupNotFoundError) as refused:
             load(group.id)
         assert refused.value.group_id == group.id
     for load in (groups.get, groups.snapshot):
         with pytest.raises(PlanGroupNotFoundError):
             load(uuid4())
-    assert strangers.of_student(group.student_id) == []
-    assert strangers.generations(group.id) == []
+    assert foreign.of_student(group.student_id) == []
+    assert foreign.generations(group.id) == []
 
 
-def test_a_broken_rule_is_refused_naming_the_field_and_nothing_is_added(session: Session) -> None:
+def test_add_refuses_invalid_fields_by_name_and_adds_nothing(session: Session) -> None:
     group = PlanGroupFactory.build(
         period_end=date(2025, 1, 5),
         contents=[ContentFactory.build(position=0, allocation=Allocation.STRATEGY)],
@@ -113,7 +113,7 @@ def planned(session: Session, group: PlanGroup) -> tuple[PlanningSnapshot, Sched
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=list(WRITES))
-def test_what_writes_past_the_flush_needs_a_unit_of_work(
+def test_method_that_writes_without_a_flush_requires_a_unit_of_work(
     session: Session, write: Callable[[Session, PlanGroup], object]
 ) -> None:
     group = added(session)
@@ -124,7 +124,7 @@ def test_what_writes_past_the_flush_needs_a_unit_of_work(
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=list(WRITES))
-def test_the_lock_of_another_group_does_not_do(
+def test_method_that_writes_without_a_flush_refuses_the_lock_of_another_group(
     session_factory: sessionmaker[Session], write: Callable[[Session, PlanGroup], object]
 ) -> None:
     group = stored_group(session_factory)
@@ -134,21 +134,21 @@ def test_the_lock_of_another_group_does_not_do(
         uow.commit()
 
 
-def test_a_draft_may_be_without_contents_and_blocks(session: Session) -> None:
+def test_draft_may_have_no_contents_and_no_blocks(session: Session) -> None:
     assert added(session, contents=[], blocks=[]).contents == []
 
 
-def test_a_students_groups_come_by_start_of_period(session: Session) -> None:
-    whose = fresh_ids()
-    late = added(session, **whose, period_start=date(2025, 1, 10))
-    early = added(session, **whose)
-    added(session, tenant_id=whose["tenant_id"])
-    found = PlanGroupRepository(session, whose["tenant_id"]).of_student(whose["student_id"])
+def test_groups_of_a_student_are_ordered_by_start_of_period(session: Session) -> None:
+    ids = fresh_ids()
+    late = added(session, **ids, period_start=date(2025, 1, 10))
+    early = added(session, **ids)
+    added(session, tenant_id=ids["tenant_id"])
+    found = PlanGroupRepository(session, ids["tenant_id"]).of_student(ids["student_id"])
     assert [group.id for group in found] == [early.id, late.id]
 
 
-def test_the_snapshot_is_the_request_that_the_classes_make(session: Session) -> None:
-    """Two ways of loading, one meaning."""
+def test_snapshot_returns_the_same_request_as_the_mapped_classes(session: Session) -> None:
+    """The snapshot's one query and the mapped classes load the same input."""
     group = added(
         session,
         contents=[
@@ -158,9 +158,9 @@ def test_the_snapshot_is_the_request_that_the_classes_make(session: Session) -> 
         level=Level.LOW,
         self_study_on_holidays=True,
     )
-    whose = {"tenant_id": group.tenant_id, "student_id": group.student_id}
-    lesson = AcademyScheduleFactory.build(**whose)
-    exclusion = ExclusionFactory.build(**whose)
+    ids = {"tenant_id": group.tenant_id, "student_id": group.student_id}
+    lesson = AcademyScheduleFactory.build(**ids)
+    exclusion = ExclusionFactory.build(**ids)
     session.add_all([lesson, exclusion])
     session.flush()
     groups = PlanGroupRepository(session, group.tenant_id)
@@ -181,52 +181,52 @@ def test_the_snapshot_is_the_request_that_the_classes_make(session: Session) -> 
     assert (snapshot.generation, snapshot.plans, snapshot.replaceable) == (0, (), 0)
 
 
-def test_a_level_factor_of_the_groups_own_beats_the_levels(session: Session) -> None:
+def test_level_factor_of_the_group_overrides_the_factor_of_its_level(session: Session) -> None:
     group = added(session, level=Level.HIGH, level_factor=Decimal(2))
     groups = PlanGroupRepository(session, group.tenant_id)
     assert groups.get(group.id).factors.level == 2
     assert groups.snapshot(group.id).settings.factors.level == 2
 
 
-def test_live_plans_come_by_time_and_the_others_not_at_all(
+def test_live_returns_only_live_plans_ordered_by_time(
     session: Session, valid_rows: sa.Connection
 ) -> None:
     insert(valid_rows, "student_plans", another("student_plans", sequence=3, start_minute=540,
                                            end_minute=600))  # fmt: skip
     insert(valid_rows, "student_plans", another("student_plans", live=False, retired_as="missed"))
-    reading = Session(valid_rows)
-    plans, strangers = (StudentPlanRepository(reading, tenant) for tenant in (TENANT, uuid4()))
+    reader = Session(valid_rows)
+    plans, foreign = (StudentPlanRepository(reader, tenant) for tenant in (TENANT, uuid4()))
     assert [p.start_minute for p in plans.live(GROUP)] == [540, 600]
     assert [p.sequence for p in plans.of_generation(GROUP, 1)] == [1, 2, 3]
-    assert strangers.live(GROUP) == strangers.of_generation(GROUP, 1) == []
+    assert foreign.live(GROUP) == foreign.of_generation(GROUP, 1) == []
     assert len(plans.of_student(STUDENT, FIRST, FIRST)) == 2
     assert plans.of_student(STUDENT, FIRST + timedelta(1), date(2025, 2, 1)) == []
-    assert strangers.of_student(STUDENT, FIRST, FIRST) == []
+    assert foreign.of_student(STUDENT, FIRST, FIRST) == []
 
 
-def test_a_students_time_is_the_tenants_and_in_order(session: Session) -> None:
-    whose = fresh_ids()
+def test_student_time_is_of_the_tenant_only_and_ordered(session: Session) -> None:
+    ids = fresh_ids()
     late, early = date(2025, 1, 9), date(2025, 1, 8)
     session.add_all(
         [
-            ExclusionFactory.build(**whose, date=late),
-            ExclusionFactory.build(**whose, date=early),
-            AcademyScheduleFactory.build(**whose, weekday=4),
-            AcademyScheduleFactory.build(**whose, weekday=3),
+            ExclusionFactory.build(**ids, date=late),
+            ExclusionFactory.build(**ids, date=early),
+            AcademyScheduleFactory.build(**ids, weekday=4),
+            AcademyScheduleFactory.build(**ids, weekday=3),
             AcademyScheduleFactory.build(**fresh_ids()),
         ]
     )
     session.flush()
-    student_id = whose["student_id"]
-    time = StudentTimeRepository(session, whose["tenant_id"])
-    assert [one.date for one in time.exclusions(student_id)] == [early, late]
-    assert [one.weekday for one in time.academy_schedules(student_id)] == [3, 4]
-    strangers = StudentTimeRepository(session, uuid4())
-    assert strangers.exclusions(student_id) == []
-    assert strangers.academy_schedules(student_id) == []
+    student_id = ids["student_id"]
+    time = StudentTimeRepository(session, ids["tenant_id"])
+    assert [exclusion.date for exclusion in time.exclusions(student_id)] == [early, late]
+    assert [lesson.weekday for lesson in time.academy_schedules(student_id)] == [3, 4]
+    foreign = StudentTimeRepository(session, uuid4())
+    assert foreign.exclusions(student_id) == []
+    assert foreign.academy_schedules(student_id) == []
 
 
-def test_a_stale_version_fails_instead_of_overwriting(session: Session) -> None:
+def test_stale_version_raises_instead_of_overwriting(session: Session) -> None:
     group = added(session)
     mine = session.get_one(PlanGroup, (group.tenant_id, group.id))
     session.execute(
@@ -238,8 +238,8 @@ def test_a_stale_version_fails_instead_of_overwriting(session: Session) -> None:
         session.flush()
 
 
-def test_the_types_of_copied_columns_are_those_of_the_table(connection: sa.Connection) -> None:
-    """Binary COPY converts nothing: a wrong width is a wrong row or none."""
+def test_copied_columns_have_the_types_of_the_table(connection: sa.Connection) -> None:
+    """Binary COPY converts no values: a wrong width stores a wrong value or raises an error."""
     rows = connection.execute(
         sa.text(
             "SELECT attname, typname FROM pg_attribute JOIN pg_type t ON t.oid = atttypid "
@@ -248,5 +248,5 @@ def test_the_types_of_copied_columns_are_those_of_the_table(connection: sa.Conne
     )
     types = {row.attname: row.typname for row in rows}
     assert COPIED.items() <= types.items()
-    left = StudentPlan.__table__.columns.keys() - COPIED.keys()
-    assert left == {"state", "done_through", "pinned", "live", "retired_as", "version"}
+    remaining = StudentPlan.__table__.columns.keys() - COPIED.keys()
+    assert remaining == {"state", "done_through", "pinned", "live", "retired_as", "version"}

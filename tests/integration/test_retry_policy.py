@@ -1,4 +1,4 @@
-"""How often and with which pauses work is tried again; the database has no part in it."""
+"""The number of attempts and the pauses between them; no database is involved."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("pauses")
 
 
 def failing(times: int, error: Exception = BUSY) -> Callable[[], int]:
-    """Work that fails so often; it gives the number of its call."""
+    """Return work that fails ``times`` times, and otherwise returns the number of its call."""
     calls = 0
 
     def work() -> int:
@@ -31,60 +31,60 @@ def failing(times: int, error: Exception = BUSY) -> Callable[[], int]:
     return work
 
 
-def test_work_that_succeeds_is_done_once(pauses: list[float]) -> None:
+def test_retrying_calls_successful_work_once(pauses: list[float]) -> None:
     assert retrying(failing(0)) == 1
     assert not pauses
 
 
-def test_work_is_tried_until_it_succeeds(pauses: list[float]) -> None:
+def test_retrying_repeats_work_until_it_succeeds(pauses: list[float]) -> None:
     assert retrying(failing(4)) == 5
     assert len(pauses) == 4
 
 
-def test_the_last_error_is_raised_as_it_is() -> None:
+def test_last_error_is_raised_unchanged() -> None:
     with pytest.raises(PlanGroupLockedError) as refused:
         retrying(failing(5))
     assert refused.value is BUSY
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 7])
-def test_there_are_at_most_as_many_attempts_as_the_policy_has(attempts: int) -> None:
+def test_attempts_are_limited_by_the_policy(attempts: int) -> None:
     policy = RetryPolicy(attempts=attempts)
     assert retrying(failing(attempts - 1), policy=policy) == attempts
     with pytest.raises(PlanGroupLockedError):
         retrying(failing(attempts), policy=policy)
 
 
-def test_what_cannot_end_well_is_not_tried_again(pauses: list[float]) -> None:
+def test_error_that_is_not_retryable_is_raised_without_a_pause(pauses: list[float]) -> None:
     with pytest.raises(NoContentsError):
         retrying(failing(1, NoContentsError()))
     assert not pauses
 
 
-def test_a_pause_is_never_longer_than_its_exponential_bound(pauses: list[float]) -> None:
+def test_pause_does_not_exceed_its_exponential_bound(pauses: list[float]) -> None:
     policy = RetryPolicy(
         attempts=9, first_pause=timedelta(seconds=0.1), longest_pause=timedelta(seconds=1)
     )
     retrying(failing(8), policy=policy)
     bounds = [min(1.0, 0.1 * 2**n) for n in range(8)]
-    own = [pause - RETRY_AFTER for pause in pauses]
-    assert all(0 <= pause <= bound for pause, bound in zip(own, bounds, strict=True))
+    jitters = [pause - RETRY_AFTER for pause in pauses]
+    assert all(0 <= pause <= bound for pause, bound in zip(jitters, bounds, strict=True))
 
 
-def test_pauses_differ_from_one_request_to_the_next(pauses: list[float]) -> None:
+def test_pauses_differ_between_requests(pauses: list[float]) -> None:
     for _ in range(3):
         retrying(failing(4))
     assert len(set(pauses)) == 3 * 4
 
 
-def test_retry_after_is_the_least_pause(pauses: list[float]) -> None:
+def test_retry_after_is_the_minimum_pause(pauses: list[float]) -> None:
     busy = PlanGroupLockedError(group_id=None, retry_after=7)
     retrying(failing(2, busy))
     assert all(7 <= pause <= 7.2 for pause in pauses)
     assert len(pauses) == 2
 
 
-def test_no_attempt_begins_after_the_deadline(pauses: list[float]) -> None:
+def test_attempt_does_not_begin_after_the_deadline(pauses: list[float]) -> None:
     busy = PlanGroupLockedError(group_id=None, retry_after=7)
     policy = RetryPolicy(deadline=timedelta(seconds=7))
     with pytest.raises(PlanGroupLockedError):
@@ -92,24 +92,24 @@ def test_no_attempt_begins_after_the_deadline(pauses: list[float]) -> None:
     assert not pauses, "the pause would have ended too late"
 
 
-def test_each_pause_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_pauses_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "studyplan.retry")
     retrying(failing(2, GeneratedMeanwhileError()), policy=NO_PAUSE)
-    told = [vars(record) for record in caplog.records]
-    assert [record["event"] for record in told] == ["retry.waiting"] * 2
-    assert [record["attempt"] for record in told] == [1, 2]
-    assert {record["error_type"] for record in told} == {"generated_meanwhile"}
+    logged = [vars(record) for record in caplog.records]
+    assert [record["event"] for record in logged] == ["retry.waiting"] * 2
+    assert [record["attempt"] for record in logged] == [1, 2]
+    assert {record["error_type"] for record in logged} == {"generated_meanwhile"}
 
 
 @pytest.mark.parametrize(
     "wrong", [{"attempts": 0}, {"deadline": -timedelta(1)}, {"first_pause": -timedelta(1)}]
 )
-def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+def test_policy_with_an_invalid_value_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError):
         RetryPolicy(**wrong)
 
 
-def test_awaited_work_is_tried_again_too() -> None:
+def test_retrying_async_repeats_awaited_work() -> None:
     work = failing(2)
 
     async def awaited() -> int:
@@ -119,7 +119,7 @@ def test_awaited_work_is_tried_again_too() -> None:
     assert asyncio.run(retrying_async(awaited, policy=NO_PAUSE)) == 3
 
 
-def test_awaited_work_is_given_its_key() -> None:
+def test_retrying_async_passes_the_key_to_the_work() -> None:
     keys: list[str] = []
 
     async def awaited(*, idempotency_key: str) -> int:
@@ -131,7 +131,7 @@ def test_awaited_work_is_given_its_key() -> None:
     assert keys == ["k"]
 
 
-def test_a_cancelled_task_is_not_tried_again() -> None:
+def test_cancelled_task_is_not_retried() -> None:
     calls = 0
 
     async def awaited() -> None:

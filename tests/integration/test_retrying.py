@@ -1,4 +1,4 @@
-"""Which errors are tried again: told by type and SQLSTATE, with a real server's errors."""
+"""Which errors are retried, decided by type and SQLSTATE, with errors of a real server."""
 
 from functools import partial
 from typing import Any
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("pauses")
 
 
 class Work:
-    """A whole request, which counts how often it was made."""
+    """A complete request, which counts its attempts."""
 
     def __init__(self, factory: Factory, group: PlanGroup) -> None:
         self.factory = factory
@@ -64,25 +64,25 @@ def work(session_factory: Factory, group: PlanGroup) -> Work:
     return Work(session_factory, group)
 
 
-def answer_lost(monkeypatch: pytest.MonkeyPatch, engine: sa.Engine, *, stored: bool) -> None:
-    """The next commit's connection dies: after the server has stored it, or before."""
+def lose_next_commit(monkeypatch: pytest.MonkeyPatch, engine: sa.Engine, *, stored: bool) -> None:
+    """Close the connection of the next commit: after the server has stored it, or before."""
     dialect: Any = engine.dialect
     commit = dialect.do_commit
 
-    def lost(connection: Any) -> None:
+    def fail(connection: Any) -> None:
         monkeypatch.setattr(dialect, "do_commit", commit)
         if stored:
             commit(connection)
         connection.driver_connection.close()
         raise psycopg.OperationalError("consuming input failed")
 
-    monkeypatch.setattr(dialect, "do_commit", lost)
+    monkeypatch.setattr(dialect, "do_commit", fail)
 
 
-# --- the whole way ----------------------------------------------------------------------
+# --- complete requests ------------------------------------------------------------------
 
 
-def test_a_busy_lock_is_tried_again_until_it_is_free(
+def test_busy_lock_is_retried_until_it_is_free(
     work: Work, connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     acquire(connection, work.group.id)
@@ -95,10 +95,10 @@ def test_a_busy_lock_is_tried_again_until_it_is_free(
     assert work.attempts == 2
 
 
-def test_a_connection_lost_before_the_commit_is_tried_again(
+def test_connection_lost_before_the_commit_is_retried(
     session_factory: Factory, engine: sa.Engine, work: Work
 ) -> None:
-    def dying_once() -> GenerationResult:
+    def lose_connection_once() -> GenerationResult:
         if work.attempts == 0:
             work.attempts += 1
             lock = PlanGroupLock(work.group.tenant_id, work.group.id)
@@ -107,14 +107,14 @@ def test_a_connection_lost_before_the_commit_is_tried_again(
                 uow.session.execute(sa.select(1))
         return work()
 
-    assert retrying(dying_once).generation == 1
+    assert retrying(lose_connection_once).generation == 1
     assert work.attempts == 2
 
 
-def test_a_commit_of_unknown_outcome_is_not_tried_again_without_a_key(
+def test_commit_of_unknown_outcome_is_not_retried_without_a_key(
     session_factory: Factory, engine: sa.Engine, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer_lost(monkeypatch, engine, stored=True)
+    lose_next_commit(monkeypatch, engine, stored=True)
     with pytest.raises(CommitOutcomeUnknownError) as unknown:
         retrying(work)
     assert work.attempts == 1
@@ -123,7 +123,7 @@ def test_a_commit_of_unknown_outcome_is_not_tried_again_without_a_key(
 
 
 @pytest.mark.parametrize("stored", [True, False])
-def test_with_a_key_it_is_tried_again_and_happens_once(
+def test_commit_of_unknown_outcome_is_retried_with_a_key_and_stored_once(
     session_factory: Factory,
     engine: sa.Engine,
     work: Work,
@@ -131,21 +131,21 @@ def test_with_a_key_it_is_tried_again_and_happens_once(
     *,
     stored: bool,
 ) -> None:
-    answer_lost(monkeypatch, engine, stored=stored)
+    lose_next_commit(monkeypatch, engine, stored=stored)
     result = retrying(work, idempotency_key="k")
     assert (result.generation, result.repeated, work.attempts) == (1, stored, 2)
     assert len(dump(session_factory, work.group.id)["plan_generations"]) == 1
 
 
-def test_the_key_is_handed_to_the_work(session_factory: Factory, group: PlanGroup) -> None:
+def test_idempotency_key_is_passed_to_the_work(session_factory: Factory, group: PlanGroup) -> None:
     lock = PlanGroupLock(group.tenant_id, group.id)
-    asked = partial(generate_plans, session_factory, lock, today=FIRST)
-    first = retrying(asked, idempotency_key="k")
-    assert retrying(asked, idempotency_key="k") == first
-    assert retrying(asked).generation == 2
+    work = partial(generate_plans, session_factory, lock, today=FIRST)
+    first = retrying(work, idempotency_key="k")
+    assert retrying(work, idempotency_key="k") == first
+    assert retrying(work).generation == 2
 
 
-# --- telling errors apart ---------------------------------------------------------------
+# --- classification of errors -----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_the_key_is_handed_to_the_work(session_factory: Factory, group: PlanGrou
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_can_end_well_is_worth_it_wrapped_or_not(error: Exception) -> None:
+def test_temporary_error_is_retryable_wrapped_or_not(error: Exception) -> None:
     assert is_retryable(error)
     if not isinstance(error, DomainError):
         assert is_retryable(DBAPIError("SELECT 1", None, error))
@@ -191,20 +191,20 @@ def test_what_can_end_well_is_worth_it_wrapped_or_not(error: Exception) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_cannot_is_not_whatever_its_text_says(error: BaseException) -> None:
+def test_permanent_error_is_not_retryable_regardless_of_its_text(error: BaseException) -> None:
     assert not is_retryable(error)
     if isinstance(error, psycopg.Error):
         assert not is_retryable(DBAPIError("SELECT 1", None, error))
 
 
-def test_a_server_that_cannot_be_reached_is_worth_it() -> None:
-    nowhere = sa.create_engine("postgresql+psycopg://127.0.0.1:1/none", poolclass=sa.NullPool)
+def test_connection_to_an_unreachable_server_is_retryable() -> None:
+    unreachable = sa.create_engine("postgresql+psycopg://127.0.0.1:1/none", poolclass=sa.NullPool)
     with pytest.raises(sa.exc.OperationalError) as failed:
-        nowhere.connect()
+        unreachable.connect()
     assert is_retryable(failed.value)
 
 
-def test_a_deadlock_of_the_server_is_worth_it(engine: sa.Engine) -> None:
+def test_deadlock_reported_by_the_server_is_retryable(engine: sa.Engine) -> None:
     with pytest.raises(DBAPIError) as failed, engine.connect() as connection:
         connection.exec_driver_sql(
             "DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '40P01'; END $$"

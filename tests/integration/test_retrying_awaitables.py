@@ -1,4 +1,4 @@
-"""Work that is awaited belongs to `retrying_async`, work that is not to `retrying`."""
+"""``retrying_async`` accepts work that is awaited, ``retrying`` work that is not."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
@@ -17,7 +17,7 @@ Work = Callable[[], Awaitable[int]]
 
 
 class Counted:
-    """Awaited work in every form; it fails twice."""
+    """Awaited work in several forms; its first two calls fail."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -36,7 +36,7 @@ class Counted:
 
 
 class OwnAwaitable:
-    """No coroutine and no future."""
+    """An awaitable that is neither a coroutine nor a future."""
 
     def __init__(self, counted: Counted) -> None:
         self._counted = counted
@@ -64,7 +64,7 @@ each_form = pytest.mark.parametrize("form", FORMS)
 
 
 @each_form
-def test_retrying_async_awaits_and_tries_again_whatever_gives_an_awaitable(form: str) -> None:
+def test_retrying_async_awaits_and_retries_every_form_of_awaitable_work(form: str) -> None:
     counted = Counted()
 
     async def request() -> Any:
@@ -87,8 +87,8 @@ def test_retrying_async_raises_the_last_error(form: str) -> None:
 
 
 @each_form
-def test_retrying_refuses_whatever_gives_an_awaitable(form: str) -> None:
-    """Nothing is left over to be warned of, and no task goes on."""
+def test_retrying_refuses_every_form_of_awaitable_work(form: str) -> None:
+    """No coroutine is left unawaited, and no task keeps running."""
     counted = Counted()
 
     async def request() -> None:
@@ -100,7 +100,7 @@ def test_retrying_refuses_whatever_gives_an_awaitable(form: str) -> None:
     assert counted.calls == 0
 
 
-def test_retrying_refuses_a_coroutine_function_that_wants_a_key() -> None:
+def test_retrying_refuses_a_coroutine_function_that_accepts_a_key() -> None:
     async def work(*, idempotency_key: str) -> str:
         return idempotency_key
 
@@ -109,7 +109,7 @@ def test_retrying_refuses_a_coroutine_function_that_wants_a_key() -> None:
 
 
 @pytest.mark.parametrize("result", [None, 7, "text", [1]])
-def test_retrying_async_refuses_work_that_gives_no_awaitable(result: object) -> None:
+def test_retrying_async_refuses_work_that_returns_no_awaitable(result: object) -> None:
     calls: list[None] = []
 
     def work() -> Any:
@@ -124,8 +124,7 @@ def test_retrying_async_refuses_work_that_gives_no_awaitable(result: object) -> 
     assert len(calls) == 1
 
 
-def test_plain_work_of_retrying_async_that_fails_is_tried_again() -> None:
-    """Before it gives its awaitable."""
+def test_retrying_async_retries_work_that_fails_before_it_returns_its_awaitable() -> None:
     counted, calls = Counted(), list[None]()
 
     def work() -> Awaitable[int]:

@@ -1,4 +1,4 @@
-"""With TEST_ROLE the application of the tests is a role that owns nothing."""
+"""With TEST_ROLE set, the engine under test connects as a role that owns nothing."""
 
 import importlib.util
 
@@ -15,7 +15,7 @@ OWNED = sa.text(
 )
 
 
-def test_application_owns_nothing_if_it_has_a_role_of_its_own(
+def test_application_owns_nothing_if_it_has_a_separate_role(
     engine: sa.Engine, owner_engine: sa.Engine, app_role: tuple[str, str] | None
 ) -> None:
     with engine.connect() as application, owner_engine.connect() as owner:
@@ -23,7 +23,7 @@ def test_application_owns_nothing_if_it_has_a_role_of_its_own(
         assert owner.scalar(OWNED)
 
 
-def test_role_has_what_the_probe_asks_for(engine: sa.Engine) -> None:
+def test_role_has_the_privileges_that_the_probe_requires(engine: sa.Engine) -> None:
     probe(engine)
 
 

@@ -1,4 +1,4 @@
-"""The package works for a role with any settings that PostgreSQL lets it have."""
+"""The package works for a role with any settings that PostgreSQL accepts."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ from tests.integration.lock_answers import READ_BY_SQLALCHEMY, role_settings
 from tests.integration.storing import FIRST, store
 
 LATIN_ONLY = "LATIN1"
-# Before 1908 the clocks of Seoul were 8 hours, 27 minutes and 52 seconds ahead.
+# Before 1908 the UTC offset of Asia/Seoul was 8 hours, 27 minutes and 52 seconds.
 INSTANTS = [
     datetime(1900, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
     datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
@@ -38,8 +38,10 @@ each_setting = pytest.mark.parametrize("settings", READ_BY_SQLALCHEMY)
 
 
 @pytest.fixture
-def hostile(settings: str, maintenance: sa.Connection, database_url: sa.URL) -> Iterator[Factory]:
-    """Sessions of a role with the settings."""
+def role_factory(
+    settings: str, maintenance: sa.Connection, database_url: sa.URL
+) -> Iterator[Factory]:
+    """Return a session factory for a role with the settings."""
     with role_settings(maintenance, database_url, READ_BY_SQLALCHEMY[settings]):
         engine = sa.create_engine(database_url, pool_size=3, max_overflow=0)
         yield sessionmaker(engine)
@@ -47,7 +49,7 @@ def hostile(settings: str, maintenance: sa.Connection, database_url: sa.URL) -> 
 
 
 def new_group(settings: str) -> PlanGroup:
-    """A group with texts that the client encoding has."""
+    """Return a group whose texts the client encoding can represent."""
     if settings == LATIN_ONLY:
         contents = [ContentFactory.build(position=0, title="Algèbre")]
         return PlanGroupFactory.build(name="Algèbre", contents=contents, non_study_blocks=[])
@@ -57,25 +59,27 @@ def new_group(settings: str) -> PlanGroup:
 
 
 @each_setting
-def test_storing_generating_repeating_and_reading_work_under_the_settings(
-    session_factory: Factory, hostile: Factory, settings: str
+def test_plan_group_is_stored_generated_repeated_and_read_under_the_settings(
+    session_factory: Factory, role_factory: Factory, settings: str
 ) -> None:
     group = new_group(settings)
     name, lock = group.name, PlanGroupLock(group.tenant_id, group.id)
-    with UnitOfWork(hostile, lock=lock) as uow:
+    with UnitOfWork(role_factory, lock=lock) as uow:
         uow.groups.add(group)
         uow.commit()
-    about: dict[str, Any] = {"today": FIRST, "idempotency_key": f"key {name}"}
-    first, second = (generate_plans(hostile, lock, **about) for _ in range(2))
+    options: dict[str, Any] = {"today": FIRST, "idempotency_key": f"key {name}"}
+    first, second = (generate_plans(role_factory, lock, **options) for _ in range(2))
     assert (first.generation, first.repeated, second.repeated) == (1, False, True)
     assert second.plan_ids == first.plan_ids
     assert second == first
-    assert _read(hostile, lock) == _read(session_factory, lock)
-    assert generate_plans(hostile, lock, **{**about, "idempotency_key": None}).generation == 2
+    assert _read(role_factory, lock) == _read(session_factory, lock)
+    assert (
+        generate_plans(role_factory, lock, **{**options, "idempotency_key": None}).generation == 2
+    )
 
 
 def _read(factory: Factory, lock: PlanGroupLock) -> dict[str, Any]:
-    """What the repositories say of the lock's group, instants included."""
+    """Return what the repositories read of the lock's group, including instants."""
     with factory() as session:
         groups = PlanGroupRepository(session, lock.tenant_id)
         plans = StudentPlanRepository(session, lock.tenant_id)
@@ -83,7 +87,7 @@ def _read(factory: Factory, lock: PlanGroupLock) -> dict[str, Any]:
         (record,) = groups.generations(lock.group_id)
         return {
             "group": (found.name, found.status, found.created_at, found.weakness_factor),
-            "contents": [(each.title, each.allocation) for each in found.contents],
+            "contents": [(content.title, content.allocation) for content in found.contents],
             "record": (record.generated_at, record.idempotency_key, record.quality),
             "plans": [(row.id, row.date, row.kind, row.state) for row in plans.live(lock.group_id)],
         }
@@ -91,16 +95,16 @@ def _read(factory: Factory, lock: PlanGroupLock) -> dict[str, Any]:
 
 @each_setting
 def test_refusal_and_lock_status_name_the_holder_under_the_settings(
-    session_factory: Factory, hostile: Factory, settings: str
+    session_factory: Factory, role_factory: Factory, settings: str
 ) -> None:
     group = new_group(settings)
     store(session_factory, group)
     lock = PlanGroupLock(group.tenant_id, group.id)
     with UnitOfWork(session_factory, lock=lock) as uow:
         expected = _status(uow.session, lock).holder
-        with hostile() as session:
+        with role_factory() as session:
             status = _status(session, lock)
-        with pytest.raises(PlanGroupLockedError) as refused, UnitOfWork(hostile, lock=lock):
+        with pytest.raises(PlanGroupLockedError) as refused, UnitOfWork(role_factory, lock=lock):
             pass
         uow.rollback()
     assert (status.held, status.held_by_me, status.waiting) == (True, False, 0)
@@ -110,7 +114,7 @@ def test_refusal_and_lock_status_name_the_holder_under_the_settings(
         assert holder.held_ms is not None
         assert (holder.pid, holder.since) == (expected.pid, expected.since)
         assert 0 <= holder.held_ms < 600_000
-    with UnitOfWork(hostile, lock=lock) as uow:
+    with UnitOfWork(role_factory, lock=lock) as uow:
         assert _status(uow.session, lock).held_by_me
         uow.rollback()
 
@@ -120,16 +124,16 @@ def _status(session: Session, lock: PlanGroupLock) -> LockStatus:
 
 
 @each_setting
-def test_probe_accepts_the_settings(hostile: Factory, settings: str) -> None:
-    probe(hostile.kw["bind"])
+def test_probe_accepts_the_settings(role_factory: Factory, settings: str) -> None:
+    probe(role_factory.kw["bind"])
 
 
 @pytest.mark.parametrize("settings", ["dates German", "zone that had seconds", "dates SQL"])
 @pytest.mark.parametrize("instant", INSTANTS)
-def test_instant_is_read_as_it_was_stored_to_the_microsecond(
-    hostile: Factory, settings: str, instant: datetime
+def test_instant_is_read_with_the_microsecond_that_was_stored(
+    role_factory: Factory, settings: str, instant: datetime
 ) -> None:
-    with hostile() as session:
+    with role_factory() as session:
         group = new_group(settings)
         group.created_at = instant
         session.add(group)
@@ -148,10 +152,10 @@ def test_instant_is_read_as_it_was_stored_to_the_microsecond(
 
 
 @pytest.mark.parametrize("settings", ["dates Postgres"])
-def test_instant_that_the_server_gives_is_returned_by_the_insert(
-    hostile: Factory, settings: str
+def test_instant_computed_by_the_server_is_returned_by_the_insert(
+    role_factory: Factory, settings: str
 ) -> None:
-    with hostile() as session:
+    with role_factory() as session:
         group = new_group(settings)
         session.add(group)
         session.flush()
@@ -170,8 +174,8 @@ def test_instant_that_the_server_gives_is_returned_by_the_insert(
         session.rollback()
 
 
-def test_mapped_instants_are_of_one_type() -> None:
-    """What psycopg cannot read under every DateStyle has no place in a mapped class."""
+def test_mapped_instants_have_the_type_utc_date_time() -> None:
+    """No mapped class uses ``DateTime``, which psycopg cannot read under every DateStyle."""
     columns = [column for table in Base.metadata.sorted_tables for column in table.columns]
     assert not [str(column) for column in columns if isinstance(column.type, sa.DateTime)]
     assert [str(column) for column in columns if isinstance(column.type, UtcDateTime)] == [

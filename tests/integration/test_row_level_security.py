@@ -1,4 +1,4 @@
-"""An application role under row-level security uses the package as every other one does."""
+"""The package works for an application role under row-level security."""
 
 import asyncio
 import os
@@ -40,14 +40,16 @@ from tests.integration.editing import CALLS, World, each_call, everything, lock_
 from tests.integration.storing import FIRST, live, plans
 from tests.integration.tenants import CLAIMS, Tenants, claims, tenants
 
-STUDENTS_FIRST = {"StudentTimeService.add_class", "StudentTimeService.add_exclusion"}
-ways = pytest.mark.parametrize("way", ["threads", "tasks"])
+STUDENT_ADDITIONS = {"StudentTimeService.add_class", "StudentTimeService.add_exclusion"}
+each_api = pytest.mark.parametrize("api", ["sync", "async"])
 
 
 @pytest.fixture(scope="module")
 def secured(engine: sa.Engine) -> Iterator[Tenants]:
-    with tenants(engine, f"studyplan_app_{os.getpid()}", f"studyplan_owner_{os.getpid()}") as made:
-        yield made
+    with tenants(
+        engine, f"studyplan_app_{os.getpid()}", f"studyplan_owner_{os.getpid()}"
+    ) as created:
+        yield created
 
 
 @pytest.fixture
@@ -62,14 +64,14 @@ def new_group(**fields: Any) -> PlanGroup:
 
 def write(
     secured: Tenants,
-    way: str,
+    api: str,
     world: World,
     name: str,
     tenant_id: UUID,
     *,
     claimed: UUID | None = None,
 ) -> None:
-    """A service's method for a tenant, by a role with that or another claim, and the commit."""
+    """Call a service's method and commit; the role claims ``claimed`` or the tenant of the lock."""
     claimed = claimed or tenant_id
     lock, work = replace(lock_of(name, world), tenant_id=tenant_id), CALLS[name]
 
@@ -79,7 +81,7 @@ def write(
             await uow.run(work, world, 1)
             await uow.commit()
 
-    if way == "tasks":
+    if api == "async":
         asyncio.run(main())
         return
     with secured.factory(claimed) as factory, UnitOfWork(factory, lock=lock) as uow:
@@ -88,19 +90,19 @@ def write(
 
 
 def generate(
-    secured: Tenants, way: str, group: PlanGroup, key: str | None = None
+    secured: Tenants, api: str, group: PlanGroup, key: str | None = None
 ) -> GenerationResult:
-    asked: dict[str, Any] = {"today": FIRST, "idempotency_key": key}
+    options: dict[str, Any] = {"today": FIRST, "idempotency_key": key}
     lock = PlanGroupLock(group.tenant_id, group.id)
 
     async def main() -> GenerationResult:
         engine = create_async_engine(secured.url(group.tenant_id), poolclass=sa.NullPool)
-        return await generate_plans_async(async_sessionmaker(engine), lock, **asked)
+        return await generate_plans_async(async_sessionmaker(engine), lock, **options)
 
-    if way == "tasks":
+    if api == "async":
         return asyncio.run(main())
     with secured.factory(group.tenant_id) as factory:
-        return generate_plans(factory, lock, **asked)
+        return generate_plans(factory, lock, **options)
 
 
 def store(secured: Tenants, group: PlanGroup, role: str = "") -> None:
@@ -113,22 +115,22 @@ def store(secured: Tenants, group: PlanGroup, role: str = "") -> None:
         uow.commit()
 
 
-@ways
-def test_group_is_stored_generated_repeated_and_generated_again(secured: Tenants, way: str) -> None:
+@each_api
+def test_group_is_stored_generated_repeated_and_generated_again(secured: Tenants, api: str) -> None:
     group = new_group()
     store(secured, group)
-    first = generate(secured, way, group, "key")
-    again = generate(secured, way, group, "key")
+    first = generate(secured, api, group, "key")
+    again = generate(secured, api, group, "key")
     assert again.repeated
     assert again.plan_ids == first.plan_ids
     assert [row.id for row in live(secured.everything, group)] == list(first.plan_ids)
-    second = generate(secured, way, group)
+    second = generate(secured, api, group)
     assert second.generation == 2
     assert [row.id for row in live(secured.everything, group)] == list(second.plan_ids)
 
 
-@ways
-def test_plans_are_those_that_an_unrestricted_role_writes(secured: Tenants, way: str) -> None:
+@each_api
+def test_plans_equal_those_that_an_unrestricted_role_writes(secured: Tenants, api: str) -> None:
     written = []
     for unrestricted in (False, True):
         group = new_group()
@@ -137,13 +139,13 @@ def test_plans_are_those_that_an_unrestricted_role_writes(secured: Tenants, way:
             lock = PlanGroupLock(group.tenant_id, group.id)
             generate_plans(secured.everything, lock, today=FIRST)
         else:
-            generate(secured, way, group)
+            generate(secured, api, group)
         position = {content.id: content.position for content in group.contents}
         ids = {"id", "tenant_id", "student_id", "group_id", "content_id"}
         written.append(
             [
                 [position[row.content_id]]
-                + [getattr(row, name) for name in row.__table__.columns.keys() if name not in ids]  # noqa: SIM118 - else columns
+                + [getattr(row, name) for name in row.__table__.columns.keys() if name not in ids]  # noqa: SIM118 - iteration yields columns
                 for row in plans(secured.everything, group)
             ]
         )
@@ -151,41 +153,43 @@ def test_plans_are_those_that_an_unrestricted_role_writes(secured: Tenants, way:
     assert written[0]
 
 
-@ways
+@each_api
 @each_call
 def test_service_writes_the_tenants_rows(
-    secured: Tenants, world: World, way: str, name: str
+    secured: Tenants, world: World, api: str, name: str
 ) -> None:
     before = everything(secured.everything)
-    write(secured, way, world, name, world.tenant_id)
+    write(secured, api, world, name, world.tenant_id)
     assert everything(secured.everything) != before
 
 
-# A student's rows need no row before them: they are the tenant's that is named.
-@pytest.mark.parametrize("name", [name for name in CALLS if name not in STUDENTS_FIRST])
+# Adding a row of a student does not look for another row: it belongs to the tenant of the lock.
+@pytest.mark.parametrize("name", [name for name in CALLS if name not in STUDENT_ADDITIONS])
 def test_service_does_not_find_another_tenants_rows(
     secured: Tenants, world: World, name: str
 ) -> None:
     before = everything(secured.everything)
     with pytest.raises(NotFoundError):
-        write(secured, "threads", world, name, uuid4())
+        write(secured, "sync", world, name, uuid4())
     assert everything(secured.everything) == before
 
 
 @each_call
-def test_claims_of_another_tenant_hide_the_rows_of_the_one_that_is_named(
+def test_claims_of_another_tenant_hide_the_rows_of_the_named_tenant(
     secured: Tenants, world: World, name: str
 ) -> None:
-    """Even if the application names a tenant that its user does not belong to."""
+    """The policies protect the rows even if the application passes another user's tenant."""
     before = everything(secured.everything)
     with pytest.raises((NotFoundError, DBAPIError)) as refused:
-        write(secured, "threads", world, name, world.tenant_id, claimed=uuid4())
+        write(secured, "sync", world, name, world.tenant_id, claimed=uuid4())
     if isinstance(refused.value, DBAPIError):
         assert isinstance(refused.value.orig, psycopg.errors.InsufficientPrivilege)
     assert everything(secured.everything) == before
 
 
-def test_other_tenants_plans_are_neither_read_nor_generated(secured: Tenants, world: World) -> None:
+def test_plans_of_another_tenant_are_neither_read_nor_generated(
+    secured: Tenants, world: World
+) -> None:
     before = everything(secured.everything)
     with secured.factory(uuid4()) as factory:
         with factory() as session:
@@ -195,10 +199,10 @@ def test_other_tenants_plans_are_neither_read_nor_generated(secured: Tenants, wo
     assert everything(secured.everything) == before
 
 
-@ways
-def test_activation_pauses_the_students_other_group(secured: Tenants, way: str) -> None:
-    whose = {"tenant_id": uuid4(), "student_id": uuid4()}
-    groups = [new_group(**whose), new_group(**whose)]
+@each_api
+def test_activation_pauses_the_students_other_group(secured: Tenants, api: str) -> None:
+    ids = {"tenant_id": uuid4(), "student_id": uuid4()}
+    groups = [new_group(**ids), new_group(**ids)]
     for group in groups:
         store(secured, group)
 
@@ -208,7 +212,7 @@ def test_activation_pauses_the_students_other_group(secured: Tenants, way: str) 
         await activate_async(factory, tenant_id=group.tenant_id, group_id=group.id)
 
     for group in groups:
-        if way == "tasks":
+        if api == "async":
             asyncio.run(main(group))
         else:
             with secured.factory(group.tenant_id) as factory:
@@ -220,7 +224,7 @@ def test_activation_pauses_the_students_other_group(secured: Tenants, way: str) 
     assert states == [GroupStatus.PAUSED, GroupStatus.ACTIVE]
 
 
-def test_lock_status_is_told_to_the_role(secured: Tenants, world: World) -> None:
+def test_lock_status_is_available_to_the_role(secured: Tenants, world: World) -> None:
     with (
         secured.factory(world.tenant_id) as factory,
         UnitOfWork(factory, lock=world.lock) as uow,
@@ -230,23 +234,23 @@ def test_lock_status_is_told_to_the_role(secured: Tenants, world: World) -> None
         assert lock_status(uow.session, world.tenant_id, world.group.id).held_by_me
 
 
-def test_role_may_be_taken_inside_the_block(secured: Tenants, world: World) -> None:
-    """For the one transaction, as PostgREST does it."""
+def test_role_may_be_set_inside_the_block(secured: Tenants, world: World) -> None:
+    """``SET LOCAL`` sets the role for this transaction only, as PostgREST does."""
     with UnitOfWork(secured.everything, lock=world.lock) as uow:
-        become(uow.session, secured.role, world.tenant_id)
+        set_role(uow.session, secured.role, world.tenant_id)
         result = PlanGenerationService(uow).generate(today=FIRST)
         uow.commit()
     assert [row.id for row in live(secured.everything, world.group)] == list(result.plan_ids)
 
 
-def test_hook_gives_a_session_its_tenants_rows(secured: Tenants, world: World) -> None:
-    """The hook speaks before the lock; then the whole request is the role's."""
+def test_hook_restricts_a_session_to_the_rows_of_its_tenant(secured: Tenants, world: World) -> None:
+    """The hook runs before the lock is acquired, so the role executes the complete request."""
     factory = secured.everything
     claimed = [world.tenant_id]
 
     @sa.event.listens_for(factory, "after_begin")
-    def begun(session: Session, _: object, connection: sa.Connection) -> None:
-        become(connection, secured.role, claimed[0])
+    def set_role_of_tenant(session: Session, _: object, connection: sa.Connection) -> None:
+        set_role(connection, secured.role, claimed[0])
 
     with factory() as session:
         assert len(StudentPlanRepository(session, world.tenant_id).live(world.group.id)) > 1
@@ -260,7 +264,7 @@ def test_hook_gives_a_session_its_tenants_rows(secured: Tenants, world: World) -
         generate_plans(factory, world.lock, today=FIRST)
 
 
-def test_policies_that_are_forced_upon_the_owner_hold_for_it(secured: Tenants) -> None:
+def test_owner_can_generate_under_forced_policies(secured: Tenants) -> None:
     group = new_group()
     store(secured, group, secured.owner)
     with secured.factory(group.tenant_id, secured.owner) as factory:
@@ -268,7 +272,7 @@ def test_policies_that_are_forced_upon_the_owner_hold_for_it(secured: Tenants) -
     assert [row.id for row in live(secured.everything, group)] == list(result.plan_ids)
 
 
-REFUSING = {
+POLICIES = {
     "studyplan.student_plans AS RESTRICTIVE FOR INSERT WITH CHECK (false)": DBAPIError,
     "studyplan.plan_generations AS RESTRICTIVE FOR INSERT WITH CHECK (false)": DBAPIError,
     "studyplan.plan_groups AS RESTRICTIVE FOR SELECT USING (false)": PlanGroupNotFoundError,
@@ -279,28 +283,28 @@ REFUSING = {
 }
 
 
-@pytest.mark.parametrize("policy", REFUSING)
-@ways
-def test_policy_that_hides_or_refuses_leaves_the_old_plans(
-    secured: Tenants, policy: str, way: str
+@pytest.mark.parametrize("policy", POLICIES)
+@each_api
+def test_policy_that_hides_or_refuses_rows_leaves_the_old_plans(
+    secured: Tenants, policy: str, api: str
 ) -> None:
     group = new_group()
     store(secured, group)
-    generate(secured, way, group)
+    generate(secured, api, group)
     before = everything(secured.everything)
-    with secured.policy(policy), pytest.raises(REFUSING[policy]) as refused:
-        generate(secured, way, group)
+    with secured.policy(policy), pytest.raises(POLICIES[policy]) as refused:
+        generate(secured, api, group)
     assert everything(secured.everything) == before
     if isinstance(refused.value, DBAPIError):
         assert isinstance(refused.value.orig, psycopg.errors.InsufficientPrivilege)
         assert "violates row-level security policy" in str(refused.value)
-    assert generate(secured, way, group).generation == 2
+    assert generate(secured, api, group).generation == 2
 
 
-def become(where: Session | sa.Connection, role: str, tenant_id: UUID) -> None:
-    """What a hook does at the beginning of a transaction."""
-    where.execute(sa.text(f"SET LOCAL ROLE {role}"))
-    where.execute(
+def set_role(executor: Session | sa.Connection, role: str, tenant_id: UUID) -> None:
+    """Set the role and the claims of a transaction, as a hook does when it begins."""
+    executor.execute(sa.text(f"SET LOCAL ROLE {role}"))
+    executor.execute(
         sa.text("SELECT set_config(:name, :claims, true)"),
         {"name": CLAIMS, "claims": claims(tenant_id)},
     )

@@ -1,4 +1,4 @@
-"""A row that somebody outside the locks is changing ends the wait in a lock timeout of its own."""
+"""Waiting for a row that a transaction without the lock has changed raises a lock timeout."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -38,8 +38,8 @@ from tests.integration.editing import Factory, World, everything
 from tests.integration.storing import FIRST
 
 
-def impatient(world: World) -> PlanGroupLock:
-    """The world's lock for a unit of work that waits 20 ms for a row, by the package's limit."""
+def with_short_row_limit(world: World) -> PlanGroupLock:
+    """Return the world's lock, with a limit of 20 ms for waits for rows."""
     return replace(world.lock, limits=Limits(row_lock=timedelta(milliseconds=20)))
 
 
@@ -74,7 +74,7 @@ def delete(uow: UnitOfWork, _: World) -> None:
 
 
 def commit(uow: UnitOfWork, world: World) -> None:
-    """What the caller has changed by itself is written by the commit."""
+    """Commit a change that the caller has made to a loaded object."""
     uow.groups.get(world.group.id).name = "여름방학"
     uow.commit()
 
@@ -92,7 +92,7 @@ CASES: list[tuple[Write, type[Any], Callable[[World], Any]]] = [
     (commit, PlanGroup, lambda world: world.group.id),
 ]
 each_case = pytest.mark.parametrize(
-    ("write", "kind", "which"),
+    ("write", "kind", "id_of"),
     CASES,
     ids=[f"{write.__name__}-{kind.__tablename__}" for write, kind, _ in CASES],
 )
@@ -100,7 +100,7 @@ each_case = pytest.mark.parametrize(
 
 @contextmanager
 def locked(engine: sa.Engine, kind: type[Any], id_: Any) -> Iterator[sa.Connection]:
-    """Another connection has changed the row and not committed yet."""
+    """Change the row in another transaction, which is not committed in the block."""
     with engine.connect() as other, other.begin() as transaction:
         other.execute(sa.update(kind).where(kind.id == id_).values(version=kind.version + 1))
         yield other
@@ -108,7 +108,7 @@ def locked(engine: sa.Engine, kind: type[Any], id_: Any) -> Iterator[sa.Connecti
 
 
 def is_waiting(engine: sa.Engine, pid: int) -> bool:
-    """Whether the backend waits for somebody's transaction to end."""
+    """Return whether the backend waits for another transaction to end."""
     waits = (
         "SELECT EXISTS (SELECT FROM pg_locks "
         "WHERE NOT granted AND locktype = 'transactionid' AND pid = :pid)"
@@ -118,26 +118,30 @@ def is_waiting(engine: sa.Engine, pid: int) -> bool:
 
 
 @each_case
-def test_row_lock_of_another_is_a_lock_timeout(
+def test_row_lock_of_another_transaction_raises_a_lock_timeout(
     *,
     engine: sa.Engine,
     session_factory: Factory,
     world: World,
     write: Write,
     kind: type[Any],
-    which: Callable[[World], Any],
+    id_of: Callable[[World], Any],
 ) -> None:
     before = everything(session_factory)
     with (
-        locked(engine, kind, which(world)),
-        UnitOfWork(session_factory, lock=impatient(world)) as uow,
-        pytest.raises(LockTimeoutError) as late,
+        locked(engine, kind, id_of(world)),
+        UnitOfWork(session_factory, lock=with_short_row_limit(world)) as uow,
+        pytest.raises(LockTimeoutError) as timeout,
     ):
         write(uow, world)
-    assert (late.value.scope, late.value.waited_ms, late.value.holder) == ("row", None, None)
-    assert late.value.group_id in {world.group.id, None}
-    assert "같은 데이터" in late.value.message("ko")
-    assert is_retryable(late.value)
+    assert (timeout.value.scope, timeout.value.waited_ms, timeout.value.holder) == (
+        "row",
+        None,
+        None,
+    )
+    assert timeout.value.group_id in {world.group.id, None}
+    assert "같은 데이터" in timeout.value.message("ko")
+    assert is_retryable(timeout.value)
     assert everything(session_factory) == before
     with UnitOfWork(session_factory, lock=world.lock) as uow:
         write(uow, world)
@@ -145,54 +149,61 @@ def test_row_lock_of_another_is_a_lock_timeout(
             uow.rollback()
 
 
-def test_row_lock_of_another_is_a_lock_timeout_for_a_task(
+def test_row_lock_of_another_transaction_raises_a_lock_timeout_with_asyncio(
     engine: sa.Engine, database_url: sa.URL, world: World
 ) -> None:
     async def request() -> None:
-        tasks = create_async_engine(database_url)
+        async_engine = create_async_engine(database_url)
         try:
-            async with AsyncUnitOfWork(async_sessionmaker(tasks), lock=impatient(world)) as uow:
+            async with AsyncUnitOfWork(
+                async_sessionmaker(async_engine), lock=with_short_row_limit(world)
+            ) as uow:
                 await uow.run(generate, world)
         finally:
-            await tasks.dispose()
+            await async_engine.dispose()
 
-    with locked(engine, PlanGroup, world.group.id), pytest.raises(LockTimeoutError) as late:
+    with locked(engine, PlanGroup, world.group.id), pytest.raises(LockTimeoutError) as timeout:
         asyncio.run(request())
-    assert late.value.scope == "row"
+    assert timeout.value.scope == "row"
 
 
-def test_deadlock_with_rows_of_another_is_a_lock_timeout(
+def test_deadlock_with_another_transaction_raises_a_lock_timeout(
     owner_engine: sa.Engine, session_factory: Factory, world: World
 ) -> None:
-    """Somebody outside the locks has the content's row and waits for the group's."""
+    """The other transaction has changed the content's row and waits for the group's row."""
     group_row = sa.update(PlanGroup).where(PlanGroup.id == world.group.id).values(name="겨울방학")
     before = everything(session_factory)
     with locked(owner_engine, Content, world.planned.id) as other, ThreadPoolExecutor(1) as pool:
         pid = backend_pid(other)
-        other.exec_driver_sql("SET LOCAL deadlock_timeout = '1min'")  # it is not the one to fail
+        # The backend whose deadlock_timeout ends first detects the deadlock and is aborted. It must
+        # be that of the unit of work.
+        other.exec_driver_sql("SET LOCAL deadlock_timeout = '1min'")
         with UnitOfWork(session_factory, lock=world.lock) as uow:
             uow.groups.get(world.group.id).name = "여름방학"
             uow.session.flush()
             waiting = pool.submit(other.execute, group_row)
-            eventually(lambda: is_waiting(owner_engine, pid), "the other one waits for the group")
-            with pytest.raises(LockTimeoutError) as late:
+            eventually(
+                lambda: is_waiting(owner_engine, pid),
+                "the other transaction waits for the group's row",
+            )
+            with pytest.raises(LockTimeoutError) as timeout:
                 retitle(uow, world)
         waiting.result(TIMEOUT)
-    assert (late.value.scope, late.value.waited_ms) == ("row", None)
-    assert is_retryable(late.value)
+    assert (timeout.value.scope, timeout.value.waited_ms) == ("row", None)
+    assert is_retryable(timeout.value)
     assert everything(session_factory) == before
 
 
-def test_table_that_is_being_altered_is_a_lock_timeout(
+def test_table_lock_of_another_transaction_raises_a_lock_timeout(
     engine: sa.Engine, session_factory: Factory, world: World
 ) -> None:
-    """For reading too."""
+    """ACCESS EXCLUSIVE blocks reads too."""
     with engine.connect() as other, other.begin() as transaction:
         other.exec_driver_sql("LOCK TABLE studyplan.contents IN ACCESS EXCLUSIVE MODE")
         with (
-            UnitOfWork(session_factory, lock=impatient(world)) as uow,
-            pytest.raises(LockTimeoutError) as late,
+            UnitOfWork(session_factory, lock=with_short_row_limit(world)) as uow,
+            pytest.raises(LockTimeoutError) as timeout,
         ):
             uow.groups.get(world.group.id)
         transaction.rollback()
-    assert late.value.scope == "row"
+    assert timeout.value.scope == "row"

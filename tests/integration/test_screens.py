@@ -1,4 +1,4 @@
-"""What a screen shows: plans with the names of their contents, and groups page by page."""
+"""Views of plans with the titles of their contents, and pages of groups."""
 
 import json
 from datetime import date, timedelta
@@ -43,11 +43,11 @@ def views(factory: Factory, tenant_id: UUID, *between: date, **ids: Any) -> list
         return StudentPlanRepository(session, tenant_id).views(*between, **ids)
 
 
-def test_views_from_the_table_are_those_of_the_result(session_factory: Factory) -> None:
+def test_views_from_the_table_equal_those_of_the_result(session_factory: Factory) -> None:
     group = created(session_factory)
     lock = PlanGroupLock(group.tenant_id, group.id)
-    asked: Any = {"today": group.period_start, "idempotency_key": "a key"}
-    result, repeated = (generate_plans(session_factory, lock, **asked) for _ in range(2))
+    options: Any = {"today": group.period_start, "idempotency_key": "a key"}
+    result, repeated = (generate_plans(session_factory, lock, **options) for _ in range(2))
     found = views(session_factory, group.tenant_id, group.period_start, LAST, group_id=group.id)
     assert tuple(found) == result.views == repeated.views
     assert [view.to_dict() for view in found] == [view.to_dict() for view in result.views]
@@ -55,14 +55,14 @@ def test_views_from_the_table_are_those_of_the_result(session_factory: Factory) 
     assert {view.content_id: (view.title, view.subject) for view in found} == titles
 
 
-def test_view_is_serialisable_and_has_the_fields_of_the_command_line(
+def test_view_is_serializable_and_has_the_fields_of_the_command_line(
     session_factory: Factory,
 ) -> None:
     group = created(session_factory)
     result = generate(session_factory, group, group.period_start)
     shown = json.loads(json.dumps([view.to_dict() for view in result.views]))
     plans = [plan.to_dict() for plan in result.plans]
-    assert [{name: one[name] for name in plans[0]} for one in shown] == plans
+    assert [{name: view[name] for name in plans[0]} for view in shown] == plans
     assert shown[0]["id"] == str(result.plan_ids[0])
     assert shown[0]["title"] == "수학의 정석 기하와 벡터"
     assert (shown[0]["date"], shown[0]["from"], shown[0]["state"]) == (
@@ -70,17 +70,17 @@ def test_view_is_serialisable_and_has_the_fields_of_the_command_line(
     )  # fmt: skip
 
 
-def test_warning_messages_have_the_titles_of_contents(session_factory: Factory) -> None:
+def test_warning_messages_contain_the_titles_of_contents(session_factory: Factory) -> None:
     group = created(session_factory)
     result = generate(session_factory, group, group.period_start)
     titles = {content.position: content.title for content in group.contents}
     named = [
-        (titles[position], said)
-        for warning, said in zip(result.warnings, result.warning_messages("en"), strict=True)
+        (titles[position], message)
+        for warning, message in zip(result.warnings, result.warning_messages("en"), strict=True)
         if isinstance(position := warning.data.get("content"), int)
     ]
     assert named
-    assert [title for title, said in named if title not in said] == []
+    assert [title for title, message in named if title not in message] == []
     assert result.warning_messages() == result.warning_messages("ko")
 
 
@@ -94,7 +94,7 @@ def test_view_of_a_preview_has_no_id(session_factory: Factory) -> None:
     assert len(result.views) == len(result.plans)
 
 
-def test_views_tell_how_far_the_student_is(session_factory: Factory) -> None:
+def test_views_contain_the_progress_of_the_student(session_factory: Factory) -> None:
     group = stored_group(session_factory)
     generate(session_factory, group)
     first = live(session_factory, group)[0]
@@ -110,7 +110,7 @@ def test_views_tell_how_far_the_student_is(session_factory: Factory) -> None:
     )  # fmt: skip
 
 
-def test_views_are_the_live_ones_between_the_dates_of_the_one_tenant(
+def test_views_contain_only_live_plans_of_the_tenant_between_the_dates(
     session_factory: Factory,
 ) -> None:
     ids: dict[str, Any] = {"tenant_id": uuid4(), "student_id": uuid4()}
@@ -141,7 +141,7 @@ def test_views_are_the_live_ones_between_the_dates_of_the_one_tenant(
         ((LAST, FIRST), {"group_id": uuid4()}, "last"),
     ],
 )
-def test_views_refuse_bad_input_by_the_name_of_the_field(
+def test_views_refuse_invalid_input_and_name_the_field(
     session_factory: Factory, between: Any, ids: Any, field: str
 ) -> None:
     with pytest.raises(InvalidInputError) as refused:
@@ -149,12 +149,12 @@ def test_views_refuse_bad_input_by_the_name_of_the_field(
     assert refused.value.field == field
 
 
-def test_views_of_a_week_are_one_statement(session_factory: Factory, database_url: sa.URL) -> None:
+def test_views_of_a_week_need_one_statement(session_factory: Factory, database_url: sa.URL) -> None:
     group = created(session_factory)
     generate(session_factory, group, group.period_start)
     engine = sa.create_engine(database_url, pool_size=1, max_overflow=0)
     sent: list[str] = []
-    sa.event.listen(engine, "before_cursor_execute", lambda *told: sent.append(told[2]))
+    sa.event.listen(engine, "before_cursor_execute", lambda *arguments: sent.append(arguments[2]))
     week = group.period_start, group.period_start + timedelta(days=6)
     with counted(engine):
         found = views(sessionmaker(engine), group.tenant_id, *week, student_id=group.student_id)
@@ -163,14 +163,14 @@ def test_views_of_a_week_are_one_statement(session_factory: Factory, database_ur
     assert len(sent) == 1
 
 
-def test_page_follows_page_until_every_group_was_shown(session_factory: Factory) -> None:
+def test_pages_contain_all_groups_in_order(session_factory: Factory) -> None:
     tenant_id, student_id = uuid4(), uuid4()
     groups = [
         PlanGroupFactory.build(
             tenant_id=tenant_id,
             student_id=student_id if number % 2 else uuid4(),
             status=GroupStatus.SAVED if number % 3 else GroupStatus.DRAFT,
-            # Two of each start: the id decides between them.
+            # Two groups start on each day and are ordered by id.
             period_start=date(2025, 1, 6) + timedelta(days=number // 2),
             period_end=date(2025, 2, 6),
         )
@@ -179,13 +179,13 @@ def test_page_follows_page_until_every_group_was_shown(session_factory: Factory)
     store(session_factory, *groups)
     in_order = sorted(groups, key=lambda group: (group.period_start, group.id))
 
-    def shown(limit: int, **asked: Any) -> list[list[UUID]]:
+    def shown(limit: int, **options: Any) -> list[list[UUID]]:
         pages: list[list[UUID]] = []
         after = None
         with session_factory() as session:
             repository = PlanGroupRepository(session, tenant_id)
             while pages == [] or after is not None:
-                page = repository.page(limit=limit, after=after, **asked)
+                page = repository.page(limit=limit, after=after, **options)
                 pages.append([group.id for group in page.groups])
                 after = page.next_page
         return pages
@@ -203,7 +203,7 @@ def test_page_follows_page_until_every_group_was_shown(session_factory: Factory)
 
 
 @pytest.mark.parametrize(
-    ("asked", "field"),
+    ("options", "field"),
     [
         ({"limit": 0}, "limit"),
         ({"limit": 501}, "limit"),
@@ -217,9 +217,9 @@ def test_page_follows_page_until_every_group_was_shown(session_factory: Factory)
         ({"after": 7}, "after"),
     ],
 )
-def test_page_refuses_bad_input_by_the_name_of_the_field(
-    session_factory: Factory, asked: Any, field: str
+def test_page_refuses_invalid_input_and_names_the_field(
+    session_factory: Factory, options: Any, field: str
 ) -> None:
     with session_factory() as session, pytest.raises(InvalidInputError) as refused:
-        PlanGroupRepository(session, uuid4()).page(**asked)
+        PlanGroupRepository(session, uuid4()).page(**options)
     assert refused.value.field == field

@@ -1,7 +1,8 @@
-"""Nobody's search path decides what is read or written: every statement names the schema.
+"""Every statement names its schema: no search path changes what is read or written.
 
-A role whose path begins with a schema of its own, tables of our names there or left in
-``pg_temp`` on a pooled connection, functions of PostgreSQL's names in front of its own.
+The search path begins with a schema of the application. That schema and ``pg_temp`` have tables
+with the names of the package's tables, and the schema has functions with the names of functions
+of PostgreSQL and of the package.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ FUNCTIONS = [
     "count(anyelement)",
     "current_setting(text, boolean)",
     "is_plan_transaction(uuid, text)",
-    "json_build_array(text, smallint, smallint, smallint)",  # a block
+    "json_build_array(text, smallint, smallint, smallint)",  # the signature for a block
     "min(integer)",
     "plans_are_copyable()",
     "require_plan_transaction(text)",
@@ -41,8 +42,8 @@ PATHS = [
 
 
 @pytest.fixture(scope="module")
-def trap(owner_engine: sa.Engine) -> None:
-    """A schema of the application's, with tables and functions of all our names."""
+def foreign_schema(owner_engine: sa.Engine) -> None:
+    """Create a schema of the application with tables and functions of the package's names."""
     with owner_engine.begin() as connection:
         connection.exec_driver_sql("CREATE SCHEMA app")
         for table in TABLES:
@@ -57,12 +58,14 @@ def trap(owner_engine: sa.Engine) -> None:
 
 
 @pytest.fixture(params=PATHS)
-def misled(request: pytest.FixtureRequest, database_url: sa.URL, trap: None) -> Iterator[sa.Engine]:
-    """An engine whose sessions have the search path, and temporary tables of our names."""
+def foreign_path(
+    request: pytest.FixtureRequest, database_url: sa.URL, foreign_schema: None
+) -> Iterator[sa.Engine]:
+    """Return an engine with the search path, and with temporary tables of the package's names."""
     engine = sa.create_engine(database_url, pool_size=3)
 
     @event.listens_for(engine, "connect")
-    def mislead(connection: Any, _: object) -> None:
+    def set_search_path(connection: Any, _: object) -> None:
         for table in TABLES:
             connection.execute(f"CREATE TEMPORARY TABLE {table} (id int, tenant_id int)")
         connection.execute(f"SET search_path = {request.param}")
@@ -72,44 +75,44 @@ def misled(request: pytest.FixtureRequest, database_url: sa.URL, trap: None) -> 
     engine.dispose()
 
 
-def test_every_operation_works_under_a_foreign_search_path(
-    session_factory: Factory, misled: sa.Engine
+def test_operations_work_under_a_foreign_search_path(
+    session_factory: Factory, foreign_path: sa.Engine
 ) -> None:
     world = new_world(session_factory)
     for operation in OPERATIONS.values():
-        operation(sessionmaker(misled), world)
-    assert trapped(misled) == 0
+        operation(sessionmaker(foreign_path), world)
+    assert foreign_rows(foreign_path) == 0
 
 
 def test_generation_under_a_foreign_search_path_writes_the_same_plans(
-    session_factory: Factory, misled: sa.Engine
+    session_factory: Factory, foreign_path: sa.Engine
 ) -> None:
     expected, group = book_group(session_factory), book_group(session_factory)
     generate(session_factory, expected)
-    generate(sessionmaker(misled), group)
+    generate(sessionmaker(foreign_path), group)
     spans = [
         [(plan.date, plan.start_minute, plan.first_unit) for plan in live(session_factory, one)]
         for one in (expected, group)
     ]
     assert spans[0] == spans[1] != []
-    assert trapped(misled) == 0
+    assert foreign_rows(foreign_path) == 0
 
 
-def test_probe_and_schema_see_ours_under_a_foreign_search_path(misled: sa.Engine) -> None:
-    probe(misled)
-    with misled.connect() as connection:
+def test_probe_and_schema_check_work_under_a_foreign_search_path(foreign_path: sa.Engine) -> None:
+    probe(foreign_path)
+    with foreign_path.connect() as connection:
         assert schema.is_current(connection)
 
 
-def test_rows_in_the_trap_are_noticed(engine: sa.Engine, misled: sa.Engine) -> None:
-    with misled.begin() as connection:
+def test_foreign_rows_are_counted(engine: sa.Engine, foreign_path: sa.Engine) -> None:
+    with foreign_path.begin() as connection:
         connection.exec_driver_sql("INSERT INTO app.blocks (id) VALUES (1)")
-    assert trapped(misled) == 1
+    assert foreign_rows(foreign_path) == 1
     with engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM app.blocks")
 
 
-def test_schema_named_like_the_role_is_left_alone(
+def test_schema_named_like_the_role_is_not_used(
     owner_engine: sa.Engine, engine: sa.Engine, session_factory: Factory, world: World
 ) -> None:
     before = everything(session_factory)
@@ -120,7 +123,7 @@ def test_schema_named_like_the_role_is_left_alone(
         connection.exec_driver_sql(f"GRANT ALL ON SCHEMA {role} TO PUBLIC")
         for table in TABLES:
             connection.exec_driver_sql(f"CREATE TABLE {role}.{table} (id int)")
-    engine.dispose()  # for the search path's own cache of what is visible
+    engine.dispose()  # open connections may have cached the schemas of the path
     try:
         for operation in OPERATIONS.values():
             operation(session_factory, world)
@@ -130,11 +133,11 @@ def test_schema_named_like_the_role_is_left_alone(
             connection.exec_driver_sql(f"DROP SCHEMA {role} CASCADE")
 
 
-def trapped(engine: sa.Engine) -> int:
-    """How many rows the tables have that only look like ours."""
+def foreign_rows(engine: sa.Engine) -> int:
+    """Count the rows of the tables that only have the names of the package's tables."""
     with engine.connect() as connection:
         return sum(
-            connection.exec_driver_sql(f"SELECT count(*) FROM {where}.{table}").scalar_one()  # noqa: S608 - our names
-            for where in ("app", "pg_temp")
+            connection.exec_driver_sql(f"SELECT count(*) FROM {schema_name}.{table}").scalar_one()  # noqa: S608 - fixed names
+            for schema_name in ("app", "pg_temp")
             for table in TABLES
         )

@@ -1,4 +1,4 @@
-"""A student has one active group: activating one pauses the other, in one transaction."""
+"""Activating a group pauses the student's active group in the same transaction."""
 
 from collections.abc import Callable
 
@@ -41,7 +41,7 @@ def test_activation_pauses_the_other_active_group(
     assert status_of(session_factory, group) is GroupStatus.PAUSED
 
 
-def test_activation_leaves_other_students_and_other_tenants_alone(
+def test_activation_does_not_change_groups_of_other_students_and_tenants(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     others = [
@@ -64,7 +64,7 @@ def test_activation_without_the_other_groups_lock_is_refused(
 
 
 @pytest.mark.parametrize("end", [UnitOfWork.rollback, UnitOfWork.commit])
-def test_both_changes_are_one_transaction(
+def test_activation_and_pause_are_one_transaction(
     *,
     session_factory: Factory,
     group: PlanGroup,
@@ -81,7 +81,7 @@ def test_both_changes_are_one_transaction(
     assert (everything(session_factory) == rows) is (end is UnitOfWork.rollback)
 
 
-def test_activating_a_group_of_another_tenant_finds_nothing(
+def test_activation_of_a_group_of_another_tenant_raises_not_found(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     rows = everything(session_factory)
@@ -90,7 +90,7 @@ def test_activating_a_group_of_another_tenant_finds_nothing(
     assert everything(session_factory) == rows
 
 
-def test_a_second_active_group_that_no_lock_prevented_is_refused_by_the_index(
+def test_unique_index_refuses_a_second_active_group_that_no_lock_prevented(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     def activate_another(*_: object) -> None:
@@ -101,10 +101,10 @@ def test_a_second_active_group_that_no_lock_prevented_is_refused_by_the_index(
             student_id=group.student_id,
         )
 
-    guarded = sessionmaker(session_factory.kw["bind"])
-    sa.event.listen(guarded, "before_flush", activate_another, once=True)
+    concurrent = sessionmaker(session_factory.kw["bind"])
+    sa.event.listen(concurrent, "before_flush", activate_another, once=True)
     with pytest.raises(EditedMeanwhileError) as refused:
-        activate(guarded, **whose(group))
+        activate(concurrent, **whose(group))
     assert refused.value.group_id == group.id
     assert isinstance(refused.value.__cause__, sa.exc.IntegrityError)
     assert status_of(session_factory, group) is GroupStatus.SAVED

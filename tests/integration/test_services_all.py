@@ -1,4 +1,4 @@
-"""What holds for every method of every service that edits: locks, tenants, versions, commits."""
+"""Rules for all methods of the services that edit: locks, tenants, versions, commits."""
 
 import inspect
 from dataclasses import replace
@@ -61,7 +61,7 @@ Lock = PlanGroupLock | StudentLock
 def refused(  # noqa: PLR0917 - in the order of the request
     factory: Factory, world: World, lock: Lock, name: str, error: type[Refusal], seen: int = 1
 ) -> Refusal:
-    """The error of a call under a lock; nothing is written, though the caller commits."""
+    """Return the error of a call under a lock; nothing is written although the caller commits."""
     before = everything(factory)
     with UnitOfWork(factory, lock=lock) as uow:
         with pytest.raises(error) as refusal:
@@ -71,19 +71,19 @@ def refused(  # noqa: PLR0917 - in the order of the request
     return refusal.value
 
 
-def test_no_method_of_a_service_is_forgotten_here() -> None:
+def test_service_methods_are_all_tested() -> None:
     methods = {
         f"{service.__name__}.{name}"
         for service in SERVICES
         for name, _ in inspect.getmembers(service, inspect.isfunction)
         if not name.startswith("_")
     }
-    created_in_a_test_of_its_own = {"PlanGroupService.create"}
-    assert {name.partition(" ")[0] for name in CALLS} == methods - created_in_a_test_of_its_own
+    tested_separately = {"PlanGroupService.create"}
+    assert {name.partition(" ")[0] for name in CALLS} == methods - tested_separately
 
 
 @each_call
-def test_it_writes_under_its_lock_and_the_caller_commits(
+def test_service_method_writes_under_its_lock_and_leaves_the_commit_to_the_caller(
     session_factory: Factory, world: World, name: str
 ) -> None:
     before = everything(session_factory)
@@ -95,7 +95,7 @@ def test_it_writes_under_its_lock_and_the_caller_commits(
 
 
 @each_call
-def test_what_is_not_committed_is_not_kept(
+def test_service_method_changes_nothing_without_a_commit(
     session_factory: Factory, world: World, name: str
 ) -> None:
     before = everything(session_factory)
@@ -108,7 +108,7 @@ def test_what_is_not_committed_is_not_kept(
 
 
 @each_call
-def test_lock_of_the_other_kind_does_not_do(
+def test_lock_of_the_other_kind_is_refused(
     session_factory: Factory, world: World, name: str
 ) -> None:
     if name in STUDENT_CALLS:
@@ -118,10 +118,10 @@ def test_lock_of_the_other_kind_does_not_do(
 
 
 @each_call_for_a_row
-def test_under_the_lock_of_another_group_or_student_nothing_is_found(
+def test_lock_of_another_group_or_student_finds_no_rows(
     session_factory: Factory, world: World, name: str
 ) -> None:
-    """The lock names what a call is about."""
+    """A call edits the group or the student of its lock."""
     kind = StudentLock if name in STUDENT_CALLS else PlanGroupLock
     refused(session_factory, world, kind(world.tenant_id, uuid4()), name, NotFoundError)
 
@@ -143,7 +143,7 @@ def test_group_or_student_that_is_named_but_not_locked_is_refused(
 
 
 @each_call
-def test_a_lock_that_was_lost_does_not_do(
+def test_service_method_is_refused_after_the_lock_was_lost(
     session_factory: Factory, world: World, name: str
 ) -> None:
     before = everything(session_factory)
@@ -155,10 +155,10 @@ def test_a_lock_that_was_lost_does_not_do(
 
 
 @each_call
-def test_a_lock_that_is_lost_on_the_way_does_not_do(
+def test_service_method_is_refused_if_the_lock_is_lost_during_the_call(
     session_factory: Factory, world: World, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The transaction ends after the method has asked for its lock, and before it writes."""
+    """The transaction ends after the method has checked its lock, and before it writes."""
     uow = UnitOfWork(session_factory, lock=lock_of(name, world))
     require, lost = uow.require_held, list[None]()
 
@@ -178,14 +178,14 @@ def test_a_lock_that_is_lost_on_the_way_does_not_do(
 
 @each_call_with_a_version
 @pytest.mark.parametrize("seen", [0, 2])
-def test_who_saw_another_version_edits_nothing(
+def test_edit_that_expects_another_version_is_refused(
     session_factory: Factory, world: World, name: str, seen: int
 ) -> None:
     refused(session_factory, world, lock_of(name, world), name, EditedMeanwhileError, seen)
 
 
 @each_call_for_a_row
-def test_another_tenants_rows_are_not_found(
+def test_rows_of_another_tenant_are_not_found(
     session_factory: Factory, world: World, name: str
 ) -> None:
     lock = replace(lock_of(name, world), tenant_id=stranger())
@@ -193,7 +193,7 @@ def test_another_tenants_rows_are_not_found(
 
 
 @pytest.mark.parametrize("name", GROUP_CALLS)
-def test_shared_lock_is_for_marks_of_progress(
+def test_shared_lock_allows_only_marks_of_progress(
     session_factory: Factory, world: World, name: str
 ) -> None:
     before = everything(session_factory)
@@ -209,14 +209,16 @@ def test_shared_lock_is_for_marks_of_progress(
 
 
 @pytest.mark.parametrize("name", GROUP_CALLS)
-def test_of_several_locked_groups_one_must_be_named(
+def test_group_must_be_named_if_several_are_locked(
     session_factory: Factory, world: World, name: str
 ) -> None:
     both = PlanGroupLock.of(world.tenant_id, [world.group.id, uuid4()])
     assert refused(session_factory, world, both, name, InvalidInputError).field == "group_id"
 
 
-def test_named_group_among_several_is_edited(session_factory: Factory, world: World) -> None:
+def test_group_that_is_named_among_several_is_edited(
+    session_factory: Factory, world: World
+) -> None:
     both = PlanGroupLock.of(world.tenant_id, [world.group.id, uuid4()])
     with UnitOfWork(session_factory, lock=both) as uow:
         GroupEditService(uow).change_settings(
@@ -244,17 +246,17 @@ def test_student_must_be_named_under_a_groups_lock(
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda kind: kind.__name__)
-def test_service_is_made_for_a_unit_of_work_and_nothing_else(
+def test_service_accepts_only_a_unit_of_work(
     session_factory: Factory, world: World, service: type[Any]
 ) -> None:
-    task = AsyncUnitOfWork(async_sessionmaker(), lock=world.lock)
-    for wrong in (session_factory, session_factory(), None, task):
+    async_uow = AsyncUnitOfWork(async_sessionmaker(), lock=world.lock)
+    for wrong in (session_factory, session_factory(), None, async_uow):
         with pytest.raises(UnitOfWorkStateError, match=r"uow\.run"):
             service(wrong)
 
 
 @each_call_with_a_version
-def test_the_second_of_two_who_saw_the_same_version_is_refused(
+def test_second_edit_that_expects_the_same_version_is_refused(
     session_factory: Factory, world: World, name: str
 ) -> None:
     with UnitOfWork(session_factory, lock=lock_of(name, world)) as uow:
@@ -270,13 +272,13 @@ def test_the_second_of_two_who_saw_the_same_version_is_refused(
 
 
 @each_call_with_a_version
-def test_a_row_that_somebody_without_the_lock_changed_is_not_overwritten(
+def test_row_that_was_changed_without_the_lock_is_not_overwritten(
     session_factory: Factory, world: World, name: str
 ) -> None:
-    """Every version is raised between the method's look and its write, as after a failover."""
+    """All versions are incremented between the method's read and its write, as after a failover."""
     after: list[dict[str, list[str]]] = []
 
-    def raise_versions(*_: object) -> None:
+    def increment_versions(*_: object) -> None:
         if not after:
             with session_factory.begin() as other:
                 for table in Base.metadata.sorted_tables:
@@ -286,12 +288,12 @@ def test_a_row_that_somebody_without_the_lock_changed_is_not_overwritten(
 
     def before_execute(state: ORMExecuteState) -> None:
         if not state.is_select:
-            raise_versions()
+            increment_versions()
 
-    guarded = sessionmaker(session_factory.kw["bind"])
-    sa.event.listen(guarded, "before_flush", raise_versions)
-    sa.event.listen(guarded, "do_orm_execute", before_execute)
-    uow = UnitOfWork(guarded, lock=lock_of(name, world))
+    concurrent = sessionmaker(session_factory.kw["bind"])
+    sa.event.listen(concurrent, "before_flush", increment_versions)
+    sa.event.listen(concurrent, "do_orm_execute", before_execute)
+    uow = UnitOfWork(concurrent, lock=lock_of(name, world))
     with pytest.raises(EditedMeanwhileError), uow:
         CALLS[name](uow, world, 1)
     assert [everything(session_factory)] == after

@@ -1,4 +1,4 @@
-"""Adding and changing contents: what is written, and what is refused whole."""
+"""Adding and changing contents: valid calls are written, invalid ones are refused completely."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.integration.editing import BOOK, SERVICE, Factory, World, content, ed
 from tests.integration.storing import columns
 
 
-def test_a_content_is_added_after_the_last(session_factory: Factory, world: World) -> None:
+def test_content_is_added_after_the_last(session_factory: Factory, world: World) -> None:
     written = edit(session_factory, world, SERVICE.add_content, **BOOK, difficulty="top")
     added = stored(session_factory, world).contents[-1]
     assert written == RowVersion(added.id, 1)
@@ -28,15 +28,17 @@ def test_a_content_is_added_after_the_last(session_factory: Factory, world: Worl
     }
 
 
-def test_words_are_as_good_as_what_they_name(session_factory: Factory, world: World) -> None:
-    words = {"type": "book", "allocation": "strategy", "weekly_days": 3, "difficulty": "top"}
-    edit(session_factory, world, SERVICE.add_content, **(BOOK | words))
+def test_content_accepts_the_values_of_enums_as_text(
+    session_factory: Factory, world: World
+) -> None:
+    texts = {"type": "book", "allocation": "strategy", "weekly_days": 3, "difficulty": "top"}
+    edit(session_factory, world, SERVICE.add_content, **(BOOK | texts))
     added = stored(session_factory, world).contents[-1]
     assert added.to_planning().difficulty is Difficulty.TOP
     assert added.to_planning().allocation is Allocation.STRATEGY
 
 
-def test_a_lecture_is_added_with_its_episodes(session_factory: Factory, world: World) -> None:
+def test_lecture_is_added_with_its_episodes(session_factory: Factory, world: World) -> None:
     lecture = {**BOOK, "type": ContentType.LECTURE, "first_unit": 3, "last_unit": 5}
     edit(session_factory, world, SERVICE.add_content, **lecture, episodes=[30, None, 45])
     added = stored(session_factory, world).contents[-1]
@@ -70,28 +72,26 @@ def test_a_lecture_is_added_with_its_episodes(session_factory: Factory, world: W
         ({"title": None, "first_unit": None}, {"contents[2].title", "contents[2].range"}),
     ],
 )  # fmt: skip
-def test_a_content_that_breaks_a_rule_is_not_added(
+def test_content_that_breaks_a_rule_is_not_added(
     session_factory: Factory, world: World, fields: dict[str, Any], named: set[str]
 ) -> None:
     refused(session_factory, world, named, SERVICE.add_content, **(BOOK | fields))
 
 
-def test_a_new_content_needs_what_has_no_usual_value(
+def test_new_content_requires_the_fields_without_a_default(
     session_factory: Factory, world: World
 ) -> None:
     named = {f"contents[2].{name}" for name in ("type", "title", "allocation", "range")}
     refused(session_factory, world, named, SERVICE.add_content)
 
 
-def test_a_group_has_at_most_nine_contents(session_factory: Factory, world: World) -> None:
+def test_plan_group_has_at_most_nine_contents(session_factory: Factory, world: World) -> None:
     for _ in range(7):
         edit(session_factory, world, SERVICE.add_content, **BOOK)
     refused(session_factory, world, {"contents"}, SERVICE.add_content, **BOOK)
 
 
-def test_the_given_fields_of_a_content_change_and_the_others_stay(
-    session_factory: Factory, world: World
-) -> None:
+def test_content_changes_only_in_the_given_fields(session_factory: Factory, world: World) -> None:
     expected = columns(stored(session_factory, world).contents[0])
     written = content(session_factory, world, last_unit=120, minutes_per_unit=7)
     assert written.version == 2
@@ -102,7 +102,7 @@ def test_the_given_fields_of_a_content_change_and_the_others_stay(
     }
 
 
-def test_episodes_are_replaced_and_count_as_a_change_of_the_content(
+def test_episodes_are_replaced_and_increment_the_version_of_the_content(
     session_factory: Factory, world: World
 ) -> None:
     changes: list[tuple[int, list[int | None]]] = [(1, [30, 31, 40]), (2, [31, 40, None, 5])]
@@ -137,7 +137,7 @@ def test_episodes_are_replaced_and_count_as_a_change_of_the_content(
         ("unplanned", {"minutes_per_unit": 5}, {"contents[1].minutes_per_unit"}),
     ],
 )
-def test_a_change_that_breaks_a_rule_is_refused(
+def test_content_change_that_breaks_a_rule_is_refused(
     *, session_factory: Factory, world: World, which: str, fields: dict[str, Any], named: set[str]
 ) -> None:
     content_id = getattr(world, which).id

@@ -1,4 +1,4 @@
-"""Contents with a history: what plans forbid; and removing and reordering contents."""
+"""Changing contents that plans refer to, and removing and reordering contents."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ from tests.integration.editing import (
 from tests.integration.storing import done_by, generate, mark
 
 
-def test_the_range_keeps_what_is_done_started_or_pinned(
+def test_range_must_contain_the_units_that_are_done_started_or_pinned(
     session_factory: Factory, world: World
 ) -> None:
     done, _, pinned = world.plans[1:4]
@@ -47,9 +47,7 @@ def test_the_range_keeps_what_is_done_started_or_pinned(
     assert min(new) >= done.first_unit
 
 
-def test_the_type_of_a_content_with_plans_cannot_change(
-    session_factory: Factory, world: World
-) -> None:
+def test_type_of_a_content_with_plans_cannot_change(session_factory: Factory, world: World) -> None:
     refused(
         session_factory,
         world,
@@ -63,11 +61,11 @@ def test_the_type_of_a_content_with_plans_cannot_change(
     assert stored(session_factory, world).contents[1].episodes == []
 
 
-@pytest.mark.parametrize("alive", [True, False])
-def test_a_content_that_plans_refer_to_is_not_removed(
-    session_factory: Factory, world: World, *, alive: bool
+@pytest.mark.parametrize("live", [True, False])
+def test_content_that_plans_refer_to_is_not_removed(
+    session_factory: Factory, world: World, *, live: bool
 ) -> None:
-    if not alive:
+    if not live:
         for plan in world.plans:
             mark(session_factory, plan, live=False, retired_as="cancelled")
     error = refused(
@@ -81,9 +79,7 @@ def test_a_content_that_plans_refer_to_is_not_removed(
     assert "history" in str(error)
 
 
-def test_a_removed_content_takes_its_episodes_with_it(
-    session_factory: Factory, world: World
-) -> None:
+def test_removal_of_a_content_deletes_its_episodes(session_factory: Factory, world: World) -> None:
     edit(
         session_factory,
         world,
@@ -97,7 +93,7 @@ def test_a_removed_content_takes_its_episodes_with_it(
 
 
 @pytest.mark.parametrize("method", [SERVICE.change_content, SERVICE.remove_content])
-def test_a_content_of_another_group_is_not_found(
+def test_content_of_another_group_is_not_found(
     session_factory: Factory, world: World, method: Callable[..., Any]
 ) -> None:
     other = new_world(session_factory)
@@ -108,7 +104,7 @@ def test_a_content_of_another_group_is_not_found(
     assert everything(session_factory) == before
 
 
-def test_contents_are_put_in_another_order(session_factory: Factory, world: World) -> None:
+def test_contents_are_reordered(session_factory: Factory, world: World) -> None:
     third = edit(session_factory, world, SERVICE.add_content, **BOOK)
     ids = [third.id, world.planned.id, world.unplanned.id]
     written = edit(
@@ -122,32 +118,30 @@ def test_contents_are_put_in_another_order(session_factory: Factory, world: Worl
     generate(session_factory, world.group)
 
 
-@pytest.mark.parametrize("missing", ["one too few", "one too many", "one of nobody"])
-def test_an_order_of_other_contents_than_there_are_is_outdated(
-    session_factory: Factory, world: World, missing: str
+@pytest.mark.parametrize("case", ["one is missing", "one is added", "one is unknown"])
+def test_order_that_does_not_list_exactly_the_contents_is_refused(
+    session_factory: Factory, world: World, case: str
 ) -> None:
     two = [RowVersion(world.planned.id, 1), RowVersion(world.unplanned.id, 1)]
     order = {
-        "one too few": two[:1],
-        "one too many": [*two, RowVersion(uuid4(), 1)],
-        "one of nobody": [two[0], RowVersion(uuid4(), 1)],
-    }[missing]
+        "one is missing": two[:1],
+        "one is added": [*two, RowVersion(uuid4(), 1)],
+        "one is unknown": [two[0], RowVersion(uuid4(), 1)],
+    }[case]
     before = everything(session_factory)
     with pytest.raises(EditedMeanwhileError):
         edit(session_factory, world, SERVICE.reorder_contents, order=order)
     assert everything(session_factory) == before
 
 
-def test_an_order_that_names_a_content_twice_is_refused(
+def test_order_that_names_a_content_twice_is_refused(
     session_factory: Factory, world: World
 ) -> None:
     order = [RowVersion(world.planned.id, 1)] * 2
     refused(session_factory, world, {"contents"}, SERVICE.reorder_contents, order=order)
 
 
-def test_several_edits_in_one_unit_of_work_see_each_other(
-    session_factory: Factory, world: World
-) -> None:
+def test_edits_in_one_unit_of_work_see_each_other(session_factory: Factory, world: World) -> None:
     with UnitOfWork(session_factory, lock=world.lock) as uow:
         service, group = SERVICE(uow), uow.groups.get(world.group.id)
         added = service.add_content(**BOOK)

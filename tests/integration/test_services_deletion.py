@@ -1,4 +1,4 @@
-"""Deleting a group takes everything it owns, and nothing else."""
+"""Deleting a group deletes all its rows, and no others."""
 
 import pytest
 import sqlalchemy as sa
@@ -16,12 +16,12 @@ def delete(factory: Factory, world: World) -> None:
         uow.commit()
 
 
-def test_everything_that_the_group_owns_goes_and_nothing_else(
+def test_deletion_removes_all_rows_of_the_group_and_no_others(
     session_factory: Factory, world: World
 ) -> None:
     mark(session_factory, world.plans[0], **done_by(PlanState.DONE))
     generate(session_factory, world.group)
-    assert all(dump(session_factory, world.group.id).values()), "there is a row of every kind"
+    assert all(dump(session_factory, world.group.id).values()), "every table has a row of the group"
     neighbour = book_group(
         session_factory, tenant_id=world.tenant_id, student_id=world.group.student_id
     )
@@ -38,7 +38,7 @@ def test_everything_that_the_group_owns_goes_and_nothing_else(
 
 
 @pytest.mark.parametrize("status", GroupStatus)
-def test_a_group_in_any_state_can_be_deleted(
+def test_plan_group_in_any_state_can_be_deleted(
     session_factory: Factory, world: World, status: GroupStatus
 ) -> None:
     change(session_factory, world.group, status=status)
@@ -46,7 +46,7 @@ def test_a_group_in_any_state_can_be_deleted(
     assert not any(dump(session_factory, world.group.id).values())
 
 
-def test_the_time_of_its_plans_is_free_for_the_students_others(
+def test_deletion_frees_the_time_of_the_plans_for_the_students_other_groups(
     session_factory: Factory, world: World
 ) -> None:
     other = book_group(
@@ -57,16 +57,14 @@ def test_the_time_of_its_plans_is_free_for_the_students_others(
     assert generate(session_factory, other).plans[0].start_minute < first[0].start_minute
 
 
-def test_a_group_that_was_deleted_is_not_found(session_factory: Factory, world: World) -> None:
+def test_plan_group_that_was_deleted_is_not_found(session_factory: Factory, world: World) -> None:
     delete(session_factory, world)
     with pytest.raises(PlanGroupNotFoundError):
         delete(session_factory, world)
     assert live(session_factory, world.group) == []
 
 
-def test_whatever_table_has_a_group_is_looked_at_here(
-    session_factory: Factory, world: World
-) -> None:
+def test_tables_with_a_group_id_are_all_checked(session_factory: Factory, world: World) -> None:
     with_group = {t.name for t in Base.metadata.sorted_tables if "group_id" in t.columns}
     assert with_group | {"plan_groups"} == set(dump(session_factory, world.group.id))
     assert sa.inspect(session_factory.kw["bind"]).has_table("plan_groups", schema="studyplan")

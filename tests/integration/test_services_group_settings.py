@@ -1,4 +1,4 @@
-"""Editing a group's settings, and which groups can be edited at all."""
+"""Editing a group's settings, and the states in which a group can be edited."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -26,7 +26,7 @@ def settings(factory: Factory, world: World, **fields: Any) -> RowVersion:
 
 @pytest.mark.parametrize("status", GroupStatus)
 @pytest.mark.parametrize("name", EDITS)
-def test_a_group_can_be_edited_unless_it_is_completed_or_cancelled(
+def test_plan_group_can_be_edited_unless_it_is_completed_or_cancelled(
     session_factory: Factory, world: World, name: str, status: GroupStatus
 ) -> None:
     change(session_factory, world.group, status=status)
@@ -46,9 +46,7 @@ def test_a_group_can_be_edited_unless_it_is_completed_or_cancelled(
     assert (everything(session_factory) == before) is finished
 
 
-def test_the_given_settings_change_and_the_others_stay(
-    session_factory: Factory, world: World
-) -> None:
+def test_settings_change_only_in_the_given_fields(session_factory: Factory, world: World) -> None:
     fields: dict[str, Any] = {
         "name": "여름방학",
         "purpose": "수능",
@@ -74,7 +72,9 @@ def test_the_given_settings_change_and_the_others_stay(
         assert columns(stored(session_factory, world)) == expected
 
 
-def test_setting_what_is_set_already_is_no_change(session_factory: Factory, world: World) -> None:
+def test_setting_that_is_equal_to_the_stored_one_changes_nothing(
+    session_factory: Factory, world: World
+) -> None:
     before = everything(session_factory)
     written = settings(session_factory, world, name=world.group.name)
     assert written == RowVersion(world.group.id, 1)
@@ -106,7 +106,7 @@ def test_setting_what_is_set_already_is_no_change(session_factory: Factory, worl
         ({"study_days": 10**30}, {"cycle.study_days"}),
         ({"review_factor": 0.4}, {"factors.review"}),
         ({"period_start": "2025-01-06"}, {"period.start"}),
-        ({"period_start": datetime(2025, 1, 6)}, {"period.start"}),  # noqa: DTZ001 - the kind is wrong
+        ({"period_start": datetime(2025, 1, 6)}, {"period.start"}),  # noqa: DTZ001 - the type is wrong
         ({"self_study_on_holidays": 1}, {"self_study_on_holidays"}),
         ({"name": "", "level": "genius"}, {"name", "level"}),
     ],
@@ -117,7 +117,9 @@ def test_settings_that_break_a_rule_are_refused_with_every_field_named(
     refused(session_factory, world, named, SERVICE.change_settings, expected_version=1, **fields)
 
 
-def test_a_word_is_as_good_as_what_it_names(session_factory: Factory, world: World) -> None:
+def test_level_accepts_the_value_of_the_enum_as_text(
+    session_factory: Factory, world: World
+) -> None:
     settings(session_factory, world, level="high")
     assert stored(session_factory, world).level is Level.HIGH
 
@@ -125,7 +127,7 @@ def test_a_word_is_as_good_as_what_it_names(session_factory: Factory, world: Wor
 @pytest.mark.parametrize(
     "name", ["id", "tenant_id", "student_id", "version", "status", "generation", "contents"]
 )
-def test_what_is_no_setting_cannot_be_set(
+def test_field_that_is_not_a_setting_cannot_be_changed(
     session_factory: Factory, world: World, name: str
 ) -> None:
     changes: dict[str, Any] = {name: 7}

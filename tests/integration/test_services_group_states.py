@@ -1,4 +1,4 @@
-"""The life of a group: which state may follow which, and what becomes of the plans."""
+"""The transitions between the states of a group, and their effect on the plans."""
 
 from itertools import product
 from typing import Any
@@ -27,7 +27,7 @@ from tests.integration.storing import (
 
 Factory = sessionmaker[Session]
 
-# The specification's table, word by word.
+# The transitions of the specification.
 ALLOWED = {
     ("draft", "saved"),
     ("draft", "cancelled"),
@@ -44,26 +44,26 @@ ALLOWED = {
 PAIRS = list(product(GroupStatus, repeat=2))
 
 
-def ask(factory: Factory, group: PlanGroup, to: Any, **asked: Any) -> StateChange:
+def change_state(factory: Factory, group: PlanGroup, to: Any, **options: Any) -> StateChange:
     with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
-        changed = GroupStateService(uow).change(to=to, **asked)
+        changed = GroupStateService(uow).change(to=to, **options)
         uow.commit()
     return changed
 
 
 @pytest.mark.parametrize(("before", "after"), PAIRS)
-def test_a_transition_is_made_if_the_table_has_it_and_refused_if_not(
+def test_transition_is_made_exactly_if_the_table_contains_it(
     session_factory: Factory, before: GroupStatus, after: GroupStatus
 ) -> None:
     group = stored_group(session_factory, status=before)
     rows = everything(session_factory)
     if (before, after) in ALLOWED:
-        changed = ask(session_factory, group, after)
+        changed = change_state(session_factory, group, after)
         assert changed == StateChange(group.id, before, after, version=2)
         assert status_of(session_factory, group) is after
         return
     with pytest.raises(TransitionNotAllowedError) as refused:
-        ask(session_factory, group, after)
+        change_state(session_factory, group, after)
     assert (refused.value.group_id, refused.value.from_status, refused.value.to_status) == (
         group.id,
         before.value,
@@ -87,35 +87,37 @@ def test_activation_in_one_call_follows_the_same_table(
     assert everything(session_factory) == rows
 
 
-def test_a_word_is_as_good_as_the_state_that_it_names(session_factory: Factory) -> None:
-    whose = fresh_ids()
-    active = stored_group(session_factory, status=GroupStatus.ACTIVE, **whose)
-    group = stored_group(session_factory, **whose)
+def test_state_may_be_given_as_text(session_factory: Factory) -> None:
+    ids = fresh_ids()
+    active = stored_group(session_factory, status=GroupStatus.ACTIVE, **ids)
+    group = stored_group(session_factory, **ids)
     with pytest.raises(LockNotHeldError):
-        ask(session_factory, group, "active")
-    assert ask(session_factory, active, "paused").status is GroupStatus.PAUSED
-    assert ask(session_factory, group, "active").status is GroupStatus.ACTIVE
+        change_state(session_factory, group, "active")
+    assert change_state(session_factory, active, "paused").status is GroupStatus.PAUSED
+    assert change_state(session_factory, group, "active").status is GroupStatus.ACTIVE
 
 
-def test_a_word_that_is_no_state_is_refused(session_factory: Factory) -> None:
+def test_unknown_state_is_refused(session_factory: Factory) -> None:
     group = stored_group(session_factory)
     with pytest.raises(InvalidInputError) as refused:
-        ask(session_factory, group, "deleted")
+        change_state(session_factory, group, "deleted")
     assert refused.value.field == "status"
 
 
 @pytest.mark.parametrize("seen", [0, 2])
-def test_who_decided_by_another_version_is_refused(session_factory: Factory, seen: int) -> None:
+def test_transition_that_expects_another_version_is_refused(
+    session_factory: Factory, seen: int
+) -> None:
     group = stored_group(session_factory)
     rows = everything(session_factory)
     with pytest.raises(EditedMeanwhileError):
-        ask(session_factory, group, GroupStatus.DRAFT, expected_version=seen)
+        change_state(session_factory, group, GroupStatus.DRAFT, expected_version=seen)
     with pytest.raises(EditedMeanwhileError):
         activate(session_factory, **whose(group), expected_version=seen)
     assert everything(session_factory) == rows
 
 
-# --- what becomes of the plans ----------------------------------------------------------
+# --- effects on the plans ---------------------------------------------------------------
 
 
 @pytest.fixture
@@ -131,20 +133,20 @@ def group(session_factory: Factory) -> PlanGroup:
     return group
 
 
-def test_cancelling_retires_every_live_plan_and_no_other(
+def test_cancellation_retires_all_live_plans_and_no_others(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     generate(session_factory, group)
     replaced = {plan.id: plan for plan in plans(session_factory, group, live=False)}
-    alive = {plan.id: plan for plan in live(session_factory, group)}
+    live_plans = {plan.id: plan for plan in live(session_factory, group)}
     assert replaced
-    changed = ask(session_factory, group, GroupStatus.CANCELLED)
-    assert changed.cancelled_plans == len(alive) > 4
+    changed = change_state(session_factory, group, GroupStatus.CANCELLED)
+    assert changed.cancelled_plans == len(live_plans) > 4
     for plan in plans(session_factory, group):
-        old = replaced.get(plan.id) or alive[plan.id]
+        old = replaced.get(plan.id) or live_plans[plan.id]
         expected = "replaced" if plan.id in replaced else "cancelled"
         assert (plan.live, plan.retired_as) == (False, expected)
-        assert plan.version - old.version == (plan.id in alive)
+        assert plan.version - old.version == (plan.id in live_plans)
         assert (plan.state, plan.pinned, plan.done_through) == (
             old.state,
             old.pinned,
@@ -152,19 +154,19 @@ def test_cancelling_retires_every_live_plan_and_no_other(
         )
 
 
-def test_the_time_of_a_cancelled_group_is_free_for_the_students_others(
+def test_cancellation_frees_the_time_of_the_plans_for_the_students_other_groups(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     other = book_group(session_factory, tenant_id=group.tenant_id, student_id=group.student_id)
     first = generate(session_factory, other).plans
-    ask(session_factory, group, GroupStatus.CANCELLED)
+    change_state(session_factory, group, GroupStatus.CANCELLED)
     assert generate(session_factory, other).plans[0].start_minute < first[0].start_minute
 
 
-def test_a_cancelled_group_comes_back_without_live_plans_and_is_generated_again(
+def test_cancelled_group_is_activated_without_live_plans_and_can_be_generated(
     session_factory: Factory, group: PlanGroup
 ) -> None:
-    ask(session_factory, group, GroupStatus.CANCELLED)
+    change_state(session_factory, group, GroupStatus.CANCELLED)
     changed = activate(session_factory, **whose(group))
     assert changed.cancelled_plans == 0
     assert not live(session_factory, group)
@@ -177,10 +179,10 @@ def test_a_cancelled_group_comes_back_without_live_plans_and_is_generated_again(
     ("before", "after"),
     [(b, a) for b, a in PAIRS if (b, a) in ALLOWED and a is not GroupStatus.CANCELLED],
 )
-def test_every_other_transition_leaves_the_plans_as_they_are(
+def test_transitions_other_than_cancellation_leave_the_plans_unchanged(
     session_factory: Factory, group: PlanGroup, before: GroupStatus, after: GroupStatus
 ) -> None:
     change(session_factory, group, status=before)
     rows = everything(session_factory)["student_plans"]
-    ask(session_factory, group, after)
+    change_state(session_factory, group, after)
     assert everything(session_factory)["student_plans"] == rows

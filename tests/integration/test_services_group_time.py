@@ -1,4 +1,4 @@
-"""Editing a group's weekly time and the dates that it alone excludes."""
+"""Editing a group's blocks, its non-study blocks and its own exclusions."""
 
 from collections.abc import Callable
 from datetime import date
@@ -16,7 +16,8 @@ from tests.integration.storing import columns
 
 SERVICE = GroupTimeService
 SPAN: dict[str, Any] = {"weekday": 6, "start_minute": 1200, "end_minute": 1440}
-# What each kind of entry is called, and what is changed of it.
+# The class of each kind of entry, its name in methods, its table, its attribute of ``World``, and
+# the fields of a new entry.
 KINDS: list[tuple[type[Any], str, str, str, dict[str, Any]]] = [
     (Block, "block", "blocks", "block", {**SPAN, "kind": BlockKind.SELF_STUDY}),
     (NonStudyBlock, "non_study_block", "non_study_blocks", "lunch", {**SPAN, "label": "저녁"}),
@@ -29,7 +30,7 @@ KINDS: list[tuple[type[Any], str, str, str, dict[str, Any]]] = [
     ),
 ]
 each_kind = pytest.mark.parametrize(
-    ("kind", "word", "table", "which", "fields"), KINDS, ids=[kind[1] for kind in KINDS]
+    ("kind", "entry", "table", "attribute", "fields"), KINDS, ids=[kind[1] for kind in KINDS]
 )
 
 
@@ -44,17 +45,17 @@ def stored(factory: Factory, kind: type[Any], row: RowVersion) -> dict[str, Any]
 
 
 @each_kind
-def test_an_entry_is_added_changed_and_removed(
+def test_entry_is_added_changed_and_removed(
     *,
     session_factory: Factory,
     world: World,
     kind: type[Any],
-    word: str,
+    entry: str,
     table: str,
-    which: str,
+    attribute: str,
     fields: dict[str, Any],
 ) -> None:
-    added = edit(session_factory, world, method(f"add_{word}"), **fields)
+    added = edit(session_factory, world, method(f"add_{entry}"), **fields)
     expected = {
         **fields,
         "id": added.id,
@@ -64,16 +65,16 @@ def test_an_entry_is_added_changed_and_removed(
     }
     found = stored(session_factory, kind, added)
     assert found == found | expected
-    named = {f"{word.removeprefix('non_study_')}_id": added.id}
-    old = columns(getattr(world, which))
+    named = {f"{entry.removeprefix('non_study_')}_id": added.id}
+    old = columns(getattr(world, attribute))
     change = {name: old[name] for name in list(fields)[:2]}
     changed = edit(
-        session_factory, world, method(f"change_{word}"), **named, expected_version=1, **change
+        session_factory, world, method(f"change_{entry}"), **named, expected_version=1, **change
     )
     assert changed == RowVersion(added.id, 2)
     assert stored(session_factory, kind, added) == found | change | {"version": 2}
     before = everything(session_factory)[table]
-    edit(session_factory, world, method(f"remove_{word}"), **named, expected_version=2)
+    edit(session_factory, world, method(f"remove_{entry}"), **named, expected_version=2)
     after = everything(session_factory)[table]
     assert [row for row in before if row not in after] == [
         row for row in before if str(added.id) in row
@@ -81,26 +82,26 @@ def test_an_entry_is_added_changed_and_removed(
 
 
 @each_kind
-def test_a_new_entry_needs_what_has_no_usual_value(
+def test_new_entry_requires_the_fields_without_a_default(
     *,
     session_factory: Factory,
     world: World,
     kind: type[Any],
-    word: str,
+    entry: str,
     table: str,
-    which: str,
+    attribute: str,
     fields: dict[str, Any],
 ) -> None:
     index = {"blocks": 7, "non_study_blocks": 7, "exclusions": 1}[table]
     names = {"start_minute": "start", "end_minute": "end"}
     needed = {names.get(name, name) for name in fields if name not in {"label", "reason"}}
     named = {f"{table}[{index}].{name}" for name in needed}
-    refused(session_factory, world, named, method(f"add_{word}"))
+    refused(session_factory, world, named, method(f"add_{entry}"))
     assert kind.__tablename__ == table
-    assert getattr(world, which)
+    assert getattr(world, attribute)
 
 
-@pytest.mark.parametrize("word", ["block", "non_study_block"])
+@pytest.mark.parametrize("entry", ["block", "non_study_block"])
 @pytest.mark.parametrize(
     ("fields", "name"),
     [
@@ -115,32 +116,32 @@ def test_a_new_entry_needs_what_has_no_usual_value(
         ({"start_minute": 10**20}, "start"),
     ],
 )
-def test_a_span_that_breaks_a_rule_is_refused(
-    *, session_factory: Factory, world: World, word: str, fields: dict[str, Any], name: str
+def test_span_that_breaks_a_rule_is_refused(
+    *, session_factory: Factory, world: World, entry: str, fields: dict[str, Any], name: str
 ) -> None:
-    extra = {"kind": "study"} if word == "block" else {}
+    extra = {"kind": "study"} if entry == "block" else {}
     refused(
         session_factory,
         world,
-        {f"{word}s[7].{name}"},
-        method(f"add_{word}"),
+        {f"{entry}s[7].{name}"},
+        method(f"add_{entry}"),
         **(SPAN | extra | fields),
     )
-    row = world.block if word == "block" else world.lunch
-    whole = {"weekday": 0, "start_minute": 1200, "end_minute": 1440}
+    row = world.block if entry == "block" else world.lunch
+    span = {"weekday": 0, "start_minute": 1200, "end_minute": 1440}
     refused(
         session_factory,
         world,
-        {f"{word}s[0].{name}"},
-        method(f"change_{word}"),
+        {f"{entry}s[0].{name}"},
+        method(f"change_{entry}"),
         block_id=row.id,
         expected_version=1,
-        **(whole | fields),
+        **(span | fields),
     )
 
 
 @pytest.mark.parametrize("day", [date(2025, 1, 5), date(2025, 1, 20), date(2024, 1, 9)])
-def test_an_exclusion_outside_the_period_is_refused(
+def test_exclusion_outside_the_period_is_refused(
     session_factory: Factory, world: World, day: date
 ) -> None:
     refused(
@@ -162,7 +163,7 @@ def test_an_exclusion_outside_the_period_is_refused(
     )
 
 
-def test_an_unknown_word_is_refused(session_factory: Factory, world: World) -> None:
+def test_unknown_kind_or_type_is_refused(session_factory: Factory, world: World) -> None:
     refused(session_factory, world, {"blocks[7].kind"}, method("add_block"), **SPAN, kind="party")
     refused(
         session_factory,
@@ -174,7 +175,9 @@ def test_an_unknown_word_is_refused(session_factory: Factory, world: World) -> N
     )
 
 
-def test_the_students_exclusions_are_not_the_groups(session_factory: Factory, world: World) -> None:
+def test_exclusions_of_the_student_are_not_found_as_the_groups(
+    session_factory: Factory, world: World
+) -> None:
     before = everything(session_factory)
     for name in ("change_exclusion", "remove_exclusion"):
         with pytest.raises(TimeEntryNotFoundError) as error:
@@ -189,20 +192,18 @@ def test_the_students_exclusions_are_not_the_groups(session_factory: Factory, wo
     assert everything(session_factory) == before
 
 
-@pytest.mark.parametrize("word", ["block", "non_study_block"])
-def test_a_span_of_another_group_is_not_found(
-    session_factory: Factory, world: World, word: str
+@pytest.mark.parametrize("entry", ["block", "non_study_block"])
+def test_span_of_another_group_is_not_found(
+    session_factory: Factory, world: World, entry: str
 ) -> None:
     other = new_world(session_factory)
-    row = other.block if word == "block" else other.lunch
+    row = other.block if entry == "block" else other.lunch
     with pytest.raises(TimeEntryNotFoundError) as error:
-        edit(session_factory, world, method(f"remove_{word}"), block_id=row.id, expected_version=1)
-    assert (error.value.entry_id, error.value.kind) == (row.id, f"{word}s")
+        edit(session_factory, world, method(f"remove_{entry}"), block_id=row.id, expected_version=1)
+    assert (error.value.entry_id, error.value.kind) == (row.id, f"{entry}s")
 
 
-def test_several_edits_in_one_unit_of_work_see_each_other(
-    session_factory: Factory, world: World
-) -> None:
+def test_edits_in_one_unit_of_work_see_each_other(session_factory: Factory, world: World) -> None:
     with UnitOfWork(session_factory, lock=world.lock) as uow:
         service, group = SERVICE(uow), uow.groups.get(world.group.id)
         added = service.add_block(**SPAN, kind=BlockKind.STUDY)

@@ -1,4 +1,4 @@
-"""Progress and pins: what may be marked, and what is refused."""
+"""Progress and pins of plans: which marks are accepted, and which are refused."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def mark(
     return written
 
 
-def now(factory: Factory, plan: StudentPlan, group: PlanGroup) -> StudentPlan:
+def current(factory: Factory, plan: StudentPlan, group: PlanGroup) -> StudentPlan:
     (found,) = plans(factory, group, id=plan.id)
     return found
 
@@ -46,7 +46,7 @@ STATES = [
 
 @pytest.mark.parametrize(("first", "offset"), STATES)
 @pytest.mark.parametrize(("second", "other"), STATES)
-def test_any_progress_may_follow_any_other(
+def test_progress_may_change_from_every_state_to_every_state(
     *,
     session_factory: Factory,
     world: World,
@@ -61,20 +61,18 @@ def test_any_progress_may_follow_any_other(
     for state, at in ((first, offset), (second, other)):
         through = None if at is None else units[at]
         version = mark(session_factory, world, state, through, seen=version).version
-        found = now(session_factory, plan, world.group)
+        found = current(session_factory, plan, world.group)
         assert (found.state, found.done_through, found.version) == (state, through, version)
         assert found.live
 
 
-def test_a_word_is_as_good_as_the_state_that_it_names(
-    session_factory: Factory, world: World
-) -> None:
+def test_state_may_be_given_as_text(session_factory: Factory, world: World) -> None:
     mark(session_factory, world, "part_done", world.plans[0].first_unit)
-    assert now(session_factory, world.plans[0], world.group).state is PlanState.PART_DONE
+    assert current(session_factory, world.plans[0], world.group).state is PlanState.PART_DONE
 
 
 @pytest.mark.parametrize("offset", [-1, 0, 1, 1000])
-def test_a_plan_is_part_done_within_its_range_and_below_its_last_unit(
+def test_plan_is_part_done_only_within_its_range_and_below_its_last_unit(
     session_factory: Factory, world: World, offset: int
 ) -> None:
     plan = world.plans[1]
@@ -100,7 +98,7 @@ def test_a_plan_is_part_done_within_its_range_and_below_its_last_unit(
         (None, None, "state"),
     ],
 )
-def test_progress_that_makes_no_sense_is_refused(
+def test_progress_with_invalid_values_is_refused(
     *, session_factory: Factory, world: World, state: Any, through: Any, field: str
 ) -> None:
     before = everything(session_factory)
@@ -110,7 +108,7 @@ def test_progress_that_makes_no_sense_is_refused(
     assert everything(session_factory) == before
 
 
-def test_a_plan_of_one_unit_cannot_be_part_done(session_factory: Factory, world: World) -> None:
+def test_plan_of_one_unit_cannot_be_part_done(session_factory: Factory, world: World) -> None:
     small = book_group(session_factory, 1, 2)
     generate(session_factory, small)
     single = live(session_factory, small)[0]
@@ -127,7 +125,7 @@ def test_a_plan_of_one_unit_cannot_be_part_done(session_factory: Factory, world:
         )
 
 
-def test_a_plan_that_is_not_live_cannot_be_marked_or_pinned(
+def test_plan_that_is_not_live_cannot_be_marked_or_pinned(
     session_factory: Factory, world: World
 ) -> None:
     generate(session_factory, world.group)
@@ -140,7 +138,7 @@ def test_a_plan_that_is_not_live_cannot_be_marked_or_pinned(
     assert everything(session_factory) == before
 
 
-def test_a_plan_of_another_group_is_not_found(session_factory: Factory, world: World) -> None:
+def test_plan_of_another_group_is_not_found(session_factory: Factory, world: World) -> None:
     other = new_world(session_factory)
     with (
         pytest.raises(StudentPlanNotFoundError) as refused,
@@ -150,33 +148,33 @@ def test_a_plan_of_another_group_is_not_found(session_factory: Factory, world: W
     assert refused.value.plan_id == other.plans[0].id
 
 
-def test_a_pinned_plan_survives_a_generation_and_an_unpinned_one_does_not(
+def test_pinned_plan_is_kept_by_a_generation_and_an_unpinned_plan_is_not(
     session_factory: Factory, world: World
 ) -> None:
     with UnitOfWork(session_factory, lock=world.lock) as uow:
         assert pin(uow, world).version == 2
         uow.commit()
     generate(session_factory, world.group)
-    assert now(session_factory, world.plans[0], world.group).live
+    assert current(session_factory, world.plans[0], world.group).live
     with UnitOfWork(session_factory, lock=world.lock) as uow:
         pin(uow, world, seen=2, pinned=False)
         uow.commit()
     generate(session_factory, world.group)
-    assert not now(session_factory, world.plans[0], world.group).live
+    assert not current(session_factory, world.plans[0], world.group).live
 
 
-def test_in_one_unit_of_work_what_a_generation_replaced_is_seen_as_replaced(
+def test_plan_that_a_generation_replaced_is_not_live_in_the_same_unit_of_work(
     session_factory: Factory, world: World
 ) -> None:
     with UnitOfWork(session_factory, lock=world.lock) as uow:
-        held = uow.plans.live(world.group.id)
+        loaded = uow.plans.live(world.group.id)
         done = pin(uow, world)
         pin(uow, world, plan=1, pinned=False)
         PlanGenerationService(uow).generate(today=FIRST)
         assert pin(uow, world, seen=done.version, pinned=False).version == 3
         with pytest.raises(InvalidInputError):
             pin(uow, world, plan=1, seen=2)
-        assert [plan.live for plan in held[:2]] == [True, False]
+        assert [plan.live for plan in loaded[:2]] == [True, False]
         uow.commit()
 
 

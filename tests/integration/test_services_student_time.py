@@ -1,4 +1,4 @@
-"""Editing a student's classes, and the exclusions that count in all groups."""
+"""Editing a student's classes, and the exclusions that apply to all groups."""
 
 from collections.abc import Callable
 from datetime import date
@@ -19,7 +19,7 @@ from tests.integration.storing import columns, generate, store
 
 SERVICE = StudentTimeService
 CLASS: dict[str, Any] = {"weekday": 3, "start_minute": 18 * 60, "end_minute": 19 * 60}
-"""On the day of the student's other class, 14–17, and after it."""
+"""A class on the day of the student's other class (14:00–17:00) that begins after it."""
 
 
 def stored(factory: Factory, kind: type[Any], row_id: Any) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def stored(factory: Factory, kind: type[Any], row_id: Any) -> dict[str, Any]:
         return columns(session.scalars(sa.select(kind).where(kind.id == row_id)).one())
 
 
-def test_a_class_is_added_changed_and_removed(session_factory: Factory, world: World) -> None:
+def test_class_is_added_changed_and_removed(session_factory: Factory, world: World) -> None:
     added = edit(session_factory, world, SERVICE.add_class, **CLASS, name="수학 학원")
     expected = {
         **CLASS,
@@ -59,7 +59,7 @@ def test_a_class_is_added_changed_and_removed(session_factory: Factory, world: W
         assert session.get(AcademySchedule, (world.tenant_id, added.id)) is None
 
 
-def test_an_exclusion_is_added_changed_and_removed(session_factory: Factory, world: World) -> None:
+def test_exclusion_is_added_changed_and_removed(session_factory: Factory, world: World) -> None:
     fields = {"date": date(2030, 1, 1), "type": ExclusionType.VACATION}
     added = edit(session_factory, world, SERVICE.add_exclusion, **fields)
     found = stored(session_factory, Exclusion, added.id)
@@ -99,7 +99,7 @@ def test_an_exclusion_is_added_changed_and_removed(session_factory: Factory, wor
         ({"start_minute": 15 * 60, "end_minute": 16 * 60}, "start"),
     ],
 )
-def test_a_class_that_breaks_a_rule_is_refused(
+def test_class_that_breaks_a_rule_is_refused(
     *, session_factory: Factory, world: World, fields: dict[str, Any], name: str
 ) -> None:
     refused(
@@ -133,13 +133,15 @@ def test_a_class_that_breaks_a_rule_is_refused(
     ],
     ids=["touching after", "touching before", "another day", "travel"],
 )
-def test_what_only_touches_another_class_is_accepted(
+def test_class_that_only_touches_another_class_is_accepted(
     session_factory: Factory, world: World, fields: dict[str, Any]
 ) -> None:
     assert edit(session_factory, world, SERVICE.add_class, **(CLASS | fields)).version == 1
 
 
-def test_a_class_may_be_moved_over_its_own_old_time(session_factory: Factory, world: World) -> None:
+def test_class_may_be_moved_to_a_time_that_overlaps_its_old_time(
+    session_factory: Factory, world: World
+) -> None:
     moved = edit(
         session_factory,
         world,
@@ -160,13 +162,15 @@ def test_a_class_may_be_moved_over_its_own_old_time(session_factory: Factory, wo
         ({"date": date(2025, 1, 6), "type": "party"}, {"exclusions[1].type"}),
     ],
 )
-def test_an_exclusion_that_breaks_a_rule_is_refused(
+def test_exclusion_that_breaks_a_rule_is_refused(
     session_factory: Factory, world: World, fields: dict[str, Any], named: set[str]
 ) -> None:
     refused(session_factory, world, named, SERVICE.add_exclusion, **fields)
 
 
-def test_a_groups_own_exclusions_are_not_found_here(session_factory: Factory, world: World) -> None:
+def test_exclusions_of_a_group_are_not_found_as_the_students(
+    session_factory: Factory, world: World
+) -> None:
     before = everything(session_factory)
     for method in (SERVICE.change_exclusion, SERVICE.remove_exclusion):
         with pytest.raises(TimeEntryNotFoundError) as error:
@@ -182,7 +186,7 @@ def test_a_groups_own_exclusions_are_not_found_here(session_factory: Factory, wo
 
 
 @pytest.mark.parametrize("method", [SERVICE.change_class, SERVICE.remove_class])
-def test_another_students_class_is_not_found(
+def test_class_of_another_student_is_not_found(
     session_factory: Factory, world: World, method: Callable[..., Any]
 ) -> None:
     other = AcademyScheduleFactory.build(tenant_id=world.tenant_id, student_id=uuid4())
@@ -192,7 +196,7 @@ def test_another_students_class_is_not_found(
     assert error.value.kind == "academy_schedules"
 
 
-def test_two_tenants_may_teach_one_student_at_one_time(
+def test_classes_of_one_student_at_two_tenants_may_overlap(
     session_factory: Factory, world: World
 ) -> None:
     lock = StudentLock(uuid4(), world.group.student_id)
@@ -201,7 +205,7 @@ def test_two_tenants_may_teach_one_student_at_one_time(
         uow.commit()
 
 
-def test_a_lock_of_a_group_does_with_that_of_its_student(
+def test_class_is_added_under_the_locks_of_a_group_and_its_student(
     session_factory: Factory, world: World
 ) -> None:
     with UnitOfWork(session_factory, lock=world.lock) as uow:
@@ -210,7 +214,7 @@ def test_a_lock_of_a_group_does_with_that_of_its_student(
         uow.commit()
 
 
-def test_the_next_generation_leaves_the_new_classs_time_free(
+def test_generation_leaves_the_time_of_new_classes_free(
     session_factory: Factory, world: World
 ) -> None:
     morning = {"start_minute": 600, "end_minute": 720}
@@ -222,18 +226,18 @@ def test_the_next_generation_leaves_the_new_classs_time_free(
     }
 
 
-def test_a_class_that_no_lock_kept_out_is_refused_by_the_database(
+def test_database_refuses_overlapping_classes_that_no_lock_prevented(
     session_factory: Factory, world: World
 ) -> None:
-    def teach_at_the_same_time(*_: object) -> None:
+    def add_overlapping_class(*_: object) -> None:
         lesson = AcademyScheduleFactory.build(
             tenant_id=world.tenant_id, student_id=world.group.student_id, **CLASS
         )
         store(session_factory, lesson)
 
-    guarded = sessionmaker(session_factory.kw["bind"])
-    sa.event.listen(guarded, "before_flush", teach_at_the_same_time, once=True)
+    concurrent = sessionmaker(session_factory.kw["bind"])
+    sa.event.listen(concurrent, "before_flush", add_overlapping_class, once=True)
     with pytest.raises(InvalidInputError) as refusal:
-        edit(guarded, world, SERVICE.add_class, **CLASS)
+        edit(concurrent, world, SERVICE.add_class, **CLASS)
     assert refusal.value.field == "academy_schedules"
     assert isinstance(refusal.value.__cause__, sa.exc.IntegrityError)

@@ -1,4 +1,4 @@
-"""What a unit of work accepts as a session factory, and that what it refuses is untouched."""
+"""Session factories that a unit of work accepts; those that it refuses stay unchanged."""
 
 import asyncio
 import sys
@@ -33,7 +33,7 @@ NewEngine = Callable[..., sa.Engine]
 
 @pytest.fixture
 def new_engine(database_url: sa.URL) -> Iterator[NewEngine]:
-    """Makes engines on the database of the module; disposes of them in the end."""
+    """Return a function that creates engines, which are disposed of after the test."""
     engines: list[sa.Engine] = []
 
     def new(**options: Any) -> sa.Engine:
@@ -50,7 +50,7 @@ def enter(factory: Any, lock: PlanGroupLock) -> None:
         uow.commit()
 
 
-def enter_as_task(factory: Any, lock: PlanGroupLock) -> None:
+def enter_async(factory: Any, lock: PlanGroupLock) -> None:
     async def request() -> None:
         async with AsyncUnitOfWork(factory, lock=lock) as uow:
             await uow.commit()
@@ -58,9 +58,9 @@ def enter_as_task(factory: Any, lock: PlanGroupLock) -> None:
     asyncio.run(request())
 
 
-# --- no session factories -------------------------------------------------------------
+# --- objects that are not session factories -------------------------------------------
 
-NO_FACTORIES: dict[str, Callable[[sa.Engine], Any]] = {
+NOT_FACTORIES: dict[str, Callable[[sa.Engine], Any]] = {
     "a Session": Session,
     "an engine": lambda engine: engine,
     "a URL": lambda engine: engine.url.render_as_string(),
@@ -70,7 +70,7 @@ NO_FACTORIES: dict[str, Callable[[sa.Engine], Any]] = {
     "sessionmaker.begin": lambda engine: sessionmaker(engine).begin,
     "engine.connect": lambda engine: engine.connect,
     "async factory": lambda engine: async_sessionmaker(create_async_engine(engine.url)),
-    "engine of an async one": lambda engine: sessionmaker(
+    "sync engine of an async engine": lambda engine: sessionmaker(
         create_async_engine(engine.url).sync_engine
     ),
     "factory of None": lambda _: lambda: None,
@@ -80,15 +80,15 @@ NO_FACTORIES: dict[str, Callable[[sa.Engine], Any]] = {
 }
 
 
-@pytest.mark.parametrize("made", NO_FACTORIES.values(), ids=NO_FACTORIES)
-def test_wrong_factory_is_refused_with_words(
-    engine: sa.Engine, lock: PlanGroupLock, made: Callable[[sa.Engine], Any]
+@pytest.mark.parametrize("make", NOT_FACTORIES.values(), ids=NOT_FACTORIES)
+def test_wrong_factory_is_refused(
+    engine: sa.Engine, lock: PlanGroupLock, make: Callable[[sa.Engine], Any]
 ) -> None:
     with pytest.raises(WrongSessionError):
-        enter(made(engine), lock)
+        enter(make(engine), lock)
 
 
-ASYNC_NO_FACTORIES: dict[str, Callable[[sa.Engine], Any]] = {
+NOT_ASYNC_FACTORIES: dict[str, Callable[[sa.Engine], Any]] = {
     "sync factory": sessionmaker,
     "a sync Session": Session,
     "an AsyncSession": lambda engine: async_sessionmaker(create_async_engine(engine.url))(),
@@ -98,19 +98,19 @@ ASYNC_NO_FACTORIES: dict[str, Callable[[sa.Engine], Any]] = {
 }
 
 
-@pytest.mark.parametrize("made", ASYNC_NO_FACTORIES.values(), ids=ASYNC_NO_FACTORIES)
-def test_wrong_factory_for_tasks_is_refused_with_words(
-    engine: sa.Engine, lock: PlanGroupLock, made: Callable[[sa.Engine], Any]
+@pytest.mark.parametrize("make", NOT_ASYNC_FACTORIES.values(), ids=NOT_ASYNC_FACTORIES)
+def test_wrong_async_factory_is_refused(
+    engine: sa.Engine, lock: PlanGroupLock, make: Callable[[sa.Engine], Any]
 ) -> None:
     with pytest.raises(WrongSessionError):
-        enter_as_task(made(engine), lock)
+        enter_async(make(engine), lock)
 
 
 @pytest.mark.parametrize("driver", ["psycopg2", "pg8000", "asyncpg"])
-def test_engine_of_another_driver_is_refused_with_words(
+def test_engine_of_another_driver_is_refused_with_its_name(
     database_url: sa.URL, lock: PlanGroupLock, driver: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The drivers are not installed; an engine that never connects needs little of them.
+    # The drivers are not installed; an engine that never connects needs only these attributes.
     stub: Any = ModuleType(driver)
     stub.paramstyle, stub.__version__, stub.version = "pyformat", "9.9.9", "9.9.9"
     for part in ("extras", "extensions"):
@@ -149,7 +149,7 @@ USES = [used_by_reading, used_by_loading, used_by_adding, used_by_loading_before
 
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("scoped", [True, False])
-def test_session_in_use_is_refused_and_left_as_it_is(
+def test_session_in_use_is_refused_and_left_unchanged(
     engine: sa.Engine, session_factory: Factory, use: Callable[[Session], None], *, scoped: bool
 ) -> None:
     group = stored_group(session_factory)
@@ -163,7 +163,7 @@ def test_session_in_use_is_refused_and_left_as_it_is(
     factory.remove()
 
 
-def test_session_in_use_keeps_what_it_has_written(
+def test_session_in_use_keeps_its_uncommitted_changes(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
     group = stored_group(session_factory, name="before")
@@ -181,8 +181,8 @@ def test_session_on_a_connection_in_a_transaction_is_refused(
 ) -> None:
     with engine.connect() as connection, connection.begin() as outer:
         for mode in ("create_savepoint", "control_fully", "rollback_only"):
-            with pytest.raises(WrongTransactionError, match="already in a transaction"):
-                enter(lambda: Session(connection, join_transaction_mode=mode), lock)  # noqa: B023 - called at once
+            with pytest.raises(WrongTransactionError, match="inside a transaction"):
+                enter(lambda: Session(connection, join_transaction_mode=mode), lock)  # noqa: B023 - called immediately
         assert outer.is_active
 
 
@@ -191,7 +191,7 @@ def test_scoped_session_that_is_unused_is_accepted(
 ) -> None:
     group = stored_group(session_factory)
     db = scoped_session(sessionmaker(engine))
-    factory: Any = db  # it is a factory too
+    factory: Any = db  # calling a scoped_session returns its Session
     assert generate(factory, group).generation == 1
     db.remove()
 
@@ -221,8 +221,8 @@ OPTIONS: dict[str, Callable[[NewEngine], Callable[[], Session]]] = {
     "plain": lambda new: sessionmaker(new()),
     "autobegin=False": lambda new: sessionmaker(new(), autobegin=False),
     "begun": lambda new: _begun(sessionmaker(new())),
-    "binds alone": lambda new: sessionmaker(binds={Base: new()}),
-    "binds to the same": lambda new: _bound_twice(new()),
+    "only binds": lambda new: sessionmaker(binds={Base: new()}),
+    "binds to the same engine": lambda new: _bound_twice(new()),
     "no autoflush, no expiry": lambda new: sessionmaker(
         new(), autoflush=False, expire_on_commit=False
     ),
@@ -241,15 +241,15 @@ OPTIONS: dict[str, Callable[[NewEngine], Callable[[], Session]]] = {
 }
 
 
-@pytest.mark.parametrize("made", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("make", OPTIONS.values(), ids=OPTIONS)
 def test_session_with_options_generates(
     engine: sa.Engine,
     session_factory: Factory,
     new_engine: NewEngine,
-    made: Callable[[NewEngine], Callable[[], Session]],
+    make: Callable[[NewEngine], Callable[[], Session]],
 ) -> None:
-    """Repeatedly, for a statement is prepared when it was executed often enough."""
-    factory: Any = made(new_engine)
+    """Generates repeatedly because psycopg prepares a statement after several executions."""
+    factory: Any = make(new_engine)
     group = stored_group(session_factory)
     for number in range(1, 9):
         assert generate(factory, group, FIRST).generation == number
@@ -259,10 +259,10 @@ def test_session_with_options_generates(
     assert_lock_free(engine, group.id)
 
 
-def test_connection_with_a_row_factory_of_its_own_generates(
+def test_connection_with_another_row_factory_generates(
     session_factory: Factory, new_engine: NewEngine
 ) -> None:
-    """SQLAlchemy itself cannot load two columns of one name there."""
+    """With this row factory SQLAlchemy cannot load two columns that have the same name."""
     engine = new_engine(connect_args={"row_factory": namedtuple_row})
     group = stored_group(session_factory)
     assert generate(sessionmaker(engine), group).generation == 1

@@ -1,4 +1,4 @@
-"""Sessions with several engines: refused at entering, or when a second connection joins."""
+"""Sessions with several engines are refused on entry, or when a second connection is used."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.integration.storing import enter, stored_group
 Factory = sessionmaker[Session]
 
 
-def test_session_bound_to_several_engines_is_refused_at_entering(
+def test_session_bound_to_several_engines_is_refused_on_entry(
     engine: sa.Engine, second: sa.Engine, lock: PlanGroupLock
 ) -> None:
     keys: list[Any] = [Base, StudentPlan, StudentPlan.__table__]
@@ -24,8 +24,8 @@ def test_session_bound_to_several_engines_is_refused_at_entering(
     assert_lock_free(engine, lock.group_id)
 
 
-class WritesElsewhere(Session):
-    """Reads from one engine and writes to the other, as SQLAlchemy's documentation has it."""
+class RoutingSession(Session):
+    """Reads from one engine and writes to the other, as in SQLAlchemy's documentation."""
 
     leader: sa.Engine
     follower: sa.Engine
@@ -36,8 +36,8 @@ class WritesElsewhere(Session):
         return self.follower
 
 
-class ChangesItsMind(Session):
-    """Shows one engine, and sends plain SQL to another."""
+class TextRoutingSession(Session):
+    """Sends textual SQL to another engine than all other statements."""
 
     leader: sa.Engine
     follower: sa.Engine
@@ -46,29 +46,29 @@ class ChangesItsMind(Session):
         return self.follower if isinstance(clause, sa.TextClause) else self.leader
 
 
-def test_session_that_routes_writes_elsewhere_is_refused_at_entering(
+def test_session_that_routes_writes_to_another_engine_is_refused_on_entry(
     engine: sa.Engine, second: sa.Engine, lock: PlanGroupLock
 ) -> None:
-    WritesElsewhere.leader, WritesElsewhere.follower = engine, second
+    RoutingSession.leader, RoutingSession.follower = engine, second
     with pytest.raises(WrongSessionError, match="several engines"):
-        enter(sessionmaker(class_=WritesElsewhere), lock)
+        enter(sessionmaker(class_=RoutingSession), lock)
 
 
-def test_second_connection_is_refused_when_it_joins(
+def test_second_connection_is_refused_when_it_is_first_used(
     engine: sa.Engine, second: sa.Engine, session_factory: Factory
 ) -> None:
-    ChangesItsMind.leader, ChangesItsMind.follower = engine, second
+    TextRoutingSession.leader, TextRoutingSession.follower = engine, second
     group = stored_group(session_factory, name="before")
 
-    def write_elsewhere() -> None:
+    def write_with_text() -> None:
         with UnitOfWork(
-            sessionmaker(class_=ChangesItsMind), lock=PlanGroupLock(group.tenant_id, group.id)
+            sessionmaker(class_=TextRoutingSession), lock=PlanGroupLock(group.tenant_id, group.id)
         ) as uow:
             uow.groups.get(group.id)
             uow.session.execute(sa.text("UPDATE studyplan.plan_groups SET name = 'after'"))
 
     with pytest.raises(WrongSessionError, match="second connection"):
-        write_elsewhere()
+        write_with_text()
     with session_factory() as session:
         assert session.get_one(PlanGroup, (group.tenant_id, group.id)).name == "before"
     assert_lock_free(engine, group.id)

@@ -1,4 +1,4 @@
-"""Several keys at once: all or none, in the order of the keys, under one bound."""
+"""A request for several keys acquires all or none, in key order, with one limit for the wait."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -32,28 +32,28 @@ MANY = sa.text("SELECT * FROM studyplan.acquire_plan_locks(CAST(:keys AS bigint[
 LONG_ENOUGH = 20_000
 
 
-def take(connection: sa.Connection, keys: list[int], wait_ms: int = 0) -> sa.Row[Any]:
+def acquire_keys(connection: sa.Connection, keys: list[int], wait_ms: int = 0) -> sa.Row[Any]:
     return connection.execute(MANY, {"keys": keys, "wait_ms": wait_ms}).one()
 
 
-def fresh(count: int) -> list[int]:
+def new_keys(count: int) -> list[int]:
     return [plan_group_lock_key(uuid4()) for _ in range(count)]
 
 
-def test_all_keys_are_taken_doubles_once(connection: sa.Connection) -> None:
-    keys = fresh(5)
-    taken = take(connection, keys + keys)
-    assert (taken.acquired, taken.outcome, taken.waited_ms) == (True, "acquired", 0)
+def test_keys_are_all_acquired_and_duplicates_only_once(connection: sa.Connection) -> None:
+    keys = new_keys(5)
+    result = acquire_keys(connection, keys + keys)
+    assert (result.acquired, result.outcome, result.waited_ms) == (True, "acquired", 0)
     assert locks_held(connection) == 5
 
 
 @pytest.mark.parametrize("wait_ms", [0, 30])
-def test_one_that_is_busy_leaves_none_taken_and_is_named(
+def test_busy_key_is_named_and_no_key_is_acquired(
     connection: sa.Connection, other: sa.Connection, wait_ms: int
 ) -> None:
-    keys = sorted(fresh(3))
-    take(connection, keys[1:2])
-    refused = take(other, keys, wait_ms)
+    keys = sorted(new_keys(3))
+    acquire_keys(connection, keys[1:2])
+    refused = acquire_keys(other, keys, wait_ms)
     assert (refused.acquired, refused.lock_key) == (False, keys[1])
     assert refused.outcome == ("timeout" if wait_ms else "busy")
     assert refused.holder_pid == backend_pid(connection)
@@ -61,22 +61,22 @@ def test_one_that_is_busy_leaves_none_taken_and_is_named(
     assert other.scalar(sa.text("SHOW lock_timeout")) == "0"
 
 
-def test_a_refusal_keeps_what_the_transaction_held_before(
+def test_refusal_keeps_the_locks_that_the_transaction_already_holds(
     connection: sa.Connection, other: sa.Connection
 ) -> None:
-    free, busy = fresh(2)
-    take(connection, [busy])
-    take(other, [free])
-    assert not take(other, [free, busy]).acquired
+    free, busy = new_keys(2)
+    acquire_keys(connection, [busy])
+    acquire_keys(other, [free])
+    assert not acquire_keys(other, [free, busy]).acquired
     assert locks_held(other) == 1
 
 
-def test_the_bound_is_one_for_all_keys(engine: sa.Engine, other: sa.Connection) -> None:
-    keys = sorted(fresh(4))
+def test_wait_limit_applies_to_all_keys_together(engine: sa.Engine, other: sa.Connection) -> None:
+    keys = sorted(new_keys(4))
     holders = [engine.connect() for _ in keys]
     for holder, key in zip(holders, keys, strict=True):
-        take(holder, [key])
-    assert take(other, keys, 50).waited_ms < 4 * 50
+        acquire_keys(holder, [key])
+    assert acquire_keys(other, keys, 50).waited_ms < 4 * 50
     for holder in holders:
         holder.close()
 
@@ -84,31 +84,33 @@ def test_the_bound_is_one_for_all_keys(engine: sa.Engine, other: sa.Connection) 
 @pytest.mark.parametrize(
     ("keys", "state"), [([], "22023"), (list(range(101)), "22023"), (None, "22004")]
 )
-def test_too_few_too_many_or_no_keys_are_refused(
+def test_keys_that_are_empty_too_many_or_null_are_refused(
     connection: sa.Connection, keys: list[int], state: str
 ) -> None:
     with pytest.raises(sa.exc.DBAPIError) as refused:
-        take(connection, keys)
+        acquire_keys(connection, keys)
     assert sqlstate(refused.value) == state
 
 
-def test_a_hundred_keys_are_allowed(connection: sa.Connection) -> None:
-    assert take(connection, fresh(100)).acquired
+def test_request_for_a_hundred_keys_is_accepted(connection: sa.Connection) -> None:
+    assert acquire_keys(connection, new_keys(100)).acquired
 
 
-def test_requests_for_the_same_keys_in_any_order_never_deadlock(engine: sa.Engine) -> None:
-    keys = fresh(12)
+def test_requests_for_the_same_keys_in_any_order_do_not_deadlock(engine: sa.Engine) -> None:
+    # The function acquires keys in key order, not in the order of the request. A request never
+    # waits for a key below one that it holds, so no cycle of waits can arise.
+    keys = new_keys(12)
 
     def work(seed: int) -> str:
-        shuffled = Random(seed).sample(keys, len(keys))  # noqa: S311 - an order, no secret
+        shuffled = Random(seed).sample(keys, len(keys))  # noqa: S311 - an order, not a secret
         with engine.connect() as connection:
-            return str(take(connection, shuffled, LONG_ENOUGH).outcome)
+            return str(acquire_keys(connection, shuffled, LONG_ENOUGH).outcome)
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(work, range(80))) <= {"acquired", "waited"}
 
 
-def test_a_unit_of_work_may_hold_several_groups(
+def test_unit_of_work_may_hold_the_locks_of_several_groups(
     session_factory: Factory, connection: sa.Connection, tenant_id: UUID
 ) -> None:
     ids = [uuid4() for _ in range(3)]
@@ -122,7 +124,7 @@ def test_a_unit_of_work_may_hold_several_groups(
     assert not any(check(connection, group_id).held for group_id in ids)
 
 
-def test_the_group_that_was_busy_is_the_one_that_is_named(
+def test_refusal_names_the_group_that_is_busy(
     session_factory: Factory, connection: sa.Connection, tenant_id: UUID
 ) -> None:
     ids = [stored_group(session_factory, tenant_id=tenant_id).id for _ in range(4)]
@@ -134,15 +136,19 @@ def test_the_group_that_was_busy_is_the_one_that_is_named(
 
 
 @pytest.mark.parametrize(
-    "ids", [[], [UUID(int=n) for n in range(101)], ["no uuid"]], ids=["none", "101", "text"]
+    "ids", [[], [UUID(int=n) for n in range(101)], ["not a UUID"]], ids=["none", "101", "text"]
 )
-def test_no_group_too_many_or_something_else_is_refused(ids: Any, tenant_id: UUID) -> None:
+def test_lock_of_no_group_too_many_groups_or_a_wrong_type_is_refused(
+    ids: Any, tenant_id: UUID
+) -> None:
     with pytest.raises(InvalidInputError) as refused:
         PlanGroupLock.of(tenant_id, ids, wait=timedelta(seconds=1))
     assert refused.value.field == "group_id"
 
 
-def test_generation_in_one_call_is_of_one_group(session_factory: Factory, tenant_id: UUID) -> None:
+def test_generate_plans_accepts_only_an_exclusive_lock_of_one_group(
+    session_factory: Factory, tenant_id: UUID
+) -> None:
     ids = [stored_group(session_factory, tenant_id=tenant_id).id for _ in range(2)]
     wrong: list[Any] = [
         PlanGroupLock.of(tenant_id, ids),
@@ -161,7 +167,7 @@ def test_generation_in_one_call_is_of_one_group(session_factory: Factory, tenant
     assert [len(dump(session_factory, id_)["plan_generations"]) for id_ in ids] == [1, 0]
 
 
-def test_several_groups_are_generated_in_one_unit_of_work(
+def test_unit_of_work_may_generate_several_groups(
     session_factory: Factory, tenant_id: UUID
 ) -> None:
     ids = [stored_group(session_factory, tenant_id=tenant_id).id for _ in range(2)]
@@ -170,6 +176,6 @@ def test_several_groups_are_generated_in_one_unit_of_work(
         with pytest.raises(InvalidInputError) as refused:
             service.generate(today=FIRST)
         assert refused.value.field == "group_id"
-        made = [service.generate(today=FIRST, group_id=group_id) for group_id in ids]
+        results = [service.generate(today=FIRST, group_id=group_id) for group_id in ids]
         uow.commit()
-    assert [(one.group_id, one.generation) for one in made] == [(id_, 1) for id_ in ids]
+    assert [(result.group_id, result.generation) for result in results] == [(id_, 1) for id_ in ids]

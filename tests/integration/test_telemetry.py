@@ -1,4 +1,4 @@
-"""Locks and generations as OpenTelemetry's own SDK sees them."""
+"""Spans and metrics of locks and generations, as the OpenTelemetry SDK exports them."""
 
 import subprocess
 import sys
@@ -27,8 +27,8 @@ from tests.integration.storing import book_group, enter, generate, request, stor
 Factory = sessionmaker[Session]
 
 
-class Seen:
-    """What was exported, by name."""
+class Exported:
+    """The exported spans and metric points, by name."""
 
     def __init__(self) -> None:
         self.exporter = InMemorySpanExporter()
@@ -53,20 +53,20 @@ class Seen:
 
 
 @pytest.fixture
-def seen() -> Iterator[Seen]:
-    seen = Seen()
-    instrument(seen.tracers, seen.meters)
-    yield seen
+def exported() -> Iterator[Exported]:
+    exported = Exported()
+    instrument(exported.tracers, exported.meters)
+    yield exported
     uninstrument()
-    seen.meters.shutdown()
-    seen.tracers.shutdown()
+    exported.meters.shutdown()
+    exported.tracers.shutdown()
 
 
-def test_a_lock_is_a_span_in_the_words_of_the_database_conventions(
-    session_factory: Factory, seen: Seen, tenant_id: UUID, group_id: UUID
+def test_lock_span_follows_the_semantic_conventions_for_databases(
+    session_factory: Factory, exported: Exported, tenant_id: UUID, group_id: UUID
 ) -> None:
     enter(session_factory, PlanGroupLock(tenant_id, group_id))
-    (span,) = seen.spans("acquire_group_lock")
+    (span,) = exported.spans("acquire_group_lock")
     assert span.kind is SpanKind.CLIENT
     assert span.attributes == {
         "db.system.name": "postgresql",
@@ -78,39 +78,51 @@ def test_a_lock_is_a_span_in_the_words_of_the_database_conventions(
     assert span.status.status_code is StatusCode.UNSET
 
 
-def test_a_refusal_is_an_error_with_its_type_and_its_holder(
-    session_factory: Factory, connection: sa.Connection, seen: Seen, tenant_id: UUID, group_id: UUID
+def test_refusal_span_has_the_error_type_and_the_holder(
+    session_factory: Factory,
+    connection: sa.Connection,
+    exported: Exported,
+    tenant_id: UUID,
+    group_id: UUID,
 ) -> None:
     acquire(connection, group_id)
     with pytest.raises(PlanGroupLockedError):
         enter(session_factory, PlanGroupLock(tenant_id, group_id))
-    (span,) = seen.spans("acquire_group_lock")
+    (span,) = exported.spans("acquire_group_lock")
     assert span.attributes is not None
     assert span.attributes["error.type"] == "plan_group_locked"
     assert span.attributes["studyplan.holder.pid"] == backend_pid(connection)
     assert span.status.status_code is StatusCode.ERROR
 
 
-def test_a_wait_is_the_length_of_its_span_and_a_value_of_the_histogram_in_seconds(
-    session_factory: Factory, connection: sa.Connection, seen: Seen, tenant_id: UUID, group_id: UUID
+def test_wait_is_the_duration_of_the_span_and_is_added_to_the_histogram_in_seconds(
+    session_factory: Factory,
+    connection: sa.Connection,
+    exported: Exported,
+    tenant_id: UUID,
+    group_id: UUID,
 ) -> None:
     acquire(connection, group_id)
-    with pytest.raises(LockTimeoutError) as late:
+    with pytest.raises(LockTimeoutError) as timeout:
         enter(session_factory, PlanGroupLock(tenant_id, group_id, wait=timedelta(milliseconds=30)))
-    assert late.value.waited_ms is not None
-    seconds = late.value.waited_ms / 1000
-    (span,) = seen.spans("acquire_group_lock")
+    assert timeout.value.waited_ms is not None
+    seconds = timeout.value.waited_ms / 1000
+    (span,) = exported.spans("acquire_group_lock")
     assert span.start_time is not None
     assert span.end_time is not None
     assert (span.end_time - span.start_time) / 1e9 == pytest.approx(seconds, abs=1e-6)
-    (point,) = seen.points("studyplan.lock.wait")
+    (point,) = exported.points("studyplan.lock.wait")
     assert (point.count, point.sum) == (1, seconds)
     assert point.attributes["studyplan.outcome"] == "timeout"
     assert 0.03 <= point.sum < 20
 
 
-def test_outcomes_are_counted_without_any_id(
-    session_factory: Factory, connection: sa.Connection, seen: Seen, tenant_id: UUID, group_id: UUID
+def test_outcomes_are_counted_without_ids(
+    session_factory: Factory,
+    connection: sa.Connection,
+    exported: Exported,
+    tenant_id: UUID,
+    group_id: UUID,
 ) -> None:
     for _ in range(3):
         enter(session_factory, PlanGroupLock(uuid4(), uuid4()))
@@ -119,7 +131,7 @@ def test_outcomes_are_counted_without_any_id(
         enter(session_factory, PlanGroupLock(tenant_id, group_id))
     counted = {
         point.attributes["studyplan.outcome"]: point
-        for point in seen.points("studyplan.lock.requests")
+        for point in exported.points("studyplan.lock.requests")
     }
     assert {name: point.value for name, point in counted.items()} == {"acquired": 3, "busy": 1}
     assert dict(counted["busy"].attributes) == {
@@ -131,39 +143,39 @@ def test_outcomes_are_counted_without_any_id(
     }
 
 
-def test_a_generation_is_a_span_under_the_callers_and_its_rows_are_counted(
-    session_factory: Factory, seen: Seen
+def test_generation_span_is_a_child_of_the_callers_span_and_its_rows_are_counted(
+    session_factory: Factory, exported: Exported
 ) -> None:
     group = book_group(session_factory)
-    with seen.tracers.get_tracer("caller").start_as_current_span("request") as request:
+    with exported.tracers.get_tracer("caller").start_as_current_span("request") as request:
         result = generate(session_factory, group)
-    (span,) = seen.spans("generate_plans")
+    (span,) = exported.spans("generate_plans")
     assert span.parent is not None
     assert span.parent.span_id == request.get_span_context().span_id
     assert span.attributes is not None
     assert span.attributes["studyplan.group_id"] == str(group.id)
     assert span.attributes["studyplan.rows"] == len(result.plans)
-    assert len(seen.spans("acquire_student_lock")) == 1
-    (rows,) = seen.points("studyplan.generation.rows")
+    assert len(exported.spans("acquire_student_lock")) == 1
+    (rows,) = exported.points("studyplan.generation.rows")
     assert rows.value == len(result.plans)
-    (duration,) = seen.points("studyplan.generation.duration")
+    (duration,) = exported.points("studyplan.generation.duration")
     assert duration.count == 1
     assert 0 < duration.sum < 60
 
 
-def test_a_refused_generation_has_its_code_as_the_errors_type(
-    session_factory: Factory, seen: Seen
+def test_refused_generation_has_the_code_of_the_error_as_error_type(
+    session_factory: Factory, exported: Exported
 ) -> None:
     group = stored_group(session_factory, contents=[])
     with pytest.raises(NoContentsError):
         generate(session_factory, group)
-    (span,) = seen.spans("generate_plans")
+    (span,) = exported.spans("generate_plans")
     assert span.attributes is not None
     assert span.attributes["error.type"] == "no_contents"
 
 
-def test_span_of_a_generation_ends_before_its_commit_and_has_the_outcome_of_that(
-    session_factory: Factory, seen: Seen
+def test_generation_span_ends_before_the_transaction_and_has_its_outcome(
+    session_factory: Factory, exported: Exported
 ) -> None:
     group = book_group(session_factory)
 
@@ -175,41 +187,41 @@ def test_span_of_a_generation_ends_before_its_commit_and_has_the_outcome_of_that
     began = time.time_ns()
     with pytest.raises(ZeroDivisionError):
         request(session_factory, group, roll_back)
-    (span,) = seen.spans("generate_plans")
+    (span,) = exported.spans("generate_plans")
     assert span.start_time is not None
     assert span.end_time is not None
-    # The event's time is in microseconds.
+    # The times of events are rounded to microseconds.
     assert began - 1000 <= span.start_time < span.end_time <= generated[0] + 1000
     assert span.attributes is not None
     assert span.attributes["studyplan.outcome"] == "rolled_back"
     assert span.attributes["error.type"] == "ZeroDivisionError"
     assert span.status.status_code is StatusCode.ERROR
-    (rows,) = seen.points("studyplan.generation.rows")
+    (rows,) = exported.points("studyplan.generation.rows")
     assert rows.attributes["studyplan.outcome"] == "rolled_back"
 
 
-def test_instrumenting_twice_counts_once_and_uninstrumenting_ends_it(
-    session_factory: Factory, seen: Seen, tenant_id: UUID, group_id: UUID
+def test_instrument_called_twice_exports_once_and_uninstrument_stops_it(
+    session_factory: Factory, exported: Exported, tenant_id: UUID, group_id: UUID
 ) -> None:
-    instrument(seen.tracers, seen.meters)
+    instrument(exported.tracers, exported.meters)
     enter(session_factory, PlanGroupLock(tenant_id, group_id))
-    assert len(seen.spans("acquire_group_lock")) == 1
+    assert len(exported.spans("acquire_group_lock")) == 1
     uninstrument()
     uninstrument()
     enter(session_factory, PlanGroupLock(tenant_id, group_id))
-    assert len(seen.spans("acquire_group_lock")) == 1
+    assert len(exported.spans("acquire_group_lock")) == 1
 
 
 @pytest.mark.parametrize(
     ("module", "missing", "extra"),
     [("telemetry", "opentelemetry", "telemetry"), ("retrying", "tenacity", "retry")],
 )
-def test_a_missing_extra_is_told_with_the_command_that_installs_it(
+def test_missing_extra_is_reported_with_the_command_that_installs_it(
     module: str, missing: str, extra: str
 ) -> None:
     program = f"import sys; sys.modules[{missing!r}] = None; import domain.{module}"
-    done = subprocess.run(  # noqa: S603 - our own interpreter
+    done = subprocess.run(  # noqa: S603 - the running interpreter
         [sys.executable, "-c", program], capture_output=True, check=False, text=True, timeout=60
     )
-    told = f"{missing} is missing: pip install 'studyplan-domain[{extra}]'"
-    assert done.stderr.splitlines()[-1] == f"ModuleNotFoundError: {told}"
+    message = f"{missing} is missing: pip install 'studyplan-domain[{extra}]'"
+    assert done.stderr.splitlines()[-1] == f"ModuleNotFoundError: {message}"

@@ -1,7 +1,7 @@
 """Every statement of the package filters each of its tables by the tenant, as a value.
 
-Read by PostgreSQL's own parser. On Citus such a statement goes to one node; on any server no
-statement can touch another tenant's rows.
+The tests use PostgreSQL's parser. Citus sends such a statement to one node; on every server such
+a statement cannot read or change rows of another tenant.
 """
 
 import asyncio
@@ -46,11 +46,13 @@ from tests.integration.storing import FIRST
 AsyncFactory: TypeAlias = async_sessionmaker[AsyncSession]
 Lock: TypeAlias = PlanGroupLock | StudentLock
 CANCELLED: Final = GroupStatus.CANCELLED
-# They ask the functions' version and the keys' derivation, at start-up: no row, no lock.
+# They check the functions' version and the derivation of keys at start-up, without any row or lock.
 WITHOUT_A_TENANT = {"functions_version", "keys_in_sql"}
-ASKS_FOR_THE_LOCK = ("studyplan.acquire_", "studyplan.require_", "studyplan.check_", "xact_id")
+LOCK_CALLS = ("studyplan.acquire_", "studyplan.require_", "studyplan.check_", "xact_id")
 
-NODES = pytest.mark.parametrize("nodes", [False, True], ids=["one node", "several nodes"])
+each_number_of_nodes = pytest.mark.parametrize(
+    "nodes", [False, True], ids=["one node", "several nodes"]
+)
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def sent() -> list[Statement]:
 
 
 def url_of(database_url: sa.URL, nodes: bool) -> sa.URL:
-    """A server that says that it may have several nodes, as Citus does by this setting."""
+    """Return the URL; with ``nodes``, a setting of Citus says that there may be several nodes."""
     options = {"options": "-c citus.shard_count=32"} if nodes else {}
     return database_url.update_query_dict(options)
 
@@ -68,37 +70,39 @@ def url_of(database_url: sa.URL, nodes: bool) -> sa.URL:
 def recording(
     database_url: sa.URL, world: World, nodes: bool, sent: list[Statement]
 ) -> Iterator[Factory]:
-    """The sessions whose statements are recorded; the world is there already."""
+    """Return a session factory whose statements are recorded; the world is already stored."""
     with recorded(sent) as connect_args:
         engine = engine_at(url_of(database_url, nodes), connect_args())
         factory = sessionmaker(engine)
-        enter_once(factory)
+        acquire_first_lock(factory)
         sent.clear()
         yield factory
         engine.dispose()
 
 
-def enter_once(factory: Factory) -> None:
-    """The first lock of a pool is asked for without knowing whether there are nodes."""
+def acquire_first_lock(factory: Factory) -> None:
+    """Acquire the first lock of a pool, from which the package learns whether there are nodes."""
     with UnitOfWork(factory, lock=PlanGroupLock(uuid4(), uuid4())):
         pass
 
 
 def assert_all_filtered(sent: list[Statement], tenant_id: UUID, *, nodes: bool) -> None:
     assert sent
-    found = {one.text: wrong for one in sent if (wrong := violations(one, tenant_id))}
+    found = {
+        statement.text: wrong for statement in sent if (wrong := violations(statement, tenant_id))
+    }
     assert found == {}
     if nodes:
         unrouted = [
-            one.text
-            for one in sent
-            if any(name in one.text for name in ASKS_FOR_THE_LOCK)
-            and "FROM studyplan.plan_groups" not in one.text
+            statement.text
+            for statement in sent
+            if any(name in statement.text for name in LOCK_CALLS)
+            and "FROM studyplan.plan_groups" not in statement.text
         ]
         assert unrouted == []
 
 
-@NODES
+@each_number_of_nodes
 @pytest.mark.parametrize("name", OPERATIONS.keys() - WITHOUT_A_TENANT)
 def test_operation_filters_every_table_by_the_tenant(
     recording: Factory, world: World, sent: list[Statement], name: str, nodes: bool
@@ -107,7 +111,7 @@ def test_operation_filters_every_table_by_the_tenant(
     assert_all_filtered(sent, world.tenant_id, nodes=nodes)
 
 
-@NODES
+@each_number_of_nodes
 def test_committed_flow_filters_every_table_by_the_tenant(
     recording: Factory, world: World, sent: list[Statement], nodes: bool
 ) -> None:
@@ -138,7 +142,7 @@ def test_committed_flow_filters_every_table_by_the_tenant(
     assert_all_filtered(sent, tenant_id, nodes=nodes)
 
 
-@NODES
+@each_number_of_nodes
 def test_refusal_filters_every_table_by_the_tenant(
     connection: sa.Connection, recording: Factory, world: World, sent: list[Statement], nodes: bool
 ) -> None:
@@ -148,8 +152,8 @@ def test_refusal_filters_every_table_by_the_tenant(
     assert_all_filtered(sent, world.tenant_id, nodes=nodes)
 
 
-@NODES
-def test_flow_of_tasks_filters_every_table_by_the_tenant(
+@each_number_of_nodes
+def test_async_flow_filters_every_table_by_the_tenant(
     database_url: sa.URL, world: World, sent: list[Statement], nodes: bool
 ) -> None:
     tenant_id = world.tenant_id
@@ -216,13 +220,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_filter_finds_what_is_wrong(text: str) -> None:
+def test_violations_reports_a_missing_tenant_or_schema(text: str) -> None:
     tenant_id = uuid4()
     statement = Statement(text.format(tenant=tenant_id, other=uuid4(), id=uuid4()))
     assert any(WRONG[text] in found for found in violations(statement, tenant_id))
 
 
-def test_filter_accepts_what_names_the_tenant_everywhere() -> None:
+def test_violations_accepts_a_statement_that_filters_every_table_by_the_tenant() -> None:
     tenant_id = uuid4()
     text = (
         "WITH raised AS "

@@ -1,4 +1,4 @@
-"""The transaction that took the lock, known by its identity, whatever ended it."""
+"""A unit of work identifies its transaction, and detects that other code has ended it."""
 
 import asyncio
 from collections.abc import Callable
@@ -40,8 +40,9 @@ def driver(uow: UnitOfWork) -> Any:
     return uow.connection.connection.driver_connection
 
 
-# What ends the transaction beneath the Session: the words of SQL, several statements in one
-# call, psycopg's own methods and cursors, the pool's proxy.
+# Calls that end the transaction without the Session's knowledge: SQL commands, several
+# statements in one call, methods of psycopg and of libpq, and the pool's proxy. The last two
+# only change the identity of the transaction.
 ENDERS: dict[str, Ender] = {
     "COMMIT": text("COMMIT"),
     "COMMIT AND CHAIN": text("COMMIT AND CHAIN"),
@@ -58,11 +59,11 @@ ENDERS: dict[str, Ender] = {
     "driver.execute": lambda uow: driver(uow).execute("COMMIT"),
     "pgconn.exec_": lambda uow: driver(uow).pgconn.exec_(b"COMMIT AND CHAIN"),
     "proxy.commit()": lambda uow: uow.connection.connection.commit(),
-    "RESET of the identity": text("RESET studyplan.transaction"),
-    "DISCARD of it": text("SELECT set_config('studyplan.transaction', '', false)"),
+    "identity is reset": text("RESET studyplan.transaction"),
+    "identity is emptied": text("SELECT set_config('studyplan.transaction', '', false)"),
 }
-RELEASING = {name: end for name, end in ENDERS.items() if "of" not in name}
-"""Those after which a rival gets the lock."""
+RELEASING = {name: end for name, end in ENDERS.items() if "identity" not in name}
+"""The calls that release the lock, so that another client can acquire it."""
 each_ender = pytest.mark.parametrize("end", ENDERS.values(), ids=ENDERS)
 
 
@@ -76,17 +77,17 @@ def name_of(factory: Factory, group: PlanGroup) -> str:
         return session.get_one(PlanGroup, (group.tenant_id, group.id)).name
 
 
-def renamed(uow: UnitOfWork) -> None:
+def rename(uow: UnitOfWork) -> None:
     uow.session.execute(sa.update(PlanGroup).values(name="after"))
 
 
-def loaded_and_renamed(uow: UnitOfWork) -> None:
-    mine = sa.select(PlanGroup).where(PlanGroup.tenant_id == uow.tenant_id)
-    for found in uow.session.scalars(mine):
+def load_and_rename(uow: UnitOfWork) -> None:
+    groups = sa.select(PlanGroup).where(PlanGroup.tenant_id == uow.tenant_id)
+    for found in uow.session.scalars(groups):
         found.name = "after"
 
 
-def renamed_by_text(uow: UnitOfWork) -> None:
+def rename_by_text(uow: UnitOfWork) -> None:
     uow.session.execute(sa.text("UPDATE studyplan.plan_groups SET name = 'after'"))
 
 
@@ -94,16 +95,16 @@ def read(uow: UnitOfWork) -> None:
     uow.session.scalar(sa.select(sa.func.count()).select_from(PlanGroup))
 
 
-AFTERWARDS = [renamed, loaded_and_renamed, renamed_by_text, read]
+LATER_STEPS = [rename, load_and_rename, rename_by_text, read]
 
 
-def block(factory: Factory, group: PlanGroup, *steps: Ender) -> None:
-    """A unit of work that does one step after the other, and is left."""
-    under(factory, PlanGroupLock(group.tenant_id, group.id), *steps)
+def run_steps(factory: Factory, group: PlanGroup, *steps: Ender) -> None:
+    """Enter a unit of work for the group, run the steps in order, and exit it."""
+    run_steps_under(factory, PlanGroupLock(group.tenant_id, group.id), *steps)
 
 
-def under(factory: Factory, lock: PlanGroupLock | StudentLock, *steps: Ender) -> None:
-    """The same under any lock."""
+def run_steps_under(factory: Factory, lock: PlanGroupLock | StudentLock, *steps: Ender) -> None:
+    """Enter a unit of work for any lock, run the steps in order, and exit it."""
     with UnitOfWork(factory, lock=lock) as uow:
         for step in steps:
             step(uow)
@@ -116,32 +117,32 @@ def lock_student(group: PlanGroup) -> Ender:
     return lambda uow: uow.lock_student(group.id)
 
 
-def generated(group: PlanGroup) -> Ender:
+def generation(group: PlanGroup) -> Ender:
     return lambda uow: PlanGenerationService(uow).generate(today=FIRST)
 
 
-def meanwhile(work: Callable[[], object]) -> Ender:
-    """A step that another client takes."""
+def by_another_client(work: Callable[[], object]) -> Ender:
+    """Return a step in which another client does the work."""
     return lambda _: elsewhere(work)
 
 
 @each_ender
-@pytest.mark.parametrize("afterwards", AFTERWARDS)
-def test_commit_is_refused_after_the_transaction_was_ended_beneath(
-    session_factory: Factory, group: PlanGroup, end: Ender, afterwards: Ender
+@pytest.mark.parametrize("later_step", LATER_STEPS)
+def test_commit_is_refused_after_the_transaction_was_ended_by_sql_or_the_driver(
+    session_factory: Factory, group: PlanGroup, end: Ender, later_step: Ender
 ) -> None:
     with pytest.raises(LockNotHeldError):
-        block(session_factory, group, end, afterwards, commit)
+        run_steps(session_factory, group, end, later_step, commit)
     assert name_of(session_factory, group) == "before"
 
 
 @pytest.mark.parametrize("end", RELEASING.values(), ids=RELEASING)
-def test_commit_is_refused_although_a_rival_has_generated(
+def test_commit_is_refused_after_another_client_has_generated(
     session_factory: Factory, group: PlanGroup, end: Ender
 ) -> None:
-    rival = meanwhile(lambda: generate(session_factory, group))
+    other_client = by_another_client(lambda: generate(session_factory, group))
     with pytest.raises(LockNotHeldError):
-        block(session_factory, group, end, read, rival, renamed, commit)
+        run_steps(session_factory, group, end, read, other_client, rename, commit)
     assert name_of(session_factory, group) == "before"
     assert generate(session_factory, group).generation == 2
 
@@ -152,46 +153,46 @@ def test_fence_refuses_a_generation_in_another_transaction(
 ) -> None:
     def refused(uow: UnitOfWork) -> None:
         with pytest.raises(GeneratedMeanwhileError):
-            generated(group)(uow)
+            generation(group)(uow)
         uow.rollback()
 
-    block(session_factory, group, end, read, refused)
+    run_steps(session_factory, group, end, read, refused)
     assert generate(session_factory, group).generation == 1
 
 
 @each_ender
-@pytest.mark.parametrize("afterwards", [read, renamed_by_text])
-def test_leaving_without_commit_reports_that_the_transaction_was_ended(
-    session_factory: Factory, group: PlanGroup, end: Ender, afterwards: Ender
+@pytest.mark.parametrize("later_step", [read, rename_by_text])
+def test_exit_without_commit_reports_that_the_transaction_was_ended(
+    session_factory: Factory, group: PlanGroup, end: Ender, later_step: Ender
 ) -> None:
-    for steps in ((end,), (end, afterwards)):
+    for steps in ((end,), (end, later_step)):
         with pytest.raises(LockNotHeldError, match="ended inside the block"):
-            block(session_factory, group, *steps)
+            run_steps(session_factory, group, *steps)
     assert name_of(session_factory, group) == "before"
 
 
-def test_lock_state_is_the_clients_view(session_factory: Factory, group: PlanGroup) -> None:
-    seen: list[LockState] = []
+def test_lock_state_is_what_the_client_knows(session_factory: Factory, group: PlanGroup) -> None:
+    states: list[LockState] = []
 
-    def look(uow: UnitOfWork) -> None:
-        seen.append(uow.lock_state())
+    def record_state(uow: UnitOfWork) -> None:
+        states.append(uow.lock_state())
 
-    steps = (look, text("COMMIT"), look, read, look)
+    steps = (record_state, text("COMMIT"), record_state, read, record_state)
     with pytest.raises(LockNotHeldError):
-        block(session_factory, group, *steps)
-    assert seen == [LockState.HELD, LockState.LOST, LockState.HELD]
+        run_steps(session_factory, group, *steps)
+    assert states == [LockState.HELD, LockState.LOST, LockState.HELD]
 
 
-def test_what_was_written_before_a_foreign_commit_stays(
+def test_changes_that_were_committed_by_sql_are_kept(
     session_factory: Factory, group: PlanGroup
 ) -> None:
-    steps = (loaded_and_renamed, lambda uow: uow.session.flush(), text("COMMIT"), commit)
+    steps = (load_and_rename, lambda uow: uow.session.flush(), text("COMMIT"), commit)
     with pytest.raises(LockNotHeldError):
-        block(session_factory, group, *steps)
+        run_steps(session_factory, group, *steps)
     assert name_of(session_factory, group) == "after"
 
 
-def test_procedure_that_commits_cannot_do_so_inside(
+def test_procedure_cannot_commit_inside_a_unit_of_work(
     owner_engine: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
     procedure = "CREATE PROCEDURE committing() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$"
@@ -203,24 +204,24 @@ def test_procedure_that_commits_cannot_do_so_inside(
             uow.session.execute(sa.text("CALL committing()"))
 
     with pytest.raises(LockNotHeldError):
-        block(session_factory, group, renamed, call, commit)
+        run_steps(session_factory, group, rename, call, commit)
     assert name_of(session_factory, group) == "before"
 
 
 @pytest.mark.parametrize("end", [sa.Connection.commit, sa.Connection.rollback])
-@pytest.mark.parametrize("steps", [(), (read,), (renamed_by_text,), (read, commit), (commit,)])
-def test_transaction_ended_by_the_connection_of_sqlalchemy_is_known_to_the_client(
+@pytest.mark.parametrize("steps", [(), (read,), (rename_by_text,), (read, commit), (commit,)])
+def test_lock_state_is_lost_after_the_connection_of_sqlalchemy_ended_the_transaction(
     session_factory: Factory,
     group: PlanGroup,
     end: Callable[[sa.Connection], None],
     steps: tuple[Ender, ...],
 ) -> None:
-    def ended(uow: UnitOfWork) -> None:
+    def end_by_connection(uow: UnitOfWork) -> None:
         end(uow.connection)
         assert uow.lock_state() is LockState.LOST
 
     with pytest.raises(LockNotHeldError):
-        block(session_factory, group, ended, *steps)
+        run_steps(session_factory, group, end_by_connection, *steps)
     assert name_of(session_factory, group) == "before"
 
 
@@ -232,48 +233,52 @@ def test_students_lock_does_not_outlive_its_transaction(
     session_factory: Factory, group: PlanGroup, end: Ender
 ) -> None:
     with pytest.raises(LockNotHeldError):
-        under(session_factory, StudentLock(group.tenant_id, group.student_id), end, renamed, commit)
+        run_steps_under(
+            session_factory, StudentLock(group.tenant_id, group.student_id), end, rename, commit
+        )
     with pytest.raises(LockNotHeldError):
-        block(session_factory, group, lock_student(group), end, renamed, commit)
+        run_steps(session_factory, group, lock_student(group), end, rename, commit)
     assert name_of(session_factory, group) == "before"
 
 
-def test_students_lock_taken_in_another_transaction_does_not_make_it_this_one(
+def test_students_lock_that_is_acquired_in_another_transaction_does_not_allow_the_commit(
     session_factory: Factory, group: PlanGroup
 ) -> None:
-    steps = (text("COMMIT AND CHAIN"), lock_student(group), renamed, commit)
+    steps = (text("COMMIT AND CHAIN"), lock_student(group), rename, commit)
     with pytest.raises(LockNotHeldError):
-        block(session_factory, group, *steps)
+        run_steps(session_factory, group, *steps)
     assert name_of(session_factory, group) == "before"
 
 
-def test_students_lock_released_by_a_savepoint_of_the_server_is_missed(
+def test_commit_is_refused_after_a_savepoint_in_sql_released_the_students_lock(
     session_factory: Factory, group: PlanGroup
 ) -> None:
-    back = (text("SAVEPOINT unknown"), lock_student(group), text("ROLLBACK TO unknown"))
-    rival = meanwhile(
-        lambda: under(session_factory, StudentLock(group.tenant_id, group.student_id), commit)
+    savepoint = (text("SAVEPOINT unknown"), lock_student(group), text("ROLLBACK TO unknown"))
+    other_client = by_another_client(
+        lambda: run_steps_under(
+            session_factory, StudentLock(group.tenant_id, group.student_id), commit
+        )
     )
     with pytest.raises(LockNotHeldError):
-        block(session_factory, group, *back, rival, renamed, commit)
+        run_steps(session_factory, group, *savepoint, other_client, rename, commit)
     assert name_of(session_factory, group) == "before"
 
 
-def test_savepoint_of_the_server_that_keeps_the_locks_does_no_harm(
+def test_commit_is_accepted_after_a_savepoint_in_sql_that_keeps_the_locks(
     session_factory: Factory, group: PlanGroup
 ) -> None:
-    back = (text("SAVEPOINT known"), renamed, text("ROLLBACK TO known"))
-    block(session_factory, group, lock_student(group), *back, commit)
+    savepoint = (text("SAVEPOINT known"), rename, text("ROLLBACK TO known"))
+    run_steps(session_factory, group, lock_student(group), *savepoint, commit)
     assert name_of(session_factory, group) == "before"
 
 
 # --- commit listeners -----------------------------------------------------------------
 
 
-def test_commit_listener_that_writes_is_checked_too(
+def test_commit_is_refused_after_a_commit_listener_ended_the_transaction(
     database_url: sa.URL, session_factory: Factory, group: PlanGroup
 ) -> None:
-    """Listeners of the engine run before the check, and after them nothing is written."""
+    """Listeners of the engine run before the check, and nothing is written after the check."""
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
 
     @sa.event.listens_for(engine, "commit")
@@ -282,11 +287,11 @@ def test_commit_listener_that_writes_is_checked_too(
         connection.exec_driver_sql("UPDATE studyplan.plan_groups SET name = 'after'")
 
     with pytest.raises(LockNotHeldError):
-        block(sessionmaker(engine), group, commit)
+        run_steps(sessionmaker(engine), group, commit)
     assert name_of(session_factory, group) == "before"
 
 
-def test_refused_commit_gives_the_connection_back_in_order(
+def test_refused_commit_returns_a_usable_connection_to_the_pool(
     database_url: sa.URL, group: PlanGroup
 ) -> None:
     engine = sa.create_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=5)
@@ -294,21 +299,21 @@ def test_refused_commit_gives_the_connection_back_in_order(
     steps = (lambda uow: pids.add(driver(uow).info.backend_pid), text("COMMIT"), read, commit)
     for _ in range(3):
         with pytest.raises(LockNotHeldError):
-            block(sessionmaker(engine), group, *steps)
+            run_steps(sessionmaker(engine), group, *steps)
         with engine.connect() as connection:
             assert transaction_status(connection).name == "IDLE"
     assert len(pids) == 1
     engine.dispose()
 
 
-# --- tasks ----------------------------------------------------------------------------
+# --- asyncio --------------------------------------------------------------------------
 
 TEXTS = ["COMMIT", "COMMIT AND CHAIN", "ROLLBACK AND CHAIN", "END"]
 
 
 @pytest.mark.parametrize("statement", TEXTS)
-@pytest.mark.parametrize("finish", ["commit", "leave", "generate"])
-def test_task_is_refused_after_the_transaction_was_ended_beneath(
+@pytest.mark.parametrize("finish", ["commit", "exit", "generate"])
+def test_async_unit_of_work_is_refused_after_the_transaction_was_ended_by_sql(
     database_url: sa.URL, session_factory: Factory, group: PlanGroup, statement: str, finish: str
 ) -> None:
     async def request() -> None:
@@ -317,9 +322,9 @@ def test_task_is_refused_after_the_transaction_was_ended_beneath(
         try:
             async with AsyncUnitOfWork(async_sessionmaker(engine), lock=lock) as uow:
                 await uow.run(text(statement))
-                await uow.run(renamed)
+                await uow.run(rename)
                 if finish == "generate":
-                    await uow.run(generated(group))
+                    await uow.run(generation(group))
                 if finish == "commit":
                     await uow.commit()
         finally:
@@ -330,7 +335,9 @@ def test_task_is_refused_after_the_transaction_was_ended_beneath(
     assert name_of(session_factory, group) == "before"
 
 
-def test_group_that_nobody_stored_has_a_transaction_of_its_own(session_factory: Factory) -> None:
+def test_identity_differs_between_transactions_of_groups_that_are_not_stored(
+    session_factory: Factory,
+) -> None:
     with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4(), uuid4())) as uow:
         first = uow.identity
         uow.commit()

@@ -1,4 +1,4 @@
-"""One unit of work = one lock = one transaction = one commit; and what misuse is told."""
+"""A unit of work has one lock, one transaction and one commit; incorrect use raises an error."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ Factory = sessionmaker[Session]
 
 Write = Callable[[UnitOfWork, UUID], None]
 
-READING = sa.select(sa.func.count()).select_from(PlanGroup)
+COUNT_GROUPS = sa.select(sa.func.count()).select_from(PlanGroup)
 
 
 def orm_add(uow: UnitOfWork, group_id: UUID) -> None:
@@ -84,11 +84,11 @@ def exists(factory: Factory, group_id: UUID) -> bool:
         return bool(found)
 
 
-# --- keeping and giving up ------------------------------------------------------------
+# --- commit and rollback --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_what_is_committed_stays(
+def test_commit_stores_the_changes(
     session_factory: Factory, uow: UnitOfWork, lock: PlanGroupLock, write: Write
 ) -> None:
     with uow:
@@ -98,7 +98,7 @@ def test_what_is_committed_stays(
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_leaving_with_uncommitted_work_says_so_and_keeps_nothing(
+def test_exit_with_uncommitted_changes_raises_and_stores_nothing(
     session_factory: Factory, uow: UnitOfWork, lock: PlanGroupLock, write: Write
 ) -> None:
     with pytest.raises(UncommittedChangesError, match=r"without commit\(\)"), uow:
@@ -107,7 +107,7 @@ def test_leaving_with_uncommitted_work_says_so_and_keeps_nothing(
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_an_exception_rolls_back_and_goes_on_unchanged(
+def test_exception_rolls_back_and_is_raised_unchanged(
     session_factory: Factory, uow: UnitOfWork, lock: PlanGroupLock, write: Write
 ) -> None:
     error = KeyError("the caller's own")
@@ -119,7 +119,7 @@ def test_an_exception_rolls_back_and_goes_on_unchanged(
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_an_explicit_rollback_says_that_it_is_meant(
+def test_rollback_discards_the_changes_without_an_error(
     session_factory: Factory, uow: UnitOfWork, lock: PlanGroupLock, write: Write
 ) -> None:
     with uow:
@@ -128,28 +128,28 @@ def test_an_explicit_rollback_says_that_it_is_meant(
     assert not exists(session_factory, lock.group_id)
 
 
-def test_leaving_after_reading_alone_is_fine(uow: UnitOfWork) -> None:
+def test_exit_after_only_reading_raises_nothing(uow: UnitOfWork) -> None:
     with uow:
-        uow.session.scalar(READING)
+        uow.session.scalar(COUNT_GROUPS)
 
 
-def test_a_changed_object_that_was_never_flushed_is_uncommitted_work(
+def test_changed_object_that_was_not_flushed_is_an_uncommitted_change(
     session_factory: Factory, lock: PlanGroupLock
 ) -> None:
     with session_factory.begin() as session:
-        group = PlanGroupFactory.build(tenant_id=lock.tenant_id, id=lock.group_id, name="alt")
+        group = PlanGroupFactory.build(tenant_id=lock.tenant_id, id=lock.group_id, name="old")
         session.add(group)
     uow = UnitOfWork(session_factory, lock=lock)
     with pytest.raises(UncommittedChangesError), uow:
-        uow.session.get_one(PlanGroup, (lock.tenant_id, lock.group_id)).name = "neu"
+        uow.session.get_one(PlanGroup, (lock.tenant_id, lock.group_id)).name = "new"
     with session_factory() as session:
-        assert session.get_one(PlanGroup, (lock.tenant_id, lock.group_id)).name == "alt"
+        assert session.get_one(PlanGroup, (lock.tenant_id, lock.group_id)).name == "old"
 
 
-# --- behind its back ------------------------------------------------------------------
+# --- direct use of the Session --------------------------------------------------------
 
 
-def test_a_session_that_commits_by_itself_is_stopped(
+def test_session_cannot_commit_directly(
     session_factory: Factory, uow: UnitOfWork, lock: PlanGroupLock
 ) -> None:
     with uow:
@@ -160,7 +160,7 @@ def test_a_session_that_commits_by_itself_is_stopped(
     assert not exists(session_factory, lock.group_id)
 
 
-def test_a_savepoint_inside_may_commit_and_roll_back(
+def test_savepoint_may_be_committed_and_rolled_back(
     session_factory: Factory, uow: UnitOfWork, lock: PlanGroupLock
 ) -> None:
     other = uuid4()
@@ -177,7 +177,7 @@ def test_a_savepoint_inside_may_commit_and_roll_back(
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_writing_after_the_session_was_rolled_back_is_stopped(
+def test_commit_is_refused_after_the_session_was_rolled_back(
     session_factory: Factory, uow: UnitOfWork, lock: PlanGroupLock, write: Write
 ) -> None:
     with pytest.raises(LockNotHeldError, match="The lock is lost"), uow:
@@ -186,14 +186,14 @@ def test_writing_after_the_session_was_rolled_back_is_stopped(
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_writing_after_a_rollback_is_not_lost_silently(
+def test_exit_raises_if_changes_follow_a_rollback_of_the_session(
     uow: UnitOfWork, lock: PlanGroupLock, write: Write
 ) -> None:
     with pytest.raises((LockNotHeldError, UncommittedChangesError)), uow:
         lose_lock_and_write(write, uow, lock.group_id)
 
 
-def test_another_groups_lock_is_not_this_ones(uow: UnitOfWork, lock: PlanGroupLock) -> None:
+def test_require_lock_refuses_another_group(uow: UnitOfWork, lock: PlanGroupLock) -> None:
     with uow:
         uow.require_lock(lock.group_id)
         with pytest.raises(LockNotHeldError, match="Enter one for"):

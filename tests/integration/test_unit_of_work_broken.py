@@ -1,4 +1,4 @@
-"""Leaving a unit of work whose connection broke: nothing stays behind, nothing is hidden."""
+"""Exit of a unit of work whose connection is broken: nothing is left open, no error is hidden."""
 
 import signal
 import threading
@@ -22,22 +22,22 @@ from tests.integration.asking import acquire
 
 @pytest.fixture
 def one_connection(database_url: sa.URL) -> Iterator[sa.Engine]:
-    """A pool that keeps one: what is given back dirty is what the next one gets.
+    """Return an engine whose pool keeps one connection, which the next request uses again.
 
-    It may open a second, for of one alone none may wait.
+    The pool may open a second connection, because at most half of a pool's connections may wait.
     """
     engine = sa.create_engine(database_url, pool_size=1, max_overflow=1, pool_timeout=5)
     yield engine
     engine.dispose()
 
 
-def terminated(engine: sa.Engine, uow: UnitOfWork) -> None:
-    """End the server's side of a unit of work; the client does not know yet."""
-    pid = uow.session.connection().connection.driver_connection
-    assert isinstance(pid, psycopg.Connection)
+def terminate(engine: sa.Engine, uow: UnitOfWork) -> None:
+    """Terminate the backend of a unit of work; the client notices only when it sends something."""
+    driver = uow.session.connection().connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
     with engine.connect() as other:
-        ended = sa.text("SELECT pg_terminate_backend(:pid, 10000)")
-        assert other.scalar(ended, {"pid": pid.info.backend_pid})
+        statement = sa.text("SELECT pg_terminate_backend(:pid, 10000)")
+        assert other.scalar(statement, {"pid": driver.info.backend_pid})
 
 
 def checked_out(engine: sa.Engine) -> int:
@@ -46,16 +46,16 @@ def checked_out(engine: sa.Engine) -> int:
     return pool.checkedout()
 
 
-def test_leaving_cleanly_after_the_backend_was_killed_gives_the_connection_back(
+def test_exit_after_the_backend_was_terminated_returns_the_connection_to_the_pool(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
     uow = UnitOfWork(session_factory, lock=PlanGroupLock(uuid4(), uuid4()))
     with pytest.raises(sa.exc.OperationalError), uow:
-        terminated(engine, uow)
+        terminate(engine, uow)
     assert checked_out(engine) == 0
 
 
-def test_a_broken_connection_does_not_replace_the_callers_own_exception(
+def test_broken_connection_does_not_replace_the_exception_of_the_caller(
     engine: sa.Engine, session_factory: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_: Session) -> None:
@@ -71,7 +71,7 @@ def test_a_broken_connection_does_not_replace_the_callers_own_exception(
     assert checked_out(engine) == 0
 
 
-def test_leaving_after_the_connection_was_invalidated_is_no_misuse(
+def test_exit_after_the_connection_was_invalidated_raises_nothing(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
     with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4(), uuid4())) as uow:
@@ -79,10 +79,10 @@ def test_leaving_after_the_connection_was_invalidated_is_no_misuse(
     assert checked_out(engine) == 0
 
 
-def test_a_commit_that_a_listener_stops_keeps_its_connection_out_of_the_pool(
+def test_commit_that_a_listener_stops_does_not_return_an_open_transaction_to_the_pool(
     one_connection: sa.Engine,
 ) -> None:
-    """SQLAlchemy takes the transaction for ended; the server does not."""
+    """SQLAlchemy considers the transaction ended, but it is still open on the server."""
     lock = PlanGroupLock(uuid4(), uuid4())
     factory = sessionmaker(one_connection)
 
@@ -102,12 +102,12 @@ def test_a_commit_that_a_listener_stops_keeps_its_connection_out_of_the_pool(
 
 
 class SignalledError(Exception):
-    """What a signal's handler raises."""
+    """Raised by the handler of the signal."""
 
 
 @pytest.fixture
-def interrupting() -> Iterator[Callable[[], None]]:
-    """Interrupts the main thread by a signal whose handler raises."""
+def interrupt_main_thread() -> Iterator[Callable[[], None]]:
+    """Return a function that sends the main thread a signal whose handler raises an error."""
 
     def handler(*_: object) -> None:
         raise SignalledError
@@ -117,15 +117,18 @@ def interrupting() -> Iterator[Callable[[], None]]:
     signal.signal(signal.SIGUSR1, before)
 
 
-def test_a_signal_in_the_middle_of_the_wait_ends_the_wait_in_the_server_too(
-    engine: sa.Engine, one_connection: sa.Engine, interrupting: Callable[[], None], tenant_id: UUID
+def test_signal_during_the_wait_ends_the_wait_on_the_server_too(
+    engine: sa.Engine,
+    one_connection: sa.Engine,
+    interrupt_main_thread: Callable[[], None],
+    tenant_id: UUID,
 ) -> None:
     group_id = uuid4()
     patient = PlanGroupLock(tenant_id, group_id, wait=timedelta(seconds=TIMEOUT))
 
     def interrupt() -> None:
         wait_until_waiting(engine, group_id)
-        interrupting()
+        interrupt_main_thread()
 
     with engine.connect() as holder, ThreadPoolExecutor(1) as pool:
         acquire(holder, group_id)
@@ -133,14 +136,14 @@ def test_a_signal_in_the_middle_of_the_wait_ends_the_wait_in_the_server_too(
         with pytest.raises(SignalledError):
             UnitOfWork(sessionmaker(one_connection), lock=patient).__enter__()
         interruption.result(TIMEOUT)
-        eventually(lambda: not advisory_locks(engine, granted=False), "nobody waits any more")
+        eventually(lambda: not advisory_locks(engine, granted=False), "no backend waits for a lock")
     assert checked_out(one_connection) == 0
     with UnitOfWork(sessionmaker(one_connection), lock=patient) as uow:
         uow.commit()
 
 
-def test_a_signal_in_the_middle_of_a_statement_leaves_the_lock_unknown_and_then_free(
-    engine: sa.Engine, one_connection: sa.Engine, interrupting: Callable[[], None]
+def test_signal_during_a_statement_makes_the_lock_state_unknown_and_releases_the_lock(
+    engine: sa.Engine, one_connection: sa.Engine, interrupt_main_thread: Callable[[], None]
 ) -> None:
     lock = PlanGroupLock(uuid4(), uuid4())
 
@@ -148,7 +151,7 @@ def test_a_signal_in_the_middle_of_a_statement_leaves_the_lock_unknown_and_then_
         sleeping = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
         with engine.connect() as other:
             eventually(lambda: bool(other.scalar(sa.text(sleeping))), "the statement runs")
-        interrupting()
+        interrupt_main_thread()
 
     with ThreadPoolExecutor(1) as pool:
         with UnitOfWork(sessionmaker(one_connection), lock=lock) as uow:

@@ -1,4 +1,4 @@
-"""The lock of a unit of work: first, held throughout, in the right transaction, freed."""
+"""The lock of a unit of work is acquired on entry, held in its transaction, and released."""
 
 import re
 import tempfile
@@ -28,13 +28,13 @@ def lock(tenant_id: UUID, group_id: UUID) -> PlanGroupLock:
 
 @pytest.fixture
 def one_connection(database_url: sa.URL) -> Iterator[sa.Engine]:
-    """A pool of one: what is given back dirty is what the next one gets."""
+    """Return an engine whose pool has one connection, which the next request uses again."""
     engine = sa.create_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=5)
     yield engine
     engine.dispose()
 
 
-def test_the_lock_is_held_from_entry_to_exit(
+def test_lock_is_held_from_entry_to_exit(
     session_factory: Factory, connection: sa.Connection, lock: PlanGroupLock
 ) -> None:
     assert not check(connection, lock.group_id).held
@@ -46,7 +46,7 @@ def test_the_lock_is_held_from_entry_to_exit(
     assert not check(connection, lock.group_id).held
 
 
-def test_the_lock_is_free_as_soon_as_it_is_committed_or_rolled_back(
+def test_lock_is_released_by_commit_and_rollback(
     session_factory: Factory, connection: sa.Connection, lock: PlanGroupLock
 ) -> None:
     for end in (UnitOfWork.commit, UnitOfWork.rollback):
@@ -55,7 +55,7 @@ def test_the_lock_is_free_as_soon_as_it_is_committed_or_rolled_back(
             assert not check(connection, lock.group_id).held
 
 
-def test_the_lock_survives_flushes_savepoints_and_reads(
+def test_lock_is_kept_by_flushes_savepoints_and_reads(
     session_factory: Factory, connection: sa.Connection, lock: PlanGroupLock
 ) -> None:
     with UnitOfWork(session_factory, lock=lock) as uow:
@@ -68,10 +68,10 @@ def test_the_lock_survives_flushes_savepoints_and_reads(
         uow.commit()
 
 
-def test_lock_is_taken_in_the_round_trip_that_begins_the_transaction(
+def test_lock_is_acquired_in_the_round_trip_that_begins_the_transaction(
     one_connection: sa.Engine, lock: PlanGroupLock
 ) -> None:
-    """Seen in libpq's trace, which everything that is sent has to pass."""
+    """libpq's trace contains every message that is sent."""
     with one_connection.connect() as warm:
         driver: Any = warm.connection.driver_connection
     with tempfile.TemporaryFile("w+", errors="replace") as trace:
@@ -84,7 +84,7 @@ def test_lock_is_taken_in_the_round_trip_that_begins_the_transaction(
     assert re.search(r"Query\s.*BEGIN; SELECT studyplan\.acquire_plan_locks_with_limits", sent[0])
 
 
-def test_a_busy_lock_is_told_at_once_with_its_holder(
+def test_busy_lock_is_refused_immediately_with_its_holder(
     session_factory: Factory, connection: sa.Connection, lock: PlanGroupLock
 ) -> None:
     connection.exec_driver_sql("SET LOCAL application_name = 'first'")
@@ -97,21 +97,21 @@ def test_a_busy_lock_is_told_at_once_with_its_holder(
     assert refused.value.holder.application_name == "first"
 
 
-def test_a_bounded_wait_ends_in_a_timeout(
+def test_wait_ends_in_a_lock_timeout(
     session_factory: Factory, connection: sa.Connection, lock: PlanGroupLock
 ) -> None:
     acquire(connection, lock.group_id)
     patient = PlanGroupLock(lock.tenant_id, lock.group_id, wait=timedelta(milliseconds=30))
-    with pytest.raises(LockTimeoutError) as late, UnitOfWork(session_factory, lock=patient):
+    with pytest.raises(LockTimeoutError) as timeout, UnitOfWork(session_factory, lock=patient):
         pass
-    assert late.value.waited_ms is not None
-    assert late.value.waited_ms >= 30
-    assert late.value.holder is not None
-    assert late.value.holder.pid == backend_pid(connection)
+    assert timeout.value.waited_ms is not None
+    assert timeout.value.waited_ms >= 30
+    assert timeout.value.holder is not None
+    assert timeout.value.holder.pid == backend_pid(connection)
     assert lock_status(connection, lock.tenant_id, lock.group_id).held_by_me
 
 
-def test_a_refused_unit_of_work_gives_its_connection_back_clean(
+def test_refused_unit_of_work_returns_a_clean_connection_to_the_pool(
     one_connection: sa.Engine, connection: sa.Connection, lock: PlanGroupLock
 ) -> None:
     acquire(connection, lock.group_id)
@@ -132,26 +132,26 @@ def fail(_: UnitOfWork) -> None:
 
 
 @pytest.mark.parametrize("end", [UnitOfWork.commit, UnitOfWork.rollback, fail, repr])
-def test_the_connection_goes_back_to_the_pool_clean(
+def test_connection_is_returned_to_the_pool_clean(
     one_connection: sa.Engine, lock: PlanGroupLock, end: Callable[[UnitOfWork], object]
 ) -> None:
     with suppress(KeyError), UnitOfWork(sessionmaker(one_connection), lock=lock) as uow:
         uow.session.scalar(sa.select(sa.func.now()))
         end(uow)
-    with one_connection.connect() as next_one:
-        driver = next_one.connection.driver_connection
+    with one_connection.connect() as reused:
+        driver = reused.connection.driver_connection
         assert driver is not None
         assert driver.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
-        assert locks_held(next_one) == 0
+        assert locks_held(reused) == 0
         for name in ("lock_timeout", "idle_in_transaction_session_timeout"):
-            assert next_one.scalar(sa.text(f"SHOW {name}")) == "0"
+            assert reused.scalar(sa.text(f"SHOW {name}")) == "0"
 
 
 # --- transactions that the lock cannot protect ----------------------------------------
 
 
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE", "AUTOCOMMIT"])
-def test_an_engine_with_another_isolation_is_refused(
+def test_engine_with_another_isolation_level_is_refused(
     engine: sa.Engine, connection: sa.Connection, lock: PlanGroupLock, level: str
 ) -> None:
     other = sessionmaker(engine.execution_options(isolation_level=level))
@@ -162,7 +162,7 @@ def test_an_engine_with_another_isolation_is_refused(
 
 @pytest.mark.parametrize("mode", ["conditional_savepoint", "create_savepoint", "rollback_only",
                                   "control_fully"])  # fmt: skip
-def test_a_connection_that_is_in_a_transaction_is_refused(
+def test_connection_that_is_in_a_transaction_is_refused(
     connection: sa.Connection, lock: PlanGroupLock, mode: str
 ) -> None:
     connection.begin()
@@ -173,10 +173,10 @@ def test_a_connection_that_is_in_a_transaction_is_refused(
     assert locks_held(connection) == 0
 
 
-def test_a_connection_in_a_transaction_that_has_sent_nothing_yet_is_refused(
+def test_connection_in_a_transaction_that_has_sent_nothing_yet_is_refused(
     connection: sa.Connection, lock: PlanGroupLock
 ) -> None:
-    """Its BEGIN is only pending; a savepoint would still be the unit of work's outermost."""
+    """BEGIN is not sent yet, but the unit of work would still be inside a savepoint."""
     connection.begin()
     factory = sessionmaker(connection, join_transaction_mode="create_savepoint")
     with pytest.raises(WrongTransactionError, match=r"inside a (transaction already|savepoint)"):
@@ -184,7 +184,7 @@ def test_a_connection_in_a_transaction_that_has_sent_nothing_yet_is_refused(
     assert locks_held(connection) == 0
 
 
-def test_a_database_without_the_functions_says_what_to_run(
+def test_missing_functions_are_reported_with_the_command_to_run(
     empty_engine: sa.Engine, lock: PlanGroupLock
 ) -> None:
     with pytest.raises(SchemaError, match="`python -m domain upgrade`, or the application's own"):

@@ -1,4 +1,4 @@
-"""Using a unit of work in the wrong order, place or shape is a bug, and is told as one."""
+"""Incorrect use of a unit of work raises a usage error."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,28 +14,28 @@ from domain.errors import UnitOfWorkStateError
 from tests.integration.asking import check
 
 Factory = sessionmaker[Session]
-READING = sa.select(sa.func.count()).select_from(PlanGroup)
+COUNT_GROUPS = sa.select(sa.func.count()).select_from(PlanGroup)
 
 
-# --- the order of things --------------------------------------------------------------
+# --- the order of calls ---------------------------------------------------------------
 
 
-def test_it_is_entered_once(uow: UnitOfWork) -> None:
+def test_unit_of_work_is_entered_only_once(uow: UnitOfWork) -> None:
     with uow:
         pass
     with pytest.raises(UnitOfWorkStateError, match="Create a new one"), uow:
         pass
 
 
-def test_it_is_not_entered_inside_itself(uow: UnitOfWork) -> None:
+def test_unit_of_work_is_not_entered_inside_itself(uow: UnitOfWork) -> None:
     with uow:
         with pytest.raises(UnitOfWorkStateError, match="Create a new one"):
             uow.__enter__()
-        assert uow.session.scalar(READING) is not None
+        assert uow.session.scalar(COUNT_GROUPS) is not None
 
 
 @pytest.mark.parametrize("name", ["session", "groups", "plans", "student_time"])
-def test_nothing_can_be_had_of_it_outside_the_open_block(uow: UnitOfWork, name: str) -> None:
+def test_attributes_are_available_only_inside_the_open_block(uow: UnitOfWork, name: str) -> None:
     with pytest.raises(UnitOfWorkStateError, match="not entered yet"):
         getattr(uow, name)
     with uow:
@@ -49,7 +49,7 @@ def test_nothing_can_be_had_of_it_outside_the_open_block(uow: UnitOfWork, name: 
 
 @pytest.mark.parametrize("end", [UnitOfWork.commit, UnitOfWork.rollback])
 @pytest.mark.parametrize("again", [UnitOfWork.commit, UnitOfWork.rollback])
-def test_the_end_is_final(
+def test_unit_of_work_is_ended_only_once_and_only_inside_its_block(
     uow: UnitOfWork, end: Callable[[UnitOfWork], None], again: Callable[[UnitOfWork], None]
 ) -> None:
     with pytest.raises(UnitOfWorkStateError):
@@ -65,8 +65,8 @@ def test_the_end_is_final(
 # --- the lock's parameters ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("group_id", ["no uuid", None, 7, str(UUID(int=7))])
-def test_a_lock_of_something_that_is_no_uuid_is_refused(tenant_id: UUID, group_id: Any) -> None:
+@pytest.mark.parametrize("group_id", ["not a UUID", None, 7, str(UUID(int=7))])
+def test_lock_whose_group_id_is_not_a_uuid_is_refused(tenant_id: UUID, group_id: Any) -> None:
     with pytest.raises(InvalidInputError) as refused:
         PlanGroupLock(tenant_id, group_id)
     assert refused.value.field == "group_id"
@@ -75,14 +75,14 @@ def test_a_lock_of_something_that_is_no_uuid_is_refused(tenant_id: UUID, group_i
 @pytest.mark.parametrize(
     "wait", [timedelta(microseconds=-1), timedelta(minutes=11), timedelta.max, 3]
 )
-def test_a_wait_that_is_negative_or_absurd_is_refused(wait: Any) -> None:
+def test_wait_that_is_negative_too_long_or_not_a_timedelta_is_refused(wait: Any) -> None:
     with pytest.raises(InvalidInputError) as refused:
         PlanGroupLock(uuid4(), uuid4(), wait=wait)
     assert refused.value.field == "wait"
 
 
-@pytest.mark.parametrize("lock", [None, uuid4(), "no lock"])
-def test_a_lock_that_is_none_is_refused_before_anything_is_opened(
+@pytest.mark.parametrize("lock", [None, uuid4(), "not a lock"])
+def test_unit_of_work_refuses_an_object_that_is_not_a_lock_before_it_connects(
     session_factory: Factory, lock: Any
 ) -> None:
     with pytest.raises(InvalidInputError) as refused:
@@ -91,7 +91,7 @@ def test_a_lock_that_is_none_is_refused_before_anything_is_opened(
 
 
 @pytest.mark.parametrize("limit", [timedelta(0), timedelta(days=25), timedelta.max, 30, None])
-def test_limits_that_are_none_or_absurd_are_refused(limit: Any) -> None:
+def test_limits_that_are_out_of_range_or_of_a_wrong_type_are_refused(limit: Any) -> None:
     for name in ("idle", "transaction"):
         with pytest.raises(InvalidInputError) as refused:
             Limits(**{name: limit})
@@ -102,7 +102,7 @@ def test_limits_that_are_none_or_absurd_are_refused(limit: Any) -> None:
 
 
 @pytest.mark.parametrize("wait", [timedelta(0), timedelta(microseconds=1), timedelta(minutes=10)])
-def test_a_bounded_wait_is_accepted(
+def test_wait_within_the_allowed_range_is_accepted(
     engine: sa.Engine, session_factory: Factory, lock: PlanGroupLock, wait: timedelta
 ) -> None:
     with UnitOfWork(

@@ -1,4 +1,4 @@
-"""Who asks for a lock that he holds himself has made a mistake, and is not told "busy"."""
+"""Re-entrant lock requests raise a usage error, and are not refused as busy."""
 
 import gc
 import threading
@@ -17,7 +17,7 @@ from domain.testing.contention import TIMEOUT, advisory_locks
 from tests.integration.storing import enter, stored_group
 
 Factory = sessionmaker[Session]
-LONG = timedelta(seconds=TIMEOUT)
+LONG_WAIT = timedelta(seconds=TIMEOUT)
 
 
 @pytest.fixture
@@ -25,18 +25,20 @@ def lock(tenant_id: UUID, group_id: UUID) -> PlanGroupLock:
     return PlanGroupLock(tenant_id, group_id)
 
 
-def test_the_same_group_inside_itself_is_misuse_and_not_busy(
+def test_nested_request_for_the_same_group_raises_a_usage_error(
     engine: sa.Engine, session_factory: Factory, lock: PlanGroupLock
 ) -> None:
     with UnitOfWork(session_factory, lock=lock):
-        for wait in (timedelta(0), LONG):
-            with pytest.raises(UnitOfWorkStateError, match="the same request"):
+        for wait in (timedelta(0), LONG_WAIT):
+            with pytest.raises(UnitOfWorkStateError, match="this very request"):
                 enter(session_factory, PlanGroupLock(lock.tenant_id, lock.group_id, wait=wait))
-        assert advisory_locks(engine) == 1, "the outer one goes on"
+        assert advisory_locks(engine) == 1, "the outer unit of work still holds its lock"
     assert_lock_free(engine, lock.group_id)
 
 
-def test_one_group_of_several_is_enough(session_factory: Factory, tenant_id: UUID) -> None:
+def test_nested_request_for_one_common_group_raises_a_usage_error(
+    session_factory: Factory, tenant_id: UUID
+) -> None:
     shared = uuid4()
     with (
         UnitOfWork(session_factory, lock=PlanGroupLock.of(tenant_id, [uuid4(), shared])),
@@ -45,7 +47,9 @@ def test_one_group_of_several_is_enough(session_factory: Factory, tenant_id: UUI
         enter(session_factory, PlanGroupLock.of(tenant_id, [shared, uuid4()]))
 
 
-def test_the_student_that_was_locked_inside_counts_too(session_factory: Factory) -> None:
+def test_nested_request_for_a_student_locked_inside_raises_a_usage_error(
+    session_factory: Factory,
+) -> None:
     group = stored_group(session_factory)
     with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         enter(session_factory, StudentLock(group.tenant_id, group.student_id))
@@ -54,7 +58,9 @@ def test_the_student_that_was_locked_inside_counts_too(session_factory: Factory)
             enter(session_factory, StudentLock(group.tenant_id, group.student_id))
 
 
-def test_another_group_inside_is_allowed(session_factory: Factory, lock: PlanGroupLock) -> None:
+def test_nested_request_for_another_group_is_allowed(
+    session_factory: Factory, lock: PlanGroupLock
+) -> None:
     with UnitOfWork(session_factory, lock=lock) as outer:
         with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4(), uuid4())) as inner:
             inner.commit()
@@ -62,7 +68,7 @@ def test_another_group_inside_is_allowed(session_factory: Factory, lock: PlanGro
 
 
 @pytest.mark.parametrize("end", [UnitOfWork.commit, UnitOfWork.rollback])
-def test_one_that_has_ended_is_nobodys(
+def test_lock_may_be_requested_again_after_the_unit_of_work_has_ended(
     session_factory: Factory, lock: PlanGroupLock, end: object
 ) -> None:
     assert callable(end)
@@ -72,7 +78,7 @@ def test_one_that_has_ended_is_nobodys(
     enter(session_factory, lock)
 
 
-def test_one_that_could_not_be_entered_is_nobodys(
+def test_lock_may_be_requested_again_after_an_entry_was_refused(
     engine: sa.Engine, session_factory: Factory, lock: PlanGroupLock
 ) -> None:
     with ThreadPoolExecutor(1) as pool, UnitOfWork(session_factory, lock=lock) as outer:
@@ -82,7 +88,7 @@ def test_one_that_could_not_be_entered_is_nobodys(
         pool.submit(enter, session_factory, lock).result(TIMEOUT)
 
 
-def test_one_that_was_dropped_without_being_left_is_nobodys(
+def test_lock_may_be_requested_again_after_the_unit_of_work_was_garbage_collected(
     session_factory: Factory, lock: PlanGroupLock
 ) -> None:
     abandoned = UnitOfWork(session_factory, lock=lock)
@@ -92,24 +98,27 @@ def test_one_that_was_dropped_without_being_left_is_nobodys(
     enter(session_factory, lock)
 
 
-def test_another_thread_is_another_client(session_factory: Factory, lock: PlanGroupLock) -> None:
+def test_request_from_another_thread_is_refused_as_busy(
+    session_factory: Factory, lock: PlanGroupLock
+) -> None:
     with ThreadPoolExecutor(1) as pool, UnitOfWork(session_factory, lock=lock):
         other = pool.submit(enter, session_factory, lock)
         with pytest.raises(PlanGroupLockedError):
             other.result(TIMEOUT)
 
 
-def test_another_engine_may_be_another_database_and_is_asked(
+def test_nested_request_on_another_engine_is_sent_to_the_server(
     session_factory: Factory, second: sa.Engine, lock: PlanGroupLock
 ) -> None:
+    # The engine may be connected to another database, so only the server can decide.
     with UnitOfWork(session_factory, lock=lock), pytest.raises(PlanGroupLockedError):
         enter(sessionmaker(second), lock)
 
 
-# --- the student's lock, inside -------------------------------------------------------
+# --- the student's lock inside a unit of work -----------------------------------------
 
 
-def test_the_students_lock_is_not_taken_in_a_savepoint_that_could_free_it(
+def test_students_lock_is_not_acquired_in_a_savepoint_that_could_release_it(
     session_factory: Factory,
 ) -> None:
     group = stored_group(session_factory)
@@ -123,7 +132,7 @@ def test_the_students_lock_is_not_taken_in_a_savepoint_that_could_free_it(
             uow.lock_student(group.id)
 
 
-def test_the_students_of_all_groups_are_taken_by_the_first_call(
+def test_lock_student_locks_the_students_of_all_groups_in_its_first_call(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
     tenant_id = uuid4()
@@ -136,7 +145,7 @@ def test_the_students_of_all_groups_are_taken_by_the_first_call(
             uow.require_student_lock(group.student_id)
 
 
-def test_the_group_whose_student_is_busy_is_the_one_that_is_named(session_factory: Factory) -> None:
+def test_refusal_names_the_group_whose_student_is_busy(session_factory: Factory) -> None:
     tenant_id = uuid4()
     one, other = (stored_group(session_factory, tenant_id=tenant_id) for _ in range(2))
     entered, leave = threading.Event(), threading.Event()

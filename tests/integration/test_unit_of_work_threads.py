@@ -1,4 +1,4 @@
-"""A unit of work may move between threads; two threads at once are refused."""
+"""A unit of work may move between threads; simultaneous use by two threads is refused."""
 
 import asyncio
 import contextvars
@@ -47,20 +47,20 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def generated(uow: UnitOfWork, group: PlanGroup) -> object:
+def generate(uow: UnitOfWork, group: PlanGroup) -> object:
     return PlanGenerationService(uow).generate(today=FIRST)
 
 
-# --- one after the other --------------------------------------------------------------
+# --- sequential use -------------------------------------------------------------------
 
 
-def test_each_step_may_come_from_another_thread(
+def test_steps_may_run_in_different_threads(
     engine: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
     uow = UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id))
     elsewhere(uow.__enter__)
     elsewhere(lambda: uow.groups.get(group.id))
-    elsewhere(lambda: generated(uow, group))
+    elsewhere(lambda: generate(uow, group))
     elsewhere(uow.session.flush)
     elsewhere(uow.commit)
     elsewhere(lambda: uow.__exit__(None, None, None))
@@ -70,16 +70,16 @@ def test_each_step_may_come_from_another_thread(
 STEPS: list[Use] = [
     lambda uow, _: uow.__enter__(),
     lambda uow, group: uow.groups.get(group.id),
-    generated,
+    generate,
     lambda uow, _: uow.commit(),
     lambda uow, _: uow.__exit__(None, None, None),
 ]
 
 
-def test_requests_of_a_framework_may_enter_use_and_leave_in_any_thread_of_its_pool(
+def test_unit_of_work_may_be_entered_used_and_exited_in_any_thread_of_a_pool(
     engine: sa.Engine, session_factory: Factory, pool: ThreadPoolExecutor
 ) -> None:
-    """As FastAPI does with dependencies that are no coroutines: a copied context each."""
+    """FastAPI runs synchronous dependencies in a thread pool, each in a copied context."""
     groups = [stored_group(session_factory) for _ in range(12)]
 
     def run(work: Callable[[], Any]) -> Future[Any]:
@@ -100,38 +100,38 @@ def test_requests_of_a_framework_may_enter_use_and_leave_in_any_thread_of_its_po
         assert_lock_free(engine, group.id)
 
 
-# --- at the same time -----------------------------------------------------------------
+# --- simultaneous use -----------------------------------------------------------------
 
 
 class Pausing:
-    """A computation that stops in the middle of a service's call."""
+    """A computation that pauses in the middle of a service's call until it is resumed."""
 
     def __init__(self) -> None:
-        self.inside, self.go_on = threading.Event(), threading.Event()
+        self.inside, self.resume = threading.Event(), threading.Event()
 
     def __call__(self, request: Request) -> Schedule:
         self.inside.set()
-        assert self.go_on.wait(TIMEOUT)
+        assert self.resume.wait(TIMEOUT)
         return schedule(request)
 
 
-def flushed(uow: UnitOfWork, _: PlanGroup) -> None:
+def flush(uow: UnitOfWork, _: PlanGroup) -> None:
     if not call_is_flushing(uow):
         uow.session.add(PlanGroup())
     uow.session.flush()
 
 
 def call_is_flushing(uow: UnitOfWork) -> bool:
-    """Then SQLAlchemy itself warns of what is added."""
+    """Return whether a flush is running, during which SQLAlchemy warns if an object is added."""
     return uow.session._flushing
 
 
 USES: dict[str, Use] = {
-    "service": generated,
+    "service": generate,
     "repository": lambda uow, group: uow.groups.get(group.id),
     "plans": lambda uow, group: uow.plans.live(group.id),
     "student time": lambda uow, group: uow.student_time.exclusions(group.student_id),
-    "flush": flushed,
+    "flush": flush,
     "commit": lambda uow, _: uow.commit(),
     "rollback": lambda uow, _: uow.rollback(),
 }
@@ -150,14 +150,14 @@ def test_call_during_a_service_of_another_thread_is_refused(
         with pytest.raises(UnitOfWorkStateError, match=OVERLAPPING):
             use(uow, group)
         uow.session.expunge_all()
-        pausing.go_on.set()
+        pausing.resume.set()
         assert call.result(TIMEOUT).generation == 1
         uow.commit()
 
 
 @contextmanager
 def held_row(engine: sa.Engine, group: PlanGroup) -> Iterator[None]:
-    """Somebody else holds the group's row, so that an UPDATE of it waits."""
+    """Lock the group's row in another transaction, so that an UPDATE of it waits."""
     with engine.connect() as other, other.begin():
         other.execute(sa.select(PlanGroup.id).where(PlanGroup.id == group.id).with_for_update())
         yield
@@ -202,7 +202,7 @@ def test_call_during_a_flush_or_commit_of_another_thread_is_refused(
         assert session.get_one(PlanGroup, (group.tenant_id, group.id)).name == "after"
 
 
-def test_leaving_while_another_thread_works_cancels_its_call_and_says_so(
+def test_exit_while_another_thread_works_cancels_its_call_and_raises(
     engine: sa.Engine, session_factory: Factory, group: PlanGroup, pool: ThreadPoolExecutor
 ) -> None:
     with ExitStack() as stack:
@@ -237,7 +237,9 @@ def test_copied_context_in_another_thread_is_the_same_request(
             elsewhere(lambda: enter(session_factory, lock))
 
 
-def test_thread_of_a_task_inside_its_block_is_the_same_request(session_factory: Factory) -> None:
+def test_thread_that_a_task_starts_inside_its_block_is_the_same_request(
+    session_factory: Factory,
+) -> None:
     lock = PlanGroupLock(uuid4(), uuid4())
 
     async def request() -> None:
@@ -251,20 +253,20 @@ def test_thread_of_a_task_inside_its_block_is_the_same_request(session_factory: 
 def test_thread_that_is_reused_for_another_request_is_another_client(
     session_factory: Factory, tenant_id: UUID, group_id: UUID
 ) -> None:
-    """Its context ended with the first request, although that one's block is still open."""
+    """The context of the first request has ended, although its block is still open."""
     lock = PlanGroupLock(tenant_id, group_id)
     uow = UnitOfWork(session_factory, lock=lock)
-    with ThreadPoolExecutor(1) as one:
-        one.submit(contextvars.Context().run, uow.__enter__).result(TIMEOUT)
-        other = one.submit(contextvars.Context().run, enter, session_factory, lock)
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(contextvars.Context().run, uow.__enter__).result(TIMEOUT)
+        other = executor.submit(contextvars.Context().run, enter, session_factory, lock)
         with pytest.raises(PlanGroupLockedError):
             other.result(TIMEOUT)
     uow.__exit__(None, None, None)
 
 
-def test_student_and_group_of_one_number_are_two_things(session_factory: Factory) -> None:
-    tenant_id, number = uuid4(), uuid4()
-    group, student = PlanGroupLock(tenant_id, number), StudentLock(tenant_id, number)
+def test_student_and_group_with_the_same_id_have_different_locks(session_factory: Factory) -> None:
+    tenant_id, shared_id = uuid4(), uuid4()
+    group, student = PlanGroupLock(tenant_id, shared_id), StudentLock(tenant_id, shared_id)
     for outer, inner in ((group, student), (student, group)):
         with UnitOfWork(session_factory, lock=outer), UnitOfWork(session_factory, lock=inner):
             pass

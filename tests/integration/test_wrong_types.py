@@ -1,4 +1,4 @@
-"""What a caller without a type checker may pass: refused by its field, never by the driver."""
+"""Values of wrong types are refused with the name of their field, never by the driver."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -118,8 +118,9 @@ STUDENT: dict[str, Call] = {
         student_id=x, date=date(2025, 1, 8), type=ExclusionType.OTHER
     ),
 }
-# Some of the values are of the right type; an error of any other kind fails the test.
-SAID = (InvalidInputError, NotFoundError, EditedMeanwhileError, LockNotHeldError)
+# Some of the values are valid for some of the calls, which then succeed or find no row. An error
+# of any other type fails the test.
+EXPECTED_ERRORS = (InvalidInputError, NotFoundError, EditedMeanwhileError, LockNotHeldError)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,7 @@ def stored(session_factory: Factory) -> World:
 
 
 @pytest.mark.parametrize("name", [*GROUP, *STUDENT])
-def test_wrong_type_is_refused_by_its_field_and_nothing_is_written(
+def test_value_of_a_wrong_type_raises_only_errors_of_the_package_and_writes_nothing(
     session_factory: Factory, stored: World, name: str
 ) -> None:
     before = everything(session_factory)
@@ -136,7 +137,7 @@ def test_wrong_type_is_refused_by_its_field_and_nothing_is_written(
     for wrong in WRONG:
         lock = stored.student_lock if name in STUDENT else stored.lock
         with UnitOfWork(session_factory, lock=lock) as uow:
-            with suppress(*SAID):
+            with suppress(*EXPECTED_ERRORS):
                 call(uow, stored, wrong)
             uow.rollback()
     assert everything(session_factory) == before

@@ -29,13 +29,13 @@ from tests.integration.storing import stored_group
 from tests.unit.documents.documents import BOOK, SMALL
 
 Factory = sessionmaker[Session]
-Way = Callable[[Factory, str, Any], "set[str]"]
+Interface = Callable[[Factory, str, Any], "set[str]"]
 LONG = "가" * 201
 
 
 def rows(**columns: Any) -> PlanGroup:
-    """A group as a program makes it, with plain words and without what may be left out."""
-    given: dict[str, Any] = {
+    """Return a group as an application creates it, with text for enums and no optional fields."""
+    defaults: dict[str, Any] = {
         "tenant_id": uuid4(),
         "student_id": uuid4(),
         "name": "봄",
@@ -44,18 +44,18 @@ def rows(**columns: Any) -> PlanGroup:
         "contents": [book()],
         "blocks": [Block(kind=BlockKind.STUDY, weekday=1, start_minute=600, end_minute=720)],
     }
-    return PlanGroup(**{**given, **columns})
+    return PlanGroup(**{**defaults, **columns})
 
 
 def book(**columns: Any) -> Content:
-    given: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "type": "book",
         "title": "수학",
         "allocation": "weakness",
         "first_unit": 1,
         "last_unit": 40,
     }
-    return Content(**{**given, **columns})
+    return Content(**{**defaults, **columns})
 
 
 def block(**columns: Any) -> Block:
@@ -75,7 +75,7 @@ def add(factory: Factory, group: PlanGroup) -> PlanGroup:
 
 
 def errors_of_adding(factory: Factory, group: PlanGroup) -> set[str]:
-    """The fields that adding refuses; nothing is stored then, though the caller commits."""
+    """Return the fields that adding refuses; nothing is stored although the caller commits."""
     before = everything(factory)
     with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         with pytest.raises(InvalidInputError) as error:
@@ -115,7 +115,7 @@ def by_edit(factory: Factory, name: str, value: Any) -> set[str]:
     return {field_error.field for field_error in error.value.errors}
 
 
-@pytest.mark.parametrize("way", [by_add, by_document, by_edit])
+@pytest.mark.parametrize("interface", [by_add, by_document, by_edit])
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -131,18 +131,20 @@ def by_edit(factory: Factory, name: str, value: Any) -> set[str]:
         *(("minutes_per_unit", value) for value in (0, -1, 1441, 2**40, True, 1.5, "5")),
     ],
 )
-def test_value_is_refused_by_every_way_under_the_same_name(
-    session_factory: Factory, way: Way, name: str, value: Any
+def test_value_is_refused_by_every_interface_under_the_same_name(
+    session_factory: Factory, interface: Interface, name: str, value: Any
 ) -> None:
-    assert way(session_factory, name, value) == {f"contents[0].{name}" if name in BOOK else name}
+    assert interface(session_factory, name, value) == {
+        f"contents[0].{name}" if name in BOOK else name
+    }
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "held"),
+    ("name", "value", "expected"),
     [("difficulty", "심화", Difficulty.ADVANCED), ("difficulty", "top", Difficulty.TOP)],
 )
-def test_word_is_accepted_by_every_way_in_korean_or_english(
-    session_factory: Factory, name: str, value: str, held: Difficulty
+def test_difficulty_is_accepted_by_every_interface_in_korean_and_english(
+    session_factory: Factory, name: str, value: str, expected: Difficulty
 ) -> None:
     added = add(session_factory, rows(contents=[book(**{name: value})]))
     fields = {**SMALL, "contents": [{**BOOK, "minutes_per_unit": None, name: value}]}
@@ -157,11 +159,11 @@ def test_word_is_accepted_by_every_way_in_korean_or_english(
         )
         edited = uow.groups.get(added.id)
         uow.commit()
-    assert [group.contents[0].difficulty for group in (added, created, edited)] == [held] * 3
+    assert [group.contents[0].difficulty for group in (added, created, edited)] == [expected] * 3
 
 
 @pytest.mark.parametrize(
-    ("columns", "named"),
+    ("columns", "names"),
     [
         ({"period_start": "2025-01-06"}, {"period.start"}),
         ({"period_end": None}, {"period.end"}),
@@ -191,13 +193,13 @@ def test_word_is_accepted_by_every_way_in_korean_or_english(
          {"blocks[0].weekday"}),
     ],
 )  # fmt: skip
-def test_groups_add_refuses_what_rows_cannot_hold(
-    session_factory: Factory, columns: dict[str, Any], named: set[str]
+def test_groups_add_refuses_values_that_rows_cannot_store(
+    session_factory: Factory, columns: dict[str, Any], names: set[str]
 ) -> None:
-    assert errors_of_adding(session_factory, rows(**columns)) == named
+    assert errors_of_adding(session_factory, rows(**columns)) == names
 
 
-def test_groups_add_fills_in_positions_units_and_words(session_factory: Factory) -> None:
+def test_groups_add_fills_in_positions_units_and_enums(session_factory: Factory) -> None:
     contents = [book(), book(position=7), lecture(None, None, None), book(weekly_days=None)]
     contents[2].first_unit, contents[2].last_unit = 5, 7
     group = add(session_factory, rows(contents=contents, status="saved", level="high"))
@@ -210,11 +212,11 @@ def test_groups_add_fills_in_positions_units_and_words(session_factory: Factory)
     assert group.contents[0].allocation is Allocation.WEAKNESS
 
 
-@pytest.mark.parametrize("way", ["add", "insert"])
-def test_rows_stay_readable_after_the_commit(session_factory: Factory, way: str) -> None:
+@pytest.mark.parametrize("method", ["add", "insert"])
+def test_rows_stay_readable_after_the_commit(session_factory: Factory, method: str) -> None:
     group = rows(contents=[book(), lecture(1, 2, 3)])
     with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
-        getattr(uow.groups, way)(group)
+        getattr(uow.groups, method)(group)
         uow.commit()
     assert (group.version, group.purpose, group.non_study_blocks) == (1, None, [])
     assert group.created_at.tzinfo is not None
@@ -224,7 +226,7 @@ def test_rows_stay_readable_after_the_commit(session_factory: Factory, way: str)
     ]
 
 
-def test_flush_refuses_values_that_a_column_cannot_hold(
+def test_flush_refuses_values_that_a_column_cannot_store(
     session_factory: Factory, world: World
 ) -> None:
     before = everything(session_factory)
