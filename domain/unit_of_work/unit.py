@@ -219,7 +219,7 @@ class UnitOfWork:
         if self.lock.shared and not shared:
             raise errors.LockNotHeldError(
                 f"The unit of work holds a shared lock of group {group_id}, which is for marks of "
-                "progress only. It cannot become exclusive, because two requests that share it would "
+                "progress only. It cannot become exclusive, since two requests that share it would "
                 "wait for each other. Exit the block, and enter one with PlanGroupLock(tenant_id, "
                 "group_id)."
             )

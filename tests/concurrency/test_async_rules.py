@@ -100,7 +100,7 @@ def test_a_session_that_commits_by_itself_is_stopped(
 ) -> None:
     async def work(factory: AsyncFactory) -> None:
         async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
-            with pytest.raises(UnitOfWorkStateError, match="Use commit() of the unit of work"):
+            with pytest.raises(UnitOfWorkStateError, match=r"Use commit\(\) of the unit of work"):
                 await uow.run(lambda sync: sync.session.commit())
             assert advisory_locks(engine) == 1
 

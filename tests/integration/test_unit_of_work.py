@@ -154,7 +154,7 @@ def test_session_cannot_commit_directly(
 ) -> None:
     with uow:
         orm_flush(uow, lock.group_id)
-        with pytest.raises(UnitOfWorkStateError, match="Use commit() of the unit of work"):
+        with pytest.raises(UnitOfWorkStateError, match=r"Use commit\(\) of the unit of work"):
             uow.session.commit()
         uow.rollback()
     assert not exists(session_factory, lock.group_id)

@@ -30,7 +30,7 @@ def test_nested_request_for_the_same_group_raises_a_usage_error(
 ) -> None:
     with UnitOfWork(session_factory, lock=lock):
         for wait in (timedelta(0), LONG_WAIT):
-            with pytest.raises(UnitOfWorkStateError, match="this very request"):
+            with pytest.raises(UnitOfWorkStateError, match="the same request"):
                 enter(session_factory, PlanGroupLock(lock.tenant_id, lock.group_id, wait=wait))
         assert advisory_locks(engine) == 1, "the outer unit of work still holds its lock"
     assert_lock_free(engine, lock.group_id)
