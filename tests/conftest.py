@@ -1,10 +1,10 @@
-"""A real PostgreSQL for every test: the embedded one, or the server of ``TEST_DATABASE_URL``.
+"""Fixtures of a real PostgreSQL: the embedded server, or the one of ``TEST_DATABASE_URL``.
 
-With TEST_ROLE=1 the application of the tests connects as a role that owns nothing and has only
-what ``schema.upgrade(…, grant_to=…)`` grants; ``owner_engine`` is for what needs the owner.
+With ``TEST_ROLE=1`` the tests connect as a role that owns nothing and has only the privileges that
+``schema.upgrade(…, grant_to=…)`` grants; ``owner_engine`` connects as the owner.
 
-A missing server is an error, never a skip. What enters a unit of work commits for real, in
-a database cloned from a migrated template; tests keep apart by ids of their own.
+A missing server is an error and never skips a test. Units of work commit for real, in a database
+that each module clones from a migrated template; each test uses its own ids.
 """
 
 import os
@@ -25,8 +25,8 @@ from tests.servers import OWNERS, binaries
 
 pytest_plugins = ["domain.testing.plugin"]
 
-# The same examples every time: whoever runs the suite learns what the gate learned.
-# HYPOTHESIS_PROFILE=exploring looks for new ones.
+# Every run tests the same examples, so that a failure of the gate can be reproduced anywhere.
+# HYPOTHESIS_PROFILE=exploring searches for new examples.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("exploring", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
@@ -36,7 +36,7 @@ _numbers = count(1)
 
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[sa.URL]:
-    """A database on the server under test whose role may create databases."""
+    """The URL of a database on the server under test; its role may create databases."""
     given = os.environ.get("TEST_DATABASE_URL")
     if given:
         yield sa.make_url(given).set(drivername="postgresql+psycopg")
@@ -56,7 +56,7 @@ def maintenance(server_url: sa.URL) -> Iterator[sa.Connection]:
 
 @pytest.fixture(scope="session")
 def app_role(maintenance: sa.Connection) -> Iterator[tuple[str, str] | None]:
-    """The name and the password of the application's role; without TEST_ROLE it is the owner."""
+    """The name and password of the application's role; ``None`` means that it is the owner."""
     if not os.environ.get("TEST_ROLE"):
         yield None
         return
@@ -70,9 +70,9 @@ def app_role(maintenance: sa.Connection) -> Iterator[tuple[str, str] | None]:
 def new_database(
     server_url: sa.URL,
     maintenance: sa.Connection,
-    app_role: object,  # dropped after the databases in which it has privileges
+    app_role: object,  # must be dropped after the databases that grant it privileges
 ) -> Iterator[Callable[[str], sa.URL]]:
-    """Makes a database, a copy of ``template``; all are dropped in the end."""
+    """A function that creates a copy of the database ``template``; all are dropped at the end."""
     made: list[str] = []
 
     def make(template: str = "template0") -> sa.URL:
@@ -88,7 +88,10 @@ def new_database(
 
 @pytest.fixture(scope="session")
 def template(new_database: Callable[[str], sa.URL], app_role: tuple[str, str] | None) -> str:
-    """The name of a database with the current schema that nobody is connected to."""
+    """The name of a database with the current schema.
+
+    It has no open connections, because ``CREATE DATABASE`` refuses to copy a database that has.
+    """
     url = new_database("template0")
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.connect() as connection:
@@ -100,7 +103,7 @@ def template(new_database: Callable[[str], sa.URL], app_role: tuple[str, str] | 
 
 @pytest.fixture(scope="module")
 def owner_url(template: str, new_database: Callable[[str], sa.URL]) -> sa.URL:
-    """A migrated database for the tests of one module, which commit for real, as its owner."""
+    """The URL of a migrated database for one module, whose tests commit for real, as its owner."""
     return new_database(template)
 
 
@@ -108,7 +111,7 @@ def owner_url(template: str, new_database: Callable[[str], sa.URL]) -> sa.URL:
 def database_url(
     request: pytest.FixtureRequest, owner_url: sa.URL, app_role: tuple[str, str] | None
 ) -> sa.URL:
-    """The same database, as the application connects to it."""
+    """The URL with which the application connects to the same database."""
     if app_role is None or request.module.__name__ in OWNERS:
         return owner_url
     name, password = app_role
@@ -124,7 +127,7 @@ def engine(database_url: sa.URL) -> Iterator[sa.Engine]:
 
 @pytest.fixture(scope="module")
 def owner_engine(owner_url: sa.URL) -> Iterator[sa.Engine]:
-    """For what an application's role may not do."""
+    """An engine for statements that the application's role is not allowed to execute."""
     engine = sa.create_engine(owner_url, poolclass=sa.NullPool)
     yield engine
     engine.dispose()
@@ -137,13 +140,16 @@ def session_factory(engine: sa.Engine) -> sessionmaker[Session]:
 
 @pytest.fixture
 def tenant_id() -> UUID:
-    """The tenant that has the group of ``group_id``."""
+    """The id of the tenant of the group ``group_id``."""
     return uuid4()
 
 
 @pytest.fixture
 def group_id(tenant_id: UUID, session_factory: sessionmaker[Session]) -> UUID:
-    """A stored group: a busy lock of one that is not stored is refused as not found."""
+    """The id of a stored group.
+
+    It must be stored, because a request for the busy lock of another group is refused as not found.
+    """
     group = PlanGroupFactory.build(tenant_id=tenant_id)
     with session_factory(expire_on_commit=False) as session, session.begin():
         session.add(group)
@@ -152,7 +158,7 @@ def group_id(tenant_id: UUID, session_factory: sessionmaker[Session]) -> UUID:
 
 @pytest.fixture
 def session(engine: sa.Engine) -> Iterator[Session]:
-    """A Session whose work is rolled back; commits inside it are savepoints."""
+    """A Session whose work is rolled back; a commit only releases a savepoint."""
     with engine.connect() as connection:
         transaction = connection.begin()
         with Session(connection, join_transaction_mode="create_savepoint") as session:

@@ -1,7 +1,7 @@
-"""factory-boy factories: they build, and what stores them flushes; they never commit.
+"""factory-boy factories. They build objects and never flush or commit; the caller stores them.
 
-Keys are sequences or fresh UUIDs, and nothing that a test asserts is random. Call
-``build()``: it is the one door of factory-boy that a type checker understands.
+Keys are sequences or new UUIDs, and no value that a test asserts is random. Call ``build()``: it is
+the only method of factory-boy whose result type checkers can infer.
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ from domain.scheduling.vocabulary import Allocation, BlockKind, ContentType, Exc
 
 EVERY_DAY = range(7)
 
-# factory-boy types its factories but not its declarations.
+# factory-boy has type hints for its factories, but not for its declarations.
 _computed: Any = LazyFunction
 _numbered: Any = Sequence
 _FRESH_ID: Any = _computed(uuid4)
@@ -77,7 +77,7 @@ class ContentFactory(Factory[Content]):
 
 
 class PlanGroupFactory(Factory[PlanGroup]):
-    """A saved group for two weeks of January 2025 with one book, all its parts of one tenant."""
+    """A saved group for two weeks of January 2025 with one book; its parts have its tenant."""
 
     class Meta:
         model = PlanGroup
@@ -106,7 +106,7 @@ class PlanGroupFactory(Factory[PlanGroup]):
     def _after_postgeneration(
         cls, instance: PlanGroup, create: object, results: object = None
     ) -> None:
-        """Give every part the group's tenant and id, as the composite keys demand."""
+        """Give each part the group's tenant and id, which the composite keys require."""
         parts: list[Content | Block | NonStudyBlock] = [
             *instance.contents,
             *instance.blocks,
@@ -144,7 +144,7 @@ class AcademyScheduleFactory(Factory[AcademySchedule]):
 
 
 def lecture(position: int, minutes: Iterable[int | None], **fields: Any) -> Content:
-    """A lecture with one episode for each of ``minutes``, from episode 1 on."""
+    """Build a lecture with one episode per item of ``minutes``, numbered from 1."""
     content_id = uuid4()
     episodes = [
         LectureEpisode(content_id=content_id, unit=unit, minutes=length)

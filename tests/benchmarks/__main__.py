@@ -1,4 +1,4 @@
-"""Runs the benchmarks named on the command line, all by default."""
+"""Run the benchmarks named on the command line; by default, all except ``peers``."""
 
 import importlib
 import sys
@@ -17,7 +17,7 @@ WITHOUT_DATABASE: dict[str, Callable[[], None]] = {
 
 
 def peers(engine: sa.Engine) -> None:
-    """Needs the libraries to compare with: ``pip install sqlalchemy-dlock pals``."""
+    """Compare with other libraries; requires ``pip install sqlalchemy-dlock pals``."""
     importlib.import_module("tests.benchmarks.peers").run(engine)
 
 
@@ -31,20 +31,20 @@ WITH_DATABASE: dict[str, Callable[[sa.Engine], None]] = {
 
 
 def main(names: list[str]) -> None:
-    usual = [name for name in (*WITHOUT_DATABASE, *WITH_DATABASE) if name != "peers"]
-    chosen = names or usual
-    for name, run_alone in WITHOUT_DATABASE.items():
-        if name in chosen:
+    default = [name for name in (*WITHOUT_DATABASE, *WITH_DATABASE) if name != "peers"]
+    selected = names or default
+    for name, benchmark in WITHOUT_DATABASE.items():
+        if name in selected:
             print(name)
-            run_alone()
-    if not WITH_DATABASE.keys() & set(chosen):
+            benchmark()
+    if not WITH_DATABASE.keys() & set(selected):
         return
     with embedded_postgres() as server:
         engine = sa.create_engine(server.url, pool_size=80, max_overflow=0)
         with engine.connect() as connection:
             schema.upgrade(connection)
         for name, run in WITH_DATABASE.items():
-            if name in chosen:
+            if name in selected:
                 print(name)
                 run(engine)
         engine.dispose()

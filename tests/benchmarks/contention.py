@@ -1,4 +1,4 @@
-"""Many requesters: what a refusal costs, and what the lock costs those who do not meet."""
+"""Contention: the time of a refusal, and the cost of the locks of distinct groups."""
 
 import threading
 import time
@@ -23,12 +23,14 @@ REQUESTERS = 64
 ROUNDS = 60
 WORKERS = 8
 GENERATIONS = 5
-TURNS = 9
+"""Generations per worker and run."""
+RUNS = 9
+"""Runs with the locks; there are as many without them."""
 ONE = sa.text("SELECT 1")
 
 
 def run(engine: sa.Engine) -> None:
-    """64 requesters on one held group, and 8 workers on groups of their own."""
+    """Print the ratios for 64 requesters of one held lock, and for 8 workers with a group each."""
     factory: sessionmaker[Session] = sessionmaker(engine)
     group = stored_group(factory)
     held = PlanGroupLock(group.tenant_id, group.id)
@@ -36,25 +38,28 @@ def run(engine: sa.Engine) -> None:
         plain, refused = _interleaved(lambda: _plain(factory), lambda: _refused(factory, held))
     ratio = _p99(refused) / _p99(plain)
     line("p99 of a refusal / of a transaction with SELECT 1", f"{ratio:.2f}", "goal ≤ 1.5")
-    locked, unlocked = _generating(factory)
+    locked, unlocked = _generation_times(factory)
     line("distinct groups: throughput with the lock / without", f"{unlocked / locked:.2f}",
          "goal ≥ 0.9")  # fmt: skip
 
 
 def _interleaved(
-    one: Callable[[], None], other: Callable[[], None]
+    first: Callable[[], None], second: Callable[[], None]
 ) -> tuple[list[float], list[float]]:
-    """Seconds of each call, all requesters at once, the two kinds in turn."""
+    """Return the seconds of each call of ``first`` and of ``second``.
+
+    All requesters call the same function simultaneously, and the two functions alternate.
+    """
     times: tuple[list[float], list[float]] = ([], [])
     barrier = threading.Barrier(REQUESTERS)
 
     def requester(_: int) -> None:
         for _ in range(ROUNDS):
-            for own, call in zip(times, (one, other), strict=True):
+            for durations, call in zip(times, (first, second), strict=True):
                 barrier.wait()
-                begun = time.perf_counter()
+                started = time.perf_counter()
                 call()
-                own.append(time.perf_counter() - begun)
+                durations.append(time.perf_counter() - started)
 
     with ThreadPoolExecutor(REQUESTERS) as pool:
         list(pool.map(requester, range(REQUESTERS)))
@@ -65,16 +70,16 @@ def _p99(times: list[float]) -> float:
     return quantiles(times, n=100)[98]
 
 
-def _generating(factory: sessionmaker[Session]) -> tuple[float, float]:
-    """Median seconds of the same generations with the locks and without any, in turn."""
+def _generation_times(factory: sessionmaker[Session]) -> tuple[float, float]:
+    """Return the median seconds of the same generations with and without locks, alternating."""
     groups = [stored_group(factory) for _ in range(WORKERS)]
     times: tuple[list[float], list[float]] = ([], [])
-    for number in range(2 * TURNS):
-        locked, own = (nullcontext(), times[0]) if number % 2 else (_unlocked(), times[1])
-        with locked, ThreadPoolExecutor(WORKERS) as pool:
-            begun = time.perf_counter()
+    for number in range(2 * RUNS):
+        context, durations = (nullcontext(), times[0]) if number % 2 else (_unlocked(), times[1])
+        with context, ThreadPoolExecutor(WORKERS) as pool:
+            started = time.perf_counter()
             list(pool.map(lambda group: _repeat(factory, group), groups))
-            own.append(time.perf_counter() - begun)
+            durations.append(time.perf_counter() - started)
     return median(times[0]), median(times[1])
 
 
@@ -85,9 +90,9 @@ def _repeat(factory: sessionmaker[Session], group: PlanGroup) -> None:
 
 @contextmanager
 def _unlocked() -> Iterator[None]:
-    """Everybody is told that the locks are theirs, and nothing is asked of the server."""
+    """Report every lock as acquired without requesting it from the server."""
 
-    def pretend(
+    def report_acquired(
         connection: sa.Connection, *_: object, asked_for: UUID, renewed: str, **__: object
     ) -> dict[UUID, UUID]:
         _begin(connection, identity=renewed)
@@ -95,13 +100,13 @@ def _unlocked() -> Iterator[None]:
 
     with (
         patch.object(acquiring, "acquire", _begin),
-        patch.object(acquiring, "acquire_students", pretend),
+        patch.object(acquiring, "acquire_students", report_acquired),
     ):
         yield
 
 
 def _begin(connection: sa.Connection, *_: object, identity: str, **__: object) -> Acquired:
-    """What the unit of work asks for afterwards: a transaction with its identity."""
+    """Start a transaction with its identity, which the unit of work checks afterwards."""
     connection.connection.cursor().execute(f"SET LOCAL {IDENTITY} = '{identity}'")
     return Acquired()
 
@@ -115,6 +120,6 @@ def _plain(factory: sessionmaker[Session]) -> None:
 def _refused(factory: sessionmaker[Session], lock: PlanGroupLock) -> None:
     try:
         with UnitOfWork(factory, lock=lock):
-            raise AssertionError("the group is held")
+            raise AssertionError("a lock that is held was acquired again")
     except PlanGroupLockedError:
         pass

@@ -1,4 +1,4 @@
-"""Figures behind decisions: the exclusion constraint, the order of locks, waiting in the server."""
+"""Figures of the decision records: exclusion constraint, lock order, waiting in the server."""
 
 import random
 import time
@@ -21,7 +21,7 @@ WAITS = 30
 """Waits per client."""
 POLL_SECONDS = 0.05
 
-# One day of each student has ten plans, as in a table that is in use.
+# The student has ten plans per day, as in a table that is in use.
 _INSERT = """
 INSERT INTO {table} (tenant_id, id, group_id, student_id, content_id, kind, date, start_minute,
   end_minute, first_unit, last_unit, sequence, week, cycle, generation, live)
@@ -36,7 +36,7 @@ _HOLD = sa.text("SELECT pg_sleep(0.001)")
 
 
 def run(engine: sa.Engine) -> None:
-    """Print each figure; the records in ``.github/decisions`` quote them."""
+    """Print the figures that the records in ``.github/decisions`` quote."""
     line("exclusion constraint, per row", f"{_constraint(engine) * 1e6:.0f} µs")
     sizes = {"pool_size": CLIENTS, "max_overflow": 0}
     clients = sa.create_engine(engine.url, **sizes, isolation_level="READ COMMITTED")
@@ -45,12 +45,12 @@ def run(engine: sa.Engine) -> None:
         line(f"deadlocks of {total} transactions, locks in {name} order",
              str(_deadlocks(clients, order)))  # fmt: skip
     for name, acquire in (("queue", _queue), ("polling", _poll)):
-        line(f"99 % of waits for one lock, {name}", f"{_longest_waits(clients, acquire):.0f} ms")
+        line(f"p99 of the waits for one lock, {name}", f"{_p99_wait(clients, acquire):.0f} ms")
     clients.dispose()
 
 
 def _constraint(engine: sa.Engine) -> float:
-    """The seconds per row by which the exclusion constraint slows an INSERT down."""
+    """Return the seconds per row that the exclusion constraint adds to an INSERT."""
     with engine.begin() as connection:
         for table in ("guarded", "plain"):
             connection.exec_driver_sql(
@@ -79,10 +79,10 @@ def _in_key_order(keys: Sequence[int], count: int) -> list[int]:
 
 
 def _deadlocks(engine: sa.Engine, order: Callable[[Sequence[int], int], list[int]]) -> int:
-    """How many transactions the server ends because of a deadlock."""
+    """Return the number of transactions that the server aborts because of a deadlock."""
 
     def client(_: int) -> int:
-        ended = 0
+        deadlocks = 0
         for _ in range(TRANSACTIONS):
             try:
                 with engine.begin() as connection:
@@ -93,8 +93,8 @@ def _deadlocks(engine: sa.Engine, order: Callable[[Sequence[int], int], list[int
             except OperationalError as error:
                 if getattr(error.orig, "sqlstate", None) != "40P01":
                     raise
-                ended += 1
-        return ended
+                deadlocks += 1
+        return deadlocks
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         return sum(pool.map(client, range(CLIENTS)))
@@ -109,19 +109,19 @@ def _poll(connection: sa.Connection) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _longest_waits(engine: sa.Engine, acquire: Callable[[sa.Connection], None]) -> float:
-    """The milliseconds within which 99 % of the waits of all clients for one lock end."""
+def _p99_wait(engine: sa.Engine, acquire: Callable[[sa.Connection], None]) -> float:
+    """Return the 99th percentile of all clients' waits for one lock, in milliseconds."""
 
     def client(_: int) -> list[float]:
         waits = []
         for _ in range(WAITS):
             with engine.begin() as connection:
-                begun = time.perf_counter()
+                started = time.perf_counter()
                 acquire(connection)
-                waits.append(time.perf_counter() - begun)
+                waits.append(time.perf_counter() - started)
                 connection.execute(_HOLD)
         return waits
 
     with ThreadPoolExecutor(CLIENTS) as pool:
-        waits = [wait for own in pool.map(client, range(CLIENTS)) for wait in own]
+        waits = [wait for waits in pool.map(client, range(CLIENTS)) for wait in waits]
     return quantiles(waits, n=100)[98] * 1000

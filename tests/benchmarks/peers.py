@@ -1,6 +1,6 @@
-"""The lock of a unit of work beside other libraries' locks, on the same server.
+"""The lock of a unit of work compared with the locks of other libraries, on the same server.
 
-Each takes a free lock, runs nothing under it, and lets it go.
+Each contestant acquires a free lock, does nothing, and releases it.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from tests.benchmarks.timing import line, medians
 
 
 def run(engine: sa.Engine) -> None:
-    """Medians against sqlalchemy-dlock, pals and raw psycopg, with and without a wait."""
+    """Print ratios to sqlalchemy-dlock, pals and raw psycopg, and the cost of a bounded wait."""
     found = medians(contestants(engine), rounds=800)
     for name in ("sqlalchemy-dlock", "pals", "raw psycopg"):
         ratio = found["unit of work"] / found[name]
@@ -31,8 +31,8 @@ def run(engine: sa.Engine) -> None:
 def contestants(engine: sa.Engine) -> dict[str, Callable[[], None]]:
     factory = sessionmaker(engine)
     lock = PlanGroupLock(uuid4(), uuid4())
-    patient = replace(lock, wait=timedelta(seconds=5))
-    # Untyped, and installed by those who compare alone.
+    bounded = replace(lock, wait=timedelta(seconds=5))
+    # Untyped, and not dependencies of this project: only this comparison uses them.
     pals: Any = importlib.import_module("pals")
     dlocks: Any = importlib.import_module("sqlalchemy_dlock")
     locker = pals.Locker("benchmark", create_engine_callable=lambda: sa.create_engine(engine.url))
@@ -44,7 +44,7 @@ def contestants(engine: sa.Engine) -> dict[str, Callable[[], None]]:
             uow.commit()
 
     def waiting() -> None:
-        with UnitOfWork(factory, lock=patient) as uow:
+        with UnitOfWork(factory, lock=bounded) as uow:
             uow.commit()
 
     def dlock() -> None:

@@ -1,4 +1,4 @@
-"""The planning core by itself: plain Python, no database."""
+"""The planning core: plain Python without a database."""
 
 from datetime import date, timedelta
 from functools import partial
@@ -13,7 +13,7 @@ from tests.unit.documents.documents import EXAMPLE
 
 
 def run() -> None:
-    """The worked example, a year of nine books, a tight year, and growth with the rows."""
+    """Print the times of the worked example, of a roomy and of a tight year, and the growth."""
     example = to_request(read_json(EXAMPLE))
     roomy, tight = books(365, 9, 300), books(365, 9, 2500)
     found = medians(
@@ -26,12 +26,12 @@ def run() -> None:
     line("worked example", f"{found['worked example'] * 1000:.2f} ms", "goal ≤ 3 ms")
     line("365 days × 9 books", f"{found['365 days × 9 books'] * 1000:.1f} ms", "goal ≤ 60 ms")
     slow = medians({"tight": lambda: schedule(tight)}, rounds=5)["tight"]
-    line("365 days × 9 books, hardly any time to spare", f"{slow * 1000:.0f} ms")
+    line("365 days × 9 books, hardly any spare time", f"{slow * 1000:.0f} ms")
     growth()
 
 
 def growth() -> None:
-    """Seconds a row × log(row) for calendars of one to eight years."""
+    """Print the time / (rows × log rows) of one to eight years, relative to one year."""
     sizes = {days: books(days, 9, days) for days in (365, 730, 1460, 2920)}
     rows = {days: len(schedule(request).plans) for days, request in sizes.items()}
     found = medians(
@@ -40,7 +40,7 @@ def growth() -> None:
     base = found["365"] / n_log_n(rows[365])
     for days, count in rows.items():
         ratio = found[str(days)] / n_log_n(count) / base
-        line(f"{count} rows: time a row × log(row), against one year", f"{ratio:.2f}", "goal ≤ 1")
+        line(f"{count} rows: time / (rows × log rows), against 1 year", f"{ratio:.2f}", "goal ≤ 1")
 
 
 def n_log_n(rows: int) -> float:
@@ -48,7 +48,11 @@ def n_log_n(rows: int) -> float:
 
 
 def books(days: int, count: int, pages: int) -> Request:
-    """Three weaknesses and strategies of 2, 3 and 4 days, 9 hours a day, lunch and a class."""
+    """Return a request of ``count`` books with ``pages`` pages each.
+
+    Three are weaknesses, the others strategies of 2, 3 and 4 days. A day has nine hours of study
+    time, three of reserve and a lunch; there is a weekly class.
+    """
     start = date(2025, 1, 1)
     return Request(
         period_start=start,

@@ -1,4 +1,4 @@
-"""What the lock costs: entering and leaving a unit of work, on one node and as on several."""
+"""The cost of the lock: entering and exiting a unit of work, with and without Citus routing."""
 
 from collections.abc import Callable
 from uuid import uuid4
@@ -13,12 +13,12 @@ ONE = sa.text("SELECT 1")
 
 
 def run(engine: sa.Engine) -> None:
-    """Against a plain SQLAlchemy transaction with one statement, interleaved.
+    """Print ratios to a plain SQLAlchemy transaction with one statement, interleaved.
 
-    Those that commit have one connection, those that roll back another: at a rollback psycopg
-    forgets what it prepared, and so they would slow the first ones down.
+    The contestants that commit use one connection, and those that roll back another: psycopg
+    discards its prepared statements at a rollback, which would slow down those that commit.
     """
-    # This setting is how the lock's answer knows Citus.
+    # The lock functions recognize Citus by this setting; it needs no Citus to be installed.
     nodes = sa.create_engine(
         sa.make_url(engine.url).update_query_dict({"options": "-c citus.shard_count=32"})
     )
@@ -27,16 +27,17 @@ def run(engine: sa.Engine) -> None:
     plain, rolled_back = found["plain"], found["plain, rolled back"]
     line("locked unit of work, committed / plain transaction", f"{found['uow'] / plain:.3f}",
          "goal ≤ 1.22, the check of the identity included")  # fmt: skip
-    line("the same, left without commit / plain, rolled back", f"{found['left'] / rolled_back:.3f}",
+    line("the same, exited without commit / plain, rolled back",
+         f"{found['exited'] / rolled_back:.3f}",
          "goal ≤ 1.30")  # fmt: skip
     line("committed / plain, routed to a node as for Citus",
          f"{found['uow, nodes'] / plain:.3f}", "goal ≤ 1.25")  # fmt: skip
-    line("left / plain, rolled back, routed likewise",
-         f"{found['left, nodes'] / rolled_back:.3f}", "goal ≤ 1.50")  # fmt: skip
+    line("exited / plain, rolled back, routed as for Citus",
+         f"{found['exited, nodes'] / rolled_back:.3f}", "goal ≤ 1.50")  # fmt: skip
 
 
 def contestants(engine: sa.Engine) -> dict[str, Callable[[], None]]:
-    """A plain transaction, and units of work on a group that nobody else asks for."""
+    """Return plain transactions, and units of work on a group that no other request locks."""
     committing, rolling_back = (sessionmaker(sa.create_engine(engine.url)) for _ in range(2))
     lock = PlanGroupLock(uuid4(), uuid4())
 
@@ -53,8 +54,8 @@ def contestants(engine: sa.Engine) -> dict[str, Callable[[], None]]:
         with UnitOfWork(committing, lock=lock) as uow:
             uow.commit()
 
-    def left() -> None:
+    def exited() -> None:
         with UnitOfWork(rolling_back, lock=lock):
             pass
 
-    return {"plain": plain, "plain, rolled back": rolled_back, "uow": uow, "left": left}
+    return {"plain": plain, "plain, rolled back": rolled_back, "uow": uow, "exited": exited}

@@ -1,4 +1,4 @@
-"""Writing plans inside the transaction, against the fastest way there is and the usual one."""
+"""Writing plans within a transaction, compared with raw COPY and with ``add_all``."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,21 +27,21 @@ PARENT = sa.text(
 
 
 def run(engine: sa.Engine) -> None:
-    """1,000 plans against one raw binary COPY, 2,000 against ``add_all``."""
+    """Print the ratios of 1,000 plans to one raw binary COPY, and of 2,000 to ``add_all``."""
     found = medians(contestants(engine, 1000), rounds=15)
-    line("1,000 plans: the repository's writing / raw binary COPY",
+    line("1,000 plans: the repository / raw binary COPY",
          f"{found['ours'] / found['copy']:.2f}", "goal ≤ 1.1")  # fmt: skip
-    line("1,000 plans: by INSERT, as under row-level security / by COPY",
+    line("1,000 plans: INSERT, as under row-level security / COPY",
          f"{found['insert'] / found['ours']:.2f}")  # fmt: skip
     found = medians(contestants(engine, 2000), rounds=9)
-    line("2,000 plans: the repository's writing / add_all and flush",
+    line("2,000 plans: the repository / add_all and flush",
          f"{found['ours'] / found['add_all']:.2f}", "goal ≤ 0.4")  # fmt: skip
 
 
 def contestants(engine: sa.Engine, rows: int) -> dict[str, Callable[[], None]]:
-    """The same rows into the same table four times; each transaction is rolled back."""
+    """Return functions that write the same rows to the same table; each rolls back."""
     factory: sessionmaker[Session] = sessionmaker(engine)
-    group, snapshot, planned = world(factory, rows)
+    group, snapshot, planned = stored_group(factory, rows)
     ids = [uuid4() for _ in planned.plans]
     values = [row[1:] for row in new_plans(snapshot, planned, ids)]
 
@@ -61,10 +61,10 @@ def contestants(engine: sa.Engine, rows: int) -> dict[str, Callable[[], None]]:
         with factory() as session:
             session.execute(PARENT, parent(group))
             driver: Any = session.connection().connection.driver_connection
-            with driver.cursor() as cursor, cursor.copy(COPY) as writing:
-                writing.set_types(list(COPIED.values()))
+            with driver.cursor() as cursor, cursor.copy(COPY) as copying:
+                copying.set_types(list(COPIED.values()))
                 for row in values:
-                    writing.write_row([uuid4(), *row])
+                    copying.write_row([uuid4(), *row])
             session.rollback()
 
     def add_all() -> None:
@@ -79,10 +79,10 @@ def contestants(engine: sa.Engine, rows: int) -> dict[str, Callable[[], None]]:
     return {"ours": ours, "insert": insert, "copy": copy, "add_all": add_all}
 
 
-def world(
+def stored_group(
     factory: sessionmaker[Session], rows: int
 ) -> tuple[PlanGroup, PlanningSnapshot, Schedule]:
-    """A stored group and a schedule of exactly ``rows`` plans for it."""
+    """Store a group, and return it with its snapshot and a schedule of ``rows`` plans."""
     request = books(days=730, count=9, pages=730)
     group = PlanGroupFactory.build(
         period_start=request.period_start,
@@ -100,5 +100,5 @@ def world(
 
 
 def parent(group: PlanGroup) -> dict[str, Any]:
-    """The generation that the plans belong to."""
+    """Return the parameters of ``PARENT``, the generation that the plans belong to."""
     return {"group": group.id, "tenant": group.tenant_id, "today": group.period_start}

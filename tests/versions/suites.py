@@ -1,4 +1,4 @@
-"""One run of the suites on one version, and which tests passed in it."""
+"""One run of the suites on one version, and the tests that passed in it."""
 
 import os
 import subprocess
@@ -11,9 +11,9 @@ from typing import Final
 from xml.etree import ElementTree as ET
 
 PROJECT: Final = Path(__file__).parents[2]
-WITHOUT_A_SERVER: Final = "tests/unit"
-BESIDE_THE_ORDINARY_RUN: Final = "tests/pooler"
-# Where the versions differ: settings, catalogs, and the words and codes of errors.
+WITHOUT_SERVER: Final = "tests/unit"
+NOT_IN_DEFAULT_RUN: Final = "tests/pooler"
+# Tests of what differs between versions: settings, catalogs, error messages and SQLSTATEs.
 SHORT: Final = (
     "tests/concurrency/test_lock_is_freed.py",
     "tests/concurrency/test_one_generates.py",
@@ -40,19 +40,19 @@ SHORT: Final = (
 
 @dataclass(frozen=True)
 class Run:
-    """What came of it."""
+    """The outcome of a run."""
 
     passed: frozenset[str]
     failed: bool
-    told: str
-    """pytest's own words."""
+    output: str
+    """The output of pytest."""
 
 
 def run(bindir: Path, paths: list[str], options: list[str]) -> Run:
-    """Run the tests in a process of their own, which starts its servers from ``bindir``."""
+    """Run the tests in a separate process, which starts its servers from ``bindir``."""
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory, "junit.xml")
-        done = subprocess.run(  # noqa: S603 - no shell; our own argument list
+        completed = subprocess.run(  # noqa: S603 - no shell; our own argument list
             [
                 *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
                 *(f"--junitxml={report}", *options, *paths),
@@ -64,20 +64,21 @@ def run(bindir: Path, paths: list[str], options: list[str]) -> Run:
             check=False,
         )
         passed = _passed(report) if report.exists() else frozenset()
-    return Run(passed, done.returncode != 0 or not passed, done.stdout)
+    # A run in which no test passed proves nothing, so it counts as failed.
+    return Run(passed, completed.returncode != 0 or not passed, completed.stdout)
 
 
 def all_paths() -> list[str]:
-    """The suites of the ordinary run that ask a server, and the pooler's tests."""
+    """Return the suites of the default run that use a server, and the tests of the pooler."""
     settings = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
-    ordinary: list[str] = settings["tool"]["pytest"]["ini_options"]["testpaths"]
-    asking = {path for path in ordinary if path != WITHOUT_A_SERVER}
-    return sorted({*asking, BESIDE_THE_ORDINARY_RUN})
+    default: list[str] = settings["tool"]["pytest"]["ini_options"]["testpaths"]
+    with_server = {path for path in default if path != WITHOUT_SERVER}
+    return sorted({*with_server, NOT_IN_DEFAULT_RUN})
 
 
 def _passed(report: Path) -> frozenset[str]:
-    """The names of the tests that were run and did not fail; a skipped one did not pass."""
-    cases = ET.parse(report).iter("testcase")  # noqa: S314 - pytest wrote it a moment ago
+    """Return the names of the tests that passed; a skipped test did not pass."""
+    cases = ET.parse(report).iter("testcase")  # noqa: S314 - written by pytest
     verdicts = {"failure", "error", "skipped"}
     return frozenset(
         f"{case.get('classname')}::{case.get('name')}"

@@ -1,6 +1,6 @@
-"""Terse requests, and how their schedules are read.
+"""Functions that build requests with few arguments, and that read schedules.
 
-What a request does not say: block 10–19 and lunch 12–13 daily, factor 1.
+The defaults of a request are a block 10–19 and lunch 12–13 on every day, and factor 1.
 """
 
 from collections.abc import Iterable
@@ -32,12 +32,12 @@ FACTOR_ONE = Factors(weakness=Decimal("1.0"))
 
 
 def on(day: str) -> date:
-    """``"01-06"`` is in 2025; a whole ISO date is itself."""
+    """Return the date of ``"01-06"``, which is in 2025, or of a complete ISO date."""
     return date.fromisoformat(day if len(day) == 10 else f"2025-{day}")
 
 
 def at(clock: float | str) -> int:
-    """Minutes of ``10``, ``13.5`` or ``"13:30"``."""
+    """Return the minute of the day of ``10``, ``13.5`` or ``"13:30"``."""
     if isinstance(clock, str):
         hours, minutes = clock.split(":")
         return int(hours) * 60 + int(minutes)
@@ -47,89 +47,89 @@ def at(clock: float | str) -> int:
 def block(
     start: float | str, end: float | str, weekdays: Iterable[int] = DAILY
 ) -> tuple[Block, ...]:
-    """Study time."""
+    """Return blocks of study time."""
     return tuple(Block(BlockKind.STUDY, day, at(start), at(end)) for day in weekdays)
 
 
 def reserve(
     start: float | str, end: float | str, weekdays: Iterable[int] = DAILY
 ) -> tuple[Block, ...]:
-    """Self-study time."""
+    """Return blocks of self-study time, which are the reserve."""
     return tuple(Block(BlockKind.SELF_STUDY, day, at(start), at(end)) for day in weekdays)
 
 
 def lunch(start: float = 12, end: float = 13) -> tuple[NonStudyBlock, ...]:
-    """A daily meal."""
+    """Return a daily meal."""
     return tuple(NonStudyBlock(day, at(start), at(end)) for day in DAILY)
 
 
 def lesson(weekday: int, start: float, end: float, travel: int = 0) -> AcademySchedule:
-    """A weekly class."""
+    """Return a weekly class with its travel minutes each way."""
     return AcademySchedule(weekday, at(start), at(end), travel)
 
 
 def off(*days: str, type_: ExclusionType = ExclusionType.VACATION) -> tuple[Exclusion, ...]:
-    """Exclusions."""
+    """Return exclusions, by default vacations."""
     return tuple(Exclusion(on(day), type_) for day in days)
 
 
 def holiday(*days: str) -> tuple[Exclusion, ...]:
-    """Designated holidays."""
+    """Return designated holidays."""
     return off(*days, type_=ExclusionType.DESIGNATED_HOLIDAY)
 
 
-def book(first: int, last: int, minutes: int | None = 6, **more: Any) -> Content:
-    """A book, weakness unless ``weekly`` days a cycle are given."""
-    weekly = more.pop("weekly", None)
+def book(first: int, last: int, minutes: int | None = 6, **options: Any) -> Content:
+    """Return a book: a strategy of ``weekly`` days per cycle, or a weakness by default."""
+    weekly = options.pop("weekly", None)
     return Content(
-        position=more.pop("position", 1),
-        type=more.pop("type", ContentType.BOOK),
+        position=options.pop("position", 1),
+        type=options.pop("type", ContentType.BOOK),
         allocation=Allocation.STRATEGY if weekly else Allocation.WEAKNESS,
         first_unit=first,
         last_unit=last,
         weekly_days=weekly,
         minutes_per_unit=minutes,
-        **more,
+        **options,
     )
 
 
-def custom(first: int, last: int, minutes: int, **more: Any) -> Content:
-    """A custom content."""
-    return book(first, last, minutes, type=ContentType.CUSTOM, **more)
+def custom(first: int, last: int, minutes: int, **options: Any) -> Content:
+    """Return a custom content."""
+    return book(first, last, minutes, type=ContentType.CUSTOM, **options)
 
 
-def lecture(*episodes: int | None, first: int = 1, **more: Any) -> Content:
-    """A lecture of episodes with these minutes."""
+def lecture(*episodes: int | None, first: int = 1, **options: Any) -> Content:
+    """Return a lecture whose episodes have these minutes, ``None`` if unknown."""
     last = first + len(episodes) - 1
     return book(
-        first, last, None, type=ContentType.LECTURE, episode_minutes=tuple(episodes), **more
+        first, last, None, type=ContentType.LECTURE, episode_minutes=tuple(episodes), **options
     )
 
 
 def busy(day: str, start: float, end: float) -> Busy:
-    """Another group's plan."""
+    """Return a plan of another group."""
     return Busy(on(day), at(start), at(end))
 
 
-def kept(first: int, last: int, day: str, start: float, end: float, **more: Any) -> KeptPlan:
-    """A kept study row of content 1."""
+def kept(first: int, last: int, day: str, start: float, end: float, **options: Any) -> KeptPlan:
+    """Return a kept plan, by default a study plan of content 1."""
     return KeptPlan(
-        content=more.pop("content", 1),
-        kind=more.pop("kind", PlanKind.STUDY),
+        content=options.pop("content", 1),
+        kind=options.pop("kind", PlanKind.STUDY),
         date=on(day),
         start_minute=at(start),
         end_minute=at(end),
         first_unit=first,
         last_unit=last,
-        **more,
+        **options,
     )
 
 
-def ask(*contents: Content, period: str = "01-06..01-12", **more: Any) -> Request:
-    """A request; ``period`` is ``"first..last"`` and today its first day unless said."""
+def make_request(*contents: Content, period: str = "01-06..01-12", **options: Any) -> Request:
+    """Return a request; ``period`` is ``"first..last"``, and today is its first day by default."""
     start, end = (on(day) for day in period.split(".."))
-    today = on(more.pop("today")) if "today" in more else start
-    study_days, review_days = more.pop("cycle", (6, 1))
+    today = on(options.pop("today")) if "today" in options else start
+    study_days, review_days = options.pop("cycle", (6, 1))
     defaults: dict[str, Any] = {
         "blocks": block(10, 19),
         "non_study_blocks": lunch(),
@@ -142,13 +142,13 @@ def ask(*contents: Content, period: str = "01-06..01-12", **more: Any) -> Reques
         contents=contents,
         study_days=study_days,
         review_days=review_days,
-        **{**defaults, **more},
+        **{**defaults, **options},
     )
 
 
 def worked_example() -> Request:
-    """The example of the specification: 28 days, a class on Wednesdays, four contents."""
-    return ask(
+    """Return the example of the specification: 28 days, four contents, a class on Wednesdays."""
+    return make_request(
         book(1, 200, 5, position=1),
         book(1, 150, 4, position=2, weekly=3),
         lecture(*[30] * 30, position=3, weekly=3, wrap_up_minutes=15),
@@ -161,9 +161,9 @@ def worked_example() -> Request:
     )
 
 
-def row(day: int, start: int, end: int, first: int, last: int, **more: Any) -> ScheduledPlan:
-    """A study row of content 1 on day ``day`` of the first cycle."""
-    plain = ScheduledPlan(
+def row(day: int, start: int, end: int, first: int, last: int, **options: Any) -> ScheduledPlan:
+    """Return a row, by default a study row of content 1, on day ``day`` of the first cycle."""
+    default = ScheduledPlan(
         sequence=day,
         date=on("01-05") + timedelta(days=day),
         start_minute=start,
@@ -180,36 +180,36 @@ def row(day: int, start: int, end: int, first: int, last: int, **more: Any) -> S
         cycle=1,
         cycle_day=day,
     )
-    return replace(plain, **more)
+    return replace(default, **options)
 
 
-def answer_to(request: Request) -> Schedule:
-    """The schedule, once the checker has nothing against it."""
-    answer = schedule(request)
-    assert check(request, answer) == []
-    return answer
+def checked_schedule(request: Request) -> Schedule:
+    """Return the schedule of a request after the checker has found no violation."""
+    result = schedule(request)
+    assert check(request, result) == []
+    return result
 
 
-def study(answer: Schedule, content: int = 1) -> list[ScheduledPlan]:
-    """The study rows of a content."""
-    return [r for r in answer.plans if r.kind is PlanKind.STUDY and r.content == content]
+def study(result: Schedule, content: int = 1) -> list[ScheduledPlan]:
+    """Return the study rows of a content."""
+    return [r for r in result.plans if r.kind is PlanKind.STUDY and r.content == content]
 
 
-def reviews(answer: Schedule) -> list[ScheduledPlan]:
-    """The review rows."""
-    return [row for row in answer.plans if row.kind is PlanKind.REVIEW]
+def reviews(result: Schedule) -> list[ScheduledPlan]:
+    """Return the review rows."""
+    return [row for row in result.plans if row.kind is PlanKind.REVIEW]
 
 
 def ranges(rows: list[ScheduledPlan]) -> list[tuple[int, int]]:
-    """Their units."""
+    """Return the unit ranges of the rows."""
     return [(row.first_unit, row.last_unit) for row in rows]
 
 
 def hours(rows: list[ScheduledPlan]) -> list[str]:
-    """Their times."""
+    """Return the times of the rows."""
     return [f"{clock(row.start_minute)}-{clock(row.end_minute)}" for row in rows]
 
 
 def dates(rows: list[ScheduledPlan]) -> list[str]:
-    """Their month and day, each once."""
+    """Return the distinct dates of the rows as month and day."""
     return list(dict.fromkeys(f"{row.date:%m-%d}" for row in rows))

@@ -1,10 +1,10 @@
-"""The invariants of a schedule, checked without a line of the engine.
+"""The invariants of a schedule, checked without any code of the engine.
 
-``check`` looks at a request and its schedule, ``check_refusal`` at a request and the error
-it met. Both answer with sentences; none means that all is well.
+``check`` examines a request and its schedule, ``check_refusal`` a request and the error that it
+raised. Both return one sentence per violation, and no sentence if there is none.
 
-Below them is brute force for tiny worlds, which tries every possibility: days of one span and a
-handful of units.
+The other functions are the oracle of the engine's optimizations. They compare all possibilities,
+which takes exponential time, so they are only for a few units and a few days of one span each.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ from tests.unit.scheduling.checking.world import World, amounts_of
 
 
 def check(request: Request, schedule: Schedule) -> list[str]:
-    """Every violation, one sentence each."""
+    """Return all violations, one sentence per violation."""
     case = Case(request, schedule)
     if any(plan.content not in case.contents for plan in schedule.plans):
         return ["a row names a content that the request does not have"]
@@ -36,18 +36,18 @@ def check(request: Request, schedule: Schedule) -> list[str]:
         *check_places(case),
         *check_reviews(case),
         *check_evenness(case),
-        *_emptiness(case),
-        *_assumptions(case),
+        *_nothing_left(case),
+        *_assumed_minutes(case),
     ]
 
 
 def check_refusal(request: Request, error: DomainError) -> list[str]:
-    """Why the error is wrong for a request that is well-formed."""
+    """Return why the error is wrong for a well-formed request; nothing if it is right."""
     match error:
         case NoContentsError():
-            return ["there are contents"] if request.contents else []
+            return ["the request has contents"] if request.contents else []
         case NoBlocksError():
-            return ["there are blocks"] if request.blocks else []
+            return ["the request has blocks"] if request.blocks else []
         case NoStudyDaysError():
             return list(_study_days_left(request))
         case NothingPlacedError():
@@ -57,36 +57,36 @@ def check_refusal(request: Request, error: DomainError) -> list[str]:
 
 def _study_days_left(request: Request) -> Iterator[str]:
     if not any(amounts.remaining for amounts in amounts_of(request).values()):
-        yield "nothing is left to plan, which is a result and no error"
+        yield "nothing is left to plan, which must return a schedule and not raise an error"
     if days := World(request).study_days():
-        yield f"there are {len(days)} study days from {days[0]} on"
+        yield f"the period has {len(days)} study days from {days[0]} on"
 
 
 def _something_fits(request: Request) -> Iterator[str]:
     world = World(request)
     left = [amounts for amounts in amounts_of(request).values() if amounts.remaining]
     if not left:
-        yield "nothing is left to plan, which is a result and no error"
+        yield "nothing is left to plan, which must return a schedule and not raise an error"
     for amounts in left:
-        following = amounts.remaining[0]
+        next_unit = amounts.remaining[0]
         room = sum(world.room(day) for day in world.open_days(amounts.content))
-        if amounts.minutes[following] <= room:
-            yield f"unit {following} of content {amounts.content.position} fits {room} min"
+        if amounts.minutes[next_unit] <= room:
+            yield f"unit {next_unit} of content {amounts.content.position} fits into {room} min"
 
 
-def _emptiness(case: Case) -> Iterator[str]:
+def _nothing_left(case: Case) -> Iterator[str]:
     left = any(amounts.remaining for amounts in case.amounts.values())
-    told = any(warning.code == "nothing_left" for warning in case.schedule.warnings)
-    if left and told:
-        yield "something is left to plan, and a warning denies it"
-    if not left and not told:
-        yield "nothing is left to plan, and no warning says so"
+    reported = any(warning.code == "nothing_left" for warning in case.schedule.warnings)
+    if left and reported:
+        yield "units are left to plan, but the warning nothing_left is reported"
+    if not left and not reported:
+        yield "nothing is left to plan, but the warning nothing_left is missing"
     if left and not case.study:
-        yield "there was something to plan, and no study row came of it, and no error"
+        yield "units are left to plan, but the schedule has no study row and no error was raised"
 
 
-def _assumptions(case: Case) -> Iterator[str]:
-    """Episodes of unknown length that are planned are reported."""
+def _assumed_minutes(case: Case) -> Iterator[str]:
+    """Check that every planned episode of unknown length is reported."""
     for position, amounts in case.amounts.items():
         if amounts.content.type is not ContentType.LECTURE:
             continue
@@ -94,34 +94,39 @@ def _assumptions(case: Case) -> Iterator[str]:
         unknown = {u for u in amounts.remaining if entries[u - first] is None}
         for data in case.warnings("assumed_minutes"):
             if data["content"] == position:
-                told = range(int(str(data["first_unit"])), int(str(data["last_unit"])) + 1)
-                unknown -= set(told)
+                reported = range(int(str(data["first_unit"])), int(str(data["last_unit"])) + 1)
+                unknown -= set(reported)
         if unknown:
-            yield f"content {position} has {len(unknown)} episodes assumed without a warning"
+            yield f"content {position} has {len(unknown)} unreported episodes of assumed length"
 
 
 def cumulative(counts: Sequence[int]) -> tuple[int, ...]:
-    """Units dealt by the end of each day."""
+    """Return the number of units dealt by the end of each day."""
     return tuple(sum(counts[: day + 1]) for day in range(len(counts)))
 
 
 def whole_deals(minutes: Sequence[int], room: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Every way to place all units whole and in order: the cumulative counts."""
+    """Yield the cumulative counts of every deal that places all units uncut and in order."""
     for ends in product(range(len(minutes) + 1), repeat=len(room)):
         starts = (0, *ends[:-1])
         ordered = all(start <= end for start, end in zip(starts, ends, strict=True))
         if ordered and ends[-1] == len(minutes):
             loads = [sum(minutes[a:b]) for a, b in zip(starts, ends, strict=True)]
-            if all(load <= held for load, held in zip(loads, room, strict=True)):
+            if all(load <= capacity for load, capacity in zip(loads, room, strict=True)):
                 yield ends
 
 
 def nearest_counts(minutes: Sequence[int], room: Sequence[int]) -> list[int] | None:
-    """Units a day of the whole deal nearest to the even one; of equals the earlier."""
+    """Return the units per day of the uncut deal nearest to the even deal, or ``None``.
+
+    The distance is the sum of squared differences of the cumulative counts. Among equal deals, the
+    one that deals units earlier is the nearest. ``None`` means that every deal cuts a unit.
+    """
     even = cumulative(even_counts(len(minutes), len(room)))
 
     def rank(deal: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
         distance = sum((a - b) ** 2 for a, b in zip(deal, even, strict=True))
+        # The counts are negated so that the least rank has the highest counts, the earlier units.
         return distance, tuple(-count for count in deal)
 
     best = min(whole_deals(minutes, room), key=rank, default=None)
@@ -131,52 +136,55 @@ def nearest_counts(minutes: Sequence[int], room: Sequence[int]) -> list[int] | N
 
 
 def fewest_cuts(minutes: Sequence[int], room: Sequence[int]) -> int | None:
-    """The least number of cuts through units that place them all; ``None`` if none do.
+    """Return the least number of cuts that places all units, or ``None`` if they do not fit.
 
-    A cut is a minute at which a day ends and a unit does not: two days that end at the
-    same minute (the later is empty) make one cut.
+    A cut is a minute at which a day ends within a unit. Two days that end at the same minute, the
+    later of which is empty, have one cut together. This is dynamic programming: ``states`` maps
+    the minutes placed by the end of a day to the least number of cuts for them.
     """
-    seams = {0, *cumulative(minutes)}
+    boundaries = {0, *cumulative(minutes)}
     states = {0: 0}
-    for held in room:
-        following: dict[int, int] = {}
+    for capacity in room:
+        next_states: dict[int, int] = {}
         for done, cuts in states.items():
-            for end in range(done, min(done + held, sum(minutes)) + 1):
-                more = cuts + (end not in seams and end != done)
-                following[end] = min(following.get(end, more), more)
-        states = following
+            for end in range(done, min(done + capacity, sum(minutes)) + 1):
+                total = cuts + (end not in boundaries and end != done)
+                next_states[end] = min(next_states.get(end, total), total)
+        states = next_states
     return states.get(sum(minutes))
 
 
 def most_units(minutes: Sequence[int], room: Sequence[int]) -> int:
-    """How many units from the first on the days can hold, cut where need be."""
+    """Return how many units, counted from the first, fit into the days if cuts are allowed."""
     return max(n for n in range(len(minutes) + 1) if sum(minutes[:n]) <= sum(room))
 
 
 def both_fit(first: int, second: int, room: Sequence[int], shared: Sequence[bool]) -> bool:
-    """Whether two needs fit: the first on any day, the second on the shared days only.
+    """Whether two needs fit: the first on any day, the second only on the shared days.
 
-    Every way to spread the second over its days is tried.
+    Every distribution of the second need over its days is tried.
     """
     choices = (
-        range(held + 1) if mine else range(1) for held, mine in zip(room, shared, strict=True)
+        range(capacity + 1) if is_shared else range(1)
+        for capacity, is_shared in zip(room, shared, strict=True)
     )
-    return any(sum(way) == second and first <= sum(room) - second for way in product(*choices))
+    return any(sum(loads) == second and first <= sum(room) - second for loads in product(*choices))
 
 
 def least_reserve_counts(
     total: int, unit: int, study: Sequence[int], reserve: Sequence[int]
 ) -> list[int] | None:
-    """Units a day, alike and whole, that take the fewest to the reserve.
+    """Return the units per day of the uncut deal that puts the fewest units into the reserve.
 
-    Of equals the nearest to the even deal, then the earlier. Every day has one span of
-    study time and then one of reserve.
+    All units have ``unit`` minutes. Among equal deals, the nearest to the even deal is returned,
+    then the one that deals units earlier; ``None`` if no uncut deal exists. Every day has one span
+    of study time followed by one span of reserve.
     """
     even = cumulative(even_counts(total, len(study)))
     best: tuple[int, int, tuple[int, ...]] | None = None
     for counts in product(range(total + 1), repeat=len(study)):
-        later = [max(0, n - held // unit) for n, held in zip(counts, study, strict=True)]
-        fit = all(n * unit <= held for n, held in zip(later, reserve, strict=True))
+        later = [max(0, n - capacity // unit) for n, capacity in zip(counts, study, strict=True)]
+        fit = all(n * unit <= capacity for n, capacity in zip(later, reserve, strict=True))
         if sum(counts) == total and fit:
             distance = sum((a - b) ** 2 for a, b in zip(cumulative(counts), even, strict=True))
             rank = (sum(later), distance, tuple(-n for n in cumulative(counts)))
@@ -190,17 +198,21 @@ def least_reserve_counts(
 def fewest_cuts_of_two(
     first: Sequence[int], second: Sequence[int], room: Sequence[int], shared: Sequence[bool]
 ) -> int | None:
-    """The least number of cuts that places both, the second on the shared days only."""
-    own = [held if mine else 0 for held, mine in zip(room, shared, strict=True)]
+    """Return the least number of cuts that places both contents; ``None`` if they do not fit.
+
+    The second content uses only the shared days. Every distribution of its minutes is tried.
+    """
+    own = [capacity if is_shared else 0 for capacity, is_shared in zip(room, shared, strict=True)]
     found = [
-        _cuts(second, way) + (fewest_cuts(first, left) or 0)
-        for way in product(*(range(held + 1) for held in own))
-        if sum(way) == sum(second)
-        for left in [[held - used for held, used in zip(room, way, strict=True)]]
+        _cuts(second, loads) + (fewest_cuts(first, left) or 0)
+        for loads in product(*(range(capacity + 1) for capacity in own))
+        if sum(loads) == sum(second)
+        for left in [[capacity - used for capacity, used in zip(room, loads, strict=True)]]
         if sum(first) <= sum(left)
     ]
     return min(found, default=None)
 
 
 def _cuts(minutes: Sequence[int], loads: Sequence[int]) -> int:
+    """Return the number of minutes at which a day with these loads ends within a unit."""
     return len(set(cumulative(loads)) - {0, *cumulative(minutes)})

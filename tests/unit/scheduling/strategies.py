@@ -1,7 +1,6 @@
-"""Requests of every kind: loose, tight, over-full, begun long ago, odd.
+"""Hypothesis strategies for requests: loose, tight, overfull, already started, unusual.
 
-Every request here is well-formed, so a schedule or one of the documented errors must come
-of it, and nothing else.
+Every request is well-formed, so the result must be a schedule or one of the documented errors.
 """
 
 from collections.abc import Sequence
@@ -39,7 +38,7 @@ DATES = st.dates(date(2024, 2, 20), date(2025, 3, 5))
 
 @st.composite
 def factors(draw: st.DrawFn) -> Factors:
-    """The settings people use, and odd ones."""
+    """Common and unusual factors."""
     return Factors(
         level=Decimal(draw(st.sampled_from(["1.0", "0.85", "1.2"]))),
         weakness=Decimal(draw(st.sampled_from(["1.2", "1.0", "1.15"]))),
@@ -49,20 +48,20 @@ def factors(draw: st.DrawFn) -> Factors:
 
 
 @st.composite
-def clock_spans(draw: st.DrawFn, shortest: int = 10, longest: int = 600) -> tuple[int, int]:
-    """A span of a day, on a grid so that spans often touch."""
+def clock_spans(draw: st.DrawFn, min_minutes: int = 10, max_minutes: int = 600) -> tuple[int, int]:
+    """A span of a day, on a grid, so that spans often touch."""
     step = draw(STEPS)
-    start = draw(st.integers(0, (1440 - shortest) // step)) * step
-    return start, min(start + draw(st.integers(shortest, longest)), 1440)
+    start = draw(st.integers(0, (1440 - min_minutes) // step)) * step
+    return start, min(start + draw(st.integers(min_minutes, max_minutes)), 1440)
 
 
 @st.composite
 def blocks(draw: st.DrawFn) -> tuple[Block, ...]:
-    """Daily hours, some weekdays different; before school, overlapping and touching ones."""
+    """Blocks on all or some weekdays; some are early, some overlap, some touch."""
     rows: list[Block] = []
-    for kind, most in ((BlockKind.STUDY, 3), (BlockKind.SELF_STUDY, 2)):
-        least = 1 if kind is BlockKind.STUDY else 0
-        for start, end in draw(st.lists(clock_spans(), min_size=least, max_size=most)):
+    for kind, max_count in ((BlockKind.STUDY, 3), (BlockKind.SELF_STUDY, 2)):
+        min_count = 1 if kind is BlockKind.STUDY else 0
+        for start, end in draw(st.lists(clock_spans(), min_size=min_count, max_size=max_count)):
             weekdays = draw(st.sampled_from([tuple(WEEK), (1, 2, 3, 4, 5), (0, 3, 6)]))
             rows += [Block(kind, weekday, start, end) for weekday in weekdays]
     return tuple(rows)
@@ -70,7 +69,7 @@ def blocks(draw: st.DrawFn) -> tuple[Block, ...]:
 
 @st.composite
 def classes(draw: st.DrawFn) -> tuple[AcademySchedule, ...]:
-    """At most one class a weekday, so that none overlap."""
+    """At most one class per weekday, so that none overlap."""
     weekdays = draw(st.lists(st.sampled_from(WEEK), unique=True, max_size=3))
     return tuple(
         AcademySchedule(weekday, *draw(clock_spans(30, 180)), draw(st.sampled_from([0, 30, 60])))
@@ -80,7 +79,7 @@ def classes(draw: st.DrawFn) -> tuple[AcademySchedule, ...]:
 
 @st.composite
 def exclusions(draw: st.DrawFn, start: date, days: int) -> tuple[Exclusion, ...]:
-    """All types, some dates twice, some outside the period."""
+    """Exclusions of all types; some have the same date, some are outside the period."""
     types = st.sampled_from([*ExclusionType, ExclusionType.DESIGNATED_HOLIDAY])
     rows = st.tuples(st.integers(-1, days), types)
     found = draw(st.lists(rows, max_size=max(1, days // 3)))
@@ -88,12 +87,12 @@ def exclusions(draw: st.DrawFn, start: date, days: int) -> tuple[Exclusion, ...]
 
 
 @st.composite
-def contents(draw: st.DrawFn, position: int, most_units: int = 60) -> Content:
-    """One content of any type; its units cost a minute or more after every factor."""
+def contents(draw: st.DrawFn, position: int, max_units: int = 60) -> Content:
+    """A content of any type; its units have at least one minute after all factors."""
     weak = draw(st.booleans())
     type_ = draw(st.sampled_from([ContentType.BOOK, *ContentType]))
     first = draw(st.integers(1, 40))
-    count = draw(st.integers(1, most_units if type_ is not ContentType.LECTURE else 20))
+    count = draw(st.integers(1, max_units if type_ is not ContentType.LECTURE else 20))
     minutes = st.one_of(st.integers(2, 12), st.integers(2, 120))
     given = type_ is ContentType.CUSTOM or (type_ is ContentType.BOOK and draw(st.booleans()))
     episodes = st.lists(st.one_of(st.none(), minutes), min_size=count, max_size=count)
@@ -114,10 +113,10 @@ def contents(draw: st.DrawFn, position: int, most_units: int = 60) -> Content:
 
 
 @st.composite
-def content_lists(draw: st.DrawFn, most: int = 5, most_units: int = 60) -> tuple[Content, ...]:
-    """Some contents, positions unique but neither dense nor in order."""
-    positions = draw(st.lists(st.integers(1, 20), unique=True, min_size=1, max_size=most))
-    return tuple(draw(contents(position, most_units)) for position in positions)
+def content_lists(draw: st.DrawFn, max_count: int = 5, max_units: int = 60) -> tuple[Content, ...]:
+    """Contents whose positions are unique, but neither consecutive nor in order."""
+    positions = draw(st.lists(st.integers(1, 20), unique=True, min_size=1, max_size=max_count))
+    return tuple(draw(contents(position, max_units)) for position in positions)
 
 
 @st.composite
@@ -129,7 +128,7 @@ def busy_rows(draw: st.DrawFn, start: date, days: int) -> tuple[Busy, ...]:
 
 @st.composite
 def any_requests(draw: st.DrawFn) -> Request:
-    """Anything well-formed, without kept plans."""
+    """Any well-formed request without kept plans."""
     start, days = draw(DATES), draw(st.integers(1, 45))
     today = draw(st.sampled_from([0, 0, 0, 0, -3, days // 4, days // 3, days // 2, days - 1, days]))
     meals = draw(st.lists(clock_spans(30, 90), max_size=2))
@@ -156,10 +155,10 @@ def any_requests(draw: st.DrawFn) -> Request:
 
 @st.composite
 def loose_requests(draw: st.DrawFn) -> Request:
-    """Long days and modest contents: the even deal should be what comes out."""
+    """Requests with long days and small contents, so that the even deal should fit."""
     request = draw(any_requests())
     wide = tuple(Block(BlockKind.STUDY, weekday, 8 * 60, 24 * 60) for weekday in WEEK)
-    few = draw(content_lists(most=3, most_units=40))
+    few = draw(content_lists(max_count=3, max_units=40))
     return replace(
         request,
         blocks=wide,
@@ -173,7 +172,7 @@ def loose_requests(draw: st.DrawFn) -> Request:
 
 @st.composite
 def tight_requests(draw: st.DrawFn) -> Request:
-    """Few minutes a day, and contents cut to about what the days hold."""
+    """Requests with few minutes per day, and with contents reduced to about what fits."""
     start, days = draw(DATES), draw(st.integers(1, 12))
     short = st.tuples(st.sampled_from([480, 500, 600, 720]), st.integers(1, 70))
     spans = {weekday: draw(st.lists(short, min_size=1, max_size=2)) for weekday in WEEK}
@@ -187,7 +186,7 @@ def tight_requests(draw: st.DrawFn) -> Request:
         period_start=start,
         period_end=start + timedelta(days=days - 1),
         today=start + timedelta(days=draw(st.sampled_from([0, 0, 0, days // 2]))),
-        contents=draw(content_lists(most=4, most_units=12)),
+        contents=draw(content_lists(max_count=4, max_units=12)),
         blocks=tuple(hours),
         study_days=draw(st.integers(1, 6)),
         review_days=draw(st.integers(0, 2)),
@@ -198,35 +197,36 @@ def tight_requests(draw: st.DrawFn) -> Request:
     return _cut_to_fit(request, draw(st.sampled_from([0.5, 0.8, 0.95, 1.0, 1.0, 1.1, 1.5])))
 
 
-def _cut_to_fit(request: Request, part: float) -> Request:
+def _cut_to_fit(request: Request, fraction: float) -> Request:
     world = World(request)
     cut: list[Content] = []
     for content in request.contents:
         room = sum(world.room(day) for day in world.open_days(content))
-        wanted = part * room / len(request.contents)
+        wanted = fraction * room / len(request.contents)
         costs = Amounts(content, request).minutes
         last = content.first_unit
-        while last < content.last_unit and sum(_until(costs, last + 1)) <= wanted:
+        while last < content.last_unit and sum(_costs_through(costs, last + 1)) <= wanted:
             last += 1
         episodes = content.episode_minutes[: last - content.first_unit + 1]
         cut.append(replace(content, last_unit=last, episode_minutes=episodes))
     return replace(request, contents=tuple(cut))
 
 
-def _until(costs: dict[int, int], last: int) -> Sequence[int]:
+def _costs_through(costs: dict[int, int], last: int) -> Sequence[int]:
     return [minutes for unit, minutes in costs.items() if unit <= last]
 
 
 @st.composite
 def kept_requests(draw: st.DrawFn) -> Request:
-    """In mid-period: some rows done or part done before today, some pinned after it."""
+    """Requests with kept plans: done or partly done before today, or pinned after it."""
     base = st.one_of(any_requests(), tight_requests())
     request = draw(base.filter(lambda r: any(d.kind == "study" for d in World(r).days.values())))
     kept: list[KeptPlan] = []
     for content in request.contents:
         kept += draw(_kept_rows(request, content))
-    alone = [row for i, row in enumerate(kept) if not any(_meet(row, o) for o in kept[:i])]
-    free = [row for row in alone if not any(_meet(row, other) for other in request.busy)]
+    # The database excludes live plans that overlap, so a well-formed request has none.
+    disjoint = [row for i, row in enumerate(kept) if not any(_overlap(row, o) for o in kept[:i])]
+    free = [row for row in disjoint if not any(_overlap(row, other) for other in request.busy)]
     return replace(request, kept=tuple(free))
 
 
@@ -260,13 +260,13 @@ def _kept_rows(draw: st.DrawFn, request: Request, content: Content) -> list[Kept
     return rows
 
 
-def _meet(a: KeptPlan, b: KeptPlan | Busy) -> bool:
+def _overlap(a: KeptPlan, b: KeptPlan | Busy) -> bool:
     return a.date == b.date and a.start_minute < b.end_minute and b.start_minute < a.end_minute
 
 
 @st.composite
 def shuffled(draw: st.DrawFn, request: Request) -> Request:
-    """The same request, its rows in another order."""
+    """The same request with its rows in another order."""
     return replace(
         request,
         contents=tuple(draw(st.permutations(request.contents))),

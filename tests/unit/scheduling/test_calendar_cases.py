@@ -1,4 +1,4 @@
-"""Cycles, days of a subject, free time and minutes, as the plans of whole requests show them."""
+"""Cycles, days of a subject, free time and minutes, tested with the plans of complete requests."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -10,10 +10,9 @@ from domain.scheduling.planning import Factors, Request
 from domain.scheduling.vocabulary import Difficulty, ExclusionType, PlanKind
 from tests.unit.scheduling.build import (
     MONDAY,
-    answer_to,
-    ask,
     block,
     book,
+    checked_schedule,
     custom,
     dates,
     holiday,
@@ -21,6 +20,7 @@ from tests.unit.scheduling.build import (
     kept,
     lecture,
     lesson,
+    make_request,
     off,
     on,
     ranges,
@@ -32,10 +32,13 @@ NO_WEDNESDAYS = [day for day in range(7) if day != 3]
 
 
 def cycle_days(request: Request) -> str:
-    """Every date of the period: ``06s1/1`` study, ``12r7/1`` review, ``08e`` none."""
+    """Return what is planned on every date of the period.
+
+    ``06s1/1`` is a study date, day 1 of cycle 1; ``12r7/1`` is a review date, and ``08e`` is empty.
+    """
     kinds = {
         row.date: f"{'s' if row.kind is PlanKind.STUDY else 'r'}{row.cycle_day}/{row.cycle}"
-        for row in answer_to(request).plans
+        for row in checked_schedule(request).plans
     }
     count = (request.period_end - request.period_start).days + 1
     days = [request.period_start + timedelta(days=offset) for offset in range(count)]
@@ -43,7 +46,7 @@ def cycle_days(request: Request) -> str:
 
 
 @pytest.mark.parametrize(
-    ("period", "more", "expected"),
+    ("period", "options", "expected"),
     [
         (
             "01-06..01-20",
@@ -101,11 +104,11 @@ def cycle_days(request: Request) -> str:
     ],
     ids=[f"C{number}" for number in range(1, 10)],
 )
-def test_only_days_that_count_move_the_cycle_on(
-    period: str, more: dict[str, Any], expected: str
+def test_cycle_counts_only_days_with_study_time(
+    period: str, options: dict[str, Any], expected: str
 ) -> None:
     factors = Factors(weakness=Decimal("1.0"), review=Decimal("0.6"))
-    request = ask(book(1, 60, 20), period=period, factors=factors, **more)
+    request = make_request(book(1, 60, 20), period=period, factors=factors, **options)
     assert cycle_days(request) == expected
 
 
@@ -124,20 +127,20 @@ def test_only_days_that_count_move_the_cycle_on(
     ],
     ids=["A1", "A2", "A3", "A4", "A6-2", "A6-3", "A6-4", "A7-2", "A7-3"],
 )
-def test_the_days_of_a_subject_come_from_the_cycle(
+def test_subject_days_depend_on_the_cycle(
     period: str, excluded: tuple[str, ...], weekly: int | None, expected: str
 ) -> None:
-    request = ask(book(1, 60, 2, weekly=weekly), period=period, exclusions=off(*excluded))
-    assert dates(study(answer_to(request))) == [f"01-{day}" for day in expected.split()]
+    request = make_request(book(1, 60, 2, weekly=weekly), period=period, exclusions=off(*excluded))
+    assert dates(study(checked_schedule(request))) == [f"01-{day}" for day in expected.split()]
 
 
-def test_own_days_of_the_past_drop_out_and_none_are_added() -> None:
-    request = ask(book(1, 60, 2, weekly=3), period="01-06..01-19", today="01-10")
-    assert dates(study(answer_to(request))) == ["01-11", "01-14", "01-16", "01-18"]
+def test_subject_days_in_the_past_are_dropped_and_not_replaced() -> None:
+    request = make_request(book(1, 60, 2, weekly=3), period="01-06..01-19", today="01-10")
+    assert dates(study(checked_schedule(request))) == ["01-11", "01-14", "01-16", "01-18"]
 
 
 @pytest.mark.parametrize(
-    ("more", "expected"),
+    ("options", "expected"),
     [
         ({"academy_schedules": (lesson(MONDAY, 14, 16, 30),)}, "10-12 13-13:30 16:30-19"),
         ({"academy_schedules": (lesson(MONDAY, 14, 16),)}, "10-12 13-14 16-19"),
@@ -152,28 +155,30 @@ def test_own_days_of_the_past_drop_out_and_none_are_added() -> None:
     ],
     ids=["K1", "K2", "K3", "K4", "K5", "K9a", "K9b", "both-kinds", "reserve-first", "midnight"],
 )
-def test_more_minutes_than_a_day_has_show_its_free_time(
-    more: dict[str, Any], expected: str
+def test_content_longer_than_a_day_fills_its_free_time(
+    options: dict[str, Any], expected: str
 ) -> None:
-    answer = answer_to(ask(custom(1, 999, 1), period="01-06..01-06", **more))
-    told = [text.replace(":00", "") for text in hours(study(answer))]
-    assert " ".join(told) == expected
+    result = checked_schedule(make_request(custom(1, 999, 1), period="01-06..01-06", **options))
+    times = [text.replace(":00", "") for text in hours(study(result))]
+    assert " ".join(times) == expected
 
 
-def test_a_block_on_mondays_leaves_the_other_days_empty() -> None:
-    answer = answer_to(ask(custom(1, 20, 1), period="01-06..01-14", blocks=block(10, 19, [1])))
-    assert dates(study(answer)) == ["01-06", "01-13"]
+def test_block_on_mondays_leaves_the_other_days_empty() -> None:
+    result = checked_schedule(
+        make_request(custom(1, 20, 1), period="01-06..01-14", blocks=block(10, 19, [1]))
+    )
+    assert dates(study(result)) == ["01-06", "01-13"]
 
 
 @pytest.mark.parametrize("kind", list(ExclusionType))
-def test_no_exclusion_is_studied_on_unless_the_group_allows_it(kind: ExclusionType) -> None:
+def test_exclusion_of_any_type_has_no_study_rows_by_default(kind: ExclusionType) -> None:
     excluded = off("01-07", type_=kind)
-    answer = answer_to(ask(book(1, 9), period="01-06..01-08", exclusions=excluded))
-    assert dates(study(answer)) == ["01-06", "01-08"]
+    result = checked_schedule(make_request(book(1, 9), period="01-06..01-08", exclusions=excluded))
+    assert dates(study(result)) == ["01-06", "01-08"]
 
 
-def test_an_open_holiday_lends_its_reserve_to_weakness_alone() -> None:
-    request = ask(
+def test_open_holiday_gives_its_reserve_only_to_weakness_contents() -> None:
+    request = make_request(
         custom(1, 200, 1, position=1),
         custom(1, 200, 1, position=2, weekly=2),
         period="01-06..01-08",
@@ -181,21 +186,21 @@ def test_an_open_holiday_lends_its_reserve_to_weakness_alone() -> None:
         exclusions=holiday("01-07"),
         self_study_on_holidays=True,
     )
-    answer = answer_to(request)
-    on_holiday = [row for row in answer.plans if row.date == on("01-07")]
+    result = checked_schedule(request)
+    on_holiday = [row for row in result.plans if row.date == on("01-07")]
     assert {row.content for row in on_holiday} == {1}
     assert [(row.reserve, row.cycle, row.cycle_day) for row in on_holiday] == [(True, 1, None)]
 
 
-def test_another_exclusion_closes_a_holiday() -> None:
-    request = ask(
+def test_holiday_is_closed_by_another_exclusion() -> None:
+    request = make_request(
         custom(1, 300, 1),
         period="01-06..01-08",
         blocks=block(10, 11) + reserve(13, 15),
         exclusions=holiday("01-07") + off("01-07"),
         self_study_on_holidays=True,
     )
-    assert dates(study(answer_to(request))) == ["01-06", "01-08"]
+    assert dates(study(checked_schedule(request))) == ["01-06", "01-08"]
 
 
 @pytest.mark.parametrize(
@@ -208,32 +213,35 @@ def test_another_exclusion_closes_a_holiday() -> None:
         (None, 60),
     ],
 )
-def test_m1_a_book_costs_what_its_difficulty_says(
-    difficulty: Difficulty | None, minutes: int
-) -> None:
-    request = ask(book(1, 10, None, difficulty=difficulty), period="01-06..01-06")
-    assert [row.minutes for row in study(answer_to(request))] == [minutes]
+def test_book_minutes_depend_on_its_difficulty(difficulty: Difficulty | None, minutes: int) -> None:
+    """Case M1 of the planning rules."""
+    request = make_request(book(1, 10, None, difficulty=difficulty), period="01-06..01-06")
+    assert [row.minutes for row in study(checked_schedule(request))] == [minutes]
 
 
-def test_m5_an_episode_of_unknown_length_takes_thirty_minutes_and_is_reported() -> None:
-    answer = answer_to(ask(lecture(30, None, 35, 30), period="01-06..01-06"))
-    assert sum(row.minutes for row in study(answer)) == 125
-    assert [w.data["first_unit"] for w in answer.warnings if w.code == "assumed_minutes"] == [2]
+def test_episode_of_unknown_length_takes_thirty_minutes_and_is_reported() -> None:
+    """Case M5 of the planning rules."""
+    result = checked_schedule(make_request(lecture(30, None, 35, 30), period="01-06..01-06"))
+    assert sum(row.minutes for row in study(result)) == 125
+    assert [w.data["first_unit"] for w in result.warnings if w.code == "assumed_minutes"] == [2]
 
 
 @pytest.mark.parametrize(
     ("level", "weekly", "minutes"),
     [("0.85", 2, 51), ("0.85", None, 61), ("1.0", None, 72), ("1.2", None, 86)],
 )
-def test_m6_level_and_subject_stretch_the_minutes_exactly(
+def test_minutes_are_multiplied_exactly_by_the_factors_of_level_and_subject(
     level: str, weekly: int | None, minutes: int
 ) -> None:
+    """Case M6 of the planning rules."""
     factors = Factors(level=Decimal(level))
-    request = ask(book(1, 10, weekly=weekly), period="01-06..01-06", factors=factors)
-    assert [row.minutes for row in study(answer_to(request))] == [minutes]
+    request = make_request(book(1, 10, weekly=weekly), period="01-06..01-06", factors=factors)
+    assert [row.minutes for row in study(checked_schedule(request))] == [minutes]
 
 
-def test_a_range_with_a_gap_makes_rows_that_stop_at_it() -> None:
+def test_study_rows_end_at_a_gap_in_the_range() -> None:
     done = kept(5, 6, "01-06", 8, 8.5)
-    answer = answer_to(ask(book(1, 10), period="01-06..01-07", today="01-07", kept=(done,)))
-    assert ranges(study(answer)) == [(1, 4), (7, 10)]
+    result = checked_schedule(
+        make_request(book(1, 10), period="01-06..01-07", today="01-07", kept=(done,))
+    )
+    assert ranges(study(result)) == [(1, 4), (7, 10)]

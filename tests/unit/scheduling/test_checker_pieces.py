@@ -1,4 +1,4 @@
-"""The checker on units in pieces and on wrap-ups that give way."""
+"""The checker accepts correct pieces and shrunk wrap-ups, and reports incorrect ones."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,54 +7,56 @@ import pytest
 
 from domain.scheduling.schedule import Quality, Schedule
 from domain.scheduling.warnings import warning
-from tests.unit.scheduling.build import ask, block, lecture, row
+from tests.unit.scheduling.build import block, lecture, make_request, row
 from tests.unit.scheduling.checker import check
 
-CUT_IN_TWO = ask(lecture(90, 30, wrap_up_minutes=10), period="01-06..01-07", blocks=block(10, 11))
+CUT_IN_TWO = make_request(
+    lecture(90, 30, wrap_up_minutes=10), period="01-06..01-07", blocks=block(10, 11)
+)
 
 
-def cut_in_two(**more: Any) -> Schedule:
-    """An episode that no day holds in two pieces; the wrap-up of the first day gives way."""
+def cut_in_two(**options: Any) -> Schedule:
+    """Return a schedule with an episode in two pieces, and no wrap-ups, as neither day has room."""
     rows = [
         row(1, 600, 660, 1, 1, parts=2),
         row(2, 600, 630, 1, 1, part=2, parts=2),
         row(2, 630, 660, 2, 2, sequence=3),
     ]
-    rows[1] = replace(rows[1], **more)
+    rows[1] = replace(rows[1], **options)
     shrunk = [
         warning("wrap_up_shrunk", date=day, content=1, need=10, given=0)
         for day in ("2025-01-06", "2025-01-07")
     ]
     unreviewed = warning("unreviewed", cycle=1, content=1, first_unit=1, last_unit=2)
-    dealt = warning(
+    shortage = warning(
         "shortage", week=1, weekday="월", weekday_en="Mon", date="2025-01-06", need=90, free=60
     )
-    return Schedule(tuple(rows), (), (dealt, *shrunk, unreviewed), Quality(60, 60, 0, 0))
+    return Schedule(tuple(rows), (), (shortage, *shrunk, unreviewed), Quality(60, 60, 0, 0))
 
 
-def test_a_unit_may_be_cut_where_no_day_holds_it() -> None:
+def test_checker_accepts_a_unit_in_pieces_if_no_day_holds_it() -> None:
     assert check(CUT_IN_TWO, cut_in_two()) == []
 
 
 @pytest.mark.parametrize(
-    ("more", "expected"),
+    ("options", "expected"),
     [
         ({"part": 1}, "pieces of unit 1"),
         ({"parts": 3}, "pieces of unit 1"),
-        ({"end_minute": 629}, "take 89 min, it costs 90"),
+        ({"end_minute": 629}, "take 89 min, but it costs 90"),
         ({"last_unit": 2}, "more than one unit"),
         ({"wrap_up_minutes": 5}, "wrap-up before its last row"),
     ],
 )
-def test_the_checker_tells_when_a_piece_is_wrong(more: dict[str, object], expected: str) -> None:
-    assert expected in " | ".join(check(CUT_IN_TWO, cut_in_two(**more)))
+def test_checker_reports_a_wrong_piece(options: dict[str, object], expected: str) -> None:
+    assert expected in " | ".join(check(CUT_IN_TWO, cut_in_two(**options)))
 
 
-def test_the_checker_tells_when_a_wrap_up_shrinks_in_silence() -> None:
+def test_checker_reports_a_shrunk_wrap_up_without_a_warning() -> None:
     silent = replace(cut_in_two(), warnings=cut_in_two().warnings[:2])
-    assert "unreported" in " | ".join(check(CUT_IN_TWO, silent))
+    assert "without a warning" in " | ".join(check(CUT_IN_TWO, silent))
 
 
-def test_the_checker_tells_when_a_wrap_up_shrinks_beside_free_time() -> None:
+def test_checker_reports_a_wrap_up_that_is_shrunk_next_to_free_time() -> None:
     longer = replace(CUT_IN_TWO, blocks=block(10, 11, [1]) + block(10, 12, [2]))
-    assert "although room follows" in " | ".join(check(longer, cut_in_two()))
+    assert "although free time follows" in " | ".join(check(longer, cut_in_two()))

@@ -1,4 +1,4 @@
-"""Tiny worlds, where every possibility can be tried: the schedule is the best of them."""
+"""Tiny requests, for which the schedule is compared with the best of all possibilities."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -12,7 +12,7 @@ from domain.scheduling.engine import schedule
 from domain.scheduling.planning import Block, Request
 from domain.scheduling.schedule import Schedule
 from domain.scheduling.vocabulary import BlockKind
-from tests.unit.scheduling.build import ask, book, lecture, on
+from tests.unit.scheduling.build import book, lecture, make_request, on
 from tests.unit.scheduling.checker import (
     both_fit,
     check,
@@ -36,82 +36,82 @@ unit_lists = st.one_of(
 )
 
 
-def hours(room: list[int]) -> tuple[Block, ...]:
-    """One span a day, as long as the day's room, from the period's first day on."""
+def daily_blocks(room: list[int]) -> tuple[Block, ...]:
+    """Return one span per day, as long as the day's room, from the first day of the period on."""
     days = [START + timedelta(days=offset) for offset in range(len(room))]
     return tuple(
-        Block(BlockKind.STUDY, weekday(day), 600, 600 + held)
-        for day, held in zip(days, room, strict=True)
+        Block(BlockKind.STUDY, weekday(day), 600, 600 + capacity)
+        for day, capacity in zip(days, room, strict=True)
     )
 
 
-def tiny_world(minutes: list[int], room: list[int]) -> Request:
-    """A weakness lecture of these episodes on days of this room, no review day."""
+def tiny_request(minutes: list[int], room: list[int]) -> Request:
+    """Return a request for a weakness lecture with these episodes, without review days."""
     end = START + timedelta(days=len(room) - 1)
-    return ask(
+    return make_request(
         lecture(*minutes),
         period=f"{START}..{end}",
-        blocks=hours(room),
+        blocks=daily_blocks(room),
         non_study_blocks=(),
         cycle=(6, 0),
     )
 
 
-def counts(answer: Schedule, days: int) -> list[int]:
-    """Whole units a day."""
+def counts(result: Schedule, days: int) -> list[int]:
+    """Return the number of units per day."""
     dates = [START + timedelta(days=offset) for offset in range(days)]
     return [
-        sum(r.last_unit - r.first_unit + 1 for r in answer.plans if r.date == day) for day in dates
+        sum(r.last_unit - r.first_unit + 1 for r in result.plans if r.date == day) for day in dates
     ]
 
 
-def cuts(answer: Schedule) -> int:
-    """Pieces beyond the first of every unit."""
-    return sum(1 for row in answer.plans if row.part > 1)
+def cuts(result: Schedule) -> int:
+    """Return the number of pieces beyond the first of each unit."""
+    return sum(1 for row in result.plans if row.part > 1)
 
 
 @tiny
 @given(unit_lists, rooms)
-def test_whole_units_lie_as_near_to_the_even_deal_as_the_days_allow(
+def test_schedule_of_uncut_units_is_the_nearest_to_the_even_deal(
     minutes: list[int], room: list[int]
 ) -> None:
     best = nearest_counts(minutes, room)
     assume(best is not None)
-    answer = schedule(tiny_world(minutes, room))
-    assert answer.unplaced == ()
-    assert cuts(answer) == 0
-    assert counts(answer, len(room)) == best
+    result = schedule(tiny_request(minutes, room))
+    assert result.unplaced == ()
+    assert cuts(result) == 0
+    assert counts(result, len(room)) == best
 
 
 @tiny
 @given(st.lists(st.integers(4, 14), min_size=1, max_size=4), rooms)
-def test_where_no_whole_deal_exists_everything_is_placed_with_the_fewest_cuts(
+def test_schedule_places_all_units_with_the_fewest_cuts_if_no_uncut_deal_exists(
     minutes: list[int], room: list[int]
 ) -> None:
     assume(sum(minutes) <= sum(room) and not any(whole_deals(minutes, room)))
-    request = tiny_world(minutes, room)
-    answer = schedule(request)
-    assert answer.unplaced == ()
-    assert cuts(answer) == fewest_cuts(minutes, room)
-    assert check(request, answer) == []
+    request = tiny_request(minutes, room)
+    result = schedule(request)
+    assert result.unplaced == ()
+    assert cuts(result) == fewest_cuts(minutes, room)
+    assert check(request, result) == []
 
 
 @tiny
 @given(unit_lists, rooms)
-def test_where_the_minutes_do_not_fit_as_many_units_as_can_be_are_placed(
+def test_schedule_places_as_many_units_as_possible_if_the_minutes_do_not_fit(
     minutes: list[int], room: list[int]
 ) -> None:
     assume(sum(minutes) > sum(room))
     wanted = most_units(minutes, room)
-    request = tiny_world(minutes, room)
+    request = tiny_request(minutes, room)
     if wanted == 0:
         with pytest.raises(NothingPlacedError):
             schedule(request)
         return
-    answer = schedule(request)
-    assert max(row.last_unit for row in answer.plans) == wanted
-    assert cuts(answer) == fewest_cuts(minutes[:wanted], room)
-    assert check(request, answer) == []
+    result = schedule(request)
+    assert max(row.last_unit for row in result.plans) == wanted
+    assert cuts(result) == fewest_cuts(minutes[:wanted], room)
+    assert check(request, result) == []
 
 
 @tiny
@@ -123,27 +123,27 @@ def test_where_the_minutes_do_not_fit_as_many_units_as_can_be_are_placed(
     st.lists(st.integers(1, 14), min_size=2, max_size=4),
     st.sampled_from([2, 3]),
 )
-def test_two_contents_are_placed_whole_exactly_if_their_minutes_fit(  # noqa: PLR0917 - a world
+def test_schedule_places_two_contents_completely_if_and_only_if_their_minutes_fit(  # noqa: PLR0917 - one per strategy
     units: int, others: int, minute: int, other: int, room: list[int], weekly: int
 ) -> None:
     end = START + timedelta(days=len(room) - 1)
-    request = ask(
+    request = make_request(
         book(1, units, minute, position=1),
         book(1, others, other, position=2, weekly=weekly),
         period=f"{START}..{end}",
-        blocks=hours(room),
+        blocks=daily_blocks(room),
         non_study_blocks=(),
         cycle=(6, 0),
     )
     own = strategy_indices(len(room), weekly)
     shared = [day in own for day in range(len(room))]
     try:
-        answer = schedule(request)
+        result = schedule(request)
     except NothingPlacedError:
         assert minute > sum(room)
         return
-    assert (answer.unplaced == ()) == both_fit(units * minute, others * other, room, shared)
-    assert check(request, answer) == []
+    assert (result.unplaced == ()) == both_fit(units * minute, others * other, room, shared)
+    assert check(request, result) == []
 
 
 @tiny
@@ -152,21 +152,21 @@ def test_two_contents_are_placed_whole_exactly_if_their_minutes_fit(  # noqa: PL
     st.integers(1, 6),
     st.lists(st.tuples(st.integers(1, 20), st.integers(0, 20)), min_size=1, max_size=4),
 )
-def test_the_reserve_takes_only_what_no_study_time_of_an_own_day_holds(
+def test_reserve_has_only_units_that_no_study_time_of_an_own_day_holds(
     total: int, unit: int, room: list[tuple[int, int]]
 ) -> None:
-    study, later = [held for held, _ in room], [held for _, held in room]
+    study, later = [capacity for capacity, _ in room], [capacity for _, capacity in room]
     best = least_reserve_counts(total, unit, study, later)
     assume(best is not None)
-    request = replace(tiny_world([unit] * total, study), contents=(book(1, total, unit),))
+    request = replace(tiny_request([unit] * total, study), contents=(book(1, total, unit),))
     evening = tuple(
-        replace(span, kind=BlockKind.SELF_STUDY, start_minute=1200, end_minute=1200 + held)
-        for span, held in zip(hours(study), later, strict=True)
-        if held
+        replace(span, kind=BlockKind.SELF_STUDY, start_minute=1200, end_minute=1200 + capacity)
+        for span, capacity in zip(daily_blocks(study), later, strict=True)
+        if capacity
     )
-    answer = schedule(replace(request, blocks=request.blocks + evening))
-    assert answer.unplaced == ()
-    assert counts(answer, len(room)) == best
+    result = schedule(replace(request, blocks=request.blocks + evening))
+    assert result.unplaced == ()
+    assert counts(result, len(room)) == best
 
 
 @tiny
@@ -175,27 +175,27 @@ def test_the_reserve_takes_only_what_no_study_time_of_an_own_day_holds(
     st.lists(st.integers(1, 7), min_size=1, max_size=3),
     st.lists(st.integers(2, 9), min_size=2, max_size=3),
 )
-def test_two_contents_are_cut_at_most_once_more_than_placing_them_takes(
+def test_schedule_cuts_two_contents_at_most_once_more_than_necessary(
     first: list[int], second: list[int], room: list[int]
 ) -> None:
     own = strategy_indices(len(room), 2)
     best = fewest_cuts_of_two(first, second, room, [day in own for day in range(len(room))])
     assume(best is not None)
-    request = tiny_world(first, room)
+    request = tiny_request(first, room)
     both = (*request.contents, lecture(*second, position=2, weekly=2))
-    answer = schedule(replace(request, contents=both))
-    assert answer.unplaced == ()
+    result = schedule(replace(request, contents=both))
+    assert result.unplaced == ()
     assert best is not None
-    # The least number of cuts for several contents is bin packing; the engine is exact for
-    # one content and may miss the optimum of two by a single cut.
-    assert best <= cuts(answer) <= best + 1
+    # Finding the least number of cuts for several contents is bin packing, which is NP-hard. The
+    # engine is exact for one content, and for two it may need one cut more than the optimum.
+    assert best <= cuts(result) <= best + 1
 
 
-def test_the_oracle_knows_the_case_of_the_specification() -> None:
+def test_oracle_finds_the_deal_of_the_specification() -> None:
     assert nearest_counts([1] * 15, [10, 3, 10]) == [6, 3, 6]
 
 
-def test_the_oracle_counts_cuts() -> None:
+def test_oracle_counts_cuts() -> None:
     assert fewest_cuts([6, 6], [4, 8]) == 1
     assert fewest_cuts([6, 6], [6, 6]) == 0
     assert fewest_cuts([9], [3, 3, 3]) == 2
@@ -204,6 +204,6 @@ def test_the_oracle_counts_cuts() -> None:
     assert fewest_cuts_of_two([3], [3], [3, 2, 2], [True, False, True]) == 1
 
 
-def test_the_oracle_fills_study_time_before_the_reserve() -> None:
+def test_oracle_fills_study_time_before_the_reserve() -> None:
     assert least_reserve_counts(3, 6, [1, 12], [14, 17]) == [1, 2]
     assert least_reserve_counts(8, 5, [3, 17, 17], [18, 4, 4]) == [2, 3, 3]

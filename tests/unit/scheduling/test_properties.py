@@ -1,4 +1,4 @@
-"""For any request: a schedule without a violation, or a documented error with a cause."""
+"""The result of any request is a schedule without violations or a documented, justified error."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ from tests.unit.scheduling.strategies import (
 )
 
 ROOT = Path(__file__).parents[3]
-often = settings(
+many_examples = settings(
     max_examples=150,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -31,58 +31,58 @@ often = settings(
 
 
 def violations(request: Request) -> list[str]:
-    """What is wrong with the answer, be it a schedule or an error."""
+    """Return what is wrong with the result, which is a schedule or an error."""
     try:
-        answer = schedule(request)
+        result = schedule(request)
     except DomainError as error:
         return check_refusal(request, error)
-    return check(request, answer)
+    return check(request, result)
 
 
-def answer_text(request: Request) -> str:
-    """The answer as one string."""
+def result_text(request: Request) -> str:
+    """Return the result as one string."""
     try:
         return schedule(request).canonical_json()
     except DomainError as error:
         return f"{error.to_problem('en')}"
 
 
-@often
+@many_examples
 @given(loose_requests())
-def test_a_loose_world_breaks_no_rule(request: Request) -> None:
+def test_schedule_of_a_loose_request_breaks_no_rule(request: Request) -> None:
     assert violations(request) == []
 
 
-@often
+@many_examples
 @given(tight_requests())
-def test_a_tight_world_breaks_no_rule(request: Request) -> None:
+def test_schedule_of_a_tight_request_breaks_no_rule(request: Request) -> None:
     assert violations(request) == []
 
 
-@often
+@many_examples
 @given(kept_requests())
-def test_a_world_begun_before_breaks_no_rule(request: Request) -> None:
+def test_schedule_of_a_started_period_breaks_no_rule(request: Request) -> None:
     assert violations(request) == []
 
 
-@often
+@many_examples
 @given(any_requests())
-def test_any_world_breaks_no_rule(request: Request) -> None:
+def test_schedule_of_any_request_breaks_no_rule(request: Request) -> None:
     assert violations(request) == []
 
 
-@settings(often, max_examples=60)
+@settings(many_examples, max_examples=60)
 @given(st.one_of(any_requests(), tight_requests(), kept_requests()), st.data())
-def test_the_order_in_which_rows_arrive_changes_nothing(
+def test_schedule_does_not_depend_on_the_order_of_the_request_rows(
     request: Request, data: st.DataObject
 ) -> None:
-    assert answer_text(data.draw(shuffled(request))) == answer_text(request)
+    assert result_text(data.draw(shuffled(request))) == result_text(request)
 
 
-@settings(often, max_examples=30)
+@settings(many_examples, max_examples=30)
 @given(st.one_of(any_requests(), tight_requests()))
-def test_the_same_request_twice_gives_the_same_schedule(request: Request) -> None:
-    assert answer_text(request) == answer_text(request)
+def test_schedule_of_the_same_request_is_always_the_same(request: Request) -> None:
+    assert result_text(request) == result_text(request)
 
 
 @pytest.mark.parametrize(
@@ -93,18 +93,19 @@ def test_the_same_request_twice_gives_the_same_schedule(request: Request) -> Non
     ],
     ids=["seoul", "los-angeles"],
 )
-def test_hash_seed_zone_and_locale_change_nothing(environment: dict[str, str]) -> None:
+def test_schedule_does_not_depend_on_hash_seed_time_zone_or_locale(
+    environment: dict[str, str],
+) -> None:
     program = (
         "import sys; from domain.scheduling.engine import schedule;"
         "from tests.unit.scheduling.build import worked_example;"
         "sys.stdout.buffer.write(schedule(worked_example()).canonical_json().encode())"
     )
-    # The command is this interpreter and the text above.
-    told = subprocess.run(  # noqa: S603 - our own interpreter
+    completed = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", program],
         cwd=ROOT,
         env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         check=True,
     )
-    assert told.stdout.decode() == schedule(worked_example()).canonical_json()
+    assert completed.stdout.decode() == schedule(worked_example()).canonical_json()

@@ -1,4 +1,4 @@
-"""C1–C9: which dates count, and where each stands in its cycle."""
+"""Cases C1 to C9 of the planning rules: the dates that count, and their cycle and cycle day."""
 
 from itertools import pairwise
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from domain.scheduling.calendar import Day, DayKind, calendar
 from domain.scheduling.vocabulary import ExclusionType
-from tests.unit.scheduling.build import ask, block, holiday, off, on, reserve
+from tests.unit.scheduling.build import block, holiday, make_request, off, on, reserve
 
 LETTERS = {
     DayKind.STUDY: "s",
@@ -74,50 +74,49 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
-def written(day: Day) -> str:
-    """``06s1/1``: the date, what it is for, its place and its cycle if it counts."""
-    place = f"{day.cycle_day}/{day.cycle}" if day.cycle_day else ""
-    return f"{day.date:%d}{LETTERS[day.kind]}{place}"
+def as_text(day: Day) -> str:
+    """Return a day as text: ``06s1/1`` is the 6th, a study day, cycle day 1 of cycle 1."""
+    position = f"{day.cycle_day}/{day.cycle}" if day.cycle_day else ""
+    return f"{day.date:%d}{LETTERS[day.kind]}{position}"
 
 
-def days(period: str, **more: Any) -> list[Day]:
-    return calendar(ask(period=period, **more))
+def days(period: str, **options: Any) -> list[Day]:
+    return calendar(make_request(period=period, **options))
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_only_dates_that_count_move_the_cycle_on(case: str) -> None:
-    period, more, expected = CASES[case]
-    assert " ".join(written(day) for day in days(period, **more)) == expected
+def test_cycle_counts_only_dates_with_study_time(case: str) -> None:
+    period, options, expected = CASES[case]
+    assert " ".join(as_text(day) for day in days(period, **options)) == expected
 
 
 @pytest.mark.parametrize("period", ["01-06..02-28", "2024-02-27..2024-03-02", "01-01..01-28"])
-def test_the_week_counts_sevens_from_the_start_of_the_period(period: str) -> None:
+def test_week_is_counted_from_the_start_of_the_period(period: str) -> None:
     found = days(period, exclusions=off("01-15"))
     first = found[0].date
     assert [day.week for day in found] == [(day.date - first).days // 7 + 1 for day in found]
 
 
-def test_neither_week_nor_cycle_ever_falls() -> None:
+def test_week_and_cycle_never_decrease() -> None:
     found = days("01-06..03-31", exclusions=off("01-06", "01-20", "02-03", "02-04"))
     for before, after in pairwise(found):
         assert before.week <= after.week
         assert before.cycle <= after.cycle
 
 
-def test_a_last_cycle_cut_short_has_no_review_day() -> None:
+def test_cycle_that_is_incomplete_has_no_review_day() -> None:
     assert [day.kind for day in days("01-06..01-14")][7:] == [DayKind.STUDY] * 2
 
 
-def test_plans_do_not_decide_whether_a_date_counts() -> None:
-    """A class that leaves one minute leaves a day that counts."""
-    assert written(days("01-06..01-06", blocks=block("10:00", "10:01"))[0]) == "06s1/1"
+def test_date_with_a_single_minute_of_study_time_counts() -> None:
+    assert as_text(days("01-06..01-06", blocks=block("10:00", "10:01"))[0]) == "06s1/1"
 
 
-def test_a_date_with_the_reserve_alone_does_not_count() -> None:
-    assert [written(day) for day in days("01-06..01-07", blocks=reserve(10, 19))] == ["06-", "07-"]
+def test_date_with_only_reserve_does_not_count() -> None:
+    assert [as_text(day) for day in days("01-06..01-07", blocks=reserve(10, 19))] == ["06-", "07-"]
 
 
-def test_a_holiday_that_is_open_carries_the_cycle_of_the_last_counted_day() -> None:
+def test_open_holiday_has_the_cycle_of_the_last_counted_day() -> None:
     found = days(
         "01-06..01-15",
         cycle=(2, 1),
@@ -125,7 +124,7 @@ def test_a_holiday_that_is_open_carries_the_cycle_of_the_last_counted_day() -> N
         exclusions=holiday("01-06", "01-09", "01-11"),
         self_study_on_holidays=True,
     )
-    assert " ".join(written(day) for day in found) == (
+    assert " ".join(as_text(day) for day in found) == (
         "06h 07s1/1 08s2/1 09h 10r3/1 11h 12s1/2 13s2/2 14r3/2 15s1/3"
     )
     assert [day.cycle for day in found] == [1, 1, 1, 1, 1, 1, 2, 2, 2, 3]
@@ -133,15 +132,15 @@ def test_a_holiday_that_is_open_carries_the_cycle_of_the_last_counted_day() -> N
 
 
 @pytest.mark.parametrize("other", [ExclusionType.VACATION, ExclusionType.PERSONAL])
-@pytest.mark.parametrize("turned", [False, True])
-def test_any_other_type_on_the_date_beats_the_designated_holiday(
-    other: ExclusionType, *, turned: bool
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_designated_holiday_is_closed_by_an_exclusion_of_another_type(
+    other: ExclusionType, *, is_reversed: bool
 ) -> None:
     both = holiday("01-07") + off("01-07", type_=other)
     found = days(
         "01-06..01-07",
         blocks=block(10, 12) + reserve(13, 19),
-        exclusions=both[::-1] if turned else both,
+        exclusions=both[::-1] if is_reversed else both,
         self_study_on_holidays=True,
     )
     assert (found[1].date, found[1].kind) == (on("01-07"), DayKind.EXCLUDED)

@@ -1,4 +1,4 @@
-"""D1–D8: what remains is dealt out evenly, or as evenly as the days can hold."""
+"""Cases D1 to D8 of the planning rules: units are dealt as evenly as the days allow."""
 
 from decimal import Decimal
 from itertools import combinations_with_replacement, pairwise
@@ -12,7 +12,16 @@ from domain.scheduling.demand import Demand, demands
 from domain.scheduling.engine import schedule
 from domain.scheduling.packing import Room
 from domain.scheduling.planning import AcademySchedule, Busy, Factors, NonStudyBlock
-from tests.unit.scheduling.build import ask, block, book, custom, holiday, lecture, on, reserve
+from tests.unit.scheduling.build import (
+    block,
+    book,
+    custom,
+    holiday,
+    lecture,
+    make_request,
+    on,
+    reserve,
+)
 from tests.unit.scheduling.checker import check
 
 BOUNDARIES = {
@@ -24,18 +33,18 @@ BOUNDARIES = {
 
 
 def demand(units: int, days: int) -> Demand:
-    """So many units of one minute for the first so many days."""
-    request = ask(book(1, units, 1), period=f"01-06..01-{5 + days:02}", cycle=(6, 0))
+    """Return a demand of ``units`` units of one minute for the first ``days`` days."""
+    request = make_request(book(1, units, 1), period=f"01-06..01-{5 + days:02}", cycle=(6, 0))
     (found,) = demands(request, calendar(request), 0)
     return found
 
 
 def nearest(units: int, capacities: list[int], reserve: list[int] | None = None) -> list[int]:
-    """What each day gets of units of one minute, by the days' minutes."""
+    """Return the units per day of the nearest deal of one-minute units to days of these minutes."""
     extra = reserve or [0] * len(capacities)
     rooms = [
-        Room([(600, 600 + study)] if study else [], [(1200, 1200 + more)] if more else [])
-        for study, more in zip(capacities, extra, strict=True)
+        Room([(600, 600 + study)] if study else [], [(1200, 1200 + evening)] if evening else [])
+        for study, evening in zip(capacities, extra, strict=True)
     ]
     even = even_deal(units, len(capacities))
     deal = deal_nearest(demand(units, len(capacities)), even, rooms)
@@ -43,38 +52,42 @@ def nearest(units: int, capacities: list[int], reserve: list[int] | None = None)
 
 
 @pytest.mark.parametrize("case", BOUNDARIES)
-def test_a_range_is_dealt_by_cumulative_rounding_half_up(case: str) -> None:
+def test_even_deal_rounds_the_cumulative_counts_half_up(case: str) -> None:
     total, days, boundaries = BOUNDARIES[case]
     assert even_deal(total, days) == boundaries
 
 
-def test_d5_five_units_over_ten_days_are_five_days_of_one() -> None:
+def test_even_deal_of_five_units_to_ten_days_has_five_days_with_one_unit() -> None:
+    """Case D5 of the planning rules."""
     counts = [0, *even_deal(5, 10)]
     assert sorted(after - before for before, after in pairwise(counts)) == [0] * 5 + [1] * 5
 
 
-def test_d6_a_single_unit_lies_on_the_middle_day() -> None:
+def test_even_deal_puts_a_single_unit_on_the_middle_day() -> None:
+    """Case D6 of the planning rules."""
     assert even_deal(1, 3) == [0, 1, 1]
 
 
-def test_d7_units_without_days_are_a_clear_failure() -> None:
+def test_even_deal_of_units_without_days_raises_an_error() -> None:
+    """Case D7 of the planning rules."""
     with pytest.raises(ValueError, match="no day to deal units to"):
         even_deal(1, 0)
     assert even_deal(0, 0) == []
 
 
-def test_d8_a_short_day_gives_to_its_neighbours() -> None:
+def test_deal_moves_the_units_of_a_short_day_to_its_neighbours() -> None:
+    """Case D8 of the planning rules."""
     assert nearest(15, [10, 3, 10]) == [6, 3, 6]
 
 
-def test_of_two_deals_that_are_equally_near_the_earlier_units_win() -> None:
-    """Even are 5, 11 and 16; 6, 9 and 7, 10 both miss by one and by two."""
+def test_deal_prefers_earlier_units_among_equally_near_deals() -> None:
+    """The even counts are 5, 11 and 16; both 6, 9 and 7, 10 differ by one and by two."""
     assert nearest(16, [10, 3, 10]) == [7, 3, 6]
 
 
 @pytest.mark.parametrize("total", [0, 1, 6, 7, 100, 103])
 @pytest.mark.parametrize("days", range(1, 15))
-def test_an_even_deal_is_complete_ascends_and_is_even_to_one_unit(total: int, days: int) -> None:
+def test_even_deal_is_complete_and_ascending_and_even_to_one_unit(total: int, days: int) -> None:
     counts = even_deal(total, days)
     shares = [after - before for before, after in pairwise([0, *counts])]
     assert len(counts) == days
@@ -85,8 +98,8 @@ def test_an_even_deal_is_complete_ascends_and_is_even_to_one_unit(total: int, da
 
 @pytest.mark.parametrize("units", range(1, 10))
 @pytest.mark.parametrize("capacities", [[4, 1, 4], [1, 5, 3], [0, 3, 6], [3, 3, 3], [2, 0, 7]])
-def test_the_deal_is_the_nearest_of_all_that_fit(units: int, capacities: list[int]) -> None:
-    """Against every possible deal, ties to the earlier units."""
+def test_deal_is_the_nearest_of_all_deals_that_fit(units: int, capacities: list[int]) -> None:
+    """Compare with all possible deals; among equals, the one with the earlier units is expected."""
     even = even_deal(units, 3)
     possible = [
         [*counts, units]
@@ -106,14 +119,14 @@ def distance(counts: list[int], even: list[int]) -> int:
     return sum((count - target) ** 2 for count, target in zip(counts, even, strict=True))
 
 
-def test_study_time_of_all_days_comes_before_anybodys_reserve() -> None:
+def test_deal_uses_the_study_time_of_all_days_before_any_reserve() -> None:
     assert nearest(9, [5, 1, 5], [9, 9, 9]) == [4, 1, 4]
     assert nearest(12, [5, 1, 5], [9, 9, 9]) == [5, 2, 5]
 
 
-def test_contents_that_were_dealt_again_leave_no_time_free_before_the_others() -> None:
-    """A pair of contents is dealt again, and the third stays behind the time that they left."""
-    world = ask(
+def test_contents_that_are_dealt_again_leave_no_gap_before_other_contents() -> None:
+    """Two contents are dealt again, and the rows of the third move into the time this leaves."""
+    request = make_request(
         book(32, 70, 85, position=8),
         custom(38, 58, 66, position=5, weekly=3),
         lecture(None, None, 101, 4, None, first=33, position=16, weekly=2),
@@ -132,4 +145,4 @@ def test_contents_that_were_dealt_again_leave_no_time_free_before_the_others() -
             review=Decimal("0.15"),
         ),
     )
-    assert check(world, schedule(world)) == []
+    assert check(request, schedule(request)) == []

@@ -1,4 +1,4 @@
-"""K1–K10: what is left of a day's blocks."""
+"""Cases K1 to K10 of the planning rules: the time that remains of a day's blocks."""
 
 from typing import Any
 
@@ -7,7 +7,17 @@ import pytest
 from domain.scheduling.calendar import Day, DayKind, calendar
 from domain.scheduling.spans import Span, front, merged, total, without
 from domain.scheduling.vocabulary import MINUTES_PER_DAY, ExclusionType
-from tests.unit.scheduling.build import MONDAY, ask, at, block, holiday, lesson, lunch, off, reserve
+from tests.unit.scheduling.build import (
+    MONDAY,
+    at,
+    block,
+    holiday,
+    lesson,
+    lunch,
+    make_request,
+    off,
+    reserve,
+)
 
 NO_LUNCH: dict[str, Any] = {"non_study_blocks": ()}
 CASES: dict[str, tuple[dict[str, Any], str]] = {
@@ -16,7 +26,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "K3": ({"academy_schedules": (lesson(MONDAY, 19, 21, 60),)}, "10-12 13-18"),
     "K4": ({"academy_schedules": (lesson(MONDAY, 13.5, 15, 60),)}, "10-12 16-19"),
     "K5": ({"blocks": block(0, 6), "academy_schedules": (lesson(MONDAY, 0.5, 1, 60),)}, "2-6"),
-    "K9, apart": ({"blocks": block(14, 16) + block(9, 11), **NO_LUNCH}, "9-11 14-16"),
+    "K9, separate": ({"blocks": block(14, 16) + block(9, 11), **NO_LUNCH}, "9-11 14-16"),
     "K9, overlapping": ({"blocks": block(9, 12) + block(11, 14), **NO_LUNCH}, "9-14"),
     "K10": ({"blocks": block(12, 13)}, ""),
     "touching": ({"blocks": block(9, 11) + block(11, 14), **NO_LUNCH}, "9-14"),
@@ -31,8 +41,8 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def spans(text: str) -> tuple[Span, ...]:
-    """``"10-12 13-13:30"`` in minutes."""
-    pairs = (one.split("-") for one in text.split())
+    """Return the spans of text such as ``"10-12 13-13:30"``, in minutes of the day."""
+    pairs = (span.split("-") for span in text.split())
     return tuple((minutes(start), minutes(end)) for start, end in pairs)
 
 
@@ -40,54 +50,58 @@ def minutes(clock: str) -> int:
     return at(clock if ":" in clock else f"{clock}:00")
 
 
-def monday(**more: Any) -> Day:
-    return calendar(ask(period="01-06..01-06", **more))[0]
+def monday(**options: Any) -> Day:
+    return calendar(make_request(period="01-06..01-06", **options))[0]
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_blocks_less_meals_classes_and_travel_are_study_time(case: str) -> None:
-    more, expected = CASES[case]
-    assert monday(**more).study == spans(expected)
+def test_study_time_is_the_blocks_without_meals_classes_and_travel(case: str) -> None:
+    options, expected = CASES[case]
+    assert monday(**options).study == spans(expected)
 
 
 @pytest.mark.parametrize("kind", list(ExclusionType))
-def test_k6_every_type_of_exclusion_closes_the_date(kind: ExclusionType) -> None:
-    days = calendar(ask(period="01-06..01-08", exclusions=off("01-07", type_=kind)))
+def test_exclusion_of_any_type_closes_the_date(kind: ExclusionType) -> None:
+    """Case K6 of the planning rules."""
+    days = calendar(make_request(period="01-06..01-08", exclusions=off("01-07", type_=kind)))
     assert days[1].kind is DayKind.EXCLUDED
     assert days[1].study == days[1].reserve == ()
 
 
-def test_k7_on_an_open_holiday_the_reserve_is_all_there_is() -> None:
+def test_open_holiday_has_only_reserve() -> None:
+    """Case K7 of the planning rules."""
     request: dict[str, Any] = {
         "period": "01-06..01-07",
         "blocks": block(10, 19) + reserve(13, 19),
         "exclusions": holiday("01-07"),
     }
-    day = calendar(ask(**request, self_study_on_holidays=True))[1]
+    day = calendar(make_request(**request, self_study_on_holidays=True))[1]
     assert (day.kind, day.study, day.reserve) == (DayKind.HOLIDAY, (), spans("13-19"))
-    assert calendar(ask(**request))[1].kind is DayKind.EXCLUDED
+    assert calendar(make_request(**request))[1].kind is DayKind.EXCLUDED
 
 
-def test_k8_a_block_on_mondays_leaves_the_other_days_empty() -> None:
-    days = calendar(ask(period="01-06..01-13", blocks=block(10, 19, [MONDAY])))
+def test_block_on_mondays_leaves_the_other_days_empty() -> None:
+    """Case K8 of the planning rules."""
+    days = calendar(make_request(period="01-06..01-13", blocks=block(10, 19, [MONDAY])))
     assert [bool(day.study) for day in days] == [True, *[False] * 6, True]
 
 
-def test_k10_a_block_that_lunch_eats_leaves_a_day_without_time() -> None:
+def test_block_within_lunch_leaves_a_day_without_time() -> None:
+    """Case K10 of the planning rules."""
     assert monday(blocks=block(12, 13)).kind is DayKind.NO_TIME
 
 
-def test_what_is_in_both_kinds_of_block_is_study_time() -> None:
+def test_time_in_both_kinds_of_block_is_study_time() -> None:
     day = monday(blocks=block(10, 14) + reserve(9, 18))
     assert (day.study, day.reserve) == (spans("10-12 13-14"), spans("9-10 14-18"))
 
 
-def test_the_reserve_loses_meals_classes_and_travel_as_well() -> None:
+def test_reserve_excludes_meals_classes_and_travel() -> None:
     day = monday(blocks=reserve(9, 19), academy_schedules=(lesson(MONDAY, 15, 16, 30),))
     assert (day.study, day.reserve) == ((), spans("9-12 13-14:30 16:30-19"))
 
 
-def test_a_block_longer_than_a_day_is_clipped_to_it() -> None:
+def test_block_may_last_the_entire_day() -> None:
     assert merged([(0, MINUTES_PER_DAY)]) == [(0, 1440)]
     assert monday(blocks=block(0, 24), **NO_LUNCH).study == ((0, 1440),)
 
@@ -102,7 +116,7 @@ def test_a_block_longer_than_a_day_is_clipped_to_it() -> None:
         ([(1, 9), (2, 3)], [(1, 9)]),
     ],
 )
-def test_spans_are_tidied(given: list[Span], expected: list[Span]) -> None:
+def test_spans_are_sorted_and_merged(given: list[Span], expected: list[Span]) -> None:
     assert merged(given) == expected
 
 
@@ -119,13 +133,13 @@ def test_spans_are_tidied(given: list[Span], expected: list[Span]) -> None:
         ([(15, 15)], [(10, 15), (15, 20), (30, 40)]),
     ],
 )
-def test_holes_are_cut_out(holes: list[Span], expected: list[Span]) -> None:
+def test_spans_lose_the_minutes_of_holes(holes: list[Span], expected: list[Span]) -> None:
     found = without([(10, 20), (30, 40)], holes)
     assert merged(found) == merged(expected)
     assert total(found) == total(expected)
 
 
 @pytest.mark.parametrize(("count", "expected"), [(0, []), (4, [(1, 5)]), (6, [(1, 5), (7, 9)])])
-def test_the_front_of_spans_is_their_first_minutes(count: int, expected: list[Span]) -> None:
+def test_front_of_spans_is_their_first_minutes(count: int, expected: list[Span]) -> None:
     assert front([(1, 5), (7, 20)], count) == expected
     assert front([(1, 5)], 99) == [(1, 5)]

@@ -1,4 +1,4 @@
-"""M1–M8: what a range costs, exactly."""
+"""Cases M1 to M8 of the planning rules: the exact minutes of a range of units."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -18,7 +18,14 @@ from domain.scheduling.minutes import (
 from domain.scheduling.planning import LEVEL_FACTORS, Content, Factors
 from domain.scheduling.validation import field_errors
 from domain.scheduling.vocabulary import Difficulty, Level
-from tests.unit.scheduling.build import FACTOR_ONE, answer_to, ask, book, custom, lecture
+from tests.unit.scheduling.build import (
+    FACTOR_ONE,
+    book,
+    checked_schedule,
+    custom,
+    lecture,
+    make_request,
+)
 
 BY_DIFFICULTY = [
     (Difficulty.FOUNDATION, 40),
@@ -27,7 +34,7 @@ BY_DIFFICULTY = [
     (Difficulty.TOP, 100),
     (None, 60),
 ]
-STRETCHED = [
+WITH_FACTORS = [
     (Level.HIGH, 2, 51),
     (Level.HIGH, None, 61),
     (Level.MIDDLE, None, 72),
@@ -36,49 +43,53 @@ STRETCHED = [
 
 
 def cost(content: Content, factors: Factors = FACTOR_ONE) -> int:
-    """Minutes of the content's whole range."""
+    """Return the minutes of the content's entire range."""
     return sum(unit_minutes(content, factors))
 
 
 @pytest.mark.parametrize(("difficulty", "minutes"), BY_DIFFICULTY)
-def test_m1_a_book_costs_what_its_difficulty_says(
-    difficulty: Difficulty | None, minutes: int
-) -> None:
-    """개념 means 기초: there is one word for both."""
+def test_book_minutes_depend_on_its_difficulty(difficulty: Difficulty | None, minutes: int) -> None:
+    """Case M1 of the planning rules. 개념 and 기초 are the same difficulty, with a single value."""
     assert cost(book(1, 10, None, difficulty=difficulty)) == minutes
     assert set(DIFFICULTY_MINUTES) == set(Difficulty)
 
 
-def test_m2_a_single_page_costs_its_own_minutes() -> None:
+def test_page_range_of_one_page_costs_the_minutes_of_the_page() -> None:
+    """Case M2 of the planning rules."""
     assert cost(book(5, 5, None, difficulty=Difficulty.TOP)) == 10
 
 
-def test_m3_a_reversed_range_is_refused() -> None:
-    (field_error,) = field_errors(ask(book(10, 1)))
+def test_reversed_range_is_refused() -> None:
+    """Case M3 of the planning rules."""
+    (field_error,) = field_errors(make_request(book(10, 1)))
     assert field_error.field == "contents[0].range"
 
 
-def test_m4_a_lecture_costs_the_sum_of_its_episodes() -> None:
+def test_lecture_costs_the_sum_of_its_episodes() -> None:
+    """Case M4 of the planning rules."""
     assert cost(lecture(30, 25, 35)) == 90
 
 
-def test_m5_an_unknown_episode_costs_thirty_minutes_and_is_reported() -> None:
+def test_episode_of_unknown_length_costs_thirty_minutes_and_is_reported() -> None:
+    """Case M5 of the planning rules."""
     content = lecture(30, None, 35, 30)
     assert cost(content) == 125
-    warnings = answer_to(ask(content)).warnings
-    (told,) = [one for one in warnings if one.code == "assumed_minutes"]
-    assert dict(told.data) == {"content": 1, "first_unit": 2, "last_unit": 2, "minutes": 30}
-    assert "30분" in told.message("ko")
+    warnings = checked_schedule(make_request(content)).warnings
+    (assumed,) = [warning for warning in warnings if warning.code == "assumed_minutes"]
+    assert dict(assumed.data) == {"content": 1, "first_unit": 2, "last_unit": 2, "minutes": 30}
+    assert "30분" in assumed.message("ko")
 
 
-@pytest.mark.parametrize(("level", "weekly", "minutes"), STRETCHED)
-def test_m6_level_and_subject_stretch_the_minutes(
+@pytest.mark.parametrize(("level", "weekly", "minutes"), WITH_FACTORS)
+def test_minutes_are_multiplied_by_the_factors_of_level_and_subject(
     level: Level, weekly: int | None, minutes: int
 ) -> None:
+    """Case M6 of the planning rules."""
     assert cost(book(1, 10, weekly=weekly), Factors(level=LEVEL_FACTORS[level])) == minutes
 
 
-def test_m7_the_same_range_asked_again_with_another_difficulty_costs_the_others_minutes() -> None:
+def test_book_minutes_change_with_its_difficulty() -> None:
+    """Case M7 of the planning rules."""
     assert cost(book(1, 10, None, difficulty=Difficulty.FOUNDATION)) == 40
     assert cost(book(1, 10, None, difficulty=Difficulty.TOP)) == 100
 
@@ -91,22 +102,21 @@ def test_m7_the_same_range_asked_again_with_another_difficulty_costs_the_others_
         (lecture(30, 1), "contents[0].episodes"),
     ],
 )
-def test_m8_a_unit_below_one_minute_is_refused_naming_the_field(
-    content: Content, field: str
-) -> None:
+def test_unit_below_one_minute_is_refused_with_its_field(content: Content, field: str) -> None:
+    """Case M8 of the planning rules."""
     factors = Factors(level=Decimal("0.85"), weakness=Decimal(1))
-    (field_error,) = field_errors(ask(content, factors=factors))
+    (field_error,) = field_errors(make_request(content, factors=factors))
     assert field_error.field == field
-    assert field_errors(ask(content, factors=Factors(level=Decimal("0.85")))) == []
+    assert field_errors(make_request(content, factors=Factors(level=Decimal("0.85")))) == []
 
 
-def test_rounding_is_half_up_and_of_the_cumulative_sum() -> None:
+def test_minutes_are_the_cumulative_sum_rounded_half_up() -> None:
     assert rounded_multiples([1, 2, 3, 4], Fraction(1, 2)) == [1, 1, 2, 2]
     assert unit_minutes(custom(1, 4, 1), Factors(weakness=Decimal("1.5"))) == [2, 1, 2, 1]
 
 
 @pytest.mark.parametrize("factor", ["0.85", "1.02", "1.2", "1.44", "0.333333333333333333", "9.99"])
-def test_ranges_that_follow_each_other_cost_what_their_union_costs(factor: str) -> None:
+def test_adjacent_ranges_cost_the_same_as_their_union(factor: str) -> None:
     content = lecture(31, 25, None, 47, 3, 90)
     exact = Fraction(Decimal(factor))
     sums = [sum(raw_unit_minutes(content)[:count]) for count in range(1, 7)]
@@ -116,27 +126,27 @@ def test_ranges_that_follow_each_other_cost_what_their_union_costs(factor: str) 
     assert sum(found[:2]) + sum(found[2:]) == expected[-1]
 
 
-def test_decimals_are_exact_where_floats_are_not() -> None:
-    """0.85 × 10 × 10 is 85; 0.85 × 1.2 × 50 is 51 and no less."""
+def test_minutes_are_computed_with_exact_decimals() -> None:
+    """0.85 × 50 is exactly 42.5 and is rounded up to 43; 0.85 × 1.2 × 50 is exactly 51."""
     assert cost(book(1, 5, 10, weekly=2), Factors(level=Decimal("0.85"))) == 43
     assert cost(book(1, 5, 10), Factors(level=Decimal("0.85"))) == 51
 
 
-def test_steps_of_a_sum_begin_after_zero() -> None:
+def test_deltas_start_from_zero() -> None:
     assert deltas([3, 3, 10]) == [3, 0, 7]
 
 
-def test_a_unit_beyond_what_tables_hold_is_told_before_it_is_stored() -> None:
-    (field_error,) = field_errors(ask(book(2**31 - 1, 2**31)))
+def test_unit_above_the_integer_range_of_the_tables_is_refused() -> None:
+    (field_error,) = field_errors(make_request(book(2**31 - 1, 2**31)))
     assert field_error.field == "contents[0].range"
 
 
 @pytest.mark.parametrize("factor", [0.85, "0.85", None, Decimal("NaN"), Decimal(0), 11])
-def test_a_factor_that_is_no_exact_number_in_bounds_is_told(factor: Any) -> None:
-    (field_error,) = field_errors(ask(book(1, 9), factors=Factors(level=factor)))
+def test_factor_that_is_not_an_exact_number_within_bounds_is_refused(factor: Any) -> None:
+    (field_error,) = field_errors(make_request(book(1, 9), factors=Factors(level=factor)))
     assert field_error.field == "factors.level"
 
 
-def test_a_whole_number_is_a_factor() -> None:
-    whole: Any = 1
-    assert field_errors(ask(book(1, 9), factors=Factors(level=whole))) == []
+def test_factor_may_be_an_integer() -> None:
+    factor: Any = 1
+    assert field_errors(make_request(book(1, 9), factors=Factors(level=factor))) == []

@@ -1,4 +1,4 @@
-"""A request with its schedule, the views of them that checks need, and where its rows may lie."""
+"""A request with its schedule, what all checks derive from them, and checks of dates and times."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator
@@ -13,33 +13,34 @@ from domain.scheduling.vocabulary import MINUTES_PER_DAY, Allocation, PlanKind
 from tests.unit.scheduling.checking.world import Amounts, World, amounts_of, spans
 
 Slot = tuple[date, int, int, bool]
+"""A free span: its date, start minute and end minute, and whether it is reserve."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """What a check looks at."""
+    """A request and its schedule."""
 
     request: Request
     schedule: Schedule
 
     @cached_property
     def world(self) -> World:
-        """The calendar."""
+        """The calendar of the request."""
         return World(self.request)
 
     @cached_property
     def amounts(self) -> dict[int, Amounts]:
-        """Units and minutes by position."""
+        """The units and minutes of the contents, by position."""
         return amounts_of(self.request)
 
     @cached_property
     def contents(self) -> dict[int, Content]:
-        """Contents by position."""
+        """The contents, by position."""
         return {content.position: content for content in self.request.contents}
 
     @cached_property
     def rows(self) -> list[ScheduledPlan]:
-        """All rows by time, whatever order the schedule gave them."""
+        """All rows by time, regardless of their order in the schedule."""
         return sorted(
             self.schedule.plans, key=lambda row: (row.date, row.start_minute, row.sequence)
         )
@@ -55,16 +56,16 @@ class Case:
         return [row for row in self.rows if row.kind is PlanKind.REVIEW]
 
     def study_of(self, position: int) -> list[ScheduledPlan]:
-        """The study rows of one content by time."""
+        """Return the new study rows of a content by time."""
         return [row for row in self.study if row.content == position]
 
     def placed(self, position: int) -> list[int]:
-        """The units of a content that new study rows carry, each once."""
+        """Return the distinct units of the new study rows of a content, in order."""
         return sorted({unit for row in self.study_of(position) for unit in units(row)})
 
     @cached_property
     def slots(self) -> dict[date, list[Slot]]:
-        """The free spans of every day before anything new is placed."""
+        """The free spans of every day before any new row is placed."""
         return {
             day: sorted(
                 (day, start, end, reserve)
@@ -75,7 +76,7 @@ class Case:
         }
 
     def slot_of(self, row: ScheduledPlan) -> Slot | None:
-        """The free span that a row lies in."""
+        """Return the free span that contains a row, or ``None``."""
         for slot in self.slots.get(row.date, []):
             _, start, end, reserve = slot
             if start <= row.start_minute and row.end_minute <= end and reserve == row.reserve:
@@ -84,44 +85,44 @@ class Case:
 
     @cached_property
     def open_days(self) -> dict[int, list[date]]:
-        """The days that each content may use."""
+        """The days that each content may use, by position."""
         return {p: self.world.open_days(content) for p, content in self.contents.items()}
 
     @cached_property
     def room(self) -> dict[date, int]:
-        """What every day holds."""
+        """The free minutes of every day, study time and reserve."""
         return {day: self.world.room(day) for day in self.world.days}
 
     def warnings(self, code: str) -> Iterator[dict[str, object]]:
-        """The data of the warnings of one code."""
+        """Return the data of each warning with a code."""
         return (dict(warning.data) for warning in self.schedule.warnings if warning.code == code)
 
 
 def units(row: ScheduledPlan) -> range:
-    """The units of a row."""
+    """Return the units of a row."""
     return range(row.first_unit, row.last_unit + 1)
 
 
 def name(row: ScheduledPlan) -> str:
-    """How a violation names a row."""
+    """Return the description of a row in a violation."""
     piece = f" part {row.part}/{row.parts}" if row.parts > 1 else ""
     where = f"{row.date} {clock(row.start_minute)}-{clock(row.end_minute)}"
     return f"{row.kind} {row.content}:{row.first_unit}-{row.last_unit}{piece} on {where}"
 
 
 def clock(minute: int) -> str:
-    """HH:MM."""
+    """Return a minute of the day as HH:MM."""
     return f"{minute // 60:02}:{minute % 60:02}"
 
 
 def listed(numbers: Collection[int]) -> str:
-    """Some numbers for a sentence, not too many."""
+    """Return the first eight numbers as text, with an ellipsis if there are more."""
     head = ", ".join(str(number) for number in sorted(numbers)[:8])
     return head + (" …" if len(numbers) > 8 else "")
 
 
 def check_places(case: Case) -> Iterator[str]:
-    """Everything that a row's date and time can get wrong."""
+    """Check the order of the rows, and the date and time of each row."""
     yield from _sequence(case)
     for row in case.rows:
         yield from _span(row)
@@ -129,7 +130,7 @@ def check_places(case: Case) -> Iterator[str]:
         yield from _free_time(case, row)
     yield from _overlaps(case)
     yield from _gaps(case)
-    yield from _order_in_a_day(case)
+    yield from _order_within_days(case)
     yield from _strategy_days(case)
     yield from _idle_study_time(case)
 
@@ -139,15 +140,15 @@ def _sequence(case: Case) -> Iterator[str]:
     if [row.sequence for row in plans] != list(range(1, len(plans) + 1)):
         yield "the sequence numbers do not count the rows from 1"
     if any((a.date, a.start_minute) > (b.date, b.start_minute) for a, b in pairwise(plans)):
-        yield "the rows do not stand in order of time"
+        yield "the rows are not in order of time"
     for earlier, later in pairwise(case.rows):
         if earlier.week > later.week or earlier.cycle > later.cycle:
-            yield f"week or cycle falls from {name(earlier)} to {name(later)}"
+            yield f"the week or cycle decreases from {name(earlier)} to {name(later)}"
 
 
 def _span(row: ScheduledPlan) -> Iterator[str]:
     if not 0 <= row.start_minute < row.end_minute <= MINUTES_PER_DAY:
-        yield f"{name(row)} has no minute or leaves its day"
+        yield f"{name(row)} has no minutes or exceeds its day"
     if not 0 <= row.wrap_up_minutes <= row.minutes:
         yield f"{name(row)} has an impossible wrap-up of {row.wrap_up_minutes} min"
 
@@ -159,13 +160,13 @@ def _day(case: Case, row: ScheduledPlan) -> Iterator[str]:
         return
     expected = (day.week, day.cycle, day.cycle_day)
     if (row.week, row.cycle, row.cycle_day) != expected:
-        yield f"{name(row)} does not carry the week, cycle and cycle day {expected}"
+        yield f"{name(row)} does not have the week, cycle and cycle day {expected}"
     if row.kind is PlanKind.REVIEW and day.kind != "review":
         yield f"{name(row)} is not on a review day"
     if row.kind is PlanKind.STUDY and row.date not in case.open_days.get(row.content, []):
         yield f"{name(row)} is not on a day of its content"
     if day.kind == "holiday" and not _may_use_holidays(case, row):
-        yield f"{name(row)} is on a holiday that is not open to it"
+        yield f"{name(row)} is on a holiday that is not open to its content"
 
 
 def _may_use_holidays(case: Case, row: ScheduledPlan) -> bool:
@@ -189,16 +190,22 @@ def _overlaps(case: Case) -> Iterator[str]:
 
 
 def _gaps(case: Case) -> Iterator[str]:
-    """A row begins with its span or where another row ends: time goes from the earliest on."""
+    """Check that a row begins with its span or at the end of another row.
+
+    Free time is used from its earliest minute on, so no gap is left before a row.
+    """
     ends = {(row.date, row.end_minute) for row in case.rows}
     for row in case.rows:
         slot = case.slot_of(row)
         if slot and row.start_minute != slot[1] and (row.date, row.start_minute) not in ends:
-            yield f"{name(row)} leaves a gap before it"
+            yield f"{name(row)} has a gap before it"
 
 
-def _order_in_a_day(case: Case) -> Iterator[str]:
-    """With one span there is no leftover to fill, so the order of contents is plain."""
+def _order_within_days(case: Case) -> Iterator[str]:
+    """Check the order of contents on days that use a single span.
+
+    With several spans, a later content may fill the end of an earlier span, so the order differs.
+    """
     by_day: dict[object, list[ScheduledPlan]] = defaultdict(list)
     for row in case.study:
         by_day[row.date].append(row)
@@ -206,7 +213,7 @@ def _order_in_a_day(case: Case) -> Iterator[str]:
         if len({case.slot_of(row) for row in rows}) == 1:
             ranks = [_rank(case, row) for row in rows]
             if ranks != sorted(ranks):
-                yield f"on {day} weakness, then strategy by position, is not the order of the rows"
+                yield f"the rows of {day} are not ordered by allocation and position"
 
 
 def _rank(case: Case, row: ScheduledPlan) -> tuple[bool, int]:
@@ -226,9 +233,10 @@ def _strategy_days(case: Case) -> Iterator[str]:
 
 
 def _idle_study_time(case: Case) -> Iterator[str]:
-    """Study time of all own days comes first: plain to see where units are alike and whole.
+    """Check that a content uses the study time of all its days before the reserve.
 
-    Only without wrap-ups, for a session may go to the reserve to keep its wrap-up whole.
+    This is checked only if all units of the content have the same minutes and none is cut. Requests
+    with wrap-ups are not checked, because a session may use the reserve for a complete wrap-up.
     """
     if any(content.wrap_up_minutes for content in case.request.contents):
         return

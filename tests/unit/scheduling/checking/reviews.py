@@ -1,4 +1,4 @@
-"""Reviews of what was studied, and the evenness of the days."""
+"""Checks of the reviews of studied units, of the even deal, and of the reported quality."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from itertools import pairwise
 from domain.scheduling.schedule import ScheduledPlan
 from domain.scheduling.vocabulary import PlanKind
 from tests.unit.scheduling.checking.case import Case, Slot, listed, name, units
-from tests.unit.scheduling.checking.units import carried, fits, least_peak, pieces_are_whole
+from tests.unit.scheduling.checking.units import check_pieces, coverage, fits, least_peak
 from tests.unit.scheduling.checking.world import half_up, runs
 
 
 def check_reviews(case: Case) -> Iterator[str]:
-    """Every cycle's reviews against what the cycle studied."""
+    """Check the reviews of every cycle against the units that were studied in it."""
     studied = Studied(case)
     for cycle in sorted(studied.cycles | {row.cycle for row in case.reviews}):
         for position in case.contents:
@@ -24,7 +24,7 @@ def check_reviews(case: Case) -> Iterator[str]:
 
 
 class Studied:
-    """Which units each cycle studied of each content, and when the unit was complete."""
+    """The units of each content that each cycle studied, and when each was completed."""
 
     def __init__(self, case: Case) -> None:
         self.case = case
@@ -41,15 +41,15 @@ class Studied:
 
     @cached_property
     def cycles(self) -> set[int]:
-        """The cycles in which anything is studied."""
+        """The cycles in which units are studied."""
         return {cycle for cycle, _ in (*self.new, *self.kept)}
 
     def units(self, cycle: int, position: int) -> dict[int, date]:
-        """Every unit of a content that the cycle studied, new or kept, with its date."""
+        """Return the dates of all units, new or kept, of a content that the cycle studied."""
         return {**self.kept[cycle, position], **self.new[cycle, position]}
 
     def reviewable(self, cycle: int, position: int) -> list[int]:
-        """The units that a review day from today on comes after."""
+        """Return the units that are studied before the last review day that the cycle has left."""
         last = max(self.case.world.review_days(cycle), default=date.min)
         return sorted(unit for unit, day in self.units(cycle, position).items() if day < last)
 
@@ -60,31 +60,34 @@ def _content(case: Case, studied: Studied, cycle: int, position: int) -> Iterato
     for row in rows:
         early = [unit for unit in units(row) if when.get(unit, date.max) >= row.date]
         if early:
-            yield f"{name(row)} covers units {listed(early)}, not studied before in its cycle"
-    yield from pieces_are_whole(rows)
+            yield f"{name(row)} covers units {listed(early)} that its cycle has not studied before"
+    yield from check_pieces(rows)
     yield from _coverage(case, studied, cycle, position)
     for first, last in runs(when):
         within = [row for row in rows if first <= row.first_unit and row.last_unit <= last]
-        yield from _one_row_a_span(case, within)
+        yield from _one_row_per_span(case, within)
 
 
 def _coverage(case: Case, studied: Studied, cycle: int, position: int) -> Iterator[str]:
     rows = [row for row in case.reviews if (row.cycle, row.content) == (cycle, position)]
-    covered = carried(rows)
+    covered = coverage(rows)
     kept = _kept_reviews(case, cycle, position)
-    told = _unreviewed(case, position)
+    unreviewed = _unreviewed(case, position)
     twice = {unit for unit, times in (covered + kept).items() if times > 1}
     if twice:
         yield f"units {listed(twice)} of content {position} are reviewed twice in cycle {cycle}"
     wanted = set(studied.reviewable(cycle, position))
     if case.request.review_days and case.study:
         wanted |= set(studied.new[cycle, position])
-    missing = wanted - set(covered) - set(kept) - told
+    missing = wanted - set(covered) - set(kept) - unreviewed
     if missing:
-        yield f"units {listed(missing)} of content {position}, cycle {cycle}: no review, no warning"
-    both = told & set(covered) & set(studied.units(cycle, position))
+        yield (
+            f"units {listed(missing)} of content {position} have neither a review nor a warning "
+            f"in cycle {cycle}"
+        )
+    both = unreviewed & set(covered) & set(studied.units(cycle, position))
     if both:
-        yield f"units {listed(both)} of content {position} are reviewed and told as unreviewed"
+        yield f"units {listed(both)} of content {position} are reviewed but reported as unreviewed"
 
 
 def _kept_reviews(case: Case, cycle: int, position: int) -> Counter[int]:
@@ -106,13 +109,13 @@ def _unreviewed(case: Case, position: int) -> set[int]:
     }
 
 
-def _one_row_a_span(case: Case, rows: list[ScheduledPlan]) -> Iterator[str]:
-    """Only the end of a span divides the review of a contiguous range."""
+def _one_row_per_span(case: Case, rows: list[ScheduledPlan]) -> Iterator[str]:
+    """Check that the review of a contiguous range is divided only at the ends of spans."""
     used: dict[Slot | None, ScheduledPlan] = {}
     for before, after in pairwise(rows):
         continued = before.last_unit == after.first_unit and before.part + 1 == after.part
         if after.first_unit <= before.last_unit and not continued:
-            yield f"{name(after)} does not ascend after {name(before)}"
+            yield f"{name(after)} is not in ascending order after {name(before)}"
     for row in rows:
         slot = case.slot_of(row)
         if slot in used and slot and row.parts == used[slot].parts == 1:
@@ -121,10 +124,10 @@ def _one_row_a_span(case: Case, rows: list[ScheduledPlan]) -> Iterator[str]:
 
 
 def _minutes(case: Case, studied: Studied, cycle: int) -> Iterator[str]:
-    """The need, or all reviews shrunk alike to the room there is.
+    """Check that reviews have the minutes they need, or that all are shrunk by the same factor.
 
-    Left alone where kept reviews count for some of the need, and where a holiday's study
-    comes too late for the first review day, so that not all of the room is for all.
+    Two cases are not checked: kept reviews that cover a part of the need, and units studied on a
+    holiday on or after the first review day, which cannot use the room of all review days.
     """
     days = case.world.review_days(cycle)
     positions = sorted({p for p in case.contents if studied.reviewable(cycle, p)})
@@ -133,26 +136,26 @@ def _minutes(case: Case, studied: Studied, cycle: int) -> Iterator[str]:
     )
     if not positions or late or any(_kept_reviews(case, cycle, p) for p in positions):
         return
-    needs = {p: _needs(case, studied.reviewable(cycle, p), p) for p in positions}
-    least, most = (sum(side(need) for need in needs.values()) for side in (min, max))
+    needs = {p: _possible_needs(case, studied.reviewable(cycle, p), p) for p in positions}
+    least, most = (sum(pick(need) for need in needs.values()) for pick in (min, max))
     room = sum(case.room[day] for day in days)
-    told = [data for data in case.warnings("review_shrunk") if data["cycle"] == cycle]
+    reported = [data for data in case.warnings("review_shrunk") if data["cycle"] == cycle]
     given = {
         p: sum(r.minutes for r in case.reviews if (r.cycle, r.content) == (cycle, p))
         for p in positions
     }
     if most <= room:
-        if told:
-            yield f"the reviews of cycle {cycle} need {most} of {room} min and are told as shrunk"
+        if reported:
+            yield f"reviews of cycle {cycle} are reported as shrunk, but need {most} of {room} min"
         for p, minutes in given.items():
             if minutes not in needs[p]:
                 yield f"content {p} is reviewed {minutes} min in cycle {cycle}, not {needs[p]}"
     if least > room:
-        yield from _shrunk(cycle, needs, given, room, told)
+        yield from _shrunk(cycle, needs, given, room, reported)
 
 
-def _needs(case: Case, reviewed: list[int], position: int) -> set[int]:
-    """Rounded for the content as a whole, or range by range: the rule allows both."""
+def _possible_needs(case: Case, reviewed: list[int], position: int) -> set[int]:
+    """Return the need rounded once for the content and once per range; the rule allows both."""
     factor = Fraction(case.request.factors.review)
     amounts = case.amounts[position]
     ranges = (range(first, last + 1) for first, last in runs(reviewed))
@@ -165,26 +168,31 @@ def _shrunk(
     needs: dict[int, set[int]],
     given: dict[int, int],
     room: int,
-    told: list[dict[str, object]],
+    reported: list[dict[str, object]],
 ) -> Iterator[str]:
-    possible = {sum(side(n) for n in needs.values()) for side in (min, max)}
-    need = next((int(str(d["need"])) for d in told), max(possible))
-    if not told and room:
+    possible = {sum(pick(n) for n in needs.values()) for pick in (min, max)}
+    need = next((int(str(d["need"])) for d in reported), max(possible))
+    if not reported and room:
         yield f"the reviews of cycle {cycle} are shrunk ({need} of {room} min) without a warning"
-    if len(told) > 1 or need not in range(min(possible), max(possible) + 1):
-        yield f"the shrinking of cycle {cycle} is told as {told}, the need is {possible}"
-    if any(data["free"] != room for data in told):
-        yield f"the shrinking of cycle {cycle} is told as {told}, the room is {room}"
+    if len(reported) > 1 or need not in range(min(possible), max(possible) + 1):
+        yield f"cycle {cycle} reports shrunk reviews as {reported}, but the need is {possible}"
+    if any(data["free"] != room for data in reported):
+        yield f"cycle {cycle} reports shrunk reviews as {reported}, but the room is {room}"
     if sum(given.values()) != room:
         yield f"the shrunk reviews of cycle {cycle} use {sum(given.values())} of {room} min"
     for position, minutes in given.items():
-        fair = [Fraction(side(needs[position]) * room, need) for side in (min, max)]
+        # The engine rounds each share to a minute, so it may differ from the exact one.
+        fair = [Fraction(pick(needs[position]) * room, need) for pick in (min, max)]
         if not fair[0] - 1 <= minutes <= fair[1] + 1:
-            yield f"content {position} is reviewed {minutes} min, alike were {float(fair[0]):.1f}"
+            yield f"content {position} is reviewed {minutes} min; its share is {float(fair[0]):.1f}"
 
 
 def even_counts(total: int, days: int) -> list[int]:
-    """How many units the even deal gives each of some days."""
+    """Return the number of units that the even deal gives to each day.
+
+    The cumulative counts are ``total * day / days``, rounded half up. If there are fewer units than
+    days, each unit is on the day in the middle of its equal share of the days.
+    """
     if not days:
         return []
     if total < days:
@@ -195,14 +203,14 @@ def even_counts(total: int, days: int) -> list[int]:
 
 
 def check_evenness(case: Case) -> Iterator[str]:
-    """The even deal, the shortage warnings and the quality."""
+    """Check the even deal, the warnings about shortages, and the quality."""
     yield from _deal(case)
     yield from _shortage(case)
     yield from _quality(case)
 
 
-def dealt(case: Case) -> dict[int, dict[date, list[int]]]:
-    """The even deal of what remains: content → own day → units."""
+def even_deal(case: Case) -> dict[int, dict[date, list[int]]]:
+    """Return the even deal of the remaining units: content → own day → units."""
     deal: dict[int, dict[date, list[int]]] = {}
     for position, content in case.contents.items():
         days = case.world.own_days(content)
@@ -214,7 +222,7 @@ def dealt(case: Case) -> dict[int, dict[date, list[int]]]:
 
 
 def _deal(case: Case) -> Iterator[str]:
-    deal = dealt(case)
+    deal = even_deal(case)
     if not all(_surely_fits(case, deal, day) for day in case.world.study_days()):
         return
     for position, days in deal.items():
@@ -229,16 +237,20 @@ def _deal(case: Case) -> Iterator[str]:
         if dict(found) != expected:
             yield (
                 f"content {position}: the even deal {list(expected.values())} fits, "
-                f"the days have {[found[day] for day in sorted(found)]}"
+                f"but the days have {[found[day] for day in sorted(found)]}"
             )
 
 
 def _surely_fits(case: Case, deal: dict[int, dict[date, list[int]]], day: date) -> bool:
-    """Whether a day's deal fits its study time even if every span wastes almost a unit."""
-    mine = {p: days[day] for p, days in deal.items() if days.get(day)}
-    if not mine:
+    """Whether a day's deal fits into its study time however the units are arranged.
+
+    Every span except the last may waste almost the longest unit. The condition is sufficient and
+    not necessary: if a day does not meet it, the even deal is not checked at all.
+    """
+    dealt_units = {p: days[day] for p, days in deal.items() if days.get(day)}
+    if not dealt_units:
         return True
-    longest = max(case.amounts[p].minutes[unit] for p, part in mine.items() for unit in part)
+    longest = max(case.amounts[p].minutes[unit] for p, part in dealt_units.items() for unit in part)
     count = sum(1 for slot in case.slots[day] if not slot[3])
     room = len(case.world.free(day, reserve=False))
     return day_need(case, deal, day) <= room - (count - 1) * (longest - 1)
@@ -247,7 +259,7 @@ def _surely_fits(case: Case, deal: dict[int, dict[date, list[int]]], day: date) 
 def day_need(
     case: Case, deal: dict[int, dict[date, list[int]]], day: date, *, wrap_ups: bool = True
 ) -> int:
-    """The minutes dealt to a day."""
+    """Return the minutes dealt to a day, with or without the wrap-ups."""
     return sum(
         case.amounts[p].cost(days[day]) + (case.contents[p].wrap_up_minutes if wrap_ups else 0)
         for p, days in deal.items()
@@ -256,24 +268,27 @@ def day_need(
 
 
 def _shortage(case: Case) -> Iterator[str]:
-    """Told for a day dealt more than its study time; wrap-ups may count for it or not."""
-    deal = dealt(case)
-    told = {str(data["date"]): data for data in case.warnings("shortage")}
+    """Check that a shortage is reported for each day that is dealt more than its study time.
+
+    The reported need may include the wrap-ups or not.
+    """
+    deal = even_deal(case)
+    reported = {str(data["date"]): data for data in case.warnings("shortage")}
     known = {str(day) for day in case.world.study_days()}
-    if set(told) - known:
-        yield f"a shortage is told of {set(told) - known}, which are no study days"
+    if set(reported) - known:
+        yield f"a shortage is reported for {set(reported) - known}, which are not study days"
     if case.schedule.unplaced:
         return
     for day in case.world.study_days():
         free = len(case.world.free(day, reserve=False))
         least, most = (day_need(case, deal, day, wrap_ups=w) for w in (False, True))
-        data = told.get(str(day))
+        data = reported.get(str(day))
         if data is None and least > free:
-            yield f"{day} was dealt {least} of {free} min, and no shortage is told"
+            yield f"{day} was dealt {least} min and has {free}, but no shortage is reported"
         if data is not None and most <= free:
-            yield f"{day} was dealt {most} of {free} min, and a shortage is told"
+            yield f"{day} was dealt {most} min and has {free}, but a shortage is reported"
         if data is not None and (data["free"] != free or data["need"] not in (least, most)):
-            yield f"the shortage of {day} says {data}, it is {least} or {most} of {free}"
+            yield f"the shortage of {day} is {least} or {most} of {free} min, reported as {data}"
 
 
 def _quality(case: Case) -> Iterator[str]:
@@ -287,22 +302,26 @@ def _quality(case: Case) -> Iterator[str]:
         load[plan.date] += plan.end_minute - plan.start_minute
         if plan.date in fixed:
             fixed[plan.date] += plan.end_minute - plan.start_minute
-    told = case.schedule.quality
+    quality = case.schedule.quality
     loads = [load[day] for day in days] or [0]
-    if (told.peak, told.spread) != (max(loads), max(loads) - min(loads)):
-        yield f"peak {max(loads)} and spread {max(loads) - min(loads)} are told as {told}"
+    if (quality.peak, quality.spread) != (max(loads), max(loads) - min(loads)):
+        yield f"peak {max(loads)} and spread {max(loads) - min(loads)} are reported as {quality}"
     needs = {p: a.cost(case.placed(p)) for p, a in case.amounts.items() if case.placed(p)}
     bound = least_peak(needs, case.open_days, case.room, fixed) if _possible(case, needs) else 0
-    if told.least_peak != bound:
-        yield f"the least peak is {bound}, told as {told.least_peak}"
-    if told.peak < told.least_peak:
-        yield f"the peak {told.peak} is below its least {told.least_peak}"
+    if quality.least_peak != bound:
+        yield f"the least peak is {bound}, but is reported as {quality.least_peak}"
+    if quality.peak < quality.least_peak:
+        yield f"the peak {quality.peak} is below the least peak {quality.least_peak}"
     outside = sum(row.minutes for row in case.study if row.reserve)
     outside += sum(plan.end_minute - plan.start_minute for plan in kept if plan.reserve)
-    if told.reserve != outside:
-        yield f"{outside} min of study use the reserve, told as {told.reserve}"
+    if quality.reserve != outside:
+        yield f"{outside} min of study use the reserve, but {quality.reserve} are reported"
 
 
 def _possible(case: Case, needs: dict[int, int]) -> bool:
-    """A sabotaged schedule may place what cannot flow; other checks say so."""
+    """Whether the placed minutes fit into the days.
+
+    An invalid schedule may place more than that. Other checks report it, and ``least_peak`` must
+    not be called for it, because it would not end.
+    """
     return fits(needs, case.open_days, case.room)

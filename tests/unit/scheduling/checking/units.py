@@ -1,4 +1,4 @@
-"""What rows carry: every unit once, in order, for its minutes; and what was left out."""
+"""Checks of units: each is placed once, in order and with its minutes, or is unplaced."""
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -13,7 +13,7 @@ from tests.unit.scheduling.checking.world import Amounts
 
 
 def check_units(case: Case) -> Iterator[str]:
-    """The cover of every range, the minutes of rows, wrap-ups and the unplaced tail."""
+    """Check the cover of every range, the minutes of rows, the wrap-ups and the unplaced units."""
     for amounts in case.amounts.values():
         yield from _cover(case, amounts)
         yield from _ascending(case.study_of(amounts.content.position))
@@ -25,8 +25,8 @@ def check_units(case: Case) -> Iterator[str]:
     yield from _shares(case)
 
 
-def pieces_are_whole(rows: Iterable[ScheduledPlan]) -> Iterator[str]:
-    """Of a unit in parts, every part stands there once, in order of time."""
+def check_pieces(rows: Iterable[ScheduledPlan]) -> Iterator[str]:
+    """Check that every piece of a divided unit occurs once, in order of time."""
     pieces: dict[int, list[ScheduledPlan]] = defaultdict(list)
     for row in rows:
         if row.parts == 1 and row.part == 1:
@@ -40,33 +40,34 @@ def pieces_are_whole(rows: Iterable[ScheduledPlan]) -> Iterator[str]:
             yield f"the pieces of unit {unit} of content {found[0].content} are {numbers}"
 
 
-def carried(rows: Iterable[ScheduledPlan]) -> Counter[int]:
-    """How often each unit is carried; the pieces of a unit carry it once together."""
-    whole = [row for row in rows if row.part == row.parts]
-    return Counter(unit for row in whole for unit in units(row))
+def coverage(rows: Iterable[ScheduledPlan]) -> Counter[int]:
+    """Count how often each unit is covered; all pieces of a unit together cover it once."""
+    complete = [row for row in rows if row.part == row.parts]
+    return Counter(unit for row in complete for unit in units(row))
 
 
 def _cover(case: Case, amounts: Amounts) -> Iterator[str]:
     position = amounts.content.position
     rows = case.study_of(position)
-    yield from pieces_are_whole(rows)
-    found = carried(rows) + Counter(amounts.kept)
+    yield from check_pieces(rows)
+    found = coverage(rows) + Counter(amounts.kept)
     for tail in case.schedule.unplaced:
         if tail.content == position:
             found.update(range(tail.first_unit, tail.last_unit + 1))
     missing = set(amounts.units) - set(found)
-    strange = set(found) - set(amounts.units)
+    outside = set(found) - set(amounts.units)
     twice = {unit for unit, times in found.items() if times > 1}
-    for what, which in (("missing", missing), ("outside the range", strange), ("twice", twice)):
-        if which:
-            yield f"content {position}: units {listed(which)} are {what}"
+    problems = {"missing": missing, "outside the range": outside, "covered twice": twice}
+    for problem, affected in problems.items():
+        if affected:
+            yield f"units {listed(affected)} of content {position} are {problem}"
 
 
 def _ascending(rows: list[ScheduledPlan]) -> Iterator[str]:
     for before, after in pairwise(rows):
         continued = before.last_unit == after.first_unit and before.part + 1 == after.part
         if after.first_unit <= before.last_unit and not continued:
-            yield f"{name(after)} does not ascend after {name(before)}"
+            yield f"{name(after)} is not in ascending order after {name(before)}"
 
 
 def _study_minutes(rows: list[ScheduledPlan], amounts: Amounts) -> Iterator[str]:
@@ -78,18 +79,18 @@ def _study_minutes(rows: list[ScheduledPlan], amounts: Amounts) -> Iterator[str]
         if row.parts > 1:
             pieces[row.first_unit] += net
             if net < 1:
-                yield f"{name(row)} is wrap-up alone"
+                yield f"{name(row)} consists only of wrap-up"
         elif net != amounts.cost(units(row)):
-            yield f"{name(row)} takes {net} min, its units cost {amounts.cost(units(row))}"
+            yield f"{name(row)} takes {net} min, but its units cost {amounts.cost(units(row))}"
         if amounts.content.type is ContentType.LECTURE and row.first_unit != row.last_unit:
-            yield f"{name(row)} holds more than one episode"
+            yield f"{name(row)} has more than one episode"
     for unit, net in pieces.items():
         if net != amounts.minutes[unit]:
-            yield f"the pieces of unit {unit} take {net} min, it costs {amounts.minutes[unit]}"
+            yield f"the pieces of unit {unit} take {net} min, but it costs {amounts.minutes[unit]}"
 
 
 def _fragments(case: Case, amounts: Amounts) -> Iterator[str]:
-    """Only the end of a span divides a row (and an episode stands alone)."""
+    """Check that rows are divided only at the ends of spans, except between episodes."""
     if amounts.content.type is ContentType.LECTURE:
         return
     for a, b in pairwise(case.study_of(amounts.content.position)):
@@ -103,48 +104,52 @@ def _wrap_ups(case: Case, amounts: Amounts) -> Iterator[str]:
     by_day: dict[object, list[ScheduledPlan]] = defaultdict(list)
     for row in case.study_of(position):
         by_day[row.date].append(row)
-    told = {str(n["date"]): n for n in case.warnings("wrap_up_shrunk") if n["content"] == position}
+    shrunk = case.warnings("wrap_up_shrunk")
+    reported = {str(data["date"]): data for data in shrunk if data["content"] == position}
     for day, rows in by_day.items():
         given = rows[-1].wrap_up_minutes
         if any(row.wrap_up_minutes for row in rows[:-1]):
             yield f"content {position} has a wrap-up before its last row of {day}"
         if given > wanted:
-            yield f"{name(rows[-1])} has {given} min of wrap-up, the content {wanted}"
-        if _kept_that_day(case, position, day):
+            yield f"{name(rows[-1])} has {given} min of wrap-up, but its content has {wanted}"
+        if _has_kept_row(case, position, day):
             continue
         if given < wanted:
-            yield from _shrunk_wrap_up(case, rows[-1], wanted, told.get(str(day)))
-        elif str(day) in told:
-            yield f"the wrap-up of content {position} on {day} is reported as shrunk and is not"
+            yield from _shrunk_wrap_up(case, rows[-1], wanted, reported.get(str(day)))
+        elif str(day) in reported:
+            yield f"the wrap-up of content {position} on {day} is reported as shrunk, but is not"
     for row in case.reviews:
         if row.content == position and row.wrap_up_minutes:
             yield f"{name(row)} is a review with a wrap-up"
 
 
-def _kept_that_day(case: Case, position: int, day: object) -> bool:
-    """A kept row of the day may already carry the day's one wrap-up."""
+def _has_kept_row(case: Case, position: int, day: object) -> bool:
+    """Whether a kept row of the day may already have the wrap-up of the day."""
     kept = (p for p in case.request.kept if p.kind is PlanKind.STUDY)
     return any(plan.content == position and plan.date == day for plan in kept)
 
 
 def _shrunk_wrap_up(
-    case: Case, row: ScheduledPlan, wanted: int, told: dict[str, object] | None
+    case: Case, row: ScheduledPlan, wanted: int, reported: dict[str, object] | None
 ) -> Iterator[str]:
-    if told is None:
-        yield f"the wrap-up of {name(row)} is {row.wrap_up_minutes} of {wanted} min, unreported"
-    elif (told["need"], told["given"]) != (wanted, row.wrap_up_minutes):
-        yield f"the warning about the wrap-up of {name(row)} says {told}"
+    if reported is None:
+        yield (
+            f"the wrap-up of {name(row)} has {row.wrap_up_minutes} of {wanted} min "
+            "without a warning"
+        )
+    elif (reported["need"], reported["given"]) != (wanted, row.wrap_up_minutes):
+        yield f"the wrap-up of {name(row)} is reported with the wrong minutes: {reported}"
     free = case.world.free(row.date, reserve=row.reserve)
     followed = any(r.date == row.date and r.start_minute == row.end_minute for r in case.rows)
     if row.end_minute in free and not followed:
-        yield f"the wrap-up of {name(row)} is shrunk although room follows"
+        yield f"the wrap-up of {name(row)} is shrunk although free time follows"
 
 
 def _unplaced(case: Case) -> Iterator[str]:
     placed = {p: a.cost(case.placed(p)) for p, a in case.amounts.items()}
     order = [(tail.content, tail.first_unit) for tail in case.schedule.unplaced]
     if order != sorted(order):
-        yield "the unplaced do not stand by position"
+        yield "the unplaced units are not ordered by position"
     for position, amounts in case.amounts.items():
         tails = [tail for tail in case.schedule.unplaced if tail.content == position]
         for tail in tails:
@@ -153,46 +158,46 @@ def _unplaced(case: Case) -> Iterator[str]:
                 yield f"{tail} costs {cost} min"
         if not tails:
             continue
-        following = min(tail.first_unit for tail in tails)
-        if any(unit > following for unit in case.placed(position)):
-            yield f"what is unplaced of content {position} is not the tail"
-        more = {**placed, position: placed[position] + amounts.minutes[following]}
-        if fits(more, case.open_days, case.room):
-            yield f"unit {following} of content {position} is unplaced and would fit"
-        yield from _reasons(case, amounts, {tail.reason for tail in tails}, following)
+        next_unit = min(tail.first_unit for tail in tails)
+        if any(unit > next_unit for unit in case.placed(position)):
+            yield f"the unplaced units of content {position} are not its last units"
+        with_next = {**placed, position: placed[position] + amounts.minutes[next_unit]}
+        if fits(with_next, case.open_days, case.room):
+            yield f"unit {next_unit} of content {position} is unplaced, but would fit"
+        yield from _reasons(case, amounts, {tail.reason for tail in tails}, next_unit)
 
 
 def _reasons(
-    case: Case, amounts: Amounts, reasons: set[UnplacedReason], following: int
+    case: Case, amounts: Amounts, reasons: set[UnplacedReason], next_unit: int
 ) -> Iterator[str]:
     position = amounts.content.position
     days = case.open_days[position]
     if (UnplacedReason.NO_DAY in reasons) != (not days):
-        yield f"content {position} has {len(days)} days left and is unplaced for {reasons}"
+        yield f"content {position} has {len(days)} days left, but the reasons are {reasons}"
     longest = max((case.room[day] for day in days), default=0)
-    if UnplacedReason.DAY_TOO_SHORT in reasons and amounts.minutes[following] <= longest:
-        yield f"unit {following} of content {position} is not too long for every day"
+    if UnplacedReason.DAY_TOO_SHORT in reasons and amounts.minutes[next_unit] <= longest:
+        yield f"unit {next_unit} of content {position} fits, but the reason is day_too_short"
 
 
 def _everything_placed(case: Case) -> Iterator[str]:
     needs = {p: a.cost(a.remaining) for p, a in case.amounts.items()}
     if case.schedule.unplaced and fits(needs, case.open_days, case.room):
-        yield f"the minutes fit, and {len(case.schedule.unplaced)} tails are unplaced"
+        yield f"all minutes fit, but {len(case.schedule.unplaced)} ranges are unplaced"
 
 
 def _shares(case: Case) -> Iterator[str]:
-    """Each content gets at least the whole units of its proportional share."""
+    """Check that each content gets at least the complete units of its proportional share."""
     needs = {p: a.cost(a.remaining) for p, a in case.amounts.items()}
     possible = {p: need for p, need in needs.items() if case.open_days[p]}
-    part = fair_share(possible, case.open_days, case.room)
+    share = fair_share(possible, case.open_days, case.room)
     for position in possible:
         amounts = case.amounts[position]
         rest = [unit for unit in amounts.remaining if unit not in case.placed(position)]
         got = amounts.cost(case.placed(position))
-        if rest and got + amounts.minutes[rest[0]] <= part * needs[position]:
+        if rest and got + amounts.minutes[rest[0]] <= share * needs[position]:
             yield (
-                f"content {position} got {got} min and not unit {rest[0]}, "
-                f"its share is {float(part * needs[position]):.1f} of {needs[position]} min"
+                f"content {position} got {got} min without unit {rest[0]}, "
+                f"but its share is {float(share * needs[position]):.1f} of {needs[position]} min"
             )
 
 
@@ -202,26 +207,27 @@ Room = Mapping[date, int]
 
 
 def fits(needs: Needs, days: Days, room: Room) -> bool:
-    """Whether every content's minutes can flow onto its own days.
+    """Whether the minutes of all contents fit into the days that each of them may use.
 
-    A content may use any of its days without a limit other than the day's room, so the minimum
-    cut is given by the contents on its near side: the minutes fit exactly if no set of contents
-    needs more than all their days together hold. With nine contents that is 511 sums.
-    ``max_flow`` finds the same number by augmenting paths, as the cross-check.
+    This asks for a flow from the contents to the days. A content may fill any of its days up to the
+    day's room, so by the max-flow min-cut theorem the minutes fit if and only if no set of contents
+    needs more minutes than its days have together. Nine contents have 511 such sets. ``max_flow``
+    computes the flow itself with augmenting paths, as a cross-check.
     """
-    return all(need <= held for need, held in _cuts(needs, days, room))
+    return all(need <= capacity for need, capacity in _cuts(needs, days, room))
 
 
 def fair_share(needs: Needs, days: Days, room: Room) -> Fraction:
-    """The greatest part of its need that every content can have at once, at most 1."""
-    parts = (Fraction(held, need) for need, held in _cuts(needs, days, room) if need)
+    """Return the greatest fraction of its need, at most 1, that all contents can get together."""
+    parts = (Fraction(capacity, need) for need, capacity in _cuts(needs, days, room) if need)
     return min(chain([Fraction(1)], parts))
 
 
 def least_peak(needs: Needs, days: Days, room: Room, fixed: Mapping[date, int]) -> int:
-    """The smallest P with fixed + new minutes at most P on every day named in ``fixed``.
+    """Return the smallest P with fixed + new minutes of at most P on every day in ``fixed``.
 
-    Days that ``fixed`` leaves out (holidays) are held by their room alone.
+    Days that are not in ``fixed`` (holidays) are limited only by their room. The search does not
+    end if the needs do not fit into the days.
     """
     peak = max(fixed.values(), default=0)
     while not fits(needs, days, _below(peak, room, fixed)):
@@ -230,14 +236,14 @@ def least_peak(needs: Needs, days: Days, room: Room, fixed: Mapping[date, int]) 
 
 
 def max_flow(needs: Needs, days: Days, room: Room) -> int:
-    """The most minutes that can flow, by shortest augmenting paths."""
-    left, held = dict(needs), dict(room)
+    """Return the maximum flow in minutes, found by shortest augmenting paths (Edmonds–Karp)."""
+    left, capacity = dict(needs), dict(room)
     used = {(content, day): 0 for content in needs for day in days[content]}
     total = 0
-    while path := _augmenting(left, held, days, used):
-        amount = min([left[path[0][0]], held[path[-1][1]], *_backward(path, used)])
+    while path := _augmenting_path(left, capacity, days, used):
+        amount = min([left[path[0][0]], capacity[path[-1][1]], *_backward(path, used)])
         left[path[0][0]] -= amount
-        held[path[-1][1]] -= amount
+        capacity[path[-1][1]] -= amount
         for index, (content, day) in enumerate(path):
             used[content, day] += amount
             if index:
@@ -247,9 +253,11 @@ def max_flow(needs: Needs, days: Days, room: Room) -> int:
 
 
 Path = list[tuple[int, date]]
+"""Pairs of content and day; each content after the first moves minutes off the previous day."""
 
 
 def _cuts(needs: Needs, days: Days, room: Room) -> Iterator[tuple[int, int]]:
+    """Yield the need of every set of contents, and the room of its days."""
     contents = sorted(needs)
     subsets = chain.from_iterable(
         combinations(contents, size) for size in range(1, len(contents) + 1)
@@ -261,17 +269,20 @@ def _cuts(needs: Needs, days: Days, room: Room) -> Iterator[tuple[int, int]]:
 
 def _below(peak: int, room: Room, fixed: Mapping[date, int]) -> Room:
     return {
-        day: min(held, peak - fixed[day]) if day in fixed else held for day, held in room.items()
+        day: min(capacity, peak - fixed[day]) if day in fixed else capacity
+        for day, capacity in room.items()
     }
 
 
 def _backward(path: Path, used: Mapping[tuple[int, date], int]) -> list[int]:
+    """Return the minutes that each later content of the path can move off the previous day."""
     return [used[path[i + 1][0], path[i][1]] for i in range(len(path) - 1)]
 
 
-def _augmenting(
-    left: Needs, held: Room, days: Days, used: Mapping[tuple[int, date], int]
+def _augmenting_path(
+    left: Needs, capacity: Room, days: Days, used: Mapping[tuple[int, date], int]
 ) -> Path | None:
+    """Return a shortest path, by breadth-first search, to a day with room; ``None`` if none."""
     queue: deque[tuple[int, Path]] = deque((c, []) for c in left if left[c] > 0)
     seen: set[date] = set()
     while queue:
@@ -281,7 +292,7 @@ def _augmenting(
                 continue
             seen.add(day)
             longer = [*path, (content, day)]
-            if held[day] > 0:
+            if capacity[day] > 0:
                 return longer
             queue.extend((c, longer) for c in left if used.get((c, day), 0) > 0)
     return None

@@ -1,7 +1,7 @@
-"""The calendar of a request, minute by minute, and the amounts of its contents, unit by unit.
+"""The calendar of a request minute by minute, and the minutes of its contents unit by unit.
 
-Slow, and easy to believe: every day is two sets of minutes. Nothing here is shared with the
-engine, so a mistake would have to be made twice, in two ways, to go unseen.
+The code is simple rather than fast: a day is two sets of minutes. It shares nothing with the
+engine, so a bug remains undetected only if both implementations have it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ NOTHING: Minutes = frozenset()
 
 @dataclass(frozen=True)
 class Day:
-    """A date of the period; ``holiday`` is a designated one whose reserve is open."""
+    """A date of the period; a ``holiday`` is a designated holiday whose reserve is open."""
 
     date: date
     kind: Kind
@@ -42,13 +42,13 @@ class Day:
 
 @dataclass(frozen=True)
 class World:
-    """A request and what follows from it before anything is planned."""
+    """The days and the free time of a request before anything is planned."""
 
     request: Request
 
     @cached_property
     def first(self) -> date:
-        """The day planning begins with."""
+        """The first day that may be planned."""
         return max(self.request.today, self.request.period_start)
 
     @cached_property
@@ -57,65 +57,68 @@ class World:
         return {day.date: day for day in _days(self.request)}
 
     @cached_property
-    def taken(self) -> dict[date, Minutes]:
-        """The minutes of the live plans that stay, in this group and in others."""
-        taken: dict[date, set[int]] = {}
+    def occupied(self) -> dict[date, Minutes]:
+        """The minutes of the plans that stay live: kept plans, and plans of other groups."""
+        occupied: dict[date, set[int]] = {}
         plans: list[Busy | KeptPlan] = [*self.request.busy, *self.request.kept]
         for plan in plans:
-            taken.setdefault(plan.date, set()).update(range(plan.start_minute, plan.end_minute))
-        return {day: frozenset(minutes) for day, minutes in taken.items()}
+            occupied.setdefault(plan.date, set()).update(range(plan.start_minute, plan.end_minute))
+        return {day: frozenset(minutes) for day, minutes in occupied.items()}
 
     def free(self, day: date, *, reserve: bool) -> Minutes:
-        """The minutes of study time, or of the reserve, in which a new plan may lie."""
+        """Return the minutes of study time, or of the reserve, that are free for new plans."""
         if day not in self.days or day < self.first:
             return NOTHING
-        whole = self.days[day].reserve if reserve else self.days[day].study
-        return whole - self.taken.get(day, NOTHING)
+        minutes = self.days[day].reserve if reserve else self.days[day].study
+        return minutes - self.occupied.get(day, NOTHING)
 
     def room(self, day: date) -> int:
-        """What a day holds: study time and reserve."""
+        """Return the number of free minutes of a day, study time and reserve."""
         return len(self.free(day, reserve=False)) + len(self.free(day, reserve=True))
 
     def study_days(self) -> list[date]:
-        """The study days from today on."""
+        """Return the study days from today on."""
         return [d.date for d in self.days.values() if d.kind == "study" and d.date >= self.first]
 
     def own_days(self, content: Content) -> list[date]:
-        """The study days from today on that belong to the content."""
+        """Return the study days from today on that belong to the content."""
         own = _own_days(self.days.values(), content)
         return [day for day in own if day >= self.first]
 
     def open_days(self, content: Content) -> list[date]:
-        """Its own days, and the holidays whose reserve is open to it."""
+        """Return the content's own days, and the holidays whose reserve it may use."""
         if content.allocation is not Allocation.WEAKNESS:
             return self.own_days(content)
         holidays = [d.date for d in self.days.values() if d.kind == "holiday"]
         return sorted(self.own_days(content) + [day for day in holidays if day >= self.first])
 
     def cycle_of(self, day: date) -> int:
-        """The cycle of a date; between counted days that of the last one before it."""
+        """Return the cycle of a date, or that of the last counted date before it."""
         return self.days[day].cycle
 
     def review_days(self, cycle: int) -> list[date]:
-        """The review days of a cycle from today on."""
+        """Return the review days of a cycle from today on."""
         days = (d for d in self.days.values() if d.kind == "review" and d.cycle == cycle)
         return [d.date for d in days if d.date >= self.first]
 
 
 def spans(minutes: Minutes) -> list[tuple[int, int]]:
-    """The maximal half-open spans of a set of minutes."""
+    """Return the maximal half-open spans of a set of minutes."""
     starts = sorted(m for m in minutes if m - 1 not in minutes)
     ends = sorted(m + 1 for m in minutes if m + 1 not in minutes)
     return list(zip(starts, ends, strict=True))
 
 
 def weekday(day: date) -> int:
-    """0 = Sunday … 6 = Saturday."""
+    """Return the day of the week, from 0 for Sunday to 6 for Saturday."""
     return day.isoweekday() % 7
 
 
 def strategy_indices(count: int, wanted: int) -> set[int]:
-    """Which of the ``count`` study days of a cycle a strategy of ``wanted`` days takes."""
+    """Return which of the ``count`` study days of a cycle a strategy of ``wanted`` days uses.
+
+    Day i is in the middle of the i-th of ``wanted`` equal shares of the cycle.
+    """
     if count <= wanted:
         return set(range(count))
     return {(2 * i + 1) * count // (2 * wanted) for i in range(wanted)}
@@ -143,7 +146,7 @@ def _hours(request: Request, day: date) -> tuple[Minutes, Minutes]:
     blocked = _blocked(request, weekday(day))
     study = _block_minutes(request, weekday(day), BlockKind.STUDY) - blocked
     self_study = _block_minutes(request, weekday(day), BlockKind.SELF_STUDY) - blocked
-    # A holiday has no study time, so what is in both kinds of block is reserve there.
+    # A holiday has no study time, so minutes in both kinds of block are reserve on that day.
     return (NOTHING, self_study) if excluded else (study, self_study - study)
 
 
@@ -158,6 +161,7 @@ def _block_minutes(request: Request, on: int, kind: BlockKind) -> Minutes:
 
 
 def _blocked(request: Request, on: int) -> Minutes:
+    """Return the minutes of meals, and of classes with the travel before and after them."""
     meals = {
         m
         for b in request.non_study_blocks
@@ -201,14 +205,17 @@ BY_DIFFICULTY = {
 
 @dataclass(frozen=True)
 class Amounts:
-    """The units of one content: their minutes, the kept ones and the rest."""
+    """The minutes of each unit of a content, and its kept and remaining units."""
 
     content: Content
     request: Request
 
     @cached_property
     def minutes(self) -> dict[int, int]:
-        """Minutes of every unit; a range costs the sum, for the rounding is cumulative."""
+        """The minutes of every unit.
+
+        The cumulative sum is rounded and not each unit, so a range costs the sum of its units.
+        """
         factor = factor_of(self.content, self.request.factors)
         total, costs = Fraction(0), {}
         for unit in self.units:
@@ -219,14 +226,14 @@ class Amounts:
 
     @property
     def units(self) -> range:
-        """The whole range."""
+        """All units of the range."""
         return range(self.content.first_unit, self.content.last_unit + 1)
 
     @cached_property
     def kept(self) -> list[int]:
-        """The units that generation keeps; twice only if two kept plans claim one.
+        """The units of kept plans; a unit occurs twice only if two kept plans have it.
 
-        A unit in pieces counts as kept with its last one: no request here keeps some alone.
+        A divided unit is kept with its last piece, because no request here keeps only some pieces.
         """
         return [
             unit
@@ -239,37 +246,37 @@ class Amounts:
 
     @cached_property
     def remaining(self) -> list[int]:
-        """What is left to plan, in order."""
+        """The units that are left to plan, in order."""
         return [unit for unit in self.units if unit not in set(self.kept)]
 
     def cost(self, units: Iterable[int]) -> int:
-        """The minutes of some units, without wrap-up."""
+        """Return the minutes of some units, without wrap-up."""
         return sum(self.minutes[unit] for unit in units)
 
     @property
     def is_uniform(self) -> bool:
-        """Whether what remains costs the same minutes unit by unit."""
+        """Whether all remaining units have the same minutes."""
         return len({self.minutes[unit] for unit in self.remaining}) == 1
 
 
 def amounts_of(request: Request) -> dict[int, Amounts]:
-    """Every content's amounts by its position."""
+    """Return the amounts of every content by its position."""
     return {content.position: Amounts(content, request) for content in request.contents}
 
 
 def half_up(value: Fraction) -> int:
-    """Round half up."""
+    """Return the nearest integer; halves are rounded up."""
     return floor(value + Fraction(1, 2))
 
 
 def factor_of(content: Content, factors: Factors) -> Fraction:
-    """Level times subject, exact."""
+    """Return the exact product of the factors of the level and of the weakness or strategy."""
     weak = content.allocation is Allocation.WEAKNESS
     return Fraction(factors.level) * Fraction(factors.weakness if weak else factors.strategy)
 
 
 def raw_minutes(content: Content, unit: int) -> int:
-    """The minutes of a unit before any factor."""
+    """Return the minutes of a unit before any factor is applied."""
     if content.type is ContentType.LECTURE:
         known = content.episode_minutes[unit - content.first_unit]
         return UNKNOWN_EPISODE if known is None else known
@@ -279,7 +286,7 @@ def raw_minutes(content: Content, unit: int) -> int:
 
 
 def runs(units: Iterable[int]) -> list[tuple[int, int]]:
-    """The maximal inclusive ranges of some units."""
+    """Return the maximal inclusive ranges of some units."""
     found: list[tuple[int, int]] = []
     for unit in sorted(set(units)):
         if found and found[-1][1] == unit - 1:
