@@ -1,4 +1,4 @@
-"""Asking the lock functions, waiting until others ask, and counting round trips."""
+"""Call the lock functions, wait until sessions wait for a lock, and count round trips."""
 
 import re
 import tempfile
@@ -26,7 +26,7 @@ TIMEOUT = 20.0
 
 
 def acquire(connection: sa.Connection, group_id: UUID | None, wait_ms: int = 0) -> sa.Row[Any]:
-    """One call, in the connection's transaction."""
+    """Call the function once, in the connection's transaction."""
     return connection.execute(ACQUIRE, {"group_id": group_id, "wait_ms": wait_ms}).one()
 
 
@@ -39,50 +39,52 @@ def backend_pid(connection: sa.Connection) -> int:
 
 
 def locks_held(connection: sa.Connection) -> int:
-    """How many advisory locks the connection's own backend holds."""
+    """Return how many advisory locks the connection's own backend holds."""
     return int(connection.execute(ADVISORY_LOCKS).scalar_one())
 
 
 def until_waiting(connection: sa.Connection, group_id: UUID, waiting: int) -> None:
-    """Poll until exactly so many wait for the group's lock."""
+    """Poll until exactly ``waiting`` requests wait for the group's lock."""
     deadline = time.monotonic() + TIMEOUT
     while (found := check(connection, group_id).waiting) != waiting:
-        assert time.monotonic() < deadline, f"{found} wait, not {waiting}"
+        assert time.monotonic() < deadline, f"{found} requests are waiting, expected {waiting}"
         connection.rollback()
     connection.rollback()
 
 
 def until_key_waiting(connection: sa.Connection, key: int) -> None:
-    """Poll until somebody waits for the lock of a key, in a mode of any kind."""
+    """Poll until a session waits for the lock of a key, in either lock mode."""
     deadline = time.monotonic() + TIMEOUT
     while not connection.scalar(KEY_WAITERS, {"key": key}):
-        assert time.monotonic() < deadline, "nobody waits"
+        assert time.monotonic() < deadline, "no session is waiting for the lock"
         connection.rollback()
     connection.rollback()
 
 
 def sqlstate(error: sa.exc.DBAPIError) -> str | None:
-    """The five letters by which PostgreSQL tells its errors apart."""
+    """Return the five-character SQLSTATE of an error."""
     assert isinstance(error.orig, psycopg.Error)
     return error.orig.sqlstate
 
 
-END_OF_A_TRIP = r"^[^\t\n]*\tB\t\d+\t(?:ReadyForQuery|CopyInResponse)"
+# In libpq's trace, the messages (B: from the backend) after which the server waits for the client.
+# Each of them ends one round trip.
+ROUND_TRIP_END = r"^[^\t\n]*\tB\t\d+\t(?:ReadyForQuery|CopyInResponse)"
 
 
-class Trips:
-    """How many there were; known after the block."""
+class RoundTrips:
+    """The number of round trips, which is set at the end of the block."""
 
     count = -1
 
 
 @contextmanager
-def counted(engine: sa.Engine) -> Iterator[Trips]:
-    """Count on the one connection of the engine's pool that the block will be given."""
+def counted(engine: sa.Engine) -> Iterator[RoundTrips]:
+    """Count the round trips of the block, which must use the only connection of the pool."""
     with engine.connect() as warm:
         connection = warm.connection.driver_connection
         assert connection is not None
-    trips = Trips()
+    trips = RoundTrips()
     with tempfile.TemporaryFile("w+", errors="replace") as trace:
         connection.pgconn.trace(trace.fileno())
         try:
@@ -90,4 +92,4 @@ def counted(engine: sa.Engine) -> Iterator[Trips]:
         finally:
             connection.pgconn.untrace()
         trace.seek(0)
-        trips.count = len(re.findall(END_OF_A_TRIP, trace.read(), re.MULTILINE))
+        trips.count = len(re.findall(ROUND_TRIP_END, trace.read(), re.MULTILINE))

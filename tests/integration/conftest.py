@@ -1,4 +1,4 @@
-"""What several modules of the integration tests begin with."""
+"""Fixtures that several modules of the integration tests share."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,28 +19,28 @@ from tests.integration.storing import book_group, listening
 
 @pytest.fixture
 def connection(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A connection of its own; its transaction begins with its first statement."""
+    """A separate connection; its transaction begins with its first statement."""
     with engine.connect() as connection:
         yield connection
 
 
 @pytest.fixture
 def valid_rows(connection: sa.Connection) -> sa.Connection:
-    """The same with one valid row in every table, all of it rolled back in the end."""
+    """The same connection with a valid row in every table; they are rolled back at the end."""
     insert_valid_rows(connection)
     return connection
 
 
 @pytest.fixture
 def other(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A second connection, the one that comes too late."""
+    """A second connection, which usually requests what the first one holds."""
     with engine.connect() as connection:
         yield connection
 
 
 @pytest.fixture
 def second(database_url: sa.URL) -> Iterator[sa.Engine]:
-    """Another engine on the same database, which SQLAlchemy cannot know."""
+    """A second engine for the same database; SQLAlchemy treats it as a different one."""
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
     yield engine
     engine.dispose()
@@ -54,19 +54,19 @@ def lock() -> PlanGroupLock:
 
 @pytest.fixture
 def uow(session_factory: sessionmaker[Session], lock: PlanGroupLock) -> UnitOfWork:
-    """A unit of work under that lock, not entered yet."""
+    """A unit of work with that lock that has not been entered."""
     return UnitOfWork(session_factory, lock=lock)
 
 
 @pytest.fixture
 def group(session_factory: sessionmaker[Session]) -> PlanGroup:
-    """A stored group, not generated yet."""
+    """A stored group without a generation."""
     return book_group(session_factory)
 
 
 @pytest.fixture
 def reported() -> Iterator[list[GenerationEvent]]:
-    """The events of generations."""
+    """The events of generations that have been reported."""
     events: list[GenerationEvent] = []
     with listening(events.append):
         yield events
@@ -74,13 +74,13 @@ def reported() -> Iterator[list[GenerationEvent]]:
 
 @pytest.fixture
 def world(session_factory: sessionmaker[Session]) -> World:
-    """A group with one of everything, generated once, and stored."""
+    """A stored group with one row of everything that can be edited, generated once."""
     return new_world(session_factory)
 
 
 @pytest.fixture
 def empty_engine(new_database: Callable[[str], sa.URL]) -> Iterator[sa.Engine]:
-    """A database that was never migrated."""
+    """An engine for a database without the schema."""
     engine = sa.create_engine(new_database("template0"), poolclass=sa.NullPool)
     yield engine
     engine.dispose()
@@ -88,14 +88,14 @@ def empty_engine(new_database: Callable[[str], sa.URL]) -> Iterator[sa.Engine]:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses before further attempts, which are not made."""
-    made: list[float] = []
+    """The pauses between attempts, in seconds, which are recorded without sleeping."""
+    recorded: list[float] = []
 
     class Time:
-        sleep = staticmethod(made.append)
+        sleep = staticmethod(recorded.append)
 
     monkeypatch.setattr("tenacity.nap.time", Time)
-    return made
+    return recorded
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def server() -> Iterator[EmbeddedServer]:
 
 @pytest.fixture
 def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A TMPDIR of its own, open to the server's account, which pytest's is not."""
+    """A separate TMPDIR that the server's account can enter, unlike that of pytest."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o777)
         monkeypatch.setattr("tempfile.tempdir", name)

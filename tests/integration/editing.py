@@ -1,4 +1,4 @@
-"""A student's world with one row of everything that can be edited, and how it is edited."""
+"""A student with one row of everything that can be edited, and the calls that edit it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,11 +73,12 @@ class World:
 
 
 def new_world(factory: Factory) -> World:
+    """Store the rows and generate the plans of a new student."""
     group = book_group(factory)
-    whose = {"tenant_id": group.tenant_id, "student_id": group.student_id}
-    lesson = AcademyScheduleFactory.build(**whose)
-    exclusion = ExclusionFactory.build(**whose)
-    own = ExclusionFactory.build(**whose, group_id=group.id, date=date(2025, 1, 9))
+    ids = {"tenant_id": group.tenant_id, "student_id": group.student_id}
+    lesson = AcademyScheduleFactory.build(**ids)
+    exclusion = ExclusionFactory.build(**ids)
+    own = ExclusionFactory.build(**ids, group_id=group.id, date=date(2025, 1, 9))
     store(factory, lesson, exclusion, own)
     generate(factory, group)
     unplanned = lecture(1, [30, None, 40], tenant_id=group.tenant_id, group_id=group.id)
@@ -98,7 +99,7 @@ def new_world(factory: Factory) -> World:
 
 
 def everything(factory: Factory) -> dict[str, list[str]]:
-    """Every row of every table, as PostgreSQL writes it."""
+    """Return every row of every table in PostgreSQL's text format."""
     with factory() as session:
         return {
             table.name: sorted(
@@ -109,7 +110,7 @@ def everything(factory: Factory) -> dict[str, list[str]]:
 
 
 def edit(factory: Factory, world: World, method: Callable[..., Any], **fields: Any) -> Any:
-    """Call a method of a service's class under the lock it needs, and commit."""
+    """Call a method of a service class under the lock that it needs, and commit."""
     service = _class_of(method)
     with UnitOfWork(factory, lock=_lock(world, service)) as uow:
         result = method(service(uow), **fields)
@@ -118,22 +119,25 @@ def edit(factory: Factory, world: World, method: Callable[..., Any], **fields: A
 
 
 def refused(
-    factory: Factory, world: World, named: set[str], method: Callable[..., Any], **fields: Any
+    factory: Factory, world: World, expected: set[str], method: Callable[..., Any], **fields: Any
 ) -> InvalidInputError:
-    """The refusal names these fields; nothing is written, though the caller commits."""
+    """Assert that a call is refused for the expected fields and writes nothing.
+
+    The caller commits after the refusal.
+    """
     before = everything(factory)
     service = _class_of(method)
     with UnitOfWork(factory, lock=_lock(world, service)) as uow:
         with pytest.raises(InvalidInputError) as error:
             method(service(uow), **fields)
         uow.commit()
-    assert {field_error.field for field_error in error.value.errors} == named
+    assert {field_error.field for field_error in error.value.errors} == expected
     assert everything(factory) == before
     return error.value
 
 
 def stranger() -> UUID:
-    """A tenant that owns nothing."""
+    """Return the id of a tenant that owns nothing."""
     return uuid4()
 
 
@@ -173,25 +177,25 @@ def content(factory: Factory, world: World, which: str = "planned", **fields: An
 
 
 Call = Callable[[UnitOfWork, World, int], object]
-"""A valid call of a client that saw the rows in that version."""
+"""A valid call by a client that read the rows in the given version."""
 _WITHOUT_A_VERSION = ("add_", "reorder_")
 
 
 def _call(method: Callable[..., object], case: str = "", **fields: Any) -> tuple[str, Call]:
-    """The name of a call, and the call; a field that is callable is computed from the world."""
+    """Return the name of a call, and the call; a callable field is computed from the world."""
 
-    def call(uow: UnitOfWork, world: World, seen: int) -> object:
-        given = {name: of(world) if callable(of) else of for name, of in fields.items()}
+    def call(uow: UnitOfWork, world: World, version: int) -> object:
+        given = {name: value(world) if callable(value) else value for name, value in fields.items()}
         if not method.__name__.startswith(_WITHOUT_A_VERSION):
-            given["expected_version"] = seen
+            given["expected_version"] = version
         if method.__name__ == "reorder_contents":
-            given["order"] = [RowVersion(one, seen) for one in given["order"]]
+            given["order"] = [RowVersion(row_id, version) for row_id in given["order"]]
         return method(_class_of(method)(uow), **given)
 
     return method.__qualname__ + (case and f" ({case})"), call
 
 
-# One call at least of every public method; a test compares the names with the classes.
+# At least one call of every public method; a test compares the names with those of the classes.
 GROUP_CALLS: Final = dict(
     (
         _call(GroupStateService.change, "back to draft", to=GroupStatus.DRAFT),
@@ -249,5 +253,5 @@ WITHOUT_A_VERSION: Final = {name for name in CALLS if ".add_" in name}
 
 
 def lock_of(name: str, world: World) -> PlanGroupLock | StudentLock:
-    """The lock that a call needs."""
+    """Return the lock that a call needs."""
     return world.lock if name in GROUP_CALLS else world.student_lock

@@ -1,4 +1,4 @@
-"""Programs that run a throwaway server of their own, and what is left of them."""
+"""Programs that run a throwaway server, and what they leave behind."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 
-# What a program of its own prints first: the server's processes, the watcher, the directory.
+# The first line that a program prints: the server's processes, the watcher, and the directory.
 REPORT = """
     with psycopg.connect(server.conninfo) as connection:
         rows = connection.execute("SELECT pid FROM pg_stat_activity").fetchall()
@@ -26,7 +26,7 @@ WITHIN_BLOCK = "with embedded_postgres() as server:" + REPORT
 
 @dataclass(frozen=True)
 class Program:
-    """A Python process that runs a server, and what it said about it."""
+    """A Python process that runs a server, and the processes and the directory it reported."""
 
     process: subprocess.Popen[str]
     pids: list[int]
@@ -39,23 +39,24 @@ class Program:
 
     @property
     def left(self) -> list[int | Path]:
-        """The processes and the directory that are still there."""
+        """The processes and the directory that still exist."""
         pids = {pid for pid in self.pids if alive(pid)} | processes_of(self.directory)
         return [*pids, *([self.directory] if self.directory.exists() else [])]
 
 
 @contextmanager
 def started(body: str, environment: dict[str, str] | None = None) -> Iterator[Program]:
-    """Run the text as a program, wait for its report, and kill it at the end.
+    """Run ``body`` as a program, wait for its report, and kill it at the end.
 
-    It leads a process group of its own, as a command that is typed at a terminal does.
+    The program leads a separate process group, as a command typed at a terminal does.
     """
-    # Whatever a shell starts in the background, and so these tests maybe, ignores SIGINT.
+    # A shell starts background processes with SIGINT ignored, and children inherit that.
+    # The tests may run in the background, so the program restores the default handler.
     imports = (
         "import os, signal, sys, time, psycopg\nfrom domain.embedded import embedded_postgres\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)"
     )
-    process = subprocess.Popen(  # noqa: S603 - our own interpreter and text
+    process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
         [sys.executable, "-W", "error", "-c", f"{imports}\n{textwrap.dedent(body)}"],
         cwd=PROJECT,
         env=environment,
@@ -83,13 +84,13 @@ def alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    # Nobody may have reaped it yet: process 1 of a container often does not care.
+    # A zombie has ended but has not been reaped; process 1 of a container often does not reap.
     status = Path(f"/proc/{pid}/stat")
     return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 def processes_of(directory: Path) -> set[int]:
-    """The processes that work in the directory or have it in their command line."""
+    """Return the processes that work in the directory or name it in their command line."""
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):

@@ -1,12 +1,13 @@
-"""A program whose first request is interrupted, at many moments, in a process of its own each.
+"""Interrupt a program's first request at many moments, each in a separate process.
 
-``python -m tests.integration.first_use PHASE URL COUNT``: at ``COUNT`` moments, spread evenly
-over the first request, an exception comes up as out of a signal's handler. Afterwards the same
-process must repeat the request and serve another. Prints a line for each process that does not.
+``python -m tests.integration.first_use PHASE URL COUNT`` raises an exception at ``COUNT`` moments
+that are spread evenly over the first request, as a signal handler would. Afterwards the same
+process must repeat the request and serve others. A line is printed for each process that fails.
 
-The moments are counted, not timed, so that they can be repeated; and a fork, before anything was
-used, makes a fresh process cheap. In the phase "import" the package is imported within; SQLAlchemy
-is not, for its import cannot be repeated. In the phase "tasks" the request's task is cancelled.
+Moments are counted rather than timed, so that a run can be repeated. Each process is forked before
+the package is used, which costs less than a new interpreter. In the phase "import" the package is
+imported during the request; SQLAlchemy is not, because its import cannot be repeated. In the phase
+"tasks" the request's task is cancelled instead.
 """
 
 import asyncio
@@ -29,9 +30,9 @@ from sqlalchemy.orm import configure_mappers, sessionmaker
 
 TODAY: Final = date(2025, 1, 6)
 TENANT: Final = UUID(int=7)
-# The pool's own bookkeeping is SQLAlchemy's: interrupted there, at the first use or any other,
-# it may count a connection that nobody has.
-UNTOUCHED: Final = "sqlalchemy/pool/"
+# Files that are not interrupted. An interruption in the pool's bookkeeping can leave the pool
+# counting a connection that is not in use. SQLAlchemy behaves so at every use, not only the first.
+EXCLUDED_PATH: Final = "sqlalchemy/pool/"
 
 TIMEOUT: Final = 60
 """Seconds after which a process that hangs is killed."""
@@ -39,15 +40,16 @@ TIMEOUT: Final = 60
 Request = Callable[[UUID], None]
 
 
-class SoftLimit(Exception):  # noqa: N818 - named as task queues name theirs
-    """What a worker's handler raises when a task takes too long."""
+class SoftLimit(Exception):  # noqa: N818 - named as in task queues
+    """The error that a worker's signal handler raises when a task exceeds its soft limit."""
 
 
 class Interruption:
-    """A profile function that counts moments in files like ``where`` and strikes at one of them.
+    """A profile function that counts moments in files whose path contains ``where``.
 
-    It is called where CPython looks for signals: when a function begins, and after a call of one
-    that is written in C. A trace function would raise where no handler ever does.
+    It raises an error or cancels a task at one of them. CPython calls a profile function at points
+    where it also runs signal handlers: at the start of a function and after a call of a C function.
+    A trace function would also raise at points where no signal handler runs.
     """
 
     def __init__(self, at: int, where: str) -> None:
@@ -60,7 +62,7 @@ class Interruption:
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
         name = frame.f_code.co_filename
-        if event not in {"call", "c_return"} or self._where not in name or UNTOUCHED in name:
+        if event not in {"call", "c_return"} or self._where not in name or EXCLUDED_PATH in name:
             return
         self.moments += 1
         if self.moments == self._at:
@@ -71,34 +73,34 @@ class Interruption:
 
 
 def main(phase: str, url: str, count: int) -> None:
-    """Fork a process for each moment; print what is wrong with which."""
+    """Fork one process per moment and print what failed in which process."""
     if phase != "import":
         import_module("domain")
     where = "/domain/" if phase == "package" else ""
-    whole = _forked(partial(_interrupted, phase, url, -1, where))
-    if whole["wrong"]:
-        print("without an interruption", whole["wrong"])
+    complete = _forked(partial(_interrupted, phase, url, -1, where))
+    if complete["failures"]:
+        print("without an interruption", complete["failures"])
         return
-    hit = 0
+    interrupted = 0
     for number in range(count):
-        at = 1 + (2 * number + 1) * whole["moments"] // (2 * count)
+        at = 1 + (2 * number + 1) * complete["moments"] // (2 * count)
         found = _forked(partial(_interrupted, phase, url, at, where))
-        hit += bool(found["place"])
-        if found["wrong"]:
-            print(f"{at} of {whole['moments']} at {found['place']}: {found['wrong']}")
-    print(f"{hit} of {count} were interrupted")
+        interrupted += bool(found["place"])
+        if found["failures"]:
+            print(f"{at} of {complete['moments']} at {found['place']}: {found['failures']}")
+    print(f"{interrupted} of {count} were interrupted")
 
 
 def _interrupted(phase: str, url: str, at: int, where: str) -> dict[str, Any]:
-    """The first request, which comes to harm, and what the process can do then."""
+    """Interrupt the first request, then return which later requests of the process failed."""
     interruption = Interruption(at, where)
     request = _tasks(url, interruption) if phase == "tasks" else _threads(url)
     group_id = uuid4()
-    wrong = []
+    failures = []
     sys.setprofile(interruption)
     try:
         request(group_id)
-    except BaseException:  # SQLAlchemy may have wrapped it
+    except BaseException:  # the interruption, which SQLAlchemy may have wrapped
         if at < 0:
             raise
     finally:
@@ -106,14 +108,14 @@ def _interrupted(phase: str, url: str, at: int, where: str) -> dict[str, Any]:
     for again in (group_id, uuid4(), uuid4()):
         try:
             request(again)
-            configure_mappers()  # as an application does that maps with bases of its own
-        except BaseException as error:  # noqa: BLE001 - every failure is what is looked for
-            wrong.append("".join(traceback.format_exception_only(error)).strip()[:300])
-    return {"moments": interruption.moments, "place": interruption.place, "wrong": wrong}
+            configure_mappers()  # as in an application with its own mapped classes
+        except BaseException as error:  # noqa: BLE001 - any failure is a finding
+            failures.append("".join(traceback.format_exception_only(error)).strip()[:300])
+    return {"moments": interruption.moments, "place": interruption.place, "failures": failures}
 
 
 def _threads(url: str) -> Request:
-    """A request through the synchronous door, on an engine that has room for one waiter."""
+    """Return a request with the synchronous API, on an engine that admits one waiting request."""
     engine = sa.create_engine(url, pool_size=1, max_overflow=1, pool_timeout=2)
     factory = sessionmaker(engine)
 
@@ -134,10 +136,10 @@ def _threads(url: str) -> Request:
 
 
 def _tasks(url: str, interruption: Interruption) -> Request:
-    """The same through the door for tasks, of which the first is cancelled.
+    """Return the same request with the asyncio API; the first task is cancelled.
 
-    A connection that is cancelled while SQLAlchemy asks it about the server, once for an engine,
-    is not given back to the pool.
+    A connection whose task is cancelled while SQLAlchemy queries the server's properties, once per
+    engine, is not returned to the pool. The pool is therefore not checked here.
     """
     runner = asyncio.Runner()
     engine = create_async_engine(url, pool_size=1, max_overflow=1, pool_timeout=2)
@@ -182,7 +184,7 @@ def _group(group_id: UUID) -> Any:
 
 
 def _forked(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What ``work`` gives in a copy of this process."""
+    """Return the result of ``work`` in a forked copy of this process."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -190,16 +192,16 @@ def _forked(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
             os.close(reading)
             signal.alarm(TIMEOUT)
             os.write(writing, json.dumps(work()).encode())
-        except BaseException:  # noqa: BLE001 - a copy must not go on as its parent
+        except BaseException:  # noqa: BLE001 - the copy must not continue as its parent
             traceback.print_exc()
         finally:
             os._exit(0)
     os.close(writing)
-    with open(reading, "rb") as answer:  # noqa: PTH123 - of a file descriptor
-        told = answer.read()
+    with open(reading, "rb") as answer:  # noqa: PTH123 - opens a file descriptor
+        received = answer.read()
     os.waitpid(child, 0)
-    died = {"moments": 0, "place": "?", "wrong": ["the process died"]}
-    return dict(json.loads(told)) if told else died
+    died = {"moments": 0, "place": "?", "failures": ["the process ended without a result"]}
+    return dict(json.loads(received)) if received else died
 
 
 if __name__ == "__main__":

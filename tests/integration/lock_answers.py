@@ -1,6 +1,6 @@
-"""Hostile settings of a role, and what every lock function answers under them.
+"""Unusual settings of a role, and the results of every lock function under them.
 
-The answers are in a form that two sessions can compare.
+The results are in a form in which those of two sessions can be compared.
 """
 
 import json
@@ -32,9 +32,9 @@ READ_BY_SQLALCHEMY: dict[str, Settings] = {
     "intervals SQL": {"IntervalStyle": "sql_standard"},
     "intervals ISO": {"IntervalStyle": "iso_8601"},
     "intervals verbose": {"IntervalStyle": "postgres_verbose"},
-    "zone of half an hour": {"TimeZone": "Asia/Kolkata"},
-    "zone that had seconds": {"TimeZone": "Asia/Seoul"},
-    "zone of minutes": {"TimeZone": "<XYZ>+11:59", "DateStyle": "German, DMY"},
+    "zone with a half-hour offset": {"TimeZone": "Asia/Kolkata"},
+    "zone with a former offset in seconds": {"TimeZone": "Asia/Seoul"},
+    "zone with an offset in minutes": {"TimeZone": "<XYZ>+11:59", "DateStyle": "German, DMY"},
     "zone unknown to Python": {"TimeZone": "FOO3BAR"},
     "bytea": {"bytea_output": "escape"},
     "LATIN1": {"client_encoding": "LATIN1"},
@@ -45,12 +45,12 @@ READ_BY_SQLALCHEMY: dict[str, Settings] = {
         "lock_timeout": "9min",
         "idle_in_transaction_session_timeout": "1h",
     },
-    "limits of a day": {"statement_timeout": "1d", "IntervalStyle": "sql_standard"},
+    "limits of one day": {"statement_timeout": "1d", "IntervalStyle": "sql_standard"},
     "floats": {"extra_float_digits": "-15"},
     "nulls": {"array_nulls": "off", "transform_null_equals": "on"},
     "variables first": {"plpgsql.variable_conflict": "use_variable"},
     "columns first": {"plpgsql.variable_conflict": "use_column"},
-    "checks of PL/pgSQL": {"plpgsql.extra_errors": "all", "plpgsql.extra_warnings": "all"},
+    "PL/pgSQL checks": {"plpgsql.extra_errors": "all", "plpgsql.extra_warnings": "all"},
     "generic plans": {"plan_cache_mode": "force_generic_plan"},
     "custom plans": {"plan_cache_mode": "force_custom_plan"},
     "row_security": {"row_security": "off"},
@@ -58,36 +58,36 @@ READ_BY_SQLALCHEMY: dict[str, Settings] = {
     "jit": {"jit": "on", "jit_above_cost": "0", "jit_optimize_above_cost": "0"},
     "READ UNCOMMITTED": {"default_transaction_isolation": "read uncommitted"},
     "deferrable": {"default_transaction_deferrable": "on"},
-    "statistics once": {"stats_fetch_consistency": "snapshot"},
+    "statistics snapshot": {"stats_fetch_consistency": "snapshot"},
     "statistics cached": {"stats_fetch_consistency": "cache"},
-    "no activities": {"track_activities": "off"},
+    "track_activities": {"track_activities": "off"},
     "no joins": {
         "enable_nestloop": "off",
         "enable_hashjoin": "off",
         "enable_mergejoin": "off",
         "enable_sort": "off",
     },
-    "no search_path": {"search_path": "''"},
+    "empty search_path": {"search_path": "''"},
     "pg_temp first": {"search_path": "pg_temp, pg_catalog"},
-    "identifiers": {"quote_all_identifiers": "on", "lc_numeric": "C", "lc_messages": "C"},
+    "quoted identifiers": {"quote_all_identifiers": "on", "lc_numeric": "C", "lc_messages": "C"},
 }
-"""Under each of these everything works."""
+"""Settings under which the SQL functions and the mapped classes work."""
 
 PARALLEL = {15: "force_parallel_mode"}
-"""By the version of the server; ``debug_parallel_query`` since."""
+"""The setting's name by server version; later versions call it ``debug_parallel_query``."""
 
 WITHOUT_SQLALCHEMY: dict[str, Settings] = {
-    # psycopg returns bytes for text, and SQLAlchemy fails on the version of the server.
+    # psycopg returns text as bytes, and SQLAlchemy fails to parse the server version.
     "SQL_ASCII": {"client_encoding": "SQL_ASCII"}
 }
-"""Under each of these the SQL functions work, but not the mapped classes."""
+"""Settings under which the SQL functions work, but not the mapped classes."""
 
 ALL: dict[str, Settings] = {**READ_BY_SQLALCHEMY, **WITHOUT_SQLALCHEMY}
 
 
 @contextmanager
 def role_settings(maintenance: sa.Connection, url: sa.URL, settings: Settings) -> Iterator[None]:
-    """New sessions of the role in the database of ``url`` have these settings in the block."""
+    """Give new sessions of the role in the database of ``url`` these settings in the block."""
     name = f'"{url.username}"' if url.username else "CURRENT_USER"
     role = f'ALTER ROLE {name} IN DATABASE "{url.database}"'
     try:
@@ -120,11 +120,11 @@ OWN_LOCKS = (
     "SELECT count(*)::int FROM pg_catalog.pg_locks WHERE locktype = 'advisory' "
     "AND pid = pg_catalog.pg_backend_pid()"
 )
-BEGUN = "SELECT extract(epoch FROM now())::text"
+STARTED_AT = "SELECT extract(epoch FROM now())::text"
 
 
 def client(url: sa.URL) -> Client:
-    """A session by psycopg itself, which can be had under settings that SQLAlchemy refuses."""
+    """Connect with psycopg, which also works under settings that SQLAlchemy does not support."""
     return psycopg.connect(url.set(drivername="postgresql").render_as_string(hide_password=False))
 
 
@@ -135,7 +135,7 @@ def scalar(session: Client, statement: str) -> Any:
 
 
 def sqlstate_of(session: Client, statement: str) -> str | None:
-    """The SQLSTATE of a statement that fails; the transaction is rolled back."""
+    """Return the SQLSTATE of a statement's error, if any; the transaction is rolled back."""
     try:
         scalar(session, statement)
     except psycopg.Error as error:
@@ -147,23 +147,26 @@ def sqlstate_of(session: Client, statement: str) -> str | None:
 
 @dataclass(frozen=True)
 class Scene:
-    """The session that asks, another one that holds, and one that looks on."""
+    """The session that requests a lock, the session that holds one, and an observer."""
 
-    asker: Client
+    requester: Client
     holder: Client
     observer: sa.Connection
     free: UUID
     held: UUID
 
     def record(self, statement: str) -> dict[str, Any] | None:
-        """A function's record, with names for what no two sessions have in common."""
-        text = scalar(self.asker, statement)
+        """Return a function's record, with names for values that differ between sessions."""
+        text = scalar(self.requester, statement)
         if text is None:
             return None
         found: dict[str, Any] = json.loads(text)
         if found.pop("kept", None) and found == {"acquired": True, "outcome": "acquired"}:
-            return None  # the same answer, with the limits that the session has of its own
-        pids = {self.asker.info.backend_pid: "asker", self.holder.info.backend_pid: "holder"}
+            return None  # acquired; a record is only returned for limits that the session keeps
+        pids = {
+            self.requester.info.backend_pid: "requester",
+            self.holder.info.backend_pid: "holder",
+        }
         keys = {plan_group_lock_key(self.free): "free", plan_group_lock_key(self.held): "held"}
         for field, names in (("holder_pid", pids), ("lock_key", keys)):
             found[field] = names.get(found.get(field) or 0)
@@ -171,36 +174,36 @@ class Scene:
             assert 0 <= found["holder_held_ms"] < 600_000
             found["holder_held_ms"] = "some"
         if found.get("holder_since") is not None:
-            who = self.asker if found["holder_pid"] == "asker" else self.holder
+            who = self.requester if found["holder_pid"] == "requester" else self.holder
             since = datetime.fromisoformat(found["holder_since"]).timestamp()
-            assert abs(since - float(scalar(who, BEGUN))) < 0.001
-            found["holder_since"] = "the begin of its transaction"
+            assert abs(since - float(scalar(who, STARTED_AT))) < 0.001
+            found["holder_since"] = "the start of its transaction"
         return found
 
     def waited(self, statement: str) -> dict[str, Any] | None:
-        """The record of a request that waits until the holder ends its transaction."""
+        """Return the record of a request that waits until the holder ends its transaction."""
         with ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(self.record, statement)
+            future = pool.submit(self.record, statement)
             until_key_waiting(self.observer, plan_group_lock_key(self.held))
             self.holder.rollback()
-            found = asked.result(LONG_MS / 1000)
+            found = future.result(LONG_MS / 1000)
         assert found is not None
         assert 0 <= found.pop("waited_ms") <= LONG_MS
-        self.asker.rollback()
+        self.requester.rollback()
         scalar(self.holder, GROUP.format(self.held, 0))
         return found
 
 
 def answers(url: sa.URL, holder_url: sa.URL, observer: sa.Connection) -> dict[str, Any]:
-    """The answers of all functions to a session at ``url``, holder at ``holder_url``."""
+    """Return the results of all functions for a session at ``url``, with a holder."""
     with ExitStack() as stack:
-        asker, holder = (stack.enter_context(client(each)) for each in (url, holder_url))
-        # Of several keys an answer names the last one in their order.
+        requester, holder = (stack.enter_context(client(each)) for each in (url, holder_url))
+        # Of several keys, a refusal names the last one in key order, which must be the held one.
         free, held = sorted((uuid4(), uuid4()), key=plan_group_lock_key)
-        scene = Scene(asker, holder, observer, free, held)
+        scene = Scene(requester, holder, observer, free, held)
         scalar(holder, GROUP.format(scene.held, 0))
         return {
-            "version": scalar(asker, "SELECT studyplan.plan_lock_version()"),
+            "version": scalar(requester, "SELECT studyplan.plan_lock_version()"),
             **_of_free_locks(scene),
             **_of_held_locks(scene),
             **_of_waits(scene),
@@ -209,7 +212,7 @@ def answers(url: sa.URL, holder_url: sa.URL, observer: sa.Connection) -> dict[st
 
 
 def _of_free_locks(scene: Scene) -> dict[str, Any]:
-    asker, free = scene.asker, scene.free
+    requester, free = scene.requester, scene.free
     found: dict[str, Any] = {"check, free": scene.record(CHECK.format(free))}
     keys = [plan_group_lock_key(free)]
     for name, statement in (
@@ -223,15 +226,15 @@ def _of_free_locks(scene: Scene) -> dict[str, Any]:
     ):
         found[f"{name}, free"] = scene.record(statement)
         found[f"{name}, mine"] = scene.record(CHECK.format(free))
-        found[f"{name}, locks"] = scalar(asker, OWN_LOCKS)
-        asker.rollback()
+        found[f"{name}, locks"] = scalar(requester, OWN_LOCKS)
+        requester.rollback()
         found[f"{name}, released"] = scene.record(CHECK.format(free))
-        asker.rollback()
+        requester.rollback()
     return found
 
 
 def _of_held_locks(scene: Scene) -> dict[str, Any]:
-    asker, held = scene.asker, scene.held
+    requester, held = scene.requester, scene.held
     key, free = plan_group_lock_key(held), plan_group_lock_key(scene.free)
     found: dict[str, Any] = {"check, held": scene.record(CHECK.format(held))}
     for wait_ms in (0, SHORT_MS):
@@ -245,8 +248,8 @@ def _of_held_locks(scene: Scene) -> dict[str, Any]:
             ("with limits, all or none", WITH_LIMITS.format([key, free], wait_ms)),
         ):
             found[f"{name}, refused, {wait_ms}"] = scene.record(statement)
-            found[f"{name}, refused, {wait_ms}, locks"] = scalar(asker, OWN_LOCKS)
-            asker.rollback()
+            found[f"{name}, refused, {wait_ms}, locks"] = scalar(requester, OWN_LOCKS)
+            requester.rollback()
     return found
 
 
@@ -265,22 +268,24 @@ def _of_waits(scene: Scene) -> dict[str, Any]:
 
 
 def _of_identity(scene: Scene) -> dict[str, Any]:
-    asker = scene.asker
-    taken = WITH_LIMITS.format([plan_group_lock_key(scene.free)], 0)
-    scalar(asker, taken)
-    found = {"identity": scalar(asker, REQUIRE.format("one"))}
-    found["is it"] = scalar(asker, IS_TRANSACTION.format("one"))
-    found["is it another"] = scalar(asker, IS_TRANSACTION.format("other"))
+    requester = scene.requester
+    acquire = WITH_LIMITS.format([plan_group_lock_key(scene.free)], 0)
+    scalar(requester, acquire)
+    found = {"identity": scalar(requester, REQUIRE.format("one"))}
+    found["is the transaction"] = scalar(requester, IS_TRANSACTION.format("one"))
+    found["is another transaction"] = scalar(requester, IS_TRANSACTION.format("other"))
     key = plan_group_lock_key(scene.free)
-    scalar(asker, STUDENTS.format([key], 0))
-    found["renewed"] = scalar(asker, IS_TRANSACTION.format("two"))
-    found["another identity"] = sqlstate_of(asker, REQUIRE.format("other"))
-    found["has no identity"] = scalar(asker, IS_TRANSACTION.format("one"))
-    scalar(asker, SHARED.format([key], 0))
-    found["exclusive after shared"] = sqlstate_of(asker, MANY.format([key], 0))
-    scalar(asker, SHARED.format([key], 0))
-    found["exclusive with limits after shared"] = sqlstate_of(asker, WITH_LIMITS.format([key], 0))
-    scalar(asker, taken)
-    asker.commit()
-    found["ended"] = sqlstate_of(asker, REQUIRE.format("one"))
+    scalar(requester, STUDENTS.format([key], 0))
+    found["has the new identity"] = scalar(requester, IS_TRANSACTION.format("two"))
+    found["requires another transaction"] = sqlstate_of(requester, REQUIRE.format("other"))
+    found["is the transaction after a rollback"] = scalar(requester, IS_TRANSACTION.format("one"))
+    scalar(requester, SHARED.format([key], 0))
+    found["exclusive after shared"] = sqlstate_of(requester, MANY.format([key], 0))
+    scalar(requester, SHARED.format([key], 0))
+    found["exclusive with limits after shared"] = sqlstate_of(
+        requester, WITH_LIMITS.format([key], 0)
+    )
+    scalar(requester, acquire)
+    requester.commit()
+    found["requires an ended transaction"] = sqlstate_of(requester, REQUIRE.format("one"))
     return found

@@ -1,4 +1,4 @@
-"""Every operation of the package, none of which writes anything, and which of them fail."""
+"""Every operation of the package, none of which commits a change, and which of them fail."""
 
 from collections.abc import Callable
 from uuid import uuid4
@@ -65,17 +65,17 @@ def preview(factory: Factory, world: World) -> None:
         preview_plans(session, tenant_id=world.tenant_id, group_id=world.group.id, today=FIRST)
 
 
-def ask(factory: Factory, world: World) -> None:
+def read_lock_status(factory: Factory, world: World) -> None:
     with factory() as session:
         lock_status(session, world.group.tenant_id, world.group.id)
 
 
-def ask_for_version(factory: Factory, _: World) -> None:
+def read_functions_version(factory: Factory, _: World) -> None:
     with factory() as session:
         functions_version(session.connection())
 
 
-def ask_for_keys(factory: Factory, world: World) -> None:
+def compute_keys(factory: Factory, world: World) -> None:
     with factory() as session:
         keys_in_sql(session.connection(), world.tenant_id, world.group.id)
 
@@ -90,7 +90,7 @@ def edit(name: str) -> Operation:
 
 
 def replace_episodes(factory: Factory, world: World) -> None:
-    """Of units that have a row already: it is updated."""
+    """Replace the episodes of units that already have a row, which is updated."""
     with UnitOfWork(factory, lock=world.lock) as uow:
         GroupEditService(uow).change_content(
             content_id=world.unplanned.id,
@@ -109,16 +109,16 @@ OPERATIONS: dict[str, Operation] = {
     "commit": commit,
     "read": read,
     "preview": preview,
-    "lock_status": ask,
-    "functions_version": ask_for_version,
-    "keys_in_sql": ask_for_keys,
+    "lock_status": read_lock_status,
+    "functions_version": read_functions_version,
+    "keys_in_sql": compute_keys,
     "replace episodes": replace_episodes,
     **{name: edit(name) for name in CALLS},
 }
 
 
 def refusals(factory: Factory, world: World) -> dict[str, str]:
-    """The operations that fail, each with what is said; any other error than that passes."""
+    """Return the operations that raise SchemaError, with its text; other errors propagate."""
     found = {}
     for name, operation in OPERATIONS.items():
         try:

@@ -1,6 +1,6 @@
-"""One valid row of every table, as plain values: what each bad row of a test differs from.
+"""One valid row of every table as plain values, from which the invalid rows of tests are derived.
 
-Not the mapped classes: they would refuse a bad word before PostgreSQL could.
+The rows are not mapped classes, which would refuse an invalid value before PostgreSQL could.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ OTHER_TENANT, OTHER_STUDENT, OTHER_GROUP, OTHER_CONTENT = (UUID(int=n) for n in 
 FOREIGN_GROUP = UUID(int=23)
 DAY = date(2025, 1, 6)
 
-_WHOSE = {"tenant_id": TENANT, "group_id": GROUP}
+_IDS = {"tenant_id": TENANT, "group_id": GROUP}
 _SPAN = {"weekday": 1, "start_minute": 600, "end_minute": 720}
 _UNITS = {"first_unit": 1, "last_unit": 10}
 
@@ -33,20 +33,20 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "contents": {
         "id": CONTENT,
-        **_WHOSE,
+        **_IDS,
         **_UNITS,
         "position": 1,
         "type": "book",
         "title": "수학",
         "allocation": "weakness",
     },
-    "lecture_episodes": {**_WHOSE, "content_id": CONTENT, "unit": 1, "minutes": 30},
-    "blocks": {"id": uuid4(), **_WHOSE, **_SPAN, "kind": "study"},
-    "non_study_blocks": {"id": uuid4(), **_WHOSE, **_SPAN},
-    "exclusions": {"id": uuid4(), **_WHOSE, "student_id": STUDENT, "date": DAY, "type": "vacation"},
+    "lecture_episodes": {**_IDS, "content_id": CONTENT, "unit": 1, "minutes": 30},
+    "blocks": {"id": uuid4(), **_IDS, **_SPAN, "kind": "study"},
+    "non_study_blocks": {"id": uuid4(), **_IDS, **_SPAN},
+    "exclusions": {"id": uuid4(), **_IDS, "student_id": STUDENT, "date": DAY, "type": "vacation"},
     "academy_schedules": {"id": uuid4(), "tenant_id": TENANT, "student_id": STUDENT, **_SPAN},
     "plan_generations": {
-        **_WHOSE,
+        **_IDS,
         "number": 1,
         "today": DAY,
         "plan_count": 1,
@@ -60,7 +60,7 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "student_plans": {
         "id": uuid4(),
-        **_WHOSE,
+        **_IDS,
         "student_id": STUDENT,
         "content_id": CONTENT,
         **_UNITS,
@@ -75,7 +75,8 @@ ROWS: dict[str, dict[str, Any]] = {
         "cycle_day": 1,
     },
 }
-# Not active, for a student has one active group; and one that another tenant owns.
+# A second group of the student, not active because a student has only one active group; and a
+# group of another tenant.
 MORE: dict[str, list[dict[str, Any]]] = {
     "plan_groups": [
         {"id": OTHER_GROUP, "status": "saved"},
@@ -84,7 +85,7 @@ MORE: dict[str, list[dict[str, Any]]] = {
     "contents": [{"id": OTHER_CONTENT, "group_id": OTHER_GROUP}],
 }
 
-# What makes a copy of a row another row.
+# The changes that turn a copy of a row into a second valid row.
 FRESH: dict[str, dict[str, Any]] = {
     "contents": {"position": 2},
     "lecture_episodes": {"unit": 2},
@@ -103,7 +104,7 @@ def insert_valid_rows(connection: sa.Connection) -> None:
 
 
 def another(table: str, **changes: Any) -> dict[str, Any]:
-    """A valid row beside the first, with ``changes``."""
+    """Return a second valid row, with ``changes``."""
     row = {**ROWS[table], **FRESH.get(table, {})}
     if "id" in row:
         row["id"] = uuid4()
@@ -116,7 +117,7 @@ def insert(connection: sa.Connection, table: str, row: Mapping[str, Any]) -> Non
 
 
 def update(connection: sa.Connection, table: str, changes: Mapping[str, Any]) -> None:
-    """Change the valid row."""
+    """Change the valid row of the table."""
     row = ROWS[table]
     key = [name for name in ("id", "content_id", "unit", "number") if name in row]
     keys = key[:1] if key[0] == "id" else key

@@ -1,7 +1,7 @@
-"""Which tables a statement reads or writes without naming its tenant, told by PostgreSQL's parser.
+"""Find tables that a statement reads or writes without its tenant, with PostgreSQL's parser.
 
-What Citus needs to send a statement to one node, and what keeps tenants apart on any server:
-each table of each query is filtered by the tenant as a value, not by another table's column.
+Each table of each query must be filtered by the tenant as a value, not by another table's column.
+Citus needs this to send a statement to one node, and it separates tenants on any server.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,24 +21,24 @@ from psycopg.adapt import Transformer
 
 from domain import driver
 
-# Its classes say that each field may be none, which a parsed statement does not need to be told.
+# Untyped, because the classes declare every field as optional, even those that are always set.
 ast: Any = pglast.ast
 
 SCHEMAS = {"studyplan", "pg_catalog"}
-# The parser itself resolves it when it has several arguments, whatever the search path.
+# With several arguments, the parser itself resolves it to pg_catalog, whatever search_path is.
 UNQUALIFIED = {"unnest"}
 
 
 @dataclass(frozen=True)
 class Statement:
-    """What was sent, with the values of its parameters from 1 on."""
+    """A statement that was sent, with the values of its parameters, numbered from 1."""
 
     text: str
     values: Sequence[Any] = ()
 
     @classmethod
     def of(cls, query: Any, params: Any) -> "Statement":
-        """A statement as psycopg sends it."""
+        """Return the statement that psycopg sends for a query and its parameters."""
         text = query.decode() if isinstance(query, bytes) else str(query)
         if params is None:
             return cls(text)
@@ -51,11 +51,11 @@ class Statement:
 
 
 def violations(statement: Statement, tenant_id: UUID) -> list[str]:
-    """What is wrong with a statement, each in a few words."""
+    """Return a short text for each violation in a statement."""
     return [
         found
         for raw in parse_sql(statement.text)
-        for found in _Query(statement, tenant_id, frozenset()).of(raw.stmt)
+        for found in _Query(statement, tenant_id, frozenset()).check(raw.stmt)
     ]
 
 
@@ -65,56 +65,56 @@ class _Query:
     tenant_id: UUID
     ctes: frozenset[str]
     tables: dict[str, str] = field(default_factory=dict)
-    """Of this query alone, by the name under which its columns are named."""
+    """The tables of this query only, by the name that qualifies their columns."""
     conditions: list[Any] = field(default_factory=list)
 
-    def of(self, node: Any) -> Iterator[str]:
+    def check(self, node: Any) -> Iterator[str]:
         if isinstance(node, ast.TransactionStmt):
             return
         if with_clause := getattr(node, "withClause", None):
             self.ctes |= {cte.ctename for cte in with_clause.ctes}
         if isinstance(node, ast.CopyStmt | ast.InsertStmt):
-            yield from _written(node)
+            yield from _check_columns(node)
         elif isinstance(node, ast.SelectStmt | ast.UpdateStmt | ast.DeleteStmt):
-            yield from self._filtered(node)
+            yield from self._check_filters(node)
         else:
             yield f"unexpected {type(node).__name__}"
-        yield from self._below(node)
+        yield from self._check_children(node)
 
-    def _filtered(self, node: Any) -> Iterator[str]:
+    def _check_filters(self, node: Any) -> Iterator[str]:
         if not isinstance(node, ast.SelectStmt):
-            yield from self._from(node.relation)
+            yield from self._add_tables(node.relation)
         for item in getattr(node, "fromClause", None) or ():
-            yield from self._from(item)
+            yield from self._add_tables(item)
         self.conditions += list(_conjuncts(node.whereClause))
         for name, table in self.tables.items():
             if not any(self._names_tenant(one, name) for one in self.conditions):
                 yield f"{table} is not filtered by the tenant"
 
-    def _from(self, item: Any) -> Iterator[str]:
+    def _add_tables(self, item: Any) -> Iterator[str]:
         match item:
             case ast.RangeVar() if item.schemaname is None and item.relname in self.ctes:
                 return
             case ast.RangeVar():
-                yield from _named(item)
+                yield from _check_schema(item)
                 if item.schemaname == "studyplan":
                     self.tables[item.alias.aliasname if item.alias else item.relname] = item.relname
             case ast.JoinExpr():
-                yield from self._from(item.larg)
-                yield from self._from(item.rarg)
+                yield from self._add_tables(item.larg)
+                yield from self._add_tables(item.rarg)
                 self.conditions += list(_conjuncts(item.quals))
 
-    def _below(self, node: Any) -> Iterator[str]:
-        """Subqueries anywhere in it, each a query of its own; and the names of functions."""
+    def _check_children(self, node: Any) -> Iterator[str]:
+        """Check subqueries at any depth, each as a separate query, and the names of functions."""
         for child in _children(node):
             if isinstance(child, ast.SelectStmt | ast.UpdateStmt | ast.DeleteStmt | ast.InsertStmt):
-                yield from _Query(self.statement, self.tenant_id, self.ctes).of(child)
+                yield from _Query(self.statement, self.tenant_id, self.ctes).check(child)
                 continue
             if isinstance(child, ast.FuncCall):
                 names = [name.sval for name in child.funcname]
                 if names[0] not in SCHEMAS | UNQUALIFIED:
                     yield f"function {'.'.join(names)} is not named with its schema"
-            yield from self._below(child)
+            yield from self._check_children(child)
 
     def _names_tenant(self, condition: Any, alias: str) -> bool:
         """``tenant_id = value``, or ``(tenant_id, …) IN ((value, …), …)``."""
@@ -145,14 +145,14 @@ class _Query:
         return isinstance(node, ast.A_Const) and node.val.sval == str(self.tenant_id)
 
 
-def _written(node: Any) -> Iterator[str]:
-    yield from _named(node.relation)
+def _check_columns(node: Any) -> Iterator[str]:
+    yield from _check_schema(node.relation)
     columns = node.attlist if isinstance(node, ast.CopyStmt) else node.cols
     if "tenant_id" not in [getattr(one, "sval", None) or one.name for one in columns or ()]:
         yield f"{node.relation.relname} is written without tenant_id"
 
 
-def _named(relation: Any) -> Iterator[str]:
+def _check_schema(relation: Any) -> Iterator[str]:
     if relation.schemaname not in SCHEMAS:
         yield f"{relation.relname} is not named with its schema"
 
@@ -177,9 +177,9 @@ def _children(node: Any) -> Iterator[Any]:
 
 @contextmanager
 def recorded(statements: list[Statement]) -> Iterator[Callable[..., dict[str, Any]]]:
-    """Record whatever the package sends past SQLAlchemy, and what cursors send.
+    """Record the statements that the package sends past SQLAlchemy, and those of cursors.
 
-    Gives the ``connect_args`` of engines whose cursors are to be recorded.
+    Yields a function that returns the ``connect_args`` of an engine whose cursors are recorded.
     """
     execute = driver._execute
 

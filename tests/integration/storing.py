@@ -1,4 +1,4 @@
-"""Groups that are committed, what is done to their plans, and what is stored and reported."""
+"""Store groups, change their plans, and read what is stored and reported."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -38,13 +38,13 @@ WITH_A_GROUP_ID = ["contents", "lecture_episodes", "blocks", "non_study_blocks",
 
 
 def store(factory: Factory, *rows: Base) -> None:
-    """Commit rows; they stay readable afterwards."""
+    """Commit rows; their attributes can be read afterwards."""
     with factory(expire_on_commit=False) as session, session.begin():
         session.add_all(rows)
 
 
 def stored_group(factory: Factory, **fields: Any) -> PlanGroup:
-    """A group that is committed; detached, with its columns loaded."""
+    """Return a committed group that is detached, with its columns loaded."""
     group = PlanGroupFactory.build(**fields)
     with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         uow.session.expire_on_commit = False
@@ -54,13 +54,13 @@ def stored_group(factory: Factory, **fields: Any) -> PlanGroup:
 
 
 def book_group(factory: Factory, first: int = 1, last: int = 100, **fields: Any) -> PlanGroup:
-    """A group whose one book has these pages, 6 minutes each, without a factor."""
+    """Return a stored group with one book of these pages, 6 minutes each, and a factor of 1."""
     contents = [ContentFactory.build(position=0, first_unit=first, last_unit=last)]
     return stored_group(factory, contents=contents, weakness_factor=Decimal(1), **fields)
 
 
 def enter(factory: Factory, lock: PlanGroupLock | StudentLock) -> None:
-    """Take the lock and release it."""
+    """Acquire the lock and release it."""
     with UnitOfWork(factory, lock=lock):
         pass
 
@@ -72,7 +72,7 @@ def generate(
     hold: Callable[[], None] = lambda: None,
     wait: timedelta | None = None,
 ) -> GenerationResult:
-    """The whole request: lock, generate, commit, which ``hold`` delays."""
+    """Run a complete request: lock, generate, and commit, which ``hold`` delays."""
     with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id, wait=wait)) as uow:
         result = PlanGenerationService(uow).generate(today=today)
         hold()
@@ -81,7 +81,7 @@ def generate(
 
 
 def plans(factory: Factory, group: PlanGroup, **where: Any) -> list[StudentPlan]:
-    """The group's plans, live or not, by generation and time."""
+    """Return the group's plans, live or not, ordered by generation and time."""
     with factory() as session:
         return list(
             session.scalars(
@@ -97,19 +97,19 @@ def live(factory: Factory, group: PlanGroup) -> list[StudentPlan]:
 
 
 def mark(factory: Factory, plan: StudentPlan, **fields: Any) -> None:
-    """What a student or a tutor does to a plan."""
+    """Change a plan as a student or a tutor would."""
     with factory.begin() as session:
         session.execute(sa.update(StudentPlan).where(StudentPlan.id == plan.id).values(fields))
 
 
 def change(factory: Factory, group: PlanGroup, **fields: Any) -> None:
-    """Edit a group's settings."""
+    """Change a group's settings."""
     with factory.begin() as session:
         session.execute(sa.update(PlanGroup).where(PlanGroup.id == group.id).values(fields))
 
 
 def dump(factory: Factory, group_id: UUID) -> dict[str, list[str]]:
-    """Every row of a group, as PostgreSQL writes it."""
+    """Return every row of a group in PostgreSQL's text format."""
     keys = {"plan_groups": "id", **dict.fromkeys(WITH_A_GROUP_ID, "group_id")}
     with factory() as session:
         return {
@@ -126,7 +126,7 @@ def dump(factory: Factory, group_id: UUID) -> dict[str, list[str]]:
 
 
 def traces(engine: sa.Engine, group_id: UUID) -> tuple[Any, ...]:
-    """Everything that a generation leaves: the fence, the records, all plans."""
+    """Return everything that generations write: the fence, the records, and all plans."""
     with engine.connect() as connection:
         return (
             connection.scalar(
@@ -150,7 +150,7 @@ def traces(engine: sa.Engine, group_id: UUID) -> tuple[Any, ...]:
 
 
 def units(rows: list[StudentPlan]) -> set[int]:
-    """The units that the rows cover."""
+    """Return the units that the rows cover."""
     return {unit for row in rows for unit in range(row.first_unit, row.last_unit + 1)}
 
 
@@ -165,7 +165,7 @@ def done_by(state: PlanState, through: int | None = None) -> dict[str, Any]:
 def as_columns(
     plan: ScheduledPlan, result: GenerationResult, group: PlanGroup
 ) -> Mapping[str, Any]:
-    """The row that a scheduled plan must have become, but for what only the database knows."""
+    """Return the row expected for a scheduled plan, without values that only the database knows."""
     return {
         "id": result.plan_ids[plan.sequence - 1],
         "tenant_id": group.tenant_id,
@@ -210,12 +210,12 @@ def columns(row: Base) -> dict[str, Any]:
 
 
 def fresh_ids() -> dict[str, Any]:
-    """A tenant and a student that no other test uses."""
+    """Return ids of a tenant and a student that no other test uses."""
     return {"tenant_id": uuid4(), "student_id": uuid4()}
 
 
 def generated_group(factory: Factory) -> PlanGroup:
-    """A group that was generated once, with a plan that is done."""
+    """Return a group that was generated once and has a plan that is done."""
     group = book_group(factory)
     generate(factory, group)
     mark(factory, live(factory, group)[0], **done_by(PlanState.DONE))
@@ -228,7 +228,7 @@ def with_computation(
     compute: Callable[[Request], Schedule],
     today: date = date(2025, 1, 8),
 ) -> None:
-    """Generate by another computation than the engine's."""
+    """Generate with a computation other than the engine's."""
     with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         PlanGenerationService(uow, compute=compute).generate(today=today)
         uow.commit()
@@ -236,8 +236,10 @@ def with_computation(
 
 @contextmanager
 def listening(listener: Callable[[GenerationEvent], object]) -> Iterator[None]:
-    """Call ``listener`` with the events of generations."""
-    unsubscribe = subscribe(lambda one: listener(one) if isinstance(one, GenerationEvent) else None)
+    """Call ``listener`` with the events of generations during the block."""
+    unsubscribe = subscribe(
+        lambda reported: listener(reported) if isinstance(reported, GenerationEvent) else None
+    )
     try:
         yield
     finally:
@@ -249,7 +251,7 @@ def outcomes(events: list[GenerationEvent]) -> list[tuple[str, str | None]]:
 
 
 def unit_of_work(factory: Factory, *groups: PlanGroup) -> UnitOfWork:
-    """A unit of work for groups of one tenant."""
+    """Return a unit of work for groups of one tenant."""
     ids = [group.id for group in groups]
     return UnitOfWork(factory, lock=PlanGroupLock.of(groups[0].tenant_id, ids))
 
@@ -261,7 +263,7 @@ def generate_in(uow: UnitOfWork, group: PlanGroup, **options: Any) -> Generation
 def request(
     factory: Factory, group: PlanGroup, end: End = UnitOfWork.commit, **options: Any
 ) -> None:
-    """Generate, and end the unit of work."""
+    """Generate plans, then end the unit of work with ``end``."""
     with unit_of_work(factory, group) as uow:
         generate_in(uow, group, **options)
         end(uow)
@@ -271,12 +273,15 @@ def raise_an_error(_: UnitOfWork) -> None:
     raise ZeroDivisionError
 
 
-def commit_nothing(_: UnitOfWork) -> None:
-    """The block ends as if all were well."""
+def end_without_commit(_: UnitOfWork) -> None:
+    """Let the block end without a commit, a rollback, or an error."""
 
 
-def commit_after_a_listener_that_fails(uow: UnitOfWork) -> None:
-    """The COMMIT is not sent, and SQLAlchemy considers the transaction ended."""
+def commit_with_a_failing_listener(uow: UnitOfWork) -> None:
+    """Commit with a listener that fails.
+
+    COMMIT is not sent, and SQLAlchemy considers the transaction ended.
+    """
 
     def fail(_: Connection) -> None:
         raise KeyError

@@ -1,4 +1,4 @@
-"""Row-level security as Supabase has it: an application role, and policies that ask its claims."""
+"""Row-level security as in Supabase: an application role, and policies that read its claims."""
 
 import json
 from collections.abc import Iterator
@@ -12,27 +12,27 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import Base
 
 CLAIMS = "request.jwt.claims"
-MINE = f"tenant_id = (current_setting('{CLAIMS}', true)::jsonb ->> 'tenant_id')::uuid"
+OWN_TENANT = f"tenant_id = (current_setting('{CLAIMS}', true)::jsonb ->> 'tenant_id')::uuid"
 
 
 @dataclass(frozen=True)
 class Tenants:
-    """A database in which a role sees the rows of the tenant of its claims only."""
+    """A database in which a role sees only the rows of the tenant in its claims."""
 
     admin: sa.Engine
-    """Of a superuser, who sees everything."""
+    """The engine of a superuser, who sees all rows."""
     role: str
     owner: str
-    """Owns the tables; the policies are forced upon it."""
+    """The owner of the tables, for whom the policies are enforced as well."""
 
     @property
     def everything(self) -> sessionmaker[Session]:
         return sessionmaker(self.admin)
 
     def url(self, tenant_id: UUID, role: str = "") -> sa.URL:
-        """Connections that begin as the role, with the tenant's claims."""
-        told = claims(tenant_id).replace("\\", "\\\\").replace(" ", "\\ ")
-        options = f"-c role={role or self.role} -c {CLAIMS}={told}"
+        """Return a URL whose connections start as the role, with the tenant's claims."""
+        escaped = claims(tenant_id).replace("\\", "\\\\").replace(" ", "\\ ")
+        options = f"-c role={role or self.role} -c {CLAIMS}={escaped}"
         return self.admin.url.update_query_dict({"options": options})
 
     @contextmanager
@@ -43,13 +43,13 @@ class Tenants:
 
     @contextmanager
     def policy(self, text: str) -> Iterator[None]:
-        """A policy more, for the block: what follows ``CREATE POLICY name ON``."""
+        """Create another policy for the block; ``text`` follows ``CREATE POLICY name ON``."""
         table = text.split(maxsplit=1)[0]
-        self.run(f"CREATE POLICY one_more ON {text}")
+        self.run(f"CREATE POLICY additional ON {text}")
         try:
             yield
         finally:
-            self.run(f"DROP POLICY one_more ON {table}")
+            self.run(f"DROP POLICY additional ON {table}")
 
     def run(self, *statements: str) -> None:
         with self.admin.begin() as connection:
@@ -63,7 +63,7 @@ def claims(tenant_id: UUID) -> str:
 
 @contextmanager
 def tenants(admin: sa.Engine, role: str, owner: str) -> Iterator[Tenants]:
-    """Make the roles, the grants and the policies; the roles are gone after the block."""
+    """Create the roles, grants and policies; the roles are dropped after the block."""
     made = Tenants(admin, role, owner)
     made.run(
         f"CREATE ROLE {role}",
@@ -78,7 +78,7 @@ def tenants(admin: sa.Engine, role: str, owner: str) -> Iterator[Tenants]:
             f"ALTER TABLE {table} OWNER TO {owner}",
             f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
             f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
-            f"CREATE POLICY mine ON {table} USING ({MINE}) WITH CHECK ({MINE})",
+            f"CREATE POLICY mine ON {table} USING ({OWN_TENANT}) WITH CHECK ({OWN_TENANT})",
         )
     try:
         yield made

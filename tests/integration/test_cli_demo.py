@@ -31,13 +31,13 @@ def test_race_lets_one_of_eight_simultaneous_requests_generate(
     attempts = Race(session_factory, lock=lock, today=document.period.start).run(8)
     answers = [attempt.answer for attempt in attempts]
     assert [attempt.number for attempt in attempts] == [1, 2, 3, 4, 5, 6, 7, 8]
-    [won] = [answer for answer in answers if isinstance(answer, GenerationResult)]
+    [winner] = [answer for answer in answers if isinstance(answer, GenerationResult)]
     assert sum(isinstance(answer, PlanGroupLockedError) for answer in answers) == 7
     with session_factory() as session:
         [record] = PlanGroupRepository(session, tenant_id).generations(group_id)
-        assert record.number == won.generation == 1
+        assert record.number == winner.generation == 1
         rows = StudentPlanRepository(session, tenant_id).live(group_id)
-        assert len(rows) == record.plan_count == len(won.plans)
+        assert len(rows) == record.plan_count == len(winner.plans)
 
 
 def test_race_that_fails_ends_immediately_and_raises_the_cause() -> None:
@@ -69,7 +69,7 @@ def test_demo_prints_the_winner_and_the_errors_of_the_others() -> None:
     assert "≈ 가장 긴 날 4시간 31분" in printed.stdout
 
 
-def test_demo_is_english_on_request(
+def test_demo_prints_english_on_request(
     database_url: sa.URL, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Server:

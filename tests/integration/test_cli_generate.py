@@ -19,7 +19,7 @@ TABLES = ("plan_groups", "contents", "exclusions", "academy_schedules", "student
 def rows(
     template: str, new_database: Callable[[str], sa.URL], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[], dict[str, int]]]:
-    """An empty migrated database as ``DATABASE_URL``; counts its rows."""
+    """A function that counts the rows of ``DATABASE_URL``, an empty database with the schema."""
     url = new_database(template)
     monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
     engine = sa.create_engine(url, poolclass=sa.NullPool)
@@ -51,7 +51,7 @@ def file(tmp_path: Path) -> Callable[..., str]:
 @pytest.fixture
 def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
-        raise AssertionError("a database was asked for")
+        raise AssertionError("a database was requested")
 
     monkeypatch.setattr(generate, "open_database", refuse)
 
@@ -128,14 +128,14 @@ def test_json_warning_has_the_title_in_its_messages_and_the_index_in_its_data(
 
 
 @pytest.mark.usefixtures("rows")
-def test_today_is_the_first_planned_day(
+def test_today_option_sets_the_first_planned_day(
     file: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["generate", "--json", "--today", "2025-01-10", file("a")]) == 0
     assert min(plan["date"] for plan in lines(capsys)[0]["plans"]) == "2025-01-10"
 
 
-def test_generate_plans_every_document_for_a_student_of_its_own(
+def test_generate_plans_each_document_for_a_separate_student(
     rows: Callable[[], dict[str, int]], file: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = file("a")
@@ -145,7 +145,7 @@ def test_generate_plans_every_document_for_a_student_of_its_own(
     assert rows()["plan_groups"] == 2
 
 
-def test_generate_reports_faults_by_field_and_plans_the_other_documents(
+def test_generate_reports_errors_by_field_and_plans_the_other_documents(
     rows: Callable[[], dict[str, int]], file: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = file("good", written())
@@ -168,7 +168,7 @@ def test_generate_reports_faults_by_field_and_plans_the_other_documents(
     ("field_errors", "rest"),
     [(50, []), (51, ["… and 1 more error"]), (100_000, ["… and 99950 more errors"])],
 )
-def test_generate_lists_fifty_faults_per_file_and_counts_the_rest(
+def test_generate_lists_fifty_errors_per_file_and_counts_the_rest(
     form: list[str],
     field_errors: int,
     rest: list[str],
@@ -257,7 +257,7 @@ def test_generate_prints_a_timetable_with_the_rest_of_the_result(
     assert "Everything was placed." in capsys.readouterr().out
 
 
-def test_today_accepts_one_spelling_of_a_date(capsys: pytest.CaptureFixture[str]) -> None:
+def test_today_option_accepts_only_one_date_format(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["generate", "--today", "20250101", "x"])
     assert stop.value.code == 2

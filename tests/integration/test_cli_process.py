@@ -1,4 +1,4 @@
-"""The command as a process of its own: its streams, and a server of its own."""
+"""The command as a separate process: its streams, and its throwaway server."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def test_generate_exits_silently_if_its_reader_closes_the_pipe(
 
 
 @pytest.mark.skipif(
-    not Path("/dev/full").exists(), reason="only Linux has /dev/full, which is a full disk"
+    not Path("/dev/full").exists(), reason="only Linux has /dev/full, which simulates a full disk"
 )
 @pytest.mark.parametrize("form", ["--json", "--language=en"])
 def test_generate_reports_a_full_disk_in_one_line(

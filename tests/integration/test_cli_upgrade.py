@@ -26,7 +26,7 @@ def test_upgrade_creates_the_schema_and_then_finds_it_current(
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
-def test_database_url_means_psycopg_in_its_usual_spellings(
+def test_database_url_selects_psycopg_for_each_common_scheme(
     scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", f"{scheme}://me:p%40ss@host:5433/db?sslmode=require")
@@ -50,7 +50,7 @@ def test_upgrade_reports_a_missing_database_url(
 @pytest.mark.parametrize(
     "text", ["secret", "postgres://host:secret/db", "mysql://me:secret@host/db", "://secret"]
 )
-def test_upgrade_refuses_other_urls_without_repeating_them(
+def test_upgrade_refuses_other_urls_without_printing_them(
     text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", text)

@@ -1,4 +1,4 @@
-"""A connection that dies in the commit has a name; every other end of a commit keeps its own."""
+"""A connection lost during a commit is an unknown outcome; other errors stay as they are."""
 
 from collections.abc import Callable
 from uuid import uuid4
@@ -26,8 +26,8 @@ from tests.integration.storing import store, stored_group
 
 
 @pytest.fixture
-def doomed(engine: sa.Engine) -> Callable[[], Session]:
-    """A session with work to commit, on a backend that is gone."""
+def make_lost_session(engine: sa.Engine) -> Callable[[], Session]:
+    """A function that makes a session with work to commit, whose backend was terminated."""
 
     def make() -> Session:
         session = Session(engine)
@@ -38,19 +38,19 @@ def doomed(engine: sa.Engine) -> Callable[[], Session]:
     return make
 
 
-def test_a_connection_that_died_before_the_commit_was_sent_is_unknown_too(
-    doomed: Callable[[], Session],
+def test_commit_on_a_connection_that_was_already_lost_has_an_unknown_outcome(
+    make_lost_session: Callable[[], Session],
 ) -> None:
     with (
-        doomed() as session,
+        make_lost_session() as session,
         pytest.raises(CommitOutcomeUnknownError),
         translated(during=During.COMMIT),
     ):
         session.commit()
 
 
-def test_commit_that_a_node_was_lost_in_is_unknown_too(engine: sa.Engine) -> None:
-    """Citus tells of a node that is gone by XX000, whatever became of the commit there."""
+def test_commit_during_which_a_node_is_lost_has_an_unknown_outcome(engine: sa.Engine) -> None:
+    """Citus reports a lost node with XX000, whether or not that node has committed."""
     with Session(engine) as session:
         session.execute(
             sa.text(
@@ -70,7 +70,7 @@ def test_commit_that_a_node_was_lost_in_is_unknown_too(engine: sa.Engine) -> Non
             session.commit()
 
 
-def test_a_refused_commit_keeps_its_own_error(engine: sa.Engine) -> None:
+def test_commit_that_is_refused_raises_its_own_error(engine: sa.Engine) -> None:
     with Session(engine) as session:
         session.execute(
             sa.text(
@@ -84,13 +84,13 @@ def test_a_refused_commit_keeps_its_own_error(engine: sa.Engine) -> None:
 
 @pytest.fixture
 def conflicting(session_factory: sessionmaker[Session]) -> dict[str, PlanGroup | AcademySchedule]:
-    """Rows that the database refuses beside those that are stored."""
+    """Rows that the database refuses because they conflict with stored rows."""
     active = stored_group(session_factory, status=GroupStatus.ACTIVE)
-    whose = {"tenant_id": active.tenant_id, "student_id": active.student_id}
-    store(session_factory, AcademyScheduleFactory.build(**whose))
+    ids = {"tenant_id": active.tenant_id, "student_id": active.student_id}
+    store(session_factory, AcademyScheduleFactory.build(**ids))
     return {
-        "a second active group": PlanGroupFactory.build(status=GroupStatus.ACTIVE, **whose),
-        "an overlapping class": AcademyScheduleFactory.build(**whose),
+        "a second active group": PlanGroupFactory.build(status=GroupStatus.ACTIVE, **ids),
+        "an overlapping class": AcademyScheduleFactory.build(**ids),
     }
 
 
@@ -98,7 +98,7 @@ def conflicting(session_factory: sessionmaker[Session]) -> dict[str, PlanGroup |
     ("row", "expected"),
     [("a second active group", EditedMeanwhileError), ("an overlapping class", InvalidInputError)],
 )
-def test_commit_that_flushes_a_conflict_means_what_a_service_would_say(
+def test_commit_that_flushes_a_conflict_raises_the_error_of_a_service(
     session_factory: sessionmaker[Session],
     conflicting: dict[str, PlanGroup | AcademySchedule],
     row: str,
@@ -112,10 +112,10 @@ def test_commit_that_flushes_a_conflict_means_what_a_service_would_say(
     assert not is_retryable(refused.value)
 
 
-def test_a_lost_connection_before_the_commit_is_no_unknown_outcome(
-    doomed: Callable[[], Session],
+def test_statement_on_a_lost_connection_is_not_an_unknown_outcome(
+    make_lost_session: Callable[[], Session],
 ) -> None:
-    with doomed() as session, pytest.raises(sa.exc.OperationalError) as lost:
+    with make_lost_session() as session, pytest.raises(sa.exc.OperationalError) as lost:
         session.execute(sa.select(1))
     assert lost.value.connection_invalidated
     assert is_retryable(lost.value)

@@ -1,4 +1,4 @@
-"""The database is the last wall: every constraint refuses what it is there for."""
+"""The database is the last line of defence: every constraint refuses its invalid rows."""
 
 import re
 from datetime import date, timedelta
@@ -23,20 +23,20 @@ from tests.integration.rows import (
 
 
 class Case(NamedTuple):
-    """A bad row and who refuses it: the valid row changed, or a new one beside it.
+    """An invalid row, made by changes of the valid row or by a new row, and what refuses it.
 
-    ``alone`` names constraints that would refuse it first; they are dropped before.
+    ``dropped`` names constraints that would refuse the row first; the test drops them.
     """
 
     constraint: str
     table: str
     changes: dict[str, Any]
     new: bool = False
-    alone: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 def spans(table: str) -> list[Case]:
-    """A weekly span: its weekday, and [start, end) within one day."""
+    """Return the cases of a weekly span: its weekday, and [start, end) within one day."""
     return [
         Case(f"ck_{table}_weekday", table, {"weekday": -1}),
         Case(f"ck_{table}_weekday", table, {"weekday": 7}),
@@ -70,7 +70,7 @@ GROUPS = [
         "plan_groups",
         {"id": rows.GROUP},
         new=True,
-        alone=("pk_plan_groups",),
+        dropped=("pk_plan_groups",),
     ),
 ]
 
@@ -83,9 +83,9 @@ CONTENTS = [
         "contents",
         {"id": rows.CONTENT},
         new=True,
-        alone=("pk_contents",),
+        dropped=("pk_contents",),
     ),
-    Case("ck_contents_type", "contents", {"type": "film"}, alone=("ck_contents_length",)),
+    Case("ck_contents_type", "contents", {"type": "film"}, dropped=("ck_contents_length",)),
     Case("ck_contents_allocation", "contents", {"allocation": "daily"}),
     Case("ck_contents_allocation", "contents", {"weekly_days": 3}),
     Case("ck_contents_allocation", "contents", {"allocation": "strategy"}),
@@ -152,12 +152,12 @@ GENERATIONS = [
 
 
 def plan(rule: str, **changes: Any) -> Case:
-    """The valid plan changed into a bad one."""
+    """Return a case that makes the valid plan invalid."""
     return Case(f"ck_student_plans_{rule}", "student_plans", changes)
 
 
 def second_plan(constraint: str, **changes: Any) -> Case:
-    """A second plan beside the valid one."""
+    """Return a case that adds a second, invalid plan."""
     return Case(constraint, "student_plans", changes, new=True)
 
 
@@ -211,13 +211,13 @@ def write(connection: sa.Connection, case: Case) -> None:
 
 
 def name_of(case: Case) -> str:
-    """The same in every run, so that runs can be compared: the random ids are left out."""
+    """Return a test id without random ids, so that it is the same in every run."""
     return re.sub(r"UUID\('.+?'\)", "…", f"{case.constraint}-{case.changes}")[:70]
 
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)
-def test_the_database_refuses_the_row(valid_rows: sa.Connection, case: Case) -> None:
-    for constraint in case.alone:
+def test_constraint_refuses_the_row(valid_rows: sa.Connection, case: Case) -> None:
+    for constraint in case.dropped:
         valid_rows.exec_driver_sql(
             f"ALTER TABLE studyplan.{case.table} DROP CONSTRAINT {constraint} CASCADE"
         )
@@ -227,8 +227,8 @@ def test_the_database_refuses_the_row(valid_rows: sa.Connection, case: Case) -> 
     assert refused.value.orig.diag.constraint_name == case.constraint
 
 
-def test_no_constraint_is_without_a_row_that_it_refuses(valid_rows: sa.Connection) -> None:
-    """NOT NULL aside, which the comparison of the classes with the schema covers."""
+def test_constraints_are_all_tested_with_a_refused_row(valid_rows: sa.Connection) -> None:
+    """NOT NULL is covered by the comparison of the mapped classes with the schema."""
     found = valid_rows.scalars(
         sa.text(
             "SELECT conname FROM pg_constraint WHERE connamespace = 'studyplan'::regnamespace "
@@ -237,12 +237,12 @@ def test_no_constraint_is_without_a_row_that_it_refuses(valid_rows: sa.Connectio
             "WHERE indisunique AND relnamespace = 'studyplan'::regnamespace"
         )
     )
-    alembics = {"alembic_version_pkc"}
-    assert set(found) - alembics == {case.constraint for case in CASES}
+    of_alembic = {"alembic_version_pkc"}
+    assert set(found) - of_alembic == {case.constraint for case in CASES}
 
 
-def test_the_valid_rows_have_a_valid_neighbour(valid_rows: sa.Connection) -> None:
-    """Else a bad row could be refused for a reason of its neighbour."""
+def test_valid_rows_allow_a_second_valid_row(valid_rows: sa.Connection) -> None:
+    """Otherwise an invalid second row could be refused for another reason than its change."""
     for table in ROWS:
         rows.insert(valid_rows, table, another(table))
     assert valid_rows.scalar(sa.text("SELECT max(date) FROM studyplan.student_plans")) == date(

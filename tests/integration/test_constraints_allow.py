@@ -1,4 +1,4 @@
-"""What the constraints must let pass: the neighbours of what they refuse."""
+"""Rows that the constraints must accept although they resemble rows that are refused."""
 
 from datetime import timedelta
 from typing import Any
@@ -50,23 +50,23 @@ AT_THE_SAME_TIME = {"start_minute": 600, "end_minute": 660}
                               "group_id": FOREIGN_GROUP}),
     ],
 )  # fmt: skip
-def test_the_database_takes_the_row(
+def test_constraints_accept_the_row(
     valid_rows: sa.Connection, table: str, changes: dict[str, Any]
 ) -> None:
     rows.insert(valid_rows, table, another(table, **changes))
 
 
-def test_a_plan_that_is_no_longer_live_makes_room_in_the_same_transaction(
+def test_plan_that_is_no_longer_live_frees_its_time_in_the_same_transaction(
     valid_rows: sa.Connection,
 ) -> None:
     rows.update(valid_rows, "student_plans", {"live": False, "retired_as": "replaced"})
     rows.insert(valid_rows, "student_plans", another("student_plans", **AT_THE_SAME_TIME))
 
 
-def test_students_of_two_tenants_who_share_an_id_may_take_one_hour(
+def test_students_of_two_tenants_with_the_same_id_may_have_simultaneous_plans(
     valid_rows: sa.Connection,
 ) -> None:
-    """A student belongs to one tenant; no key reaches across."""
+    """A student belongs to one tenant, and no key spans two tenants."""
     row = {"tenant_id": OTHER_TENANT, "group_id": FOREIGN_GROUP}
     rows.update(valid_rows, "plan_groups", {"status": "saved"})
     valid_rows.execute(
@@ -83,14 +83,14 @@ def test_students_of_two_tenants_who_share_an_id_may_take_one_hour(
     rows.insert(valid_rows, "student_plans", plan)
 
 
-def test_contents_may_change_places_in_one_statement(valid_rows: sa.Connection) -> None:
+def test_contents_may_swap_positions_in_one_statement(valid_rows: sa.Connection) -> None:
     rows.insert(valid_rows, "contents", another("contents"))
     valid_rows.exec_driver_sql(
         "UPDATE studyplan.contents SET position = 3 - position WHERE position IN (1, 2)"
     )
 
 
-def test_contents_may_change_places_one_by_one_if_the_check_is_deferred(
+def test_contents_may_swap_positions_one_by_one_if_the_check_is_deferred(
     valid_rows: sa.Connection,
 ) -> None:
     neighbour = another("contents")
@@ -106,7 +106,7 @@ def test_contents_may_change_places_one_by_one_if_the_check_is_deferred(
     valid_rows.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
 
 
-def test_a_group_takes_everything_it_owns_with_it(valid_rows: sa.Connection) -> None:
+def test_plan_group_is_deleted_with_everything_it_owns(valid_rows: sa.Connection) -> None:
     valid_rows.execute(sa.text("DELETE FROM studyplan.plan_groups WHERE id = :id"), {"id": GROUP})
     for table in ("contents", "blocks", "non_study_blocks", "exclusions", "lecture_episodes",
                   "plan_generations", "student_plans"):  # fmt: skip
@@ -115,13 +115,13 @@ def test_a_group_takes_everything_it_owns_with_it(valid_rows: sa.Connection) -> 
         assert valid_rows.scalar(left) == 0, table
 
 
-def test_a_content_with_plans_stays(valid_rows: sa.Connection) -> None:
+def test_content_with_plans_cannot_be_deleted(valid_rows: sa.Connection) -> None:
     with pytest.raises(sa.exc.IntegrityError, match="fk_student_plans_contents"):
         valid_rows.execute(
             sa.text("DELETE FROM studyplan.contents WHERE id = :id"), {"id": rows.CONTENT}
         )
 
 
-def test_a_generation_with_plans_stays(valid_rows: sa.Connection) -> None:
+def test_generation_with_plans_cannot_be_deleted(valid_rows: sa.Connection) -> None:
     with pytest.raises(sa.exc.IntegrityError, match="fk_student_plans_plan_generations"):
         valid_rows.exec_driver_sql("DELETE FROM studyplan.plan_generations")

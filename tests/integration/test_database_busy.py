@@ -1,4 +1,4 @@
-"""A pool without a free connection is `database_busy`, wherever the package takes one."""
+"""A pool without a free connection is `database_busy`, wherever the package needs one."""
 
 import asyncio
 import json
@@ -42,38 +42,48 @@ def enter_for_student(factory: Factory, group: PlanGroup) -> None:
         pass
 
 
-def activated(factory: Factory, group: PlanGroup) -> None:
+def activate_group(factory: Factory, group: PlanGroup) -> None:
     activate(factory, tenant_id=group.tenant_id, group_id=group.id)
 
 
-def status(factory: Factory, group: PlanGroup) -> None:
+def read_status(factory: Factory, group: PlanGroup) -> None:
     with factory() as session:
         lock_status(session, group.tenant_id, group.id)
 
 
-def previewed(factory: Factory, group: PlanGroup) -> None:
+def preview(factory: Factory, group: PlanGroup) -> None:
     with factory() as session:
         preview_plans(session, tenant_id=group.tenant_id, group_id=group.id, today=FIRST)
 
 
-def found(factory: Factory, group: PlanGroup) -> None:
+def read_group(factory: Factory, group: PlanGroup) -> None:
     with factory() as session:
         PlanGroupRepository(session, group.tenant_id).get(group.id)
 
 
-def plans(factory: Factory, group: PlanGroup) -> None:
+def read_plans(factory: Factory, group: PlanGroup) -> None:
     with factory() as session:
         StudentPlanRepository(session, group.tenant_id).live(group.id)
 
 
-def student_time(factory: Factory, group: PlanGroup) -> None:
+def read_time(factory: Factory, group: PlanGroup) -> None:
     with factory() as session:
         StudentTimeRepository(session, group.tenant_id).exclusions(group.student_id)
 
 
 @pytest.mark.parametrize(
     "request_",
-    [enter, enter_for_student, generate, activated, status, previewed, found, plans, student_time],
+    [
+        enter,
+        enter_for_student,
+        generate,
+        activate_group,
+        read_status,
+        preview,
+        read_group,
+        read_plans,
+        read_time,
+    ],
 )
 def test_request_without_a_free_connection_is_database_busy(
     tiny: sa.Engine, group: PlanGroup, request_: Callable[[Factory, PlanGroup], object]
@@ -97,12 +107,12 @@ async def enter_async(factory: async_sessionmaker[AsyncSession], group: PlanGrou
         pass
 
 
-async def activated_async(factory: async_sessionmaker[AsyncSession], group: PlanGroup) -> None:
+async def activate_group_async(factory: async_sessionmaker[AsyncSession], group: PlanGroup) -> None:
     await activate_async(factory, tenant_id=group.tenant_id, group_id=group.id)
 
 
-@pytest.mark.parametrize("request_", [enter_async, activated_async])
-def test_request_of_a_task_without_a_free_connection_is_database_busy(
+@pytest.mark.parametrize("request_", [enter_async, activate_group_async])
+def test_async_request_without_a_free_connection_is_database_busy(
     database_url: sa.URL,
     group: PlanGroup,
     request_: Callable[[async_sessionmaker[AsyncSession], PlanGroup], Awaitable[None]],
@@ -134,7 +144,7 @@ def test_probe_without_a_second_free_connection_is_database_busy(database_url: s
     engine.dispose()
 
 
-def test_retrying_waits_as_long_as_a_busy_pool_asks_for(
+def test_retrying_pauses_at_least_as_long_as_retry_after(
     tiny: sa.Engine, group: PlanGroup, pauses: list[float]
 ) -> None:
     with tiny.connect(), pytest.raises(DatabaseBusyError):
@@ -144,16 +154,16 @@ def test_retrying_waits_as_long_as_a_busy_pool_asks_for(
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
-def test_server_that_has_no_connection_left_is_database_busy(*, wrapped: bool) -> None:
+def test_server_without_a_free_connection_is_database_busy(*, wrapped: bool) -> None:
     refused = psycopg.errors.TooManyConnections("sorry")
     with pytest.raises(DatabaseBusyError), translated(during=During.CHECKOUT):
         raise DBAPIError("connect", None, refused) if wrapped else refused
 
 
-def test_host_that_fails_while_connecting_is_not_busy(
+def test_application_error_in_a_begin_listener_is_not_database_busy(
     database_url: sa.URL, group: PlanGroup
 ) -> None:
-    """Its own errors pass as they are, whatever they would mean of the package's statements."""
+    """Errors of the application's listeners are not translated, unlike those of the package."""
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
 
     @sa.event.listens_for(engine, "begin")

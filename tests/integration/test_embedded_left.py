@@ -1,4 +1,4 @@
-"""However a program ends, nothing of its throwaway server is left behind."""
+"""A program leaves nothing of its throwaway server behind, however it ends."""
 
 import os
 import shutil
@@ -23,35 +23,35 @@ from tests.integration.embedded_programs import (
     until_gone,
 )
 
-# Reports a directory in which the server is not up yet, so without processes.
+# Reports the watcher and the directory before the server starts, so without its processes.
 STARTING = """
 import domain.embedded.process as process
 from pathlib import Path
-watched = process.Workspace._make
+original = process.Workspace._make
 def make(workspace):
-    watched(workspace)
+    original(workspace)
     print(workspace._watcher.pid, workspace.path, flush=True)
 process.Workspace._make = make
-def dies_when(condition, patched):
+def killed_when(condition, patched):
     def replacement(*arguments, **named):
         if condition():
             os.kill(os.getpid(), signal.SIGKILL)
         return patched(*arguments, **named)
     return replacement
 """
-# Where the owner may die before the server is up.
+# The moments at which the owner is killed before the server accepts connections.
 DEATHS = {
-    "once the directory exists": "os.kill(os.getpid(), signal.SIGKILL)",
-    "right after the start of initdb": "server.until = dies_when(lambda: True, server.until)",
-    "amid initdb": (
-        "process.time.sleep = dies_when("
+    "after the directory was created": "os.kill(os.getpid(), signal.SIGKILL)",
+    "after the start of initdb": "server.until = killed_when(lambda: True, server.until)",
+    "during initdb": (
+        "process.time.sleep = killed_when("
         "lambda: next(workspace.data.glob('base/1/[0-9]*'), None), process.time.sleep)"
     ),
     "between initdb and the server": (
-        "server.EmbeddedServer.start = dies_when(lambda: True, server.EmbeddedServer.start)"
+        "server.EmbeddedServer.start = killed_when(lambda: True, server.EmbeddedServer.start)"
     ),
-    "amid the start of the server": (
-        "process.time.sleep = dies_when("
+    "during the start of the server": (
+        "process.time.sleep = killed_when("
         "lambda: b'starting PostgreSQL' in workspace.log.read_bytes(), process.time.sleep)"
     ),
 }
@@ -70,8 +70,9 @@ def test_exception_in_the_block_leaves_nothing() -> None:
     _assert_gone(server)
 
 
-def test_end_of_the_interpreter_within_the_block_leaves_nothing() -> None:
-    # One reference too many, lest the generator's finalizer do what the exit is to do.
+def test_interpreter_exit_within_the_block_leaves_nothing() -> None:
+    # The extra reference prevents the generator's finalizer from stopping the server: the exit
+    # of the interpreter must do that.
     enter = """
 import ctypes
 block = embedded_postgres()
@@ -93,7 +94,7 @@ def test_signal_that_ends_the_program_leaves_nothing(number: signal.Signals) -> 
 
 
 @pytest.mark.parametrize("death", DEATHS)
-def test_program_killed_before_the_server_is_up_leaves_nothing(death: str) -> None:
+def test_program_killed_before_the_server_accepts_connections_leaves_nothing(death: str) -> None:
     body = f"""
 import domain.embedded.server as server
 def made(workspace):
@@ -112,7 +113,7 @@ def test_program_killed_while_it_copies_the_installation_leaves_nothing(tmp_path
     body = f"""
 process.Account.can_run = lambda *_: False
 copied = []
-process.shutil.copy = dies_when(
+process.shutil.copy = killed_when(
     lambda: copied.append(1) or len(copied) > 20, process.shutil.copy
 )
 embedded_postgres(bindir=Path({str(installation / "bin")!r})).__enter__()
@@ -152,8 +153,8 @@ def test_block_whose_watcher_was_killed_leaves_nothing() -> None:
     _assert_gone(server)
 
 
-def test_server_that_does_not_react_is_killed() -> None:
-    # The watcher's patience is the program sleep, and a program of that name shortens it.
+def test_server_that_does_not_respond_is_killed() -> None:
+    # The watcher waits with the program sleep; a replacement of that name shortens the wait.
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         Path(name, "sleep").write_text("#!/bin/sh\nexit 0\n")
@@ -172,8 +173,8 @@ def test_server_that_crashed_leaves_no_backend() -> None:
     assert connection.closed
 
 
-def test_watcher_believes_no_stale_process_id() -> None:
-    # Of the server's account, for the watcher could not end it otherwise.
+def test_watcher_ignores_a_stale_process_id() -> None:
+    # Under the server's account, because the watcher could not kill it otherwise.
     streams = (subprocess.DEVNULL,) * 3
     stranger = server_account().spawn(["/bin/sleep", "60"], Path("/"), streams)
     with embedded_postgres() as server:
@@ -188,7 +189,7 @@ def test_watcher_believes_no_stale_process_id() -> None:
 def test_forked_child_neither_stops_the_server_nor_keeps_it_alive() -> None:
     fork = """
     if not os.fork():
-        raise SystemExit  # leaves the block
+        raise SystemExit  # exits the block
     os.wait()
     psycopg.connect(server.conninfo).close()
     if not (child := os.fork()):

@@ -1,4 +1,4 @@
-"""The throwaway server in unusual surroundings: libpq's variables, TMPDIR, accounts, mounts."""
+"""The throwaway server in unusual environments: libpq's variables, TMPDIR, accounts, mounts."""
 
 import os
 import pwd
@@ -31,13 +31,13 @@ def test_variable_of_libpq_does_not_reach_the_server(
     monkeypatch.setenv(variable, "wrong")
     if variable == "PGSERVICE":
         file = tmp_path / "services"
-        settings = [f"{name.decode()}=wrong\n" for name in _set_by_variables()]
+        settings = [f"{name.decode()}=wrong\n" for name in _service_parameters()]
         file.write_text("".join(["[wrong]\n", *settings]))
         monkeypatch.setenv("PGSERVICEFILE", str(file))
     _assert_connects(server)
 
 
-def test_all_variables_of_libpq_together_do_not_reach_the_server(
+def test_variables_of_libpq_together_do_not_reach_the_server(
     server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in set(VARIABLES) - {"PGSERVICE"}:
@@ -78,7 +78,7 @@ def test_commands_on_a_throwaway_server_ignore_the_variables_of_libpq(
 
 
 @pytest.mark.parametrize("name", [*NAMES, "a=b", "x" * 90], ids=repr)
-def test_unsuitable_name_of_tmpdir_has_another_directory_chosen(
+def test_workspace_avoids_a_tmpdir_with_an_unsuitable_name(
     name: str, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (temporary / name).mkdir(mode=0o777)
@@ -90,7 +90,7 @@ def test_unsuitable_name_of_tmpdir_has_another_directory_chosen(
         assert workspace.path.is_dir()
 
 
-def test_server_runs_in_a_tmpdir_of_a_korean_name(
+def test_server_runs_in_a_tmpdir_with_a_korean_name(
     temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (temporary / "한글").mkdir()
@@ -102,7 +102,7 @@ def test_server_runs_in_a_tmpdir_of_a_korean_name(
     assert list((temporary / "한글").iterdir()) == []
 
 
-def test_tmpdir_that_the_account_cannot_enter_has_another_directory_chosen(
+def test_workspace_avoids_a_tmpdir_that_the_account_cannot_enter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tmp_path.chmod(0o500)
@@ -111,7 +111,7 @@ def test_tmpdir_that_the_account_cannot_enter_has_another_directory_chosen(
         assert tmp_path not in workspace.path.parents
 
 
-def test_no_suitable_tmpdir_is_an_error_that_says_what_is_needed(
+def test_workspace_without_a_suitable_tmpdir_is_an_error_with_a_hint(
     temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("domain.embedded.process.SOCKET_PATH_LIMIT", 10)
@@ -121,7 +121,7 @@ def test_no_suitable_tmpdir_is_an_error_that_says_what_is_needed(
 
 
 @pytest.mark.parametrize("uid", [0, 12345])
-def test_user_without_an_account_is_an_error_with_the_way_out(
+def test_user_without_an_account_is_an_error_with_a_hint(
     uid: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unknown(_: object) -> None:
@@ -130,8 +130,8 @@ def test_user_without_an_account_is_an_error_with_the_way_out(
     monkeypatch.setattr(os, "geteuid", lambda: uid)
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     monkeypatch.setattr(pwd, "getpwnam", unknown)
-    way_out = "none of these accounts exists" if uid == 0 else r"12345 .*a user of /etc/passwd"
-    with pytest.raises(ServerStartError, match=way_out):
+    hint = "none of these accounts exists" if uid == 0 else r"12345 .*a user of /etc/passwd"
+    with pytest.raises(ServerStartError, match=hint):
         embedded_postgres().__enter__()
 
 
@@ -142,7 +142,7 @@ def test_installation_that_the_account_cannot_run_is_copied(tmp_path: Path) -> N
         shutil.copytree(site / name, closed / name)
     closed.chmod(0o700)
     with embedded_postgres(bindir=closed / "embedded_postgres/pginstall/bin") as server:
-        # The client library comes from beside the package, so its copy is used as well.
+        # The client library is in a directory next to the package, so its copy is used as well.
         with psycopg.connect(server.conninfo) as connection:
             row = connection.execute("SELECT count(*) > 500 FROM pg_timezone_names").fetchone()
         assert row == (True,)
@@ -172,8 +172,8 @@ def test_server_that_runs_the_installation_itself_may_be_on_a_noexec_mount(
         assert workspace.path.parent == temporary
 
 
-def _set_by_variables() -> list[bytes]:
-    """The parameters that a service file can set, among those that have a variable."""
+def _service_parameters() -> list[bytes]:
+    """Return the parameters with an environment variable that a service file can set."""
     return [
         option.keyword
         for option in Conninfo.get_defaults()
@@ -182,7 +182,7 @@ def _set_by_variables() -> list[bytes]:
 
 
 def _mount_noexec(monkeypatch: pytest.MonkeyPatch, *directories: Path) -> list[Path]:
-    """Have the system say of these directories that they are mounted noexec."""
+    """Make os.statvfs report these directories, and no others, as mounted noexec."""
     mounted = list(directories)
     statvfs = os.statvfs
 

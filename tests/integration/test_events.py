@@ -1,4 +1,4 @@
-"""What listeners are told of locks and generations."""
+"""The events of locks and generations that listeners receive."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -33,20 +33,20 @@ SHORT = timedelta(milliseconds=30)
 
 @pytest.fixture
 def reported() -> Iterator[list[Event]]:
-    told: list[Event] = []
-    unsubscribe = subscribe(told.append)
-    yield told
+    received: list[Event] = []
+    unsubscribe = subscribe(received.append)
+    yield received
     unsubscribe()
 
 
-def test_a_lock_that_was_free_is_acquired(
+def test_free_lock_is_reported_as_acquired(
     session_factory: Factory, reported: list[Event], tenant_id: UUID, group_id: UUID
 ) -> None:
     enter(session_factory, PlanGroupLock(tenant_id, group_id))
     assert reported == [LockEvent("acquired", "group", group_id, group_ids=frozenset({group_id}))]
 
 
-def test_several_groups_are_one_event_that_names_them_all(
+def test_lock_of_several_groups_is_reported_as_one_event_with_all_groups(
     session_factory: Factory, reported: list[Event], tenant_id: UUID
 ) -> None:
     ids = frozenset(uuid4() for _ in range(3))
@@ -54,7 +54,7 @@ def test_several_groups_are_one_event_that_names_them_all(
     assert reported == [LockEvent("acquired", "group", None, group_ids=ids)]
 
 
-def test_a_students_lock_is_told_with_the_student(
+def test_student_lock_is_reported_with_the_student(
     session_factory: Factory, reported: list[Event]
 ) -> None:
     student_id = uuid4()
@@ -62,7 +62,7 @@ def test_a_students_lock_is_told_with_the_student(
     assert reported == [LockEvent("acquired", "student", student_id=student_id)]
 
 
-def test_a_refusal_names_the_holder(
+def test_refusal_is_reported_with_the_holder(
     session_factory: Factory,
     connection: sa.Connection,
     reported: list[Event],
@@ -81,7 +81,7 @@ def test_a_refusal_names_the_holder(
     assert event.error_type == "plan_group_locked"
 
 
-def test_of_several_groups_the_one_that_was_busy_is_named(
+def test_refusal_for_several_groups_is_reported_with_the_busy_group(
     session_factory: Factory,
     connection: sa.Connection,
     reported: list[Event],
@@ -94,7 +94,7 @@ def test_of_several_groups_the_one_that_was_busy_is_named(
     assert [event.group_id for event in reported] == [group_id]
 
 
-def test_a_wait_in_vain_is_told_with_its_length(
+def test_lock_timeout_is_reported_with_the_time_waited(
     session_factory: Factory,
     connection: sa.Connection,
     reported: list[Event],
@@ -110,7 +110,7 @@ def test_a_wait_in_vain_is_told_with_its_length(
     assert event.error_type == "plan_group_lock_timeout"
 
 
-def test_a_statement_that_fails_is_told_with_its_sqlstate(
+def test_lock_statement_that_fails_is_reported_with_its_sqlstate(
     session_factory: Factory,
     engine: sa.Engine,
     connection: sa.Connection,
@@ -131,7 +131,7 @@ def test_a_statement_that_fails_is_told_with_its_sqlstate(
     assert [(event.outcome, event.error_type) for event in reported] == [("error", "57014")]
 
 
-def test_a_transaction_that_cannot_hold_a_lock_is_told_as_an_error(
+def test_transaction_that_cannot_hold_a_lock_is_reported_as_an_error(
     connection: sa.Connection, reported: list[Event], tenant_id: UUID, group_id: UUID
 ) -> None:
     with connection.begin(), connection.begin_nested(), pytest.raises(WrongTransactionError):
@@ -139,7 +139,7 @@ def test_a_transaction_that_cannot_hold_a_lock_is_told_as_an_error(
     assert [event.error_type for event in reported] == ["WrongTransactionError"]
 
 
-def test_missing_functions_are_told_as_an_error(
+def test_missing_functions_are_reported_as_an_error(
     empty_engine: sa.Engine, reported: list[Event], tenant_id: UUID, group_id: UUID
 ) -> None:
     with pytest.raises(SchemaError):
@@ -147,10 +147,10 @@ def test_missing_functions_are_told_as_an_error(
     assert [(event.outcome, event.group_id) for event in reported] == [("error", group_id)]
 
 
-def test_a_generation_is_told_after_both_of_its_locks(
+def test_generation_is_reported_after_both_of_its_locks(
     session_factory: Factory, group: PlanGroup, reported: list[Event]
 ) -> None:
-    """The group's fixture comes first, so that its lock is not among the events."""
+    """``group`` precedes ``reported``, which therefore omits the lock of its creation."""
     result = generate(session_factory, group)
     of_group, of_student, event = reported
     assert of_group.name == "plan_group_lock.acquired"
@@ -164,7 +164,9 @@ def test_a_generation_is_told_after_both_of_its_locks(
     assert event.error_type is None
 
 
-def test_a_repeated_answer_is_told_as_such(session_factory: Factory, reported: list[Event]) -> None:
+def test_repeated_result_is_reported_as_repeated(
+    session_factory: Factory, reported: list[Event]
+) -> None:
     group = book_group(session_factory)
     for _ in range(2):
         generate_plans(
@@ -173,15 +175,15 @@ def test_a_repeated_answer_is_told_as_such(session_factory: Factory, reported: l
             today=FIRST,
             idempotency_key="k",
         )
-    told = [event for event in reported if isinstance(event, GenerationEvent)]
-    assert [(event.outcome, event.generation) for event in told] == [
+    generations = [event for event in reported if isinstance(event, GenerationEvent)]
+    assert [(event.outcome, event.generation) for event in generations] == [
         ("generated", 1),
         ("repeated", 1),
     ]
-    assert told[0].rows == told[1].rows > 0
+    assert generations[0].rows == generations[1].rows > 0
 
 
-def test_a_refused_generation_is_told_with_its_code(
+def test_refused_generation_is_reported_with_its_code(
     session_factory: Factory, reported: list[Event]
 ) -> None:
     group = stored_group(session_factory, contents=[])
@@ -191,7 +193,9 @@ def test_a_refused_generation_is_told_with_its_code(
     assert (event.outcome, event.error_type, event.group_id) == ("refused", "no_contents", group.id)
 
 
-def test_a_bug_is_told_as_a_failure(session_factory: Factory, reported: list[Event]) -> None:
+def test_unexpected_error_is_reported_as_a_failed_generation(
+    session_factory: Factory, reported: list[Event]
+) -> None:
     group = book_group(session_factory)
 
     def broken(_: object) -> Any:
@@ -208,7 +212,7 @@ def test_a_bug_is_told_as_a_failure(session_factory: Factory, reported: list[Eve
 # --- listeners --------------------------------------------------------------------------
 
 
-def test_a_listener_that_fails_breaks_neither_the_work_nor_the_other_listeners(
+def test_listener_that_fails_affects_neither_the_work_nor_other_listeners(
     session_factory: Factory, group: PlanGroup, caplog: pytest.LogCaptureFixture
 ) -> None:
     def failing(_: Event) -> None:
@@ -226,48 +230,50 @@ def test_a_listener_that_fails_breaks_neither_the_work_nor_the_other_listeners(
     assert all(record.exc_info for record in logged)
 
 
-def test_a_listener_that_unsubscribed_hears_nothing_more(
+def test_listener_that_unsubscribed_is_not_called_again(
     session_factory: Factory, tenant_id: UUID, group_id: UUID
 ) -> None:
-    told: list[Event] = []
-    first, second = subscribe(told.append), subscribe(told.append)
+    received: list[Event] = []
+    first, second = subscribe(received.append), subscribe(received.append)
     enter(session_factory, PlanGroupLock(tenant_id, group_id))
     first()
     first()
     enter(session_factory, PlanGroupLock(tenant_id, group_id))
     second()
     enter(session_factory, PlanGroupLock(tenant_id, group_id))
-    assert len(told) == 2 + 1
+    assert len(received) == 2 + 1
 
 
-def test_listener_that_unsubscribes_meanwhile_disturbs_nobody(session_factory: Factory) -> None:
-    """The event under way still reaches a listener that was removed; the next does not."""
+def test_listeners_that_unsubscribe_during_an_event_do_not_disturb_it(
+    session_factory: Factory,
+) -> None:
+    """A removed listener still receives the current event, but not the next one."""
     calls: list[str] = []
     ends: list[Callable[[], None]] = []
 
-    def leave(_: Event) -> None:
-        calls.append("leaving")
+    def unsubscribe_all(_: Event) -> None:
+        calls.append("unsubscribing")
         for end in ends:
             end()
 
-    ends.append(subscribe(leave))
+    ends.append(subscribe(unsubscribe_all))
     ends.append(subscribe(lambda _: calls.append("after")))
     enter(session_factory, PlanGroupLock(uuid4(), uuid4()))
-    assert calls == ["leaving", "after"]
+    assert calls == ["unsubscribing", "after"]
     enter(session_factory, PlanGroupLock(uuid4(), uuid4()))
-    assert calls == ["leaving", "after"]
+    assert calls == ["unsubscribing", "after"]
 
 
-def test_listener_that_subscribes_another_meanwhile_disturbs_nobody(
+def test_listener_subscribed_during_an_event_receives_the_next_event(
     session_factory: Factory,
 ) -> None:
     calls: list[str] = []
     ends: list[Callable[[], None]] = []
 
-    def bring(_: Event) -> None:
+    def subscribe_another(_: Event) -> None:
         ends.append(subscribe(lambda _: calls.append("new")))
 
-    ends.append(subscribe(bring))
+    ends.append(subscribe(subscribe_another))
     enter(session_factory, PlanGroupLock(uuid4(), uuid4()))
     assert not calls
     ends[0]()
@@ -277,7 +283,7 @@ def test_listener_that_subscribes_another_meanwhile_disturbs_nobody(
         end()
 
 
-def test_nothing_is_built_for_a_free_lock_when_nobody_listens(
+def test_free_lock_builds_no_event_if_there_are_no_listeners(
     session_factory: Factory, tenant_id: UUID, group_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(events, "LockEvent")

@@ -1,4 +1,4 @@
-"""What is reported if the commit fails on the server, and if a listener or a callback fails."""
+"""Events that are reported if the commit fails on the server, or a listener or callback fails."""
 
 import logging
 import signal
@@ -22,7 +22,7 @@ from tests.integration.storing import Factory, listening, outcomes, plans, reque
 
 @pytest.fixture
 def faulty(database_url: sa.URL) -> Iterator[sa.Engine]:
-    """An engine whose connections are lost."""
+    """A separate engine, whose connections the tests interrupt."""
     engine = sa.create_engine(database_url, pool_size=2)
     yield engine
     engine.dispose()
@@ -38,7 +38,7 @@ def faulty(database_url: sa.URL) -> Iterator[sa.Engine]:
         (terminate_backend, CommitOutcomeUnknownError, ("unknown", "commit_outcome_unknown")),
     ],
 )
-def test_generation_whose_commit_fails_is_reported_as_far_as_the_answer_says(
+def test_generation_whose_commit_fails_is_reported_as_rolled_back_or_unknown(
     *,
     owner_engine: sa.Engine,
     faulty: sa.Engine,
@@ -60,22 +60,22 @@ def test_generation_whose_commit_fails_is_reported_as_far_as_the_answer_says(
 
 
 class SignalledError(Exception):
-    """What a signal's handler raises, as a worker's soft time limit does."""
+    """The error that a signal handler raises, as for a worker's soft time limit."""
 
 
 @pytest.fixture
 def interrupt() -> Iterator[Callable[[CommitGate], None]]:
-    """Interrupts the main thread in its commit by a signal whose handler raises."""
+    """Interrupt the main thread during its commit with a signal whose handler raises."""
 
     def handler(*_: object) -> None:
         raise SignalledError
 
-    def strike(gate: CommitGate) -> None:
-        eventually(lambda: gate.arrived() is not None, "the commit is on its way")
+    def send_signal(gate: CommitGate) -> None:
+        eventually(lambda: gate.arrived() is not None, "the commit has been sent")
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
     before = signal.signal(signal.SIGUSR1, handler)
-    yield strike
+    yield send_signal
     signal.signal(signal.SIGUSR1, before)
 
 

@@ -1,4 +1,4 @@
-"""What the log is told: stable names and fields, at levels that suit them."""
+"""Log messages of locks and generations: their names, fields, and levels."""
 
 import logging
 from datetime import timedelta
@@ -23,7 +23,7 @@ def fields(record: logging.LogRecord) -> dict[str, Any]:
     return vars(record)
 
 
-def test_a_free_lock_is_logged_for_debugging_only(
+def test_free_lock_is_logged_at_level_debug(
     session_factory: Factory, tenant_id: UUID, group_id: UUID, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "studyplan.lock")
@@ -34,7 +34,7 @@ def test_a_free_lock_is_logged_for_debugging_only(
     assert fields(record)["group_id"] == str(group_id)
 
 
-def test_a_refusal_is_logged_with_the_holder(
+def test_refusal_is_logged_with_the_holder(
     session_factory: Factory,
     connection: sa.Connection,
     tenant_id: UUID,
@@ -56,7 +56,7 @@ def test_a_refusal_is_logged_with_the_holder(
 
 
 @pytest.mark.parametrize(("threshold", "level"), [(5, logging.WARNING), (60_000, logging.INFO)])
-def test_a_wait_longer_than_the_threshold_is_a_warning(
+def test_wait_longer_than_the_threshold_is_logged_as_a_warning(
     *,
     session_factory: Factory,
     connection: sa.Connection,
@@ -77,7 +77,7 @@ def test_a_wait_longer_than_the_threshold_is_a_warning(
     assert fields(record)["waited_ms"] >= 30
 
 
-def test_a_generation_is_logged_with_its_figures(
+def test_generation_is_logged_with_its_number_and_rows(
     session_factory: Factory, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "studyplan.generation")
@@ -90,7 +90,7 @@ def test_a_generation_is_logged_with_its_figures(
     assert (found["generation"], found["rows"]) == (1, len(result.plans))
 
 
-# --- a limit of the session's own -------------------------------------------------------
+# --- limits that the session sets -------------------------------------------------------
 
 
 def with_options(database_url: sa.URL, options: str) -> sa.Engine:
@@ -104,7 +104,7 @@ def with_options(database_url: sa.URL, options: str) -> sa.Engine:
         ("transaction_timeout", "1500", "1500ms"),
     ],
 )
-def test_a_limit_of_the_sessions_own_that_stays_is_said_once(
+def test_session_limit_that_is_kept_is_logged_once(
     *,
     database_url: sa.URL,
     session_factory: Factory,
@@ -118,7 +118,7 @@ def test_a_limit_of_the_sessions_own_that_stays_is_said_once(
         known = session.scalar(sa.text("SELECT current_setting(:name, true)"), name) is not None
     caplog.set_level(logging.INFO, "studyplan.lock")
     engine = with_options(database_url, f"-c {setting}={own}")
-    if not known:  # before PostgreSQL 17 no session can have such a limit
+    if not known:  # transaction_timeout exists since PostgreSQL 17
         with pytest.raises(sa.exc.OperationalError, match="unrecognized configuration parameter"):
             engine.connect()
         return
@@ -142,7 +142,7 @@ def test_a_limit_of_the_sessions_own_that_stays_is_said_once(
         Limits(timedelta(seconds=3600), timedelta(seconds=86400)),
     ],
 )
-def test_nothing_is_said_of_our_own_limits(
+def test_limits_that_the_package_sets_are_not_logged(
     session_factory: Factory, caplog: pytest.LogCaptureFixture, limits: Limits
 ) -> None:
     caplog.set_level(logging.INFO, "studyplan.lock")

@@ -1,4 +1,4 @@
-"""A generation is reported once, when its unit of work has ended, and with how it ended."""
+"""A generation is reported once, after its unit of work has ended, with the outcome."""
 
 import logging
 import threading
@@ -29,8 +29,8 @@ from tests.integration.storing import (
     End,
     Factory,
     book_group,
-    commit_after_a_listener_that_fails,
-    commit_nothing,
+    commit_with_a_failing_listener,
+    end_without_commit,
     generate_in,
     listening,
     outcomes,
@@ -76,7 +76,7 @@ def test_listener_of_a_generation_may_enter_a_unit_of_work_for_the_same_group(
     assert len(entered) == 1
 
 
-def test_repeated_answer_is_reported_after_the_commit(
+def test_repeated_result_is_reported_after_the_commit(
     session_factory: Factory, group: PlanGroup, reported: list[GenerationEvent]
 ) -> None:
     request(session_factory, group, idempotency_key="k")
@@ -105,7 +105,7 @@ def test_generations_of_several_groups_are_reported_one_by_one_in_order(
     assert [event.outcome for event in reported] == ["generated", "refused", "generated"]
 
 
-def test_time_of_a_generation_ends_before_the_commit(
+def test_generation_time_does_not_include_the_commit(
     session_factory: Factory, group: PlanGroup, reported: list[GenerationEvent]
 ) -> None:
     began = datetime.now(UTC)
@@ -118,7 +118,7 @@ def test_time_of_a_generation_ends_before_the_commit(
     assert 0 < event.seconds < (computed - began).total_seconds()
 
 
-def test_listener_that_fails_after_the_commit_of_the_session_does_not_hide_it(
+def test_listener_that_fails_after_the_commit_does_not_hide_the_commit(
     session_factory: Factory, group: PlanGroup, reported: list[GenerationEvent]
 ) -> None:
     def fail(_: Session) -> None:
@@ -138,12 +138,12 @@ def test_listener_that_fails_after_the_commit_of_the_session_does_not_hide_it(
 
 
 def commit_a_conflict(uow: UnitOfWork) -> None:
-    whose = {"tenant_id": uow.tenant_id, "student_id": uuid4()}
-    uow.session.add_all([AcademyScheduleFactory.build(**whose) for _ in range(2)])
+    ids = {"tenant_id": uow.tenant_id, "student_id": uuid4()}
+    uow.session.add_all([AcademyScheduleFactory.build(**ids) for _ in range(2)])
     uow.commit()
 
 
-def commit_after_a_rollback_beneath(uow: UnitOfWork) -> None:
+def commit_after_a_rollback_in_sql(uow: UnitOfWork) -> None:
     uow.session.execute(sa.text("ROLLBACK"))
     uow.session.execute(sa.text("SELECT 1"))
     uow.commit()
@@ -154,10 +154,10 @@ def commit_after_a_rollback_beneath(uow: UnitOfWork) -> None:
     [
         (UnitOfWork.rollback, None),
         (raise_an_error, ZeroDivisionError),
-        (commit_nothing, UncommittedChangesError),
+        (end_without_commit, UncommittedChangesError),
         (commit_a_conflict, InvalidInputError),
-        (commit_after_a_rollback_beneath, LockNotHeldError),
-        (commit_after_a_listener_that_fails, KeyError),
+        (commit_after_a_rollback_in_sql, LockNotHeldError),
+        (commit_with_a_failing_listener, KeyError),
     ],
 )
 @pytest.mark.parametrize("repeated", [False, True])
@@ -172,8 +172,8 @@ def test_generation_that_is_not_committed_is_reported_once_as_rolled_back(
 ) -> None:
     if repeated:
         request(session_factory, group, idempotency_key="k")
-        if end is commit_nothing:
-            raised = None  # nothing was written, so leaving is not refused
+        if end is end_without_commit:
+            raised = None  # nothing was written, so the exit raises no error
     seen: list[GenerationEvent] = []
 
     def listener(event: GenerationEvent) -> None:
@@ -187,12 +187,12 @@ def test_generation_that_is_not_committed_is_reported_once_as_rolled_back(
     assert (seen[0].generation, seen[0].rows > 0) == (1, True)
 
 
-def test_error_that_ended_the_commit_is_reported_and_not_the_one_that_the_block_raises_then(
+def test_error_of_the_commit_is_reported_instead_of_a_later_error_of_the_block(
     session_factory: Factory, group: PlanGroup, reported: list[GenerationEvent]
 ) -> None:
     def commit(uow: UnitOfWork) -> None:
         try:
-            commit_after_a_listener_that_fails(uow)
+            commit_with_a_failing_listener(uow)
         except KeyError:
             raise ZeroDivisionError from None
 
@@ -201,7 +201,7 @@ def test_error_that_ended_the_commit_is_reported_and_not_the_one_that_the_block_
     assert outcomes(reported) == [("rolled_back", "KeyError")]
 
 
-def test_generation_in_a_savepoint_that_is_rolled_back_is_reported_as_such(
+def test_generation_in_a_savepoint_that_is_rolled_back_is_reported_as_rolled_back(
     session_factory: Factory, reported: list[GenerationEvent]
 ) -> None:
     undone = book_group(session_factory)
@@ -225,21 +225,21 @@ def test_block_that_ends_while_a_thread_uses_it_is_reported_as_rolled_back(
 ) -> None:
     generated = threading.Event()
 
-    def generate_and_stay(uow: UnitOfWork) -> None:
+    def generate_and_wait(uow: UnitOfWork) -> None:
         with uow.exclusive_call():
             generate_in(uow, group)
             generated.set()
-            eventually(lambda: uow._stage is Stage.CLOSED, "the block is being left")
+            eventually(lambda: uow._stage is Stage.CLOSED, "the block is being exited")
 
-    def leave_too_early() -> None:
+    def exit_too_early() -> None:
         with unit_of_work(session_factory, group) as uow:
-            forgotten.append(pool.submit(generate_and_stay, uow))
+            forgotten.append(pool.submit(generate_and_wait, uow))
             generated.wait(TIMEOUT)
 
     forgotten: list[Future[None]] = []
     with ThreadPoolExecutor(1) as pool:
         with pytest.raises(UncommittedChangesError):
-            leave_too_early()
+            exit_too_early()
         forgotten[0].result(TIMEOUT)
     assert outcomes(reported) == [("rolled_back", "UncommittedChangesError")]
     assert_lock_free(engine, group.id)

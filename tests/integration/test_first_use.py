@@ -1,8 +1,8 @@
 """A process whose first request was interrupted serves the next ones.
 
-What is made at the first use (mappers, compiled statements, what the dialect asks a new server)
-must be whole or be made again: a worker process lives on after a soft time limit or a Ctrl-C.
-``FIRST_USE_INTERRUPTIONS`` asks for more than a few processes in each phase.
+The first use creates mappers and compiled statements, and the dialect queries a new server. All of
+it must be complete or be done again, because a worker process continues to run after a soft time
+limit or Ctrl-C. ``FIRST_USE_INTERRUPTIONS`` sets the number of processes per phase.
 """
 
 import os
@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 ROOT = Path(__file__).parents[2]
-MORE = os.environ.get("FIRST_USE_INTERRUPTIONS")
+INTERRUPTIONS = os.environ.get("FIRST_USE_INTERRUPTIONS")
 
 HOST = """
 from sqlalchemy import event
@@ -58,20 +58,20 @@ class Broken(Host):
 @pytest.mark.parametrize(
     ("phase", "processes"), [("import", 15), ("request", 25), ("package", 40), ("tasks", 10)]
 )
-def test_process_serves_after_its_first_request_was_interrupted(
+def test_process_serves_requests_after_its_first_one_was_interrupted(
     database_url: sa.URL, phase: str, processes: int
 ) -> None:
-    count = int(MORE or processes)
+    count = int(INTERRUPTIONS or processes)
     url = database_url.render_as_string(hide_password=False)
-    said = _python("-m", "tests.integration.first_use", phase, url, str(count))
-    assert said.splitlines() == [f"{count} of {count} were interrupted"]
+    output = _python("-m", "tests.integration.first_use", phase, url, str(count))
+    assert output.splitlines() == [f"{count} of {count} were interrupted"]
 
 
-def test_import_configures_the_packages_mappers_and_no_others() -> None:
+def test_import_configures_only_the_mappers_of_the_package() -> None:
     assert _python("-c", HOST) == ""
 
 
-def test_mappers_are_usable_beside_a_hosts_broken_ones_that_refer_to_them() -> None:
+def test_mappers_are_usable_although_broken_mappers_of_the_application_refer_to_them() -> None:
     use_both = """
 for _ in range(2):
     try:

@@ -35,8 +35,8 @@ def run(text: str, **names: Any) -> dict[str, Any]:
 
 
 def printed(command: list[str], cwd: Path, **variables: str) -> str:
-    """What a command prints, which succeeds and warns of nothing."""
-    done = subprocess.run(  # noqa: S603 - no shell but for the documents' own commands
+    """Return the output of a command that must succeed without a warning."""
+    done = subprocess.run(  # noqa: S603 - only commands from the documents
         command,
         cwd=cwd,
         env={**os.environ, **variables},

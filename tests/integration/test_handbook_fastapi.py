@@ -44,7 +44,7 @@ def group(session_factory: Factory) -> PlanGroup:
 
 
 def post(client: TestClient, group: PlanGroup, query: str = "") -> Response:
-    """Request plans as a separate client, whatever unit of work this context has open."""
+    """Request plans as a separate client, independent of a unit of work open in this context."""
     url = f"/{group.tenant_id}/groups/{group.id}/plans{query}"
     response: Response = contextvars.Context().run(client.post, url)
     return response

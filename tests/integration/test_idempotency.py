@@ -1,4 +1,4 @@
-"""The same idempotency key: the first result again, or a mismatch."""
+"""Idempotency keys: a repeated request returns the first result, or it is a mismatch."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -45,7 +45,7 @@ Factory = sessionmaker[Session]
 
 @pytest.fixture
 def group(session_factory: Factory) -> PlanGroup:
-    """Two contents, one of them too long: rows, unplaced ranges and warnings."""
+    """A group whose result has plans, unplaced ranges and warnings: one content is too long."""
     contents = [
         ContentFactory.build(position=2, last_unit=40),
         ContentFactory.build(position=5, last_unit=2000, minutes_per_unit=30),
@@ -61,7 +61,7 @@ def generate(
     )
 
 
-def test_the_same_key_and_input_give_the_first_result_again(
+def test_idempotency_key_with_the_same_input_returns_the_first_result(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     first = generate(session_factory, group, "k")
@@ -75,7 +75,7 @@ def test_the_same_key_and_input_give_the_first_result_again(
     assert first.warnings
 
 
-def test_every_field_of_the_repeated_result_has_its_type_again(
+def test_repeated_result_has_the_type_of_each_field_again(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     first = generate(session_factory, group, "k")
@@ -85,7 +85,7 @@ def test_every_field_of_the_repeated_result_has_its_type_again(
 
 
 @pytest.mark.parametrize(
-    "meanwhile",
+    "change_group",
     [
         lambda factory, group: generate(factory, group, "another"),
         lambda factory, group: generate(factory, group, None, FIRST + timedelta(days=3)),
@@ -93,19 +93,19 @@ def test_every_field_of_the_repeated_result_has_its_type_again(
         lambda factory, group: change(factory, group, status=GroupStatus.COMPLETED),
         lambda factory, group: change(factory, group, period_end=FIRST + timedelta(days=5)),
     ],
-    ids=["generated anew", "generated later", "done", "completed", "edited"],
+    ids=["generated again", "generated later", "done", "completed", "edited"],
 )
-def test_what_became_of_the_group_since_makes_no_difference(
-    session_factory: Factory, group: PlanGroup, meanwhile: Callable[[Factory, PlanGroup], object]
+def test_repeated_result_does_not_depend_on_later_changes_of_the_group(
+    session_factory: Factory, group: PlanGroup, change_group: Callable[[Factory, PlanGroup], object]
 ) -> None:
     first = generate(session_factory, group, "k")
-    meanwhile(session_factory, group)
+    change_group(session_factory, group)
     before = dump(session_factory, group.id)
     assert generate(session_factory, group, "k") == first
     assert dump(session_factory, group.id) == before
 
 
-def test_an_empty_first_result_is_given_again(session_factory: Factory) -> None:
+def test_repeated_result_may_be_empty(session_factory: Factory) -> None:
     group = book_group(session_factory, last=1)
     generate(session_factory, group, None)
     mark(session_factory, live(session_factory, group)[0], **done_by(PlanState.DONE))
@@ -114,14 +114,16 @@ def test_an_empty_first_result_is_given_again(session_factory: Factory) -> None:
     assert generate(session_factory, group, "empty") == first
 
 
-def test_the_key_with_another_day_is_a_mismatch(session_factory: Factory, group: PlanGroup) -> None:
+def test_idempotency_key_with_another_day_is_a_mismatch(
+    session_factory: Factory, group: PlanGroup
+) -> None:
     generate(session_factory, group, "k")
     with pytest.raises(IdempotencyMismatchError) as refused:
         generate(session_factory, group, "k", FIRST + timedelta(days=1))
     assert (refused.value.idempotency_key, refused.value.http_status) == ("k", 422)
 
 
-def test_the_key_with_another_group_of_the_tenant_is_a_mismatch(
+def test_idempotency_key_with_another_group_of_the_tenant_is_a_mismatch(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     other = book_group(session_factory, tenant_id=group.tenant_id)
@@ -132,30 +134,32 @@ def test_the_key_with_another_group_of_the_tenant_is_a_mismatch(
     assert dump(session_factory, other.id) == before
 
 
-def test_two_tenants_may_use_the_same_key(session_factory: Factory, group: PlanGroup) -> None:
+def test_idempotency_key_may_be_used_by_two_tenants(
+    session_factory: Factory, group: PlanGroup
+) -> None:
     other = book_group(session_factory)
     assert not generate(session_factory, group, "k").repeated
     assert not generate(session_factory, other, "k").repeated
 
 
-def test_who_asks_and_how_long_it_waits_are_no_part_of_the_input(
+def test_requester_and_wait_are_not_part_of_the_input(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     first = generate(session_factory, group, "k")
     lock = PlanGroupLock(group.tenant_id, group.id, wait=timedelta(seconds=1))
-    asked: dict[str, Any] = {"today": FIRST, "idempotency_key": "k"}
-    assert generate_plans(session_factory, lock, requested_by="B", **asked) == first
+    arguments: dict[str, Any] = {"today": FIRST, "idempotency_key": "k"}
+    assert generate_plans(session_factory, lock, requested_by="B", **arguments) == first
 
 
 @pytest.mark.parametrize("key", ["x", "열쇠 ✓", "k" * 200, "'; --", " "])
-def test_a_key_of_1_to_200_characters_is_accepted(
+def test_idempotency_key_of_1_to_200_characters_is_accepted(
     session_factory: Factory, group: PlanGroup, key: str
 ) -> None:
     assert generate(session_factory, group, key) == generate(session_factory, group, key)
 
 
 @pytest.mark.parametrize("key", ["", "k" * 201, "a\0b", "\ud800", 7, b"k"])
-def test_any_other_key_is_invalid_input_and_nothing_is_written(
+def test_idempotency_key_of_another_form_is_invalid_input_and_nothing_is_written(
     session_factory: Factory, group: PlanGroup, key: Any
 ) -> None:
     before = dump(session_factory, group.id)
@@ -165,7 +169,7 @@ def test_any_other_key_is_invalid_input_and_nothing_is_written(
     assert dump(session_factory, group.id) == before
 
 
-def test_a_key_is_not_used_up_by_a_request_that_failed(session_factory: Factory) -> None:
+def test_idempotency_key_is_not_used_up_by_a_request_that_failed(session_factory: Factory) -> None:
     group = book_group(session_factory)
     change(session_factory, group, period_end=group.period_start)
     contents = sa.text(
@@ -182,7 +186,7 @@ def test_a_key_is_not_used_up_by_a_request_that_failed(session_factory: Factory)
     assert not generate(session_factory, group, "k").repeated
 
 
-def test_a_key_is_not_used_up_by_work_that_was_rolled_back(
+def test_idempotency_key_is_not_used_up_by_work_that_was_rolled_back(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
@@ -191,14 +195,14 @@ def test_a_key_is_not_used_up_by_work_that_was_rolled_back(
     assert generate(session_factory, group, "k").generation == 1
 
 
-def test_without_a_key_every_request_is_a_new_generation(
+def test_request_without_a_key_is_a_new_generation(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     numbers = [generate(session_factory, group, None).generation for _ in range(3)]
     assert numbers == [1, 2, 3]
 
 
-def test_the_answer_needs_the_groups_lock_all_the_same(
+def test_repeated_result_requires_the_lock_of_the_group(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     generate(session_factory, group, "k")
@@ -207,7 +211,7 @@ def test_the_answer_needs_the_groups_lock_all_the_same(
         PlanGenerationService(uow).generate(today=FIRST, idempotency_key="k", group_id=group.id)
 
 
-def test_another_tenant_is_told_nothing_of_the_key(
+def test_idempotency_key_is_not_disclosed_to_another_tenant(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     generate(session_factory, group, "k")

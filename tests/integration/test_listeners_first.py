@@ -1,4 +1,4 @@
-"""Listeners of the application that execute in the transaction before the lock."""
+"""Listeners of the application that execute statements before the lock is requested."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -17,43 +17,43 @@ from tests.integration.storing import FIRST, generate, stored_group
 
 Factory = sessionmaker[Session]
 Listen = Callable[[sa.Engine, Factory], None]
-SPEAK = "SELECT set_config('app.tenant', 't1', true)"
+STATEMENT = "SELECT set_config('app.tenant', 't1', true)"
 
 
 def after_begin(_: sa.Engine, factory: Factory) -> None:
     @sa.event.listens_for(factory, "after_begin")
-    def speak(session: Session, transaction: Any, connection: sa.Connection) -> None:
-        connection.exec_driver_sql(SPEAK)
+    def execute_statement(session: Session, transaction: Any, connection: sa.Connection) -> None:
+        connection.exec_driver_sql(STATEMENT)
 
 
 def engine_begin(engine: sa.Engine, _: Factory) -> None:
     @sa.event.listens_for(engine, "begin")
-    def speak(connection: sa.Connection) -> None:
+    def execute_statement(connection: sa.Connection) -> None:
         connection.exec_driver_sql("SET LOCAL statement_timeout = '30s'")
 
 
 def pool_checkout(engine: sa.Engine, _: Factory) -> None:
     @sa.event.listens_for(engine, "checkout")
-    def speak(dbapi_connection: Any, *_: Any) -> None:
+    def execute_statement(dbapi_connection: Any, *_: Any) -> None:
         dbapi_connection.cursor().execute("SELECT set_config('app.tenant', 't1', false)")
 
 
 def pool_connect(engine: sa.Engine, _: Factory) -> None:
     @sa.event.listens_for(engine, "connect")
-    def speak(dbapi_connection: Any, *_: Any) -> None:
+    def execute_statement(dbapi_connection: Any, *_: Any) -> None:
         dbapi_connection.cursor().execute("SET application_name = 'planner'")
 
 
 def engine_connect(engine: sa.Engine, _: Factory) -> None:
     @sa.event.listens_for(engine, "engine_connect")
-    def speak(connection: sa.Connection) -> None:
+    def execute_statement(connection: sa.Connection) -> None:
         connection.exec_driver_sql("SELECT 1")
         connection.rollback()
 
 
 def cursor_listener(engine: sa.Engine, _: Factory) -> None:
     @sa.event.listens_for(engine, "before_cursor_execute", retval=True)
-    def speak(
+    def execute_statement(
         connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any
     ) -> tuple[str, Any]:
         return f"{statement} /* by the application */", parameters
@@ -86,7 +86,7 @@ def listening(
     engine.dispose()
 
 
-def test_listener_that_speaks_first_is_accepted(
+def test_listener_that_executes_first_is_accepted(
     engine: sa.Engine, session_factory: Factory, listening: tuple[sa.Engine, Factory]
 ) -> None:
     group = stored_group(session_factory)
@@ -99,14 +99,16 @@ def test_listener_that_speaks_first_is_accepted(
     assert_lock_free(engine, group.id)
 
 
-def test_probe_passes_where_listeners_speak_first(listening: tuple[sa.Engine, Factory]) -> None:
+def test_probe_passes_with_listeners_that_execute_first(
+    listening: tuple[sa.Engine, Factory],
+) -> None:
     probe(listening[0])
 
 
-def test_listener_that_speaks_first_does_not_hide_a_lost_transaction(
+def test_listener_that_executes_first_does_not_hide_a_lost_transaction(
     session_factory: Factory, listening: tuple[sa.Engine, Factory]
 ) -> None:
-    def commit_beneath() -> None:
+    def commit_in_sql() -> None:
         with UnitOfWork(listening[1], lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
             uow.session.execute(sa.text("COMMIT"))
             uow.session.execute(sa.text("SELECT 1"))
@@ -114,10 +116,10 @@ def test_listener_that_speaks_first_does_not_hide_a_lost_transaction(
 
     group = stored_group(session_factory)
     with pytest.raises(LockNotHeldError):
-        commit_beneath()
+        commit_in_sql()
 
 
-def test_listener_that_speaks_first_is_accepted_in_tasks(
+def test_listener_that_executes_first_is_accepted_with_asyncio(
     database_url: sa.URL, session_factory: Factory
 ) -> None:
     group = stored_group(session_factory)
@@ -142,7 +144,7 @@ def test_listener_that_opens_a_savepoint_is_refused(
     factory = sessionmaker(engine)
 
     @sa.event.listens_for(factory, "after_begin")
-    def speak(session: Session, transaction: Any, connection: sa.Connection) -> None:
+    def execute_statement(session: Session, transaction: Any, connection: sa.Connection) -> None:
         connection.begin_nested()
 
     with pytest.raises(WrongTransactionError, match="savepoint"):
@@ -150,22 +152,22 @@ def test_listener_that_opens_a_savepoint_is_refused(
     engine.dispose()
 
 
-def test_listener_that_opens_a_savepoint_of_the_server_is_noticed_when_it_is_rolled_back(
+def test_listener_that_opens_a_savepoint_in_sql_is_detected_when_it_is_rolled_back(
     database_url: sa.URL, session_factory: Factory
 ) -> None:
     group = stored_group(session_factory)
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
 
     @sa.event.listens_for(engine, "begin")
-    def speak(connection: sa.Connection) -> None:
+    def execute_statement(connection: sa.Connection) -> None:
         connection.exec_driver_sql("SAVEPOINT first")
 
-    def roll_back_to_it() -> None:
+    def roll_back_to_the_savepoint() -> None:
         with UnitOfWork(sessionmaker(engine), lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
             uow.session.execute(sa.text("ROLLBACK TO first"))
             uow.commit()
 
     with pytest.raises(LockNotHeldError):
-        roll_back_to_it()
+        roll_back_to_the_savepoint()
     assert generate(sessionmaker(engine), group).generation == 1
     engine.dispose()

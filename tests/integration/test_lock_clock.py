@@ -1,7 +1,7 @@
-"""A clock that is set while somebody waits: no function fails, and no figure leaves its range.
+"""A clock that is changed during a wait: no function fails, and all values stay in their range.
 
-The server's clock cannot be set for a test. The functions are created again in a database of
-their own, with a clock that takes a step whenever it is read.
+A test cannot change the server's clock. Instead, the functions are created again in a separate
+database, where they read a clock that moves by a fixed step at every reading.
 """
 
 from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ DEFINITIONS = sa.text(
 
 @pytest.fixture(scope="module")
 def database_url(template: str, new_database: Callable[[str], sa.URL]) -> sa.URL:
-    """A database whose lock functions read the clock that takes steps."""
+    """A database whose lock functions read the stepping clock."""
     url = new_database(template)
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.begin() as owner:
@@ -67,7 +67,7 @@ def database_url(template: str, new_database: Callable[[str], sa.URL]) -> sa.URL
 
 @pytest.fixture
 def stepping(database_url: sa.URL, step: str, engine: sa.Engine) -> Iterator[Client]:
-    """A session whose clock takes the step at each reading."""
+    """A session whose clock moves by ``step`` at each reading."""
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER SEQUENCE public.clock_reads RESTART")
     with client(database_url) as session:
@@ -78,7 +78,7 @@ def stepping(database_url: sa.URL, step: str, engine: sa.Engine) -> Iterator[Cli
 
 @pytest.fixture
 def stepping_engine(database_url: sa.URL, step: str) -> Iterator[sa.Engine]:
-    """The same for an engine."""
+    """An engine whose sessions have the same clock."""
     options = {"options": f"-c test.step={step.replace(' ', chr(92) + ' ')}"}
     engine = sa.create_engine(database_url, connect_args=options)
     yield engine
@@ -86,7 +86,7 @@ def stepping_engine(database_url: sa.URL, step: str) -> Iterator[sa.Engine]:
 
 
 def record(session: Client, statement: str) -> dict[str, Any]:
-    """The record of a function, with every figure in its range."""
+    """Return the record of a function, whose time held must be in its range."""
     row = session.execute(statement.replace("::text", "").encode()).fetchone()
     assert row is not None
     found: dict[str, Any] = row[0]
@@ -102,7 +102,7 @@ def hold(connection: sa.Connection, group_id: UUID) -> int:
 
 @each_step
 @pytest.mark.parametrize("wait_ms", [0, 1, SHORT_MS])
-def test_refusal_stays_in_its_range(
+def test_refusal_has_values_in_their_range(
     stepping: Client, connection: sa.Connection, group_id: UUID, wait_ms: int
 ) -> None:
     key = hold(connection, group_id)
@@ -120,7 +120,7 @@ def test_refusal_stays_in_its_range(
 
 
 @each_step
-def test_check_stays_in_its_range(
+def test_check_has_values_in_their_range(
     stepping: Client, connection: sa.Connection, group_id: UUID
 ) -> None:
     hold(connection, group_id)
@@ -141,10 +141,10 @@ def test_wait_for_one_key_ends_with_the_lock(
         "with limits": WITH_LIMITS.format([key], LONG_MS),
     }[form]
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(record, stepping, statement)
+        future = pool.submit(record, stepping, statement)
         until_key_waiting(other, key)
         connection.rollback()
-        found = asked.result(LONG_MS / 1000)
+        found = future.result(LONG_MS / 1000)
     assert found["outcome"] == "waited"
     assert 0 <= found["waited_ms"] <= LONG_MS
 
@@ -153,15 +153,15 @@ def test_wait_for_one_key_ends_with_the_lock(
 def test_wait_for_several_keys_ends_within_its_bound(
     stepping: Client, connection: sa.Connection, other: sa.Connection, group_id: UUID
 ) -> None:
-    """What remains for the second key is between a millisecond and the whole wait."""
+    """The wait that remains for the second key is between a millisecond and the full wait."""
     key = hold(connection, group_id)
     with other.begin(), ThreadPoolExecutor(1) as pool:
         other.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (key + 1,))
-        asked = pool.submit(record, stepping, MANY.format([key, key + 1], 1000))
+        future = pool.submit(record, stepping, MANY.format([key, key + 1], 1000))
         with connection.engine.connect() as observer:
             until_key_waiting(observer, key)
         connection.rollback()
-        found = asked.result(LONG_MS / 1000)
+        found = future.result(LONG_MS / 1000)
     assert found["outcome"] == "timeout"
     assert 0 <= found["waited_ms"] <= 1000
     assert found["lock_key"] == key + 1
@@ -189,10 +189,10 @@ def test_generation_that_waited_is_stored(
     key = hold(connection, group.id)
     lock = PlanGroupLock(group.tenant_id, group.id, wait=timedelta(milliseconds=LONG_MS))
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(generate_plans, sessionmaker(stepping_engine), lock, today=FIRST)
+        future = pool.submit(generate_plans, sessionmaker(stepping_engine), lock, today=FIRST)
         until_key_waiting(other, key)
         connection.rollback()
-        assert asked.result(LONG_MS / 1000).generation == 1
+        assert future.result(LONG_MS / 1000).generation == 1
     waited = other.scalar(
         sa.text("SELECT waited_ms FROM studyplan.plan_generations WHERE group_id = :id"),
         {"id": group.id},
@@ -202,7 +202,7 @@ def test_generation_that_waited_is_stored(
 
 
 @each_step
-def test_refusal_and_status_of_the_package_stay_in_their_range(
+def test_refusal_and_lock_status_of_the_package_have_values_in_their_range(
     stepping_engine: sa.Engine, connection: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
     hold(connection, group_id)
@@ -212,8 +212,8 @@ def test_refusal_and_status_of_the_package_stay_in_their_range(
         pass
     assert late.value.waited_ms is not None
     assert 0 <= late.value.waited_ms <= SHORT_MS
-    with stepping_engine.connect() as asker:
-        holder = lock_status(asker, tenant_id, group_id).holder
+    with stepping_engine.connect() as requester:
+        holder = lock_status(requester, tenant_id, group_id).holder
     for each in (holder, late.value.holder):
         assert each is not None
         assert each.held_ms is not None

@@ -1,4 +1,4 @@
-"""The lock functions in SQL: the key, what they refuse, and what they are to PostgreSQL."""
+"""The lock functions in SQL: their keys, the calls they refuse, and their declarations."""
 
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -12,7 +12,8 @@ from domain.locking import plan_group_lock_key
 from domain.locking.policy import student_lock_key
 from tests.integration.asking import acquire, check, locks_held, sqlstate
 
-# A key's derivation never changes silently: whoever changes it breaks these on purpose.
+# Published keys. If the derivation of keys changed, services with the old and the new one would
+# not exclude each other.
 VECTORS = [
     ("00000000-0000-0000-0000-000000000000", 3_951_135_822_935_051_754),
     ("ffffffff-ffff-ffff-ffff-ffffffffffff", 335_632_020_308_948_449),
@@ -80,12 +81,12 @@ FUNCTIONS = [
     "check_plan_group_lock",
     "acquire_plan_locks_with_limits",
 ]
-PURE_FUNCTIONS = ["plan_group_lock_key", "student_lock_key", "plan_lock_version"]
+IMMUTABLE_FUNCTIONS = ["plan_group_lock_key", "student_lock_key", "plan_lock_version"]
 PROPERTIES = sa.text(
     "SELECT provolatile, proparallel, prosecdef, proconfig FROM pg_proc "
     "WHERE proname = :name AND pronamespace = 'studyplan'::regnamespace"
 )
-# What a plain wrapper would call if the caller's search path came first.
+# Functions that a plain wrapper would call under the caller's search_path.
 HOSTILE = """
 CREATE SCHEMA hostile;
 CREATE FUNCTION hostile.pg_try_advisory_xact_lock(bigint) RETURNS boolean
@@ -106,7 +107,7 @@ HOSTILE_PATH = "SET LOCAL search_path = hostile, pg_catalog, public"
 
 
 @pytest.mark.parametrize(("group_id", "key"), VECTORS)
-def test_the_published_vectors_of_a_group_hold_in_python_and_in_sql(
+def test_group_lock_key_matches_the_published_vectors_in_python_and_sql(
     connection: sa.Connection, group_id: str, key: int
 ) -> None:
     assert plan_group_lock_key(UUID(group_id)) == key
@@ -114,7 +115,7 @@ def test_the_published_vectors_of_a_group_hold_in_python_and_in_sql(
 
 
 @pytest.mark.parametrize(("tenant_id", "student_id", "key"), STUDENT_VECTORS)
-def test_the_published_vectors_of_a_student_hold_in_python_and_in_sql(
+def test_student_lock_key_matches_the_published_vectors_in_python_and_sql(
     connection: sa.Connection, tenant_id: str, student_id: str, key: int
 ) -> None:
     assert student_lock_key(UUID(tenant_id), UUID(student_id)) == key
@@ -124,7 +125,9 @@ def test_the_published_vectors_of_a_student_hold_in_python_and_in_sql(
 
 @given(ids=st.lists(st.tuples(st.uuids(), st.uuids()), min_size=1, max_size=60))
 @settings(max_examples=40, deadline=None)
-def test_sql_and_python_agree_on_every_key(engine: sa.Engine, ids: list[tuple[UUID, UUID]]) -> None:
+def test_lock_keys_are_equal_in_sql_and_python(
+    engine: sa.Engine, ids: list[tuple[UUID, UUID]]
+) -> None:
     tenants, own = map(list, zip(*ids, strict=True))
     with engine.connect() as connection:
         found = connection.execute(KEYS, {"tenants": tenants, "ids": own}).all()
@@ -134,7 +137,9 @@ def test_sql_and_python_agree_on_every_key(engine: sa.Engine, ids: list[tuple[UU
 
 
 @pytest.mark.parametrize("call", NULL_CALLS)
-def test_a_null_id_is_refused_and_nothing_is_locked(connection: sa.Connection, call: str) -> None:
+def test_null_argument_is_refused_and_nothing_is_locked(
+    connection: sa.Connection, call: str
+) -> None:
     savepoint = connection.begin_nested()
     with pytest.raises(sa.exc.DBAPIError, match="must not be null") as refused:
         connection.exec_driver_sql(call)
@@ -152,7 +157,9 @@ def test_a_null_id_is_refused_and_nothing_is_locked(connection: sa.Connection, c
         ("p_behind_shared_ms", f"{ENTER}('{{1}}', 0, false, -1, 'i', '1s', '1s', '1s')"),
     ],
 )
-def test_a_wait_below_zero_is_refused(connection: sa.Connection, name: str, call: str) -> None:
+def test_wait_that_is_negative_or_null_is_refused(
+    connection: sa.Connection, name: str, call: str
+) -> None:
     with pytest.raises(sa.exc.DBAPIError, match=f"{name} must be 0 or more") as refused:
         connection.exec_driver_sql(f"SELECT {call}")
     assert sqlstate(refused.value) == "22023"
@@ -160,7 +167,7 @@ def test_a_wait_below_zero_is_refused(connection: sa.Connection, name: str, call
 
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
 @pytest.mark.parametrize("wait_ms", [0, 10])
-def test_a_snapshot_older_than_the_lock_is_refused(
+def test_isolation_above_read_committed_is_refused(
     connection: sa.Connection, level: str, wait_ms: int
 ) -> None:
     connection.exec_driver_sql(f"SET TRANSACTION ISOLATION LEVEL {level}")
@@ -170,26 +177,30 @@ def test_a_snapshot_older_than_the_lock_is_refused(
 
 
 @pytest.mark.parametrize("level", ["READ COMMITTED", "READ UNCOMMITTED"])
-def test_the_levels_that_read_afresh_are_accepted(connection: sa.Connection, level: str) -> None:
+def test_isolation_with_a_snapshot_per_statement_is_accepted(
+    connection: sa.Connection, level: str
+) -> None:
     connection.exec_driver_sql(f"SET TRANSACTION ISOLATION LEVEL {level}")
     assert acquire(connection, uuid4()).acquired
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_lock_function_is_volatile_unparallel_and_runs_as_its_caller(
+def test_lock_function_is_volatile_parallel_unsafe_and_security_invoker(
     connection: sa.Connection, name: str
 ) -> None:
     path = ["search_path=pg_catalog, pg_temp"]
     assert connection.execute(PROPERTIES, {"name": name}).all() == [("v", "u", False, path)]
 
 
-@pytest.mark.parametrize("name", PURE_FUNCTIONS)
-def test_a_key_is_immutable_and_runs_as_its_caller(connection: sa.Connection, name: str) -> None:
+@pytest.mark.parametrize("name", IMMUTABLE_FUNCTIONS)
+def test_key_function_is_immutable_parallel_safe_and_security_invoker(
+    connection: sa.Connection, name: str
+) -> None:
     (found,) = connection.execute(PROPERTIES, {"name": name}).all()
     assert found == ("i", "s", False, ["search_path=pg_catalog, pg_temp"])
 
 
-def test_a_client_reads_acquired_off_the_first_column(connection: sa.Connection) -> None:
+def test_acquire_function_returns_acquired_in_the_first_column(connection: sa.Connection) -> None:
     statement = "SELECT * FROM public.acquire_plan_group_lock(gen_random_uuid())"
     keys = list(connection.exec_driver_sql(statement).keys())
     assert keys == [
@@ -205,7 +216,7 @@ def test_a_client_reads_acquired_off_the_first_column(connection: sa.Connection)
     ]
 
 
-def test_a_hostile_search_path_fools_a_plain_wrapper_but_not_the_function(
+def test_lock_functions_ignore_a_hostile_search_path_unlike_a_plain_wrapper(
     owner_engine: sa.Engine, engine: sa.Engine, connection: sa.Connection
 ) -> None:
     group_id = uuid4()
@@ -213,9 +224,9 @@ def test_a_hostile_search_path_fools_a_plain_wrapper_but_not_the_function(
         setup.exec_driver_sql(HOSTILE)
     connection.exec_driver_sql(HOSTILE_PATH)
     assert connection.scalar(sa.text("SELECT pg_try_advisory_xact_lock(1)")) is True
-    assert locks_held(connection) == 0, "the trap is armed"
-    taken = acquire(connection, group_id)
-    assert (taken.acquired, taken.lock_key) == (True, plan_group_lock_key(group_id))
+    assert locks_held(connection) == 0, "the hostile function was called"
+    result = acquire(connection, group_id)
+    assert (result.acquired, result.lock_key) == (True, plan_group_lock_key(group_id))
     assert locks_held(connection) == 1
     assert check(connection, group_id).held_by_me
     with engine.connect() as other:
@@ -234,13 +245,13 @@ def test_a_hostile_search_path_fools_a_plain_wrapper_but_not_the_function(
             "SELECT studyplan.acquire_plan_locks_with_limits("
             "ARRAY[%s]::bigint[], 0, false, NULL, 'i', '1s', '1s', '1s') ->> 'outcome'"
         )
-        assert other.exec_driver_sql(own, (taken.lock_key,)).scalar_one() == "busy"
+        assert other.exec_driver_sql(own, (result.lock_key,)).scalar_one() == "busy"
         assert other.exec_driver_sql(own, (1,)).scalar_one() is None
         assert locks_held(other) == 1
 
 
 @pytest.mark.parametrize("wait_ms", [0, 20])
-def test_identity_is_not_given_without_the_lock(
+def test_transaction_identity_is_not_set_without_the_lock(
     engine: sa.Engine, connection: sa.Connection, group_id: UUID, wait_ms: int
 ) -> None:
     key = plan_group_lock_key(group_id)
@@ -259,7 +270,7 @@ def test_identity_is_not_given_without_the_lock(
         assert other.scalar(identity) == "i"
 
 
-def test_the_packages_own_function_answers_as_the_public_one_does(
+def test_internal_function_returns_the_result_of_the_public_one(
     engine: sa.Engine, connection: sa.Connection
 ) -> None:
     group_id = uuid4()
@@ -282,7 +293,7 @@ def test_the_packages_own_function_answers_as_the_public_one_does(
             assert datetime.fromisoformat(mine["holder_since"]) == public["holder_since"]
 
 
-def test_a_temporary_table_cannot_stand_in_for_the_locks(
+def test_check_function_ignores_a_temporary_table_named_pg_locks(
     engine: sa.Engine, connection: sa.Connection
 ) -> None:
     group_id = uuid4()

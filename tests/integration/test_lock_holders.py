@@ -1,4 +1,4 @@
-"""The status functions name every kind of holder that PostgreSQL has, and are fooled by none."""
+"""The status functions name every kind of lock holder in PostgreSQL and ignore similar locks."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,14 +23,14 @@ from tests.servers import binaries
 LONG_MS = 20_000
 EXCLUSIVE = "SELECT pg_advisory_xact_lock(%s)"
 SHARED = "SELECT pg_advisory_xact_lock_shared(%s)"
-OF_SESSION = "SELECT pg_advisory_lock(%s)"
-SHARED_OF_SESSION = "SELECT pg_advisory_lock_shared(%s)"
-KINDS = [EXCLUSIVE, SHARED, OF_SESSION, SHARED_OF_SESSION]
+SESSION_LEVEL = "SELECT pg_advisory_lock(%s)"
+SHARED_SESSION_LEVEL = "SELECT pg_advisory_lock_shared(%s)"
+KINDS = [EXCLUSIVE, SHARED, SESSION_LEVEL, SHARED_SESSION_LEVEL]
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[EmbeddedServer]:
-    """A server that prepares transactions, which none does by default."""
+    """A server that allows prepared transactions, which are disabled by default."""
     with embedded_postgres(
         bindir=binaries(), settings={"max_prepared_transactions": "5"}
     ) as server:
@@ -48,7 +48,7 @@ def engine(server: EmbeddedServer) -> Iterator[sa.Engine]:
 
 @dataclass(frozen=True)
 class Target:
-    """The group whose lock is taken and asked for."""
+    """The group whose lock the tests hold, request, and inspect."""
 
     tenant_id: UUID
     group_id: UUID
@@ -57,8 +57,8 @@ class Target:
     def key(self) -> int:
         return plan_group_lock_key(self.group_id)
 
-    def take(self, connection: sa.Connection, kind: str) -> datetime:
-        """Take a lock of the kind; returns when the transaction began."""
+    def hold(self, connection: sa.Connection, kind: str) -> datetime:
+        """Acquire a lock of the kind; return the start time of the transaction."""
         connection.exec_driver_sql(kind, (self.key,))
         began: datetime = connection.execute(sa.select(sa.func.now())).scalar_one()
         return began
@@ -95,7 +95,7 @@ def named(status: LockStatus) -> tuple[int | None, datetime | None]:
 def test_holder_of_a_lock_of_any_kind_is_named(
     connection: sa.Connection, other: sa.Connection, target: Target, kind: str
 ) -> None:
-    began = target.take(connection, kind)
+    began = target.hold(connection, kind)
     theirs, mine = target.status(other), target.status(connection)
     assert (theirs.held, theirs.held_by_me, theirs.waiting) == (True, False, 0)
     assert (mine.held, mine.held_by_me) == (True, True)
@@ -105,12 +105,12 @@ def test_holder_of_a_lock_of_any_kind_is_named(
     assert busy.holder_since == began
 
 
-@pytest.mark.parametrize("kind", [OF_SESSION, SHARED_OF_SESSION])
-def test_holder_of_a_lock_of_a_session_without_a_transaction_has_no_time(
+@pytest.mark.parametrize("kind", [SESSION_LEVEL, SHARED_SESSION_LEVEL])
+def test_holder_of_a_session_level_lock_without_a_transaction_has_no_time(
     connection: sa.Connection, other: sa.Connection, target: Target, kind: str
 ) -> None:
     pid = backend_pid(connection)
-    target.take(connection, kind)
+    target.hold(connection, kind)
     connection.commit()
     holder = holder_of(target.status(other))
     assert (holder.pid, holder.since, holder.held_ms) == (pid, None, None)
@@ -121,36 +121,38 @@ def test_holder_of_a_lock_of_a_session_without_a_transaction_has_no_time(
 def test_lock_in_both_modes_has_one_holder(
     connection: sa.Connection, other: sa.Connection, target: Target
 ) -> None:
-    target.take(connection, EXCLUSIVE)
-    began = target.take(connection, SHARED_OF_SESSION)
+    target.hold(connection, EXCLUSIVE)
+    began = target.hold(connection, SHARED_SESSION_LEVEL)
     assert named(target.status(other)) == (backend_pid(connection), began)
     assert target.status(connection).held_by_me
 
 
-@pytest.mark.parametrize("mine_first", [True, False])
-def test_of_several_shared_holders_the_asker_is_named_first(
-    connection: sa.Connection, other: sa.Connection, target: Target, *, mine_first: bool
+@pytest.mark.parametrize("own_first", [True, False])
+def test_shared_holder_that_is_the_session_itself_is_named_first(
+    connection: sa.Connection, other: sa.Connection, target: Target, *, own_first: bool
 ) -> None:
-    for each in (connection, other) if mine_first else (other, connection):
-        target.take(each, SHARED)
+    for each in (connection, other) if own_first else (other, connection):
+        target.hold(each, SHARED)
     for each in (connection, other):
         status = target.status(each)
         assert (status.held, status.held_by_me) == (True, True)
         assert named(status)[0] == backend_pid(each)
 
 
-def test_of_several_shared_holders_the_oldest_is_named_to_others(
+def test_shared_holder_that_is_the_oldest_is_named_to_other_sessions(
     engine: sa.Engine, connection: sa.Connection, other: sa.Connection, target: Target
 ) -> None:
-    began = target.take(connection, SHARED)
-    target.take(other, SHARED)
-    with engine.connect() as asker:
-        assert named(target.status(asker)) == (backend_pid(connection), began)
+    began = target.hold(connection, SHARED)
+    target.hold(other, SHARED)
+    with engine.connect() as requester:
+        assert named(target.status(requester)) == (backend_pid(connection), began)
         both = {backend_pid(connection), backend_pid(other)}
-        assert target.acquire(asker).holder_pid in both
-    target.take(other, SHARED)
+        assert target.acquire(requester).holder_pid in both
+    target.hold(other, SHARED)
     busy = target.acquire(other)
-    assert busy.holder_pid == backend_pid(connection), "not the asker, whom its own does not stop"
+    assert busy.holder_pid == backend_pid(connection), (
+        "not the session itself, whose own lock does not block it"
+    )
 
 
 Prepare = Callable[[sa.Connection, str], None]
@@ -158,7 +160,7 @@ Prepare = Callable[[sa.Connection, str], None]
 
 @pytest.fixture
 def prepare(engine: sa.Engine) -> Iterator[Prepare]:
-    """Prepares a connection's transaction under an identifier; all are rolled back in the end."""
+    """Prepare a connection's transaction under an identifier; it is rolled back at the end."""
     gids: list[str] = []
 
     def make(connection: sa.Connection, gid: str) -> None:
@@ -182,11 +184,11 @@ def test_prepared_transaction_is_named_by_its_identifier(
     name: str,
 ) -> None:
     gid = f"{name} {uuid4()}"
-    target.take(connection, kind)
+    target.hold(connection, kind)
     prepare(connection, gid)
-    shown = "".join(letter if letter.isascii() else "?" for letter in gid)
-    for asker in (connection, other):
-        status = target.status(asker)
+    shown = "".join(character if character.isascii() else "?" for character in gid)
+    for requester in (connection, other):
+        status = target.status(requester)
         assert (status.held, status.held_by_me, status.waiting) == (True, False, 0)
         assert named(status) == (None, None)
         assert holder_of(status).gid == shown
@@ -204,22 +206,22 @@ def test_prepared_transaction_is_named_by_its_identifier(
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_each_of_several_prepared_transactions_is_named(
+def test_prepared_transactions_are_named_each_by_its_own_identifier(
     engine: sa.Engine, server: EmbeddedServer, prepare: Prepare, *, restart: bool
 ) -> None:
-    """After a restart too, when they have other virtual transaction ids."""
+    """Also after a restart, which changes their virtual transaction ids."""
     factory = sessionmaker(engine)
     groups = [stored_group(factory) for _ in range(3)]
     targets = [Target(group.tenant_id, group.id) for group in groups]
     for target in targets:
         with engine.connect() as session:
-            target.take(session, EXCLUSIVE)
+            target.hold(session, EXCLUSIVE)
             prepare(session, f"holds {target.group_id}")
     if restart:
         server.restart()
-    with engine.connect() as asker:
+    with engine.connect() as requester:
         for target in targets:
-            assert holder_of(target.status(asker)).gid == f"holds {target.group_id}"
+            assert holder_of(target.status(requester)).gid == f"holds {target.group_id}"
 
 
 def test_shared_holder_with_a_process_is_named_before_a_prepared_one(
@@ -230,9 +232,9 @@ def test_shared_holder_with_a_process_is_named_before_a_prepared_one(
     target: Target,
 ) -> None:
     with engine.connect() as session:
-        target.take(session, SHARED)
+        target.hold(session, SHARED)
         prepare(session, f"prepared {uuid4()}")
-    target.take(connection, SHARED)
+    target.hold(connection, SHARED)
     assert named(target.status(other))[0] == backend_pid(connection)
     assert target.status(connection).held_by_me
 
@@ -242,9 +244,9 @@ def test_waiting_requests_are_counted_and_hold_nothing(
 ) -> None:
     def wait(kind: str) -> None:
         with engine.connect() as waiter:
-            target.take(waiter, kind)
+            target.hold(waiter, kind)
 
-    target.take(connection, SHARED)
+    target.hold(connection, SHARED)
     with ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(wait, EXCLUSIVE)]
         until_waiting(other, target.group_id, 1)
@@ -271,33 +273,33 @@ def test_pair_of_integers_with_the_same_numbers_is_another_lock(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_holder_in_another_database_is_none(
+def test_lock_in_another_database_has_no_effect(
     engine: sa.Engine, connection: sa.Connection, target: Target, kind: str
 ) -> None:
-    name = f"elsewhere_{uuid4().hex}"
+    name = f"other_{uuid4().hex}"
     administer(engine, f"CREATE DATABASE {name} TEMPLATE template0")
-    elsewhere = sa.create_engine(engine.url.set(database=name), poolclass=sa.NullPool)
-    with elsewhere.connect() as session:
-        target.take(session, kind)
+    other_engine = sa.create_engine(engine.url.set(database=name), poolclass=sa.NullPool)
+    with other_engine.connect() as session:
+        target.hold(session, kind)
         assert not target.status(connection).held
         assert target.acquire(connection).acquired
     administer(engine, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_holder_that_may_not_be_seen_is_held_by_a_process(
+def test_holder_that_the_role_may_not_see_is_named_by_its_process_only(
     engine: sa.Engine, connection: sa.Connection, target: Target, kind: str
 ) -> None:
-    role = f"blind_{uuid4().hex}"
+    role = f"restricted_{uuid4().hex}"
     administer(engine, f"CREATE ROLE {role}")
     administer(engine, f"GRANT USAGE ON SCHEMA studyplan TO {role}")
     administer(engine, f"GRANT SELECT ON studyplan.plan_groups TO {role}")
     administer(engine, f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA studyplan, public TO {role}")
-    target.take(connection, kind)
+    target.hold(connection, kind)
     options: dict[str, Any] = {"options": f"-c role={role}"}
-    blind = sa.create_engine(engine.url, poolclass=sa.NullPool, connect_args=options)
-    with blind.connect() as asker:
-        status, busy = target.status(asker), target.acquire(asker)
+    restricted = sa.create_engine(engine.url, poolclass=sa.NullPool, connect_args=options)
+    with restricted.connect() as requester:
+        status, busy = target.status(requester), target.acquire(requester)
     assert (status.held, status.held_by_me) == (True, False)
     assert named(status) == (backend_pid(connection), None)
     assert (busy.outcome, busy.holder_pid) == ("busy", backend_pid(connection))
@@ -306,36 +308,36 @@ def test_holder_that_may_not_be_seen_is_held_by_a_process(
     administer(engine, f"DROP ROLE {role}")
 
 
-def test_holder_that_publishes_nothing_is_held_by_a_process(
+def test_holder_with_track_activities_off_is_named_by_its_process_only(
     connection: sa.Connection, other: sa.Connection, target: Target
 ) -> None:
     connection.exec_driver_sql("SET track_activities = off")
     connection.commit()
-    target.take(connection, EXCLUSIVE)
+    target.hold(connection, EXCLUSIVE)
     assert named(target.status(other)) == (backend_pid(connection), None)
     assert target.status(connection).held_by_me
 
 
 @pytest.mark.parametrize("consistency", ["none", "cache", "snapshot"])
-def test_holder_is_that_of_now_however_often_a_transaction_asks(
+def test_holder_is_the_current_one_at_every_call_in_a_transaction(
     engine: sa.Engine, other: sa.Connection, target: Target, consistency: str
 ) -> None:
     other.exec_driver_sql(f"SET LOCAL stats_fetch_consistency = '{consistency}'")
     with ExitStack() as stack:
         for _ in range(3):
             holder = stack.enter_context(engine.connect())
-            began = target.take(holder, EXCLUSIVE)
+            began = target.hold(holder, EXCLUSIVE)
             assert named(target.status(other)) == (backend_pid(holder), began)
             assert target.acquire(other).holder_since == began
             holder.rollback()
 
 
-def test_since_is_the_begin_of_the_holders_transaction_and_not_of_its_hold(
+def test_holder_since_is_the_start_of_its_transaction(
     connection: sa.Connection, other: sa.Connection, target: Target
 ) -> None:
-    """PostgreSQL does not publish when a lock was granted: held_ms is an upper bound."""
+    """PostgreSQL does not show when a lock was granted, so held_ms is an upper bound."""
     connection.exec_driver_sql("SELECT pg_sleep(0.05)")
-    began = target.take(connection, EXCLUSIVE)
+    began = target.hold(connection, EXCLUSIVE)
     holder = holder_of(target.status(other))
     assert holder.since == began
     assert (holder.held_ms or 0) >= 50

@@ -1,4 +1,4 @@
-"""How long the lock lasts: facts of PostgreSQL that the unit of work is built on."""
+"""The lifetime of the lock: behaviour of PostgreSQL on which the unit of work relies."""
 
 from collections.abc import Callable
 from uuid import uuid4
@@ -13,7 +13,7 @@ from tests.integration.asking import acquire, check, locks_held
     "end",
     [sa.Connection.commit, sa.Connection.rollback, sa.Connection.close, sa.Connection.invalidate],
 )
-def test_the_lock_ends_with_its_transaction_however_that_ends(
+def test_lock_is_released_at_the_end_of_its_transaction(
     engine: sa.Engine, end: Callable[[sa.Connection], None]
 ) -> None:
     group_id = uuid4()
@@ -25,7 +25,7 @@ def test_the_lock_ends_with_its_transaction_however_that_ends(
         assert acquire(observer, group_id, 5_000).acquired
 
 
-def test_an_error_outside_a_savepoint_frees_the_lock_at_once(
+def test_lock_is_released_immediately_by_an_error_outside_a_savepoint(
     engine: sa.Engine, connection: sa.Connection
 ) -> None:
     group_id = uuid4()
@@ -36,7 +36,7 @@ def test_an_error_outside_a_savepoint_frees_the_lock_at_once(
         assert acquire(other, group_id).acquired
 
 
-def test_rolling_back_a_savepoint_frees_a_lock_that_was_taken_inside(
+def test_lock_acquired_in_a_savepoint_is_released_by_its_rollback(
     connection: sa.Connection,
 ) -> None:
     connection.begin()
@@ -46,7 +46,7 @@ def test_rolling_back_a_savepoint_frees_a_lock_that_was_taken_inside(
     assert locks_held(connection) == 0
 
 
-def test_rolling_back_a_savepoint_keeps_a_lock_that_was_taken_before(
+def test_lock_acquired_before_a_savepoint_is_kept_by_its_rollback(
     connection: sa.Connection,
 ) -> None:
     acquire(connection, uuid4())
@@ -54,7 +54,7 @@ def test_rolling_back_a_savepoint_keeps_a_lock_that_was_taken_before(
     assert locks_held(connection) == 1
 
 
-def test_under_autocommit_the_lock_ends_with_its_statement_and_still_says_yes(
+def test_lock_under_autocommit_is_released_with_its_statement_although_acquired(
     engine: sa.Engine,
 ) -> None:
     group_id = uuid4()

@@ -1,4 +1,4 @@
-"""The SQL functions give the same answers under every setting of the session's role."""
+"""The SQL functions return the same results under all settings of the session's role."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -48,21 +48,21 @@ ACQUIRING = [
 
 @pytest.fixture(scope="module")
 def expected(database_url: sa.URL, engine: sa.Engine) -> dict[str, Any]:
-    """The answers under the defaults."""
+    """The results under the default settings."""
     with engine.connect() as observer:
         return answers(database_url, database_url, observer)
 
 
 @pytest.fixture
 def observer(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A session from before the settings."""
+    """A session that was started before the settings were changed."""
     with engine.connect() as connection:
         connection.exec_driver_sql("SELECT 1")
         connection.rollback()
         yield connection
 
 
-def test_answers_under_the_defaults_are_those_that_are_documented(expected: dict[str, Any]) -> None:
+def test_results_under_the_default_settings_are_as_documented(expected: dict[str, Any]) -> None:
     outcomes = {
         name: (found["outcome"], found["lock_key"], found["holder_pid"])
         for name, found in expected.items()
@@ -83,15 +83,23 @@ def test_answers_under_the_defaults_are_those_that_are_documented(expected: dict
     assert [value for name, value in expected.items() if name.endswith("refused, 0, locks")] == [
         0
     ] * 7
-    assert (expected["another identity"], expected["ended"]) == ("SP001", "SP001")
-    identity = ("is it", "is it another", "renewed", "has no identity")
+    assert (
+        expected["requires another transaction"],
+        expected["requires an ended transaction"],
+    ) == ("SP001", "SP001")
+    identity = (
+        "is the transaction",
+        "is another transaction",
+        "has the new identity",
+        "is the transaction after a rollback",
+    )
     assert [expected[name] for name in identity] == ["true", "false", "true", "false"]
     assert expected["exclusive after shared"] == "SP002"
     assert expected["exclusive with limits after shared"] == "SP002"
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_answers_are_the_same_under_the_settings(
+def test_results_are_the_same_under_the_settings(
     name: str,
     maintenance: sa.Connection,
     database_url: sa.URL,
@@ -100,14 +108,14 @@ def test_answers_are_the_same_under_the_settings(
 ) -> None:
     with role_settings(maintenance, database_url, ALL[name]):
         found = answers(database_url, database_url, observer)
-    if name == "no activities":
-        found = _with_begins(found)
-        expected = _with_begins(expected)
+    if name == "track_activities":
+        found = _without_times(found)
+        expected = _without_times(expected)
     assert found == expected
 
 
-def _with_begins(found: dict[str, Any]) -> dict[str, Any]:
-    """The answers without what a holder with track_activities off does not publish."""
+def _without_times(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the results without what a holder with track_activities off does not publish."""
     hidden = dict.fromkeys(("holder_since", "holder_held_ms"))
     return {
         name: {**value, **hidden} if isinstance(value, dict) else value
@@ -115,7 +123,7 @@ def _with_begins(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_answers_are_the_same_in_parallel_workers(
+def test_results_are_the_same_in_parallel_workers(
     maintenance: sa.Connection,
     database_url: sa.URL,
     observer: sa.Connection,
@@ -129,7 +137,7 @@ def test_answers_are_the_same_in_parallel_workers(
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_published_vectors_hold_under_the_settings(
+def test_lock_keys_match_the_published_vectors_under_the_settings(
     name: str, maintenance: sa.Connection, database_url: sa.URL
 ) -> None:
     with role_settings(maintenance, database_url, ALL[name]), client(database_url) as session:
@@ -151,7 +159,7 @@ def test_default_isolation_above_read_committed_is_refused(
 
 
 @pytest.mark.parametrize("statement", ACQUIRING)
-def test_read_only_transaction_is_refused_with_a_hint_at_the_setting(
+def test_read_only_transaction_is_refused_with_a_hint_that_names_the_setting(
     maintenance: sa.Connection, database_url: sa.URL, statement: str
 ) -> None:
     settings = {"default_transaction_read_only": "on"}
@@ -191,7 +199,7 @@ def test_statement_timeout_of_the_role_bounds_the_wait(
             session.rollback()
 
 
-def test_lock_status_works_where_the_client_encoding_is_sql_ascii(
+def test_lock_status_works_with_the_client_encoding_sql_ascii(
     session_factory: sessionmaker[Session],
     connection: sa.Connection,
     other: sa.Connection,

@@ -1,4 +1,4 @@
-"""Who holds a lock, asked from Python, and as much of it as a role may see."""
+"""The status of a lock in Python, as far as the role may see it."""
 
 import os
 from collections.abc import Iterator
@@ -20,22 +20,24 @@ ROLE = f"studyplan_test_reader_{os.getpid()}"
 
 
 @pytest.fixture
-def stranger(owner_engine: sa.Engine, maintenance: sa.Connection) -> Iterator[sa.Engine]:
-    """An owner_engine whose sessions have a fresh role that may take the lock, and no more."""
+def restricted(owner_engine: sa.Engine, maintenance: sa.Connection) -> Iterator[sa.Engine]:
+    """An engine whose sessions have a new role that may acquire the lock and do nothing else."""
     maintenance.exec_driver_sql(f"CREATE ROLE {ROLE}")
     with owner_engine.begin() as setup:
         setup.exec_driver_sql(f"GRANT USAGE ON SCHEMA studyplan TO {ROLE}")
         setup.exec_driver_sql(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA studyplan TO {ROLE}")
         setup.exec_driver_sql(f"GRANT SELECT ON studyplan.plan_groups TO {ROLE}")
-    strangers = sa.create_engine(owner_engine.url, connect_args={"options": f"-c role={ROLE}"})
-    yield strangers
-    strangers.dispose()
+    restricted_engine = sa.create_engine(
+        owner_engine.url, connect_args={"options": f"-c role={ROLE}"}
+    )
+    yield restricted_engine
+    restricted_engine.dispose()
     with owner_engine.begin() as setup:
         setup.exec_driver_sql(f"DROP OWNED BY {ROLE}")
     maintenance.exec_driver_sql(f"DROP ROLE {ROLE}")
 
 
-def test_a_session_and_a_connection_are_told_the_same(
+def test_lock_status_is_the_same_for_a_session_and_a_connection(
     engine: sa.Engine,
     connection: sa.Connection,
     other: sa.Connection,
@@ -56,7 +58,7 @@ def test_a_session_and_a_connection_are_told_the_same(
     assert lock_status(connection, tenant_id, group_id).held_by_me
 
 
-def test_a_free_lock_has_no_holder_and_asking_takes_nothing(
+def test_lock_status_of_a_free_lock_has_no_holder_and_acquires_nothing(
     connection: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
     status = lock_status(connection, tenant_id, group_id)
@@ -68,7 +70,7 @@ def test_a_free_lock_has_no_holder_and_asking_takes_nothing(
     assert not connection.in_transaction()
 
 
-def test_inside_a_unit_of_work_the_holder_is_oneself(
+def test_lock_status_in_a_unit_of_work_is_held_by_me(
     session_factory: sessionmaker[Session], tenant_id: UUID, group_id: UUID
 ) -> None:
     with UnitOfWork(session_factory, lock=PlanGroupLock(tenant_id, group_id)) as uow:
@@ -76,10 +78,10 @@ def test_inside_a_unit_of_work_the_holder_is_oneself(
         uow.rollback()
 
 
-def test_who_stores_a_group_learns_nothing_of_others_that_wait_for_its_id(
+def test_lock_status_of_a_group_not_yet_stored_omits_waiting_requests(
     engine: sa.Engine, connection: sa.Connection, tenant_id: UUID
 ) -> None:
-    """The key is derived from the id alone, and the id may be another tenant's too."""
+    """The key is derived from the id only, and another tenant may use the same id."""
     id_ = uuid4()
     acquire(connection, id_)
     with engine.connect() as waiter, engine.connect() as observer, ThreadPoolExecutor(1) as pool:
@@ -93,30 +95,30 @@ def test_who_stores_a_group_learns_nothing_of_others_that_wait_for_its_id(
         assert waiting.result(20).acquired
 
 
-def test_missing_functions_say_what_to_run(
+def test_missing_functions_are_an_error_that_says_what_to_run(
     empty_engine: sa.Engine, tenant_id: UUID, group_id: UUID
 ) -> None:
     with empty_engine.connect() as connection, pytest.raises(SchemaError, match="domain upgrade"):
         lock_status(connection, tenant_id, group_id)
 
 
-def test_a_role_that_may_not_see_others_is_told_that_it_is_held_but_not_since_when(
-    stranger: sa.Engine, connection: sa.Connection, tenant_id: UUID, group_id: UUID
+def test_lock_status_for_a_restricted_role_names_the_process_but_no_time(
+    restricted: sa.Engine, connection: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
     acquire(connection, group_id)
-    with stranger.connect() as asking:
-        status = lock_status(asking, tenant_id, group_id)
+    with restricted.connect() as requester:
+        status = lock_status(requester, tenant_id, group_id)
     assert (status.held, status.held_by_me) == (True, False)
     assert status.holder is not None
     assert status.holder.pid == backend_pid(connection)
     assert (status.holder.since, status.holder.held_ms) == (None, None)
 
 
-def test_refusal_of_such_a_role_names_the_process(
-    stranger: sa.Engine, connection: sa.Connection, tenant_id: UUID, group_id: UUID
+def test_refusal_for_a_restricted_role_names_the_process(
+    restricted: sa.Engine, connection: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
     acquire(connection, group_id)
-    uow = UnitOfWork(sessionmaker(stranger), lock=PlanGroupLock(tenant_id, group_id))
+    uow = UnitOfWork(sessionmaker(restricted), lock=PlanGroupLock(tenant_id, group_id))
     with pytest.raises(PlanGroupLockedError) as refused, uow:
         pass
     assert (refused.value.http_status, refused.value.retry_after) == (409, 1)
@@ -126,7 +128,7 @@ def test_refusal_of_such_a_role_names_the_process(
 
 
 @pytest.mark.parametrize("wait", [timedelta(0), timedelta(milliseconds=20)])
-def test_retry_after_does_not_depend_on_how_long_the_holder_has_lasted(
+def test_retry_after_does_not_depend_on_how_long_the_lock_has_been_held(
     session_factory: sessionmaker[Session],
     connection: sa.Connection,
     tenant_id: UUID,
@@ -143,8 +145,8 @@ def test_retry_after_does_not_depend_on_how_long_the_holder_has_lasted(
     assert refused.value.retry_after == refused.value.to_problem()["retry_after"] == 1
 
 
-@pytest.mark.parametrize("group_id", [None, "no uuid"])
-def test_what_is_no_group_id_is_told_by_name(
+@pytest.mark.parametrize("group_id", [None, "not a uuid"])
+def test_invalid_group_id_is_refused_with_the_name_of_the_field(
     connection: sa.Connection, tenant_id: UUID, group_id: Any
 ) -> None:
     with pytest.raises(InvalidInputError) as refused:

@@ -1,4 +1,4 @@
-"""Acquiring the lock in SQL: at once, busy, after a wait, too late; and what it shows."""
+"""Requests for the lock in SQL: acquired, busy, after a wait, and timed out; and its status."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,25 +27,25 @@ def lock_timeout(connection: sa.Connection) -> object:
     return connection.scalar(sa.text("SHOW lock_timeout"))
 
 
-def test_a_free_lock_is_acquired_at_once(connection: sa.Connection, group_id: UUID) -> None:
-    taken = acquire(connection, group_id)
+def test_free_lock_is_acquired_immediately(connection: sa.Connection, group_id: UUID) -> None:
+    result = acquire(connection, group_id)
     key = plan_group_lock_key(group_id)
-    assert taken == (True, "acquired", key, 0, None, None, None, None, None)
+    assert result == (True, "acquired", key, 0, None, None, None, None, None)
 
 
-def test_the_holder_may_ask_again(connection: sa.Connection, group_id: UUID) -> None:
+def test_lock_is_acquired_again_by_its_holder(connection: sa.Connection, group_id: UUID) -> None:
     acquire(connection, group_id)
     assert acquire(connection, group_id).outcome == "acquired"
 
 
-def test_groups_do_not_stand_in_each_others_way(
+def test_locks_of_different_groups_do_not_conflict(
     connection: sa.Connection, other: sa.Connection, group_id: UUID
 ) -> None:
     assert acquire(connection, group_id).acquired
     assert acquire(other, uuid4()).acquired
 
 
-def test_a_busy_answer_names_the_holder(
+def test_busy_result_names_the_holder(
     connection: sa.Connection, other: sa.Connection, group_id: UUID
 ) -> None:
     connection.exec_driver_sql("SET LOCAL application_name = 'the winner'")
@@ -60,7 +60,7 @@ def test_a_busy_answer_names_the_holder(
     assert locks_held(other) == 0
 
 
-def test_a_bounded_wait_ends_with_a_timeout_that_names_the_holder(
+def test_bounded_wait_ends_with_a_timeout_that_names_the_holder(
     connection: sa.Connection, other: sa.Connection, group_id: UUID
 ) -> None:
     acquire(connection, group_id)
@@ -71,7 +71,7 @@ def test_a_bounded_wait_ends_with_a_timeout_that_names_the_holder(
     assert locks_held(other) == 0
 
 
-def test_the_transaction_goes_on_after_a_timeout(
+def test_transaction_continues_after_a_timeout(
     connection: sa.Connection, other: sa.Connection, group_id: UUID
 ) -> None:
     acquire(connection, group_id)
@@ -84,7 +84,7 @@ def test_the_transaction_goes_on_after_a_timeout(
 
 
 @pytest.mark.parametrize("end", [sa.Connection.commit, sa.Connection.rollback])
-def test_a_waiter_gets_the_lock_when_the_holder_ends(
+def test_waiting_request_acquires_the_lock_when_the_holder_ends(
     connection: sa.Connection,
     other: sa.Connection,
     group_id: UUID,
@@ -96,9 +96,9 @@ def test_a_waiter_gets_the_lock_when_the_holder_ends(
         with other.engine.connect() as observer:
             until_waiting(observer, group_id, 1)
         end(connection)
-        taken = waiting.result(timeout=LONG_ENOUGH)
-    assert (taken.acquired, taken.outcome) == (True, "waited")
-    assert 0 <= taken.waited_ms < LONG_ENOUGH
+        result = waiting.result(timeout=LONG_ENOUGH)
+    assert (result.acquired, result.outcome) == (True, "waited")
+    assert 0 <= result.waited_ms < LONG_ENOUGH
     assert locks_held(other) == 1
     assert acquire(connection, group_id).outcome == "busy"
 
@@ -108,7 +108,7 @@ def test_a_waiter_gets_the_lock_when_the_holder_ends(
 @pytest.mark.parametrize(
     ("outcome", "wait_ms"), [("acquired", LONG_ENOUGH), ("busy", 0), ("timeout", SHORT)]
 )
-def test_lock_timeout_is_what_it_was(
+def test_lock_timeout_setting_is_restored(
     *,
     connection: sa.Connection,
     other: sa.Connection,
@@ -128,7 +128,7 @@ def test_lock_timeout_is_what_it_was(
 
 
 @pytest.mark.parametrize("before", ["0", "19s"])
-def test_lock_timeout_is_what_it_was_after_a_wait_that_succeeded(
+def test_lock_timeout_setting_is_restored_after_a_wait_that_succeeded(
     connection: sa.Connection, other: sa.Connection, group_id: UUID, before: str
 ) -> None:
     acquire(connection, group_id)
@@ -143,10 +143,10 @@ def test_lock_timeout_is_what_it_was_after_a_wait_that_succeeded(
 
 
 @pytest.mark.parametrize("limit_ms", [200, 1500])
-def test_wait_ends_before_statement_timeout_would_strike(
+def test_wait_ends_before_statement_timeout_cancels_it(
     connection: sa.Connection, other: sa.Connection, group_id: UUID, limit_ms: int
 ) -> None:
-    """As an ordinary timeout, after which the transaction goes on."""
+    """It ends with an ordinary timeout, after which the transaction continues."""
     acquire(connection, group_id)
     other.exec_driver_sql(f"SET LOCAL statement_timeout = {limit_ms}")
     late = acquire(other, group_id, LONG_ENOUGH)
@@ -156,10 +156,10 @@ def test_wait_ends_before_statement_timeout_would_strike(
     assert lock_timeout(other) == "0"
 
 
-def test_wait_of_several_keys_ends_before_statement_timeout_would_strike(
+def test_wait_for_several_keys_ends_before_statement_timeout_cancels_it(
     engine: sa.Engine, other: sa.Connection
 ) -> None:
-    """One bound for all keys: the second wait is as much shorter as the first one was long."""
+    """One bound applies to all keys: the first wait reduces the time that the second may take."""
     first, second = sorted(plan_group_lock_key(uuid4()) for _ in range(2))
     one = sa.text("SELECT pg_advisory_xact_lock(:key)")
     many = "SELECT outcome FROM studyplan.acquire_plan_locks(ARRAY[%s, %s]::bigint[], %s)"
@@ -174,7 +174,7 @@ def test_wait_of_several_keys_ends_before_statement_timeout_would_strike(
             assert waiting.result(timeout=LONG_ENOUGH).scalar_one() == "timeout"
 
 
-def test_statement_timeout_longer_than_the_wait_changes_nothing(
+def test_statement_timeout_longer_than_the_wait_has_no_effect(
     connection: sa.Connection, other: sa.Connection, group_id: UUID
 ) -> None:
     acquire(connection, group_id)
@@ -183,7 +183,7 @@ def test_statement_timeout_longer_than_the_wait_changes_nothing(
     assert (late.outcome, late.waited_ms) == ("timeout", SHORT)
 
 
-def test_wait_that_is_cancelled_is_no_timeout(
+def test_wait_that_is_cancelled_is_not_a_timeout(
     connection: sa.Connection, other: sa.Connection, group_id: UUID
 ) -> None:
     acquire(connection, group_id)
@@ -197,7 +197,7 @@ def test_wait_that_is_cancelled_is_no_timeout(
     assert sqlstate(cancelled.value) == "57014"
 
 
-def test_check_tells_who_holds_and_how_many_wait(
+def test_check_names_the_holder_and_counts_waiting_requests(
     engine: sa.Engine, connection: sa.Connection, other: sa.Connection, group_id: UUID
 ) -> None:
     free = check(other, group_id)
@@ -211,14 +211,14 @@ def test_check_tells_who_holds_and_how_many_wait(
     assert mine.holder_pid == theirs.holder_pid == backend_pid(connection)
     other.rollback()
 
-    def wait_and_give_back() -> None:
+    def wait_and_release() -> None:
         with engine.connect() as waiter:
             acquire(waiter, group_id, LONG_ENOUGH)
 
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(wait_and_give_back)
+        first = pool.submit(wait_and_release)
         until_waiting(other, group_id, 1)
-        second = pool.submit(wait_and_give_back)
+        second = pool.submit(wait_and_release)
         until_waiting(other, group_id, 2)
         connection.rollback()
         first.result(timeout=LONG_ENOUGH)
@@ -226,15 +226,15 @@ def test_check_tells_who_holds_and_how_many_wait(
     assert check(other, group_id) == free
 
 
-def test_check_takes_nothing(connection: sa.Connection, group_id: UUID) -> None:
+def test_check_acquires_nothing(connection: sa.Connection, group_id: UUID) -> None:
     check(connection, group_id)
     assert locks_held(connection) == 0
 
 
-def test_check_is_not_fooled_by_locks_that_look_alike(
+def test_check_ignores_similar_locks(
     connection: sa.Connection, maintenance: sa.Connection, other: sa.Connection
 ) -> None:
-    """A pair of integers has the same halves, another database the same key."""
+    """A lock of two integers has the same halves; a lock in another database has the same key."""
     group_id = UUID(int=1)
     key = plan_group_lock_key(group_id)
     high, low = key >> 32, key & 0xFFFFFFFF

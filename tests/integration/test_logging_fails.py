@@ -1,4 +1,4 @@
-"""Logging never changes an outcome: whichever part of it fails."""
+"""A failure in logging never changes an outcome, whichever part of logging fails."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -33,14 +33,14 @@ def everything_is_logged() -> Iterator[None]:
 
 
 class BrokenError(Exception):
-    """What fails in the application's logging."""
+    """The error that is raised in the application's logging."""
 
 
 def fail(*_: object, **__: object) -> Any:
     raise BrokenError
 
 
-# --- what may fail ----------------------------------------------------------------------
+# --- parts that may fail ----------------------------------------------------------------------
 
 
 def record_factory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +53,7 @@ def logger_filter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def key_error_in_a_filter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What logging itself raises for a field that is taken."""
+    """The error that logging itself raises for a field name that a record already has."""
 
     def missing(_: logging.LogRecord) -> bool:
         raise KeyError("Attempt to overwrite 'group_id' in LogRecord")
@@ -89,7 +89,7 @@ def formatter_that_raises(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def logger_class(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of the application's own, from ``logging.setLoggerClass``."""
+    """A logger class of the application, as ``logging.setLoggerClass`` sets it."""
 
     class Own(logging.Logger):
         _log = fail
@@ -133,8 +133,8 @@ each_break = pytest.mark.parametrize("break_", BREAKS)
 # --- outcomes ---------------------------------------------------------------------------
 
 
-def silently_stored(factory: Factory, **fields: Any) -> PlanGroup:
-    """A group stored without a lock, so that only what follows is logged."""
+def stored_without_logging(factory: Factory, **fields: Any) -> PlanGroup:
+    """Return a group that was stored without a lock, so that only later steps are logged."""
     group = PlanGroupFactory.build(**fields)
     store(factory, group)
     return group
@@ -146,15 +146,15 @@ def free_lock(factory: Factory, _: sa.Connection) -> None:
 
 
 def busy_lock(factory: Factory, holder: sa.Connection) -> None:
-    group = silently_stored(factory)
+    group = stored_without_logging(factory)
     acquire(holder, group.id)
     with pytest.raises(PlanGroupLockedError) as refused:
         enter(factory, PlanGroupLock(group.tenant_id, group.id))
     assert refused.value.group_id == group.id
 
 
-def wait_in_vain(factory: Factory, holder: sa.Connection) -> None:
-    group = silently_stored(factory)
+def lock_timeout(factory: Factory, holder: sa.Connection) -> None:
+    group = stored_without_logging(factory)
     acquire(holder, group.id)
     lock = PlanGroupLock(group.tenant_id, group.id, wait=timedelta(milliseconds=20))
     with pytest.raises(LockTimeoutError):
@@ -162,13 +162,13 @@ def wait_in_vain(factory: Factory, holder: sa.Connection) -> None:
 
 
 def generation(factory: Factory, _: sa.Connection) -> None:
-    group = silently_stored(factory)
+    group = stored_without_logging(factory)
     assert generate(factory, group).generation == 1
     assert generate(factory, group).generation == 2
 
 
 def refused_generation(factory: Factory, _: sa.Connection) -> None:
-    group = silently_stored(factory, contents=[])
+    group = stored_without_logging(factory, contents=[])
     with pytest.raises(NoContentsError):
         generate(factory, group)
 
@@ -206,7 +206,7 @@ def failing_listener(factory: Factory, holder: sa.Connection) -> None:
 OUTCOMES = [
     free_lock,
     busy_lock,
-    wait_in_vain,
+    lock_timeout,
     generation,
     refused_generation,
     kept_limit,
@@ -235,7 +235,7 @@ def test_failure_in_logging_changes_no_outcome(
 
 
 @each_break
-def test_failure_in_logging_is_not_shown_where_logging_shows_none(
+def test_failure_in_logging_is_not_shown_if_raise_exceptions_is_off(
     *,
     session_factory: Factory,
     connection: sa.Connection,
@@ -267,11 +267,11 @@ def test_failure_in_logging_without_a_stderr_changes_no_outcome(
         busy_lock(session_factory, connection)
 
 
-# --- what passes ------------------------------------------------------------------------
+# --- errors that propagate ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
-def test_interrupt_in_logging_passes(
+def test_interrupt_in_logging_propagates(
     session_factory: Factory,
     monkeypatch: pytest.MonkeyPatch,
     engine: sa.Engine,
@@ -287,7 +287,7 @@ def test_interrupt_in_logging_passes(
     assert engine.pool.checkedout() == 0
 
 
-def test_interrupt_in_a_listener_passes(session_factory: Factory) -> None:
+def test_interrupt_in_a_listener_propagates(session_factory: Factory) -> None:
     def interrupted(_: Event) -> None:
         raise KeyboardInterrupt
 
