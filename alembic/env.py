@@ -1,8 +1,8 @@
 """Runs the revisions of the study plan schema.
 
 The connection is the one in ``config.attributes["connection"]``, or a new one to
-``DATABASE_URL``. ``domain.schema.run`` has the transaction and the migration lock,
-``domain.schema.catalog`` what a database must be like for a run.
+``DATABASE_URL``. ``domain.schema.run`` manages the transaction and the migration lock, and
+``domain.schema.catalog`` checks the state of the database before the revisions run.
 """
 
 import os
@@ -19,16 +19,17 @@ from domain.models import Base
 from domain.models.base import SCHEMA
 from domain.schema import catalog, run
 
-# The revisions name everything; this is for types and operators.
+# The revisions qualify the names of their objects with the schema. This search path resolves the
+# types, functions and operators of PostgreSQL.
 SEARCH_PATH: Final = "SET LOCAL search_path = pg_catalog, pg_temp"
 OPTIONS: Final[dict[str, Any]] = {
     "target_metadata": Base.metadata,
     "version_table": "alembic_version",
     "version_table_schema": SCHEMA,
 }
-# Before anything else: Alembic's version table is in it. By a condition, for IF NOT EXISTS asks
-# for the right to create one even where there is one. The comment tells the first revision that
-# the schema is the package's own.
+# Executed first, because Alembic's version table is in this schema. A condition is used because
+# CREATE SCHEMA IF NOT EXISTS requires the privilege to create a schema even if it exists. The
+# comment tells the first revision that the package's environment created the schema.
 CREATE_SCHEMA = """
 DO $$
 BEGIN
@@ -39,7 +40,7 @@ BEGIN
 END
 $$
 """
-# Offline, nothing has looked at the database.
+# For offline mode, in which the state of the database cannot be checked in advance.
 REFUSE_SECOND_RUN = """
 DO $$
 BEGIN
@@ -48,14 +49,16 @@ BEGIN
       AND relnamespace = to_regnamespace('studyplan')
   ) THEN
     RAISE EXCEPTION USING ERRCODE = '55000',
-      MESSAGE = 'studyplan.alembic_version is there already: these statements are for a database '
-        || 'without this schema. For the steps between two revisions, print '
+      MESSAGE = 'studyplan.alembic_version already exists: these statements are for a database '
+        || 'without this schema. For the steps between two revisions, print the SQL of '
         || '--revision sp_0001:head';
   END IF;
 END
 $$
 """
-# After the last downgrade, which leaves a schema of our own to us. The host may have objects in it.
+# Executed after the last downgrade. The first revision keeps a schema that this environment has
+# created, because the version table is still in it. If the application has objects in the schema,
+# only the comment is removed.
 DROP_SCHEMA = """
 DO $$
 BEGIN
@@ -87,36 +90,37 @@ def migrate(connection: sa.Connection) -> None:
     known = {script.revision for script in context.script.walk_revisions()}
     state = catalog.state_of(connection, known)
     context.config.attributes["found"] = state.revision
-    where_to = destination()
-    if where_to is not UNKNOWN:
-        catalog.require_own(state, where_to)
+    target = destination()
+    if target is not UNKNOWN:
+        catalog.require_own(state, target)
     roles = granted_roles()
     privileges.require_roles(connection, roles)
-    own = connection.scalar(sa.select(sa.func.current_setting("search_path")))
+    search_path = connection.scalar(sa.select(sa.func.current_setting("search_path")))
     connection.exec_driver_sql(SEARCH_PATH)
-    if where_to is UNKNOWN or not state.is_managed_by_host:
+    if target is UNKNOWN or not state.is_managed_by_host:
         context.execute(CREATE_SCHEMA)
         context.run_migrations()
         if not context.get_context().get_current_heads():
             context.execute(DROP_SCHEMA)
     privileges.grant(connection, roles)
-    # A caller's transaction goes on after this one.
-    connection.execute(sa.select(sa.func.set_config("search_path", own, sa.true())))
+    # The caller may continue to use the transaction after the migration.
+    connection.execute(sa.select(sa.func.set_config("search_path", search_path, sa.true())))
 
 
 def destination() -> object:
-    """The revision to go to, ``None`` for the base; ``UNKNOWN`` for commands that go nowhere."""
+    """Return the target revision: ``None`` for the base, ``UNKNOWN`` if the command has none."""
     try:
         found = context.get_revision_argument()
         return found[0] if isinstance(found, tuple) and len(found) == 1 else found  # of "heads"
     except KeyError:
         return UNKNOWN
     except (CommandError, RevisionError):
-        return "another one"  # a relative one; Alembic reports those that do not exist
+        # A relative revision, or one that does not exist, which Alembic reports itself.
+        return "another one"
 
 
 def granted_roles() -> tuple[str, ...]:
-    """The roles of ``-x grant_to=ROLE,…``, or of the program that runs the migrations."""
+    """Return the roles that the calling program passed, or those of ``-x grant_to=ROLE,…``."""
     given = context.config.attributes.get("grant_to")
     if not given:
         given = context.get_x_argument(as_dictionary=True).get("grant_to") or ""
@@ -124,7 +128,7 @@ def granted_roles() -> tuple[str, ...]:
 
 
 def run_online() -> None:
-    """Use the caller's connection, or open one; a caller's open transaction is left open."""
+    """Migrate on the caller's connection, whose open transaction is not ended, or on a new one."""
     attributes = context.config.attributes
     given: sa.Connection | None = attributes.get("connection")
     wait = attributes.get("wait", run.DEFAULT_WAIT)
@@ -151,7 +155,7 @@ def run_online() -> None:
 
 def run_offline() -> None:
     """Write the SQL of the revisions to standard output (``--sql``)."""
-    # Another style would double every % in the statements.
+    # Other parameter styles would double every % in the statements.
     context.configure(
         dialect_name="postgresql",
         dialect_opts={"paramstyle": "named"},
@@ -171,7 +175,7 @@ def run_offline() -> None:
 
 
 def _with_driver(url: str) -> sa.URL:
-    """``postgres://`` and ``postgresql://`` mean psycopg here."""
+    """Parse the URL; ``postgres://`` and ``postgresql://`` select the driver psycopg."""
     parsed = sa.make_url(url.replace("postgres://", "postgresql://", 1))
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")

@@ -34,8 +34,8 @@ _SESSION_ENDED: Final = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05", 
 _ROW_SECURITY: Final = frozenset({"ExecWithCheckOptions", "check_enable_rls"})
 TRANSACTION_ENDED: Final = (
     "The transaction that acquired the lock was ended inside the block without commit() (by a "
-    "COMMIT or ROLLBACK in a statement, or by the driver). What it had written before a COMMIT "
-    "is stored; nothing that came later is."
+    "COMMIT or ROLLBACK in a statement, or by the driver). Changes before a COMMIT are stored; "
+    "later changes are not."
 )
 
 Error: TypeAlias = psycopg.Error | DBAPIError
@@ -85,10 +85,10 @@ def translated(
 
     For the package's own statements.
 
-    :param connection: the one that writes; without it an error of a read-only server is not
-        translated.
+    :param connection: the connection that writes; without it an error of a read-only server is
+        not translated.
     :param during: the phase, which determines the meaning of an SQLSTATE.
-    :param group_id: for the errors that have this field, as are the other ids.
+    :param group_id: is set on errors that have this field, as are the other ids.
     """
     try:
         yield
@@ -130,7 +130,7 @@ def _meaning(failure: _Failure, during: During) -> Exception | None:
 
 
 def _is_unknown_student(error: Error) -> bool:
-    """Whether an application's foreign key from ``plan_groups`` did not find the student."""
+    """Whether a foreign key that the application added to ``plan_groups`` found no student."""
     return (
         sqlstate(error) == "23503"
         and _diagnosis(error, "table_name") == "plan_groups"
@@ -146,17 +146,19 @@ _CONSTRAINTS: Final[Mapping[str, Meaning]] = {
     "ex_academy_schedules_overlap": lambda _: errors.InvalidInputError.of(
         "academy_schedules", "overlaps another class"
     ),
-    "ex_student_plans_overlap": lambda it: errors.StudentPlansOverlapError(
-        student_id=it.student_id
+    "ex_student_plans_overlap": lambda failure: errors.StudentPlansOverlapError(
+        student_id=failure.student_id
     ),
     # The content has been deleted since the snapshot, or now has plans that prevent its deletion.
     "fk_student_plans_contents": _generated_meanwhile,
     "pk_plan_groups": lambda _: errors.InvalidInputError.of("id", "already exists"),
     "pk_plan_generations": _generated_meanwhile,
-    "uq_plan_generations_tenant_id_idempotency_key": lambda it: errors.IdempotencyMismatchError(
-        idempotency_key=it.idempotency_key or ""
+    "uq_plan_generations_tenant_id_idempotency_key": lambda failure: (
+        errors.IdempotencyMismatchError(idempotency_key=failure.idempotency_key or "")
     ),
-    "uq_plan_groups_active_student": lambda it: errors.EditedMeanwhileError(group_id=it.group_id),
+    "uq_plan_groups_active_student": lambda failure: errors.EditedMeanwhileError(
+        group_id=failure.group_id
+    ),
     "uq_student_plans_tenant_id_group_id_generation_sequence": _generated_meanwhile,
 }
 
@@ -273,7 +275,7 @@ def replace_pooled(connection: Connection) -> None:
     """Make the pool replace its current connections before it hands them out again."""
     if not connection.closed and not connection.invalidated:
         pool, pooled = connection.engine.pool, connection.connection
-        pool._invalidate(pooled, _checkin=False)  # noqa: SLF001 - no public way but dispose()
+        pool._invalidate(pooled, _checkin=False)  # noqa: SLF001 - dispose() is the public method
 
 
 def connection_lost(error: BaseException) -> bool:

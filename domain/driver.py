@@ -1,6 +1,6 @@
 """Operations that bypass SQLAlchemy and use psycopg, and the state of a connection in psycopg.
 
-This is the only module that executes statements on the driver, and only where it saves time:
+This is the only module that executes statements through the driver, where it saves time:
 
 * the statement that acquires a lock, together with BEGIN: one round trip in place of two, and
   without SQLAlchemy's overhead per statement, which is a tenth of a small transaction;
@@ -32,7 +32,7 @@ Driver: TypeAlias = "psycopg.Connection[Any] | psycopg.AsyncConnection[Any]"
 _PIPELINE: Final = "one of the statements of a pipeline"
 _CANCEL_SECONDS: Final = 5.0
 # An engine's options for large results would declare a server-side cursor for the statement.
-_PLAIN: Final = {"stream_results": False, "yield_per": None}
+_CLIENT_SIDE_CURSOR: Final = {"stream_results": False, "yield_per": None}
 
 
 class CommitState(Enum):
@@ -71,8 +71,8 @@ def fetch_first(connection: Connection, statement: str) -> Sequence[str | None]:
     :param statement: without parameters, returning one row of text.
     """
     driver = _driver_of(connection)
-    if _is_observed(connection) or not _begins_plainly(driver):
-        result = connection.exec_driver_sql(statement, execution_options=_PLAIN)
+    if _is_observed(connection) or not _begins_without_options(driver):
+        result = connection.exec_driver_sql(statement, execution_options=_CLIENT_SIDE_CURSOR)
         return result.one()
     begin = "BEGIN; " if driver.info.transaction_status is TransactionStatus.IDLE else ""
     with _driver_errors(connection, statement):
@@ -116,15 +116,15 @@ def commit_after(
         del proxied.commit
 
 
-def roll_back_after(connection: Connection, question: str) -> Sequence[str | None]:
-    """Execute ``question`` and ROLLBACK in one round trip; return the row of ``question``.
+def roll_back_after(connection: Connection, query: str) -> Sequence[str | None]:
+    """Execute ``query`` and ROLLBACK in one round trip; return the row of ``query``.
 
     Raises ``DBAPIError``.
 
-    :param question: one SELECT without parameters, returning one row.
+    :param query: one SELECT without parameters, returning one row.
     """
-    with _driver_errors(connection, question):
-        return _execute(_driver_of(connection), f"{question}; ROLLBACK")
+    with _driver_errors(connection, query):
+        return _execute(_driver_of(connection), f"{query}; ROLLBACK")
 
 
 def copy_rows(
@@ -133,7 +133,7 @@ def copy_rows(
     """Copy rows into ``columns`` (name → type) of a table: two round trips for any number.
 
     Uses binary COPY in the connection's transaction. The Session does not know about it: flush
-    pending rows first, and regard the transaction as failed after an error. Raises ``DBAPIError``.
+    pending rows first, and treat the transaction as failed after an error. Raises ``DBAPIError``.
     """
     preparer = connection.dialect.identifier_preparer
     names = ", ".join(map(preparer.quote, columns))
@@ -190,7 +190,8 @@ def pipelined(connection: Connection) -> Iterator[None]:
         except BaseException as error:
             if isinstance(error, DBAPIError):  # possibly of an earlier statement
                 error.statement, error.params = _PIPELINE, None
-            # The rest of the pipeline fails as a consequence.
+            # The rest of the pipeline fails as a consequence. psycopg raises that here, because
+            # it is not passed the error; otherwise it would log a warning.
             with suppress(psycopg.Error):
                 leave()
             raise
@@ -245,7 +246,7 @@ def _is_observed(connection: Connection) -> bool:
     )
 
 
-def _begins_plainly(driver: Driver) -> bool:
+def _begins_without_options(driver: Driver) -> bool:
     """Whether psycopg would send BEGIN without options and not in a pipeline."""
     return (
         driver.isolation_level is None
@@ -261,8 +262,8 @@ def _driver_errors(connection: Connection, statement: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        # Private, but it is what wraps the error, calls the listeners, and invalidates this
-        # connection and, if the server is lost, the pool.
+        # Private, but the only function that wraps the error, calls the listeners, and invalidates
+        # this connection and, if the server is lost, the pool.
         connection._handle_dbapi_exception(  # noqa: SLF001 - see above
             error, statement, (), None, None
         )
@@ -271,7 +272,7 @@ def _driver_errors(connection: Connection, statement: str) -> Iterator[None]:
 def _execute(driver: Driver, statements: str) -> Sequence[str | None]:
     """Execute statements in one round trip of the simple protocol; return the row of one of them.
 
-    A cursor would do the same, and make a small transaction a fifth slower.
+    A cursor would do the same but make a small transaction a fifth slower.
     """
     if isinstance(driver, psycopg.AsyncConnection):
         return await_only(_execute_async(driver, statements))

@@ -1,9 +1,10 @@
-"""Plan groups, what belongs to them and to their students, and the plans.
+"""Create the tables of plan groups, of their parts, of students' time, and of plans.
 
-The database is the last wall: whatever forgets the lock still cannot give a student two
-live plans at one time, a group two generations of one number, or a row another tenant's parent.
+The constraints are the last line of defence. A writer that does not acquire the lock still cannot
+store two live plans of a student at the same time, two generations of a group with the same number,
+or a row whose parent belongs to another tenant.
 
-Every key begins with the tenant, so that the tables can be distributed by it.
+The tenant is the first column of every key, so that the tables can be distributed by it.
 """
 
 from alembic import op
@@ -13,12 +14,16 @@ down_revision = None
 branch_labels = ("studyplan",)
 depends_on = None
 
-# Everything is named with its schema: no search_path decides what is made or read. In an
-# environment of the host, nothing but this revision makes the schema. The comment tells which
-# revision the schema has, whatever environment ran it, and whether the schema was there before:
-# then it stays at the end, and gets its own comment back. The package's environment makes the
-# schema a moment earlier, for the version table in it, and leaves 'studyplan-domain' there. No
-# percent signs: some environments double them.
+# Every name is qualified with its schema, so the search_path has no effect on what is created or
+# read. In an application's own Alembic environment, this statement creates the schema. The
+# package's environment creates it just before the first revision, for the version table, with the
+# comment 'studyplan-domain'.
+#
+# The schema's comment records the revision, for any environment that runs it, and whether the
+# schema existed before. In that case the downgrade keeps the schema and restores its original
+# comment.
+#
+# The statement contains no percent signs, because some environments double them.
 CREATE_SCHEMA = """
 DO $$
 DECLARE
@@ -35,9 +40,9 @@ BEGIN
   ELSIF starts_with(found, 'studyplan-domain, revision ') THEN
     RAISE EXCEPTION USING
       ERRCODE = '55000',
-      MESSAGE = 'The schema studyplan was made by another Alembic environment already, most '
-        || 'likely by the upgrade of studyplan-domain itself. Keep to that one, and take its '
-        || 'revisions out of the version_locations of this one',
+      MESSAGE = 'The schema studyplan was already created by another Alembic environment, '
+        || 'probably by the upgrade of studyplan-domain itself. Use that environment, and remove '
+        || 'the revisions of studyplan-domain from the version_locations of this one',
       DETAIL = found;
   ELSE
     EXECUTE 'COMMENT ON SCHEMA studyplan IS ' || quote_literal(
@@ -48,8 +53,9 @@ END
 $$
 """
 
-# Something may be left in it: Alembic's version table in the package's own environment, from
-# which Alembic is going to delete a row, or objects of the host.
+# DROP SCHEMA fails if the schema still contains objects: in the package's own environment Alembic's
+# version table, from which Alembic deletes a row after this revision, or objects of the
+# application. The schema is then kept.
 DROP_SCHEMA = """
 DO $$
 DECLARE
@@ -72,7 +78,9 @@ END
 $$
 """
 
-# The comment marks the extension as ours, so that downgrade drops it only then.
+# The exclusion constraints need btree_gist to compare uuid and other scalar columns in a GiST
+# index. The comment marks an extension that this revision has created. The downgrade drops no other
+# one.
 CREATE_BTREE_GIST = """
 DO $$
 BEGIN
@@ -144,12 +152,14 @@ CREATE UNIQUE INDEX uq_plan_groups_active_student ON studyplan.plan_groups (tena
 WHERE status = 'active'
 """
 
-# A tenant's groups page by page.
+# For the pages of a tenant's groups, in this order.
 PLAN_GROUPS_INDEX = """
 CREATE INDEX ix_plan_groups_tenant_id_period_start_id
 ON studyplan.plan_groups (tenant_id, period_start, id)
 """
 
+# The unique constraint on positions is deferrable because it is then checked at the end of a
+# statement and not per row, so that one UPDATE can exchange positions.
 CONTENTS = """
 CREATE TABLE studyplan.contents (
   tenant_id uuid NOT NULL,

@@ -1,14 +1,17 @@
-"""The lock functions.
+"""Create the lock functions.
 
-They stand in ``studyplan``, each under ``search_path = pg_catalog, pg_temp``: with a hostile
-search path a plain wrapper would call somebody else's ``pg_try_advisory_xact_lock``,
-answer true and hold nothing. ``public`` has the two that other clients call by name. Whoever
-changes the derivation of a key must take the old and the new lock for one release, or old and
-new workers would not exclude each other.
+They are in the schema ``studyplan``, each with ``search_path = pg_catalog, pg_temp``. Under another
+search path a function could call ``pg_try_advisory_xact_lock`` of another schema, which might
+return true without acquiring a lock. The schema ``public`` has the two functions that other
+clients call.
 
-On Citus a call without a table runs on the node that the client is connected to, and two nodes
-would grant one lock twice. The package's statements read the tenant's shard beside each call,
-which takes the call there; so nothing here may read a table.
+A revision that changes the derivation of a key must acquire both the old and the new lock for one
+release. Otherwise old and new workers would not exclude each other.
+
+On Citus a call without a table runs on the node that the client is connected to, so two nodes
+would grant the same lock. The package's statements read the tenant's shard in the query that
+contains the call, so that Citus executes the call on the node of the shard. Therefore the functions
+must not read a distributed table.
 """
 
 from alembic import op
@@ -18,7 +21,7 @@ down_revision = "sp_0001"
 branch_labels = None
 depends_on = None
 
-# The comment keeps whatever else the first revision noted in it.
+# Replaces only the revision in the schema's comment, because the first revision records more in it.
 STAMP = """
 DO $$
 BEGIN
@@ -29,10 +32,10 @@ END
 $$
 """
 
-# The first 8 bytes, big-endian and signed, of sha256(namespace || the 16 bytes of each uuid). The
-# namespace is written as bytes, which PostgreSQL decodes once for each plan: converting text on
-# every call costs as much as the lock. No backslashes: what '\\x…' means depends on
-# standard_conforming_strings.
+# The key is the first 8 bytes, big-endian and signed, of sha256(namespace || the 16 bytes of each
+# uuid). The namespace is a constant of bytes, which PostgreSQL decodes once per plan: converting
+# text in every call would cost as much as the lock. A literal such as '\x00' is not used, because
+# its meaning depends on standard_conforming_strings.
 KEY = """
 CREATE FUNCTION studyplan.{name}({arguments}) RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SECURITY INVOKER
@@ -48,21 +51,25 @@ END
 $$
 """
 
-# Parts of the functions below: a function of their own would cost a refusal a tenth more.
-# pg_locks shows a bigint key as two unsigned halves with objsubid 1. pg_stat_activity would look
-# at every backend where one is asked for, and pg_database would leave three more locks in
-# pg_locks for every other refusal at the same time to look through.
+# The following constants are parts of the functions below and not functions, because a call would
+# make a refusal a tenth slower.
+#
+# pg_locks shows a bigint key as two unsigned halves with objsubid 1. The database is read from
+# pg_stat_get_activity for this backend: the view pg_stat_activity reads all backends, and reading
+# pg_database adds three locks to pg_locks, which all simultaneous refusals would have to scan.
 THIS_LOCK = """l.locktype = 'advisory' AND l.objsubid = 1
       AND l.database = (SELECT me.datid FROM pg_stat_get_activity(pg_backend_pid()) me)
       AND l.classid::bigint = (lock_key >> 32) & 4294967295
       AND l.objid::bigint = lock_key & 4294967295"""
-# PostgreSQL does not publish when a lock was granted. A wall clock may be set between two reads.
+# PostgreSQL does not report when a lock was granted, so the time since the start of the holder's
+# transaction is used. It is limited to valid values because the wall clock may be set in between.
 HELD_MS = """CASE WHEN a.xact_start IS NOT NULL THEN
         greatest(0, least(2147483647,
           extract(epoch FROM clock_timestamp() - a.xact_start) * 1000))::integer
       END"""
-# A prepared transaction has no process: pg_stat_get_activity(NULL) would return all of them. The
-# gid is any text; a client's encoding may lack its characters, so only ASCII is shown.
+# A prepared transaction has no process, and pg_stat_get_activity(NULL) would return all processes.
+# It is found by its transaction id, on which it holds a lock too. The gid is arbitrary text that
+# the client's encoding may not be able to represent, so characters outside ASCII are replaced.
 HOLDER_GID = f"""SELECT regexp_replace(p.gid, '[^ -~]', '?', 'g') INTO holder_gid
     FROM pg_locks l
     JOIN pg_locks x ON x.locktype = 'transactionid' AND x.granted AND x.pid IS NULL
@@ -71,8 +78,9 @@ HOLDER_GID = f"""SELECT regexp_replace(p.gid, '[^ -~]', '?', 'g') INTO holder_gi
     WHERE {THIS_LOCK} AND l.granted AND l.pid IS NULL
     ORDER BY p.prepared, p.gid
     LIMIT 1;"""
-# Without clearing, a transaction would see other sessions as they were when it first looked. The
-# caller's own shared lock is not what refuses it. Of several that share a lock one is named.
+# The statistics snapshot is cleared because a transaction otherwise sees other sessions as they
+# were when it first read them. The caller's own shared lock is excluded, because it is not the
+# reason for the refusal. If several transactions share the lock, one of them is reported.
 HOLDER = f"""PERFORM pg_stat_clear_snapshot();
     SELECT l.pid, a.xact_start, {HELD_MS}, a.application_name
     INTO holder_pid, holder_since, holder_held_ms, holder_application
@@ -83,25 +91,30 @@ HOLDER = f"""PERFORM pg_stat_clear_snapshot();
       {HOLDER_GID}
     END IF;"""
 
-# All keys or none, in the order of the keys: two that ask for the same keys in different
-# orders would deadlock. Advisory locks taken inside a block's subtransaction stay when the
-# block ends well and are gone when it fails, so a refusal holds nothing and the transaction
-# goes on. set_config inside a failed block is undone with it; after a good one it is put back.
-# Refused if read-only: a lock on a standby excludes nobody on the primary.
+# acquire_plan_locks acquires all keys or none, in key order, because two requests for the same keys
+# in different orders would deadlock. A block with an EXCEPTION clause is a subtransaction: advisory
+# locks that were acquired in it are kept if the block succeeds and released if it fails. A refused
+# request therefore holds none of them, and the transaction can continue. set_config in a failed
+# block is rolled back with it; after a successful block the previous lock_timeout is restored. A
+# read-only transaction is refused, because a lock on a standby does not exclude requests on the
+# primary.
 #
-# A shared lock becomes no exclusive one: of two transactions that share one, each would wait for
-# the other. The setting ends with the locks that it tells of, in a savepoint too.
+# A shared lock cannot become an exclusive one, because two transactions that share it would wait
+# for each other. The local setting studyplan.holds_shared records that a shared lock is held. It
+# ends with the locks, also if they were acquired in a savepoint that is rolled back.
 #
-# With p_behind_shared_ms an exclusive lock is waited for, but only behind shared ones. That must
-# be decided at one moment: a request that looked who holds the lock and then waited could meet
-# an exclusive holder, and be served after one with which it overlaps. So it takes the shared
-# lock first: a try succeeds only if nobody has the exclusive lock or waits for it, and nobody
-# gets it from then on. It waits for the exclusive lock with the shared one in hand. Only one may
-# do so, or two would wait for each other: whoever has the place, a lock of the key's two halves.
+# With p_behind_shared_ms an exclusive request waits, but only if all holders of the lock share it.
+# The check and the start of the wait must be atomic: a request that first read the holders and then
+# waited could wait for an exclusive holder that came in between, and generate after a request with
+# which it overlaps. Therefore it first tries to acquire the shared lock. That succeeds only if no
+# other transaction holds or awaits the exclusive lock, and from then on no other can acquire it.
+# Then it waits for the exclusive lock while it holds the shared one. Two such requests would wait
+# for each other, so only one is admitted: the one that holds an additional lock, whose key is the
+# two halves of the bigint. Locks with two integer keys have a separate key space in PostgreSQL.
 #
-# The wait ends before statement_timeout (57014) or transaction_timeout (25P04, the session is
-# ended) would strike, so that there is time for the answer: a tenth earlier, at least 100 ms (or
-# half of a shorter timeout) and at most 1 s.
+# The wait ends before statement_timeout (57014) or transaction_timeout (25P04, which ends the
+# session) expires, so that there is time for the answer: earlier by a tenth of the timeout, at
+# least 100 ms (half of a timeout below 200 ms) and at most 1 s.
 BOUND_MS = """(
         SELECT greatest(1, least(max_wait_ms, min(
           t.ms - least(t.ms / 2, greatest(100, least(1000, t.ms / 10)))
@@ -112,7 +125,7 @@ BOUND_MS = """(
           (extract(epoch FROM current_setting('transaction_timeout', true)::interval) * 1000,
             transaction_timestamp())) AS t (ms, since)
         WHERE t.ms > 0)"""
-# In parentheses, for PL/pgSQL reads a condition up to the first THEN outside them.
+# In parentheses, because PL/pgSQL reads a condition up to the first THEN outside parentheses.
 TRY = """(CASE WHEN p_shared THEN pg_try_advisory_xact_lock_shared(lock_key)
         ELSE pg_try_advisory_xact_lock(lock_key) END)"""
 TRY_BEHIND_SHARED = """(CASE WHEN pg_try_advisory_xact_lock(
@@ -141,16 +154,17 @@ BEGIN
       MESSAGE = 'acquire_plan_locks: ' || CASE WHEN pg_is_in_recovery()
         THEN 'this server is a standby' ELSE 'the transaction is read-only' END,
       HINT = CASE WHEN pg_is_in_recovery()
-        THEN 'A lock taken on a standby excludes nobody on the primary. Connect to the primary.'
+        THEN 'A lock on a standby does not exclude requests on the primary. Connect to the primary.'
         ELSE 'Nothing can be written under the lock. Begin the transaction READ WRITE; '
           || 'default_transaction_read_only may be set for the role, database or server.' END;
   END IF;
   IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
     RAISE EXCEPTION USING
       ERRCODE = '25001',
-      MESSAGE = 'acquire_plan_locks: needs READ COMMITTED, the transaction is '
+      MESSAGE = 'acquire_plan_locks: the lock needs READ COMMITTED, but the transaction is '
         || upper(current_setting('transaction_isolation')),
-      HINT = 'A snapshot older than the lock does not see what the last holder wrote.';
+      HINT = 'A snapshot that is older than the lock does not contain what its previous holder '
+        || 'wrote.';
   END IF;
   IF p_wait_ms IS NULL OR p_wait_ms < 0 THEN
     RAISE EXCEPTION 'acquire_plan_locks: p_wait_ms must be 0 or more' USING ERRCODE = '22023';
@@ -166,8 +180,8 @@ BEGIN
     RAISE EXCEPTION USING
       ERRCODE = 'SP002',
       MESSAGE = 'acquire_plan_locks: the transaction holds a shared lock',
-      HINT = 'Two that share a lock would wait for each other. End this transaction and take '
-        || 'the exclusive lock in the next.';
+      HINT = 'Two transactions that share a lock would wait for each other. End this transaction, '
+        || 'and acquire the exclusive lock in a new one.';
   END IF;
   IF p_keys IS NULL OR array_position(p_keys, NULL) IS NOT NULL THEN
     RAISE EXCEPTION 'acquire_plan_locks: keys must not be null' USING ERRCODE = '22004';
@@ -194,7 +208,7 @@ BEGIN
         waiting_since := clock_timestamp();
         bound_ms := {BOUND_MS};
       ELSE
-        -- The bound is one for all keys: what earlier ones took is not waited again.
+        -- One bound applies to all keys, so the time waited for earlier keys is subtracted.
         waited_ms := greatest(waited_ms, least(bound_ms,
           extract(epoch FROM clock_timestamp() - waiting_since) * 1000));
       END IF;
@@ -243,15 +257,18 @@ END
 $$
 """
 
-# The function that the package itself calls: any keys, the identity of the transaction and its
-# limits. Null means that the one lock asked for was free and the limits are as asked; otherwise
-# it is the record, and under "kept" the limits that the session already had, which stay. A
-# record of eight columns, and limits set by the client's statement, cost more than the lock. The
-# two common paths, a free lock and an immediate refusal, need no subtransaction. With a
-# p_behind_shared_ms of 0 a refusal behind shared locks keeps what it takes to be the next, until
-# the transaction ends, for the same request to wait in another call. Before PostgreSQL 17 there is
-# no transaction_timeout. Where Citus is loaded the record says so: what is asked of this
-# transaction later must be taken to the same node.
+# The function that the package itself calls: it acquires locks and sets the transaction's identity
+# and limits. It returns null if the only requested lock was free and the limits were set as
+# requested. Otherwise it returns the record of acquire_plan_locks, and under "kept" the limits that
+# the session already had, which are kept. Returning a record of several columns, and setting the
+# limits in the client's statement, would cost more than the lock.
+#
+# The two common paths, a free lock and an immediate refusal, need no subtransaction. If
+# p_behind_shared_ms is 0 and all holders share the lock, a refused request keeps the two locks that
+# make it the next one until the transaction ends, so that it can wait in another call.
+#
+# transaction_timeout does not exist before PostgreSQL 17. If Citus is loaded, the record contains
+# "has_nodes", because later queries about this transaction must be sent to the same node.
 ENTER = f"""
 CREATE FUNCTION studyplan.acquire_plan_locks_with_limits(
   p_keys bigint[], p_wait_ms integer, p_shared boolean, p_behind_shared_ms integer, p_identity text,
@@ -337,8 +354,9 @@ END
 $$
 """
 
-# Whatever ends a transaction ends its local settings too: COMMIT and ROLLBACK in a text, AND
-# CHAIN, the driver's own methods. What commits asks for the identity in the same call.
+# A local setting ends with its transaction, whether that is ended by a statement (COMMIT, ROLLBACK,
+# with or without AND CHAIN) or by a method of the driver. The package calls this function in the
+# round trip of the COMMIT.
 REQUIRE = """
 CREATE FUNCTION studyplan.require_plan_transaction(p_identity text) RETURNS boolean
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY INVOKER
@@ -348,17 +366,18 @@ BEGIN
   IF current_setting('studyplan.transaction', true) IS DISTINCT FROM p_identity THEN
     RAISE EXCEPTION USING
       ERRCODE = 'SP001',
-      MESSAGE = 'require_plan_transaction: this is not the transaction that took the lock',
-      HINT = 'A COMMIT or ROLLBACK inside the unit of work has ended that one.';
+      MESSAGE = 'require_plan_transaction: this is not the transaction that acquired the lock',
+      HINT = 'That transaction was ended by a COMMIT or ROLLBACK inside the unit of work.';
   END IF;
   RETURN true;
 END
 $$
 """
 
-# The same question in the fence, an UPDATE. Not IMMUTABLE in truth: on Citus, a condition of an
-# UPDATE is evaluated on the client's node if it has no column, and refused if it has one and is
-# not immutable. The tenant's column keeps PostgreSQL from folding the call into a constant.
+# The same check for the fence, which is an UPDATE. The function is declared IMMUTABLE although it
+# is not: Citus evaluates a condition of an UPDATE on the client's node if it has no column, and
+# rejects it if it has a column and is not immutable. The argument with the tenant's column prevents
+# PostgreSQL from folding the call into a constant.
 IS_TRANSACTION = """
 CREATE FUNCTION studyplan.is_plan_transaction(p_tenant_id uuid, p_identity text) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE PARALLEL UNSAFE SECURITY INVOKER
@@ -370,8 +389,9 @@ END
 $$
 """
 
-# It renews the identity of the transaction that has the old one: if a savepoint that only the
-# server knows is rolled back, these locks are released, and the identity is the old one again.
+# Acquires the students' locks and gives the transaction a new identity, if it has the old one. If
+# this happened in a savepoint that only the server knows about, rolling it back releases these
+# locks and restores the old identity, so the check of the new one fails.
 STUDENTS = """
 CREATE FUNCTION studyplan.acquire_student_locks(
   p_keys bigint[], p_wait_ms integer, p_identity text, p_renewed text) RETURNS jsonb
@@ -392,8 +412,8 @@ END
 $$
 """
 
-# For this role, in this transaction. PostgreSQL refuses COPY under row-level security, which
-# would abort the transaction, and COPY passes over the rules of a table.
+# Whether the current role may write plans by COPY. PostgreSQL rejects COPY FROM under row-level
+# security, which would abort the transaction, and COPY does not apply the rules of a table.
 COPYABLE = """
 CREATE FUNCTION studyplan.plans_are_copyable() RETURNS boolean
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY INVOKER
@@ -406,6 +426,7 @@ END
 $$
 """
 
+# The status of a lock. pg_locks is read only once, so that the columns are consistent.
 GROUP_LOCK_STATUS = """
   p_group_id uuid,
   OUT held boolean, OUT held_by_me boolean, OUT lock_key bigint,
@@ -446,7 +467,7 @@ END
 $$
 """
 
-# For clients that know the functions by these names.
+# Wrappers in the schema public, for clients that call the functions by these names.
 PUBLIC = """
 CREATE FUNCTION public.{name}({arguments})
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
@@ -458,7 +479,7 @@ END
 $$
 """
 
-# Raised with the functions' signatures; the package asks for it at start-up.
+# Increment the version when a signature changes. The package checks it at start-up.
 VERSION = """
 CREATE FUNCTION studyplan.plan_lock_version() RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SECURITY INVOKER
@@ -523,10 +544,10 @@ def _key(kind: str, *ids: str) -> str:
 
 
 def _public(name: str, arguments: str) -> str:
-    """The function of this name in ``public``, which calls the one in ``studyplan``."""
-    words = [argument.split() for argument in arguments.split(",")]
-    given = (one[0] for one in words if one[0] != "OUT")
-    columns = (one[1] for one in words if one[0] == "OUT")
+    """Return the statement that creates a wrapper in ``public`` of a function in ``studyplan``."""
+    parsed = [argument.split() for argument in arguments.split(",")]
+    given = (parts[0] for parts in parsed if parts[0] != "OUT")
+    columns = (parts[1] for parts in parsed if parts[0] == "OUT")
     return PUBLIC.format(
         name=name, arguments=arguments, given=", ".join(given), columns=", ".join(columns)
     )

@@ -1,4 +1,4 @@
-"""The locks of plan groups and students: which, how to take them, and who holds them."""
+"""The locks of plan groups and students: requests for them, and their status."""
 
 from domain.locking.policy import Limits, PlanGroupLock, StudentLock, plan_group_lock_key
 from domain.locking.status import LockStatus, lock_status

@@ -27,19 +27,19 @@ from domain.locking.policy import (
     plan_group_lock_key,
     student_lock_key,
 )
-from domain.locking.statements import AT_ONCE, AT_ONCE_ON_A_NODE, Answer
+from domain.locking.statements import IMMEDIATE, IMMEDIATE_WITH_NODES, Answer
 
 _NO_WAIT: Final = timedelta(0)
 _UNITS: Final = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000))
 _logged: "WeakKeyDictionary[Pool, set[str]]" = WeakKeyDictionary()
-# Every answer reports whether the server has nodes, so a pool that reconnects to another server
-# detects a lock on the wrong node.
+# The pools whose server has several nodes (Citus). Every answer reports whether it has, so a pool
+# that reconnects to such a server is detected, and the lock is acquired again on the right node.
 _with_nodes: "WeakSet[Pool]" = WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
 class Acquired:
-    """A lock that was acquired."""
+    """The result of acquiring a lock."""
 
     waited_ms: int = 0
     node: str = ""
@@ -56,10 +56,12 @@ def acquire(
 ) -> Acquired:
     """Acquire the lock in the connection's outermost transaction, before anything is read.
 
-    Takes one round trip, which includes BEGIN, the limits and any wait. It takes a second one if
-    the lock has no explicit ``wait`` and is shared, or is held only by shared holders. After a
+    Takes one round trip, which includes the limits, any wait, and BEGIN unless SQLAlchemy has to
+    send it (see ``domain.driver``). If the lock has no explicit ``wait``, a second round trip is
+    needed to wait for a shared lock, or for an exclusive one that has only shared holders. After a
     refusal one more query checks whether the tenant has the group, because only that tenant may
-    learn about the lock. A refusal may leave a shared lock behind, so the transaction must end.
+    learn about the lock. A refused request may still hold a shared lock, so the caller must end
+    the transaction.
 
     The statement also sets the transaction's ``identity``. Both the lock and the identity end with
     the transaction, however it ends. The outcome is reported to ``domain.events``.
@@ -74,16 +76,16 @@ def acquire(
     """
     try:
         _refuse_wrong_transaction(connection)
-        answer = _taken(connection, lock, identity)
+        answer = _request(connection, lock, identity)
         is_hidden = not answer.acquired and not _is_stored(
             connection, lock.tenant_id, _group_of(lock, answer.key), rolls_back=rolls_back
         )
     except Exception as error:
-        events.emit(replace(_asked(lock), outcome="error", error_type=events.error_type(error)))
+        events.emit(replace(_event_of(lock), outcome="error", error_type=events.error_type(error)))
         raise
-    if not _is_at_once(answer) or events.is_enabled(LOCK_LOG, logging.DEBUG):
+    if not _is_immediate(answer) or events.is_enabled(LOCK_LOG, logging.DEBUG):
         busy_key = None if answer.acquired else answer.key
-        _answered(_asked(lock, busy_key), answer, is_hidden=is_hidden)
+        _report(_event_of(lock, busy_key), answer, is_hidden=is_hidden)
     return Acquired(answer.waited_ms, statements.node_of(lock) if answer.has_nodes else "")
 
 
@@ -105,7 +107,7 @@ def acquire_students(
     ``renewed``. Returns the student of each group that the tenant has. The outcome is reported to
     ``domain.events``.
 
-    Raises ``PlanGroupNotFoundError`` if ``asked_for`` is not among them,
+    Raises ``PlanGroupNotFoundError`` if the tenant does not have ``asked_for``,
     ``PlanGroupLockedError``, ``LockTimeoutError`` and ``WrongTransactionError``.
     """
     event = events.LockEvent("acquired", "student", asked_for)
@@ -129,7 +131,7 @@ def acquire_students(
     answer, students = Answer.of(row[0]), dict(zip(row[1], row[2], strict=True))
     keys = {student_lock_key(tenant_id, student): group for group, student in students.items()}
     group_id = asked_for if answer.acquired or answer.key is None else keys[answer.key]
-    _answered(replace(event, group_id=group_id, student_id=students[group_id]), answer)
+    _report(replace(event, group_id=group_id, student_id=students[group_id]), answer)
     return students
 
 
@@ -150,32 +152,32 @@ def _refuse_savepoint(connection: Connection) -> None:
         )
 
 
-def _taken(connection: Connection, lock: PlanGroupLock | StudentLock, identity: str) -> Answer:
+def _request(connection: Connection, lock: PlanGroupLock | StudentLock, identity: str) -> Answer:
     """Execute the statement that requests the lock and sets the identity and the limits.
 
-    Without an explicit ``wait`` the first statement does not wait, and a waiting slot is taken
-    only if a second one has to. For several groups there is one statement: a refusal releases all
-    of them, and a later request could be served before a second statement.
+    Without an explicit ``wait`` the first statement does not wait, and only a second one that has
+    to wait needs a waiting slot. An exclusive request for several groups is a single statement: a
+    refusal releases all their locks, so a later request could be served before a second statement.
     """
-    ask = partial(_entered, connection, lock, identity)
+    send = partial(_execute_request, connection, lock, identity)
     if lock.wait is not None:
-        answer = ask(wait=lock.wait)
+        answer = send(wait=lock.wait)
     elif lock.shared:
-        answer = ask()
+        answer = send()
         if not answer.acquired:
-            answer = ask(wait=SHARED_WAIT)
+            answer = send(wait=SHARED_WAIT)
     elif lock.others:
-        answer = ask(behind_shared=WAIT_BEHIND_SHARED)
+        answer = send(behind_shared=WAIT_BEHIND_SHARED)
     else:
-        answer = ask(behind_shared=_NO_WAIT)
+        answer = send(behind_shared=_NO_WAIT)
         if answer.behind_shared:
-            answer = ask(behind_shared=WAIT_BEHIND_SHARED)
+            answer = send(behind_shared=WAIT_BEHIND_SHARED)
     if answer.kept:
         _log_kept(connection.engine.pool, lock.limits, answer.kept)
     return answer
 
 
-def _entered(
+def _execute_request(
     connection: Connection,
     lock: PlanGroupLock | StudentLock,
     identity: str,
@@ -197,7 +199,8 @@ def _entered(
             answer = statements.entered(connection, statement(node=""))
             if not answer.has_nodes:
                 return answer
-            _with_nodes.add(pool)  # the answer is that of the client's own node, not the lock's
+            # That lock is on the node that the client is connected to: repeat it on the right one.
+            _with_nodes.add(pool)
         return statements.entered(connection, statement(node=statements.node_of(lock)))
 
 
@@ -207,23 +210,23 @@ def _is_stored(
     """Whether the tenant has the group whose lock was refused; always true for a student."""
     if group_id is None:
         return True
-    question = statements.ask_if_stored(tenant_id, group_id)
+    query = statements.select_group_exists(tenant_id, group_id)
     if not rolls_back:
-        return bool(statements.asked(connection, question, ())[0])
+        return bool(statements.asked(connection, query, ())[0])
     with translated(connection, group_id=group_id):
-        return roll_back_after(connection, question) == ("t",)
+        return roll_back_after(connection, query) == ("t",)
 
 
 def _wait_ms(wait: timedelta, slot: WaitingSlot) -> int:
     return -(-wait // MILLISECOND) if slot.taken else 0
 
 
-def _is_at_once(answer: Answer) -> bool:
+def _is_immediate(answer: Answer) -> bool:
     """Whether the lock was free and there is nothing else to report."""
-    return answer is AT_ONCE or answer is AT_ONCE_ON_A_NODE
+    return answer is IMMEDIATE or answer is IMMEDIATE_WITH_NODES
 
 
-def _asked(lock: PlanGroupLock | StudentLock, busy_key: int | None = None) -> events.LockEvent:
+def _event_of(lock: PlanGroupLock | StudentLock, busy_key: int | None = None) -> events.LockEvent:
     """Return an event about the lock; it names the group with ``busy_key``, or the only group."""
     if isinstance(lock, StudentLock):
         return events.LockEvent("acquired", "student", student_id=lock.student_id)
@@ -233,7 +236,7 @@ def _asked(lock: PlanGroupLock | StudentLock, busy_key: int | None = None) -> ev
 
 
 def _group_of(lock: PlanGroupLock | StudentLock, busy_key: int | None) -> UUID | None:
-    """The group with ``busy_key``, or the only group."""
+    """Return the group with ``busy_key``, or the only group; ``None`` if it is not known."""
     if isinstance(lock, StudentLock):
         return None
     if not lock.others:
@@ -242,9 +245,11 @@ def _group_of(lock: PlanGroupLock | StudentLock, busy_key: int | None) -> UUID |
     return None if busy_key is None else keys.get(busy_key, lock.group_id)
 
 
-def _answered(asked: events.LockEvent, answer: Answer, *, is_hidden: bool = False) -> None:
+def _report(request: events.LockEvent, answer: Answer, *, is_hidden: bool = False) -> None:
     """Report the server's answer, and raise the error if it is a refusal."""
-    event = replace(asked, outcome=answer.outcome, waited_ms=answer.waited_ms, holder=answer.holder)
+    event = replace(
+        request, outcome=answer.outcome, waited_ms=answer.waited_ms, holder=answer.holder
+    )
     if answer.acquired:
         events.emit(event)
         return
@@ -261,10 +266,10 @@ def _refusal(
     if is_hidden and event.group_id is not None:
         # Probably another tenant's group: this tenant must not learn that its lock is held.
         return errors.PlanGroupNotFoundError(group_id=event.group_id)
-    about: dict[str, Any] = {"group_id": event.group_id, "scope": event.scope}
+    details: dict[str, Any] = {"group_id": event.group_id, "scope": event.scope}
     if event.outcome == "busy":
-        return errors.PlanGroupLockedError(**about, holder=event.holder)
-    return errors.LockTimeoutError(**about, holder=event.holder, waited_ms=event.waited_ms)
+        return errors.PlanGroupLockedError(**details, holder=event.holder)
+    return errors.LockTimeoutError(**details, holder=event.holder, waited_ms=event.waited_ms)
 
 
 def _log_kept(pool: Pool, limits: Limits, kept: Mapping[str, str]) -> None:
@@ -272,23 +277,23 @@ def _log_kept(pool: Pool, limits: Limits, kept: Mapping[str, str]) -> None:
 
     It was set on purpose, and PostgreSQL ignores a lower one in a running transaction.
     """
-    asked = {
-        "idle_in_transaction_session_timeout": _shown(limits.idle),
-        "transaction_timeout": _shown(limits.transaction),
-        "lock_timeout": _shown(limits.row_lock),
+    requested = {
+        "idle_in_transaction_session_timeout": _format_limit(limits.idle),
+        "transaction_timeout": _format_limit(limits.transaction),
+        "lock_timeout": _format_limit(limits.row_lock),
     }
     logged = _logged.setdefault(pool, set())
     for name, in_force in kept.items():
-        is_new = in_force != asked[name] and name not in logged
+        is_new = in_force != requested[name] and name not in logged
         if not is_new or not events.is_logged(LOCK_LOG, logging.INFO):
             continue
         logged.add(name)
         extra = {"event": "plan_group_lock.limit_kept", "setting": name, "kept": in_force}
-        fields = {**extra, "asked": asked[name]}
+        fields = {**extra, "asked": requested[name]}
         events.log(LOCK_LOG, logging.INFO, "%s stays at %s", name, in_force, fields=fields)
 
 
-def _shown(limit: timedelta) -> str:
-    """A limit as PostgreSQL writes it: in the largest unit that divides it."""
+def _format_limit(limit: timedelta) -> str:
+    """Format a limit as PostgreSQL does: in the largest unit that divides it."""
     ms = limit // MILLISECOND
     return next((f"{ms // size}{unit}" for unit, size in _UNITS if ms % size == 0), f"{ms}ms")

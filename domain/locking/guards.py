@@ -1,5 +1,7 @@
-"""Guards the Session of a unit of work: writes need the lock, commits the unit of work, and calls
-one thread at a time.
+"""Guards the Session of a unit of work.
+
+Refuses writes without the lock, commits that bypass the unit of work, and simultaneous calls from
+several threads.
 
 The listeners are registered on the class ``Session``, once per process, because registering them
 on each Session costs more than the lock's round trip. Sessions without a unit of work are not
@@ -52,7 +54,7 @@ class WriteGuard(Protocol):
         """Raise unless the lock is held and allows the flush, and no other thread is active."""
 
     def refuse_commit_from_outside(self) -> None:
-        """Raise unless ``commit()`` of the unit of work commits."""
+        """Raise unless ``commit()`` of the unit of work is running."""
 
     def refuse_second_connection(
         self, transaction: SessionTransaction, connection: Connection
@@ -73,7 +75,8 @@ def release(session: Session) -> None:
 def require_lock(session: Session, tenant_id: UUID, group_id: UUID) -> WriteGuard:
     """Return the guard of a Session whose unit of work holds the lock of the tenant's group.
 
-    For code that writes without a flush. Raises ``LockNotHeldError`` if there is none.
+    For code that writes without a flush. Raises ``LockNotHeldError`` if the Session has no such
+    unit of work.
     """
     guard = _guard_of(session)
     if guard is None:
@@ -100,24 +103,24 @@ def refuse_rows(session: Session, lock: PlanGroupLock | StudentLock) -> None:
     changed = [row for row in session.dirty if session.is_modified(row)]
     written = [row for row in chain(session.new, changed) if isinstance(row, Base)]
     for row in (*written, *(row for row in session.deleted if isinstance(row, Base))):
-        _refuse_another_tenants(row, lock.tenant_id)
+        _refuse_other_tenant(row, lock.tenant_id)
         if lock.shared and not _is_mark(row, changed, lock):
             raise LockNotHeldError(
-                f"A {type(row).__name__} was about to be written under a shared lock, which is "
-                "for marks of progress in its groups. Enter a unit of work with an exclusive lock."
+                f"{type(row).__name__} cannot be written under a shared lock, which allows only "
+                "marks of progress in its groups. Enter a unit of work with an exclusive lock."
             )
     refuse_unstorable(written)
 
 
-def _refuse_another_tenants(row: Base, tenant_id: UUID) -> None:
+def _refuse_other_tenant(row: Base, tenant_id: UUID) -> None:
     state: Any = inspect(row)
-    # The tenant it was read with and the tenant it has now. A new part of a group has none yet: it
-    # receives its group's in the flush.
+    # Both the tenant that the row was read with and its current one must match. A new part of a
+    # group has no tenant yet: the flush sets its group's.
     tenants = {state.attrs.tenant_id.value, state.identity[0] if state.identity else None}
     if not tenants <= {None, tenant_id}:
         raise LockNotHeldError(
-            f"A {type(row).__name__} of another tenant was about to be written in a unit of "
-            f"work of tenant {tenant_id}. Enter one for each tenant."
+            f"{type(row).__name__} of another tenant cannot be written in a unit of work of "
+            f"tenant {tenant_id}. Enter one for each tenant."
         )
 
 
@@ -127,10 +130,10 @@ def _is_mark(row: Base, changed: Sequence[Any], lock: PlanGroupLock | StudentLoc
 
 
 def serialize_calls(cls: type[T]) -> type[T]:
-    """Class decorator: a repository refuses calls while another thread uses its unit of work.
+    """Decorate a repository class to refuse calls while another thread uses its unit of work.
 
-    Each public method then raises ``UnitOfWorkStateError``. On a Session without a unit of work
-    nothing changes.
+    Each public method then raises ``UnitOfWorkStateError``. Calls on a Session without a unit of
+    work are not affected.
     """
     return run_methods_inside(cls, _exclusive_call_of_repository)
 
@@ -155,7 +158,7 @@ def _run_inside(
 
 
 def _exclusive_call_of_repository(repository: Any, *_: Any, **__: Any) -> CallContext:
-    guard = _guard_of(repository._session)  # noqa: SLF001 - of the classes that this decorates
+    guard = _guard_of(repository._session)  # noqa: SLF001 - of a decorated class
     return nullcontext() if guard is None else guard.exclusive_call()
 
 

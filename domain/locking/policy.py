@@ -1,4 +1,4 @@
-"""Which lock a unit of work acquires, how long it waits, how many requests may wait; the keys."""
+"""Requests for locks: the keys, how long a request waits, and how many requests may wait."""
 
 import hashlib
 import threading
@@ -16,15 +16,15 @@ from domain.errors import InvalidInputError
 MAX_WAIT: Final = timedelta(minutes=10)
 MAX_GROUPS: Final = 100
 SHARED_WAIT: Final = timedelta(seconds=1)
-"""How long a request for a shared lock waits by default; a waiting exclusive request blocks it."""
+"""How long a request for a shared lock waits by default behind exclusive ones."""
 WAIT_BEHIND_SHARED: Final = timedelta(milliseconds=300)
 """How long a request for an exclusive lock waits by default if all holders share the lock."""
 MILLISECOND: Final = timedelta(milliseconds=1)
-_MAX_LIMIT: Final = timedelta(days=24)  # the server counts milliseconds in 31 bits
+_MAX_LIMIT: Final = timedelta(days=24)  # the server stores milliseconds in 32 bits
 # Weak references in place of a counter: a signal handler may raise between taking a slot and
 # entering the block, or before returning it. The slot is then free when its object is collected.
 _waiting: "WeakKeyDictionary[Pool, WeakSet[WaitingSlot]]" = WeakKeyDictionary()
-_guard = threading.Lock()
+_waiting_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +49,21 @@ class Limits:
         limits: tuple[object, ...] = (self.idle, self.transaction, self.row_lock)
         for limit in limits:
             if not isinstance(limit, timedelta) or not MILLISECOND <= limit <= _MAX_LIMIT:
-                raise InvalidInputError.of("limits", "must be timedeltas of 1 ms to 24 days")
+                raise InvalidInputError.of("limits", "must be timedeltas from 1 ms to 24 days")
 
 
 @dataclass(frozen=True, slots=True)
 class PlanGroupLock:
-    """The lock of one group, or with ``PlanGroupLock.of`` of several, and how to take it.
+    """A request for the lock of one group, or with ``PlanGroupLock.of`` of several.
 
-    Exclusive, for generation and edits, unless it is ``shared``, for marks of progress, which do
-    not exclude each other. All groups belong to one tenant. Several locks are acquired all or
+    The lock is exclusive, for generation and edits, or ``shared``, for marks of progress, which do
+    not exclude each other. All groups belong to one tenant. Of several locks all are acquired or
     none, in key order, so that two requests never deadlock.
 
     Without ``wait`` a busy group is refused immediately, with two exceptions: an exclusive lock
     waits for ``WAIT_BEHIND_SHARED`` if all its holders share it, and a shared lock waits for
-    ``SHARED_WAIT``. With ``wait`` the request queues on the server for at most that long, first
-    come, first served.
+    ``SHARED_WAIT``. With ``wait`` the request queues on the server for at most that long, in order
+    of arrival.
 
     Raises ``InvalidInputError`` for ids that are not UUIDs, for more than ``MAX_GROUPS``
     groups, and for a wait that is negative or longer than ``MAX_WAIT``.
@@ -83,7 +83,7 @@ class PlanGroupLock:
         for group_id in self.group_ids:
             InvalidInputError.require_uuids(group_id=group_id)
         if len(self.group_ids) > MAX_GROUPS:
-            raise InvalidInputError.of("group_id", f"at most {MAX_GROUPS} groups at once")
+            raise InvalidInputError.of("group_id", f"at most {MAX_GROUPS} groups are allowed")
         if not isinstance(self.shared, bool):
             raise InvalidInputError.of("shared", "must be true or false")
         _check_policy(self.max_wait, self.limits)
@@ -98,10 +98,10 @@ class PlanGroupLock:
         limits: Limits | None = None,
         shared: bool = False,
     ) -> "PlanGroupLock":
-        """Return the locks of several groups; duplicate ids count once."""
+        """Return a request for the locks of several groups; duplicate ids count once."""
         ids = frozenset(group_ids)
         if not ids:
-            raise InvalidInputError.of("group_id", "at least one group is needed")
+            raise InvalidInputError.of("group_id", "at least one group is required")
         first = next(iter(ids))
         return cls(
             tenant_id,
@@ -134,10 +134,10 @@ class PlanGroupLock:
 
 @dataclass(frozen=True, slots=True)
 class StudentLock:
-    """The lock of a student, for what belongs to all of the student's groups.
+    """A request for the lock of a student, for writes that affect all of the student's groups.
 
-    Whoever writes plans takes it too, after the group's. Raises ``InvalidInputError`` like
-    ``PlanGroupLock``.
+    A transaction that writes plans also acquires it, after the group's lock. Raises
+    ``InvalidInputError`` like ``PlanGroupLock``.
     """
 
     tenant_id: UUID
@@ -152,7 +152,7 @@ class StudentLock:
 
     @property
     def group_ids(self) -> frozenset[UUID]:
-        """None: the student's groups are not locked."""
+        """Always empty: the student's groups are not locked."""
         return frozenset()
 
     @property
@@ -162,7 +162,7 @@ class StudentLock:
 
     @property
     def shared(self) -> bool:
-        """Never: only groups have a shared lock."""
+        """Always false: only groups have a shared lock."""
         return False
 
     @property
@@ -174,9 +174,9 @@ class StudentLock:
 def plan_group_lock_key(group_id: UUID) -> int:
     """Return the signed 64-bit key of a group, the same as the SQL function's.
 
-    The first 8 bytes, big-endian, of sha256 over a namespace and the id's 16 bytes. At
-    100,000 groups, two share a key with a probability of 3e-10. The tenant is not part of it,
-    because clients of the SQL function pass only the group.
+    The key is the first 8 bytes, big-endian, of sha256 over a namespace and the id's 16 bytes. Two
+    of 100,000 groups have the same key with a probability of 3e-10. The tenant is not part of the
+    key, because clients of the SQL function pass only the group.
     """
     return _key(b"studyplan.plan_group:", group_id)
 
@@ -187,7 +187,7 @@ def student_lock_key(tenant_id: UUID, student_id: UUID) -> int:
 
 
 class WaitingSlot:
-    """A context that takes one of the engine's waiting slots; ``taken`` is whether one was free.
+    """A context that occupies one of the engine's waiting slots; ``taken`` is whether one was free.
 
     A waiting request occupies a connection: three of them on a pool of three would leave none for
     other requests. Therefore at most half of a pool may wait, and a request without a free slot
@@ -201,7 +201,7 @@ class WaitingSlot:
     def __enter__(self) -> Self:
         if self._wanted:
             limit = max_waiters(self._pool)
-            with _guard:
+            with _waiting_lock:
                 slots = _waiting.setdefault(self._pool, WeakSet())
                 if limit is None or len(slots) < limit:
                     slots.add(self)
@@ -210,7 +210,7 @@ class WaitingSlot:
 
     def __exit__(self, *_: object) -> None:
         if self.taken:
-            with _guard:
+            with _waiting_lock:
                 _waiting[self._pool].discard(self)
 
 

@@ -1,6 +1,6 @@
 """The statements that call the SQL lock functions, and a transaction's identity.
 
-The functions belong to Alembic; ``alembic/versions/sp_0002_lock_functions.py`` has their text.
+The Alembic revision ``alembic/versions/sp_0002_lock_functions.py`` creates the functions.
 Their SQLSTATEs are translated in ``domain.database_errors``.
 
 SQLAlchemy and psycopg know whether a transaction is open, but not which one: after a COMMIT in a
@@ -39,7 +39,7 @@ STUDENTS: Final = (
     "HAVING pg_catalog.bool_or(id = %(asked_for)s)) g"
 )
 """Locks the students of groups. Returns a record as text, the groups' ids and the students' ids.
-Changes the identity of the transaction."""
+Changes the identity of the transaction that has the old one."""
 # A record is returned as the text of a JSON object, because psycopg cannot load a timestamptz
 # under every DateStyle.
 CHECK: Final = (
@@ -88,9 +88,9 @@ class Answer:
         Under the client encoding SQL_ASCII psycopg returns text as bytes.
         """
         if text is None:
-            return AT_ONCE
-        if text == _AT_ONCE_ON_A_NODE:
-            return AT_ONCE_ON_A_NODE
+            return IMMEDIATE
+        if text == _IMMEDIATE_WITH_NODES_TEXT:
+            return IMMEDIATE_WITH_NODES
         record = json.loads(text)
         return cls(
             acquired=record["acquired"],
@@ -104,7 +104,7 @@ class Answer:
         )
 
 
-AT_ONCE: Final = Answer(
+IMMEDIATE: Final = Answer(
     acquired=True,
     outcome="acquired",
     key=None,
@@ -116,8 +116,8 @@ AT_ONCE: Final = Answer(
 )
 
 
-_AT_ONCE_ON_A_NODE: Final = '{"has_nodes": true}'
-AT_ONCE_ON_A_NODE: Final = replace(AT_ONCE, has_nodes=True)
+_IMMEDIATE_WITH_NODES_TEXT: Final = '{"has_nodes": true}'
+IMMEDIATE_WITH_NODES: Final = replace(IMMEDIATE, has_nodes=True)
 
 
 def enter(
@@ -168,7 +168,7 @@ def node_of(lock: PlanGroupLock | StudentLock) -> str:
     )
 
 
-def ask_if_stored(tenant_id: UUID, group_id: UUID) -> str:
+def select_group_exists(tenant_id: UUID, group_id: UUID) -> str:
     """Return a statement with one boolean: whether the tenant has the group."""
     return (
         "SELECT pg_catalog.count(*) > 0 FROM studyplan.plan_groups "  # noqa: S608 - UUIDs
@@ -184,15 +184,16 @@ def require_identity(identity: str, node: str = "") -> str:
     return f"SELECT studyplan.require_plan_transaction('{identity}'){node}"
 
 
-def ask_what_was_written(identity: str, node: str = "") -> str:
-    """Return a statement with two booleans: is it a different transaction, and has it written.
+def select_transaction_state(identity: str, node: str = "") -> str:
+    """Return a statement with two booleans about the current transaction.
 
-    PostgreSQL assigns a transaction id at the first write of any kind. The setting of a
-    transaction that has ended reads as an empty string or null.
+    The first is whether its identity differs from ``identity``: after the end of a transaction its
+    setting reads as an empty string or null. The second is whether it has written: PostgreSQL
+    assigns a transaction id at the first write of any kind.
     """
     setting = f"pg_catalog.current_setting('{IDENTITY}', true)"
     wrote = "pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL"
-    return f"SELECT {setting} IS DISTINCT FROM '{identity}', {wrote}{node}"  # noqa: S608 - our own
+    return f"SELECT {setting} IS DISTINCT FROM '{identity}', {wrote}{node}"  # noqa: S608 - constants
 
 
 def entered(connection: Connection, statement: str) -> Answer:
@@ -207,7 +208,7 @@ def entered(connection: Connection, statement: str) -> Answer:
 def asked(
     connection: Connection, statement: str, values: tuple[Any, ...] | dict[str, Any]
 ) -> Sequence[Any]:
-    """Execute a statement by SQLAlchemy; return its row, or an empty tuple."""
+    """Execute a statement through SQLAlchemy; return its row, or an empty tuple without one."""
     try:
         return connection.exec_driver_sql(statement, values).one_or_none() or ()
     except DBAPIError as error:
@@ -215,7 +216,7 @@ def asked(
 
 
 def holder_in(record: Mapping[str, Any]) -> LockHolder | None:
-    """Return the holder of the lock in a function's record, ``None`` if it has none."""
+    """Return the holder of the lock from a function's record, ``None`` if it names none."""
     pid, gid = record.get("holder_pid"), record.get("holder_gid")
     if pid is None and gid is None:
         return None
@@ -230,12 +231,12 @@ def holder_in(record: Mapping[str, Any]) -> LockHolder | None:
 
 
 def new_identity() -> str:
-    """Return an identity that no other transaction has; it is safe in a literal."""
+    """Return an identity that no other transaction has; it is safe in an SQL literal."""
     return uuid4().hex
 
 
 @contextmanager
-def committing_only(
+def checked_commit(
     connection: Connection, identity: str, node: str, note: Callable[[CommitState], None]
 ) -> Iterator[None]:
     """Let COMMIT inside the block succeed only in the transaction with this identity.
@@ -254,14 +255,14 @@ def committing_only(
         yield
 
 
-def rolled_back_work(connection: Connection, identity: str | None, node: str) -> bool:
+def roll_back_reporting_writes(connection: Connection, identity: str | None, node: str) -> bool:
     """Roll back, and return whether the transaction had written anything, in one round trip.
 
     Raises ``LockNotHeldError`` if the transaction has another identity, unless ``identity`` is
     ``None``.
     """
-    question = ask_what_was_written(identity or "", node)
-    ended, wrote = roll_back_after(connection, question)
-    if ended == "t" and identity is not None:
+    query = select_transaction_state(identity or "", node)
+    is_other, wrote = roll_back_after(connection, query)
+    if is_other == "t" and identity is not None:
         raise LockNotHeldError(TRANSACTION_ENDED)
     return wrote == "t"

@@ -22,7 +22,7 @@ FUNCTIONS_VERSION: Final = 1
 class LockStatus:
     """The state of a group's lock, for monitoring and messages.
 
-    It may be outdated when it arrives, so never use it to decide whether to write. ``held`` does
+    It may be outdated when it arrives, so do not use it to decide whether to write. ``held`` does
     not depend on what is known about the holder. If several transactions share the lock,
     ``holder`` is the caller's if it is among them, otherwise the oldest. ``waiting`` is the number
     of requests in the queue.

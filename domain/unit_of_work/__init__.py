@@ -1,7 +1,7 @@
-"""Units of work: one lock, one transaction, one commit; for threads and for asyncio.
+"""Units of work: one lock, one transaction and one commit, for threads and for asyncio.
 
-``UnitOfWork`` has every rule. ``AsyncUnitOfWork`` drives one from a task and adds what only
-tasks have: cancellation, and other tasks that run in between.
+``UnitOfWork`` implements all rules. ``AsyncUnitOfWork`` runs one in an asyncio task, and handles
+cancellation and calls from other tasks in addition.
 """
 
 from domain.unit_of_work.asynchronous import AsyncUnitOfWork

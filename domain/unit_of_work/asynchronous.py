@@ -36,7 +36,7 @@ class AsyncUnitOfWork:
 
     All services and repositories work inside ``run``. While it waits for the server or for a
     lock, other tasks run; the planning itself blocks the event loop, for some milliseconds in a
-    typical group. Calls may come from several tasks, one at a time.
+    typical group. Several tasks may call it, one at a time.
 
     If the task is cancelled, also by ``asyncio.timeout``, the statement on the server is
     cancelled, the lock is released and the connection is returned to the pool before the
@@ -66,7 +66,7 @@ class AsyncUnitOfWork:
             await self._drive(self._core.__enter__)
         except asyncio.CancelledError as error:
             # Entering may have completed before the cancellation took effect.
-            await self._leave(type(error), error, error.__traceback__)
+            await self._close(type(error), error, error.__traceback__)
             raise
         return self
 
@@ -76,18 +76,18 @@ class AsyncUnitOfWork:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        overtaken: UnitOfWorkStateError | None = None
+        overlap: UnitOfWorkStateError | None = None
         if self._running is not None:
             self._running.cancel()
             if error is None:
-                overtaken = UnitOfWorkStateError(
+                overlap = UnitOfWorkStateError(
                     "The block ended while another task was using the unit of work. Its work was "
                     "cancelled and rolled back. Wait inside the block for the tasks that it uses."
                 )
                 kind = UnitOfWorkStateError
-        await self._leave(kind, error or overtaken, trace)
-        if overtaken is not None:
-            raise overtaken
+        await self._close(kind, error or overlap, trace)
+        if overlap is not None:
+            raise overlap
 
     @property
     def lock(self) -> PlanGroupLock | StudentLock:
@@ -121,7 +121,7 @@ class AsyncUnitOfWork:
         result = await self._drive(lambda: work(self._core, *args, **kwargs))
         if iscoroutine(result):
             result.close()
-            raise UnitOfWorkStateError("run() takes a plain function, not a coroutine function.")
+            raise UnitOfWorkStateError("run() needs a plain function, not a coroutine function.")
         return result
 
     async def commit(self) -> None:
@@ -160,20 +160,20 @@ class AsyncUnitOfWork:
         finally:
             self._running = None
 
-    async def _leave(self, *reason: Any) -> None:
+    async def _close(self, *reason: Any) -> None:
         """Exit as soon as the call that is still running has ended."""
-        straggler = self._running
+        running = self._running
 
         async def leave() -> None:
-            if straggler is not None:
-                await asyncio.wait([straggler])
+            if running is not None:
+                await asyncio.wait([running])
             await self._in_greenlet(lambda: self._core.__exit__(*reason))
 
         await settled(asyncio.create_task(leave()), FINISHING_SECONDS)
 
     def _in_greenlet(self, work: Callable[[], T]) -> Coroutine[Any, Any, T]:
         if self._async_session is None:
-            raise UnitOfWorkStateError("The unit of work has not been entered.")
+            raise UnitOfWorkStateError("The unit of work is not entered yet.")
         return self._async_session.run_sync(lambda _: work())
 
 
@@ -208,7 +208,7 @@ async def settled(task: asyncio.Task[T], patience: float = 0.0) -> T:
 
 
 class _Core(UnitOfWork):
-    """A unit of work whose locks are claimed by another task than the one that enters it."""
+    """A unit of work that is entered in a different task from the one that claims its locks."""
 
     def claim(self) -> None:
         self._prepare()

@@ -70,30 +70,30 @@ class Ending:
     error_type: str | None = None
 
 
-class AtEnd:
+class EndCallbacks:
     """The callbacks of one unit of work, and the outcome of its commit.
 
-    Errors are stored as text: an exception refers to stack frames and so to the unit of work,
+    Errors are stored as text: an exception refers to stack frames and thereby to the unit of work,
     which must be garbage-collected as soon as it is dropped.
     """
 
     def __init__(self) -> None:
         self._callbacks: list[Callback] = []
         self._commit = CommitState.NOT_SENT
-        self._of_commit: Ending | None = None
+        self._commit_ending: Ending | None = None
         self.is_committing = False
         """Whether ``commit()`` is running."""
 
     def add(self, callback: Callback, session: Session | None) -> None:
         """Call the callback at the end, after those that were added before.
 
-        :param session: that of the open transaction; ``None`` if the transaction has ended.
+        :param session: the Session of the open transaction; ``None`` if it has ended.
         """
         if session is None:
             self._callbacks.append(callback)
-            self.report(self._of_commit or Ending("rolled_back"))
+            self.report(self._commit_ending or Ending("rolled_back"))
         else:
-            self._callbacks.append(_unless_undone(callback, session))
+            self._callbacks.append(_unless_rolled_back(callback, session))
 
     @contextmanager
     def committing(self) -> Iterator[Callable[[CommitState], None]]:
@@ -106,10 +106,10 @@ class AtEnd:
         try:
             yield self._note
         except BaseException as error:
-            self._of_commit = self._ending_of_failed_commit(error)
+            self._commit_ending = self._ending_of_failed_commit(error)
             raise
         else:
-            self._of_commit = Ending("committed")
+            self._commit_ending = Ending("committed")
         finally:
             self.is_committing = False
 
@@ -126,7 +126,7 @@ class AtEnd:
             reason = reason or events.error_type(raised)
             raise
         finally:
-            self.report(self._of_commit or Ending("rolled_back", reason))
+            self.report(self._commit_ending or Ending("rolled_back", reason))
 
     def report(self, ending: Ending) -> None:
         """Call each callback once; never raises an ``Exception``."""
@@ -184,7 +184,7 @@ def close(session: Session, connection: Connection | None) -> None:
     """
     try:
         if connection is not None:
-            _drop_if_stuck(connection)
+            _invalidate_if_unclean(connection)
         session.close()
     except DBAPIError:
         session.invalidate()
@@ -193,23 +193,23 @@ def close(session: Session, connection: Connection | None) -> None:
             connection.close()
 
 
-def _unless_undone(callback: Callback, session: Session) -> Callback:
+def _unless_rolled_back(callback: Callback, session: Session) -> Callback:
     """Return the callback; it receives a rollback if a currently open savepoint is rolled back."""
     savepoints: set[SessionTransaction] = set()
     innermost = session.get_nested_transaction()
     while innermost is not None:
         savepoints.add(innermost)
         innermost = innermost.parent
-    undone = False
+    rolled_back = False
 
     def note(_: Session, transaction: SessionTransaction) -> None:
-        nonlocal undone
-        undone = undone or transaction in savepoints
+        nonlocal rolled_back
+        rolled_back = rolled_back or transaction in savepoints
 
     if not savepoints:
         return callback
     event.listen(session, "after_soft_rollback", note)
-    return lambda ending: callback(Ending("rolled_back") if undone else ending)
+    return lambda ending: callback(Ending("rolled_back") if rolled_back else ending)
 
 
 def _wrote(
@@ -224,12 +224,12 @@ def _wrote(
         if not session.in_transaction() or not session.is_active:
             return False
         other = session.connection(bind_arguments={"bind": connection.engine})
-        return statements.rolled_back_work(other, None, node)
+        return statements.roll_back_reporting_writes(other, None, node)
     if connection.invalidated:
         return False
     match LockState.of(connection):
         case LockState.HELD:
-            return statements.rolled_back_work(connection, identity, node)
+            return statements.roll_back_reporting_writes(connection, identity, node)
         case LockState.LOST if session.is_active:
             # After a failed flush the Session is not active, and its error has been raised.
             raise LockNotHeldError(TRANSACTION_ENDED)
@@ -237,7 +237,7 @@ def _wrote(
             return False
 
 
-def _drop_if_stuck(connection: Connection) -> None:
+def _invalidate_if_unclean(connection: Connection) -> None:
     """Invalidate a connection that would return to the pool with an open transaction and lock.
 
     When a commit fails in the client, by a listener or a signal, SQLAlchemy regards the

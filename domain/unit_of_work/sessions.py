@@ -1,4 +1,4 @@
-"""Which Sessions a unit of work accepts, and which requests and threads may use it."""
+"""Checks of the Session of a unit of work, and of the requests and threads that use it."""
 
 import asyncio
 import threading
@@ -23,7 +23,7 @@ from domain.models import Base
 _MAPPERS: Final = tuple(Base.registry.mappers)
 # An engine's options for large results would declare a server-side cursor for statements that
 # write.
-_FOR_LARGE_RESULTS: Final[dict[str, Any]] = {"stream_results": False, "yield_per": None}
+_CLIENT_SIDE_CURSOR: Final[dict[str, Any]] = {"stream_results": False, "yield_per": None}
 _DRIVERS: Final = {("postgresql", "psycopg"), ("postgresql", "psycopg_async")}
 _claims: "ContextVar[tuple[Claim, ...]]" = ContextVar("studyplan_claims", default=())
 _OVERLAPPING: Final = (
@@ -33,9 +33,9 @@ _OVERLAPPING: Final = (
 
 
 def new_session(session_factory: Callable[[], Session]) -> tuple[Session, Engine | Connection]:
-    """Return a Session of the factory, and the bind of all mapped tables.
+    """Create a Session; return it and the bind of all mapped tables.
 
-    A Session that cannot hold the lock may be in use elsewhere, so it is not changed. Raises
+    A Session that is refused may be in use elsewhere, so it is not changed. Raises
     ``WrongSessionError``, and ``WrongTransactionError`` for a Session on a connection that is
     already in a transaction.
     """
@@ -47,8 +47,8 @@ def new_session(session_factory: Callable[[], Session]) -> tuple[Session, Engine
     bind = _only_bind(session)
     _refuse_driver(bind)
     _refuse_used(session, bind)
-    # A commit ends the unit of work. The caller must be able to read its objects afterwards, and
-    # no Session would reload expired ones.
+    # A commit ends the unit of work. The caller must be able to read its objects afterwards, but
+    # there is no Session then that could reload expired ones.
     session.expire_on_commit = False
     return session, bind
 
@@ -67,8 +67,8 @@ def begin(session: Session, bind: Engine | Connection) -> Connection:
         session.begin()  # for a Session with ``autobegin=False``
     connection = session.connection(bind_arguments={"bind": bind})
     options = connection.get_execution_options()
-    if not options.keys().isdisjoint(_FOR_LARGE_RESULTS):
-        connection = connection.execution_options(**_FOR_LARGE_RESULTS)
+    if not options.keys().isdisjoint(_CLIENT_SIDE_CURSOR):
+        connection = connection.execution_options(**_CLIENT_SIDE_CURSOR)
     return connection
 
 
@@ -136,17 +136,17 @@ def claim(
     Raises ``UnitOfWorkStateError`` if this context already holds one of them in another unit of
     work on the same engine. Nothing is sent to the server.
     """
-    mine = Claim(_current_task(), ref(session), engine, tenant_id, group_ids, student_ids)
-    others = tuple(one for one in _claims.get() if one.is_open())
+    new = Claim(_current_task(), ref(session), engine, tenant_id, group_ids, student_ids)
+    others = tuple(other for other in _claims.get() if other.is_open())
     for other in others:
-        if shared := mine.shares_with(other):
+        if shared := new.shares_with(other):
             raise UnitOfWorkStateError(
                 f"The lock of {next(iter(shared))} is held by another unit of work of the same "
                 "request. Pass the open unit of work on to the code that needs it, or exit its "
                 "block first: the inner one would wait for the outer one."
             )
-    _claims.set((*others, mine))
-    return mine
+    _claims.set((*others, new))
+    return new
 
 
 class CallGuard:
@@ -157,7 +157,7 @@ class CallGuard:
         self._flushing_thread = 0
 
     @contextmanager
-    def one_thread(self) -> Iterator[None]:
+    def single_thread(self) -> Iterator[None]:
         """A context for one thread; raises ``UnitOfWorkStateError`` if another one is in it."""
         if not self._in_use.acquire(blocking=False):
             raise UnitOfWorkStateError(_OVERLAPPING)
@@ -168,27 +168,27 @@ class CallGuard:
 
     @contextmanager
     def exclusive_call(self, session: Session | None) -> Iterator[None]:
-        """The same; also raises if another thread is flushing the Session."""
-        with self.one_thread():
-            # SQLAlchemy has no accessor; a second flush() raises an error of its own.
+        """Like ``single_thread()``; also raises if another thread is flushing the Session."""
+        with self.single_thread():
+            # SQLAlchemy has no accessor, and itself refuses only a second flush().
             flushing = session is not None and session._flushing  # noqa: SLF001 - as above
             if flushing and self._flushing_thread != threading.get_ident():
                 raise UnitOfWorkStateError(_OVERLAPPING)
             yield
 
     def note_flush(self) -> None:
-        """Record that this thread is flushing; call it inside ``one_thread()``."""
+        """Record that this thread is flushing; call it inside ``single_thread()``."""
         self._flushing_thread = threading.get_ident()
 
     @contextmanager
-    def last(self, connection: Connection | None, *, failed: bool) -> Iterator[None]:
+    def at_exit(self, connection: Connection | None, *, failed: bool) -> Iterator[None]:
         """A context for the exit, which waits until a call of another thread has ended.
 
         The other thread's statement is cancelled. Raises ``UnitOfWorkStateError`` afterwards if
         there was such a call, unless the block has ``failed``.
         """
-        overtaken = not self._in_use.acquire(blocking=False)
-        if overtaken:
+        overlaps = not self._in_use.acquire(blocking=False)
+        if overlaps:
             if connection is not None and not connection.invalidated:
                 cancel(connection)
             self._in_use.acquire()
@@ -196,7 +196,7 @@ class CallGuard:
             yield
         finally:
             self._in_use.release()
-        if overtaken and not failed:
+        if overlaps and not failed:
             raise UnitOfWorkStateError(
                 "The block ended while another thread was using the unit of work. Its work was "
                 "cancelled and rolled back. Wait inside the block for the threads that it uses."
@@ -230,13 +230,13 @@ def _all_binds(session: Session) -> set[Any]:
     arguments: list[dict[str, Any]] = [{}]
     for mapper in _MAPPERS:
         arguments += [{"mapper": mapper}, {"mapper": mapper, "clause": update(mapper)}]
-    for one in arguments:
+    for argument in arguments:
         try:
-            found.add(session.get_bind(**one))
+            found.add(session.get_bind(**argument))
         except UnboundExecutionError:
-            if one:  # only the mapped tables need to be bound
+            if argument:  # only the mapped tables need to be bound
                 raise WrongSessionError(
-                    f"The Session has no engine for {one['mapper'].class_.__name__}."
+                    f"The Session has no engine for {argument['mapper'].class_.__name__}."
                 ) from None
     return found
 

@@ -1,4 +1,4 @@
-"""One unit of work = one lock = one transaction = one commit."""
+"""The unit of work: one lock, one transaction and one commit."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,12 +14,12 @@ from domain import errors
 from domain.database_errors import During, translated
 from domain.locking import acquiring, guards
 from domain.locking.policy import PlanGroupLock, StudentLock
-from domain.locking.statements import committing_only, new_identity
+from domain.locking.statements import checked_commit, new_identity
 from domain.repositories.plan_groups import PlanGroupRepository
 from domain.repositories.student_plans import StudentPlanRepository
 from domain.repositories.student_time import StudentTimeRepository
 from domain.unit_of_work import ending, sessions
-from domain.unit_of_work.ending import AtEnd, Callback, Ending, LockState, Stage
+from domain.unit_of_work.ending import Callback, EndCallbacks, Ending, LockState, Stage
 from domain.unit_of_work.sessions import CallGuard
 
 
@@ -74,7 +74,7 @@ class UnitOfWork:
         self._students = {lock.student_id} if isinstance(lock, StudentLock) else set()
         self._student_of: dict[UUID, UUID] = {}
         self._calls = CallGuard()
-        self._at_end = AtEnd()
+        self._at_end = EndCallbacks()
 
     def __enter__(self) -> Self:
         if self._claim is None:
@@ -84,7 +84,7 @@ class UnitOfWork:
             self._begin()
             self._stage = Stage.OPEN
         except BaseException:
-            self._leave()
+            self._close()
             raise
         return self
 
@@ -96,14 +96,14 @@ class UnitOfWork:
     ) -> None:
         session, connection, stage = self._session, self._connection, self._stage
         self._stage = Stage.CLOSED
-        with self._at_end.leaving(error), self._calls.last(connection, failed=kind is not None):
+        with self._at_end.leaving(error), self._calls.at_exit(connection, failed=kind is not None):
             try:
                 if kind is None and stage is Stage.OPEN and session and connection:
                     ending.refuse_unfinished(
                         session, connection, self._root, self._identity, self._node
                     )
             finally:
-                self._leave()
+                self._close()
 
     @property
     def tenant_id(self) -> UUID:
@@ -152,7 +152,7 @@ class UnitOfWork:
             try:
                 with self._at_end.committing() as note, translated(connection):
                     session.flush()
-                    with committing_only(connection, self._identity, self._node, note):
+                    with checked_commit(connection, self._identity, self._node, note):
                         session.commit()
             finally:
                 self._finish()
@@ -186,7 +186,7 @@ class UnitOfWork:
     def exclusive_call(self) -> Iterator[None]:
         """A context in which no other thread may use the unit of work.
 
-        Raises ``UnitOfWorkStateError`` if another thread uses it or flushes the Session.
+        Raises ``UnitOfWorkStateError`` if another thread is using it or flushing the Session.
         """
         with self._calls.exclusive_call(self._session):
             yield
@@ -195,8 +195,8 @@ class UnitOfWork:
         """Whether the transaction still holds the lock, as far as the client knows.
 
         Needs no round trip. If the transaction was ended without SQLAlchemy and another one has
-        begun, this still returns ``HELD``; ``commit()`` and the writing of plans check on the
-        server.
+        begun, this still returns ``HELD``; ``commit()`` and the services that write plans check
+        it on the server.
         """
         session, connection = self.session, self._connection
         if connection is None or session.get_transaction() is not self._root:
@@ -243,11 +243,11 @@ class UnitOfWork:
             )
 
     def refuse_flush(self, session: Session) -> None:
-        """Raise unless the Session may be flushed: the lock is held, and covers the rows.
+        """Raise unless the lock is held and covers the rows, and no other thread is active.
 
         Raises ``LockNotHeldError``, ``InvalidInputError`` and ``UnitOfWorkStateError``.
         """
-        with self._calls.one_thread():
+        with self._calls.single_thread():
             self.require_held()
             guards.refuse_rows(session, self.lock)
             self._calls.note_flush()
@@ -287,13 +287,13 @@ class UnitOfWork:
         """
         self.require_lock(group_id)
         if group_id not in self._student_of:
-            left = max(timedelta(0), self.lock.max_wait - timedelta(milliseconds=self.waited_ms))
+            wait = max(timedelta(0), self.lock.max_wait - timedelta(milliseconds=self.waited_ms))
             renewed = new_identity()
             self._student_of = acquiring.acquire_students(
                 self.connection,
                 self.tenant_id,
                 self.lock.group_ids,
-                left,
+                wait,
                 asked_for=group_id,
                 identity=self._identity,
                 renewed=renewed,
@@ -334,7 +334,7 @@ class UnitOfWork:
         self._stage = Stage.FINISHED
         self._end_claim()
 
-    def _leave(self) -> None:
+    def _close(self) -> None:
         """Roll back what was not committed, and return the connection, clean or invalidated."""
         session, self._session = self._session, None
         connection, self._connection = self._connection, None

@@ -38,7 +38,7 @@ def test_shared_lock_allows_nothing_but_marks(
             lambda: uow.plans.retire_as_cancelled(group.id),
             lambda: uow.groups.add(PlanGroupFactory.build(id=group.id, tenant_id=group.tenant_id)),
         ):
-            with pytest.raises(LockNotHeldError, match="only shared"):
+            with pytest.raises(LockNotHeldError, match="holds a shared lock of group"):
                 refused()
         stored.name = "a way past the services"
         with pytest.raises(LockNotHeldError, match="marks of progress"):

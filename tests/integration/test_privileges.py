@@ -116,7 +116,7 @@ def test_privilege_on_a_table_is_required_exactly_if_an_operation_needs_it(
         with pytest.raises(SchemaError, match=f"The role {ROLE} lacks {privilege} on {table}"):
             probe(app)
     assert found
-    refusal = f"refused a privilege to the role: permission denied for table {unqualified(table)}"
+    refusal = f"The role lacks a privilege: permission denied for table {unqualified(table)}"
     for message in found.values():
         assert refusal in message
         assert "functions are missing" not in message

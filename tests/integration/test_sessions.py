@@ -181,7 +181,7 @@ def test_session_on_a_connection_in_a_transaction_is_refused(
 ) -> None:
     with engine.connect() as connection, connection.begin() as outer:
         for mode in ("create_savepoint", "control_fully", "rollback_only"):
-            with pytest.raises(WrongTransactionError, match="inside a transaction"):
+            with pytest.raises(WrongTransactionError, match="already in a transaction"):
                 enter(lambda: Session(connection, join_transaction_mode=mode), lock)  # noqa: B023 - called immediately
         assert outer.is_active
 

@@ -68,7 +68,7 @@ def test_branch_whose_version_table_is_in_our_schema_is_not_taken_for_the_packag
 def test_objects_of_our_names_are_named_and_kept(connection: sa.Connection, statement: str) -> None:
     with connection.begin():
         connection.exec_driver_sql(f"CREATE SCHEMA studyplan; {statement}")
-    refused(connection, "of this name already: .* already exists.* did not make it")
+    refused(connection, "of this name that this package did not create: .* already exists")
 
 
 def test_database_without_the_schema_public_is_refused_in_the_servers_words(
@@ -76,7 +76,7 @@ def test_database_without_the_schema_public_is_refused_in_the_servers_words(
 ) -> None:
     with connection.begin():
         connection.exec_driver_sql("DROP SCHEMA public")
-    refused(connection, 'lacks a schema .*: schema "public" does not exist.* create it first')
+    refused(connection, 'need a schema .*: schema "public" does not exist.* Create it first')
     with connection.begin():
         connection.exec_driver_sql("CREATE SCHEMA public")
     schema.upgrade(connection)
@@ -185,7 +185,7 @@ CREATE_IN_PUBLIC = "GRANT CREATE ON SCHEMA public TO {role}"
         ),
         (
             f"CREATE SCHEMA studyplan; GRANT ALL ON SCHEMA studyplan TO {{role}}; {CREATE}",
-            "must be owner of schema studyplan.* owns",
+            "must be owner of schema studyplan.* must own a schema",
         ),
     ],
     ids=["database", "public", "btree_gist", "schema"],

@@ -122,7 +122,7 @@ def test_branch_is_refused_where_the_package_came_first(
         connection,
         lambda: host.upgrade("heads", transaction_per_migration=per_migration),
         sa.exc.DBAPIError,
-        "schema studyplan was made by another Alembic environment already",
+        "schema studyplan was already created by another Alembic environment",
     )
     schema.upgrade(connection)
 
@@ -159,11 +159,11 @@ def test_sql_is_refused_where_the_schema_is_there_already(
         run_sql(empty_url, schema.upgrade_sql())
 
     host.upgrade()
-    words = "made by another Alembic environment already"
+    words = "already created by another Alembic environment"
     unchanged_by(connection, run, Exception, words)
     host.downgrade("studyplan@base")
     schema.upgrade(connection)
-    unchanged_by(connection, run, Exception, r"alembic_version is there already: .* sp_0001:head")
+    unchanged_by(connection, run, Exception, r"alembic_version already exists: .* sp_0001:head")
 
 
 def test_sql_and_the_package_continue_each_other(
