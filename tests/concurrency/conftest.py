@@ -1,4 +1,4 @@
-"""How the clients of these tests connect: to the server, or with TEST_POOLER=1 through a pooler."""
+"""Fixtures that connect clients to the server, or to a pooler if ``TEST_POOLER`` is set."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -13,7 +13,8 @@ from domain.unit_of_work import asynchronous
 from tests.integration.storing import stored_group
 from tests.pooler.pgbouncer import CONNECT_ARGS, PgBouncer, pgbouncer
 
-# Fewer than the engine's connections, and enough for all who hold and wait at one time.
+# Smaller than the engine's pool, so that clients share backends; large enough for all requests of
+# a test that hold a lock or wait for one at the same time.
 POOL_SIZE = 12
 
 
@@ -24,12 +25,14 @@ def pooler(server_url: sa.URL) -> Iterator[PgBouncer | None]:
         return
     with pgbouncer(server_url, pool_size=POOL_SIZE) as running:
         yield running
-        assert any(row["total_xact_count"] for row in running.show("STATS")), "nobody came through"
+        assert any(row["total_xact_count"] for row in running.show("STATS")), (
+            "no transaction used the pooler"
+        )
 
 
 @pytest.fixture(scope="module")
 def client_url(database_url: sa.URL, pooler: PgBouncer | None) -> sa.URL:
-    """Where clients connect; ``database_url`` is the server itself."""
+    """The URL that clients connect to; ``database_url`` always leads directly to the server."""
     return pooler.url_for(database_url) if pooler else database_url
 
 
@@ -40,15 +43,15 @@ def connect_args(pooler: PgBouncer | None) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def new_engine(client_url: sa.URL, connect_args: dict[str, Any]) -> Iterator[Callable[..., Any]]:
-    """Makes an engine of a client; all are disposed of in the end."""
-    made: list[sa.Engine] = []
+    """Return a factory of client engines, which are disposed of at the end of the module."""
+    engines: list[sa.Engine] = []
 
-    def make(**options: Any) -> sa.Engine:
-        made.append(sa.create_engine(client_url, connect_args=connect_args, **options))
-        return made[-1]
+    def create(**options: Any) -> sa.Engine:
+        engines.append(sa.create_engine(client_url, connect_args=connect_args, **options))
+        return engines[-1]
 
-    yield make
-    for engine in made:
+    yield create
+    for engine in engines:
         engine.dispose()
 
 
@@ -59,16 +62,16 @@ def engine(new_engine: Callable[..., sa.Engine]) -> sa.Engine:
 
 @pytest.fixture
 def group(session_factory: sessionmaker[Session]) -> PlanGroup:
-    """A stored group, not generated yet."""
+    """A stored group without any generation."""
     return stored_group(session_factory)
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cancelled task waits 20 ms for the end of its commit or rollback."""
+def short_grace_period(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cancelled task waits only 20 ms for the end of its commit or rollback."""
     monkeypatch.setattr(asynchronous, "FINISHING_SECONDS", 0.02)
 
 
 @pytest.fixture(params=range(20), ids="{}".format)
-def again() -> None:
-    """A race is run many times: it may be won in another order each time."""
+def repetition() -> None:
+    """Run the test 20 times, because the order of simultaneous requests varies."""

@@ -1,4 +1,4 @@
-"""Requests that meet in time, the two kinds of lock, and what the requests leave."""
+"""Helpers for requests that overlap in time, for both lock modes, and for the rows they leave."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,13 +28,14 @@ from tests.integration.storing import generate, stored_group
 Factory = sessionmaker[Session]
 T = TypeVar("T")
 Hold = Callable[[], None]
-repeatedly = pytest.mark.usefixtures("again")
+repeatedly = pytest.mark.usefixtures("repetition")
 LONG = timedelta(seconds=TIMEOUT)
 
 
-def students_groups(factory: Factory, *statuses: GroupStatus) -> list[PlanGroup]:
-    whose = {"tenant_id": uuid4(), "student_id": uuid4()}
-    return [stored_group(factory, status=status, **whose) for status in statuses]
+def groups_of_one_student(factory: Factory, *statuses: GroupStatus) -> list[PlanGroup]:
+    """Store one group per status, all of the same new student."""
+    owner = {"tenant_id": uuid4(), "student_id": uuid4()}
+    return [stored_group(factory, status=status, **owner) for status in statuses]
 
 
 def statuses(engine: sa.Engine, groups: list[PlanGroup]) -> list[str]:
@@ -58,42 +59,46 @@ def change(
     return changed
 
 
-def generate_in_turn(factory: Factory, group: PlanGroup) -> GenerationResult:
-    """Generate after the requests that hold the lock or wait for it."""
+def generate_after_waiting(factory: Factory, group: PlanGroup) -> GenerationResult:
+    """Generate after all requests that hold the lock or already wait for it."""
     return generate(factory, group, wait=LONG)
 
 
-def delete_in_turn(factory: Factory, group: PlanGroup, wait: timedelta = LONG) -> str:
+def delete_after_waiting(factory: Factory, group: PlanGroup, wait: timedelta = LONG) -> str:
     with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id, wait=wait)) as uow:
         PlanGroupService(uow).delete(expected_version=1)
         uow.commit()
     return "deleted"
 
 
-def activated(
+def activate_group(
     factory: Callable[[], Session], group: PlanGroup, wait: timedelta = LONG
 ) -> StateChange:
     return activate(factory, tenant_id=group.tenant_id, group_id=group.id, wait=wait)
 
 
-def at_once(*requests: Callable[[Hold], Any]) -> Outcomes[Any]:
-    """Each request in a thread of its own, all at once."""
-    free = iter(requests)
+def run_simultaneously(*requests: Callable[[Hold], Any]) -> Outcomes[Any]:
+    """Run the requests at the same time, each in a separate thread."""
+    remaining = iter(requests)
 
-    def take_one(hold: Hold) -> Any:
-        return next(free)(hold)
+    def run_next(hold: Hold) -> Any:
+        return next(remaining)(hold)
 
-    return contend(len(requests), take_one)
+    return contend(len(requests), run_next)
 
 
 def elsewhere(call: Callable[[], T]) -> T:
-    """What another client gets: in a thread of its own, as one thread has one unit of work."""
+    """Run ``call`` as another client and return its result.
+
+    It runs in a separate thread, because a nested request for a lock that the thread holds is a
+    usage error.
+    """
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(call).result(TIMEOUT)
 
 
 def generated_group(factory: sessionmaker[Session]) -> PlanGroup:
-    """A stored group that was generated once, with plans for at least 20 marks."""
+    """Store a group and generate it once; it has at least 20 plans that can be marked."""
     contents = [ContentFactory.build(position=0, last_unit=200)]
     group = stored_group(factory, period_end=date(2025, 2, 28), contents=contents)
     generate(factory, group)

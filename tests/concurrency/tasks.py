@@ -1,4 +1,7 @@
-"""Generations in tasks: a pool for one event loop, ways to cancel, and places to wait in."""
+"""Helpers for generations in asyncio tasks.
+
+A pool of one event loop, several forms of cancellation, and statements that block a request.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
@@ -34,25 +37,25 @@ _WAITING = sa.text(
 )
 
 
-async def nothing() -> None:
-    """What a request does before its commit, unless it is held there."""
+async def do_nothing() -> None:
+    """The default action of a request before its commit."""
 
 
 @asynccontextmanager
 async def pooled(url: sa.URL, size: int = POOL) -> AsyncIterator[AsyncFactory]:
-    """Sessions on a pool of this event loop, which must be whole in the end."""
+    """Yield a session factory on a new pool of this event loop; the pool is checked at the end."""
     engine = create_async_engine(url, pool_size=size, max_overflow=0, pool_timeout=20)
     try:
-        async with engine.connect():  # the first one asks the server for its version
+        async with engine.connect():  # the first connection also initializes the dialect
             pass
         yield async_sessionmaker(engine)
-        await assert_whole(engine, size)
+        await assert_pool_is_complete(engine, size)
     finally:
         await engine.dispose()
 
 
-def with_pool(url: sa.URL, work: Callable[[AsyncFactory], Awaitable[T]], size: int = POOL) -> T:
-    """What ``work`` returns in an event loop of its own, with a pool that is whole in the end."""
+def run_with_pool(url: sa.URL, work: Callable[[AsyncFactory], Awaitable[T]], size: int = POOL) -> T:
+    """Run ``work`` in a new event loop with a new pool, and check the pool at the end."""
 
     async def main() -> T:
         async with pooled(url, size) as factory:
@@ -61,8 +64,8 @@ def with_pool(url: sa.URL, work: Callable[[AsyncFactory], Awaitable[T]], size: i
     return asyncio.run(main())
 
 
-async def assert_whole(engine: AsyncEngine, size: int = POOL) -> None:
-    """Nothing is lent, and as many sound connections can be had as the pool may open."""
+async def assert_pool_is_complete(engine: AsyncEngine, size: int = POOL) -> None:
+    """Assert that no connection is checked out and that ``size`` working ones can be."""
     assert isinstance(engine.pool, sa.QueuePool)
     assert engine.pool.checkedout() == 0
     connections = [await engine.connect() for _ in range(size)]
@@ -78,10 +81,10 @@ async def assert_whole(engine: AsyncEngine, size: int = POOL) -> None:
 async def generate_async(
     factory: Callable[[], AsyncSession],
     group: PlanGroup,
-    hold: Callable[[], Awaitable[None]] = nothing,
+    hold: Callable[[], Awaitable[None]] = do_nothing,
     wait: timedelta | None = None,
 ) -> GenerationResult:
-    """The whole flow through the service, held before its commit."""
+    """Lock, generate and commit; ``hold`` is awaited before the commit."""
     async with AsyncUnitOfWork(
         factory, lock=PlanGroupLock(group.tenant_id, group.id, wait=wait)
     ) as uow:
@@ -92,23 +95,23 @@ async def generate_async(
 
 
 def backends_waiting(engine: sa.Engine) -> int:
-    """How many locks of any kind are waited for in this database."""
+    """Count the lock requests of any kind that wait in this database."""
     with engine.connect() as connection:
         return int(connection.scalar(_WAITING) or 0)
 
 
-async def until_a_backend_waits(engine: sa.Engine) -> None:
-    """Return as soon as a backend of this database waits for a lock of any kind."""
-    await watched(lambda: backends_waiting(engine) > 0, "a backend waits for a lock")
+async def wait_until_backend_waits(engine: sa.Engine) -> None:
+    """Return once a backend of this database waits for a lock of any kind."""
+    await wait_until(lambda: backends_waiting(engine) > 0, "a backend waits for a lock")
 
 
-async def watched(condition: Callable[[], bool], hope: str) -> None:
-    """``eventually``, in a thread of its own, so that the event loop goes on."""
-    await asyncio.to_thread(eventually, condition, hope)
+async def wait_until(condition: Callable[[], bool], description: str) -> None:
+    """Call ``eventually`` in a separate thread, so that the event loop keeps running."""
+    await asyncio.to_thread(eventually, condition, description)
 
 
-class Once:
-    """``task.cancel()``, the usual way."""
+class CancelledOnce:
+    """A request in a task that is cancelled by one call of ``task.cancel()``."""
 
     error: type[BaseException] = asyncio.CancelledError
 
@@ -117,17 +120,14 @@ class Once:
         self._loop = asyncio.get_running_loop()
         self.task = asyncio.create_task(self._run())
 
-    def strike(self) -> None:
-        """Cancel; to be called in the loop's thread."""
+    def cancel(self) -> None:
+        """Cancel the request; must be called in the thread of the event loop."""
         self.task.cancel()
 
-    def strike_from_a_thread(self) -> None:
-        self._loop.call_soon_threadsafe(self.strike)
-
-    async def ended(self) -> None:
-        """Wait for the task, which must end by its cancellation."""
+    async def wait_cancelled(self) -> None:
+        """Wait for the task and assert that its cancellation ended it."""
         done, _ = await asyncio.wait([self.task], timeout=TIMEOUT)
-        assert done, "the task does not end"
+        assert done, "the cancelled task does not end"
         with pytest.raises(self.error):
             self.task.result()
 
@@ -135,20 +135,20 @@ class Once:
         await self._request
 
 
-class Relentless(Once):
-    """Again and again until the task is gone, as cancel scopes do it."""
+class CancelledRepeatedly(CancelledOnce):
+    """Cancelled in every iteration of the event loop until it ends, as AnyIO's cancel scopes do."""
 
-    def strike(self) -> None:
+    def cancel(self) -> None:
         if self.task.cancel():
-            self._loop.call_soon(self.strike)
+            self._loop.call_soon(self.cancel)
 
 
-class TimeLimit(Once):
-    """``asyncio.timeout()`` around the request."""
+class TimeLimited(CancelledOnce):
+    """Cancelled by an ``asyncio.timeout()`` around the request."""
 
     error = TimeoutError
 
-    def strike(self) -> None:
+    def cancel(self) -> None:
         self._limit.reschedule(self._loop.time())
 
     async def _run(self) -> None:
@@ -156,21 +156,27 @@ class TimeLimit(Once):
             await self._request
 
 
-async def strike_in_the_commit(gate: CommitGate, request: Once) -> None:
+async def cancel_during_commit(gate: CommitGate, request: CancelledOnce) -> None:
     """Cancel a request once its commit waits at the gate."""
-    await watched(lambda: gate.arrived() is not None, "the commit is on its way")
-    request.strike()
+    await wait_until(lambda: gate.arrived() is not None, "the commit waits at the gate")
+    request.cancel()
 
 
-WAYS: Final = (Once, Relentless, TimeLimit)
-each_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+each_cancellation = pytest.mark.parametrize(
+    "request_type",
+    [CancelledOnce, CancelledRepeatedly, TimeLimited],
+    ids=lambda request_type: request_type.__name__,
+)
 
 
 _KEY: Final = 0x424C_4F43_4B41_4445
 _ROW: Final = 1000
-"""The row of a COPY that is held up: rows before it are stored, rows after it on their way."""
+"""The row of a COPY whose insertion blocks.
 
-_GATE: Final = (
+When it blocks, the server has stored the rows before it and the client may have sent more.
+"""
+
+_BLOCK_ROW: Final = (
     f"""CREATE OR REPLACE FUNCTION blockade() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN PERFORM pg_catalog.pg_advisory_xact_lock_shared({_KEY}); RETURN NEW; END $$""",
     f"""CREATE TRIGGER blockade BEFORE INSERT ON studyplan.student_plans FOR EACH ROW
@@ -182,7 +188,7 @@ Blockade = Callable[[sa.Engine, PlanGroup], AbstractContextManager[object]]
 
 @contextmanager
 def waiting_for_the_lock(engine: sa.Engine, group: PlanGroup) -> Iterator[None]:
-    """Somebody else has the group's lock."""
+    """Another transaction holds the group's lock."""
     with engine.connect() as connection, connection.begin():
         acquiring.acquire(connection, PlanGroupLock(group.tenant_id, group.id))
         yield
@@ -190,7 +196,7 @@ def waiting_for_the_lock(engine: sa.Engine, group: PlanGroup) -> Iterator[None]:
 
 @contextmanager
 def reading_the_snapshot(engine: sa.Engine, _: PlanGroup) -> Iterator[None]:
-    """Somebody else changes a table that the snapshot reads, and nothing before it."""
+    """Another transaction locks a table that no statement before the snapshot reads."""
     with engine.connect() as connection, connection.begin():
         connection.exec_driver_sql("LOCK TABLE studyplan.contents IN ACCESS EXCLUSIVE MODE")
         yield
@@ -198,9 +204,9 @@ def reading_the_snapshot(engine: sa.Engine, _: PlanGroup) -> Iterator[None]:
 
 @contextmanager
 def copying_the_plans(engine: sa.Engine, _: PlanGroup) -> Iterator[None]:
-    """A trigger holds up the thousandth row."""
+    """A trigger blocks the insertion of the thousandth plan."""
     with engine.begin() as connection:
-        for statement in _GATE:
+        for statement in _BLOCK_ROW:
             connection.exec_driver_sql(statement)
     try:
         with engine.connect() as connection, connection.begin():
@@ -211,7 +217,7 @@ def copying_the_plans(engine: sa.Engine, _: PlanGroup) -> Iterator[None]:
             connection.exec_driver_sql("DROP TRIGGER blockade ON studyplan.student_plans")
 
 
-BEFORE_THE_COMMIT: Final[dict[str, Blockade]] = {
+BLOCKADES: Final[dict[str, Blockade]] = {
     "waiting for the lock": waiting_for_the_lock,
     "reading the snapshot": reading_the_snapshot,
     "copying the plans": copying_the_plans,

@@ -1,4 +1,4 @@
-"""A task may be cancelled anywhere: no lock stays, no connection, and the pool is whole."""
+"""Cancellation of a task before its commit releases the lock and returns the connection."""
 
 import asyncio
 from datetime import date, timedelta
@@ -12,16 +12,16 @@ from domain.testing import FaultAt, Step, assert_lock_free
 from domain.testing.contention import TIMEOUT, advisory_locks
 from domain.unit_of_work import AsyncUnitOfWork
 from tests.concurrency.tasks import (
-    BEFORE_THE_COMMIT,
+    BLOCKADES,
     AsyncFactory,
     Blockade,
-    Once,
+    CancelledOnce,
     backends_waiting,
-    each_way,
+    each_cancellation,
     generate_async,
     pooled,
-    until_a_backend_waits,
-    with_pool,
+    run_with_pool,
+    wait_until_backend_waits,
 )
 from tests.factories import ContentFactory
 from tests.integration.storing import generate, stored_group, traces
@@ -33,39 +33,39 @@ MIDDLE = 700
 
 @pytest.fixture
 def group(session_factory: Factory) -> PlanGroup:
-    """A year of four books: some 1460 plans, several blocks of a COPY."""
+    """A year of four books: about 1460 plans, which COPY sends in several blocks."""
     books = [ContentFactory.build(position=i, last_unit=2000, minutes_per_unit=1) for i in range(4)]
     return stored_group(session_factory, period_end=date(2026, 1, 5), contents=books)
 
 
-@each_way
-@pytest.mark.parametrize("blockade", BEFORE_THE_COMMIT.values(), ids=list(BEFORE_THE_COMMIT))
-def test_while_the_server_works_for_it_the_work_ends_in_the_server_too(  # noqa: PLR0917 - fixtures
+@each_cancellation
+@pytest.mark.parametrize("blockade", BLOCKADES.values(), ids=list(BLOCKADES))
+def test_cancelled_task_ends_its_statement_on_the_server(  # noqa: PLR0917 - fixtures
     owner_engine: sa.Engine,
     session_factory: Factory,
     database_url: sa.URL,
     group: PlanGroup,
-    way: type[Once],
+    request_type: type[CancelledOnce],
     blockade: Blockade,
 ) -> None:
     async def main(factory: AsyncFactory) -> None:
         with blockade(owner_engine, group):
-            request = way(generate_async(factory, group, wait=LONG))
-            await until_a_backend_waits(owner_engine)
-            request.strike()
-            await request.ended()
-            assert backends_waiting(owner_engine) == 0, "no backend goes on in the server"
+            request = request_type(generate_async(factory, group, wait=LONG))
+            await wait_until_backend_waits(owner_engine)
+            request.cancel()
+            await request.wait_cancelled()
+            assert backends_waiting(owner_engine) == 0, "the statement has ended on the server too"
         assert advisory_locks(owner_engine) == 0
 
     before = traces(owner_engine, group.id)
-    with_pool(database_url, main)
+    run_with_pool(database_url, main)
     assert traces(owner_engine, group.id) == before
-    assert generate(session_factory, group).generation == 1, "and the next request succeeds"
+    assert generate(session_factory, group).generation == 1, "the next request succeeds"
 
 
-@each_way
-def test_while_it_holds_the_lock_the_lock_is_free_at_once(
-    engine: sa.Engine, database_url: sa.URL, group: PlanGroup, way: type[Once]
+@each_cancellation
+def test_cancelled_task_releases_its_lock_immediately(
+    engine: sa.Engine, database_url: sa.URL, group: PlanGroup, request_type: type[CancelledOnce]
 ) -> None:
     async def main() -> None:
         holding = asyncio.Event()
@@ -75,58 +75,63 @@ def test_while_it_holds_the_lock_the_lock_is_free_at_once(
             await asyncio.Event().wait()
 
         async with pooled(database_url) as factory:
-            request = way(generate_async(factory, group, hold))
+            request = request_type(generate_async(factory, group, hold))
             await holding.wait()
-            assert advisory_locks(engine) == 2, "the group's and its student's"
-            request.strike()
-            await request.ended()
+            assert advisory_locks(engine) == 2, "the lock of the group and that of its student"
+            request.cancel()
+            await request.wait_cancelled()
             assert advisory_locks(engine) == 0
 
     asyncio.run(main())
     assert traces(engine, group.id)[0] == 0
 
 
-@each_way
+@each_cancellation
 @pytest.mark.parametrize(
     "step", [step for step in Step if step is not Step.DURING_COMMIT], ids=lambda step: step.value
 )
-def test_at_every_step_there_are_all_plans_or_none(
-    engine: sa.Engine, database_url: sa.URL, group: PlanGroup, way: type[Once], step: Step
+def test_cancelled_task_stores_all_plans_or_none_at_every_step(
+    engine: sa.Engine,
+    database_url: sa.URL,
+    group: PlanGroup,
+    request_type: type[CancelledOnce],
+    step: Step,
 ) -> None:
     async def main(factory: AsyncFactory) -> None:
-        requests: list[Once] = []
+        requests: list[CancelledOnce] = []
         sync_engine = factory.kw["bind"].sync_engine
-        with FaultAt(sync_engine, step, lambda _: requests[0].strike(), rows=MIDDLE):
-            requests.append(way(generate_async(factory, group)))
-            await requests[0].ended()
+        with FaultAt(sync_engine, step, lambda _: requests[0].cancel(), rows=MIDDLE):
+            requests.append(request_type(generate_async(factory, group)))
+            await requests[0].wait_cancelled()
 
-    with_pool(database_url, main)
+    run_with_pool(database_url, main)
     assert_lock_free(engine, group.id)
     assert advisory_locks(engine) == 0
     generation, records, plans = traces(engine, group.id)
     assert generation == len(records) == bool(plans)
-    assert bool(plans) == (step is Step.BEFORE_COMMIT), "a commit that has begun is carried out"
+    assert bool(plans) == (step is Step.BEFORE_COMMIT), "a commit that has begun is completed"
 
 
-@each_way
-def test_while_it_waits_for_a_connection_of_the_pool(
-    engine: sa.Engine, database_url: sa.URL, group: PlanGroup, way: type[Once]
+@each_cancellation
+def test_cancelled_task_stops_waiting_for_a_connection_of_the_pool(
+    engine: sa.Engine, database_url: sa.URL, group: PlanGroup, request_type: type[CancelledOnce]
 ) -> None:
     async def main(factory: AsyncFactory) -> None:
         async with factory() as other:
             await other.connection()
-            request = way(generate_async(factory, group))
+            request = request_type(generate_async(factory, group))
+            # Enough iterations for the request to wait in the pool when it is cancelled.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            request.strike()
-            await request.ended()
+            request.cancel()
+            await request.wait_cancelled()
         assert (await generate_async(factory, group)).generation == 1
 
-    with_pool(database_url, main, 1)
+    run_with_pool(database_url, main, 1)
     assert advisory_locks(engine) == 0
 
 
-def test_a_unit_of_work_that_was_cancelled_is_lost_to_those_who_go_on_in_its_block(
+def test_unit_of_work_has_lost_its_lock_after_a_cancelled_statement(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup
 ) -> None:
     async def main() -> str:

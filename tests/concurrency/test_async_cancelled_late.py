@@ -1,4 +1,8 @@
-"""Cancelled in the commit, while leaving, or by the end of the loop: in order, or cut short."""
+"""Cancellation of a task during its commit, during its rollback or by the end of the event loop.
+
+A commit or rollback that has begun is completed if it ends within a grace period; otherwise it is
+cancelled as well.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -16,152 +20,160 @@ from domain.testing.faults import CommitGate
 from domain.unit_of_work import AsyncUnitOfWork, UnitOfWork
 from tests.concurrency.tasks import (
     AsyncFactory,
-    Once,
+    CancelledOnce,
     backends_waiting,
-    each_way,
+    cancel_during_commit,
+    each_cancellation,
     generate_async,
     reading_the_snapshot,
-    strike_in_the_commit,
-    until_a_backend_waits,
-    with_pool,
+    run_with_pool,
+    wait_until_backend_waits,
 )
 from tests.integration.storing import traces
 
-TURNS = 200
-"""Turns of the loop in which somebody would have gone who does not wait."""
+ITERATIONS = 200
+"""Iterations of the event loop in which a task that waits for nothing would have ended."""
 
 
-@each_way
-def test_a_commit_that_has_begun_is_carried_out(
-    owner_engine: sa.Engine, database_url: sa.URL, group: PlanGroup, way: type[Once]
+@each_cancellation
+def test_commit_that_has_begun_completes_despite_cancellation(
+    owner_engine: sa.Engine,
+    database_url: sa.URL,
+    group: PlanGroup,
+    request_type: type[CancelledOnce],
 ) -> None:
     async def main(factory: AsyncFactory) -> None:
         with CommitGate(owner_engine) as gate:
-            request = way(generate_async(factory, group))
-            await strike_in_the_commit(gate, request)
-            for _ in range(TURNS):
+            request = request_type(generate_async(factory, group))
+            await cancel_during_commit(gate, request)
+            for _ in range(ITERATIONS):
                 await asyncio.sleep(0)
             assert not request.task.done()
             gate.open()
-            await request.ended()
+            await request.wait_cancelled()
 
-    with_pool(database_url, main)
+    run_with_pool(database_url, main)
     assert traces(owner_engine, group.id)[0] == 1
     assert advisory_locks(owner_engine) == 0
 
 
-@each_way
-@pytest.mark.usefixtures("impatient")
-def test_a_commit_that_does_not_end_is_cancelled_after_a_while(
-    owner_engine: sa.Engine, database_url: sa.URL, group: PlanGroup, way: type[Once]
+@each_cancellation
+@pytest.mark.usefixtures("short_grace_period")
+def test_commit_that_does_not_end_is_cancelled_after_the_grace_period(
+    owner_engine: sa.Engine,
+    database_url: sa.URL,
+    group: PlanGroup,
+    request_type: type[CancelledOnce],
 ) -> None:
     async def main(factory: AsyncFactory) -> None:
         with CommitGate(owner_engine) as gate:
-            request = way(generate_async(factory, group))
-            await strike_in_the_commit(gate, request)
-            await request.ended()
+            request = request_type(generate_async(factory, group))
+            await cancel_during_commit(gate, request)
+            await request.wait_cancelled()
             assert backends_waiting(owner_engine) == 0
 
-    with_pool(database_url, main)
+    run_with_pool(database_url, main)
     assert traces(owner_engine, group.id)[0] == 0
     assert advisory_locks(owner_engine) == 0
 
 
-def test_a_task_that_is_cancelled_already_does_not_begin_to_commit(
+def test_cancelled_task_does_not_begin_to_commit(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup
 ) -> None:
     async def main(factory: AsyncFactory) -> None:
-        async def cancel_myself() -> None:
+        async def cancel_itself() -> None:
             task = asyncio.current_task()
             assert task is not None
             task.cancel()
 
-        await Once(generate_async(factory, group, cancel_myself)).ended()
+        await CancelledOnce(generate_async(factory, group, cancel_itself)).wait_cancelled()
 
-    with_pool(database_url, main)
+    run_with_pool(database_url, main)
     assert traces(engine, group.id)[0] == 0
 
 
 @pytest.fixture
 def slow_rollback(monkeypatch: pytest.MonkeyPatch) -> Callable[[], asyncio.Event]:
-    """Makes every rollback that has something to roll back wait for the event."""
+    """Return a function that makes every rollback of an open transaction wait for its event."""
     rollback = psycopg.AsyncConnection.rollback
 
     def install() -> asyncio.Event:
-        go_on = asyncio.Event()
+        proceed = asyncio.Event()
 
         async def slowly(driver: psycopg.AsyncConnection[object]) -> None:
             if driver.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE:
-                await go_on.wait()
+                await proceed.wait()
             await rollback(driver)
 
         monkeypatch.setattr(psycopg.AsyncConnection, "rollback", slowly)
-        return go_on
+        return proceed
 
     return install
 
 
-async def struck_while_leaving(factory: AsyncFactory, group: PlanGroup, way: type[Once]) -> Once:
-    """A request that failed, and is cancelled while it leaves its block."""
-    leaving = asyncio.Event()
+async def cancelled_during_rollback(
+    factory: AsyncFactory, group: PlanGroup, request_type: type[CancelledOnce]
+) -> CancelledOnce:
+    """Return a request that failed and is cancelled while its unit of work rolls back."""
+    exiting = asyncio.Event()
 
     async def fail() -> None:
-        leaving.set()
+        exiting.set()
         raise ZeroDivisionError
 
-    request = way(generate_async(factory, group, fail))
-    await leaving.wait()
-    request.strike()
+    request = request_type(generate_async(factory, group, fail))
+    await exiting.wait()
+    request.cancel()
     return request
 
 
-@each_way
-def test_a_block_that_is_being_left_is_left_in_order(
+@each_cancellation
+def test_unit_of_work_completes_its_rollback_despite_cancellation(
     engine: sa.Engine,
     database_url: sa.URL,
     group: PlanGroup,
-    way: type[Once],
+    request_type: type[CancelledOnce],
     slow_rollback: Callable[[], asyncio.Event],
 ) -> None:
     async def main(factory: AsyncFactory) -> None:
-        go_on = slow_rollback()
-        request = await struck_while_leaving(factory, group, way)
-        for _ in range(TURNS):
+        proceed = slow_rollback()
+        request = await cancelled_during_rollback(factory, group, request_type)
+        for _ in range(ITERATIONS):
             await asyncio.sleep(0)
         done = request.task.done()
-        go_on.set()  # in any case, for whatever follows rolls back too
+        proceed.set()  # before the assertion, because the cleanup rolls back too
         assert not done
-        await request.ended()
+        await request.wait_cancelled()
         assert advisory_locks(engine) == 0
 
-    with_pool(database_url, main)
+    run_with_pool(database_url, main)
     assert traces(engine, group.id)[0] == 0
 
 
-@each_way
-@pytest.mark.usefixtures("impatient")
-def test_a_rollback_that_does_not_end_costs_the_connection_and_nothing_else(
+@each_cancellation
+@pytest.mark.usefixtures("short_grace_period")
+def test_rollback_that_does_not_end_only_costs_the_connection(
     engine: sa.Engine,
     database_url: sa.URL,
     group: PlanGroup,
-    way: type[Once],
+    request_type: type[CancelledOnce],
     slow_rollback: Callable[[], asyncio.Event],
 ) -> None:
     async def main(factory: AsyncFactory) -> None:
-        go_on = slow_rollback()
-        request = await struck_while_leaving(factory, group, way)
-        await request.ended()
-        go_on.set()
+        proceed = slow_rollback()
+        request = await cancelled_during_rollback(factory, group, request_type)
+        await request.wait_cancelled()
+        proceed.set()
 
-    with_pool(database_url, main)
+    run_with_pool(database_url, main)
     assert_lock_free(engine, group.id, seconds=10)
 
 
 @pytest.mark.parametrize("waiting", [True, False], ids=["waiting", "holding"])
-def test_a_loop_that_shuts_down_leaves_no_lock_behind(
+def test_event_loop_shutdown_leaves_no_lock(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup, *, waiting: bool
 ) -> None:
-    """``asyncio.run`` cancels all tasks that are left, those that tidy up among them."""
+    """``asyncio.run`` cancels all remaining tasks, including those that roll back."""
 
     async def main() -> None:
         unpooled = create_async_engine(database_url, poolclass=sa.NullPool)
@@ -176,24 +188,24 @@ def test_a_loop_that_shuts_down_leaves_no_lock_behind(
                     await session.execute(sleep)
             await asyncio.Event().wait()
 
-        stays.add(asyncio.create_task(generate_async(factory, group, hold)))
+        tasks.add(asyncio.create_task(generate_async(factory, group, hold)))
         await holding.wait()
 
-    stays: set[asyncio.Task[object]] = set()
+    tasks: set[asyncio.Task[object]] = set()
     asyncio.run(main())
-    assert all(task.cancelled() for task in stays)
+    assert all(task.cancelled() for task in tasks)
     assert_lock_free(engine, group.id, seconds=10)
     assert traces(engine, group.id)[0] == 0
 
 
-def test_who_is_still_at_work_when_the_block_fails_is_stopped_first(
+def test_unit_of_work_stops_other_tasks_before_it_exits_with_an_error(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup
 ) -> None:
-    """``gather`` raises the first error and lets the others run on."""
+    """``asyncio.gather`` raises the first error and does not cancel its other tasks."""
 
     async def main(factory: AsyncFactory) -> None:
         async def fail() -> None:
-            await until_a_backend_waits(engine)
+            await wait_until_backend_waits(engine)
             raise ZeroDivisionError
 
         with reading_the_snapshot(engine, group):
@@ -203,30 +215,30 @@ def test_who_is_still_at_work_when_the_block_fails_is_stopped_first(
                     await asyncio.gather(uow.run(_read(group)), fail())
             assert backends_waiting(engine) == 0
 
-    with_pool(database_url, main)
+    run_with_pool(database_url, main)
     assert advisory_locks(engine) == 0
 
 
-def test_a_block_that_ends_while_another_task_is_at_work_says_so(
+def test_unit_of_work_raises_if_it_exits_while_another_task_uses_it(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup
 ) -> None:
     async def main(factory: AsyncFactory) -> None:
         with reading_the_snapshot(engine, group):
             forgotten: list[asyncio.Task[object]] = []
 
-            async def leave_too_early() -> None:
+            async def exit_too_early() -> None:
                 async with AsyncUnitOfWork(
                     factory, lock=PlanGroupLock(group.tenant_id, group.id)
                 ) as uow:
                     forgotten.append(asyncio.create_task(uow.run(_read(group))))
-                    await until_a_backend_waits(engine)
+                    await wait_until_backend_waits(engine)
 
             with pytest.raises(UnitOfWorkStateError, match="another task was using"):
-                await leave_too_early()
+                await exit_too_early()
             await asyncio.wait(forgotten)
             assert forgotten[0].cancelled()
 
-    with_pool(database_url, main)
+    run_with_pool(database_url, main)
     assert advisory_locks(engine) == 0
 
 

@@ -1,4 +1,4 @@
-"""What is reported of a task's generation: committed, rolled back or unknown, once."""
+"""The outcome of a task's generation is reported once: committed, rolled back or unknown."""
 
 import asyncio
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from domain.testing.faults import CommitGate
 from domain.unit_of_work import AsyncUnitOfWork, UnitOfWork
 from tests.concurrency.tasks import (
     AsyncFactory,
-    Once,
-    each_way,
+    CancelledOnce,
+    cancel_during_commit,
+    each_cancellation,
     generate_async,
-    strike_in_the_commit,
-    with_pool,
+    run_with_pool,
 )
 from tests.integration.storing import FIRST, listening, outcomes, traces
 
@@ -40,12 +40,12 @@ def test_generation_of_a_task_is_reported_after_the_commit(
     database_url: sa.URL, group: PlanGroup, reported: list[GenerationEvent]
 ) -> None:
     async def main(factory: AsyncFactory) -> None:
-        async def nothing_yet() -> None:
+        async def nothing_is_reported() -> None:
             assert reported == []
 
-        await generate_async(factory, group, nothing_yet)
+        await generate_async(factory, group, nothing_is_reported)
 
-    with_pool(database_url, main)
+    run_with_pool(database_url, main)
     assert outcomes(reported) == [("generated", None)]
 
 
@@ -58,78 +58,81 @@ def test_generation_of_a_task_that_does_not_commit_is_reported_as_rolled_back(
             async with AsyncUnitOfWork(factory, lock=lock) as uow:
                 await uow.run(_generate)
 
-    with_pool(database_url, main)
+    run_with_pool(database_url, main)
     assert outcomes(reported) == [("rolled_back", "UncommittedChangesError")]
 
 
-@each_way
-def test_commit_that_is_carried_out_although_its_task_is_cancelled_is_reported_as_generated(
+@each_cancellation
+def test_commit_that_completes_despite_cancellation_is_reported_as_generated(
     *,
     owner_engine: sa.Engine,
     database_url: sa.URL,
     group: PlanGroup,
     reported: list[GenerationEvent],
-    way: type[Once],
+    request_type: type[CancelledOnce],
 ) -> None:
     async def main(factory: AsyncFactory) -> None:
         with CommitGate(owner_engine) as gate:
-            request = way(generate_async(factory, group))
-            await strike_in_the_commit(gate, request)
+            request = request_type(generate_async(factory, group))
+            await cancel_during_commit(gate, request)
             gate.open()
-            await request.ended()
+            await request.wait_cancelled()
 
-    with_pool(database_url, main)
+    run_with_pool(database_url, main)
     assert outcomes(reported) == [("generated", None)]
     assert traces(owner_engine, group.id)[0] == 1
 
 
-@each_way
-@pytest.mark.usefixtures("impatient")
+@each_cancellation
+@pytest.mark.usefixtures("short_grace_period")
 def test_commit_that_is_cancelled_is_reported_as_unknown(
     *,
     owner_engine: sa.Engine,
     database_url: sa.URL,
     group: PlanGroup,
     reported: list[GenerationEvent],
-    way: type[Once],
+    request_type: type[CancelledOnce],
 ) -> None:
     async def main(factory: AsyncFactory) -> None:
         with CommitGate(owner_engine) as gate:
-            request = way(generate_async(factory, group))
-            await strike_in_the_commit(gate, request)
-            await request.ended()
+            request = request_type(generate_async(factory, group))
+            await cancel_during_commit(gate, request)
+            await request.wait_cancelled()
 
-    with_pool(database_url, main)
+    run_with_pool(database_url, main)
     assert outcomes(reported) == [("unknown", "CancelledError")]
 
 
-@each_way
+@each_cancellation
 def test_task_that_is_cancelled_before_its_commit_is_reported_as_rolled_back(
-    database_url: sa.URL, group: PlanGroup, reported: list[GenerationEvent], way: type[Once]
+    database_url: sa.URL,
+    group: PlanGroup,
+    reported: list[GenerationEvent],
+    request_type: type[CancelledOnce],
 ) -> None:
     async def main(factory: AsyncFactory) -> None:
         generated = asyncio.Event()
 
-        async def stay() -> None:
+        async def wait_forever() -> None:
             generated.set()
             await asyncio.Event().wait()
 
-        request = way(generate_async(factory, group, stay))
+        request = request_type(generate_async(factory, group, wait_forever))
         await generated.wait()
-        request.strike()
-        await request.ended()
+        request.cancel()
+        await request.wait_cancelled()
 
-    with_pool(database_url, main)
+    run_with_pool(database_url, main)
     assert outcomes(reported) == [("rolled_back", "CancelledError")]
 
 
-def test_block_that_ends_while_another_task_uses_it_is_reported_as_rolled_back(
+def test_unit_of_work_that_exits_while_another_task_uses_it_is_reported_as_rolled_back(
     database_url: sa.URL, group: PlanGroup, reported: list[GenerationEvent]
 ) -> None:
     def wait(uow: UnitOfWork) -> object:
         return uow.session.scalar(sa.text("SELECT pg_sleep(60)"))
 
-    async def leave_too_early(uow: AsyncUnitOfWork) -> None:
+    async def exit_too_early(uow: AsyncUnitOfWork) -> None:
         async with uow:
             await uow.run(_generate)
             forgotten.append(asyncio.create_task(uow.run(wait)))
@@ -138,11 +141,11 @@ def test_block_that_ends_while_another_task_uses_it_is_reported_as_rolled_back(
     async def main(factory: AsyncFactory) -> None:
         lock = PlanGroupLock(group.tenant_id, group.id)
         with pytest.raises(UnitOfWorkStateError, match="another task was using"):
-            await leave_too_early(AsyncUnitOfWork(factory, lock=lock))
+            await exit_too_early(AsyncUnitOfWork(factory, lock=lock))
         await asyncio.wait(forgotten)
 
     forgotten: list[asyncio.Task[object]] = []
-    with_pool(database_url, main)
+    run_with_pool(database_url, main)
     assert outcomes(reported) == [("rolled_back", "UnitOfWorkStateError")]
 
 

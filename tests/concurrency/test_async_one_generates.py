@@ -1,4 +1,4 @@
-"""Of any number of simultaneous tasks for a group exactly one generates."""
+"""Exactly one of any number of simultaneous tasks for a plan group generates."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,8 +23,8 @@ LONG = timedelta(seconds=TIMEOUT)
 Hold = Callable[[], Awaitable[None]]
 
 
-def in_tasks(url: sa.URL, group: PlanGroup, contenders: int) -> Outcomes[object]:
-    """All at once; whoever wins is held before the commit until the others have an answer."""
+def contend_in_tasks(url: sa.URL, group: PlanGroup, contenders: int) -> Outcomes[object]:
+    """Run simultaneous tasks; the winner does not commit until all others have an answer."""
 
     async def main() -> Outcomes[object]:
         async with pooled(url, contenders) as factory:
@@ -35,16 +35,16 @@ def in_tasks(url: sa.URL, group: PlanGroup, contenders: int) -> Outcomes[object]
     return asyncio.run(main())
 
 
-def test_a_single_task_generates(engine: sa.Engine, database_url: sa.URL, group: PlanGroup) -> None:
-    answers = in_tasks(database_url, group, 1)
+def test_single_task_generates(engine: sa.Engine, database_url: sa.URL, group: PlanGroup) -> None:
+    answers = contend_in_tasks(database_url, group, 1)
     assert len(answers.results) == 1
     assert len(live(sessionmaker(engine), group)) > 0
 
 
-def test_of_two_tasks_at_once_one_generates_and_the_other_reads_the_friendly_409(
+def test_generation_succeeds_in_one_of_two_tasks_and_the_other_gets_a_409_problem(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup
 ) -> None:
-    answers = in_tasks(database_url, group, 2)
+    answers = contend_in_tasks(database_url, group, 2)
     assert len(answers.results) == 1
     (refusal,) = answers.refusals
     assert isinstance(refusal, PlanGroupLockedError)
@@ -55,10 +55,10 @@ def test_of_two_tasks_at_once_one_generates_and_the_other_reads_the_friendly_409
     assert len(plans) == records[0].plan_count
 
 
-def test_of_32_tasks_at_once_exactly_one_generates(
+def test_generation_succeeds_in_exactly_one_of_32_tasks(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup
 ) -> None:
-    answers = in_tasks(database_url, group, 32)
+    answers = contend_in_tasks(database_url, group, 32)
     assert len(answers.results) == 1
     assert [type(refusal) for refusal in answers.refusals] == [PlanGroupLockedError] * 31
     generation, records, _ = traces(engine, group.id)
@@ -75,10 +75,10 @@ def test_threads_and_tasks_contend_for_the_same_lock(
     async def main() -> Outcomes[object]:
         loop = asyncio.get_running_loop()
         async with pooled(database_url, 16) as factory:
-            free = iter(range(32))
+            remaining = iter(range(32))
 
             async def request(hold: Hold) -> object:
-                if next(free) % 2:
+                if next(remaining) % 2:
                     return await generate_async(factory, group, hold)
 
                 def hold_thread() -> None:
@@ -101,41 +101,43 @@ def test_tasks_for_groups_of_different_students_do_not_wait_for_each_other(
     groups = [stored_group(session_factory) for _ in range(8)]
 
     async def main() -> Outcomes[object]:
-        free = iter(groups)
+        remaining = iter(groups)
         async with pooled(database_url, 8) as factory:
-            return await contend_async(8, lambda hold: generate_async(factory, next(free), hold))
+            return await contend_async(
+                8, lambda hold: generate_async(factory, next(remaining), hold)
+            )
 
     assert len(asyncio.run(main()).results) == 8
 
 
-def test_a_task_that_waits_is_served_after_the_commit_and_sees_what_was_written(
+def test_waiting_task_generates_after_the_holders_commit_and_sees_its_generation(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup
 ) -> None:
     async def main() -> tuple[int | None, int | None]:
         async with pooled(database_url) as factory:
             waiters: list[asyncio.Task[int | None]] = []
 
-            async def let_the_other_queue() -> None:
+            async def start_a_waiting_request() -> None:
                 waiters.append(asyncio.create_task(waiting()))
                 await asyncio.to_thread(wait_until_waiting, engine, group.id)
 
             async def waiting() -> int | None:
                 return (await generate_async(factory, group, wait=LONG)).generation
 
-            first = await generate_async(factory, group, let_the_other_queue)
+            first = await generate_async(factory, group, start_a_waiting_request)
             return first.generation, await waiters[0]
 
     assert asyncio.run(main()) == (1, 2)
 
 
-def test_a_bounded_wait_of_a_task_ends_in_a_timeout(
+def test_bounded_wait_of_a_task_raises_lock_timeout_error(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup
 ) -> None:
     async def main() -> None:
         async with pooled(database_url) as factory:
 
             async def refused_meanwhile() -> None:
-                # A task of its own is another client; in this one it would be misuse.
+                # A separate task is another client; the same request in this task is a usage error.
                 short = timedelta(milliseconds=30)
                 with pytest.raises(LockTimeoutError) as late:
                     await asyncio.create_task(generate_async(factory, group, wait=short))
@@ -149,27 +151,27 @@ def test_a_bounded_wait_of_a_task_ends_in_a_timeout(
     assert_lock_free(engine, group.id)
 
 
-def test_a_group_that_does_not_exist_is_refused_and_its_lock_is_free_again(
+def test_missing_group_is_refused_and_its_lock_is_released(
     engine: sa.Engine, database_url: sa.URL
 ) -> None:
-    nobody = PlanGroupFactory.build()
+    missing = PlanGroupFactory.build()
 
     async def main() -> None:
         async with pooled(database_url) as factory:
             with pytest.raises(PlanGroupNotFoundError):
-                await generate_async(factory, nobody)
+                await generate_async(factory, missing)
 
     asyncio.run(main())
-    assert_lock_free(engine, nobody.id)
+    assert_lock_free(engine, missing.id)
 
 
-def test_a_task_may_create_the_group_that_it_locks(engine: sa.Engine, database_url: sa.URL) -> None:
-    made = PlanGroupFactory.build()
-    lock = PlanGroupLock(made.tenant_id, made.id)
+def test_task_can_create_the_group_that_it_locks(engine: sa.Engine, database_url: sa.URL) -> None:
+    group = PlanGroupFactory.build()
+    lock = PlanGroupLock(group.tenant_id, group.id)
 
     async def main() -> None:
         async with pooled(database_url) as factory, AsyncUnitOfWork(factory, lock=lock) as uow:
-            await uow.run(lambda sync: sync.groups.add(made))
+            await uow.run(lambda sync: sync.groups.add(group))
             await uow.commit()
 
     asyncio.run(main())

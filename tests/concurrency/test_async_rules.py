@@ -1,4 +1,4 @@
-"""What holds for threads holds for tasks: misuse, guards, waiting, and writing by COPY."""
+"""The rules of the synchronous unit of work also hold in tasks: usage, waiting and COPY."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from domain.services import activate_async, generate_plans_async
 from domain.testing.contention import TIMEOUT, advisory_locks, wait_until_waiting
 from domain.unit_of_work import AsyncUnitOfWork
 from domain.unit_of_work.ending import LockState
-from tests.concurrency.tasks import AsyncFactory, generate_async, with_pool
+from tests.concurrency.tasks import AsyncFactory, generate_async, run_with_pool
 from tests.factories import ContentFactory, PlanGroupFactory
 from tests.integration.storing import FIRST, generate, stored_group, traces
 
@@ -40,14 +40,16 @@ def add_by_core(uow: UnitOfWork) -> None:
     uow.session.execute(sa.text(update))
 
 
-def ask(uow: UnitOfWork) -> object:
+def select_one(uow: UnitOfWork) -> object:
     return uow.session.scalar(sa.text("SELECT 1"))
 
 
-# --- the order of things --------------------------------------------------------------
+# --- usage ----------------------------------------------------------------------------
 
 
-def test_it_is_entered_once_and_its_end_is_final(database_url: sa.URL, group: PlanGroup) -> None:
+def test_unit_of_work_is_entered_once_and_committed_once(
+    database_url: sa.URL, group: PlanGroup
+) -> None:
     async def work(factory: AsyncFactory) -> None:
         uow = AsyncUnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id))
         for use in (uow.commit, uow.rollback, lambda: uow.run(UnitOfWork.lock_state)):
@@ -62,11 +64,11 @@ def test_it_is_entered_once_and_its_end_is_final(database_url: sa.URL, group: Pl
         with pytest.raises(UnitOfWorkStateError, match="Create a new one"):
             await uow.__aenter__()
 
-    with_pool(database_url, work)
+    run_with_pool(database_url, work)
 
 
 @pytest.mark.parametrize("write", [add_unflushed, add_by_core])
-def test_leaving_with_uncommitted_work_says_so(
+def test_unit_of_work_raises_if_it_exits_with_uncommitted_changes(
     database_url: sa.URL, group: PlanGroup, write: Callable[[UnitOfWork], None]
 ) -> None:
     async def work(factory: AsyncFactory) -> None:
@@ -76,11 +78,11 @@ def test_leaving_with_uncommitted_work_says_so(
             ) as uow:
                 await uow.run(write)
 
-    with_pool(database_url, work)
+    run_with_pool(database_url, work)
 
 
 @pytest.mark.parametrize("write", [add_unflushed, add_by_core])
-def test_writing_after_a_rollback_of_the_session_is_stopped(
+def test_commit_after_a_rollback_of_the_session_raises_lock_not_held_error(
     database_url: sa.URL, group: PlanGroup, write: Callable[[UnitOfWork], None]
 ) -> None:
     async def work(factory: AsyncFactory) -> None:
@@ -92,10 +94,10 @@ def test_writing_after_a_rollback_of_the_session_is_stopped(
                 await uow.commit()
             await uow.run(lambda sync: sync.session.rollback())
 
-    with_pool(database_url, work)
+    run_with_pool(database_url, work)
 
 
-def test_a_session_that_commits_by_itself_is_stopped(
+def test_session_commit_outside_the_unit_of_work_is_refused(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup
 ) -> None:
     async def work(factory: AsyncFactory) -> None:
@@ -104,11 +106,11 @@ def test_a_session_that_commits_by_itself_is_stopped(
                 await uow.run(lambda sync: sync.session.commit())
             assert advisory_locks(engine) == 1
 
-    with_pool(database_url, work)
+    run_with_pool(database_url, work)
 
 
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE", "AUTOCOMMIT"])
-def test_an_engine_with_another_isolation_is_refused(
+def test_engine_with_another_isolation_level_is_refused(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup, level: str
 ) -> None:
     async def work(factory: AsyncFactory) -> None:
@@ -119,37 +121,41 @@ def test_an_engine_with_another_isolation_is_refused(
             ):
                 pass
 
-    with_pool(database_url, work)
+    run_with_pool(database_url, work)
     assert advisory_locks(engine) == 0
 
 
-def test_run_takes_plain_functions_alone(database_url: sa.URL, group: PlanGroup) -> None:
+def test_run_refuses_coroutine_functions(database_url: sa.URL, group: PlanGroup) -> None:
     async def coroutine(_: UnitOfWork) -> int:
-        raise AssertionError("it is never awaited")
+        raise AssertionError("the coroutine is never awaited")
 
     async def work(factory: AsyncFactory) -> None:
         async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
             with pytest.raises(UnitOfWorkStateError, match="plain function"):
                 _ = await uow.run(coroutine)
 
-    with_pool(database_url, work)
+    run_with_pool(database_url, work)
 
 
-def test_two_tasks_do_not_use_one_at_the_same_time(database_url: sa.URL, group: PlanGroup) -> None:
+def test_unit_of_work_refuses_simultaneous_use_by_two_tasks(
+    database_url: sa.URL, group: PlanGroup
+) -> None:
     async def work(factory: AsyncFactory) -> None:
         async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
-            first, second = await asyncio.gather(uow.run(ask), uow.run(ask), return_exceptions=True)
+            first, second = await asyncio.gather(
+                uow.run(select_one), uow.run(select_one), return_exceptions=True
+            )
             assert first == 1
             assert isinstance(second, UnitOfWorkStateError)
-            assert await uow.run(ask) == 1
+            assert await uow.run(select_one) == 1
 
-    with_pool(database_url, work)
-
-
-# --- inside one another ---------------------------------------------------------------
+    run_with_pool(database_url, work)
 
 
-def test_the_same_group_inside_itself_is_misuse_and_not_busy(
+# --- nested units of work -------------------------------------------------------------
+
+
+def test_nested_unit_of_work_for_the_same_group_is_a_usage_error(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup
 ) -> None:
     async def work(factory: AsyncFactory) -> None:
@@ -160,11 +166,11 @@ def test_the_same_group_inside_itself_is_misuse_and_not_busy(
             await uow.commit()
             await generate_async(factory, group)
 
-    with_pool(database_url, work)
+    run_with_pool(database_url, work)
     assert traces(engine, group.id)[0] == 1
 
 
-def test_a_task_that_was_made_inside_is_another_client(
+def test_task_created_inside_a_unit_of_work_is_a_separate_client(
     database_url: sa.URL, group: PlanGroup
 ) -> None:
     async def work(factory: AsyncFactory) -> None:
@@ -174,16 +180,16 @@ def test_a_task_that_was_made_inside_is_another_client(
                 await other
         await generate_async(factory, group)
 
-    with_pool(database_url, work)
+    run_with_pool(database_url, work)
 
 
 # --- waiting --------------------------------------------------------------------------
 
 
-def test_the_event_loop_goes_on_while_a_task_waits_for_the_lock(
+def test_event_loop_runs_while_a_task_waits_for_the_lock(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup
 ) -> None:
-    """Another request is served whole between the moment of waiting and its end."""
+    """While one request waits for the lock, another one is served from start to commit."""
 
     async def work(factory: AsyncFactory) -> None:
         other = await asyncio.to_thread(stored_group, sessionmaker(engine))
@@ -195,10 +201,10 @@ def test_the_event_loop_goes_on_while_a_task_waits_for_the_lock(
             assert not waiting.done()
         assert (await waiting).generation == 1
 
-    with_pool(database_url, work)
+    run_with_pool(database_url, work)
 
 
-def test_of_a_pools_connections_at_most_half_wait(
+def test_pool_lets_at_most_half_of_its_connections_wait(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup
 ) -> None:
     async def work(factory: AsyncFactory) -> None:
@@ -219,20 +225,20 @@ def test_of_a_pools_connections_at_most_half_wait(
         served = await asyncio.gather(*pending)
         assert sorted(result.generation or 0 for result in served) == [1, 2]
 
-    with_pool(database_url, work)
+    run_with_pool(database_url, work)
 
 
-# --- writing, and whole requests ------------------------------------------------------
+# --- COPY, and requests in one call ---------------------------------------------------
 
 
 @pytest.fixture
 def year(session_factory: Factory) -> PlanGroup:
-    """A year of six books: more than two thousand plans."""
+    """A year of six books: more than 2000 plans."""
     books = [ContentFactory.build(position=i, last_unit=2000, minutes_per_unit=1) for i in range(6)]
     return stored_group(session_factory, period_end=date(2026, 1, 5), contents=books)
 
 
-def test_tasks_and_threads_write_the_same_thousands_of_plans(
+def test_tasks_and_threads_write_the_same_plans(
     engine: sa.Engine, database_url: sa.URL, session_factory: Factory, year: PlanGroup
 ) -> None:
     def plans() -> list[tuple[object, ...]]:
@@ -246,16 +252,16 @@ def test_tasks_and_threads_write_the_same_thousands_of_plans(
     async def work(factory: AsyncFactory) -> None:
         await generate_async(factory, year)
 
-    with_pool(database_url, work)
-    by_a_task = plans()
+    run_with_pool(database_url, work)
+    plans_of_the_task = plans()
     generate(session_factory, year)
-    assert len(by_a_task) > 2000
-    assert plans() == by_a_task
+    assert len(plans_of_the_task) > 2000
+    assert plans() == plans_of_the_task
 
 
 @pytest.fixture
-def refusal_in_the_copy(owner_engine: sa.Engine) -> Iterator[None]:
-    """The thousandth plan meets another one, as far as the server tells."""
+def overlap_in_the_copy(owner_engine: sa.Engine) -> Iterator[None]:
+    """A trigger makes the server report an overlap for the thousandth plan."""
     with owner_engine.begin() as connection:
         connection.exec_driver_sql(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
@@ -268,20 +274,20 @@ def refusal_in_the_copy(owner_engine: sa.Engine) -> Iterator[None]:
         connection.exec_driver_sql("DROP FUNCTION refuse CASCADE")
 
 
-@pytest.mark.usefixtures("refusal_in_the_copy")
-def test_a_copy_that_the_database_refuses_leaves_nothing_and_the_pool_whole(
+@pytest.mark.usefixtures("overlap_in_the_copy")
+def test_copy_refused_by_the_database_stores_nothing_and_keeps_the_pool_complete(
     engine: sa.Engine, database_url: sa.URL, year: PlanGroup
 ) -> None:
     async def work(factory: AsyncFactory) -> None:
         with pytest.raises(StudentPlansOverlapError):
             await generate_async(factory, year)
 
-    with_pool(database_url, work)
+    run_with_pool(database_url, work)
     assert traces(engine, year.id) == (0, [], [])
     assert advisory_locks(engine) == 0
 
 
-def test_whole_requests_in_one_call(
+def test_generate_plans_async_and_activate_async_complete_a_request_in_one_call(
     engine: sa.Engine, database_url: sa.URL, session_factory: Factory
 ) -> None:
     active = stored_group(session_factory, status=GroupStatus.ACTIVE)
@@ -296,5 +302,5 @@ def test_whole_requests_in_one_call(
         change = await activate_async(factory, tenant_id=saved.tenant_id, group_id=saved.id)
         assert change.paused_group_id == active.id
 
-    with_pool(database_url, work)
+    run_with_pool(database_url, work)
     assert advisory_locks(engine) == 0

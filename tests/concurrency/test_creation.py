@@ -1,4 +1,4 @@
-"""A group that is created while something else happens is stored as a whole or not at all."""
+"""A plan group is stored completely or not at all, even if its creation is interrupted."""
 
 import asyncio
 import json
@@ -16,7 +16,13 @@ from domain.errors import InvalidInputError, PlanGroupNotFoundError
 from domain.testing import contend
 from domain.testing.contention import advisory_locks, terminate_backend
 from domain.unit_of_work import AsyncUnitOfWork
-from tests.concurrency.tasks import Once, backends_waiting, each_way, pooled, until_a_backend_waits
+from tests.concurrency.tasks import (
+    CancelledOnce,
+    backends_waiting,
+    each_cancellation,
+    pooled,
+    wait_until_backend_waits,
+)
 from tests.unit.documents.documents import EXAMPLE
 
 Factory = sessionmaker[Session]
@@ -51,7 +57,7 @@ def rows(engine: sa.Engine, group_id: UUID) -> int:
 
 @contextmanager
 def same_id_pending(engine: sa.Engine, lock: PlanGroupLock) -> Iterator[sa.Connection]:
-    """A row of the same key that another transaction, without the lock, has not committed."""
+    """Insert a group with the same id, without the lock, in a transaction that stays open."""
     with engine.connect() as connection:
         connection.execute(
             sa.insert(PlanGroup).values(
@@ -63,9 +69,12 @@ def same_id_pending(engine: sa.Engine, lock: PlanGroupLock) -> Iterator[sa.Conne
         connection.rollback()
 
 
-@each_way
-def test_creation_that_is_cancelled_in_its_pipeline_leaves_nothing(
-    engine: sa.Engine, session_factory: Factory, database_url: sa.URL, way: type[Once]
+@each_cancellation
+def test_creation_cancelled_in_its_pipeline_stores_nothing(
+    engine: sa.Engine,
+    session_factory: Factory,
+    database_url: sa.URL,
+    request_type: type[CancelledOnce],
 ) -> None:
     lock = PlanGroupLock(uuid4(), uuid4())
 
@@ -77,10 +86,10 @@ def test_creation_that_is_cancelled_in_its_pipeline_leaves_nothing(
     async def main() -> None:
         async with pooled(database_url) as factory:
             with same_id_pending(engine, lock):
-                striking = way(request(factory))
-                await until_a_backend_waits(engine)
-                striking.strike()
-                await striking.ended()
+                creation = request_type(request(factory))
+                await wait_until_backend_waits(engine)
+                creation.cancel()
+                await creation.wait_cancelled()
                 assert backends_waiting(engine) == 0
             assert advisory_locks(engine) == 0
 
@@ -89,7 +98,7 @@ def test_creation_that_is_cancelled_in_its_pipeline_leaves_nothing(
     assert create(session_factory, lock).id == lock.group_id
 
 
-def test_creation_whose_connection_is_lost_in_its_pipeline_leaves_nothing(
+def test_creation_that_loses_its_connection_in_its_pipeline_stores_nothing(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
     lock = PlanGroupLock(uuid4(), uuid4())
@@ -102,7 +111,7 @@ def test_creation_whose_connection_is_lost_in_its_pipeline_leaves_nothing(
 
     async def main() -> BaseException | None:
         running = asyncio.create_task(asyncio.to_thread(request))
-        await until_a_backend_waits(engine)
+        await wait_until_backend_waits(engine)
         terminate_backend(engine, pids[0])
         [outcome] = await asyncio.gather(running, return_exceptions=True)
         return outcome
@@ -134,8 +143,8 @@ def test_creation_of_one_id_by_eight_requests_stores_one_group(
     assert {type(refusal) for refusal in answers.refusals} == {PlanGroupNotFoundError}
     with pytest.raises(InvalidInputError, match="id"):
         create(session_factory, lock)
-    assert rows(engine, lock.group_id) == rows(engine, create(session_factory, another()).id)
+    assert rows(engine, lock.group_id) == rows(engine, create(session_factory, new_lock()).id)
 
 
-def another() -> PlanGroupLock:
+def new_lock() -> PlanGroupLock:
     return PlanGroupLock(uuid4(), uuid4())

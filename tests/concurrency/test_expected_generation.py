@@ -1,4 +1,4 @@
-"""A client that says which generation it has seen gets the next one, or is told of the other."""
+"""A request with an expected generation succeeds only if no other generation was stored."""
 
 import asyncio
 from typing import Any
@@ -31,17 +31,20 @@ def generate(factory: Factory, group: PlanGroup, expected: Any, **fields: Any) -
     ).generation
 
 
-def test_of_simultaneous_requests_that_expect_one_generation_one_gets_it(
+def test_expected_generation_lets_one_of_several_simultaneous_requests_succeed(
     session_factory: Factory, engine: sa.Engine, group: PlanGroup
 ) -> None:
     generate(session_factory, group, 0)
     answers = contend(REQUESTS, lambda _: generate(session_factory, group, 1))
     assert answers.results == [2]
-    assert {type(one) for one in answers.refusals} <= {EditedMeanwhileError, PlanGroupLockedError}
+    assert {type(refusal) for refusal in answers.refusals} <= {
+        EditedMeanwhileError,
+        PlanGroupLockedError,
+    }
     assert traces(engine, group.id)[0] == 2
 
 
-def test_of_simultaneous_tasks_that_expect_one_generation_one_gets_it(
+def test_expected_generation_lets_one_of_several_simultaneous_tasks_succeed(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup
 ) -> None:
     lock = PlanGroupLock(group.tenant_id, group.id)
@@ -55,14 +58,14 @@ def test_of_simultaneous_tasks_that_expect_one_generation_one_gets_it(
             return await asyncio.gather(*requests, return_exceptions=True)
 
     answers = asyncio.run(main())
-    kinds = {type(one) for one in answers if isinstance(one, Exception)}
-    assert kinds <= {EditedMeanwhileError, PlanGroupLockedError}
-    assert len([one for one in answers if not isinstance(one, Exception)]) == 1
+    errors = {type(answer) for answer in answers if isinstance(answer, Exception)}
+    assert errors <= {EditedMeanwhileError, PlanGroupLockedError}
+    assert len([answer for answer in answers if not isinstance(answer, Exception)]) == 1
     assert traces(engine, group.id)[0] == 1
 
 
 @pytest.mark.parametrize("expected", [0, 2, 3, 10**12])
-def test_another_generation_than_the_expected_one_is_told(
+def test_expected_generation_that_differs_from_the_stored_one_is_refused(
     session_factory: Factory, engine: sa.Engine, group: PlanGroup, expected: int
 ) -> None:
     generate(session_factory, group, 0)
@@ -75,7 +78,7 @@ def test_another_generation_than_the_expected_one_is_told(
 
 
 @pytest.mark.parametrize("expected", [-1, 1.0, "1", True])
-def test_expectation_that_is_no_generation_is_refused(
+def test_expected_generation_that_is_not_a_natural_number_is_refused(
     session_factory: Factory, engine: sa.Engine, group: PlanGroup, expected: Any
 ) -> None:
     with pytest.raises(InvalidInputError) as refused:
@@ -84,7 +87,7 @@ def test_expectation_that_is_no_generation_is_refused(
     assert traces(engine, group.id)[0] == 0
 
 
-def test_idempotency_key_is_answered_before_the_expectation_is_checked(
+def test_idempotency_key_is_resolved_before_the_expected_generation_is_checked(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     assert generate(session_factory, group, 0, idempotency_key="first") == 1

@@ -1,4 +1,4 @@
-"""What PostgreSQL and SQLAlchemy do that the package is built on, shown without the package."""
+"""Properties of PostgreSQL and SQLAlchemy that the package relies on, shown without its code."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,35 +31,35 @@ def group(session_factory: sessionmaker[Session]) -> PlanGroup:
 
 @pytest.fixture
 def holder(engine: sa.Engine, group: PlanGroup) -> Iterator[sa.Connection]:
-    """Holds the group's lock, and has raised its generation without committing it."""
+    """A connection that holds the group's lock and has an uncommitted update of its generation."""
     with engine.connect() as connection:
-        connection.execute(LOCK, _of(group.id))
-        raise_it = "UPDATE studyplan.plan_groups SET generation = 1 WHERE id = :id"
-        connection.execute(sa.text(raise_it), {"id": group.id})
+        connection.execute(LOCK, _parameters(group.id))
+        update = "UPDATE studyplan.plan_groups SET generation = 1 WHERE id = :id"
+        connection.execute(sa.text(update), {"id": group.id})
         yield connection
 
 
-def test_a_statement_of_its_own_reads_what_the_last_holder_committed(
+def test_separate_statement_reads_what_the_last_holder_committed(
     engine: sa.Engine, holder: sa.Connection, group: PlanGroup
 ) -> None:
     assert _read_after_waiting(engine, holder, group, LOCK, READ) == 1
 
 
-def test_a_statement_that_locks_and_reads_is_stale_when_it_has_waited(
+def test_statement_that_locks_and_reads_returns_stale_rows_after_a_wait(
     engine: sa.Engine, holder: sa.Connection, group: PlanGroup
 ) -> None:
     assert _read_after_waiting(engine, holder, group, LOCK_AND_READ) == 0
 
 
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
-def test_above_read_committed_a_waiter_reads_the_state_before_the_holders_commit(
+def test_waiter_above_read_committed_reads_the_state_before_the_holders_commit(
     engine: sa.Engine, holder: sa.Connection, group: PlanGroup, level: str
 ) -> None:
     other = engine.execution_options(isolation_level=level)
     assert _read_after_waiting(other, holder, group, LOCK, READ) == 0
 
 
-def test_what_was_loaded_before_stays_old(
+def test_loaded_instance_is_not_refreshed_by_a_later_query(
     session_factory: sessionmaker[Session], group: PlanGroup
 ) -> None:
     with session_factory() as early, session_factory() as late:
@@ -73,7 +73,7 @@ def test_what_was_loaded_before_stays_old(
         assert early.scalar(sa.select(PlanGroup.name).where(PlanGroup.id == group.id)) == "renamed"
 
 
-def test_a_savepoint_flushes_first(session: Session) -> None:
+def test_savepoint_flushes_first(session: Session) -> None:
     group = PlanGroupFactory.build()
     session.add(group)
     assert group in session.new
@@ -81,33 +81,36 @@ def test_a_savepoint_flushes_first(session: Session) -> None:
     assert group not in session.new
 
 
-def test_after_commit_fires_for_savepoints_and_the_end_of_the_root_once(
+def test_session_fires_after_commit_for_savepoints_and_ends_its_root_transaction_once(
     session_factory: sessionmaker[Session],
 ) -> None:
-    told: list[str] = []
+    fired: list[str] = []
     with session_factory() as session:
-        event.listen(session, "after_commit", lambda _: told.append("commit"))
+        event.listen(session, "after_commit", lambda _: fired.append("commit"))
 
         @event.listens_for(session, "after_transaction_end")
         def ended(_: Session, transaction: sa.orm.SessionTransaction) -> None:
             if transaction.parent is None:
-                told.append("root")
+                fired.append("root")
 
         session.begin_nested().commit()
-        assert told == ["commit"]
+        assert fired == ["commit"]
         session.commit()
-    assert told == ["commit", "commit", "root"]
+    assert fired == ["commit", "commit", "root"]
 
 
 def _read_after_waiting(
     engine: sa.Engine, holder: sa.Connection, group: PlanGroup, *statements: sa.TextClause
 ) -> int | None:
-    """What the last statement answers if the holder commits while the first one waits."""
+    """Return the result of the last statement if the holder commits while the first one waits."""
 
     def run() -> int | None:
         with engine.connect() as connection:
-            answers = [connection.execute(one, _of(group.id)).scalar() for one in statements]
-        return answers[-1]
+            results = [
+                connection.execute(statement, _parameters(group.id)).scalar()
+                for statement in statements
+            ]
+        return results[-1]
 
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(run)
@@ -118,5 +121,5 @@ def _read_after_waiting(
         return waiting.result(TIMEOUT)
 
 
-def _of(group_id: UUID) -> dict[str, object]:
+def _parameters(group_id: UUID) -> dict[str, object]:
     return {"key": plan_group_lock_key(group_id), "id": group_id}

@@ -1,4 +1,4 @@
-"""One idempotency key asked for at once: one generation, and the same answer for everybody."""
+"""Simultaneous requests with one idempotency key: one generation, the same answer for all."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +28,7 @@ from tests.integration.storing import FIRST, stored_group, traces
 
 Factory = sessionmaker[Session]
 LONG = timedelta(seconds=TIMEOUT)
-WITHOUT_A_KEY = 8
+ROUND_TRIPS_WITHOUT_A_KEY = 8
 MAX_ROUND_TRIPS = 12
 BLOCKED_WRITERS = sa.text(
     "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) "
@@ -65,7 +65,7 @@ def keys(engine: sa.Engine, tenant_id: UUID) -> list[str | None]:
 
 
 def blocked_writers(engine: sa.Engine) -> int:
-    # A transaction of its own for each look: within one, pg_stat_activity stands still.
+    # Each call uses a new transaction, because pg_stat_activity does not change within one.
     with engine.connect() as connection:
         return int(connection.scalar(BLOCKED_WRITERS) or 0)
 
@@ -76,7 +76,10 @@ def race(
     groups: tuple[PlanGroup, PlanGroup],
     end: Callable[[UnitOfWork], None],
 ) -> Callable[[], GenerationResult]:
-    """The first group's request ends once the second's waits for its row: the second's answer."""
+    """End the first group's request once the second group's request waits for its row.
+
+    Return a function that waits for the result of the second request.
+    """
     with ThreadPoolExecutor(1) as pool:
         second = []
 
@@ -92,7 +95,7 @@ def race(
         return partial(second[0].result, TIMEOUT)
 
 
-def test_one_key_on_two_groups_is_one_success_and_one_mismatch(
+def test_idempotency_key_on_two_groups_gives_one_success_and_one_mismatch(
     engine: sa.Engine, session_factory: Factory, groups: tuple[PlanGroup, PlanGroup]
 ) -> None:
     second = race(engine, session_factory, groups, UnitOfWork.commit)
@@ -103,7 +106,7 @@ def test_one_key_on_two_groups_is_one_success_and_one_mismatch(
     assert traces(engine, groups[1].id) == (0, [], [])
 
 
-def test_if_the_first_rolls_back_the_second_succeeds(
+def test_idempotency_key_is_free_after_the_first_request_rolls_back(
     engine: sa.Engine, session_factory: Factory, groups: tuple[PlanGroup, PlanGroup]
 ) -> None:
     second = race(engine, session_factory, groups, UnitOfWork.rollback)
@@ -112,19 +115,19 @@ def test_if_the_first_rolls_back_the_second_succeeds(
     assert traces(engine, groups[0].id) == (0, [], [])
 
 
-def test_many_groups_at_once_with_one_key_leave_one_generation(
+def test_idempotency_key_of_simultaneous_requests_for_eight_groups_stores_one_generation(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
     first = stored_group(session_factory)
     many = [first, *(stored_group(session_factory, tenant_id=first.tenant_id) for _ in range(7))]
-    free = iter(many)
-    answers = contend(8, lambda _: generate(session_factory, next(free)))
+    remaining = iter(many)
+    answers = contend(8, lambda _: generate(session_factory, next(remaining)))
     assert len(answers.results) == 1
     assert [type(refusal) for refusal in answers.refusals] == [IdempotencyMismatchError] * 7
     assert keys(engine, first.tenant_id) == ["k"]
 
 
-def test_who_waited_with_the_same_key_gets_the_holders_answer(
+def test_waiting_request_with_the_same_key_gets_the_holders_answer(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
     group = stored_group(session_factory)
@@ -135,7 +138,7 @@ def test_who_waited_with_the_same_key_gets_the_holders_answer(
     assert traces(engine, group.id)[0] == 1
 
 
-def test_who_was_refused_and_tries_again_gets_the_winners_answer(
+def test_refused_request_that_is_retried_with_its_key_gets_the_winners_answer(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
     group = stored_group(session_factory)
@@ -143,32 +146,38 @@ def test_who_was_refused_and_tries_again_gets_the_winners_answer(
     work = partial(generate_plans, session_factory, lock, today=FIRST)
     policy = RetryPolicy(attempts=50, deadline=LONG, longest_pause=timedelta(milliseconds=50))
 
-    # Without the pause of a second that a refusal asks for.
-    def impatient(*, idempotency_key: str) -> GenerationResult:
+    # Retries without the pause of one second that a refusal asks for.
+    def generate_without_pause(*, idempotency_key: str) -> GenerationResult:
         try:
             return work(idempotency_key=idempotency_key)
         except PlanGroupLockedError as refusal:
             raise PlanGroupLockedError(group_id=refusal.group_id, retry_after=0) from refusal
 
-    answers = contend(6, lambda _: retrying(impatient, idempotency_key="k", policy=policy))
+    answers = contend(
+        6, lambda _: retrying(generate_without_pause, idempotency_key="k", policy=policy)
+    )
     assert not answers.refusals
     assert all(result == answers.results[0] for result in answers.results)
     assert [result.repeated for result in answers.results].count(False) == 1
     assert traces(engine, group.id)[0] == 1
 
 
-def test_a_key_costs_one_round_trip_and_an_answer_from_the_record_few(
+def test_idempotency_key_costs_one_round_trip_and_a_repeated_answer_no_more(
     new_engine: Callable[..., sa.Engine], session_factory: Factory
 ) -> None:
     own = new_engine(pool_size=1, max_overflow=0)
     without, with_key = stored_group(session_factory), stored_group(session_factory)
-    asked: list[tuple[PlanGroup, str | None]] = [(without, None), (with_key, "k"), (with_key, "k")]
-    spent = []
-    for group, key in asked:
+    requests: list[tuple[PlanGroup, str | None]] = [
+        (without, None),
+        (with_key, "k"),
+        (with_key, "k"),
+    ]
+    round_trips = []
+    for group, key in requests:
         with counted(own) as trips:
             generate(sessionmaker(own), group, idempotency_key=key)
-        spent.append(trips.count)
-    none, fresh, repeated = spent
-    assert none == WITHOUT_A_KEY
+        round_trips.append(trips.count)
+    none, fresh, repeated = round_trips
+    assert none == ROUND_TRIPS_WITHOUT_A_KEY
     assert fresh == none + 1 <= MAX_ROUND_TRIPS
     assert repeated <= fresh

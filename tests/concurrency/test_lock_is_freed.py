@@ -1,4 +1,4 @@
-"""Whatever ends the transaction frees the lock."""
+"""The lock is released by the end of the transaction, for whatever reason it ends."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from domain.testing.contention import advisory_locks
 from tests.integration.storing import generate, live, traces
 
 
-class Deliberate(Exception):  # noqa: N818 - it is not an error of anything
+class DeliberateError(Exception):
     """Raised by a test in the middle of a unit of work."""
 
 
@@ -22,13 +22,13 @@ def entered(
 ) -> Callable[[], UnitOfWork]:
     def enter() -> UnitOfWork:
         uow = UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)).__enter__()
-        assert advisory_locks(engine) == 1, "the lock is held from the entry on"
+        assert advisory_locks(engine) == 1, "the lock is held once the unit of work is entered"
         return uow
 
     return enter
 
 
-def test_after_commit(
+def test_lock_is_released_by_commit(
     engine: sa.Engine,
     session_factory: sessionmaker[Session],
     group: PlanGroup,
@@ -36,12 +36,12 @@ def test_after_commit(
 ) -> None:
     uow = entered()
     uow.commit()
-    assert advisory_locks(engine) == 0, "free at the commit, not only at the block's end"
+    assert advisory_locks(engine) == 0, "released by the commit, not by the end of the block"
     uow.__exit__(None, None, None)
     assert generate(session_factory, group).generation == 1
 
 
-def test_after_rollback(
+def test_lock_is_released_by_rollback(
     engine: sa.Engine,
     session_factory: sessionmaker[Session],
     group: PlanGroup,
@@ -54,46 +54,46 @@ def test_after_rollback(
     assert generate(session_factory, group).generation == 1
 
 
-def test_after_an_exception(
+def test_lock_is_released_by_an_exception(
     engine: sa.Engine, session_factory: sessionmaker[Session], group: PlanGroup
 ) -> None:
     before = traces(engine, group.id)
 
     def fail() -> None:
-        assert advisory_locks(engine) == 2, "the group's and its student's"
-        raise Deliberate
+        assert advisory_locks(engine) == 2, "the lock of the group and that of its student"
+        raise DeliberateError
 
-    with pytest.raises(Deliberate):
+    with pytest.raises(DeliberateError):
         generate(session_factory, group, hold=fail)
     assert advisory_locks(engine) == 0
     assert traces(engine, group.id) == before
     assert generate(session_factory, group).generation == 1
 
 
-def test_after_the_connection_is_killed_in_the_middle(
+def test_lock_is_released_when_the_backend_is_terminated(
     engine: sa.Engine, session_factory: sessionmaker[Session], group: PlanGroup
 ) -> None:
     before = traces(engine, group.id)
 
-    def kill_the_holder() -> None:
+    def terminate_the_holder() -> None:
         with engine.connect() as other:
-            killed = other.execute(
+            terminated = other.execute(
                 sa.text(
                     "SELECT pg_terminate_backend(pid, 10000) FROM (SELECT DISTINCT pid FROM "
                     "pg_locks WHERE locktype = 'advisory' AND granted AND database = "
                     "(SELECT oid FROM pg_database WHERE datname = current_database())) holders"
                 )
             ).scalars()
-            assert list(killed) == [True]
+            assert list(terminated) == [True]
 
     with pytest.raises(CommitOutcomeUnknownError):
-        generate(session_factory, group, hold=kill_the_holder)
+        generate(session_factory, group, hold=terminate_the_holder)
     assert advisory_locks(engine) == 0
     assert traces(engine, group.id) == before
-    assert generate(session_factory, group).generation == 1, "and the pool has recovered"
+    assert generate(session_factory, group).generation == 1, "the pool has recovered"
 
 
-def test_leaving_without_writing_frees_it(
+def test_lock_is_released_on_exit_without_writes(
     engine: sa.Engine, session_factory: sessionmaker[Session], group: PlanGroup
 ) -> None:
     with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:

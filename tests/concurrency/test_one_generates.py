@@ -1,4 +1,4 @@
-"""Of any number of simultaneous requests for a group exactly one generates."""
+"""Exactly one of any number of simultaneous requests for a plan group generates."""
 
 import multiprocessing
 import threading
@@ -20,7 +20,7 @@ from tests.integration.storing import generate, live, stored_group, traces
 BUSY = "플랜 생성이 이미 진행 중입니다. 잠시 후 다시 시도해주세요."
 
 
-def test_a_single_request_generates(
+def test_single_request_generates(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
     group = stored_group(session_factory)
@@ -29,7 +29,7 @@ def test_a_single_request_generates(
     assert len(live(session_factory, group)) == len(result.plans) > 0
 
 
-def test_of_two_requests_at_once_one_generates_and_the_other_reads_the_friendly_409(
+def test_generation_succeeds_in_one_of_two_requests_and_the_other_gets_a_409_problem(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
     group = stored_group(session_factory)
@@ -43,7 +43,7 @@ def test_of_two_requests_at_once_one_generates_and_the_other_reads_the_friendly_
     assert [row.id for row in live(session_factory, group)] == list(result.plan_ids)
 
 
-def test_of_32_threads_at_once_exactly_one_generates(
+def test_generation_succeeds_in_exactly_one_of_32_threads(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
     group = stored_group(session_factory)
@@ -56,23 +56,23 @@ def test_of_32_threads_at_once_exactly_one_generates(
     assert advisory_locks(engine) == 0
 
 
-def test_of_8_processes_at_once_exactly_one_generates(
+def test_generation_succeeds_in_exactly_one_of_8_processes(
     engine: sa.Engine, session_factory: sessionmaker[Session], connect_args: dict[str, Any]
 ) -> None:
     group = stored_group(session_factory)
     context = multiprocessing.get_context("spawn")
     start, finished = context.Barrier(8), context.Semaphore(0)
     answers: Any = context.Queue()
-    where = (engine.url.render_as_string(hide_password=False), connect_args)
-    arguments = (where, (group.tenant_id, group.id), start, finished, answers)
+    connection = (engine.url.render_as_string(hide_password=False), connect_args)
+    arguments = (connection, (group.tenant_id, group.id), start, finished, answers)
     processes = [context.Process(target=_request_in_a_process, args=arguments) for _ in range(8)]
     for process in processes:
         process.start()
-    told = [answers.get(timeout=TIMEOUT) for _ in processes]
+    outcomes = [answers.get(timeout=TIMEOUT) for _ in processes]
     for process in processes:
         process.join(TIMEOUT)
         assert process.exitcode == 0
-    assert sorted(told) == ["generated", *["plan_group_locked"] * 7]
+    assert sorted(outcomes) == ["generated", *["plan_group_locked"] * 7]
     generation, records, plans = traces(engine, group.id)
     assert generation == len(records) == 1
     assert len(plans) == records[0].plan_count > 0
@@ -82,45 +82,47 @@ def test_requests_for_groups_of_different_students_do_not_wait_for_each_other(
     session_factory: sessionmaker[Session],
 ) -> None:
     groups = [stored_group(session_factory) for _ in range(8)]
-    free = iter(groups)
-    answers = contend(8, lambda hold: generate(session_factory, next(free), hold=hold))
+    remaining = iter(groups)
+    answers = contend(8, lambda hold: generate(session_factory, next(remaining), hold=hold))
     assert not answers.refusals
     assert {result.group_id for result in answers.results} == {group.id for group in groups}
 
 
-def test_a_refused_request_leaves_no_trace(
+def test_refused_request_leaves_no_trace(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
     group = stored_group(session_factory)
     generate(session_factory, group)
     before = traces(engine, group.id)
 
-    def refused_during_another() -> None:
+    def request_and_be_refused() -> None:
         with pytest.raises(PlanGroupLockedError):
             generate(session_factory, group)
         assert traces(engine, group.id) == before
 
-    generate(session_factory, group, hold=lambda: elsewhere(refused_during_another))
+    generate(session_factory, group, hold=lambda: elsewhere(request_and_be_refused))
     assert traces(engine, group.id)[0] == before[0] + 1
 
 
-def test_a_refused_request_has_read_nothing_before_it_was_refused(
+def test_refused_request_only_executes_the_lock_statement(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
     group = stored_group(session_factory)
     statements: list[str] = []
 
-    def refused_during_another() -> None:
-        sa.event.listen(engine, "before_cursor_execute", _noting(statements))
+    def request_and_be_refused() -> None:
+        sa.event.listen(engine, "before_cursor_execute", _recording(statements))
         with pytest.raises(PlanGroupLockedError):
             generate(session_factory, group)
 
-    generate(session_factory, group, hold=lambda: elsewhere(refused_during_another))
-    assert len(statements) == 1, "where a listener looks on, SQLAlchemy executes the lock"
+    generate(session_factory, group, hold=lambda: elsewhere(request_and_be_refused))
+    assert len(statements) == 1, (
+        "with an event listener, the lock statement is executed through SQLAlchemy"
+    )
     assert "acquire_plan_locks_with_limits" in statements[0]
 
 
-def test_a_request_after_the_winners_commit_sees_and_replaces_the_winners_plans(
+def test_next_request_sees_and_replaces_the_plans_of_the_last_commit(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
     group = stored_group(session_factory)
@@ -138,13 +140,13 @@ def test_a_request_after_the_winners_commit_sees_and_replaces_the_winners_plans(
     assert all(plan.first_unit > rows[first.plan_ids[0]].last_unit for plan in second.plans[:1])
 
 
-def test_requests_that_race_without_being_held_never_leave_a_mix(
+def test_requests_that_race_freely_leave_the_plans_of_one_generation(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
     group = stored_group(session_factory)
     for _ in range(10):
         answers = contend(4, lambda _: generate(session_factory, group))
-        assert answers.results, "somebody always gets through"
+        assert answers.results, "at least one request succeeds"
     generation, records, plans = traces(engine, group.id)
     assert [record.number for record in records] == list(range(1, generation + 1))
     live = [row for row in plans if row.live]
@@ -152,41 +154,45 @@ def test_requests_that_race_without_being_held_never_leave_a_mix(
     assert len(live) == records[-1].plan_count
 
 
-def test_a_group_that_does_not_exist_is_refused_and_its_lock_is_free_again(
+def test_missing_group_is_refused_and_its_lock_is_released(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
-    nobody = PlanGroupFactory.build()
+    missing = PlanGroupFactory.build()
     with pytest.raises(PlanGroupNotFoundError):
-        generate(session_factory, nobody)
+        generate(session_factory, missing)
     assert advisory_locks(engine) == 0
 
 
-def test_another_tenants_group_is_not_found(session_factory: sessionmaker[Session]) -> None:
+def test_group_of_another_tenant_is_not_found(session_factory: sessionmaker[Session]) -> None:
     group = stored_group(session_factory)
     group.tenant_id = uuid4()
     with pytest.raises(PlanGroupNotFoundError):
         generate(session_factory, group)
 
 
-def _noting(statements: list[str]) -> Any:
-    me = threading.get_ident()
+def _recording(statements: list[str]) -> Any:
+    thread = threading.get_ident()
 
-    def note(*arguments: Any) -> None:
-        if threading.get_ident() == me:
+    def record(*arguments: Any) -> None:
+        if threading.get_ident() == thread:
             statements.append(arguments[2])
 
-    return note
+    return record
 
 
 def _request_in_a_process(
-    where: tuple[str, dict[str, Any]],
+    connection: tuple[str, dict[str, Any]],
     ids: tuple[UUID, UUID],
     start: Any,
     finished: Any,
     answers: Any,
 ) -> None:
-    """Held before the commit until the seven others have their answer, or hold as well."""
-    url, connect_args = where
+    """Generate in a spawned process; the winner commits after the seven others are refused.
+
+    A refused process releases ``finished``. If the lock let two processes through, both would wait
+    here until the timeout and the test would fail.
+    """
+    url, connect_args = connection
     engine = sa.create_engine(url, connect_args=connect_args, poolclass=sa.NullPool)
     tenant_id, group_id = ids
     group = PlanGroupFactory.build(id=group_id, tenant_id=tenant_id)

@@ -1,4 +1,4 @@
-"""A generation costs a constant number of round trips, counted from libpq's own trace."""
+"""A generation takes a constant number of round trips, counted in the trace of libpq."""
 
 import re
 import tempfile
@@ -14,20 +14,23 @@ from tests.factories import ContentFactory
 from tests.integration.storing import generate, stored_group
 
 MAX_ROUND_TRIPS = 8
-END_OF_A_TRIP = r"^[^\t\n]*\tB\t\d+\t(?:ReadyForQuery|CopyInResponse)"
+END_OF_ROUND_TRIP = r"^[^\t\n]*\tB\t\d+\t(?:ReadyForQuery|CopyInResponse)"
 
 
 def round_trips_of_a_generation(engine: sa.Engine, group: PlanGroup) -> tuple[int, int]:
-    """(round trips, rows): every ReadyForQuery and CopyInResponse is the end of one trip."""
-    with engine.connect() as warm:
-        connection = warm.connection.driver_connection
+    """Return the numbers of round trips and of plans.
+
+    Each ReadyForQuery or CopyInResponse message of the server ends one round trip.
+    """
+    with engine.connect() as connected:
+        connection = connected.connection.driver_connection
         assert connection is not None
     with tempfile.TemporaryFile("w+", errors="replace") as trace:
         connection.pgconn.trace(trace.fileno())
         result = generate(sessionmaker(engine), group, today=group.period_start)
         connection.pgconn.untrace()
         trace.seek(0)
-        trips = len(re.findall(END_OF_A_TRIP, trace.read(), re.MULTILINE))
+        trips = len(re.findall(END_OF_ROUND_TRIP, trace.read(), re.MULTILINE))
     return trips, len(result.plans)
 
 
@@ -42,7 +45,7 @@ def counted(
     new_engine: Callable[..., sa.Engine], session_factory: sessionmaker[Session]
 ) -> dict[str, tuple[int, int]]:
     start = date(2025, 1, 6)
-    worlds = {
+    cases = {
         "few rows": stored_group(
             session_factory, period_end=start + timedelta(days=8), contents=books(1, 9)
         ),
@@ -53,11 +56,11 @@ def counted(
     }
     return {
         name: round_trips_of_a_generation(new_engine(pool_size=1, max_overflow=0), group)
-        for name, group in worlds.items()
+        for name, group in cases.items()
     }
 
 
-def test_the_worlds_differ_by_three_orders_of_magnitude(
+def test_cases_differ_by_three_orders_of_magnitude_in_rows(
     counted: dict[str, tuple[int, int]],
 ) -> None:
     assert counted["few rows"][1] <= 10
@@ -68,7 +71,5 @@ def test_generation_takes_at_most_eight_round_trips(counted: dict[str, tuple[int
     assert max(trips for trips, _ in counted.values()) <= MAX_ROUND_TRIPS
 
 
-def test_the_number_does_not_depend_on_rows_or_contents(
-    counted: dict[str, tuple[int, int]],
-) -> None:
+def test_round_trips_do_not_depend_on_rows_or_contents(counted: dict[str, tuple[int, int]]) -> None:
     assert len({trips for trips, _ in counted.values()}) == 1

@@ -1,4 +1,4 @@
-"""What a shared lock allows: marks of progress, and no way to an exclusive lock."""
+"""A shared lock only allows marks of progress and cannot be made exclusive."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -26,21 +26,21 @@ def group(session_factory: Factory) -> PlanGroup:
     return generated_group(session_factory)
 
 
-def test_shared_lock_allows_nothing_but_marks(
+def test_shared_lock_only_allows_marks(
     session_factory: Factory, engine: sa.Engine, group: PlanGroup
 ) -> None:
     before = traces(engine, group.id)
     with UnitOfWork(session_factory, lock=shared(group)) as uow:
         stored = uow.groups.get(group.id)
-        for refused in (
+        for call in (
             lambda: uow.lock_student(group.id),
             lambda: uow.groups.remove(group.id, 1),
             lambda: uow.plans.retire_as_cancelled(group.id),
             lambda: uow.groups.add(PlanGroupFactory.build(id=group.id, tenant_id=group.tenant_id)),
         ):
-            with pytest.raises(LockNotHeldError, match="holds a shared lock of group"):
-                refused()
-        stored.name = "a way past the services"
+            with pytest.raises(LockNotHeldError, match="only shared"):
+                call()
+        stored.name = "changed without a service"
         with pytest.raises(LockNotHeldError, match="marks of progress"):
             uow.commit()
     assert traces(engine, group.id) == before
@@ -59,7 +59,7 @@ def adds_a_group(uow: UnitOfWork, _: PlanGroup) -> None:
 
 
 @pytest.mark.parametrize("write", [marks_another_group, deletes_a_plan, adds_a_group])
-def test_shared_lock_allows_no_write_but_marks_in_its_groups(
+def test_shared_lock_only_allows_marks_in_its_groups(
     session_factory: Factory,
     engine: sa.Engine,
     group: PlanGroup,
@@ -75,7 +75,7 @@ def test_shared_lock_allows_no_write_but_marks_in_its_groups(
     assert (traces(engine, group.id), traces(engine, other.id)) == before
 
 
-def test_shared_lock_becomes_no_exclusive_one_in_its_transaction(
+def test_shared_lock_cannot_become_exclusive_in_its_transaction(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     other = stored_group(session_factory, tenant_id=group.tenant_id)
@@ -87,17 +87,17 @@ def test_shared_lock_becomes_no_exclusive_one_in_its_transaction(
 
 
 @pytest.mark.parametrize("wait_ms", [0, 1000])
-def test_shared_lock_becomes_no_exclusive_one_by_sql(
+def test_shared_lock_cannot_become_exclusive_through_sql(
     session_factory: Factory, group: PlanGroup, wait_ms: int
 ) -> None:
-    ask = "SELECT public.acquire_plan_group_lock(%s, %s)"
+    statement = "SELECT public.acquire_plan_group_lock(%s, %s)"
     with UnitOfWork(session_factory, lock=shared(group)) as uow:
         with pytest.raises(sa.exc.DBAPIError, match="the transaction holds a shared lock"):
-            uow.connection.exec_driver_sql(ask, (uuid4(), wait_ms))
+            uow.connection.exec_driver_sql(statement, (uuid4(), wait_ms))
         uow.rollback()
 
 
-def test_shared_and_exclusive_units_of_work_of_one_request_are_refused(
+def test_nested_units_of_work_with_a_shared_and_an_exclusive_lock_are_refused(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     with (
@@ -108,7 +108,7 @@ def test_shared_and_exclusive_units_of_work_of_one_request_are_refused(
         pass
 
 
-def test_shared_lock_is_taken_in_a_transaction_that_holds_the_exclusive_one(
+def test_shared_lock_is_acquired_in_a_transaction_that_holds_the_exclusive_one(
     session_factory: Factory, engine: sa.Engine, group: PlanGroup
 ) -> None:
     with UnitOfWork(session_factory, lock=exclusive(group)) as uow:

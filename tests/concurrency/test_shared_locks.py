@@ -1,4 +1,4 @@
-"""Marks of progress share a group's lock; generation and edits exclude them."""
+"""Marks of progress share the lock of a group; a generation or an edit excludes them."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +30,7 @@ from tests.integration.storing import enter, generate, stored_group, traces
 
 Factory = sessionmaker[Session]
 Hold = Callable[[], None]
-MARKS = 10  # all are held at once, and a pooler has few backends
+MARKS = 10  # simultaneous; limited because a pooler has few backends
 LONG = timedelta(seconds=TIMEOUT)
 NEVER = timedelta(0)
 
@@ -72,7 +72,7 @@ def rename(factory: Factory, group: PlanGroup, wait: timedelta | None = None) ->
 
 @pytest.fixture
 def marker(session_factory: Factory, group: PlanGroup) -> Iterator[UnitOfWork]:
-    """Somebody else's unit of work that shares the lock; entered in a thread of its own."""
+    """The unit of work of another client, entered in another thread, that shares the lock."""
     uow = UnitOfWork(session_factory, lock=shared(group))
     elsewhere(uow.__enter__)
     yield uow
@@ -81,7 +81,7 @@ def marker(session_factory: Factory, group: PlanGroup) -> Iterator[UnitOfWork]:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exclusive requests wait for marks as long as a slow machine may need."""
+    """Let exclusive requests wait for marks as long as a slow machine needs."""
     monkeypatch.setattr(acquiring, "WAIT_BEHIND_SHARED", LONG)
 
 
@@ -96,12 +96,12 @@ def test_simultaneous_marks_of_one_group_all_succeed(
     assert_lock_free(engine, group)
 
 
-def test_of_simultaneous_marks_of_one_plan_one_succeeds(
+def test_simultaneous_marks_of_one_plan_give_one_success(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     (plan, *_) = plans_of(session_factory, group)
     answers = contend(8, lambda _: mark(session_factory, group, plan))
-    assert [one.version for one in answers.results] == [plan.version + 1]
+    assert [result.version for result in answers.results] == [plan.version + 1]
     assert {type(refusal) for refusal in answers.refusals} == {EditedMeanwhileError}
 
 
@@ -115,10 +115,10 @@ def test_exclusive_request_waits_for_marks(
     request_: Callable[[Factory, PlanGroup], object],
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(request_, session_factory, group)
+        waiting = pool.submit(request_, session_factory, group)
         wait_until_waiting(engine, group)
         elsewhere(marker.rollback)
-        assert asked.result(TIMEOUT)
+        assert waiting.result(TIMEOUT)
     assert_lock_free(engine, group)
 
 
@@ -139,7 +139,7 @@ def test_exclusive_request_waits_for_marks_no_longer_than_its_bound(
     elsewhere(lambda: assert_lock_held(engine, group, by=marker))
 
 
-def test_exclusive_request_that_never_waits_is_refused_behind_marks(
+def test_exclusive_request_that_does_not_wait_is_refused_during_a_mark(
     session_factory: Factory, group: PlanGroup, marker: UnitOfWork
 ) -> None:
     with pytest.raises(PlanGroupLockedError) as refused:
@@ -149,7 +149,7 @@ def test_exclusive_request_that_never_waits_is_refused_behind_marks(
 
 
 @pytest.mark.usefixtures("patient")
-def test_of_exclusive_requests_behind_marks_one_waits_and_the_others_are_refused_at_once(
+def test_exclusive_requests_behind_marks_are_refused_immediately_except_the_first(
     session_factory: Factory, engine: sa.Engine, group: PlanGroup, marker: UnitOfWork
 ) -> None:
     with ThreadPoolExecutor(8) as pool:
@@ -165,7 +165,11 @@ def test_of_exclusive_requests_behind_marks_one_waits_and_the_others_are_refused
 def test_exclusive_request_is_refused_while_another_is_about_to_wait_behind_marks(
     session_factory: Factory, engine: sa.Engine, group: PlanGroup, marker: UnitOfWork
 ) -> None:
-    """Only one may be the next after the marks; the key's halves are the lock of its place."""
+    """Only one request may wait behind marks.
+
+    It reserves this place with a second advisory lock, whose two integer keys are the upper and the
+    lower half of the group's key.
+    """
     key = plan_group_lock_key(group.id)
     halves = sa.text(
         "SELECT pg_advisory_xact_lock(CAST(CAST(:key AS bigint) >> 32 AS integer), "
@@ -179,44 +183,44 @@ def test_exclusive_request_is_refused_while_another_is_about_to_wait_behind_mark
     assert rename(session_factory, group).version == 2
 
 
-def test_next_after_marks_is_served_before_whoever_comes_later(
+def test_request_that_waits_for_marks_is_served_before_later_requests(
     session_factory: Factory, engine: sa.Engine, group: PlanGroup, marker: UnitOfWork
 ) -> None:
-    """Between its two statements the marks end, and others ask: nobody overtakes it."""
-    with engine.connect() as next_, ThreadPoolExecutor(1) as pool:
-        assert entered(next_, group, behind_shared_ms=0)["behind_shared"]
+    """No other request is served between the two statements of a request that waits for marks."""
+    with engine.connect() as first, ThreadPoolExecutor(1) as pool:
+        assert call_lock_function(first, group, behind_shared_ms=0)["behind_shared"]
         elsewhere(marker.rollback)
         for wait in (None, NEVER):
             with pytest.raises(PlanGroupLockedError):
                 elsewhere(partial(rename, session_factory, group, wait))
         later = pool.submit(rename, session_factory, group, LONG)
         wait_until_waiting(engine, group)
-        assert entered(next_, group, behind_shared_ms=20_000)["acquired"]
+        assert call_lock_function(first, group, behind_shared_ms=20_000)["acquired"]
         assert not later.done()
-        next_.rollback()
+        first.rollback()
         assert later.result(TIMEOUT)
     assert_lock_free(engine, group)
 
 
-def test_nobody_is_next_after_an_exclusive_lock(
+def test_request_does_not_queue_behind_an_exclusive_lock(
     session_factory: Factory, engine: sa.Engine, group: PlanGroup
 ) -> None:
     with UnitOfWork(session_factory, lock=exclusive(group)), engine.connect() as other:
         for behind_shared_ms in (0, 20_000):
-            answer = entered(other, group, behind_shared_ms)
+            answer = call_lock_function(other, group, behind_shared_ms)
             assert answer["outcome"] == "busy"
             assert not answer.get("behind_shared")
             other.rollback()
 
 
-def test_nobody_is_next_before_a_request_that_waits(
+def test_request_does_not_queue_behind_marks_while_another_request_waits(
     session_factory: Factory, engine: sa.Engine, group: PlanGroup, marker: UnitOfWork
 ) -> None:
     with ThreadPoolExecutor(1) as pool, engine.connect() as other:
         waiting = pool.submit(rename, session_factory, group, LONG)
         wait_until_waiting(engine, group)
         for behind_shared_ms in (0, 20_000):
-            answer = entered(other, group, behind_shared_ms)
+            answer = call_lock_function(other, group, behind_shared_ms)
             assert answer["outcome"] == "busy"
             assert not answer.get("behind_shared")
             other.rollback()
@@ -233,33 +237,33 @@ def test_exclusive_request_for_several_groups_waits_for_marks(
         elsewhere(lambda: enter(session_factory, both))
     assert_lock_free(engine, other)
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(enter, session_factory, both)
+        waiting = pool.submit(enter, session_factory, both)
         wait_until_waiting(engine, group)
         elsewhere(marker.rollback)
-        asked.result(TIMEOUT)
+        waiting.result(TIMEOUT)
 
 
-def test_only_who_has_to_wait_takes_one_of_the_slots(
+def test_waiting_slot_is_only_used_by_a_request_that_has_to_wait(
     session_factory: Factory, group: PlanGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[bool] = []
+    slots: list[bool] = []
 
     class Slot(WaitingSlot):
         def __init__(self, engine: sa.Engine, *, wanted: bool) -> None:
-            asked.append(wanted)
+            slots.append(wanted)
             super().__init__(engine, wanted=wanted)
 
     monkeypatch.setattr(acquiring, "WaitingSlot", Slot)
     with UnitOfWork(session_factory, lock=shared(group)):
         with pytest.raises(LockTimeoutError):
             elsewhere(lambda: enter(session_factory, exclusive(group)))
-        assert asked == [False, False, True]
-    asked.clear()
+        assert slots == [False, False, True]
+    slots.clear()
     with UnitOfWork(session_factory, lock=exclusive(group)):
         for lock in (exclusive(group), shared(group)):
             with pytest.raises(LockError):
                 elsewhere(partial(enter, session_factory, lock))
-    assert asked == [False, False, False, True]
+    assert slots == [False, False, False, True]
 
 
 def test_mark_waits_for_a_generation_that_ends_soon(
@@ -291,12 +295,12 @@ def test_mark_behind_a_waiting_exclusive_request_waits_and_is_served_after_it(
     served: list[str] = []
     (plan, *_) = plans_of(session_factory, group)
 
-    def renamed() -> None:
+    def edit() -> None:
         with UnitOfWork(session_factory, lock=exclusive(group, LONG)):
             served.append("exclusive")
 
     with ThreadPoolExecutor(2) as pool:
-        editing = pool.submit(renamed)
+        editing = pool.submit(edit)
         wait_until_waiting(engine, group)
         marking = pool.submit(mark, session_factory, group, plan, lambda: served.append("mark"))
         wait_until_waiting(engine, group, waiters=2)
@@ -306,35 +310,37 @@ def test_mark_behind_a_waiting_exclusive_request_waits_and_is_served_after_it(
     assert served == ["exclusive", "mark"]
 
 
-def test_sql_function_waits_neither_for_marks_nor_in_their_place(
+def test_sql_function_does_not_wait_for_marks_and_succeeds_after_them(
     engine: sa.Engine, group: PlanGroup, marker: UnitOfWork
 ) -> None:
-    ask = sa.text("SELECT acquired, outcome FROM public.acquire_plan_group_lock(:id)")
+    statement = sa.text("SELECT acquired, outcome FROM public.acquire_plan_group_lock(:id)")
     with engine.connect() as connection:
-        assert connection.execute(ask, {"id": group.id}).one() == (False, "busy")
+        assert connection.execute(statement, {"id": group.id}).one() == (False, "busy")
     elsewhere(marker.rollback)
     with engine.connect() as connection:
-        assert connection.execute(ask, {"id": group.id}).one() == (True, "acquired")
+        assert connection.execute(statement, {"id": group.id}).one() == (True, "acquired")
 
 
-def test_shared_lock_of_several_groups_excludes_each_of_them(
+def test_shared_lock_of_several_groups_excludes_exclusive_locks_of_each(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     other = stored_group(session_factory, tenant_id=group.tenant_id)
     both = PlanGroupLock.of(group.tenant_id, [group.id, other.id], shared=True)
     with UnitOfWork(session_factory, lock=both):
         elsewhere(lambda: enter(session_factory, both))
-        for one in (group, other):
+        for locked in (group, other):
             with pytest.raises(LockError):
-                elsewhere(partial(enter, session_factory, exclusive(one)))
+                elsewhere(partial(enter, session_factory, exclusive(locked)))
 
 
-def entered(connection: sa.Connection, group: PlanGroup, behind_shared_ms: int) -> dict[str, Any]:
-    """The record of the package's own function, or that of a lock that was free."""
-    ask = (
+def call_lock_function(
+    connection: sa.Connection, group: PlanGroup, behind_shared_ms: int
+) -> dict[str, Any]:
+    """Call the lock function of the package; a null result means that the lock was acquired."""
+    statement = (
         "SELECT studyplan.acquire_plan_locks_with_limits("
         "ARRAY[%s]::bigint[], 0, false, %s, 'i', '1min', '1min', '1min')"
     )
     values = plan_group_lock_key(group.id), behind_shared_ms
-    answer: dict[str, Any] | None = connection.exec_driver_sql(ask, values).scalar_one()
+    answer: dict[str, Any] | None = connection.exec_driver_sql(statement, values).scalar_one()
     return {"acquired": True} | (answer or {})

@@ -1,4 +1,4 @@
-"""Changes of state that overlap with others and with generations end in one state."""
+"""Changes of state that overlap with each other or with generations leave a consistent state."""
 
 from datetime import timedelta
 
@@ -18,51 +18,51 @@ from tests.concurrency.overlapping import (
     LONG,
     Factory,
     Hold,
-    at_once,
     change,
-    delete_in_turn,
+    delete_after_waiting,
     elsewhere,
-    generate_in_turn,
+    generate_after_waiting,
+    groups_of_one_student,
     repeatedly,
+    run_simultaneously,
     statuses,
-    students_groups,
 )
 from tests.integration.storing import generate, stored_group, traces
 
 
 @repeatedly
-def test_of_two_same_changes_in_turn_the_second_is_no_transition_any_more(
+def test_change_of_state_is_refused_if_another_request_has_already_made_it(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
     group = stored_group(session_factory, status=GroupStatus.ACTIVE)
     answers = contend(2, lambda _: change(session_factory, group, GroupStatus.PAUSED, wait=LONG))
-    (done,), (refusal,) = answers.results, answers.refusals
+    (change_made,), (refusal,) = answers.results, answers.refusals
     assert isinstance(refusal, TransitionNotAllowedError)
-    assert (refusal.from_status, done.version) == ("paused", 2)
+    assert (refusal.from_status, change_made.version) == ("paused", 2)
     assert statuses(engine, [group]) == ["paused"]
 
 
 @repeatedly
-def test_of_two_different_changes_at_once_one_is_made(
+def test_change_of_state_succeeds_in_one_of_two_simultaneous_requests(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
     group = stored_group(session_factory, status=GroupStatus.ACTIVE)
-    answers = at_once(
+    answers = run_simultaneously(
         lambda hold: change(session_factory, group, GroupStatus.COMPLETED, hold),
         lambda hold: change(session_factory, group, GroupStatus.CANCELLED, hold),
     )
-    (done,), (refusal,) = answers.results, answers.refusals
+    (change_made,), (refusal,) = answers.results, answers.refusals
     assert isinstance(refusal, PlanGroupLockedError)
-    assert statuses(engine, [group]) == [done.status]
+    assert statuses(engine, [group]) == [change_made.status]
 
 
 @repeatedly
 @pytest.mark.parametrize("to", [GroupStatus.CANCELLED, GroupStatus.DRAFT])
-def test_of_a_generation_and_a_change_of_state_at_once_one_is_refused(
+def test_generation_or_change_of_state_is_refused_if_both_are_simultaneous(
     engine: sa.Engine, session_factory: Factory, to: GroupStatus
 ) -> None:
     group = stored_group(session_factory)
-    answers = at_once(
+    answers = run_simultaneously(
         lambda hold: generate(session_factory, group, hold=hold).generation,
         lambda hold: change(session_factory, group, to, hold).status,
     )
@@ -75,12 +75,12 @@ def test_of_a_generation_and_a_change_of_state_at_once_one_is_refused(
 
 
 @repeatedly
-def test_a_generation_and_a_cancellation_in_turn_leave_no_live_plan(
+def test_generation_and_cancellation_that_may_wait_leave_no_live_plan(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
     group = stored_group(session_factory)
-    answers = at_once(
-        lambda _: generate_in_turn(session_factory, group),
+    answers = run_simultaneously(
+        lambda _: generate_after_waiting(session_factory, group),
         lambda _: change(session_factory, group, GroupStatus.CANCELLED, wait=LONG),
     )
     generation, records, plans = traces(engine, group.id)
@@ -92,13 +92,13 @@ def test_a_generation_and_a_cancellation_in_turn_leave_no_live_plan(
 
 
 @repeatedly
-def test_a_generation_and_a_deletion_in_turn_leave_nothing(
+def test_generation_and_deletion_that_may_wait_leave_no_rows(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
     group = stored_group(session_factory)
-    answers = at_once(
-        lambda _: generate_in_turn(session_factory, group),
-        lambda _: delete_in_turn(session_factory, group),
+    answers = run_simultaneously(
+        lambda _: generate_after_waiting(session_factory, group),
+        lambda _: delete_after_waiting(session_factory, group),
     )
     assert "deleted" in answers.results
     expected = [PlanGroupNotFoundError] if answers.results == ["deleted"] else []
@@ -107,7 +107,7 @@ def test_a_generation_and_a_deletion_in_turn_leave_nothing(
 
 
 @repeatedly
-def test_of_a_generation_and_a_deletion_at_once_one_is_refused(
+def test_generation_or_deletion_is_refused_if_both_are_simultaneous(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
     group = stored_group(session_factory)
@@ -119,7 +119,9 @@ def test_of_a_generation_and_a_deletion_at_once_one_is_refused(
             uow.commit()
         return "deleted"
 
-    answers = at_once(lambda hold: generate(session_factory, group, hold=hold).generation, delete)
+    answers = run_simultaneously(
+        lambda hold: generate(session_factory, group, hold=hold).generation, delete
+    )
     (won,), (refusal,) = answers.results, answers.refusals
     assert isinstance(refusal, PlanGroupLockedError)
     assert traces(engine, group.id)[0] == (None if won == "deleted" else 1)
@@ -128,20 +130,20 @@ def test_of_a_generation_and_a_deletion_at_once_one_is_refused(
 @pytest.mark.parametrize(
     ("to", "freed"), [(GroupStatus.CANCELLED, True), (GroupStatus.DRAFT, False), (None, True)]
 )
-def test_what_frees_a_groups_time_waits_for_the_students_other_generations(
+def test_change_that_frees_the_time_of_a_group_requires_the_students_lock(
     session_factory: Factory, to: GroupStatus | None, *, freed: bool
 ) -> None:
-    group, other = students_groups(session_factory, GroupStatus.SAVED, GroupStatus.SAVED)
+    group, other = groups_of_one_student(session_factory, GroupStatus.SAVED, GroupStatus.SAVED)
     refusals: list[LockError] = []
 
-    def ask() -> None:
+    def request() -> None:
         try:
             if to is None:
-                delete_in_turn(session_factory, group, timedelta(0))
+                delete_after_waiting(session_factory, group, timedelta(0))
             else:
                 change(session_factory, group, to)
         except LockError as refusal:
             refusals.append(refusal)
 
-    generate(session_factory, other, hold=lambda: elsewhere(ask))
+    generate(session_factory, other, hold=lambda: elsewhere(request))
     assert [refusal.scope for refusal in refusals] == (["student"] if freed else [])

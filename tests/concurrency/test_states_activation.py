@@ -1,4 +1,4 @@
-"""Activations that overlap in time leave a student one active group."""
+"""Overlapping activations leave a student with exactly one active group."""
 
 import random
 from collections.abc import Callable
@@ -23,25 +23,26 @@ from tests.concurrency.overlapping import (
     LONG,
     Factory,
     Hold,
-    activated,
-    at_once,
+    activate_group,
     change,
-    generate_in_turn,
+    generate_after_waiting,
+    groups_of_one_student,
     repeatedly,
+    run_simultaneously,
     statuses,
-    students_groups,
 )
 
 
 @repeatedly
 @pytest.mark.parametrize("others", [[], [GroupStatus.ACTIVE]], ids=["none active", "one active"])
-def test_of_two_activations_that_may_wait_both_succeed_and_the_later_pauses_the_earlier(
+def test_activations_that_wait_both_succeed_and_the_later_pauses_the_earlier(
     engine: sa.Engine, session_factory: Factory, others: list[GroupStatus]
 ) -> None:
-    groups = students_groups(session_factory, GroupStatus.SAVED, GroupStatus.PAUSED, *others)
+    groups = groups_of_one_student(session_factory, GroupStatus.SAVED, GroupStatus.PAUSED, *others)
     one, other = groups[:2]
-    answers = at_once(
-        lambda _: activated(session_factory, one), lambda _: activated(session_factory, other)
+    answers = run_simultaneously(
+        lambda _: activate_group(session_factory, one),
+        lambda _: activate_group(session_factory, other),
     )
     assert not answers.refusals
     first, second = sorted(answers.results, key=lambda done: done.paused_group_id in {
@@ -53,17 +54,19 @@ def test_of_two_activations_that_may_wait_both_succeed_and_the_later_pauses_the_
 
 
 @repeatedly
-def test_of_two_activations_that_do_not_wait_one_is_refused_while_the_other_commits(
+def test_activation_that_does_not_wait_is_refused_while_another_commits(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
-    one, other = groups = students_groups(session_factory, GroupStatus.SAVED, GroupStatus.SAVED)
+    one, other = groups = groups_of_one_student(
+        session_factory, GroupStatus.SAVED, GroupStatus.SAVED
+    )
 
     def attempt(group: PlanGroup, hold: Hold) -> StateChange:
         held = sessionmaker(engine)
         sa.event.listen(held, "before_commit", lambda _: hold())
-        return activated(held, group, timedelta(0))
+        return activate_group(held, group, timedelta(0))
 
-    answers = at_once(lambda hold: attempt(one, hold), lambda hold: attempt(other, hold))
+    answers = run_simultaneously(lambda hold: attempt(one, hold), lambda hold: attempt(other, hold))
     (winner,), (refusal,) = answers.results, answers.refusals
     assert isinstance(refusal, PlanGroupLockedError)
     assert refusal.scope == "student"
@@ -71,8 +74,12 @@ def test_of_two_activations_that_do_not_wait_one_is_refused_while_the_other_comm
     assert statuses(engine, groups) == expected
 
 
-def meddling(factory: Factory, times: int, act: Callable[[], object]) -> Callable[[], Session]:
-    """A factory of sessions: somebody acts after each of the first readings without a lock."""
+def interfering(factory: Factory, times: int, act: Callable[[], object]) -> Callable[[], Session]:
+    """Return a session factory that calls ``act`` in each of the first ``times`` attempts.
+
+    An attempt of ``activate`` opens two sessions: one that reads without a lock, and one that
+    acquires the locks. ``act`` is called just before the second one.
+    """
     numbers = count()
 
     def make() -> Session:
@@ -85,54 +92,56 @@ def meddling(factory: Factory, times: int, act: Callable[[], object]) -> Callabl
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])
-def test_an_activation_starts_over_when_another_group_became_active_and_gives_up_after_three(
+def test_activation_restarts_if_another_group_became_active_and_fails_after_three_attempts(
     engine: sa.Engine, session_factory: Factory, times: int
 ) -> None:
     saved = [GroupStatus.SAVED] * 5
-    mine, *others = groups = students_groups(session_factory, *saved)
-    free = iter(others)
-    activated(session_factory, next(free))
-    meddler = meddling(session_factory, times, lambda: activated(session_factory, next(free)))
+    mine, *others = groups = groups_of_one_student(session_factory, *saved)
+    remaining = iter(others)
+    activate_group(session_factory, next(remaining))
+    interfering_factory = interfering(
+        session_factory, times, lambda: activate_group(session_factory, next(remaining))
+    )
     if times < 3:
-        changed = activate(meddler, tenant_id=mine.tenant_id, group_id=mine.id)
+        changed = activate(interfering_factory, tenant_id=mine.tenant_id, group_id=mine.id)
         assert changed.paused_group_id == others[times].id
         expected = ["active", *["paused"] * (times + 1), *["saved"] * (3 - times)]
     else:
         with pytest.raises(EditedMeanwhileError) as refused:
-            activate(meddler, tenant_id=mine.tenant_id, group_id=mine.id)
+            activate(interfering_factory, tenant_id=mine.tenant_id, group_id=mine.id)
         assert refused.value.group_id == mine.id
         expected = ["saved", "paused", "paused", "paused", "active"]
     assert statuses(engine, groups) == expected
     assert advisory_locks(engine) == 0
 
 
-def test_an_activation_goes_on_when_the_active_group_was_paused_meanwhile(
+def test_activation_continues_if_the_active_group_was_paused_meanwhile(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
-    groups = students_groups(session_factory, GroupStatus.SAVED, GroupStatus.ACTIVE)
+    groups = groups_of_one_student(session_factory, GroupStatus.SAVED, GroupStatus.ACTIVE)
     mine, other = groups
-    meddler = meddling(
+    interfering_factory = interfering(
         session_factory, 1, lambda: change(session_factory, other, GroupStatus.PAUSED)
     )
-    changed = activate(meddler, tenant_id=mine.tenant_id, group_id=mine.id)
+    changed = activate(interfering_factory, tenant_id=mine.tenant_id, group_id=mine.id)
     assert changed.paused_group_id is None
     assert statuses(engine, groups) == ["active", "paused"]
 
 
-def test_a_crowd_that_activates_generates_and_pauses_never_deadlocks(
+def test_random_activations_generations_and_pauses_do_not_deadlock(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
-    groups = students_groups(session_factory, *[GroupStatus.SAVED] * 4)
-    dice = random.Random(7)  # noqa: S311 - no secret
-    works = iter([(dice.randrange(4), dice.choice("aagp")) for _ in range(48)])
+    groups = groups_of_one_student(session_factory, *[GroupStatus.SAVED] * 4)
+    rng = random.Random(7)  # noqa: S311 - not for cryptography
+    actions = iter([(rng.randrange(4), rng.choice("aagp")) for _ in range(48)])
 
     def work(_: Hold) -> str:
-        for number, what in islice(works, 6):
+        for number, action in islice(actions, 6):
             try:
-                if what == "a":
-                    activated(session_factory, groups[number])
-                elif what == "g":
-                    generate_in_turn(session_factory, groups[number])
+                if action == "a":
+                    activate_group(session_factory, groups[number])
+                elif action == "g":
+                    generate_after_waiting(session_factory, groups[number])
                 else:
                     change(session_factory, groups[number], GroupStatus.PAUSED, wait=LONG)
             except (TransitionNotAllowedError, PlanGroupNotGeneratableError, EditedMeanwhileError):

@@ -1,4 +1,4 @@
-"""While plans are generated nothing of the group can be edited, and the other way round."""
+"""A group cannot be edited during a generation, nor generated during an edit."""
 
 from datetime import date, timedelta
 
@@ -10,7 +10,7 @@ from domain.errors import EditedMeanwhileError
 from domain.services import GroupEditService
 from domain.testing import contend
 from domain.testing.contention import advisory_locks
-from tests.concurrency.overlapping import Factory, Hold, at_once, elsewhere, repeatedly
+from tests.concurrency.overlapping import Factory, Hold, elsewhere, repeatedly, run_simultaneously
 from tests.integration.editing import CALLS, World, each_call, everything, lock_of, new_world
 from tests.integration.storing import FIRST, generate, stored_group, traces
 
@@ -21,12 +21,12 @@ def world(session_factory: Factory) -> World:
 
 
 @each_call
-def test_while_plans_are_generated_an_edit_is_refused(
+def test_edit_is_refused_during_a_generation(
     engine: sa.Engine, session_factory: Factory, world: World, name: str
 ) -> None:
     before = everything(session_factory)
 
-    def refused() -> None:
+    def edit_and_be_refused() -> None:
         with (
             pytest.raises(PlanGroupLockedError),
             UnitOfWork(session_factory, lock=lock_of(name, world)) as uow,
@@ -34,13 +34,13 @@ def test_while_plans_are_generated_an_edit_is_refused(
             CALLS[name](uow, world, 1)
         assert everything(session_factory) == before
 
-    result = generate(session_factory, world.group, hold=lambda: elsewhere(refused))
+    result = generate(session_factory, world.group, hold=lambda: elsewhere(edit_and_be_refused))
     assert result.generation == 2
     assert advisory_locks(engine) == 0
 
 
 @each_call
-def test_while_something_is_edited_a_generation_is_refused(
+def test_generation_is_refused_during_an_edit(
     engine: sa.Engine, session_factory: Factory, world: World, name: str
 ) -> None:
     def generation() -> object:
@@ -67,11 +67,11 @@ def rename(factory: Factory, lock: PlanGroupLock, hold: Hold) -> str:
 
 
 @repeatedly
-def test_of_an_edit_and_a_generation_at_once_one_is_refused(
+def test_edit_or_generation_is_refused_if_both_are_simultaneous(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
     group = stored_group(session_factory)
-    answers = at_once(
+    answers = run_simultaneously(
         lambda hold: rename(session_factory, PlanGroupLock(group.tenant_id, group.id), hold),
         lambda hold: generate(session_factory, group, hold=hold).generation,
     )
@@ -82,7 +82,7 @@ def test_of_an_edit_and_a_generation_at_once_one_is_refused(
 
 
 @repeatedly
-def test_of_two_edits_of_one_version_in_turn_the_second_is_refused(
+def test_second_edit_of_the_same_version_is_refused(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
     group = stored_group(session_factory)

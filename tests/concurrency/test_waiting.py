@@ -1,4 +1,4 @@
-"""Waiting for a lock happens in the server's queue, within bounds, and leaves nothing changed."""
+"""Requests wait for a lock in the server's queue, for a bounded time, and restore settings."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from domain.errors import LockTimeoutError
 from domain.locking import acquiring
 from domain.testing import assert_lock_free
 from domain.testing.contention import TIMEOUT, wait_until_waiting
-from tests.concurrency.overlapping import generate_in_turn
+from tests.concurrency.overlapping import generate_after_waiting
 from tests.integration.asking import counted
 from tests.integration.storing import enter, generate, live, stored_group
 
@@ -26,7 +26,7 @@ BEGIN_AND_LOCK = 1
 
 @pytest.fixture
 def holder(engine: sa.Engine, group_id: UUID) -> Iterator[sa.Connection]:
-    """A connection of another client that holds the group's lock until its rollback."""
+    """The connection of another client, which holds the group's lock until its rollback."""
     with engine.connect() as connection:
         connection.execute(
             sa.text("SELECT public.acquire_plan_group_lock(:group)"), {"group": group_id}
@@ -45,7 +45,7 @@ def cancel_when_waiting(engine: sa.Engine, group_id: UUID, pid: int | None) -> N
         connection.execute(sa.select(sa.func.pg_cancel_backend(pid)))
 
 
-def test_several_waiters_are_served_in_the_order_in_which_they_came(
+def test_waiters_are_served_in_the_order_of_their_requests(
     engine: sa.Engine,
     session_factory: Factory,
     holder: sa.Connection,
@@ -71,7 +71,7 @@ def test_several_waiters_are_served_in_the_order_in_which_they_came(
 
 
 @pytest.mark.parametrize("end", ["free", "waited", "busy", "timeout"])
-def test_entering_is_one_round_trip_whatever_the_answer(
+def test_unit_of_work_is_entered_in_one_round_trip_for_every_outcome(
     *,
     engine: sa.Engine,
     new_engine: Callable[..., sa.Engine],
@@ -95,12 +95,12 @@ def test_entering_is_one_round_trip_whatever_the_answer(
         else:
             with uow:
                 uow.rollback()
-    assert trips.count == BEGIN_AND_LOCK + 1, "and the rollback"
+    assert trips.count == BEGIN_AND_LOCK + 1, "plus one for the rollback"
 
 
 @pytest.mark.parametrize("own", ["0", "7s"])
 @pytest.mark.parametrize("end", ["free", "waited", "busy", "timeout"])
-def test_lock_timeout_is_what_it_was_on_every_way_out(
+def test_lock_timeout_is_restored_for_every_outcome(
     *,
     engine: sa.Engine,
     database_url: sa.URL,
@@ -110,8 +110,8 @@ def test_lock_timeout_is_what_it_was_on_every_way_out(
     end: str,
     own: str,
 ) -> None:
-    # Always to the server itself: behind a transaction pooler no client has a session, and so
-    # no settings, of its own. What a database sets is tested there in tests/pooler.
+    # Connects directly to the server, because clients of a transaction pooler share sessions and
+    # their settings. tests/pooler tests a lock_timeout that is set for the database.
     options = {"options": f"-c lock_timeout={own}"}
     other = sa.create_engine(database_url, pool_size=2, max_overflow=0, connect_args=options)
     waits = {"waited": LONG, "timeout": SHORT}
@@ -133,10 +133,10 @@ def test_lock_timeout_is_what_it_was_on_every_way_out(
     other.dispose()
 
 
-def test_lock_timeout_is_what_it_was_after_a_wait_that_was_cancelled(
+def test_lock_timeout_is_restored_after_a_cancelled_wait(
     engine: sa.Engine, database_url: sa.URL, holder: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
-    # To the server itself, for the same reason.
+    # Connects directly to the server, for the same reason.
     options = {"options": "-c lock_timeout=7s"}
     other = sa.create_engine(database_url, pool_size=2, max_overflow=0, connect_args=options)
     with other.connect() as connection, ThreadPoolExecutor(1) as pool:
@@ -150,7 +150,7 @@ def test_lock_timeout_is_what_it_was_after_a_wait_that_was_cancelled(
     assert holder.in_transaction()
 
 
-def test_a_wait_in_vain_ends_at_its_bound_with_the_holder_named(
+def test_wait_that_times_out_ends_at_its_bound_and_names_the_holder(
     session_factory: Factory, holder: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
     pid = holder.scalar(sa.select(sa.func.pg_backend_pid()))
@@ -164,7 +164,7 @@ def test_a_wait_in_vain_ends_at_its_bound_with_the_holder_named(
     assert late.value.retry_after == 1
 
 
-def test_a_wait_that_was_given_up_leaves_the_queue(
+def test_wait_that_times_out_leaves_the_queue(
     engine: sa.Engine,
     session_factory: Factory,
     holder: sa.Connection,
@@ -181,7 +181,7 @@ def test_a_wait_that_was_given_up_leaves_the_queue(
 @pytest.mark.parametrize(
     "end", [sa.Connection.commit, sa.Connection.rollback, sa.Connection.invalidate]
 )
-def test_a_wait_ends_when_the_holder_ends_however_it_ends(
+def test_wait_ends_when_the_holders_transaction_ends(
     *,
     engine: sa.Engine,
     session_factory: Factory,
@@ -198,31 +198,31 @@ def test_a_wait_ends_when_the_holder_ends_however_it_ends(
     assert_lock_free(engine, group_id)
 
 
-def test_who_waited_sees_and_replaces_the_holders_plans(
+def test_waiting_request_sees_and_replaces_the_holders_plans(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
     group = stored_group(session_factory)
     with ThreadPoolExecutor(1) as pool:
         waiting = []
 
-        def let_somebody_wait() -> None:
-            waiting.append(pool.submit(generate_in_turn, session_factory, group))
+        def submit_a_waiting_request() -> None:
+            waiting.append(pool.submit(generate_after_waiting, session_factory, group))
             wait_until_waiting(engine, group.id)
 
-        first = generate(session_factory, group, hold=let_somebody_wait)
+        first = generate(session_factory, group, hold=submit_a_waiting_request)
         second = waiting[0].result(TIMEOUT)
     assert (first.generation, second.generation) == (1, 2)
     assert [row.id for row in live(session_factory, group)] == list(second.plan_ids)
     assert not set(first.plan_ids) & set(second.plan_ids)
 
 
-def test_how_long_a_generation_waited_is_in_its_record(
+def test_generation_record_contains_the_time_waited(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
     group = stored_group(session_factory)
     with ThreadPoolExecutor(1) as pool, engine.connect() as holder:
         acquiring.acquire(holder, PlanGroupLock(group.tenant_id, group.id))
-        waiting = pool.submit(generate_in_turn, session_factory, group)
+        waiting = pool.submit(generate_after_waiting, session_factory, group)
         wait_until_waiting(engine, group.id)
         holder.exec_driver_sql("SELECT pg_sleep(0.02)")
         holder.rollback()

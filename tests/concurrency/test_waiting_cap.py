@@ -1,4 +1,4 @@
-"""Of a pool's connections at most half wait for locks; the others serve whoever else comes."""
+"""At most half of a pool's connections wait for locks; the others serve other requests."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +25,7 @@ MAX_WAITERS = POOL // 2
 
 @pytest.fixture
 def small(new_engine: Callable[..., sa.Engine]) -> Factory:
-    """Sessions on a pool of five; who holds and who watches have an engine of their own."""
+    """Sessions on a pool of five connections; the holder and the checks use other engines."""
     engine = new_engine(pool_size=POOL - 2, max_overflow=2, pool_timeout=2)
     assert max_waiters(engine.pool) == MAX_WAITERS
     return sessionmaker(engine)
@@ -43,7 +43,7 @@ def enter(factory: Factory, tenant_id: UUID, group_id: UUID) -> None:
         pass
 
 
-def full_queue(
+def fill_queue(
     threads: ThreadPoolExecutor,
     engine: sa.Engine,
     factory: Factory,
@@ -55,22 +55,22 @@ def full_queue(
     return waiting
 
 
-def test_whoever_comes_when_half_the_pool_waits_is_refused_at_once(
+def test_request_is_refused_immediately_while_half_the_pool_waits(
     engine: sa.Engine, small: Factory, holder: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
     with ThreadPoolExecutor(MAX_WAITERS) as threads:
-        waiting = full_queue(threads, engine, small, tenant_id, group_id)
+        waiting = fill_queue(threads, engine, small, tenant_id, group_id)
         for _ in range(POOL):
             with pytest.raises(PlanGroupLockedError) as refused:
                 enter(small, tenant_id, group_id)
             assert refused.value.holder is not None
-        assert not any(waiter.done() for waiter in waiting), "those who wait go on waiting"
+        assert not any(waiter.done() for waiter in waiting), "the other requests still wait"
         holder.rollback()
         for waiter in waiting:
             waiter.result(TIMEOUT)
 
 
-def test_of_many_at_once_no_more_than_half_the_pool_ever_waits(
+def test_simultaneous_requests_never_make_more_than_half_the_pool_wait(
     engine: sa.Engine, small: Factory, holder: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
     def attempt(_: int) -> bool:
@@ -83,20 +83,20 @@ def test_of_many_at_once_no_more_than_half_the_pool_ever_waits(
     with ThreadPoolExecutor(3 * POOL) as threads:
         attempts = [threads.submit(attempt, number) for number in range(3 * POOL)]
         eventually(
-            lambda: sum(one.done() for one in attempts) == 3 * POOL - MAX_WAITERS,
-            "all but those who may wait are refused",
+            lambda: sum(request.done() for request in attempts) == 3 * POOL - MAX_WAITERS,
+            "all requests are refused except those that may wait",
         )
         wait_until_waiting(engine, group_id, waiters=MAX_WAITERS)
         holder.rollback()
-        assert sum(one.result(TIMEOUT) for one in attempts) == MAX_WAITERS
+        assert sum(request.result(TIMEOUT) for request in attempts) == MAX_WAITERS
 
 
-def test_an_unrelated_request_is_served_while_half_the_pool_waits(
+def test_unrelated_request_is_served_while_half_the_pool_waits(
     engine: sa.Engine, small: Factory, holder: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
     unrelated = stored_group(small)
     with ThreadPoolExecutor(MAX_WAITERS) as threads:
-        waiting = full_queue(threads, engine, small, tenant_id, group_id)
+        waiting = fill_queue(threads, engine, small, tenant_id, group_id)
         assert generate(small, unrelated).generation == 1
         assert not any(waiter.done() for waiter in waiting)
         holder.rollback()
@@ -104,7 +104,7 @@ def test_an_unrelated_request_is_served_while_half_the_pool_waits(
             waiter.result(TIMEOUT)
 
 
-def test_a_slot_is_free_again_however_the_wait_ended(
+def test_waiting_slot_is_released_after_every_wait(
     engine: sa.Engine, small: Factory, holder: sa.Connection, tenant_id: UUID, group_id: UUID
 ) -> None:
     impatient = PlanGroupLock(tenant_id, group_id, wait=timedelta(milliseconds=20))
@@ -112,13 +112,13 @@ def test_a_slot_is_free_again_however_the_wait_ended(
         with pytest.raises(LockTimeoutError), UnitOfWork(small, lock=impatient):
             pass
     with ThreadPoolExecutor(MAX_WAITERS) as threads:
-        waiting = full_queue(threads, engine, small, tenant_id, group_id)
+        waiting = fill_queue(threads, engine, small, tenant_id, group_id)
         holder.rollback()
         for waiter in waiting:
             waiter.result(TIMEOUT)
 
 
-def test_waiting_for_the_student_counts_as_well(
+def test_wait_for_the_students_lock_counts_towards_the_limit(
     engine: sa.Engine, small: Factory, session_factory: Factory
 ) -> None:
     one = stored_group(session_factory)
@@ -138,7 +138,7 @@ def test_waiting_for_the_student_counts_as_well(
             ]
             eventually(
                 lambda: len(backends_at_key(engine, key, granted=False)) == MAX_WAITERS,
-                "half the pool waits for the student",
+                "half the pool waits for the student's lock",
             )
             with pytest.raises(PlanGroupLockedError) as refused:
                 threads.submit(wait_for_the_student, others[MAX_WAITERS]).result(TIMEOUT)

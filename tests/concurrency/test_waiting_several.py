@@ -1,4 +1,4 @@
-"""Several locks in one request: sorted, all or none, and never a deadlock."""
+"""A request for several locks acquires them in key order, all or none, without deadlocks."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -50,7 +50,7 @@ def siblings(session_factory: Factory) -> tuple[PlanGroup, PlanGroup]:
 def generated(
     factory: Factory, group: PlanGroup, both_entered: threading.Barrier
 ) -> GenerationResult:
-    """The whole flow; the groups' locks are held by both before either asks for the student's."""
+    """Generate; both requests hold their group's lock before either requests the student's."""
     with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id, wait=LONG)) as uow:
         both_entered.wait(TIMEOUT)
         result = PlanGenerationService(uow).generate(today=FIRST)
@@ -58,7 +58,7 @@ def generated(
     return result
 
 
-def test_doubles_count_once_and_all_are_held(
+def test_duplicate_group_ids_are_locked_once(
     engine: sa.Engine, session_factory: Factory, tenant_id: UUID
 ) -> None:
     ids = [uuid4() for _ in range(3)]
@@ -68,7 +68,7 @@ def test_doubles_count_once_and_all_are_held(
         assert_lock_free(engine, group_id)
 
 
-def test_a_wait_for_one_holds_those_with_smaller_keys_and_a_wait_in_vain_none(
+def test_wait_for_one_lock_holds_only_smaller_keys_and_a_timeout_releases_them(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
     tenant_id = uuid4()
@@ -79,20 +79,20 @@ def test_a_wait_for_one_holds_those_with_smaller_keys_and_a_wait_in_vain_none(
         wait = timedelta(milliseconds=400)
         several = PlanGroupLock.of(tenant_id, [high, middle, low], wait=wait)
         waiting = pool.submit(enter, session_factory, several)
-        eventually(lambda: bool(_waiters(engine, middle)), "the request waits for the middle one")
+        eventually(lambda: bool(_waiters(engine, middle)), "the request waits for the middle lock")
         assert backends_at_key(engine, plan_group_lock_key(low)) == _waiters(engine, middle)
         assert_lock_free(engine, high)
         with pytest.raises(LockTimeoutError) as late:
             waiting.result(TIMEOUT)
         assert late.value.group_id == middle
-        assert advisory_locks(engine) == 1, "only the holder's own is left"
+        assert advisory_locks(engine) == 1, "only the lock of the holder remains"
 
 
-def test_of_200_transactions_with_groups_in_random_order_none_deadlocks(
+def test_transactions_with_groups_in_random_order_do_not_deadlock(
     engine: sa.Engine, session_factory: Factory, groups: list[PlanGroup]
 ) -> None:
     def work(seed: int) -> int:
-        chosen = Random(seed).sample(groups, 4)  # noqa: S311 - an order, no secret
+        chosen = Random(seed).sample(groups, 4)  # noqa: S311 - not for cryptography
         lock = PlanGroupLock.of(groups[0].tenant_id, [group.id for group in chosen], wait=LONG)
         with UnitOfWork(session_factory, lock=lock) as uow:
             students = {uow.lock_student(group.id) for group in chosen}
@@ -105,43 +105,45 @@ def test_of_200_transactions_with_groups_in_random_order_none_deadlocks(
     assert advisory_locks(engine) == 0
 
 
-def test_two_groups_of_one_student_at_once_both_generate_one_after_the_other(
+def test_generations_for_two_groups_of_one_student_succeed_one_after_the_other(
     engine: sa.Engine, session_factory: Factory, siblings: tuple[PlanGroup, PlanGroup]
 ) -> None:
-    free, both_entered = iter(siblings), threading.Barrier(2)
-    answers = contend(2, lambda _: generated(session_factory, next(free), both_entered))
+    remaining, both_entered = iter(siblings), threading.Barrier(2)
+    answers = contend(2, lambda _: generated(session_factory, next(remaining), both_entered))
     assert not answers.refusals
     assert {result.group_id for result in answers.results} == {group.id for group in siblings}
     with engine.connect() as connection:
         assert connection.scalar(OVERLAPS, {"student": siblings[0].student_id}) == 0
 
 
-def test_the_second_of_them_waits_for_the_student(
+def test_generation_for_the_second_group_waits_for_the_students_lock(
     engine: sa.Engine, session_factory: Factory, siblings: tuple[PlanGroup, PlanGroup]
 ) -> None:
     one, other = siblings
     key = student_lock_key(one.tenant_id, one.student_id)
-    nobody = threading.Barrier(1)
+    barrier_of_one = threading.Barrier(1)
     with ThreadPoolExecutor(1) as pool:
         with UnitOfWork(session_factory, lock=PlanGroupLock(one.tenant_id, one.id)) as uow:
             uow.lock_student(one.id)
-            waiting = pool.submit(generated, session_factory, other, nobody)
+            waiting = pool.submit(generated, session_factory, other, barrier_of_one)
             eventually(
                 lambda: len(backends_at_key(engine, key, granted=False)) == 1,
-                "the other group's request waits for the student",
+                "the request for the other group waits for the student's lock",
             )
             assert not waiting.done()
             uow.commit()
         assert waiting.result(TIMEOUT).generation == 1
 
 
-def test_many_generations_of_a_students_groups_neither_deadlock_nor_overlap(
+def test_generations_of_a_students_groups_neither_deadlock_nor_overlap(
     engine: sa.Engine, session_factory: Factory, siblings: tuple[PlanGroup, PlanGroup]
 ) -> None:
-    nobody = threading.Barrier(1)
+    barrier_of_one = threading.Barrier(1)
     with ThreadPoolExecutor(6) as pool:
         results = list(
-            pool.map(lambda i: generated(session_factory, siblings[i % 2], nobody), range(24))
+            pool.map(
+                lambda i: generated(session_factory, siblings[i % 2], barrier_of_one), range(24)
+            )
         )
     assert sorted(result.generation or 0 for result in results) == sorted([*range(1, 13)] * 2)
     with engine.connect() as connection:

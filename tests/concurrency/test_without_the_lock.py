@@ -1,4 +1,4 @@
-"""The database is the last wall: what it refuses even when nobody takes a lock."""
+"""The database as the last line of defence: what it refuses if no lock is acquired."""
 
 import threading
 from typing import Any
@@ -23,7 +23,7 @@ from tests.integration.storing import FIRST, stored_group, traces
 
 @pytest.fixture
 def no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everybody is told at once that the lock is theirs; a transaction begins all the same."""
+    """Report every lock as acquired without acquiring it; the transaction begins as usual."""
 
     def pretend(connection: sa.Connection, _: Any, *, identity: str, **__: Any) -> Acquired:
         connection.execute(sa.select(sa.func.set_config(IDENTITY, identity, sa.true())))
@@ -52,7 +52,7 @@ def no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_lock")
-def test_two_simultaneous_generations_leave_one_set_of_plans(
+def test_simultaneous_generations_leave_one_set_of_plans(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
     group = stored_group(session_factory)
@@ -66,13 +66,13 @@ def test_two_simultaneous_generations_leave_one_set_of_plans(
 
 
 @pytest.mark.usefixtures("no_lock")
-def test_two_groups_of_one_student_cannot_be_planned_into_one_hour(
+def test_groups_of_one_student_cannot_have_plans_at_the_same_time(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
     one = stored_group(session_factory)
     other = stored_group(session_factory, tenant_id=one.tenant_id, student_id=one.student_id)
-    free, both_have_read = iter((one, other)), threading.Barrier(2)
-    answers = contend(2, lambda _: _generate(session_factory, next(free), both_have_read))
+    remaining, both_have_read = iter((one, other)), threading.Barrier(2)
+    answers = contend(2, lambda _: _generate(session_factory, next(remaining), both_have_read))
     (result,), (refusal,) = answers.results, answers.refusals
     assert isinstance(refusal, StudentPlansOverlapError)
     loser = other if result.group_id == one.id else one

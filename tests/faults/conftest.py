@@ -1,4 +1,4 @@
-"""A server of their own for tests that take it down, whatever server the others use."""
+"""A separate server for tests that stop it, whichever server the other tests use."""
 
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -12,15 +12,15 @@ from domain.testing import CuttingProxy
 from tests.faults.stage import POOL, Stage
 from tests.servers import binaries
 
-# What is committed must survive a crash here. Whoever asks for synchronous_commit = on waits
-# at the end of a commit for a standby that never comes.
-SETTINGS = {"synchronous_commit": "local", "synchronous_standby_names": "nobody"}
+# Unlike on the other test servers, a commit must survive a crash here. A client that sets
+# synchronous_commit = on waits at the end of its commit for a standby that does not exist.
+SETTINGS = {"synchronous_commit": "local", "synchronous_standby_names": "missing"}
 
 _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
-def mortal_server() -> Iterator[EmbeddedServer]:
+def stoppable_server() -> Iterator[EmbeddedServer]:
     with embedded_postgres(bindir=binaries(), settings=SETTINGS) as server:
         engine = sa.create_engine(server.url_for("template1"), poolclass=sa.NullPool)
         with engine.connect() as connection:
@@ -30,11 +30,11 @@ def mortal_server() -> Iterator[EmbeddedServer]:
 
 
 @pytest.fixture(scope="module")
-def mortal_database(mortal_server: EmbeddedServer) -> str:
-    """A migrated database on it for the tests of one module."""
+def stoppable_database(stoppable_server: EmbeddedServer) -> str:
+    """Create a migrated database on ``stoppable_server`` for the tests of one module."""
     name = f"studyplan_{next(_numbers)}"
     engine = sa.create_engine(
-        mortal_server.url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT"
+        stoppable_server.url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT"
     )
     with engine.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
@@ -44,17 +44,17 @@ def mortal_database(mortal_server: EmbeddedServer) -> str:
 
 @pytest.fixture
 def stage(
-    mortal_server: EmbeddedServer,
-    mortal_database: str,
+    stoppable_server: EmbeddedServer,
+    stoppable_database: str,
     cutting_proxy: Callable[[str, int], CuttingProxy],
 ) -> Iterator[Stage]:
-    url = sa.make_url(mortal_server.url_for(mortal_database))
-    proxy = cutting_proxy(mortal_server.host, mortal_server.port)
-    through = sa.make_url(mortal_server.url_for(mortal_database, tcp=True))
+    url = sa.make_url(stoppable_server.url_for(stoppable_database))
+    proxy = cutting_proxy(stoppable_server.host, stoppable_server.port)
+    proxied = sa.make_url(stoppable_server.url_for(stoppable_database, tcp=True))
     engine = sa.create_engine(
-        through.set(port=proxy.port), pool_size=POOL, max_overflow=0, pool_pre_ping=True
+        proxied.set(port=proxy.port), pool_size=POOL, max_overflow=0, pool_pre_ping=True
     )
-    aside = sa.create_engine(url, poolclass=sa.NullPool)
-    yield Stage(mortal_server, url, proxy, engine, aside)
+    direct = sa.create_engine(url, poolclass=sa.NullPool)
+    yield Stage(stoppable_server, url, proxy, engine, direct)
     engine.dispose()
-    aside.dispose()
+    direct.dispose()

@@ -1,4 +1,4 @@
-"""Where things go wrong, and each thing that can: a function that lets it happen at a step."""
+"""The environment of the fault tests, and one function per fault, which injects it at a step."""
 
 import multiprocessing
 import os
@@ -38,22 +38,22 @@ from tests.factories import ContentFactory, PlanGroupFactory
 from tests.integration.storing import generate, stored_group, traces
 
 MIDDLE = 1400
-"""A row of a large write. The server stores the rows of a COPY by the thousand."""
+"""A row in the middle of a large COPY, whose rows the server stores in batches of 1000."""
 
 POOL = 3
 
 BROKEN = (DBAPIError, psycopg.Error, CommitOutcomeUnknownError)
-"""What a generation raises that lost its connection, or that the server stopped."""
+"""The errors of a generation that lost its connection or that the server ended."""
 
 
-def _large() -> dict[str, Any]:
-    """A year of four books: some 1460 plans."""
+def _large_group() -> dict[str, Any]:
+    """Return the fields of a group with a year of four books: about 1460 plans."""
     books = [ContentFactory.build(position=i, last_unit=2000, minutes_per_unit=1) for i in range(4)]
     return {"period_end": date(2026, 1, 5), "contents": books}
 
 
 class Outcome(Enum):
-    """Which plans a group has after a fault."""
+    """The plans that a group has after a fault."""
 
     OLD = "old"
     NEW = "new"
@@ -61,75 +61,83 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Stage:
-    """One database on a server that may be taken down, behind a proxy that may be cut."""
+    """A database on a server that tests may stop, behind a proxy whose connections they may cut."""
 
     server: EmbeddedServer
     url: sa.URL
-    """Past the proxy."""
+    """Leads directly to the server, without the proxy."""
     proxy: CuttingProxy
     engine: sa.Engine
-    """Through the proxy; the pool pings, as the README recommends."""
-    aside: sa.Engine
-    """Past the proxy, without a pool."""
+    """Connects through the proxy, with ``pool_pre_ping`` as the README recommends."""
+    direct: sa.Engine
+    """Connects directly to the server, without a pool."""
 
     @property
     def factory(self) -> sessionmaker[Session]:
         return sessionmaker(self.engine)
 
     def planned_group(self, step: Step) -> PlanGroup:
-        """A group with the plans of generation 1, and a pool that is full of connections."""
-        aside = sessionmaker(self.aside)
-        group = stored_group(aside, **_large() if step is Step.IN_THE_WRITE else {})
-        generate(aside, group)
+        """Store a group with the plans of generation 1, and fill the pool with connections."""
+        direct = sessionmaker(self.direct)
+        group = stored_group(direct, **_large_group() if step is Step.IN_THE_WRITE else {})
+        generate(direct, group)
         for connection in [self.engine.connect() for _ in range(POOL)]:
             connection.close()
         return group
 
     def fault(self, step: Step, action: Action) -> FaultAt:
-        """The fault at a step of a generation; in the write, rows are on the server then."""
+        """Return the fault at a step of a generation.
+
+        In the middle of the write, the fault occurs once the server has received rows.
+        """
 
         def act(pid: int) -> None:
             if step is Step.IN_THE_WRITE:
                 self.wait_for_rows(pid)
             action(pid)
 
-        return FaultAt(self.engine, step, act, rows=MIDDLE, aside=self.aside)
+        return FaultAt(self.engine, step, act, rows=MIDDLE, aside=self.direct)
 
     def wait_for_rows(self, pid: int) -> None:
-        """Return when the backend has stored some of the rows of its COPY."""
-        eventually(lambda: self._copied(pid) > 0, "rows are on the server")
+        """Return once the backend has stored some of the rows of its COPY."""
+        eventually(lambda: self._copied(pid) > 0, "the server has received rows")
 
     def outcome(self, group: PlanGroup, before: tuple[Any, ...]) -> Outcome:
-        """Which plans the group has, after a look at whether they are all of their kind."""
-        after = traces(self.aside, group.id)
+        """Return which plans the group has; assert that they are complete and of one generation."""
+        after = traces(self.direct, group.id)
         generation, records, plans = after
         assert [record.number for record in records] == list(range(1, generation + 1))
         live = [row for row in plans if row.live]
-        assert {row.generation for row in live} == {generation}, "the live plans are no mix"
-        assert len(live) == records[-1].plan_count, "and all of them are there"
+        assert {row.generation for row in live} == {generation}, (
+            "the live plans belong to one generation"
+        )
+        assert len(live) == records[-1].plan_count, "the generation is complete"
         for record in records:
             written = [row for row in plans if row.generation == record.number]
             assert len(written) == record.plan_count
         if generation == before[0]:
-            assert after == before, "not a trace is left"
+            assert after == before, "the failed request left no trace"
             return Outcome.OLD
         assert generation == before[0] + 1
         return Outcome.NEW
 
     def assert_locks_are_free(self, group: PlanGroup) -> None:
-        """The group's, and its student's: within the moment a server needs to notice."""
-        assert_lock_free(self.aside, group.id, seconds=10)
-        eventually(lambda: advisory_locks(self.aside) == 0, "the student's lock is free too", 10)
+        """Assert that the locks of the group and of its student are free.
+
+        The server has 10 seconds to notice that the client is gone.
+        """
+        assert_lock_free(self.direct, group.id, seconds=10)
+        eventually(lambda: advisory_locks(self.direct) == 0, "the student's lock is free", 10)
 
     def assert_the_next_request_succeeds(self, group: PlanGroup) -> None:
-        """At the first try, with the pool as the fault left it; and every connection is sound."""
-        before = traces(self.aside, group.id)
+        """Assert that one attempt succeeds on the pool that the fault left, and check the pool."""
+        before = traces(self.direct, group.id)
         assert generate(self.factory, group).generation == before[0] + 1
         assert self.outcome(group, before) is Outcome.NEW
-        self.assert_pool_is_whole()
+        self.assert_pool_is_complete()
 
-    def assert_pool_is_whole(self) -> None:
-        """Nothing is lent, and none of the connections is still in a transaction."""
+    def assert_pool_is_complete(self) -> None:
+        """Assert that no connection is checked out and that none is still in a transaction."""
         assert pool_of(self.engine).checkedout() == 0
         connections = [self.engine.connect() for _ in range(POOL)]
         for connection in connections:
@@ -139,25 +147,25 @@ class Stage:
 
     def _copied(self, pid: int) -> int:
         statement = sa.text("SELECT tuples_processed FROM pg_stat_progress_copy WHERE pid = :pid")
-        with self.aside.connect() as connection:
+        with self.direct.connect() as connection:
             return int(connection.scalar(statement, {"pid": pid}) or 0)
 
 
 def pool_of(engine: sa.Engine) -> sa.QueuePool:
-    """The engine's pool, which counts its connections."""
+    """Return the engine's pool, which counts the connections that are checked out."""
     assert isinstance(engine.pool, sa.QueuePool)
     return engine.pool
 
 
 def killed_client(stage: Stage, group: PlanGroup, step: Step) -> None:
-    """Kill -9 a client that generates, while it is at the step."""
+    """Kill a client process with SIGKILL while its generation is at the step."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     url = stage.url.render_as_string(hide_password=False)
     process = context.Process(
         target=_generate_in_a_process, args=(url, group.tenant_id, group.id, step, theirs)
     )
-    gate = CommitGate(stage.aside) if step is Step.DURING_COMMIT else None
+    gate = CommitGate(stage.direct) if step is Step.DURING_COMMIT else None
     with gate or nullcontext():
         process.start()
         theirs.close()
@@ -166,7 +174,7 @@ def killed_client(stage: Stage, group: PlanGroup, step: Step) -> None:
             if gate is not None:
                 eventually(lambda: gate.arrived() is not None, "the client commits")
             else:
-                assert ours.poll(TIMEOUT), "the client is at the step"
+                assert ours.poll(TIMEOUT), "the client reaches the step"
                 backend = ours.recv()
                 if step is Step.IN_THE_WRITE:
                     stage.wait_for_rows(backend)
@@ -187,7 +195,7 @@ def _generate_in_a_process(
         parent.send(pid)
         parent.recv()
 
-    # At the commit the client stands still by itself, for the parent has closed the gate.
+    # During the commit the client is blocked anyway, because the parent has closed the gate.
     if step is Step.DURING_COMMIT:
         generate(sessionmaker(engine), group)
     else:
@@ -196,50 +204,54 @@ def _generate_in_a_process(
 
 
 RUNNING: Final = {Step.IN_THE_WRITE, Step.DURING_COMMIT}
-"""The steps at which the backend is at work, so that there is something to cancel."""
+"""The steps at which the backend executes a statement that can be cancelled."""
 
 
-class Deliberate(Exception):  # noqa: N818 - it is not an error of anything
+class DeliberateError(Exception):
     """Raised by a test in the middle of a generation."""
 
 
 def exception(stage: Stage, group: PlanGroup, step: Step) -> None:
-    """At the commit: as a worker's soft time limit does it, out of a signal's handler.
+    """Raise an exception in the client at the step.
 
-    The package then cancels the commit; the gate in front of it stays closed until that is done.
+    During the commit, a signal handler raises it, as the soft time limit of a task queue does. The
+    package then cancels the commit. The gate stays closed until the cancellation has ended the
+    commit, because otherwise the commit might complete before the cancellation arrives.
     """
     if step is not Step.DURING_COMMIT:
-        _strike(stage, group, step, _raise, (Deliberate,))
+        _generate_with_fault(stage, group, step, _raise, (DeliberateError,))
         return
     with _soft_limit() as interrupt:
 
-        def strike(pid: int) -> None:
+        def raise_in_client(pid: int) -> None:
             interrupt()
-            wait_until_commit_ended(stage.aside, pid)
+            wait_until_commit_ended(stage.direct, pid)
 
-        _strike(stage, group, step, strike, (Deliberate,))
+        _generate_with_fault(stage, group, step, raise_in_client, (DeliberateError,))
 
 
 def terminated_backend(stage: Stage, group: PlanGroup, step: Step) -> None:
-    _strike(stage, group, step, lambda pid: terminate_backend(stage.aside, pid))
+    _generate_with_fault(stage, group, step, lambda pid: terminate_backend(stage.direct, pid))
 
 
 def cancelled_statement(stage: Stage, group: PlanGroup, step: Step) -> None:
     if step in RUNNING:
-        failure = _strike(stage, group, step, lambda pid: cancel_backend(stage.aside, pid))
+        failure = _generate_with_fault(
+            stage, group, step, lambda pid: cancel_backend(stage.direct, pid)
+        )
         cause = failure.orig if isinstance(failure, DBAPIError) else failure
         assert isinstance(cause, psycopg.errors.QueryCanceled)
         return
-    with stage.fault(step, lambda pid: cancel_backend(stage.aside, pid)):
+    with stage.fault(step, lambda pid: cancel_backend(stage.direct, pid)):
         generate(stage.factory, group)
 
 
 def cut_network(stage: Stage, group: PlanGroup, step: Step) -> None:
-    _strike(stage, group, step, lambda _: stage.proxy.cut())
+    _generate_with_fault(stage, group, step, lambda _: stage.proxy.cut())
 
 
 def restarted_server(stage: Stage, group: PlanGroup, step: Step) -> None:
-    _strike(stage, group, step, lambda _: stage.server.restart(immediate=True))
+    _generate_with_fault(stage, group, step, lambda _: stage.server.restart(immediate=True))
 
 
 FAULTS: Final[dict[str, Callable[[Stage, PlanGroup, Step], None]]] = {
@@ -252,7 +264,7 @@ FAULTS: Final[dict[str, Callable[[Stage, PlanGroup, Step], None]]] = {
 }
 
 
-def _strike(
+def _generate_with_fault(
     stage: Stage,
     group: PlanGroup,
     step: Step,
@@ -265,17 +277,17 @@ def _strike(
 
 
 def _raise(_: int) -> None:
-    raise Deliberate
+    raise DeliberateError
 
 
 @contextmanager
 def _soft_limit() -> Iterator[Callable[[], None]]:
-    """Raises in the main thread, wherever that is, and returns when it has."""
+    """Yield a function that raises in the main thread, at any point, and then returns."""
     raised = threading.Event()
 
     def handler(_number: int, _frame: FrameType | None) -> None:
         raised.set()
-        raise Deliberate
+        raise DeliberateError
 
     def interrupt() -> None:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)

@@ -1,4 +1,4 @@
-"""Faults that strike while a statement runs: for the lock, the read, and the fence."""
+"""Faults that occur while a statement runs: the lock request, the read or the fence."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from domain import PlanGroup
 from domain.testing import Step
 from domain.testing.contention import TIMEOUT, cancel_backend, eventually, terminate_backend
-from tests.concurrency.overlapping import generate_in_turn
+from tests.concurrency.overlapping import generate_after_waiting
 from tests.faults.stage import Outcome, Stage
 from tests.integration.storing import traces
 
@@ -23,8 +23,8 @@ OBSTACLES: Final = {
     "at the fence": "SELECT id FROM studyplan.plan_groups WHERE id = :group FOR UPDATE",
 }
 FAULTS: Final[dict[str, Callable[[Stage, int], None]]] = {
-    "pg_terminate_backend": lambda stage, pid: terminate_backend(stage.aside, pid),
-    "pg_cancel_backend": lambda stage, pid: cancel_backend(stage.aside, pid),
+    "pg_terminate_backend": lambda stage, pid: terminate_backend(stage.direct, pid),
+    "pg_cancel_backend": lambda stage, pid: cancel_backend(stage.direct, pid),
     "network cut": lambda stage, _: stage.proxy.cut(),
     "server crash": lambda stage, _: stage.server.restart(immediate=True),
 }
@@ -36,14 +36,14 @@ BLOCKED: Final = sa.text(
 
 @pytest.mark.parametrize("obstacle", OBSTACLES)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_request_at_work_ends_with_an_error_and_the_next_one_succeeds(
+def test_request_hit_by_a_fault_during_a_statement_fails_and_the_next_succeeds(
     stage: Stage, fault: str, obstacle: str
 ) -> None:
     group = stage.planned_group(Step.AFTER_THE_READ)
-    before = traces(stage.aside, group.id)
+    before = traces(stage.direct, group.id)
     with ThreadPoolExecutor(1) as pool, _obstacle(stage, group, obstacle):
-        request = pool.submit(generate_in_turn, stage.factory, group)
-        eventually(lambda: _blocked(stage) is not None, "the request is at work")
+        request = pool.submit(generate_after_waiting, stage.factory, group)
+        eventually(lambda: _blocked(stage) is not None, "the request is blocked")
         FAULTS[fault](stage, _blocked(stage) or 0)
         failure = request.exception(TIMEOUT)
     assert isinstance(failure, DBAPIError)
@@ -56,16 +56,16 @@ def test_a_request_at_work_ends_with_an_error_and_the_next_one_succeeds(
 
 @contextmanager
 def _obstacle(stage: Stage, group: PlanGroup, name: str) -> Iterator[None]:
-    connection = stage.aside.connect()
+    connection = stage.direct.connect()
     connection.execute(sa.text(OBSTACLES[name]), {"group": group.id})
     try:
         yield
     finally:
-        connection.invalidate()  # whether or not its server still knows of it
+        connection.invalidate()  # the server may have been restarted
         connection.close()
 
 
 def _blocked(stage: Stage) -> int | None:
-    with stage.aside.connect() as connection:
+    with stage.direct.connect() as connection:
         pid: int | None = connection.scalar(BLOCKED)
     return pid

@@ -1,7 +1,7 @@
-"""A client that loses its server at the commit cannot know which plans there are.
+"""A client that loses its connection during the commit does not know whether it took effect.
 
-The server can, and whichever they are, they are whole. What tells the client is to ask
-again, under an idempotency key.
+The server does know, and the plans are complete in either case. The client learns the outcome if it
+repeats the request with the same idempotency key.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,17 +22,17 @@ COMMIT = b"COMMIT\0"
 
 
 @pytest.fixture
-def waiting_at_the_end(stage: Stage) -> Iterator[sa.Engine]:
-    """Its commits are on disk, and wait for a standby before they say so."""
+def waiting_for_standby(stage: Stage) -> Iterator[sa.Engine]:
+    """An engine whose commits are flushed to disk and then wait for a standby."""
     options = {"options": "-c synchronous_commit=on"}
     engine = sa.create_engine(stage.engine.url, connect_args=options, pool_pre_ping=True)
     yield engine
     engine.dispose()
 
 
-def test_a_commit_that_is_lost_on_its_way_to_the_server_changes_nothing(stage: Stage) -> None:
+def test_commit_lost_before_it_reaches_the_server_changes_nothing(stage: Stage) -> None:
     group = stage.planned_group(Step.DURING_COMMIT)
-    before = traces(stage.aside, group.id)
+    before = traces(stage.direct, group.id)
     stage.proxy.cut_before(COMMIT)
     with pytest.raises(BROKEN):
         generate(stage.factory, group)
@@ -41,9 +41,9 @@ def test_a_commit_that_is_lost_on_its_way_to_the_server_changes_nothing(stage: S
     stage.assert_the_next_request_succeeds(group)
 
 
-def test_a_commit_whose_answer_is_lost_on_its_way_back_is_done(stage: Stage) -> None:
+def test_commit_whose_response_is_lost_takes_effect(stage: Stage) -> None:
     group = stage.planned_group(Step.DURING_COMMIT)
-    before = traces(stage.aside, group.id)
+    before = traces(stage.direct, group.id)
     stage.proxy.cut_after(COMMIT)
     with pytest.raises(BROKEN):
         generate(stage.factory, group)
@@ -53,11 +53,11 @@ def test_a_commit_whose_answer_is_lost_on_its_way_back_is_done(stage: Stage) -> 
 
 
 @pytest.mark.parametrize("lose", ["cut_before", "cut_after"])
-def test_a_request_repeated_under_its_key_after_a_doubtful_commit_generates_once(
+def test_request_repeated_with_its_key_after_an_unknown_commit_generates_once(
     stage: Stage, lose: str
 ) -> None:
     group = stage.planned_group(Step.DURING_COMMIT)
-    before = traces(stage.aside, group.id)
+    before = traces(stage.direct, group.id)
 
     def request() -> Any:
         return generate_plans(
@@ -76,26 +76,29 @@ def test_a_request_repeated_under_its_key_after_a_doubtful_commit_generates_once
 
 
 @pytest.mark.parametrize("end", [terminate_backend, cancel_backend])
-def test_a_commit_that_is_stopped_after_it_is_on_disk_stays(
-    stage: Stage, waiting_at_the_end: sa.Engine, end: Callable[[sa.Engine, int], None]
+def test_commit_that_is_on_disk_survives_termination_and_cancellation_of_its_backend(
+    stage: Stage, waiting_for_standby: sa.Engine, end: Callable[[sa.Engine, int], None]
 ) -> None:
-    _strike_at_the_end(stage, waiting_at_the_end, lambda pid: end(stage.aside, pid))
+    _fault_after_flush(stage, waiting_for_standby, lambda pid: end(stage.direct, pid))
 
 
-def test_a_commit_survives_a_crash_after_it_is_on_disk(
-    stage: Stage, waiting_at_the_end: sa.Engine
+def test_commit_that_is_on_disk_survives_a_crash(
+    stage: Stage, waiting_for_standby: sa.Engine
 ) -> None:
-    _strike_at_the_end(stage, waiting_at_the_end, lambda _: stage.server.restart(immediate=True))
+    _fault_after_flush(stage, waiting_for_standby, lambda _: stage.server.restart(immediate=True))
 
 
-def _strike_at_the_end(stage: Stage, engine: sa.Engine, action: Callable[[int], None]) -> None:
+def _fault_after_flush(stage: Stage, engine: sa.Engine, action: Callable[[int], None]) -> None:
     group = stage.planned_group(Step.DURING_COMMIT)
-    before = traces(stage.aside, group.id)
+    before = traces(stage.direct, group.id)
     with ThreadPoolExecutor(1) as pool:
         request = pool.submit(generate, sessionmaker(engine), group)
-        eventually(lambda: _at_the_end(stage.aside) is not None, "the commit is on disk")
-        assert_lock_held(stage.aside, group.id)
-        action(_at_the_end(stage.aside) or 0)
+        eventually(
+            lambda: _pid_waiting_for_standby(stage.direct) is not None,
+            "the commit is flushed to disk",
+        )
+        assert_lock_held(stage.direct, group.id)
+        action(_pid_waiting_for_standby(stage.direct) or 0)
         failure = request.exception(TIMEOUT)
     assert failure is None or isinstance(failure, BROKEN)
     stage.assert_locks_are_free(group)
@@ -103,7 +106,7 @@ def _strike_at_the_end(stage: Stage, engine: sa.Engine, action: Callable[[int], 
     stage.assert_the_next_request_succeeds(group)
 
 
-def _at_the_end(engine: sa.Engine) -> int | None:
+def _pid_waiting_for_standby(engine: sa.Engine) -> int | None:
     statement = sa.text("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
     with engine.connect() as connection:
         pid: int | None = connection.scalar(statement)

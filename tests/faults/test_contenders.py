@@ -1,4 +1,4 @@
-"""Contenders overlap for certain, on connections of their own, and each gets an answer."""
+"""``contend`` makes requests overlap, each on a separate connection, and returns every answer."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.testing import assert_lock_free, assert_lock_held, contend, contend_async
-from tests.faults.stage import Deliberate
+from tests.faults.stage import DeliberateError
 
 Hold = Callable[[], None]
 AsyncHold = Callable[[], Awaitable[None]]
 
 
-def test_none_that_is_let_in_leaves_before_all_are_in(engine: sa.Engine) -> None:
+def test_contend_holds_every_request_until_all_have_entered(engine: sa.Engine) -> None:
     backends: set[int] = set()
 
     def request(hold: Hold) -> int:
@@ -28,7 +28,7 @@ def test_none_that_is_let_in_leaves_before_all_are_in(engine: sa.Engine) -> None
     assert contend(5, request).results == [5] * 5
 
 
-def test_the_one_that_gets_a_lock_holds_it_until_the_last_one_is_refused(
+def test_contend_holds_the_winner_until_the_last_request_is_refused(
     engine: sa.Engine, session_factory: sessionmaker[Session], tenant_id: UUID, group_id: UUID
 ) -> None:
     lock = PlanGroupLock(tenant_id, group_id)
@@ -51,17 +51,17 @@ def test_the_one_that_gets_a_lock_holds_it_until_the_last_one_is_refused(
 
 
 @pytest.mark.parametrize("held", [False, True])
-def test_what_is_no_domain_error_comes_up_and_keeps_nobody_waiting(*, held: bool) -> None:
+def test_contend_raises_other_errors_and_blocks_no_request(*, held: bool) -> None:
     def request(hold: Hold) -> None:
         if held:
             hold()
-        raise Deliberate
+        raise DeliberateError
 
-    with pytest.raises(Deliberate):
+    with pytest.raises(DeliberateError):
         contend(3, request)
 
 
-def test_of_contenders_in_tasks_one_holds_until_the_last_one_is_refused() -> None:
+def test_contend_async_holds_the_winner_until_the_last_request_is_refused() -> None:
     inside = refused = 0
 
     async def request(hold: AsyncHold) -> int:
@@ -78,7 +78,7 @@ def test_of_contenders_in_tasks_one_holds_until_the_last_one_is_refused() -> Non
     assert [type(refusal) for refusal in answers.refusals] == [PlanGroupLockedError] * 6
 
 
-def test_contenders_in_tasks_that_are_all_let_in_hold_until_the_last_one() -> None:
+def test_contend_async_holds_every_request_until_all_have_entered() -> None:
     inside = 0
 
     async def request(hold: AsyncHold) -> int:

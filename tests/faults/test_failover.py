@@ -1,4 +1,4 @@
-"""A lock is not replicated: what keeps two holders from leaving two sets of plans."""
+"""Advisory locks are not replicated; the fence keeps two holders from storing two sets of plans."""
 
 import os
 import re
@@ -37,12 +37,12 @@ from tests.servers import Standby, binaries, standby_of
 
 Planned = tuple[PlanningSnapshot, Schedule, GenerationRecord]
 
-BY_THE_FENCE = "refused by the fence, and not only by a constraint once rows are written"
+BY_THE_FENCE = "refused by the fence, before any constraint is checked"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A primary, its standby, and a group that both know with the plans of generation 1."""
+    """A primary, its standby, and a replicated group with the plans of generation 1."""
 
     server: EmbeddedServer
     primary: sa.Engine
@@ -51,7 +51,7 @@ class Pair:
     group: PlanGroup
 
     def fail_over(self, *, primary_dies: bool) -> None:
-        """Promote the standby; the primary is dead, or goes on and does not know."""
+        """Promote the standby; the primary is killed, or keeps running as a second primary."""
         self.follower.catch_up(self.primary, self.standby)
         if primary_dies:
             os.kill(self.server.pid, signal.SIGQUIT)
@@ -60,7 +60,7 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def primary() -> Iterator[EmbeddedServer]:
-    """Its tests may kill it; each begins with it running."""
+    """A primary that tests may kill; it is running when a test begins."""
     with embedded_postgres(bindir=binaries(), settings={"synchronous_commit": "local"}) as server:
         engine = sa.create_engine(server.url, poolclass=sa.NullPool)
         with engine.connect() as connection:
@@ -79,12 +79,10 @@ def pair(primary: EmbeddedServer) -> Iterator[Pair]:
     primary.restart(immediate=True)
 
 
-def test_while_one_holds_the_lock_on_the_old_primary_another_takes_it_on_the_promoted_standby(
-    pair: Pair,
-) -> None:
+def test_lock_can_be_held_on_the_old_primary_and_on_the_promoted_standby(pair: Pair) -> None:
     lock = PlanGroupLock(pair.group.tenant_id, pair.group.id)
 
-    def take_it_too() -> None:
+    def acquire_on_the_standby() -> None:
         with UnitOfWork(sessionmaker(pair.standby), lock=lock) as second:
             assert_lock_held(pair.primary, pair.group)
             assert_lock_held(pair.standby, pair.group, by=second)
@@ -93,10 +91,10 @@ def test_while_one_holds_the_lock_on_the_old_primary_another_takes_it_on_the_pro
         pair.fail_over(primary_dies=False)
         assert_lock_held(pair.primary, pair.group, by=first)
         assert_lock_free(pair.standby, pair.group)
-        elsewhere(take_it_too)
+        elsewhere(acquire_on_the_standby)
 
 
-def test_a_request_that_read_before_the_failover_cannot_write_after_another_has_generated(
+def test_request_that_read_before_the_failover_cannot_write_after_another_generation(
     pair: Pair,
 ) -> None:
     planned = _read_and_lose_the_connection(pair)
@@ -114,10 +112,10 @@ def test_a_request_that_read_before_the_failover_cannot_write_after_another_has_
     assert [row.id for row in live(sessionmaker(pair.standby), pair.group)] == list(second.plan_ids)
 
 
-class Believer:
-    """A unit of work that believes to hold whatever it is asked for."""
+class UncheckedUnitOfWork:
+    """A stand-in for a unit of work that claims to hold every lock."""
 
-    identity = "believer"
+    identity = "unchecked"
 
     def __init__(self, tenant_id: UUID) -> None:
         self.tenant_id = tenant_id
@@ -141,21 +139,23 @@ class Believer:
         pass
 
 
-def test_one_that_writes_without_the_lock_waits_for_the_holder_and_is_refused(pair: Pair) -> None:
-    """As one does whose lock was taken on the old primary, where it is worth nothing now."""
+def test_write_without_the_lock_waits_for_the_holder_and_is_refused(pair: Pair) -> None:
+    """As after a failover, when a lock that was acquired on the old primary protects nothing."""
     planned = _read_and_lose_the_connection(pair)
 
     def write_without_the_lock() -> None:
         with Session(pair.standby) as session, session.begin():
-            guards.protect(session, Believer(pair.group.tenant_id))
-            session.execute(sa.select(sa.func.set_config(IDENTITY, Believer.identity, sa.true())))
+            guards.protect(session, UncheckedUnitOfWork(pair.group.tenant_id))
+            session.execute(
+                sa.select(sa.func.set_config(IDENTITY, UncheckedUnitOfWork.identity, sa.true()))
+            )
             StudentPlanRepository(session, pair.group.tenant_id).store_generation(*planned)
 
     factory, lock = sessionmaker(pair.standby), PlanGroupLock(pair.group.tenant_id, pair.group.id)
     with ThreadPoolExecutor(1) as pool, UnitOfWork(factory, lock=lock) as uow:
         result = PlanGenerationService(uow).generate(today=FIRST)
         late = pool.submit(write_without_the_lock)
-        eventually(lambda: _waits_for_a_row(pair.standby), "the late one stands at the fence")
+        eventually(lambda: _waits_for_a_row(pair.standby), "the late request waits at the fence")
         uow.commit()
         with pytest.raises(GeneratedMeanwhileError) as refusal:
             late.result(TIMEOUT)
@@ -163,12 +163,12 @@ def test_one_that_writes_without_the_lock_waits_for_the_holder_and_is_refused(pa
     assert [row.id for row in live(sessionmaker(pair.standby), pair.group)] == list(result.plan_ids)
 
 
-def test_of_two_holders_on_one_server_one_writes_and_the_other_is_told(
+def test_fence_lets_one_of_two_holders_on_one_server_write(
     template: str, new_database: Callable[[str], sa.URL]
 ) -> None:
     engine = sa.create_engine(new_database(template), poolclass=sa.NullPool)
     group = stored_group(sessionmaker(engine))
-    _give_the_lock_to_everybody(engine)
+    _disable_the_lock(engine)
     both_have_read = threading.Barrier(2)
 
     def compute(request: Request) -> Schedule:
@@ -191,7 +191,7 @@ def test_of_two_holders_on_one_server_one_writes_and_the_other_is_told(
 
 
 def _read_and_lose_the_connection(pair: Pair) -> Planned:
-    """What a request on the primary was about to write when the primary died."""
+    """Return what a request on the primary was about to write when the primary was killed."""
     group = pair.group
     factory, lock = sessionmaker(pair.primary), PlanGroupLock(group.tenant_id, group.id)
     with UnitOfWork(factory, lock=lock) as uow:
@@ -214,13 +214,13 @@ def _waits_for_a_row(engine: sa.Engine) -> bool:
         return bool(connection.scalar(sa.text(waiting)))
 
 
-def _give_the_lock_to_everybody(engine: sa.Engine) -> None:
-    """The functions answer as ever; only they take nothing."""
+def _disable_the_lock(engine: sa.Engine) -> None:
+    """Make the functions report every lock as acquired without acquiring it."""
     functions = ("acquire_plan_locks", "acquire_plan_locks_with_limits")
-    text = sa.text("SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proname = ANY(:names)")
+    query = sa.text("SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proname = ANY(:names)")
     with engine.begin() as connection:
-        for definition in connection.scalars(text, {"names": list(functions)}).all():
-            honest = re.compile(r"ELSE pg_try_advisory_xact_lock\(\w+\)")
-            sabotaged, places = honest.subn("ELSE true", definition)
-            assert places == 1
-            connection.exec_driver_sql(sabotaged.replace("%", "%%"))
+        for definition in connection.scalars(query, {"names": list(functions)}).all():
+            attempt = re.compile(r"ELSE pg_try_advisory_xact_lock\(\w+\)")
+            disabled, replacements = attempt.subn("ELSE true", definition)
+            assert replacements == 1
+            connection.exec_driver_sql(disabled.replace("%", "%%"))

@@ -1,4 +1,4 @@
-"""The injector of faults itself: where it strikes, how often, and what it leaves behind."""
+"""``FaultAt``: the step and number of its faults, and the state of the connections afterwards."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -14,129 +14,129 @@ from sqlalchemy.orm import sessionmaker
 from domain.driver import copy_rows
 from domain.testing import FaultAt, Step, assert_lock_held
 from domain.testing.contention import advisory_locks
-from tests.faults.stage import Deliberate, Stage
+from tests.faults.stage import DeliberateError, Stage
 from tests.integration.storing import generate, stored_group, traces
 
 
 @pytest.fixture
-def dropped_table(stage: Stage) -> Iterator[str]:
+def numbers_table(stage: Stage) -> Iterator[str]:
     name = f"numbers_{uuid4().hex}"
-    with stage.aside.begin() as connection:
+    with stage.direct.begin() as connection:
         connection.exec_driver_sql(f"CREATE TABLE {name} (number int4)")
     yield name
-    with stage.aside.begin() as connection:
+    with stage.direct.begin() as connection:
         connection.exec_driver_sql(f"DROP TABLE {name}")
 
 
-def test_a_generation_comes_to_every_step_in_order(stage: Stage) -> None:
+def test_generation_reaches_every_step_in_order(stage: Stage) -> None:
     group = stored_group(stage.factory)
     reached: list[Step] = []
     locks: list[int] = []
 
-    def note(step: Step) -> Callable[[int], None]:
+    def record(step: Step) -> Callable[[int], None]:
         def action(_: int) -> None:
             reached.append(step)
-            locks.append(advisory_locks(stage.aside))
+            locks.append(advisory_locks(stage.direct))
 
         return action
 
     with (
-        FaultAt(stage.engine, Step.BEFORE_THE_LOCK, note(Step.BEFORE_THE_LOCK)),
-        FaultAt(stage.engine, Step.AFTER_THE_LOCK, note(Step.AFTER_THE_LOCK)),
-        FaultAt(stage.engine, Step.AFTER_THE_READ, note(Step.AFTER_THE_READ)),
-        FaultAt(stage.engine, Step.IN_THE_WRITE, note(Step.IN_THE_WRITE)),
-        FaultAt(stage.engine, Step.BEFORE_COMMIT, note(Step.BEFORE_COMMIT)),
+        FaultAt(stage.engine, Step.BEFORE_THE_LOCK, record(Step.BEFORE_THE_LOCK)),
+        FaultAt(stage.engine, Step.AFTER_THE_LOCK, record(Step.AFTER_THE_LOCK)),
+        FaultAt(stage.engine, Step.AFTER_THE_READ, record(Step.AFTER_THE_READ)),
+        FaultAt(stage.engine, Step.IN_THE_WRITE, record(Step.IN_THE_WRITE)),
+        FaultAt(stage.engine, Step.BEFORE_COMMIT, record(Step.BEFORE_COMMIT)),
         FaultAt(stage.engine, Step.DURING_COMMIT, lambda _: reached.append(Step.DURING_COMMIT)),
     ):
         assert generate(stage.factory, group).generation == 1
     assert reached == list(Step)
-    # The gate in front of the commit is a lock too, and stays closed all the while.
+    # The closed gate of the commit is one more advisory lock, which is held during every step.
     assert locks == [1 + held for held in (0, 1, 2, 2, 2)]
 
 
 @pytest.mark.parametrize("step", Step, ids=lambda step: step.value)
-def test_the_backend_that_is_named_is_the_one_that_generates(stage: Stage, step: Step) -> None:
+def test_action_gets_the_process_id_of_the_generating_backend(stage: Stage, step: Step) -> None:
     group = stored_group(stage.factory)
     with stage.engine.connect() as connection:
-        mine = connection.connection.driver_connection
-        assert mine is not None
-        pids = {mine.info.backend_pid}
-    told: list[int] = []
-    with FaultAt(stage.engine, step, told.append, aside=stage.aside):
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        pids = {driver.info.backend_pid}
+    reported_pids: list[int] = []
+    with FaultAt(stage.engine, step, reported_pids.append, aside=stage.direct):
         generate(stage.factory, group)
-    assert set(told) == pids
+    assert set(reported_pids) == pids
 
 
-def test_a_fault_strikes_once(stage: Stage) -> None:
+def test_fault_occurs_once(stage: Stage) -> None:
     group = stored_group(stage.factory)
-    told: list[int] = []
-    with FaultAt(stage.engine, Step.AFTER_THE_READ, told.append):
+    reported_pids: list[int] = []
+    with FaultAt(stage.engine, Step.AFTER_THE_READ, reported_pids.append):
         generate(stage.factory, group)
         generate(stage.factory, group)
-    assert len(told) == 1
+    assert len(reported_pids) == 1
 
 
 @pytest.mark.parametrize("step", Step, ids=lambda step: step.value)
-def test_a_step_that_nothing_came_to_is_an_error(stage: Stage, step: Step) -> None:
-    def do_something_else() -> None:
-        fault = FaultAt(stage.engine, step, lambda _: None, aside=stage.aside)
+def test_fault_at_raises_if_its_step_is_not_reached(stage: Stage, step: Step) -> None:
+    def run_another_statement() -> None:
+        fault = FaultAt(stage.engine, step, lambda _: None, aside=stage.direct)
         with fault, stage.engine.begin() as connection:
             connection.execute(sa.select(1))
 
     with pytest.raises(AssertionError, match=step.value):
-        do_something_else()
+        run_another_statement()
 
 
-def test_what_the_action_raises_during_the_commit_comes_up_at_the_end(stage: Stage) -> None:
+def test_error_of_the_action_during_the_commit_is_raised_at_the_end_of_the_block(
+    stage: Stage,
+) -> None:
     group = stored_group(stage.factory)
     threads: list[int] = []
 
     def fail(_: int) -> None:
         threads.append(get_ident())
-        assert_lock_held(stage.aside, group.id)
-        raise Deliberate
+        assert_lock_held(stage.direct, group.id)
+        raise DeliberateError
 
     def commit() -> None:
         with FaultAt(stage.engine, Step.DURING_COMMIT, fail):
             generate(stage.factory, group)
 
-    with pytest.raises(Deliberate):
+    with pytest.raises(DeliberateError):
         commit()
-    assert traces(stage.aside, group.id)[0] == 1
+    assert traces(stage.direct, group.id)[0] == 1
     assert threads != [get_ident()]
 
 
-def test_nothing_of_a_fault_stays(stage: Stage) -> None:
+def test_fault_at_restores_the_connections_and_drops_its_trigger(stage: Stage) -> None:
     group = stored_group(stage.factory)
     for step in Step:
-        with FaultAt(stage.engine, step, lambda _: None, aside=stage.aside):
+        with FaultAt(stage.engine, step, lambda _: None, aside=stage.direct):
             generate(stage.factory, group)
     with stage.engine.connect() as connection:
         driver = connection.connection.driver_connection
         assert driver is not None
         assert driver.cursor_factory is psycopg.Cursor
-        left = "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal AND tgname ~ 'gate'"
-        assert connection.scalar(sa.text(left)) == 0
-    assert traces(stage.aside, group.id)[0] == len(Step)
+        triggers = "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal AND tgname ~ 'gate'"
+        assert connection.scalar(sa.text(triggers)) == 0
+    assert traces(stage.direct, group.id)[0] == len(Step)
 
 
-def test_the_fixture_arms_a_fault_for_the_rest_of_the_test(
+def test_fixture_fault_at_applies_until_the_end_of_the_test(
     stage: Stage, fault_at: Callable[..., FaultAt]
 ) -> None:
     group = stored_group(stage.factory)
-    told: list[int] = []
-    fault = fault_at(stage.engine, Step.BEFORE_COMMIT, told.append)
+    reported_pids: list[int] = []
+    fault = fault_at(stage.engine, Step.BEFORE_COMMIT, reported_pids.append)
     before = fault.fired
     generate(stage.factory, group)
-    assert (before, fault.fired, len(told)) == (False, True, 1)
+    assert (before, fault.fired, len(reported_pids)) == (False, True, 1)
 
 
 @pytest.mark.parametrize(
     "step", [Step.BEFORE_THE_LOCK, Step.AFTER_THE_LOCK, Step.IN_THE_WRITE, Step.BEFORE_COMMIT]
 )
-def test_the_async_driver_comes_to_the_same_steps(
-    stage: Stage, dropped_table: str, step: Step
-) -> None:
+def test_async_driver_reaches_the_same_steps(stage: Stage, numbers_table: str, step: Step) -> None:
     engine = create_async_engine(stage.url)
 
     def work(connection: sa.Connection) -> None:
@@ -145,7 +145,7 @@ def test_the_async_driver_comes_to_the_same_steps(
         )
         copy_rows(
             connection,
-            sa.Table(dropped_table, sa.MetaData()),
+            sa.Table(numbers_table, sa.MetaData()),
             {"number": "int4"},
             [(1,), (2,), (3,)],
         )
@@ -155,16 +155,16 @@ def test_the_async_driver_comes_to_the_same_steps(
             await connection.run_sync(work)
         await engine.dispose()
 
-    told: list[int] = []
-    with FaultAt(engine.sync_engine, step, told.append, rows=2):
+    reported_pids: list[int] = []
+    with FaultAt(engine.sync_engine, step, reported_pids.append, rows=2):
         asyncio.run(request())
-    assert len(told) == 1
+    assert len(reported_pids) == 1
 
 
-def test_a_pool_keeps_its_connections_through_a_fault_that_breaks_none(stage: Stage) -> None:
+def test_pool_keeps_its_connections_if_the_fault_breaks_none(stage: Stage) -> None:
     group = stored_group(stage.factory)
     for step in Step:
-        with FaultAt(stage.engine, step, lambda _: None, aside=stage.aside):
+        with FaultAt(stage.engine, step, lambda _: None, aside=stage.direct):
             generate(sessionmaker(stage.engine), group)
-    stage.assert_pool_is_whole()
+    stage.assert_pool_is_complete()
     assert stage.proxy.links <= 3

@@ -1,8 +1,9 @@
-"""Whatever goes wrong, wherever: a group has the old plans or the new ones, whole.
+"""A group has either the old or the new plans, all of them, after every fault at every step.
 
-Every fault strikes at every step; no cell is left out. To cancel is to stop what the backend
-is running. At four steps it waits for its client and runs nothing, so what is shown there is
-that a cancel has no effect, at once or later; ``test_at_work`` cancels running statements.
+The matrix has no empty cell. ``pg_cancel_backend`` cancels the statement that the backend executes.
+At four of the steps the backend waits for its client and executes nothing; there the tests show
+that the cancellation has no effect, neither immediately nor later. ``test_at_work`` cancels running
+statements.
 """
 
 import pytest
@@ -13,10 +14,10 @@ from tests.integration.storing import traces
 
 OLD, NEW = Outcome.OLD, Outcome.NEW
 
-# In the last column the backend is inside its COMMIT, before the point of no return. Who asks
-# the server to stop, or takes the server away, gets the old plans; the package itself asks it
-# when an exception has ended its own waiting. Who takes the client away does not reach the
-# server, which goes on and commits: the client's error does not mean that nothing was done.
+# In the last column the backend executes COMMIT and has not yet written the commit record. A fault
+# that stops the backend or the server leaves the old plans; this includes an exception in the
+# client, because the package then cancels the commit. A fault that only affects the client or the
+# network does not reach the server, which commits: the error does not mean that nothing was stored.
 MATRIX = {
     #                         before the lock, after it, after the read,
     #                         in the write, before the commit, during it
@@ -35,18 +36,18 @@ CELLS = [
 
 
 @pytest.mark.parametrize(("fault", "step", "expected"), CELLS)
-def test_the_group_has_the_old_plans_or_the_new_ones_and_the_next_request_succeeds(
+def test_group_has_the_old_or_the_new_plans_and_the_next_request_succeeds(
     stage: Stage, fault: str, step: Step, expected: Outcome
 ) -> None:
     group = stage.planned_group(step)
-    before = traces(stage.aside, group.id)
+    before = traces(stage.direct, group.id)
     FAULTS[fault](stage, group, step)
     stage.assert_locks_are_free(group)
     assert stage.outcome(group, before) is expected
     stage.assert_the_next_request_succeeds(group)
 
 
-def test_every_fault_has_its_row_and_every_step_its_column() -> None:
+def test_matrix_has_a_row_per_fault_and_a_column_per_step() -> None:
     assert MATRIX.keys() == FAULTS.keys()
     assert [step.value for step in Step] == [
         "before the lock",

@@ -1,4 +1,4 @@
-"""A network that fails without a word, and a pool that does not ask its connections."""
+"""A network that stops without closing its connections, and a pool without ``pool_pre_ping``."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ SHORT = timedelta(milliseconds=200)
 
 
 @pytest.fixture
-def without_a_ping(stage: Stage) -> Iterator[sa.Engine]:
+def without_pre_ping(stage: Stage) -> Iterator[sa.Engine]:
     engine = sa.create_engine(stage.engine.url, pool_size=POOL, max_overflow=0)
     for connection in [engine.connect() for _ in range(POOL)]:
         connection.close()
@@ -34,94 +34,92 @@ def without_a_ping(stage: Stage) -> Iterator[sa.Engine]:
     engine.dispose()
 
 
-def test_behind_a_frozen_network_a_holder_keeps_the_lock_for_its_limit_and_no_longer(
-    stage: Stage,
-) -> None:
+def test_holder_behind_a_frozen_network_keeps_the_lock_only_for_its_limit(stage: Stage) -> None:
     group = stage.planned_group(Step.AFTER_THE_LOCK)
-    aside = sessionmaker(stage.aside)
-    before = traces(stage.aside, group.id)
+    direct = sessionmaker(stage.direct)
+    before = traces(stage.direct, group.id)
     with UnitOfWork(
         stage.factory, lock=PlanGroupLock(group.tenant_id, group.id, limits=BRIEFLY)
     ) as uow:
         with _frozen(stage.proxy):
-            assert_lock_held(stage.aside, group.id)
+            assert_lock_held(stage.direct, group.id)
             with pytest.raises(PlanGroupLockedError):
-                elsewhere(lambda: generate(aside, group))
-            assert_lock_free(stage.aside, group.id, seconds=10)
-            assert elsewhere(lambda: generate(aside, group)).generation == before[0] + 1
+                elsewhere(lambda: generate(direct, group))
+            assert_lock_free(stage.direct, group.id, seconds=10)
+            assert elsewhere(lambda: generate(direct, group)).generation == before[0] + 1
         with pytest.raises(DBAPIError):
             PlanGenerationService(uow).generate(today=FIRST)
-    assert stage.outcome(group, before) is Outcome.NEW, "and it is the other's"
+    assert stage.outcome(group, before) is Outcome.NEW, "stored by the other request"
     stage.assert_the_next_request_succeeds(group)
 
 
 def _knows_transaction_timeout(engine: sa.Engine) -> bool:
-    """Before PostgreSQL 17 nothing ends a transaction that is at work for too long."""
+    """Return whether the server has ``transaction_timeout``, which is new in PostgreSQL 17."""
     with engine.connect() as connection:
-        asked = sa.text("SELECT current_setting('transaction_timeout', true)")
-        return connection.scalar(asked) is not None
+        setting = sa.text("SELECT current_setting('transaction_timeout', true)")
+        return connection.scalar(setting) is not None
 
 
 @pytest.mark.parametrize(
-    ("limits", "told"),
+    ("limits", "error"),
     [
         (Limits(idle=SHORT), psycopg.errors.IdleInTransactionSessionTimeout),
         (Limits(transaction=SHORT), psycopg.errors.TransactionTimeout),
     ],
     ids=["25P03", "25P04"],
 )
-def test_a_holder_that_outstays_its_limit_is_ended_by_the_server_and_told_why(
-    stage: Stage, limits: Limits, told: type[psycopg.Error]
+def test_holder_that_exceeds_a_limit_is_terminated_with_the_error_of_that_limit(
+    stage: Stage, limits: Limits, error: type[psycopg.Error]
 ) -> None:
     group = stage.planned_group(Step.AFTER_THE_LOCK)
-    unknown = told is psycopg.errors.TransactionTimeout and not _knows_transaction_timeout(
-        stage.aside
+    unknown = error is psycopg.errors.TransactionTimeout and not _knows_transaction_timeout(
+        stage.direct
     )
     with UnitOfWork(
         stage.factory, lock=PlanGroupLock(group.tenant_id, group.id, limits=limits)
     ) as uow:
         if unknown:
             uow.session.scalar(sa.text("SELECT pg_sleep(0.5)"))
-            assert_lock_held(stage.aside, group)
+            assert_lock_held(stage.direct, group)
             return
-        assert_lock_free(stage.aside, group, seconds=10)
+        assert_lock_free(stage.direct, group, seconds=10)
         with pytest.raises(DBAPIError) as failure:
             PlanGenerationService(uow).generate(today=FIRST)
-    assert isinstance(failure.value.orig, told)
+    assert isinstance(failure.value.orig, error)
     stage.assert_the_next_request_succeeds(group)
 
 
-def test_a_network_that_thaws_in_time_has_cost_nothing(stage: Stage) -> None:
+def test_network_that_resumes_within_the_limit_has_no_effect(stage: Stage) -> None:
     group = stage.planned_group(Step.AFTER_THE_READ)
 
-    def freeze_and_thaw(_: int) -> None:
+    def freeze_briefly(_: int) -> None:
         with _frozen(stage.proxy):
-            assert_lock_held(stage.aside, group.id)
+            assert_lock_held(stage.direct, group.id)
 
-    with stage.fault(Step.AFTER_THE_READ, freeze_and_thaw):
+    with stage.fault(Step.AFTER_THE_READ, freeze_briefly):
         assert generate(stage.factory, group).generation == 2
 
 
-def test_a_pool_that_does_not_ping_fails_at_most_once_for_each_connection_that_died(
-    stage: Stage, without_a_ping: sa.Engine
+def test_pool_without_pre_ping_fails_at_most_once_per_dead_connection(
+    stage: Stage, without_pre_ping: sa.Engine
 ) -> None:
     group = stage.planned_group(Step.BEFORE_THE_LOCK)
     stage.server.restart(immediate=True)
     failures = 0
-    while _is_refused_by_a_dead_connection(without_a_ping, group):
+    while _fails_on_a_dead_connection(without_pre_ping, group):
         failures += 1
     assert 1 <= failures <= POOL
-    assert pool_of(without_a_ping).checkedout() == 0
+    assert pool_of(without_pre_ping).checkedout() == 0
     stage.assert_locks_are_free(group)
 
 
-def test_a_connection_that_is_lost_when_it_asks_for_the_lock_leaves_the_pool_without_a_word(
-    stage: Stage, without_a_ping: sa.Engine, caplog: pytest.LogCaptureFixture
+def test_connection_lost_on_a_lock_request_is_discarded_without_a_log_message(
+    stage: Stage, without_pre_ping: sa.Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with without_a_ping.connect() as connection:
+    with without_pre_ping.connect() as connection:
         driver = connection.connection.driver_connection
         assert driver is not None
-        terminate_backend(stage.aside, driver.info.backend_pid)
+        terminate_backend(stage.direct, driver.info.backend_pid)
         with pytest.raises(DBAPIError) as failure:
             acquiring.acquire(connection, PlanGroupLock(uuid4(), uuid4()))
         assert failure.value.connection_invalidated
@@ -129,21 +127,24 @@ def test_a_connection_that_is_lost_when_it_asks_for_the_lock_leaves_the_pool_wit
     assert not [record for record in caplog.records if record.name.startswith("sqlalchemy.pool")]
 
 
-def test_a_refusal_gives_its_connection_back(stage: Stage) -> None:
+def test_refusal_returns_its_connection_to_the_pool(stage: Stage) -> None:
     group = stage.planned_group(Step.AFTER_THE_LOCK)
-    with UnitOfWork(sessionmaker(stage.aside), lock=PlanGroupLock(group.tenant_id, group.id)):
+    with UnitOfWork(sessionmaker(stage.direct), lock=PlanGroupLock(group.tenant_id, group.id)):
         for _ in range(POOL + 1):
             with pytest.raises(PlanGroupLockedError):
                 elsewhere(lambda: generate(stage.factory, group))
     group.tenant_id = group.id
     with pytest.raises(PlanGroupNotFoundError):
         generate(stage.factory, group)
-    stage.assert_pool_is_whole()
+    stage.assert_pool_is_complete()
 
 
 @contextmanager
 def _frozen(proxy: CuttingProxy) -> Iterator[None]:
-    """Thawed in any case: behind a frozen network not even a failed test comes to its end."""
+    """Freeze the network during the block.
+
+    It is resumed even if the test fails, because the cleanup of the test would block otherwise.
+    """
     proxy.freeze()
     try:
         yield
@@ -151,7 +152,7 @@ def _frozen(proxy: CuttingProxy) -> Iterator[None]:
         proxy.thaw()
 
 
-def _is_refused_by_a_dead_connection(engine: sa.Engine, group: PlanGroup) -> bool:
+def _fails_on_a_dead_connection(engine: sa.Engine, group: PlanGroup) -> bool:
     try:
         generate(sessionmaker(engine), group)
     except DBAPIError as failure:

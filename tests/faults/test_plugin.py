@@ -1,4 +1,4 @@
-"""The plugin in another project's test suite, which opts in to it."""
+"""The pytest plugin in the test suite of another project, which must opt in to it."""
 
 import os
 import subprocess
@@ -71,25 +71,25 @@ def test_network(cutting_proxy, fault_at):
         proxy.cut()
         for end in (client, upstream):
             try:
-                assert not end.recv(1), "cut"
+                assert not end.recv(1), "the connection was cut"
             except ConnectionResetError:
                 end.close()
                 continue
-            raise AssertionError("closed, and not reset")
+            raise AssertionError("the connection was closed instead of reset")
 """
 WITHOUT_AN_ENGINE = "def test_locks(assert_lock_held): pass"
 OPTED_IN = ("-m", "pytest", "-p", "domain.testing.plugin")
 
 
-def _run(*arguments: str, cwd: Path, **more: str) -> "subprocess.CompletedProcess[str]":
+def _run(*arguments: str, cwd: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
     environment = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
     return subprocess.run(  # noqa: S603 - no shell; our own argument list
-        [sys.executable, *arguments], cwd=cwd, env=environment | more, capture_output=True,
+        [sys.executable, *arguments], cwd=cwd, env=environment | variables, capture_output=True,
         text=True, check=False,
     )  # fmt: skip
 
 
-def test_plugin_named_in_the_top_conftest_has_its_fixtures(
+def test_plugin_named_in_the_top_conftest_provides_its_fixtures(
     tmp_path: Path, database_url: sa.URL
 ) -> None:
     tmp_path.joinpath("conftest.py").write_text(THEIR_CONFTEST)
@@ -119,14 +119,14 @@ def test_plugin_without_an_engine_names_the_fixture_to_define(tmp_path: Path) ->
     assert "Define a fixture studyplan_engine" in done.stdout
 
 
-def test_plugin_loads_where_every_warning_is_an_error(tmp_path: Path) -> None:
+def test_plugin_loads_if_warnings_are_errors(tmp_path: Path) -> None:
     tmp_path.joinpath("test_theirs.py").write_text("def test_theirs(fault_at): pass")
     strict = {"PYTHONWARNINGS": "error", "SQLALCHEMY_WARN_20": "1"}
     done = _run(*OPTED_IN, cwd=tmp_path, **strict)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_plugin_loads_in_a_program_that_imported_the_package_before(tmp_path: Path) -> None:
+def test_plugin_loads_in_a_program_that_has_already_imported_the_package(tmp_path: Path) -> None:
     tmp_path.joinpath("conftest.py").write_text("pytest_plugins = ['domain.testing.plugin']")
     tmp_path.joinpath("pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     tmp_path.joinpath("test_theirs.py").write_text("def test_theirs(fault_at): pass")
@@ -135,7 +135,7 @@ def test_plugin_loads_in_a_program_that_imported_the_package_before(tmp_path: Pa
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_import_of_domain_testing_needs_no_pytest_and_starts_nothing(tmp_path: Path) -> None:
+def test_import_of_domain_testing_needs_no_pytest_and_starts_no_thread(tmp_path: Path) -> None:
     program = (
         "import sys, threading, domain.testing; "
         "print(*{'pytest', '_pytest', 'alembic', 'domain.embedded'} & set(sys.modules), "

@@ -1,4 +1,4 @@
-"""A pool that still points to a primary that was demoted: named, and left at the next attempt."""
+"""Errors and retries of a pool that still leads to a demoted primary."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -48,7 +48,7 @@ class Pair:
 
 @dataclass
 class Route:
-    """Where an engine's new connections lead."""
+    """The server to which an engine opens new connections."""
 
     url: sa.URL
 
@@ -99,13 +99,13 @@ def store(factory: sessionmaker[Any], _: PlanGroup) -> None:
         uow.commit()
 
 
-def activated(factory: sessionmaker[Any], group: PlanGroup) -> None:
+def activate_group(factory: sessionmaker[Any], group: PlanGroup) -> None:
     activate(factory, tenant_id=group.tenant_id, group_id=group.id)
 
 
 @pytest.mark.parametrize("begun", [False, True])
 @pytest.mark.parametrize("run", [schema.upgrade, schema.downgrade])
-def test_migration_on_a_standby_is_database_read_only(
+def test_migration_on_a_standby_raises_database_read_only_error(
     *, standby: sa.Engine, run: Callable[[sa.Connection], None], begun: bool
 ) -> None:
     with standby.connect() as connection:
@@ -115,16 +115,19 @@ def test_migration_on_a_standby_is_database_read_only(
             run(connection)
 
 
-@pytest.mark.parametrize("write", [generate, edit, cancel, store, activated])
+@pytest.mark.parametrize("write", [generate, edit, cancel, store, activate_group])
 @pytest.mark.parametrize("parameter", ["on", "off", None])
-def test_write_on_a_standby_is_database_read_only(
+def test_write_on_a_standby_raises_database_read_only_error(
     pair: Pair,
     standby: sa.Engine,
     monkeypatch: pytest.MonkeyPatch,
     write: Callable[[Any, PlanGroup], object],
     parameter: str | None,
 ) -> None:
-    """Behind a pooler too, which may hand out the parameter of another time, or none."""
+    """The error does not depend on the server parameter that the driver reports.
+
+    A pooler may report an outdated value of ``in_hot_standby``, or none.
+    """
     if parameter != "on":
         monkeypatch.setattr(
             psycopg.ConnectionInfo, "parameter_status", lambda *_: parameter, raising=True
@@ -137,7 +140,7 @@ def test_write_on_a_standby_is_database_read_only(
     assert standby.pool.checkedout() == 0
 
 
-def test_reading_on_a_standby_works(pair: Pair, standby: sa.Engine) -> None:
+def test_read_on_a_standby_succeeds(pair: Pair, standby: sa.Engine) -> None:
     with sessionmaker(standby)() as session:
         found = PlanGroupRepository(session, pair.group.tenant_id).get(pair.group.id)
         assert found.generation == 1
@@ -155,7 +158,7 @@ def test_reading_on_a_standby_works(pair: Pair, standby: sa.Engine) -> None:
         "studyplan.acquire_student_locks(ARRAY[1], 0, 'a', 'b')",
     ],
 )
-def test_lock_functions_on_a_standby_refuse_with_a_hint_at_the_primary(
+def test_lock_functions_on_a_standby_raise_an_error_with_a_hint(
     pair: Pair, standby: sa.Engine, call: str
 ) -> None:
     with standby.connect() as connection:
@@ -173,16 +176,18 @@ def test_probe_refuses_a_standby(standby: sa.Engine) -> None:
         probe(standby)
 
 
-def filled(engine: sa.Engine) -> sa.Engine:
-    """The engine with all connections of its pool made."""
+def fill_pool(engine: sa.Engine) -> sa.Engine:
+    """Open all connections of the engine's pool and return the engine."""
     with ExitStack() as stack:
         for _ in range(POOL):
             stack.enter_context(engine.connect())
     return engine
 
 
-def test_retrying_leaves_a_demoted_primary_after_one_attempt(pair: Pair) -> None:
-    """However many connections to it the pool still has."""
+def test_retrying_discards_the_connections_to_a_demoted_primary_after_one_attempt(
+    pair: Pair,
+) -> None:
+    """One attempt suffices although every connection of the pool leads to the demoted primary."""
     route, attempts = Route(pair.standby), list[None]()
     engine = sa.create_engine(
         pair.primary,
@@ -190,7 +195,7 @@ def test_retrying_leaves_a_demoted_primary_after_one_attempt(pair: Pair) -> None
         max_overflow=0,
         creator=lambda: psycopg.connect(route.conninfo()),
     )
-    filled(engine)
+    fill_pool(engine)
     route.url = pair.primary
 
     def work() -> int | None:
@@ -207,22 +212,24 @@ def test_retrying_leaves_a_demoted_primary_after_one_attempt(pair: Pair) -> None
     engine.dispose()
 
 
-def test_retrying_of_a_task_leaves_a_demoted_primary_after_one_attempt(pair: Pair) -> None:
+def test_retrying_async_discards_the_connections_to_a_demoted_primary_after_one_attempt(
+    pair: Pair,
+) -> None:
     route, attempts = Route(pair.standby), list[None]()
 
     async def connect() -> psycopg.AsyncConnection[Any]:
         return await psycopg.AsyncConnection.connect(route.conninfo())
 
-    async def fill(engine: AsyncEngine) -> None:
-        made = [await engine.connect() for _ in range(POOL)]
-        for connection in made:
+    async def fill_pool_async(engine: AsyncEngine) -> None:
+        connections = [await engine.connect() for _ in range(POOL)]
+        for connection in connections:
             await connection.close()
 
     async def requests() -> None:
         engine = create_async_engine(
             pair.primary, pool_size=POOL, max_overflow=0, async_creator=connect
         )
-        await fill(engine)
+        await fill_pool_async(engine)
         route.url = pair.primary
 
         async def work() -> None:
@@ -241,7 +248,7 @@ def test_retrying_of_a_task_leaves_a_demoted_primary_after_one_attempt(pair: Pai
 
 
 @pytest.mark.parametrize("parameter", ["on", "off"])
-def test_activation_of_a_task_on_a_standby_is_database_read_only(
+def test_activate_async_on_a_standby_raises_database_read_only_error(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, parameter: str
 ) -> None:
     monkeypatch.setattr(psycopg.ConnectionInfo, "parameter_status", lambda *_: parameter)

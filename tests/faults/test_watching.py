@@ -1,4 +1,4 @@
-"""What the tools for tests tell of locks and waiters, and that they tell it when it is false."""
+"""The helpers that report locks and waiters, and the errors that they raise."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -20,10 +20,10 @@ from domain.testing.contention import (
 from tests.concurrency.overlapping import elsewhere
 from tests.factories import PlanGroupFactory
 
-NOBODY = 2**31 - 1
+MISSING_PID = 2**31 - 1
 
 
-def test_a_held_lock_is_held_and_not_free(
+def test_held_lock_is_reported_as_held_and_not_as_free(
     engine: sa.Engine, session_factory: sessionmaker[Session], tenant_id: UUID
 ) -> None:
     group_id = uuid4()
@@ -34,19 +34,19 @@ def test_a_held_lock_is_held_and_not_free(
     assert_lock_free(engine, group_id)
 
 
-def test_a_free_lock_is_not_held(engine: sa.Engine) -> None:
+def test_free_lock_is_not_reported_as_held(engine: sa.Engine) -> None:
     group_id = uuid4()
     assert_lock_free(engine, group_id)
     with pytest.raises(AssertionError, match=f"no transaction holds the lock of group {group_id}"):
         assert_lock_held(engine, group_id)
 
 
-def test_a_lock_is_held_by_who_holds_it_and_by_nobody_else(
+def test_lock_is_reported_as_held_only_by_its_holder(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
     mine, others = uuid4(), uuid4()
 
-    def hold_mine_and_ask_for_the_others(backend: int) -> None:
+    def check_both_locks(backend: int) -> None:
         with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4(), mine)) as uow:
             assert_lock_held(engine, mine, by=uow)
             assert_lock_held(engine, others, by=backend)
@@ -56,10 +56,10 @@ def test_a_lock_is_held_by_who_holds_it_and_by_nobody_else(
     with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4(), others)) as uow:
         backend = uow.session.connection().connection.driver_connection
         assert backend is not None
-        elsewhere(lambda: hold_mine_and_ask_for_the_others(backend.info.backend_pid))
+        elsewhere(lambda: check_both_locks(backend.info.backend_pid))
 
 
-def test_a_group_stands_for_its_id(
+def test_assertions_accept_a_group_instead_of_its_id(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
     group = PlanGroupFactory.build()
@@ -68,7 +68,7 @@ def test_a_group_stands_for_its_id(
         assert_lock_held(engine, group)
 
 
-def test_a_connection_may_ask_in_its_own_transaction(
+def test_assertions_accept_a_connection_instead_of_an_engine(
     engine: sa.Engine, session_factory: sessionmaker[Session], tenant_id: UUID
 ) -> None:
     group_id = uuid4()
@@ -78,32 +78,34 @@ def test_a_connection_may_ask_in_its_own_transaction(
             assert_lock_held(connection, group_id)
 
 
-def test_waiters_are_counted_until_there_are_enough(
+def test_wait_until_waiting_counts_the_waiters(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
     lock = PlanGroupLock(uuid4(), uuid4(), wait=timedelta(seconds=TIMEOUT))
 
-    def wait_for_it() -> None:
+    def wait_for_the_lock() -> None:
         with UnitOfWork(session_factory, lock=lock):
             pass
 
     with ThreadPoolExecutor(3) as pool:
         with UnitOfWork(session_factory, lock=lock):
-            waiting = [pool.submit(wait_for_it) for _ in range(3)]
+            waiting = [pool.submit(wait_for_the_lock) for _ in range(3)]
             wait_until_waiting(engine, lock.group_id, waiters=3)
             with pytest.raises(AssertionError, match="4 wait for the lock"):
                 wait_until_waiting(engine, lock.group_id, waiters=4, seconds=0)
-        for one in waiting:
-            one.result(TIMEOUT)
+        for request in waiting:
+            request.result(TIMEOUT)
 
 
 @pytest.mark.parametrize("end", [terminate_backend, cancel_backend])
-def test_a_backend_that_does_not_exist_cannot_be_ended(engine: sa.Engine, end: object) -> None:
+def test_backend_that_does_not_exist_cannot_be_terminated_or_cancelled(
+    engine: sa.Engine, end: object
+) -> None:
     assert callable(end)
     with pytest.raises(AssertionError, match="backend"):
-        end(engine, NOBODY)
+        end(engine, MISSING_PID)
 
 
-def test_a_hope_that_fails_is_told() -> None:
-    with pytest.raises(AssertionError, match="in vain until pigs fly"):
-        eventually(lambda: False, "pigs fly", seconds=0)
+def test_eventually_names_the_condition_that_was_not_met() -> None:
+    with pytest.raises(AssertionError, match="the condition holds"):
+        eventually(lambda: False, "the condition holds", seconds=0)

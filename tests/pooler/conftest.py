@@ -1,4 +1,4 @@
-"""The usual fixtures, with a transaction pooler between the tests and the server."""
+"""Fixtures that place a transaction pooler between the tests and the server."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -20,21 +20,21 @@ def pooler(server_url: sa.URL) -> Iterator[PgBouncer]:
 
 @pytest.fixture
 def new_pooler(server_url: sa.URL) -> Iterator[Callable[..., PgBouncer]]:
-    """Starts a pooler of the test's own, with settings of its own."""
+    """Return a function that starts a separate pooler with other settings."""
     with ExitStack() as stack:
         yield lambda **settings: stack.enter_context(pgbouncer(server_url, **settings))
 
 
 @pytest.fixture(scope="module")
 def engine(database_url: sa.URL, pooler: PgBouncer) -> Iterator[sa.Engine]:
-    """Many clients of few server connections."""
+    """An engine with many client connections to a pooler that has few server connections."""
     with clients(pooler, database_url, pool_size=40) as engine:
         yield engine
 
 
 @pytest.fixture(scope="module")
 def direct(database_url: sa.URL) -> Iterator[sa.Engine]:
-    """Past the pooler, for looking on."""
+    """An engine that connects directly to the server, for checks."""
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
     yield engine
     engine.dispose()

@@ -1,7 +1,7 @@
-"""PgBouncer in transaction mode in front of a server, from the pieces of ``domain.embedded``.
+"""PgBouncer in transaction mode in front of a server, built with ``domain.embedded``.
 
-Databases are made, dropped and migrated on the server itself: ``CREATE DATABASE`` wants a
-template without connections, and a pooler keeps some.
+Databases are created, dropped and migrated on a direct connection, because ``CREATE DATABASE``
+requires a template without connections and a pooler keeps some open.
 """
 
 import os
@@ -26,11 +26,15 @@ HOST: Final = "127.0.0.1"
 SECONDS: Final = 20.0
 ATTEMPTS: Final = 5
 INSTALL: Final = (
-    "PgBouncer is not installed, and what needs it is not skipped. "
+    "PgBouncer is not installed, and the tests that need it are not skipped. "
     "On Debian and Ubuntu: apt-get update && apt-get install -y pgbouncer"
 )
 CONNECT_ARGS: Final[dict[str, Any]] = {"prepare_threshold": None}
-"""A prepared statement stays on the backend that prepared it; the next transaction has another."""
+"""Disables prepared statements.
+
+A prepared statement exists only on the backend that prepared it, and the next transaction of the
+client may use another backend.
+"""
 
 TRANSACTION_MODE: Final = {
     "listen_addr": HOST,
@@ -46,12 +50,12 @@ TRANSACTION_MODE: Final = {
 
 @contextmanager
 def pgbouncer(server: sa.URL, *, pool_size: int, **settings: Any) -> Iterator["PgBouncer"]:
-    """A pooler in front of all of the server's databases; it is gone after the block.
+    """Run a pooler in front of all databases of the server during the block.
 
-    However this process ends: what stops an embedded server stops the pooler too.
+    The pooler also stops if this process is killed, by the same mechanism as an embedded server.
 
-    :param pool_size: server connections for each database.
-    :param settings: of PgBouncer's, instead of those above.
+    :param pool_size: the number of server connections per database.
+    :param settings: settings of PgBouncer that replace those of ``TRANSACTION_MODE``.
     """
     if _program() is None:
         raise FileNotFoundError(INSTALL)
@@ -63,7 +67,7 @@ def pgbouncer(server: sa.URL, *, pool_size: int, **settings: Any) -> Iterator["P
 
 
 class PgBouncer:
-    """A running pooler: where its clients connect, and what it tells of itself."""
+    """A running pooler: the URLs of its clients and the reports of its console."""
 
     def __init__(self, server: sa.URL, settings: dict[str, Any], workspace: Workspace) -> None:
         self._server = server
@@ -76,55 +80,58 @@ class PgBouncer:
 
     @property
     def home(self) -> Path:
-        """The directory with everything that it writes."""
+        """The directory that contains all files of the pooler."""
         return self._workspace.path
 
     def url_for(self, database: sa.URL) -> sa.URL:
-        """The URL of the same database through the pooler."""
+        """Return the URL of the same database through the pooler."""
         return sa.URL.create(
             "postgresql+psycopg", self._user, self._password, HOST, self._port, database.database
         )
 
-    def show(self, what: str) -> list[dict[str, Any]]:
-        """A page of the pooler's console, such as ``SERVERS`` or ``CLIENTS``."""
+    def show(self, report: str) -> list[dict[str, Any]]:
+        """Return a report of the pooler's console, such as ``SERVERS`` or ``CLIENTS``."""
         with psycopg.connect(
             host=HOST, port=self._port, user=self._user, password=self._password,
             dbname="pgbouncer", autocommit=True, cursor_factory=psycopg.ClientCursor,
         ) as console:  # fmt: skip
-            found = console.execute(f"SHOW {what}".encode())
+            found = console.execute(f"SHOW {report}".encode())
             names = [column.name for column in found.description or ()]
             return [dict(zip(names, row, strict=True)) for row in found]
 
-    def count(self, what: str, database: str | None) -> int:
-        """How many rows of such a page belong to a database."""
-        return sum(row["database"] == database for row in self.show(what))
+    def count(self, report: str, database: str | None) -> int:
+        """Return the number of rows of a console report that belong to a database."""
+        return sum(row["database"] == database for row in self.show(report))
 
     def open(self) -> None:
-        """Start and wait until clients are let in; ``pgbouncer`` has done this for you."""
-        for _ in range(ATTEMPTS):  # whatever port is free may be taken a moment later
+        """Start the pooler and wait until it accepts clients; ``pgbouncer`` calls this method."""
+        for _ in range(ATTEMPTS):  # another process may take a free port before the pooler listens
             self._port = _free_port()
-            self._process = self._spawned()
+            self._process = self._spawn()
             until(lambda: self._ended() or self._answers(), seconds=SECONDS)
             if not self._ended():
                 return
         raise RuntimeError(f"PgBouncer did not start.\n{self._workspace.log_tail()}")
 
     def kill(self) -> None:
-        """End it as a crash does; it stays dead."""
+        """Kill the pooler with SIGKILL; it is not restarted."""
         self._signal(signal.SIGKILL)
 
-    def _spawned(self) -> Child:
+    def _spawn(self) -> Child:
         data = self._workspace.data
         data.mkdir(exist_ok=True)
-        files = {"users": f'"{self._user}" "{self._password}"\n', "pgbouncer.ini": self._written()}
+        files = {
+            "users": f'"{self._user}" "{self._password}"\n',
+            "pgbouncer.ini": self._configuration(),
+        }
         for name, text in files.items():
             (data / name).write_text(text)
         for path in (data, *data.iterdir()):
             self._workspace.account.own(path)
         return self._workspace.spawn(_program() or "", str(data / "pgbouncer.ini"))
 
-    def _written(self) -> str:
-        """The configuration; the clients' password is not the server's."""
+    def _configuration(self) -> str:
+        """Return the configuration; the password of the clients differs from that of the server."""
         host = self._server.query.get("host", self._server.host) or "localhost"
         port = self._server.query.get("port", self._server.port) or 5432
         password = str(self._server.password or "").replace("'", "''")
@@ -157,11 +164,14 @@ class PgBouncer:
 
 @cache
 def version() -> tuple[int, ...]:
-    """The installed PgBouncer's. Since 1.21 it may keep prepared statements, if it is told to."""
-    told = subprocess.run(  # noqa: S603 - no shell; our own argument list
+    """Return the version of the installed PgBouncer.
+
+    Since version 1.21, PgBouncer keeps prepared statements if ``max_prepared_statements`` is set.
+    """
+    output = subprocess.run(  # noqa: S603 - no shell; our own argument list
         [_program() or "pgbouncer", "--version"], stdout=subprocess.PIPE, check=True, text=True
     ).stdout
-    found = re.search(r"PgBouncer (\d+)\.(\d+)", told)
+    found = re.search(r"PgBouncer (\d+)\.(\d+)", output)
     return tuple(map(int, found.groups())) if found else ()
 
 
@@ -177,14 +187,14 @@ def _free_port() -> int:
 
 
 BACKENDS = 4
-"""How many connections to the server the tests' pooler shares out among its clients."""
+"""The number of server connections that the tests' pooler shares among its clients."""
 
 
 @contextmanager
 def clients(
     pooler: PgBouncer, database: sa.URL, pool_size: int = 8, **connect_args: Any
 ) -> Iterator[sa.Engine]:
-    """An engine whose connections are so many clients of the pooler."""
+    """Yield an engine whose ``pool_size`` connections are clients of the pooler."""
     engine = sa.create_engine(
         pooler.url_for(database),
         connect_args={**CONNECT_ARGS, **connect_args},
@@ -199,14 +209,18 @@ def clients(
 
 
 def backend(client: sa.Connection) -> int:
-    """The process that serves the client in its present transaction."""
+    """Return the process id of the backend that executes the client's current transaction."""
     return int(client.scalar(sa.text("SELECT pg_backend_pid()")) or 0)
 
 
-def of_all_backends(engine: sa.Engine, expression: str) -> dict[int, Any]:
-    """What an expression is on each backend: so many clients ask that all are taken."""
+def value_per_backend(engine: sa.Engine, expression: str) -> dict[int, Any]:
+    """Return the value of an SQL expression on each backend.
+
+    As many clients as there are backends evaluate it at the same time, so that each one uses a
+    different backend.
+    """
     statement = sa.text(f"SELECT pg_backend_pid(), {expression}")
     with ExitStack() as stack:
-        asking = [stack.enter_context(engine.connect()) for _ in range(BACKENDS)]
-        found = [client.execute(statement).one() for client in asking]
+        open_clients = [stack.enter_context(engine.connect()) for _ in range(BACKENDS)]
+        found = [client.execute(statement).one() for client in open_clients]
     return {row[0]: row[1] for row in found}

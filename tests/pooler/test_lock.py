@@ -1,4 +1,4 @@
-"""The lock belongs to the transaction, and so does the backend behind a pooler."""
+"""The lock is held by a transaction, for which a pooler reserves one backend."""
 
 from collections.abc import Callable
 
@@ -36,7 +36,7 @@ def divide_by_zero() -> None:
     raise ZeroDivisionError
 
 
-def test_a_client_meets_another_backend_in_its_next_transaction(engine: sa.Engine) -> None:
+def test_client_gets_another_backend_in_its_next_transaction(engine: sa.Engine) -> None:
     with engine.connect() as one, engine.connect() as other:
         first = backend(one)
         one.rollback()
@@ -44,7 +44,7 @@ def test_a_client_meets_another_backend_in_its_next_transaction(engine: sa.Engin
         assert backend(one) != first
 
 
-def test_the_lock_holds_through_the_pooler_until_the_commit(
+def test_lock_is_held_through_the_pooler_until_the_commit(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
     with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
@@ -58,7 +58,7 @@ def test_the_lock_holds_through_the_pooler_until_the_commit(
         assert_lock_free(direct, group.id)
 
 
-def test_of_two_requests_at_once_one_generates(
+def test_generation_succeeds_in_one_of_two_simultaneous_requests(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
     answers = contend(2, lambda hold: generate(session_factory, group, hold=hold))
@@ -67,7 +67,7 @@ def test_of_two_requests_at_once_one_generates(
     assert [row.id for row in live(sessionmaker(direct), group)] == list(result.plan_ids)
 
 
-def test_of_many_requests_through_few_backends_exactly_one_generates(
+def test_generation_succeeds_in_exactly_one_of_many_requests_through_few_backends(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
     answers = contend(CONTENDERS, lambda hold: generate(session_factory, group, hold=hold))
@@ -78,18 +78,18 @@ def test_of_many_requests_through_few_backends_exactly_one_generates(
     assert {row.id for row in plans} == set(answers.results[0].plan_ids)
 
 
-def test_there_are_more_clients_than_server_connections(
+def test_pooler_serves_more_clients_than_it_has_server_connections(
     engine: sa.Engine, pooler: PgBouncer, session_factory: Factory
 ) -> None:
-    free = iter([stored_group(session_factory) for _ in range(CONTENDERS)])
-    answers = contend(CONTENDERS, lambda _: generate(session_factory, next(free)))
+    remaining = iter([stored_group(session_factory) for _ in range(CONTENDERS)])
+    answers = contend(CONTENDERS, lambda _: generate(session_factory, next(remaining)))
     assert len(answers.results) == CONTENDERS
     assert pooler.count("CLIENTS", engine.url.database) > 2 * BACKENDS
     assert 1 < pooler.count("SERVERS", engine.url.database) <= BACKENDS
 
 
 @pytest.mark.parametrize("end", [UnitOfWork.commit, UnitOfWork.rollback])
-def test_the_lock_is_free_once_the_transaction_is_over(
+def test_lock_is_released_by_the_end_of_the_transaction(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup, end: Callable[[UnitOfWork], None]
 ) -> None:
     with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
@@ -98,7 +98,7 @@ def test_the_lock_is_free_once_the_transaction_is_over(
         assert_lock_free(direct, group.id)
 
 
-def test_the_lock_is_free_after_an_exception(
+def test_lock_is_released_by_an_exception(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
     with pytest.raises(ZeroDivisionError):
@@ -107,7 +107,7 @@ def test_the_lock_is_free_after_an_exception(
     assert live(sessionmaker(direct), group) == []
 
 
-def test_the_lock_is_free_after_the_client_has_vanished(
+def test_lock_is_released_when_the_client_disconnects(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
     with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
@@ -120,7 +120,7 @@ def test_the_lock_is_free_after_the_client_has_vanished(
     assert generate(session_factory, group).generation == 1
 
 
-def test_a_backend_killed_before_the_commit_leaves_nothing_but_a_free_lock(
+def test_backend_terminated_before_the_commit_releases_the_lock_and_stores_nothing(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
     with pytest.raises(CommitOutcomeUnknownError):
@@ -129,10 +129,10 @@ def test_a_backend_killed_before_the_commit_leaves_nothing_but_a_free_lock(
         )
     assert_lock_free(direct, group.id)
     assert traces(direct, group.id) == (0, [], [])
-    assert generate(session_factory, group).generation == 1, "and the pool has recovered"
+    assert generate(session_factory, group).generation == 1, "the pool has recovered"
 
 
-def test_a_backend_killed_amid_the_work_ends_the_work(
+def test_backend_terminated_during_the_work_releases_the_lock(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
     with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
@@ -143,16 +143,16 @@ def test_a_backend_killed_amid_the_work_ends_the_work(
     assert generate(session_factory, group).generation == 1
 
 
-def test_a_pooler_that_dies_takes_its_clients_locks_with_it(
+def test_pooler_crash_releases_the_locks_of_its_clients(
     direct: sa.Engine, database_url: sa.URL, group: PlanGroup, new_pooler: Callable[..., PgBouncer]
 ) -> None:
-    mortal = new_pooler(pool_size=2)
+    crashing_pooler = new_pooler(pool_size=2)
     with (
-        clients(mortal, database_url) as engine,
+        clients(crashing_pooler, database_url) as engine,
         UnitOfWork(sessionmaker(engine), lock=PlanGroupLock(group.tenant_id, group.id)) as uow,
     ):
         assert_lock_held(direct, group.id)
-        mortal.kill()
-        eventually(lambda: advisory_locks(direct) == 0, "the server has noticed")
+        crashing_pooler.kill()
+        eventually(lambda: advisory_locks(direct) == 0, "the server has released the locks")
         with pytest.raises(DBAPIError):
             uow.groups.get(group.id)

@@ -1,4 +1,4 @@
-"""A backend that dies in a COPY, told by a pooler."""
+"""The error of a pooler for a backend that is terminated during COPY."""
 
 from collections.abc import Iterator
 
@@ -29,22 +29,22 @@ def pooled(server_url: sa.URL, database_url: sa.URL) -> Iterator[sa.Engine]:
         engine.dispose()
 
 
-def test_a_backend_that_dies_in_the_copy_is_a_lost_connection_and_no_riddle(
+def test_backend_terminated_during_copy_is_reported_as_a_lost_connection(
     pooled: sa.Engine, engine: sa.Engine
 ) -> None:
-    def kill(_: int) -> None:
-        # What pg_stat_activity says stays the same within a transaction.
+    def terminate(_: int) -> None:
+        # Autocommit, because pg_stat_activity does not change within a transaction.
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as aside:
             aside.execute(sa.text(f"SELECT pg_terminate_backend(pid) {IN_A_TRANSACTION}"))
             eventually(
                 lambda: aside.scalar(sa.text(f"SELECT count(*) {IN_A_TRANSACTION}")) == 0,
-                "the backend is gone",
+                "the backend has ended",
             )
 
     factory = sessionmaker(pooled)
     group = stored_group(factory)
     with (
-        FaultAt(pooled, Step.IN_THE_WRITE, kill),
+        FaultAt(pooled, Step.IN_THE_WRITE, terminate),
         pytest.raises((psycopg.OperationalError, sa.exc.OperationalError)) as raised,
     ):
         generate(factory, group)

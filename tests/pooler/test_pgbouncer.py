@@ -1,4 +1,4 @@
-"""The pooler of these tests: nothing of it is left behind, and a missing one is said so."""
+"""The pooler of these tests: its errors, and the removal of its process and files."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def listens(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def test_a_missing_pooler_is_an_error_that_says_how_to_install_it(
+def test_missing_pooler_raises_an_error_with_install_instructions(
     server_url: sa.URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
@@ -40,7 +40,7 @@ def test_a_missing_pooler_is_an_error_that_says_how_to_install_it(
     assert str(missing.value) == INSTALL
 
 
-def test_a_setting_that_is_wrong_is_told_with_the_poolers_own_words(server_url: sa.URL) -> None:
+def test_invalid_setting_raises_an_error_with_the_poolers_message(server_url: sa.URL) -> None:
     with (
         pytest.raises(RuntimeError, match="pool_mode"),
         pgbouncer(server_url, pool_size=1, pool_mode="no such mode"),
@@ -48,7 +48,7 @@ def test_a_setting_that_is_wrong_is_told_with_the_poolers_own_words(server_url: 
         pass
 
 
-def test_the_pooler_and_its_directory_are_gone_after_the_block(server_url: sa.URL) -> None:
+def test_pooler_and_its_directory_are_removed_after_the_block(server_url: sa.URL) -> None:
     with pgbouncer(server_url, pool_size=1) as pooler, clients(pooler, server_url) as engine:
         port = engine.url.port or 0
         with engine.connect() as client:
@@ -57,9 +57,9 @@ def test_the_pooler_and_its_directory_are_gone_after_the_block(server_url: sa.UR
     assert not pooler.home.exists()
 
 
-def test_a_pooler_does_not_outlive_a_killed_owner(server_url: sa.URL) -> None:
+def test_pooler_does_not_outlive_a_killed_owner(server_url: sa.URL) -> None:
     url = server_url.render_as_string(hide_password=False)
-    with subprocess.Popen(  # noqa: S603 - our own words
+    with subprocess.Popen(  # noqa: S603 - no shell; our own argument list
         [sys.executable, "-c", OWNER, url],
         cwd=PROJECT,
         stdin=subprocess.PIPE,
@@ -71,4 +71,7 @@ def test_a_pooler_does_not_outlive_a_killed_owner(server_url: sa.URL) -> None:
         assert listens(int(port))
         os.kill(owner.pid, signal.SIGKILL)
         owner.wait()
-    eventually(lambda: not listens(int(port)) and not Path(home).exists(), "both are gone")
+    eventually(
+        lambda: not listens(int(port)) and not Path(home).exists(),
+        "the pooler and its directory are removed",
+    )

@@ -1,6 +1,6 @@
-"""Why ``prepare_threshold=None``: a pooler that keeps no prepared statements mixes them up.
+"""Why ``prepare_threshold=None`` is required behind a pooler without prepared statements.
 
-PgBouncer can keep them from 1.21 on (``max_prepared_statements``); here it is told not to.
+Since version 1.21, PgBouncer can keep them (``max_prepared_statements``); these tests disable that.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,8 +16,8 @@ from domain.testing.contention import advisory_locks
 from tests.integration.storing import generate, live
 from tests.pooler.pgbouncer import PgBouncer, backend, clients
 
-ENOUGH = 7
-"""Psycopg prepares a statement that a connection has executed more than five times."""
+EXECUTIONS = 7
+"""More than five, after which psycopg prepares a statement by default."""
 
 
 @pytest.fixture
@@ -26,53 +26,53 @@ def two_backends(new_pooler: Callable[..., PgBouncer]) -> PgBouncer:
 
 
 @pytest.fixture
-def careful(two_backends: PgBouncer, database_url: sa.URL) -> Iterator[sa.Engine]:
-    """Clients as the README wants them behind such a pooler."""
+def unprepared(two_backends: PgBouncer, database_url: sa.URL) -> Iterator[sa.Engine]:
+    """Clients that do not use prepared statements, as the README requires."""
     with clients(two_backends, database_url) as engine:
         yield engine
 
 
 @pytest.fixture
-def careless(two_backends: PgBouncer, database_url: sa.URL) -> Iterator[sa.Engine]:
-    """Clients as psycopg makes them if nothing is said."""
+def prepared(two_backends: PgBouncer, database_url: sa.URL) -> Iterator[sa.Engine]:
+    """Clients with the default ``prepare_threshold`` of psycopg."""
     with clients(two_backends, database_url, prepare_threshold=5) as engine:
         yield engine
 
 
-def asked_in_turn(engine: sa.Engine) -> int:
-    """How many backends answer one statement of a client that is given one after the other."""
+def count_answering_backends(engine: sa.Engine) -> int:
+    """Count the backends that execute one client's statement while it alternates with another."""
     answered_by = set()
     with engine.connect() as client, engine.connect() as other:
-        for _ in range(ENOUGH):
+        for _ in range(EXECUTIONS):
             answered_by.add(backend(client))
             client.commit()
-            backend(other)  # takes the backend that was given back last
+            backend(other)  # gets the backend that was returned last
             answered_by.add(backend(client))
             client.commit()
             other.commit()
     return len(answered_by)
 
 
-def generated_in_turn(engine: sa.Engine, group: PlanGroup) -> None:
-    """Generate by one connection, before and after another client takes its backend."""
+def generate_on_several_backends(engine: sa.Engine, group: PlanGroup) -> None:
+    """Generate on one connection, before and after another client gets its backend."""
     with engine.connect() as other:
-        for _ in range(ENOUGH):
+        for _ in range(EXECUTIONS):
             generate(sessionmaker(engine), group)
         backend(other)
         generate(sessionmaker(engine), group)
 
 
-def test_a_statement_that_is_not_prepared_is_answered_by_every_backend(careful: sa.Engine) -> None:
-    assert asked_in_turn(careful) == 2
+def test_unprepared_statement_is_answered_by_every_backend(unprepared: sa.Engine) -> None:
+    assert count_answering_backends(unprepared) == 2
 
 
-def test_a_prepared_statement_is_unknown_to_the_next_backend(careless: sa.Engine) -> None:
+def test_prepared_statement_is_unknown_to_the_next_backend(prepared: sa.Engine) -> None:
     with pytest.raises(DBAPIError) as unknown:
-        asked_in_turn(careless)
+        count_answering_backends(prepared)
     assert isinstance(unknown.value.orig, psycopg.errors.InvalidSqlStatementName)
 
 
-def test_a_prepared_statement_can_answer_another_clients_question(
+def test_prepared_statement_of_another_client_can_be_executed_by_mistake(
     two_backends: PgBouncer, database_url: sa.URL
 ) -> None:
     url = two_backends.url_for(database_url).set(drivername="postgresql")
@@ -84,21 +84,23 @@ def test_a_prepared_statement_can_answer_another_clients_question(
         assert mine.execute("SELECT 'mine'").fetchone() == ("mine",)
         assert theirs.execute("SELECT 'theirs'").fetchone() == ("theirs",)
         mine.commit()
-        theirs.commit()  # the last to be given back is the first to be given away
-        assert mine.execute("SELECT 'mine'").fetchone() == ("theirs",), "one name, two statements"
+        theirs.commit()  # the backend that is returned last is assigned first
+        assert mine.execute("SELECT 'mine'").fetchone() == ("theirs",), (
+            "both clients use the same statement name"
+        )
 
 
-def test_generations_without_prepared_statements_change_backends_freely(
-    careful: sa.Engine, group: PlanGroup
+def test_generations_without_prepared_statements_succeed_on_every_backend(
+    unprepared: sa.Engine, group: PlanGroup
 ) -> None:
-    generated_in_turn(careful, group)
+    generate_on_several_backends(unprepared, group)
 
 
-def test_a_generation_that_meets_an_unknown_statement_fails_as_a_whole(
-    careless: sa.Engine, direct: sa.Engine, group: PlanGroup
+def test_generation_with_an_unknown_prepared_statement_stores_nothing(
+    prepared: sa.Engine, direct: sa.Engine, group: PlanGroup
 ) -> None:
     with pytest.raises(DBAPIError) as unknown:
-        generated_in_turn(careless, group)
+        generate_on_several_backends(prepared, group)
     assert isinstance(unknown.value.orig, psycopg.errors.InvalidSqlStatementName)
     assert advisory_locks(direct) == 0
-    assert {row.generation for row in live(sessionmaker(direct), group)} == {ENOUGH}
+    assert {row.generation for row in live(sessionmaker(direct), group)} == {EXECUTIONS}

@@ -1,4 +1,4 @@
-"""What waits for a lock keeps a backend busy, and the pooler's are shared by all its clients."""
+"""A request that waits for a lock occupies a backend, which the clients of a pooler share."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import PlanGroup, PlanGroupLock, UnitOfWork
 from domain.probe import probe
 from domain.testing.contention import TIMEOUT, advisory_locks, eventually, wait_until_waiting
-from tests.concurrency.overlapping import elsewhere, generate_in_turn
+from tests.concurrency.overlapping import elsewhere, generate_after_waiting
 from tests.integration.storing import stored_group
 from tests.pooler.pgbouncer import BACKENDS, PgBouncer, clients
 
@@ -20,12 +20,12 @@ Factory = sessionmaker[Session]
 LONG = timedelta(seconds=TIMEOUT)
 
 
-def waiting_for_a_backend(pooler: PgBouncer, database: str | None) -> int:
+def clients_waiting_for_a_backend(pooler: PgBouncer, database: str | None) -> int:
     pools = (row for row in pooler.show("POOLS") if row["database"] == database)
     return sum(int(row["cl_waiting"]) for row in pools)
 
 
-def test_whoever_holds_the_lock_commits_though_all_other_backends_wait_for_it(
+def test_holder_commits_while_all_other_backends_wait_for_its_lock(
     direct: sa.Engine,
     engine: sa.Engine,
     pooler: PgBouncer,
@@ -36,11 +36,12 @@ def test_whoever_holds_the_lock_commits_though_all_other_backends_wait_for_it(
     with ThreadPoolExecutor(requests) as threads:
         with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
             waiting = [
-                threads.submit(generate_in_turn, session_factory, group) for _ in range(requests)
+                threads.submit(generate_after_waiting, session_factory, group)
+                for _ in range(requests)
             ]
             wait_until_waiting(direct, group.id, waiters=BACKENDS - 1)
             eventually(
-                lambda: waiting_for_a_backend(pooler, engine.url.database) == BACKENDS + 1,
+                lambda: clients_waiting_for_a_backend(pooler, engine.url.database) == BACKENDS + 1,
                 "the others wait for a backend",
             )
             uow.commit()
@@ -48,7 +49,7 @@ def test_whoever_holds_the_lock_commits_though_all_other_backends_wait_for_it(
     assert generations == set(range(1, requests + 1))
 
 
-def test_waiters_can_take_every_backend_from_unrelated_requests_until_their_wait_ends(
+def test_waiters_can_occupy_every_backend_until_their_wait_ends(
     direct: sa.Engine,
     engine: sa.Engine,
     pooler: PgBouncer,
@@ -61,13 +62,13 @@ def test_waiters_can_take_every_backend_from_unrelated_requests_until_their_wait
             sa.text("SELECT public.acquire_plan_group_lock(:group)"), {"group": group.id}
         )
         waiting = [
-            threads.submit(generate_in_turn, session_factory, group) for _ in range(BACKENDS)
+            threads.submit(generate_after_waiting, session_factory, group) for _ in range(BACKENDS)
         ]
         wait_until_waiting(direct, group.id, waiters=BACKENDS)
         with ThreadPoolExecutor(1) as other:
-            starved = other.submit(generate_in_turn, session_factory, unrelated)
+            starved = other.submit(generate_after_waiting, session_factory, unrelated)
             eventually(
-                lambda: waiting_for_a_backend(pooler, engine.url.database) == 1,
+                lambda: clients_waiting_for_a_backend(pooler, engine.url.database) == 1,
                 "the unrelated request waits for a backend",
             )
             holder.rollback()
@@ -76,7 +77,7 @@ def test_waiters_can_take_every_backend_from_unrelated_requests_until_their_wait
             waiter.result(TIMEOUT)
 
 
-def test_a_request_that_gets_no_backend_in_time_is_ended_by_the_pooler_and_holds_nothing(
+def test_request_that_gets_no_backend_in_time_fails_and_holds_no_lock(
     direct: sa.Engine, database_url: sa.URL, group: PlanGroup, new_pooler: Callable[..., PgBouncer]
 ) -> None:
     pooler = new_pooler(pool_size=1, query_wait_timeout=1)
@@ -84,17 +85,17 @@ def test_a_request_that_gets_no_backend_in_time_is_ended_by_the_pooler_and_holds
         factory = sessionmaker(engine)
         with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)):
             with pytest.raises(DBAPIError, match="query_wait_timeout"):
-                elsewhere(lambda: generate_in_turn(factory, group))
+                elsewhere(lambda: generate_after_waiting(factory, group))
             assert advisory_locks(direct) == 1
-        assert generate_in_turn(factory, group).generation == 1
+        assert generate_after_waiting(factory, group).generation == 1
 
 
-def test_the_probe_passes_behind_a_transaction_pooler(direct: sa.Engine, engine: sa.Engine) -> None:
+def test_probe_passes_behind_a_transaction_pooler(direct: sa.Engine, engine: sa.Engine) -> None:
     probe(engine)
     assert advisory_locks(direct) == 0
 
 
-def test_the_probe_does_not_pass_where_the_pooler_has_one_backend_for_two_clients(
+def test_probe_fails_if_the_pooler_has_one_backend_for_two_clients(
     database_url: sa.URL, direct: sa.Engine, new_pooler: Callable[..., PgBouncer]
 ) -> None:
     with (
@@ -102,10 +103,10 @@ def test_the_probe_does_not_pass_where_the_pooler_has_one_backend_for_two_client
         pytest.raises(DBAPIError, match="query_wait_timeout"),
     ):
         probe(engine)
-    eventually(lambda: advisory_locks(direct) == 0, "the probe's lock is gone")
+    eventually(lambda: advisory_locks(direct) == 0, "the lock of the probe is released")
 
 
-def test_the_probe_does_not_pass_behind_a_statement_pooler(
+def test_probe_fails_behind_a_statement_pooler(
     database_url: sa.URL, direct: sa.Engine, new_pooler: Callable[..., PgBouncer]
 ) -> None:
     with (

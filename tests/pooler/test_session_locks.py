@@ -1,4 +1,4 @@
-"""Why the lock is never a session's: behind the pooler such a lock is nobody's and everybody's."""
+"""Why no session-level lock is used: behind a pooler it does not belong to one client."""
 
 from collections.abc import Callable, Iterator
 from uuid import uuid4
@@ -17,7 +17,7 @@ TRANSACTION = sa.text("SELECT acquired FROM public.acquire_plan_group_lock(:id)"
 
 @pytest.fixture
 def one_backend(new_pooler: Callable[..., PgBouncer], database_url: sa.URL) -> Iterator[sa.Engine]:
-    """Whose transaction is over has given the only backend to the next."""
+    """Clients that share a single backend, one transaction after the other."""
     with clients(new_pooler(pool_size=1), database_url) as engine:
         yield engine
 
@@ -28,36 +28,38 @@ def two_backends(new_pooler: Callable[..., PgBouncer], database_url: sa.URL) -> 
         yield engine
 
 
-def test_a_session_lock_stays_after_its_client_is_gone(
+def test_session_lock_remains_after_its_client_has_disconnected(
     one_backend: sa.Engine, direct: sa.Engine
 ) -> None:
     with one_backend.connect() as client:
         assert client.scalar(SESSION, {"key": 1})
         client.commit()
     one_backend.dispose()
-    assert advisory_locks(direct) == 1, "held by a pooled backend for no client at all"
+    assert advisory_locks(direct) == 1, "still held by a backend of the pooler, but by no client"
 
 
-def test_a_session_lock_is_given_to_two_clients(one_backend: sa.Engine) -> None:
+def test_session_lock_can_be_acquired_by_two_clients(one_backend: sa.Engine) -> None:
     with one_backend.connect() as one, one_backend.connect() as other:
         assert one.scalar(SESSION, {"key": 2})
         one.commit()
-        assert other.scalar(SESSION, {"key": 2}), "the same backend takes its own lock again"
+        assert other.scalar(SESSION, {"key": 2}), "the backend acquires its own lock again"
 
 
-def test_a_session_lock_of_another_backend_cannot_be_unlocked(
+def test_session_lock_of_another_backend_cannot_be_unlocked(
     two_backends: sa.Engine, direct: sa.Engine
 ) -> None:
     with two_backends.connect() as one, two_backends.connect() as other:
         assert one.scalar(SESSION, {"key": 3})
         one.commit()
-        assert other.scalar(sa.text("SELECT 1")), "occupies the backend that has the lock"
-        # The server warns of it, and an application that does not look goes on.
+        assert other.scalar(sa.text("SELECT 1")), (
+            "the other client occupies the backend that holds the lock"
+        )
+        # The server sends a warning and returns false, which an application can overlook.
         assert one.scalar(UNLOCK, {"key": 3}) is False
         assert advisory_locks(direct) == 1
 
 
-def test_the_packages_lock_is_gone_with_its_transaction(
+def test_transaction_lock_is_released_with_its_transaction(
     one_backend: sa.Engine, direct: sa.Engine
 ) -> None:
     group_id = uuid4()

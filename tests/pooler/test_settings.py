@@ -1,4 +1,4 @@
-"""The settings of a unit of work are its transaction's, and leave nothing on a shared backend."""
+"""The settings of a unit of work only apply to its transaction, not to the shared backend."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,26 +15,26 @@ from domain.testing import assert_lock_free, assert_lock_held
 from domain.testing.contention import TIMEOUT
 from tests.concurrency.overlapping import elsewhere
 from tests.integration.storing import enter, generate
-from tests.pooler.pgbouncer import PgBouncer, backend, clients, of_all_backends
+from tests.pooler.pgbouncer import PgBouncer, backend, clients, value_per_backend
 
 Factory = sessionmaker[Session]
 SETTINGS = ("lock_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")
-# Null for a setting that the server does not know: the last came with PostgreSQL 17.
+# Null for a setting that the server does not know: transaction_timeout is new in PostgreSQL 17.
 IN_FORCE = "ARRAY[" + ", ".join(f"current_setting('{name}', true)" for name in SETTINGS) + "]"
 SHORT = timedelta(milliseconds=100)
 
 
-def knows_transaction_timeout(direct: sa.Engine) -> bool:
+def has_transaction_timeout(direct: sa.Engine) -> bool:
     with direct.connect() as connection:
         version = connection.dialect.server_version_info
     return version is not None and version >= (17,)
 
 
-def as_known(direct: sa.Engine, *values: str) -> list[str | None]:
-    return [*values[:2], values[2] if knows_transaction_timeout(direct) else None]
+def expected_settings(direct: sa.Engine, *values: str) -> list[str | None]:
+    return [*values[:2], values[2] if has_transaction_timeout(direct) else None]
 
 
-def test_the_limits_are_in_force_inside_the_unit_of_work(
+def test_limits_are_in_force_inside_the_unit_of_work(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
     limits = Limits(
@@ -46,11 +46,11 @@ def test_the_limits_are_in_force_inside_the_unit_of_work(
         session_factory, lock=PlanGroupLock(group.tenant_id, group.id, limits=limits)
     ) as uow:
         found = uow.session.scalar(sa.text(f"SELECT {IN_FORCE}"))
-    assert found == as_known(direct, "33s", "11s", "22s")
+    assert found == expected_settings(direct, "33s", "11s", "22s")
 
 
 @pytest.mark.parametrize("end", [UnitOfWork.commit, UnitOfWork.rollback])
-def test_no_limit_stays_for_the_backends_next_client(
+def test_limits_do_not_affect_the_next_client_of_the_backend(
     engine: sa.Engine,
     direct: sa.Engine,
     session_factory: Factory,
@@ -60,12 +60,12 @@ def test_no_limit_stays_for_the_backends_next_client(
     with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         used = backend(uow.session.connection())
         end(uow)
-    found = of_all_backends(engine, IN_FORCE)
+    found = value_per_backend(engine, IN_FORCE)
     assert used in found
-    assert all(values == as_known(direct, "0", "0", "0") for values in found.values())
+    assert all(values == expected_settings(direct, "0", "0", "0") for values in found.values())
 
 
-def test_a_wait_in_vain_ends_at_its_bound_and_leaves_no_lock_timeout(
+def test_wait_that_times_out_ends_at_its_bound_and_leaves_no_lock_timeout(
     engine: sa.Engine, direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
     with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
@@ -77,11 +77,11 @@ def test_a_wait_in_vain_ends_at_its_bound_and_leaves_no_lock_timeout(
     assert late.value.holder.pid == pid
     assert late.value.waited_ms is not None
     assert 100 <= late.value.waited_ms < TIMEOUT * 1000
-    found = of_all_backends(engine, IN_FORCE)
-    assert all(values == as_known(direct, "0", "0", "0") for values in found.values())
+    found = value_per_backend(engine, IN_FORCE)
+    assert all(values == expected_settings(direct, "0", "0", "0") for values in found.values())
 
 
-def test_a_lock_timeout_of_the_databases_own_is_what_it_was_after_a_wait(
+def test_lock_timeout_of_the_database_is_restored_after_a_wait(
     direct: sa.Engine, database_url: sa.URL, group: PlanGroup, new_pooler: Callable[..., PgBouncer]
 ) -> None:
     impatient = PlanGroupLock(group.tenant_id, group.id, wait=SHORT)
@@ -99,7 +99,7 @@ def test_a_lock_timeout_of_the_databases_own_is_what_it_was_after_a_wait(
             assert next_client.scalar(sa.text("SHOW lock_timeout")) == "7s"
 
 
-def test_the_server_ends_a_unit_of_work_that_stalls_and_the_pool_recovers(
+def test_idle_unit_of_work_is_terminated_by_the_server_and_the_pool_recovers(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
     stalling = PlanGroupLock(group.tenant_id, group.id, limits=Limits(idle=SHORT))
@@ -110,12 +110,12 @@ def test_the_server_ends_a_unit_of_work_that_stalls_and_the_pool_recovers(
     assert generate(session_factory, group).generation == 1
 
 
-def test_a_server_that_knows_the_limit_ends_a_unit_of_work_that_lasts_too_long(
+def test_unit_of_work_that_exceeds_the_transaction_limit_is_terminated_by_the_server(
     direct: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
     lasting = PlanGroupLock(group.tenant_id, group.id, limits=Limits(transaction=SHORT))
     with UnitOfWork(session_factory, lock=lasting) as uow:
-        if not knows_transaction_timeout(direct):
+        if not has_transaction_timeout(direct):
             assert_lock_held(direct, group.id)
             return
         assert_lock_free(direct, group.id, seconds=TIMEOUT)
@@ -124,7 +124,7 @@ def test_a_server_that_knows_the_limit_ends_a_unit_of_work_that_lasts_too_long(
     assert generate(session_factory, group).generation == 1
 
 
-def test_a_setting_of_a_session_binds_whoever_gets_its_backend_next(
+def test_session_setting_affects_the_next_client_of_the_backend(
     database_url: sa.URL, new_pooler: Callable[..., PgBouncer]
 ) -> None:
     with clients(new_pooler(pool_size=1), database_url) as engine, engine.connect() as one:

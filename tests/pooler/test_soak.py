@@ -1,4 +1,4 @@
-"""The soak's load behind a transaction pooler, and the lock that would not survive one."""
+"""The soak load behind a transaction pooler, and a session-level lock that fails there."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +13,11 @@ from tests.soak.sabotage import Sabotage
 from tests.soak.violation import Rule
 
 BACKENDS = 8
-FEW = 2
-"""So few that a backend often comes back to a client with the lock of another."""
+FEW_BACKENDS = 2
+"""Few enough that a client often gets a backend that holds the session-level lock of another."""
 
 
-def test_generations_exclude_each_other_behind_the_pooler_while_they_come_to_harm(
+def test_generations_behind_the_pooler_exclude_each_other_under_faults(
     server_url: sa.URL, template: str, new_database: Callable[[str], sa.URL], tmp_path: Path
 ) -> None:
     url = new_database(template)
@@ -28,15 +28,15 @@ def test_generations_exclude_each_other_behind_the_pooler_while_they_come_to_har
     assert verdict.outcomes[Kind.GENERATE, Outcome.DONE] >= 20, str(verdict)
 
 
-def test_a_session_lock_is_seen_by_overlapping_holders_and_by_what_is_never_freed(
+def test_session_lock_is_detected_by_overlapping_holders_and_leaked_locks(
     server_url: sa.URL, template: str, new_database: Callable[[str], sa.URL], tmp_path: Path
 ) -> None:
     url = new_database(template)
     load = Load(
-        240, processes=2, threads=4, tasks=4, students=(2,), faults=0, harm_every=None, kills=0,
-        mixed=False, sabotage=Sabotage.SESSION_LOCK,
+        240, processes=2, threads=4, tasks=4, students=(2,), faults=0, kills=0, mixed=False,
+        external_fault_interval=None, sabotage=Sabotage.SESSION_LOCK,
     )  # fmt: skip
-    with pgbouncer(server_url, pool_size=FEW) as pooler:
+    with pgbouncer(server_url, pool_size=FEW_BACKENDS) as pooler:
         run(load, url, tmp_path, through=pooler.url_for(url))
         verdict = check_run(tmp_path, conninfo_of(url))
     assert {Rule.OVERLAP, Rule.LEAK} <= verdict.rules_broken, str(verdict)

@@ -1,4 +1,4 @@
-"""Upgrades through a transaction pooler wait for each other and leave no lock behind."""
+"""Upgrades through a transaction pooler wait for each other and leave no lock."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from domain.schema.run import MIGRATION_LOCK
 from domain.testing.contention import advisory_locks, eventually
 from tests.pooler.pgbouncer import PgBouncer, clients
 
-# More than what psycopg executes of a statement before it prepares it, for two runs.
+# Enough transactions for psycopg to have prepared a repeated statement in both runs.
 ATTEMPTS = 20
 
 
@@ -38,7 +38,7 @@ def transactions(pooler: PgBouncer, database: sa.URL) -> int:
     return sum(row["total_xact_count"] for row in rows if row["database"] == database.database)
 
 
-def test_two_upgrades_wait_for_each_other_and_strand_no_lock(
+def test_upgrades_wait_for_each_other_and_leave_no_lock(
     new_pooler: Callable[..., PgBouncer], empty: sa.URL
 ) -> None:
     pooler = new_pooler(pool_size=2)
@@ -53,12 +53,14 @@ def test_two_upgrades_wait_for_each_other_and_strand_no_lock(
             assert "waiting for the migration lock" in run.stderr.readline()
         before = transactions(pooler, empty)
         eventually(
-            lambda: transactions(pooler, empty) >= before + ATTEMPTS, "they tried again", seconds=60
+            lambda: transactions(pooler, empty) >= before + ATTEMPTS,
+            "the runs have retried",
+            seconds=60,
         )
         assert [run.poll() for run in runs] == [None, None]
         other.commit()
-        said = [run.communicate(timeout=60) for run in runs]
-    assert [(run.returncode, err) for run, (_, err) in zip(runs, said, strict=True)] == [
+        outputs = [run.communicate(timeout=60) for run in runs]
+    assert [(run.returncode, err) for run, (_, err) in zip(runs, outputs, strict=True)] == [
         (0, "")
     ] * 2
     assert advisory_locks(direct) == 0
@@ -66,10 +68,10 @@ def test_two_upgrades_wait_for_each_other_and_strand_no_lock(
         assert schema.is_current(connection)
 
 
-def test_upgrade_strands_no_lock_while_another_client_takes_its_backend(
+def test_upgrade_leaves_no_lock_if_another_client_gets_its_backend(
     new_pooler: Callable[..., PgBouncer], empty: sa.URL
 ) -> None:
-    """Whenever the run's transaction ends, another client is given the backend that it had."""
+    """Whenever a transaction of the upgrade ends, another client gets its backend."""
     pooler = new_pooler(pool_size=2)
     direct = sa.create_engine(empty, poolclass=sa.NullPool)
     with clients(pooler, empty) as engine, engine.connect() as client:

@@ -1,4 +1,4 @@
-"""Long mixed loads with faults, and a checker of their histories that knows nothing of the package.
+"""Long mixed loads with faults, and a checker of their histories that does not use the package.
 
-``python -m tests.soak`` is the long form; the short one is among the tests.
+``python -m tests.soak`` runs a long load; the test suite contains a short one.
 """

@@ -1,4 +1,4 @@
-"""One operation through the package, for both kinds of worker, and what is recorded of it."""
+"""One operation of a synchronous or asynchronous worker, and the record of its progress."""
 
 import time
 import traceback
@@ -28,7 +28,7 @@ from domain.errors import (
 )
 from tests.soak import jobs
 from tests.soak.draws import Draw
-from tests.soak.faults import Deliberate, Fault, Interrupted, injected
+from tests.soak.faults import DeliberateError, Fault, InterruptionError, inject
 from tests.soak.history import Journal, Operation, Outcome
 
 ENDS: Final[dict[type[Exception], Outcome]] = {
@@ -43,14 +43,17 @@ ENDS: Final[dict[type[Exception], Outcome]] = {
     IdempotencyMismatchError: Outcome.COLLIDED,
     CommitOutcomeUnknownError: Outcome.UNKNOWN,
     LockNotHeldError: Outcome.FAILED,
-    Deliberate: Outcome.FAILED,
+    DeliberateError: Outcome.FAILED,
 }
 FRAMES: Final = 8
-HARMED: Final = frozenset({None, "57014", "57P01", "25P03", "08P01"})
-"""SQLSTATEs of what the load does: lost, cancelled, terminated, idle for too long, and what
-a pooler tells of a server connection that it lost."""
+FAULT_SQLSTATES: Final = frozenset({None, "57014", "57P01", "25P03", "08P01"})
+"""The SQLSTATEs that the faults of the load cause.
 
-LOOK: Final = sa.text(
+In this order: none for a lost connection, then cancelled, terminated, idle for too long, and the
+error of a pooler that lost its server connection.
+"""
+
+READ_GROUPS: Final = sa.text(
     "SELECT id::text, generation, version FROM studyplan.plan_groups "
     "WHERE id = ANY(CAST(:ids AS uuid[]))"
 )
@@ -58,51 +61,54 @@ LOOK: Final = sa.text(
 
 @dataclass
 class Attempt:
-    """One operation on its way, written down at every step."""
+    """One operation in progress, recorded in the journal at each step."""
 
     draw: Draw
     operation: Operation
     journal: Journal
-    stores: bool = field(default=True, init=False)
-    """Whether there is something to commit."""
+    has_changes: bool = field(default=True, init=False)
+    """Whether the operation has changes to commit."""
 
     def entered(self) -> None:
-        """The unit of work was entered: its lock is held."""
+        """Record that the unit of work was entered: its lock is held."""
         self.operation.entered = time.monotonic()
         self.journal.write(self.operation)
 
     def work(self, uow: UnitOfWork) -> float:
-        """Look, do the job, come to harm if so drawn; how long to stay before the end."""
-        self._look(uow)
-        self.stores = jobs.JOBS[self.draw.kind](uow, self.draw, self.operation)
-        self.operation.planned = time.monotonic()
-        return self.draw.dwell + injected(self.draw.fault, uow)
+        """Read the groups, do the job and inject the fault.
 
-    def leave(self) -> None:
-        """The commit is about to be sent."""
-        self.operation.leaving = time.monotonic()
+        Return the seconds to wait before the commit or rollback.
+        """
+        self._read_groups(uow)
+        self.has_changes = jobs.JOBS[self.draw.kind](uow, self.draw, self.operation)
+        self.operation.planned = time.monotonic()
+        return self.draw.dwell + inject(self.draw.fault, uow)
+
+    def before_commit(self) -> None:
+        """Record that the commit is about to be sent."""
+        self.operation.committing = time.monotonic()
         self.journal.write(self.operation)
 
     def committed(self) -> None:
-        """The commit was answered."""
+        """Record that the commit succeeded."""
         self._end(Outcome.REPEATED if self.operation.repeated else Outcome.DONE)
 
-    def leave_alive(self, uow: UnitOfWork) -> None:
-        """A rollback is about to be sent, in a transaction that answers."""
-        self._look(uow)
+    def before_rollback(self, uow: UnitOfWork) -> None:
+        """Record that the transaction still answers; a rollback is about to be sent."""
+        self._read_groups(uow)
 
     def rolled_back(self) -> None:
-        """The rollback was answered."""
+        """Record that the rollback succeeded."""
         self._end(Outcome.ROLLED_BACK)
 
     def read(self, session: Session) -> None:
-        """The whole of a reading operation."""
+        """Do a complete read operation."""
         jobs.read(session, self.draw, self.operation)
         self._end(Outcome.DONE)
 
-    def _look(self, uow: UnitOfWork) -> None:
+    def _read_groups(self, uow: UnitOfWork) -> None:
         now = time.monotonic()
-        found = uow.session.execute(LOOK, {"ids": self.operation.groups}).all()
+        found = uow.session.execute(READ_GROUPS, {"ids": self.operation.groups}).all()
         self.operation.seen = self.operation.seen or {row[0]: [row[1], row[2]] for row in found}
         self.operation.alive = now
 
@@ -113,11 +119,11 @@ class Attempt:
 
 @contextmanager
 def recorded(journal: Journal, operation: Operation) -> Iterator[None]:
-    """Write the operation down before and after; its errors end here."""
+    """Record the operation before and after the block; suppress the errors of the block."""
     journal.write(operation)
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - whatever it is, the checker judges it
+    except Exception as error:  # noqa: BLE001 - the checker judges every error
         if operation.outcome is Outcome.UNKNOWN:
             operation.outcome = _outcome(operation, error)
         operation.error = _name(error)
@@ -129,21 +135,21 @@ def recorded(journal: Journal, operation: Operation) -> Iterator[None]:
 
 
 def _outcome(operation: Operation, error: Exception) -> Outcome:
-    if _harmed(error, operation.fault):
-        return Outcome.FAILED if operation.leaving is None else Outcome.UNKNOWN
+    if _caused_by_fault(error, operation.fault):
+        return Outcome.FAILED if operation.committing is None else Outcome.UNKNOWN
     if operation.shared and isinstance(error, EditedMeanwhileError):
         return Outcome.OVERTAKEN
     known = (outcome for kind, outcome in ENDS.items() if isinstance(error, kind))
     return next(known, Outcome.CRASHED)
 
 
-def _harmed(error: Exception, fault: str) -> bool:
-    """Whether it is what the faults of the load come to, perhaps in the commit."""
+def _caused_by_fault(error: Exception, fault: str) -> bool:
+    """Whether a fault of the load can have caused the error."""
     original = _original(error)
     if not isinstance(original, psycopg.Error):
-        return isinstance(original, TimeoutError | Interrupted)
-    aborted = original.sqlstate == "25P02" and fault == Fault.CANCEL_AND_GO_ON.value
-    return aborted or original.sqlstate in HARMED
+        return isinstance(original, TimeoutError | InterruptionError)
+    aborted = original.sqlstate == "25P02" and fault == Fault.CANCEL_AND_COMMIT.value
+    return aborted or original.sqlstate in FAULT_SQLSTATES
 
 
 def _name(error: Exception) -> str:
@@ -154,7 +160,7 @@ def _name(error: Exception) -> str:
 
 def _where(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)[-FRAMES:]
-    return " < ".join(f"{Path(one.filename).name}:{one.lineno}" for one in reversed(frames))
+    return " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
 
 
 def _original(error: Exception) -> BaseException:

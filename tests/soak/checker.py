@@ -1,7 +1,7 @@
-"""Proves from histories and rows that generations excluded each other, or says where not.
+"""Proves from histories and rows that generations excluded each other, or reports violations.
 
-It knows nothing of the package under test: it would judge any other implementation, and
-none of the package's mistakes is repeated in it.
+The checker uses no code of the package under test, so it cannot repeat a defect of the package and
+could check any other implementation.
 """
 
 from collections import Counter
@@ -15,30 +15,30 @@ from tests.soak.history import Operation, Outcome, read_histories
 from tests.soak.resolved import stored
 from tests.soak.violation import Rule, Violation
 
-SHOWN = 5
+MAX_SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the checker found, and how much it had to find it in."""
+    """The violations that the checker found, and the amount of data that it checked."""
 
     violations: list[Violation]
     outcomes: Counter[tuple[str, str]]
-    """By kind and outcome."""
+    """The number of operations by kind and outcome."""
     faults: Counter[str]
     errors: Counter[str]
     unanswered: int
-    """How many did not learn what came of them."""
-    rescued: int
-    """How many of those are in the database."""
+    """The number of operations whose worker does not know their outcome."""
+    unanswered_stored: int
+    """The number of unanswered operations whose changes are in the database."""
     generations: int
     plans: int
     held: int
-    """How many spans were compared in which a group's lock was held."""
+    """The number of compared spans during which an operation held a group's lock."""
     shared: int
-    """How many of them shared it."""
-    together: int
-    """How many of these began beside another one."""
+    """The number of these spans in which the lock was shared."""
+    overlapping_shared: int
+    """The number of shared spans that began during another shared span of the same group."""
     seconds: float
 
     @property
@@ -46,7 +46,7 @@ class Verdict:
         return frozenset(violation.rule for violation in self.violations)
 
     def count(self, *outcomes: Outcome) -> int:
-        """How many ended in one of these ways."""
+        """The number of operations that ended with one of the outcomes."""
         return sum(
             count for (_, outcome), count in self.outcomes.items() if outcome in set(outcomes)
         )
@@ -56,50 +56,50 @@ class Verdict:
             [
                 f"{self.outcomes.total()} operations in {self.seconds:.0f} s",
                 *_table(self.outcomes),
-                f"faults of their own: {_listed(self.faults)}",
-                f"ended by: {_listed(self.errors)}",
-                f"{self.unanswered} without an answer, {self.rescued} of them stored",
-                f"judged: {self.generations} generations, {self.plans} plans",
+                f"injected faults: {_listed(self.faults)}",
+                f"errors: {_listed(self.errors)}",
+                f"{self.unanswered} unanswered, {self.unanswered_stored} of them stored",
+                f"checked: {self.generations} generations, {self.plans} plans",
                 f"compared: {self.held} spans in which a group's lock was held,",
-                f"  {self.shared} of them shared, {self.together} of these beside another",
-                *_told(self.violations),
+                f"  {self.shared} of them shared, {self.overlapping_shared} of these overlapping",
+                *_report(self.violations),
             ]
         )
 
 
 def check_run(histories: Path, conninfo: str) -> Verdict:
-    """Judge a load that is over: its directory of histories and its database."""
+    """Check a finished load, given the directory of its histories and its database."""
     facts = read_facts(conninfo)
     return check(read_histories(histories), facts)
 
 
 def check(operations: list[Operation], facts: Facts) -> Verdict:
-    """Judge operations, by the time they started, against rows."""
-    there = stored(operations, facts)
+    """Check operations, sorted by start time, against the rows of the database."""
+    stored_ids = stored(operations, facts)
     unknown = [one for one in operations if one.outcome is Outcome.UNKNOWN]
-    held = rules_of_time.spans(operations, there, lambda one: one.entered)
+    held = rules_of_time.spans(operations, stored_ids, lambda one: one.entered)
     return Verdict(
         violations=[
-            *rules_of_time.violations(operations, there),
-            *rules_of_rows.violations(operations, facts, there),
+            *rules_of_time.violations(operations, stored_ids),
+            *rules_of_rows.violations(operations, facts, stored_ids),
             *rules_of_edits.violations(operations, facts),
-            *_unpromised(operations),
+            *_unexpected_outcomes(operations),
         ],
         outcomes=Counter((one.kind.value, one.outcome.value) for one in operations),
         faults=Counter(one.fault for one in operations if one.fault),
         errors=Counter(one.error for one in operations if one.error),
         unanswered=len(unknown),
-        rescued=sum(one.id in there for one in unknown),
+        unanswered_stored=sum(one.id in stored_ids for one in unknown),
         generations=len(facts.generations),
         plans=len(facts.plans),
         held=len(held),
         shared=sum(span.shared for span in held),
-        together=rules_of_time.together(operations, there),
+        overlapping_shared=rules_of_time.count_overlapping_shared(operations, stored_ids),
         seconds=_span(operations),
     )
 
 
-def _unpromised(operations: Iterable[Operation]) -> Iterator[Violation]:
+def _unexpected_outcomes(operations: Iterable[Operation]) -> Iterator[Violation]:
     for operation in operations:
         if operation.outcome is Outcome.CRASHED:
             yield Violation(Rule.CRASH, f"{operation.id}: {operation.error}")
@@ -113,12 +113,12 @@ def _table(outcomes: Counter[tuple[str, str]]) -> Iterator[str]:
         yield f"  {kind:15}{counts.total():6}: {_listed(counts)}"
 
 
-def _told(violations: list[Violation]) -> Iterator[str]:
+def _report(violations: list[Violation]) -> Iterator[str]:
     yield f"{len(violations)} violations"
     for rule, count in Counter(violation.rule for violation in violations).items():
         yield f"  {rule.value} ({count})"
         same = [violation.text for violation in violations if violation.rule is rule]
-        yield from (f"    {text}" for text in same[:SHOWN])
+        yield from (f"    {text}" for text in same[:MAX_SHOWN])
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -1,4 +1,4 @@
-"""What the operations of a worker are to do, drawn by a seeded generator beforehand."""
+"""The operations of a worker, drawn in advance by a seeded random generator."""
 
 import random
 import time
@@ -13,9 +13,9 @@ from tests.soak.history import Kind, Operation
 
 FIRST_DAY = date(2025, 1, 6)
 DAYS_OF_TODAY = 6
-WITH_A_KEY = 0.25
-OPERATIONS_A_KEY = 3
-"""So many operations of a worker, and as many of each other worker, share a key."""
+KEY_PROBABILITY = 0.25
+OPERATIONS_PER_KEY = 3
+"""The number of consecutive operations of each worker that share an idempotency key."""
 MAX_DWELL = 0.004
 IDLE = Limits(idle=timedelta(milliseconds=150))
 
@@ -23,7 +23,7 @@ MIXED = {
     Kind.GENERATE: 58, Kind.ROLL_BACK: 6, Kind.MARK: 12, Kind.EDIT: 8, Kind.STATE: 6, Kind.READ: 10,
 }  # fmt: skip
 CONTENDING = {Kind.GENERATE: 85, Kind.ROLL_BACK: 5, Kind.EDIT: 5, Kind.READ: 5}
-"""For loads whose lock is spoilt."""
+"""The weights for loads with a sabotaged lock, which consist mostly of generations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +36,16 @@ class Target:
     others: tuple[UUID, ...]
     """The student's other groups."""
     activates: bool
-    """Whether it is activated and paused; at most one of a student's groups is active, so
-    groups of a student that shall both be generated are saved and taken back instead."""
+    """Whether changes of state activate and pause the group, or save it and make it a draft again.
+
+    At most one group of a student is active. For students whose groups must all be generated, the
+    groups are therefore saved instead of activated.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What one operation is to do."""
+    """The parameters of one operation."""
 
     kind: Kind
     target: Target
@@ -51,17 +54,17 @@ class Draw:
     fault: Fault
     today: date
     key: str
-    luck: float
-    """Which of several rows, and which of several changes."""
+    selector: float
+    """A random number in [0, 1) that selects one of several rows and one of several changes."""
     dwell: float
     patience: float | None
-    """After how many seconds an asynchronous caller gives up."""
+    """The seconds after which an asynchronous caller cancels the operation; None for never."""
 
     @property
     def lock(self) -> PlanGroupLock:
-        """Of the group, or of all of the student's if one may be paused for another.
+        """The lock of the group, or of all groups of the student if one may be paused for another.
 
-        Marks of progress share it.
+        Marks of progress request it shared.
         """
         limits = IDLE if self.fault is Fault.IDLE else Limits()
         several = self.kind is Kind.STATE and self.target.activates
@@ -71,7 +74,7 @@ class Draw:
         )
 
     def operation(self, name: str) -> Operation:
-        """The record of it, begun now."""
+        """Return a new record of the operation, which starts now."""
         return Operation(
             name,
             self.kind,
@@ -87,30 +90,30 @@ class Draw:
 def draws(
     seed: str, targets: tuple[Target, ...], numbers: Iterator[int], *, faults: float, mixed: bool
 ) -> Iterator[Draw]:
-    """One for each number; ``faults`` is which part of them comes to harm."""
-    dice = random.Random(seed)  # noqa: S311 - drawn, not secret
+    """Yield one draw per number; ``faults`` is the probability of a fault."""
+    rng = random.Random(seed)  # noqa: S311 - not for cryptography
     weights = MIXED if mixed else CONTENDING
     for number in numbers:
-        (kind,) = dice.choices(list(weights), weights=list(weights.values()))
-        yield _draw(dice, number, kind, dice.choice(targets), faults)
+        (kind,) = rng.choices(list(weights), weights=list(weights.values()))
+        yield _draw(rng, number, kind, rng.choice(targets), faults)
 
 
-def _draw(dice: random.Random, number: int, kind: Kind, target: Target, faults: float) -> Draw:
-    locked = kind is not Kind.READ  # a plain Session promises nothing when it is cancelled
-    harmed = dice.random() < faults and locked
-    keyed = dice.random() < WITH_A_KEY and kind is Kind.GENERATE
-    key = number // OPERATIONS_A_KEY
-    patient = timedelta(milliseconds=dice.randint(20, 400))
-    day = key if keyed else dice.randrange(DAYS_OF_TODAY)
+def _draw(rng: random.Random, number: int, kind: Kind, target: Target, faults: float) -> Draw:
+    locked = kind is not Kind.READ  # a Session without a unit of work is not safe to cancel
+    faulty = rng.random() < faults and locked
+    keyed = rng.random() < KEY_PROBABILITY and kind is Kind.GENERATE
+    key = number // OPERATIONS_PER_KEY
+    patient = timedelta(milliseconds=rng.randint(20, 400))
+    day = key if keyed else rng.randrange(DAYS_OF_TODAY)
     return Draw(
         kind=kind,
         target=target,
         number=number,
-        wait=dice.choice((None, timedelta(0), patient, patient)),
-        fault=dice.choice(list(Fault)[1:]) if harmed else Fault.NONE,
+        wait=rng.choice((None, timedelta(0), patient, patient)),
+        fault=rng.choice(list(Fault)[1:]) if faulty else Fault.NONE,
         today=FIRST_DAY + timedelta(days=day % DAYS_OF_TODAY),
         key=f"{target.group_id}/{key}" if keyed else "",
-        luck=dice.random(),
-        dwell=dice.choice((0.0, dice.uniform(0, MAX_DWELL))),
-        patience=dice.uniform(0.005, 0.1) if dice.random() < faults and locked else None,
+        selector=rng.random(),
+        dwell=rng.choice((0.0, rng.uniform(0, MAX_DWELL))),
+        patience=rng.uniform(0.005, 0.1) if rng.random() < faults and locked else None,
     )

@@ -1,4 +1,4 @@
-"""What is in the database after a load, read by plain SQL."""
+"""The rows in the database after a load, read with plain SQL."""
 
 import time
 from collections import defaultdict
@@ -15,7 +15,7 @@ SELECT group_id::text, number, coalesce(requested_by, ''), plan_count,
   coalesce(idempotency_key, '')
 FROM studyplan.plan_generations ORDER BY group_id, number
 """
-# Started, done and pinned plans are kept by later generations.
+# Later generations keep plans that are started, done or pinned.
 PLANS = """
 SELECT id::text, student_id::text, group_id::text, generation, sequence, date,
   start_minute, end_minute, live, pinned OR state <> 'planned', version
@@ -26,7 +26,7 @@ SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 LINGER = 5.0
-"""Seconds for the server to notice that clients are gone, before a lock counts as leaked."""
+"""The seconds that the server has to notice that clients are gone, before a lock is a leak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,13 @@ class PlanFact:
 
     @property
     def edited(self) -> int:
-        """Its version by edits alone: being retired raises it once more."""
+        """The version that edits have produced, without the increment when the plan is retired."""
         return self.version - (not self.live)
 
 
 @dataclass(frozen=True)
 class Facts:
-    """The rows, and the plans once more by group and generation."""
+    """The rows of the database, and an index of the plans by group and generation."""
 
     groups: dict[str, GroupFact]
     generations: list[GenerationFact]
@@ -86,7 +86,7 @@ class Facts:
 
 
 def read_facts(conninfo: str) -> Facts:
-    """Everything in one snapshot of the database, when nobody is at work any more."""
+    """Read all rows in one snapshot, after all clients of the load have ended."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         locks = _advisory_locks(connection)
     with psycopg.connect(conninfo) as connection:
@@ -98,7 +98,11 @@ def read_facts(conninfo: str) -> Facts:
 
 
 def _advisory_locks(connection: psycopg.Connection) -> int:
-    """How many stay. Who was killed in a commit may still be committing at first."""
+    """Return the number of advisory locks that remain held.
+
+    The backend of a client that was killed during its commit may still be committing, so the count
+    is repeated until it is zero or ``LINGER`` seconds have passed.
+    """
     deadline = time.monotonic() + LINGER
     while True:
         (locks,) = connection.execute(LOCKS).fetchone() or (0,)

@@ -1,4 +1,4 @@
-"""Harm that an operation does to itself, in the middle of its unit of work."""
+"""Faults that an operation injects into its own unit of work."""
 
 import signal
 from collections.abc import Iterator
@@ -18,54 +18,57 @@ from tests.soak.history import Operation
 LONGER_THAN_IDLE = 0.4
 
 
-class Deliberate(Exception):  # noqa: N818 - it is not an error of anything
-    """Raised by the load itself."""
+class DeliberateError(Exception):
+    """Raised deliberately by an operation of the load."""
 
 
-class Interrupted(Exception):  # noqa: N818 - it is not an error of anything
-    """Raised by a signal's handler, wherever the main thread is."""
+class InterruptionError(Exception):
+    """Raised by a signal handler, at any point of the main thread."""
 
 
 INTERRUPTED = "interrupted at first use"
 POOL = "/sqlalchemy/pool/"
-"""Where a signal does not strike: interrupted there, SQLAlchemy itself loses count of a
-connection, with any Session. It holds no lock then, before its first statement or after
-its last."""
-AGAIN_SECONDS = 0.001
+"""The part of SQLAlchemy that is not interrupted.
+
+If an exception is raised there, SQLAlchemy loses count of a connection, with any ``Session``. This
+hides no defect of the package: a connection holds no lock there, because it is before its first
+statement or after its last one.
+"""
+RETRY_SECONDS = 0.001
 
 
 class Fault(Enum):
-    """What an operation does to itself."""
+    """A fault that an operation injects into itself."""
 
     NONE = ""
     RAISE_IN_SERVICE = "exception in the service"
     RAISE = "exception after writing"
     TERMINATE = "own backend terminated"
     CANCEL = "own statement cancelled"
-    CANCEL_AND_GO_ON = "own statement cancelled, and commit"
+    CANCEL_AND_COMMIT = "own statement cancelled, and commit"
     ABANDON = "client vanished"
     IDLE = "idle for too long"
 
 
 def service_for(fault: Fault, uow: UnitOfWork) -> PlanGenerationService:
-    """A service whose computation fails, if that is the fault."""
+    """Return the service; its computation fails if that is the fault."""
     if fault is Fault.RAISE_IN_SERVICE:
         return PlanGenerationService(uow, compute=_fail)
     return PlanGenerationService(uow)
 
 
-def injected(fault: Fault, uow: UnitOfWork) -> float:
-    """Do the harm, in the middle of a unit of work; for how long to be idle then."""
+def inject(fault: Fault, uow: UnitOfWork) -> float:
+    """Inject the fault into an open unit of work; return the seconds to stay idle afterwards."""
     session = uow.session
     match fault:
         case Fault.RAISE | Fault.RAISE_IN_SERVICE:
-            raise Deliberate
+            raise DeliberateError
         case Fault.TERMINATE:
             session.execute(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
         case Fault.CANCEL:
             session.execute(sa.text("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(5)"))
-        case Fault.CANCEL_AND_GO_ON:
-            _swallowed(session.connection())
+        case Fault.CANCEL_AND_COMMIT:
+            _cancel_and_suppress(session.connection())
         case Fault.ABANDON:
             driver: Any = session.connection().connection.driver_connection
             driver.pgconn.finish()
@@ -76,18 +79,19 @@ def injected(fault: Fault, uow: UnitOfWork) -> float:
 
 @contextmanager
 def interrupted(operation: Operation, after: float) -> Iterator[None]:
-    """A signal's handler raises so many seconds after the block's start, unless it ends before.
+    """Raise ``InterruptionError`` in the block ``after`` seconds, unless the block ends earlier.
 
-    Of the main thread only; a little later if that is in ``POOL``. The block must let
-    ``Interrupted`` out if it wants to end early.
+    A signal handler raises it in the main thread, which must execute the block. While the main
+    thread executes code of ``POOL``, the handler tries again a little later. The block must not
+    suppress the exception.
     """
 
     def handler(_number: int, frame: FrameType | None) -> None:
         if any(POOL in inner.f_code.co_filename for inner, _ in walk_stack(frame)):
-            signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
+            signal.setitimer(signal.ITIMER_REAL, RETRY_SECONDS)
             return
         operation.fault = INTERRUPTED
-        raise Interrupted
+        raise InterruptionError
 
     before = signal.signal(signal.SIGALRM, handler)
     try:
@@ -98,7 +102,7 @@ def interrupted(operation: Operation, after: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _swallowed(connection: sa.Connection) -> None:
+def _cancel_and_suppress(connection: sa.Connection) -> None:
     try:
         connection.exec_driver_sql("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(5)")
     except DBAPIError:
@@ -106,4 +110,4 @@ def _swallowed(connection: sa.Connection) -> None:
 
 
 def _fail(_: Request) -> NoReturn:
-    raise Deliberate
+    raise DeliberateError

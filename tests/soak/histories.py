@@ -1,4 +1,4 @@
-"""Histories and rows made by hand: two generations of one group, one after the other."""
+"""Handwritten histories and rows: two consecutive generations of one group."""
 
 from dataclasses import replace
 from datetime import date
@@ -13,23 +13,23 @@ MONDAY = date(2025, 1, 6)
 
 
 def plan(number: int, sequence: int, **fields: Any) -> PlanFact:
-    """A plan of generation 1, which is retired, or of generation 2, which is live."""
+    """Return a retired plan of generation 1 or a live plan of generation 2."""
     live = fields.get("live", number == 2)
-    made = PlanFact(
+    fact = PlanFact(
         id=f"g{number}.{sequence}", student="s", group="g", generation=number, sequence=sequence,
         date=MONDAY, start=60 * sequence, end=60 * sequence + 60, live=live, kept=False,
         version=1 if live else 2,
     )  # fmt: skip
-    return replace(made, **fields)
+    return replace(fact, **fields)
 
 
-def made(number: int, at: float, **fields: Any) -> Operation:
-    """A generation of two plans that held its lock for a second, from ``at`` on."""
+def generated(number: int, at: float, **fields: Any) -> Operation:
+    """Return a generation of two plans that held its lock for one second from ``at`` on."""
     ids = [f"g{number}.1", f"g{number}.2"]
     return changed(
         Operation(
             f"o{number}", Kind.GENERATE, ["g"], "s", started=at - 1, entered=at,
-            seen={"g": [number - 1, 1]}, alive=at + 0.2, planned=at + 0.5, leaving=at + 1,
+            seen={"g": [number - 1, 1]}, alive=at + 0.2, planned=at + 0.5, committing=at + 1,
             ended=at + 1.1, outcome=Outcome.DONE, number=number, rows=2, digest=digest(ids),
         ),
         **fields,
@@ -48,11 +48,11 @@ def read(number: int, at: float, **fields: Any) -> Operation:
 
 
 def edited(version: int, at: float, **fields: Any) -> Operation:
-    """An edit that gave the group its version and its name."""
+    """Return an edit that gave the group this version, and the edit's id as its name."""
     return changed(
         Operation(
             f"e{version}", Kind.EDIT, ["g"], "s", started=at - 1, entered=at,
-            seen={"g": [2, version - 1]}, alive=at + 0.2, planned=at + 0.5, leaving=at + 1,
+            seen={"g": [2, version - 1]}, alive=at + 0.2, planned=at + 0.5, committing=at + 1,
             ended=at + 1.1, outcome=Outcome.DONE, writes={"g": version},
         ),
         **fields,
@@ -72,9 +72,9 @@ def changed(operation: Operation, **fields: Any) -> Operation:
     return operation
 
 
-def two() -> list[Operation]:
-    """Whom nothing can be reproached with."""
-    return [made(1, 10), made(2, 20)]
+def two_generations() -> list[Operation]:
+    """Return two consecutive generations that break no rule."""
+    return [generated(1, 10), generated(2, 20)]
 
 
 def facts(
@@ -84,18 +84,18 @@ def facts(
     locks: int = 0,
     **group: Any,
 ) -> Facts:
-    """Two generations of one group, unless told otherwise."""
-    whole = [plan(number, sequence) for number in (1, 2) for sequence in (1, 2)]
+    """Return the rows of two generations of one group, unless the arguments replace them."""
+    all_plans = [plan(number, sequence) for number in (1, 2) for sequence in (1, 2)]
     recorded = [GenerationFact("g", number, f"o{number}", 2) for number in (1, 2)]
     return Facts(
         {"g": replace(GroupFact("g", "s", 2), **group)},
         recorded if generations is None else generations,
-        whole if plans is None else plans,
+        all_plans if plans is None else plans,
         locks,
     )
 
 
 def broken(operations: list[Operation], rows: Facts) -> set[Rule]:
-    """The rules that the checker finds broken."""
+    """Return the rules that the checker reports as broken."""
     operations.sort(key=lambda operation: operation.started)
     return set(check(operations, rows).rules_broken)

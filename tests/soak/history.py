@@ -1,7 +1,7 @@
-"""What workers record of their operations, line by line, so that a killed worker's are there too.
+"""The records of operations, written line by line so that those of a killed worker survive.
 
-Times are ``time.monotonic()``: on Linux one clock for all processes of the machine.
-Nothing here or in what reads it knows the package under test.
+Times are ``time.monotonic()``, which on Linux is one clock for all processes of the machine. This
+module and the checker that reads the records do not use the package under test.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from typing import Any
 
 
 class Kind(StrEnum):
-    """What an operation sets out to do."""
+    """The kind of work of an operation."""
 
     GENERATE = "generate"
     ROLL_BACK = "roll back"
@@ -26,26 +26,26 @@ class Kind(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How it ended, as its worker knows."""
+    """How an operation ended, as far as its worker knows."""
 
     UNKNOWN = "unknown"
-    """It may be stored or not: the connection or the worker died before the answer."""
+    """Stored or not: the connection was lost or the worker was killed before the answer."""
     DONE = "done"
     REPEATED = "repeated"
-    """The answer to an idempotency key that had one already; nothing was written."""
+    """The idempotency key already had an answer, which was returned; nothing was written."""
     ROLLED_BACK = "rolled back"
     BUSY = "busy"
     TIMEOUT = "timed out"
     DECLINED = "declined"
-    """The lock was held; the state of the group did not allow it."""
+    """The lock was held, but the state of the group did not allow the operation."""
     OVERTAKEN = "overtaken"
-    """Another mark of the same plan was faster; both shared the lock."""
+    """Another mark changed the same plan first; both shared the lock."""
     FAILED = "failed"
-    """An injected fault, and certainly nothing stored."""
+    """A fault ended the operation before its commit was sent; nothing was stored."""
     COLLIDED = "collided"
-    """A wall behind the lock, a constraint or the fence, refused it."""
+    """A safeguard behind the lock, a constraint or the fence, refused the operation."""
     CRASHED = "crashed"
-    """Something that neither the package nor the faults promise."""
+    """An error that neither the package documents nor the faults explain."""
 
 
 REFUSED = frozenset({Outcome.BUSY, Outcome.TIMEOUT})
@@ -53,66 +53,66 @@ REFUSED = frozenset({Outcome.BUSY, Outcome.TIMEOUT})
 
 @dataclass(slots=True)
 class Operation:
-    """One request. The times that are None were not reached."""
+    """One request. A time is None if the operation did not reach that step."""
 
     id: str
     kind: Kind
     groups: list[str]
-    """Whose locks it asks for."""
+    """The groups whose locks it requests."""
     student: str
     started: float
     shared: bool = False
-    """Whether it asks for the groups' locks shared."""
+    """Whether it requests the groups' locks in shared mode."""
     entered: float | None = None
-    """Just after the groups' locks were taken: they are held from before this time."""
+    """Just after the groups' locks were acquired; they are held from before this time."""
     seen: dict[str, list[int]] = field(default_factory=dict)
     """Each group's generation and version, read under the lock."""
     alive: float | None = None
-    """Before a statement that the same transaction answered: held beyond this time."""
+    """Just before a statement that was answered; the locks are held beyond this time."""
     planned: float | None = None
-    """Just after the service returned: the student's lock is held as well from before."""
-    leaving: float | None = None
-    """Just before the commit was sent: held beyond this time if it took place."""
+    """Just after the service returned; the student's lock is also held from before this time."""
+    committing: float | None = None
+    """Just before the commit was sent; the locks are held beyond this time if it succeeded."""
     ended: float | None = None
     outcome: Outcome = Outcome.UNKNOWN
     number: int | None = None
-    """The generation made, repeated or read."""
+    """The number of the generation that was stored, returned again or read."""
     repeated: bool = False
-    """Whether the number is an earlier answer to its key."""
+    """Whether the number is that of an earlier answer to its idempotency key."""
     rows: int = 0
     digest: str = ""
-    """Of the ids of the generation's plans."""
+    """The digest of the ids of the generation's plans."""
     foreign: int = 0
-    """Plans read that nobody ever touched and that are not of the generation read."""
+    """The number of plans read that were never edited and belong to another generation."""
     writes: dict[str, int] = field(default_factory=dict)
-    """Which versions of which rows it writes if it is stored, or would have if overtaken."""
+    """The row versions that it writes if it is stored, or would have written if overtaken."""
     key: str = ""
     """The idempotency key."""
     fault: str = ""
-    """What it does to itself."""
+    """The fault that it injects into itself."""
     error: str = ""
 
     @property
-    def makes(self) -> bool:
-        """Whether it made a generation, as far as its worker knows."""
+    def made_generation(self) -> bool:
+        """Whether it stored a generation, as far as its worker knows."""
         return self.kind is Kind.GENERATE and self.outcome is Outcome.DONE
 
     @property
     def may_be_stored(self) -> bool:
-        """Whether something of it may be in the database: it asked for the commit."""
+        """Whether its changes may be in the database, because its commit was sent."""
         if self.kind is Kind.READ or self.outcome not in {Outcome.DONE, Outcome.UNKNOWN}:
             return False
-        return self.leaving is not None
+        return self.committing is not None
 
 
 class Journal:
-    """A worker's file. Each line is one write, so that a kill tears at most the last."""
+    """The file of a worker. Each line is one write, so a kill can only truncate the last line."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def write(self, operation: Operation) -> None:
-        """At every step that says something about the lock; the last line counts."""
+        """Append the current record of the operation; its last line replaces the earlier ones."""
         os.write(self._file, json.dumps(asdict(operation)).encode() + b"\n")
 
     def close(self) -> None:
@@ -120,12 +120,12 @@ class Journal:
 
 
 def digest(ids: Iterable[Any]) -> str:
-    """One word for a set of ids."""
+    """Return a short hash of a set of ids."""
     return hashlib.sha256("\n".join(sorted(map(str, ids))).encode()).hexdigest()[:24]
 
 
 def read_histories(directory: Path) -> list[Operation]:
-    """Every operation of every worker, by the time it started."""
+    """Return all operations of all workers, sorted by start time."""
     found: dict[str, Operation] = {}
     for path in sorted(directory.glob("*.jsonl")):
         for operation in _lines(path):
@@ -136,8 +136,8 @@ def read_histories(directory: Path) -> list[Operation]:
 def _lines(path: Path) -> Iterator[Operation]:
     for line in path.read_text().splitlines():
         try:
-            told = json.loads(line)
+            record = json.loads(line)
         except json.JSONDecodeError:
-            continue  # torn by a kill; the line before it says how far the operation came
-        told["kind"], told["outcome"] = Kind(told["kind"]), Outcome(told["outcome"])
-        yield Operation(**told)
+            continue  # truncated by a kill; the line before it is the last known state
+        record["kind"], record["outcome"] = Kind(record["kind"]), Outcome(record["outcome"])
+        yield Operation(**record)

@@ -1,4 +1,4 @@
-"""The work of each kind of operation, through the package's services, under its lock."""
+"""The work of each kind of operation, done by the package's services under the lock."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -12,8 +12,8 @@ from tests.soak.draws import Draw
 from tests.soak.faults import service_for
 from tests.soak.history import Kind, Operation, digest
 
-TAKEN_BACK: Final = 0.2
-"""How often a group that can be generated is made one that cannot."""
+WITHDRAWAL_PROBABILITY: Final = 0.2
+"""The probability that a group which can be generated is paused or made a draft."""
 
 Job = Callable[[UnitOfWork, Draw, Operation], bool]
 
@@ -28,20 +28,20 @@ def generate(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
     return True
 
 
-def give_up(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
+def generate_and_roll_back(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
     generate(uow, draw, operation)
     return False
 
 
 def mark(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
-    """Keep one of the plans, or give a kept one free again."""
+    """Mark one of the plans so that it is kept, or undo the mark of a kept plan."""
     plans = uow.plans.live(draw.target.group_id)
     if not plans:
         return False
     kept = [plan for plan in plans if plan.pinned or plan.state is not PlanState.PLANNED]
-    some = kept if kept and draw.luck < 0.6 else plans
-    chosen = some[int(draw.luck * len(some))]
-    # Between marks of one plan its version decides: who is overtaken tells of which.
+    candidates = kept if kept and draw.selector < 0.6 else plans
+    chosen = candidates[int(draw.selector * len(candidates))]
+    # Recorded before the write, because a mark that is overtaken must still record its version.
     operation.writes = {str(chosen.id): chosen.version + 1}
     written = _marked(uow, draw, chosen)
     operation.writes = {str(written.id): written.version}
@@ -61,7 +61,7 @@ def change_state(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
     target = draw.target
     group = uow.groups.get_row(target.group_id)
     to = _next_state(group.status, activates=target.activates)
-    if to in {GroupStatus.PAUSED, GroupStatus.DRAFT} and draw.luck > TAKEN_BACK:
+    if to in {GroupStatus.PAUSED, GroupStatus.DRAFT} and draw.selector > WITHDRAWAL_PROBABILITY:
         return False
     changed = GroupStateService(uow).change(to=to, group_id=target.group_id)
     operation.writes = {str(changed.group_id): changed.version}
@@ -72,14 +72,14 @@ def change_state(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
 
 
 def read(session: Session, draw: Draw, operation: Operation) -> None:
-    """The generation and its plans by the repositories, in one snapshot."""
+    """Read the generation and its plans through the repositories, in one snapshot."""
     session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     target = draw.target
     group = PlanGroupRepository(session, target.tenant_id).get(target.group_id)
     plans = StudentPlanRepository(session, target.tenant_id).live(target.group_id)
-    mine = [plan.id for plan in plans if plan.generation == group.generation]
+    current = [plan.id for plan in plans if plan.generation == group.generation]
     operation.number = group.generation
-    operation.rows, operation.digest = len(mine), digest(mine)
+    operation.rows, operation.digest = len(current), digest(current)
     operation.foreign = sum(
         plan.generation != group.generation and plan.version == 1 for plan in plans
     )
@@ -88,23 +88,23 @@ def read(session: Session, draw: Draw, operation: Operation) -> None:
 
 JOBS: Mapping[Kind, Job] = {
     Kind.GENERATE: generate,
-    Kind.ROLL_BACK: give_up,
+    Kind.ROLL_BACK: generate_and_roll_back,
     Kind.MARK: mark,
     Kind.EDIT: edit,
     Kind.STATE: change_state,
 }
-"""Each tells whether there is something to commit."""
+"""Each job returns whether there are changes to commit."""
 
 
 def _marked(uow: UnitOfWork, draw: Draw, plan: StudentPlan) -> RowVersion:
     service = PlanProgressService(uow)
-    where: dict[str, Any] = {"plan_id": plan.id, "expected_version": plan.version}
+    selection: dict[str, Any] = {"plan_id": plan.id, "expected_version": plan.version}
     if plan.pinned or (plan.state is PlanState.PLANNED and draw.number % 2):
-        return service.pin(**where, pinned=not plan.pinned)
+        return service.pin(**selection, pinned=not plan.pinned)
     if plan.state is not PlanState.PLANNED:
-        return service.mark(**where, state=PlanState.PLANNED)
-    state = PlanState.DONE if draw.luck < 0.5 else PlanState.STARTED
-    return service.mark(**where, state=state)
+        return service.mark(**selection, state=PlanState.PLANNED)
+    state = PlanState.DONE if draw.selector < 0.5 else PlanState.STARTED
+    return service.mark(**selection, state=state)
 
 
 def _next_state(status: GroupStatus, *, activates: bool) -> GroupStatus:

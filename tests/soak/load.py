@@ -1,4 +1,4 @@
-"""A whole run: the world, the worker processes, the harm done to them, and its end."""
+"""A complete run: the groups, the worker processes, the external faults and the end."""
 
 import multiprocessing
 import random
@@ -18,9 +18,9 @@ from domain import PlanGroupLock, UnitOfWork
 from domain.testing import CuttingProxy
 from tests.factories import PlanGroupFactory
 from tests.soak.draws import Target
-from tests.soak.harm import harassed
-from tests.soak.sabotage import Sabotage, spoil_database
-from tests.soak.worker import Orders, main
+from tests.soak.external_faults import inject_external_faults
+from tests.soak.sabotage import Sabotage, sabotage_database
+from tests.soak.worker import WorkerConfig, main
 
 POLL = 0.05
 SPAWN = multiprocessing.get_context("spawn")
@@ -28,27 +28,28 @@ SPAWN = multiprocessing.get_context("spawn")
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How much of what."""
+    """The size and the composition of a load."""
 
     operations: int
     processes: int = 4
     threads: int = 2
     tasks: int = 2
     students: tuple[int, ...] = (2, 2, 1, 1)
-    """How many groups each student has; those of every second one are activated and paused."""
+    """The number of groups per student; those of every second student are activated and paused."""
     faults: float = 0.12
-    """Which part of the operations come to harm by themselves."""
-    harm_every: float | None = 0.1
-    """Seconds between the harms from outside, on average."""
+    """The fraction of the operations that inject a fault into themselves."""
+    external_fault_interval: float | None = 0.1
+    """The average number of seconds between external faults; None for no external faults."""
     kills: int = 2
-    """How many worker processes are killed."""
+    """The number of worker processes that are killed."""
     cuts: bool = True
-    """Whether one process has a network that is cut; for servers that listen on TCP."""
+    """Whether the connections of one process are cut; the server must listen on TCP."""
     seed: int = 1
     mixed: bool = True
-    """Operations of all kinds, not nearly generations alone."""
+    """Whether the operations are of all kinds instead of mostly generations."""
     sabotage: Sabotage = Sabotage.NOTHING
-    walls: bool = True
+    safeguards: bool = True
+    """Whether the constraints and the fence behind the lock are kept."""
 
     @property
     def workers(self) -> int:
@@ -58,40 +59,42 @@ class Load:
 def run(
     load: Load, database: sa.URL, directory: Path, *, through: sa.URL | None = None
 ) -> Counter[str]:
-    """Put the load on a migrated, empty database, the workers ``through`` another URL.
+    """Run the load on a migrated, empty database and return the number of external faults by name.
 
-    What was done to it from outside.
+    :param through: the URL that the workers connect to, if it is not that of ``database``.
     """
     engine = sa.create_engine(database, poolclass=sa.NullPool)
-    targets = tuple(_world(load, engine))
+    targets = tuple(_store_groups(load, engine))
     with engine.connect() as connection:
-        spoil_database(connection, load.sabotage, walls=load.walls)
+        sabotage_database(connection, load.sabotage, safeguards=load.safeguards)
     engine.dispose()
     cut = load.cuts and through is None
     with _proxy(database) if cut else nullcontext() as proxy:
-        orders = _orders(load, through or database, directory, targets)
+        configs = _configs(load, through or database, directory, targets)
         if proxy is not None:
             url = database.set(host=proxy.host, port=proxy.port)
-            orders[0] = replace(orders[0], url=url.render_as_string(hide_password=False))
+            configs[0] = replace(configs[0], url=url.render_as_string(hide_password=False))
         conninfo = conninfo_of(database)
-        with harassed(conninfo, seed=load.seed, every=load.harm_every, proxy=proxy) as done:
-            killed = _work(orders, load)
-    return done + Counter({"kill -9 of a process": killed})
+        with inject_external_faults(
+            conninfo, seed=load.seed, interval=load.external_fault_interval, proxy=proxy
+        ) as counts:
+            killed = _work(configs, load)
+    return counts + Counter({"kill -9 of a process": killed})
 
 
 def conninfo_of(url: sa.URL) -> str:
-    """The URL for psycopg and the checker."""
+    """Return the URL in the form that psycopg accepts."""
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 @contextmanager
 def _proxy(database: sa.URL) -> Iterator[CuttingProxy]:
-    assert database.host, "cuts need a server that listens on TCP"
+    assert database.host, "cutting connections requires a server that listens on TCP"
     with CuttingProxy(database.host, database.port or 5432) as proxy:
         yield proxy
 
 
-def _world(load: Load, engine: sa.Engine) -> Iterator[Target]:
+def _store_groups(load: Load, engine: sa.Engine) -> Iterator[Target]:
     factory = sessionmaker(engine)
     for number, count in enumerate(load.students):
         tenant, student = uuid4(), uuid4()
@@ -106,9 +109,11 @@ def _world(load: Load, engine: sa.Engine) -> Iterator[Target]:
             yield Target(tenant, student, group_id, others, activates=bool(number % 2))
 
 
-def _orders(load: Load, url: sa.URL, directory: Path, targets: tuple[Target, ...]) -> list[Orders]:
+def _configs(
+    load: Load, url: sa.URL, directory: Path, targets: tuple[Target, ...]
+) -> list[WorkerConfig]:
     progress: MutableSequence[int] = SPAWN.RawArray("L", load.workers)
-    common = Orders(
+    common = WorkerConfig(
         name="",
         url=url.render_as_string(hide_password=False),
         directory=directory,
@@ -122,7 +127,7 @@ def _orders(load: Load, url: sa.URL, directory: Path, targets: tuple[Target, ...
         faults=load.faults,
         mixed=load.mixed,
         sabotage=load.sabotage,
-        walls=load.walls,
+        safeguards=load.safeguards,
     )
     each = load.threads + load.tasks
     return [
@@ -131,22 +136,22 @@ def _orders(load: Load, url: sa.URL, directory: Path, targets: tuple[Target, ...
     ]
 
 
-def _work(orders: list[Orders], load: Load) -> int:
-    """Run all processes to their end; a killed one is replaced by one that does its rest."""
-    dice = random.Random(load.seed)  # noqa: S311 - drawn, not secret
-    marks = sorted(dice.uniform(0.05, 0.9) * load.operations for _ in range(load.kills))
-    running = [(order, _started(order)) for order in orders]
+def _work(configs: list[WorkerConfig], load: Load) -> int:
+    """Run all processes; a killed one is replaced by one that does its remaining operations."""
+    rng = random.Random(load.seed)  # noqa: S311 - not for cryptography
+    thresholds = sorted(rng.uniform(0.05, 0.9) * load.operations for _ in range(load.kills))
+    running = [(config, _started(config)) for config in configs]
     killed = 0
     try:
-        for mark in marks:
-            if not _reached(mark, running):
+        for threshold in thresholds:
+            if not _reached(threshold, running):
                 break
-            at = dice.randrange(len(running))
-            running[at] = _replaced(*running[at])
+            index = rng.randrange(len(running))
+            running[index] = _replaced(*running[index])
             killed += 1
-        for order, process in running:
+        for config, process in running:
             process.join()
-            assert process.exitcode == 0, f"process {order.name} ended with {process.exitcode}"
+            assert process.exitcode == 0, f"process {config.name} ended with {process.exitcode}"
     finally:
         for _, process in running:
             process.kill()
@@ -154,23 +159,23 @@ def _work(orders: list[Orders], load: Load) -> int:
     return killed
 
 
-def _started(order: Orders) -> SpawnProcess:
-    process = SPAWN.Process(target=main, args=(order,))
+def _started(config: WorkerConfig) -> SpawnProcess:
+    process = SPAWN.Process(target=main, args=(config,))
     process.start()
     return process
 
 
-def _replaced(order: Orders, process: SpawnProcess) -> tuple[Orders, SpawnProcess]:
+def _replaced(config: WorkerConfig, process: SpawnProcess) -> tuple[WorkerConfig, SpawnProcess]:
     process.kill()
     process.join()
-    successor = replace(order, name=f"{order.name}x")
+    successor = replace(config, name=f"{config.name}x")
     return successor, _started(successor)
 
 
-def _reached(mark: float, running: list[tuple[Orders, SpawnProcess]]) -> bool:
-    """Wait until so many operations have ended; whether there is anybody left to kill."""
+def _reached(threshold: float, running: list[tuple[WorkerConfig, SpawnProcess]]) -> bool:
+    """Wait until ``threshold`` operations have ended; return False if all processes end before."""
     progress = running[0][0].progress
-    while sum(progress) < mark:
+    while sum(progress) < threshold:
         alive = [process.sentinel for _, process in running if process.is_alive()]
         if not alive:
             return False

@@ -1,8 +1,8 @@
-"""Which operations are stored: those that were answered, and those that nobody answered.
+"""Which operations are stored, among those that were answered and those that were not.
 
-A worker that was killed, or that lost its connection in the commit, does not know what came
-of it. The database does: a generation names its request, and of an edit the row's version
-tells, for each version of a row was written once.
+A worker that was killed, or that lost its connection during the commit, does not know whether its
+operation was stored. The database shows it: the row of a generation names its request, and the
+version of a row identifies the edit, because each version of a row is written only once.
 """
 
 from collections import defaultdict
@@ -15,11 +15,13 @@ Writers = dict[tuple[str, int], list[Operation]]
 
 
 def stored(operations: Iterable[Operation], facts: Facts) -> frozenset[str]:
-    """The ids of all whose work is in the database for certain."""
+    """Return the ids of the operations whose changes are certainly in the database."""
     candidates = [operation for operation in operations if operation.may_be_stored]
     generated = {generation.requested_by for generation in facts.generations}
     versions = final_versions(facts)
     wrote = writers(candidates)
+    # An unanswered edit is stored if the row has reached its version and no other operation can
+    # have written that version.
     return frozenset(
         one.id
         for one in candidates
@@ -33,7 +35,7 @@ def stored(operations: Iterable[Operation], facts: Facts) -> frozenset[str]:
 
 
 def writers(operations: Iterable[Operation]) -> Writers:
-    """Who may have written which version of which row."""
+    """Return, by row and version, the operations that may have written it."""
     found: Writers = defaultdict(list)
     for operation in operations:
         if operation.may_be_stored:
@@ -43,7 +45,7 @@ def writers(operations: Iterable[Operation]) -> Writers:
 
 
 def final_versions(facts: Facts) -> dict[str, int]:
-    """Every row that edits have changed, with the version that the last of them wrote."""
+    """Return the rows that edits have changed, with the version that the last edit wrote."""
     rows = {group.id: group.version for group in facts.groups.values()}
     rows |= {plan.id: plan.edited for plan in facts.plans if plan.edited != 1}
     return rows

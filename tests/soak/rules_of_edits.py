@@ -1,7 +1,7 @@
-"""What edits and answers to idempotency keys must satisfy.
+"""The rules of edits and of answers to idempotency keys.
 
-Each edit reads its row under the lock and writes the next version of it, so each version
-has exactly one writer: two are a lost update, none is the trace of something that was not done.
+Each edit reads its row under the lock and writes the next version, so each version has exactly one
+writer. Two writers mean a lost update; no writer means that a request which failed left a change.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from tests.soak.violation import Rule, Violation
 
 
 def violations(operations: list[Operation], facts: Facts) -> Iterator[Violation]:
-    """Every violation in edits and answers."""
+    """Yield all violations in edits and answers."""
     yield from _versions(operations, facts)
     for group in facts.groups.values():
         yield from _names(group, operations)
@@ -24,34 +24,34 @@ def violations(operations: list[Operation], facts: Facts) -> Iterator[Violation]
 def _versions(operations: list[Operation], facts: Facts) -> Iterator[Violation]:
     wrote = writers(operations)
     final = final_versions(facts)
-    for (row, version), makers in wrote.items():
-        done = [one.id for one in makers if one.outcome is Outcome.DONE]
+    for (row, version), authors in wrote.items():
+        done = [one.id for one in authors if one.outcome is Outcome.DONE]
         if len(done) > 1:
             yield Violation(Rule.VERSIONS, f"{done} all wrote version {version} of {row}")
         if done and version > final.get(row, 1):
             yield Violation(Rule.LOST, f"version {version} of {row} by {done}")
     for row, last in final.items():
-        if unmade := [one for one in range(2, last + 1) if (row, one) not in wrote]:
-            yield Violation(Rule.TRACE, f"nobody made version {unmade[:5]} of {row}")
+        if missing := [one for one in range(2, last + 1) if (row, one) not in wrote]:
+            yield Violation(Rule.TRACE, f"no operation wrote versions {missing[:5]} of {row}")
         if last < 1:
-            yield Violation(Rule.VERSIONS, f"{row} was retired in its first version")
+            yield Violation(Rule.VERSIONS, f"{row} was retired without a new version")
 
 
 def _names(group: GroupFact, operations: list[Operation]) -> Iterator[Violation]:
-    """A group is named after the last edit of it that was done."""
+    """A group has the name that its last successful edit set, which is the id of that edit."""
     edits = [one for one in operations if one.kind is Kind.EDIT and group.id in one.writes]
     answered = [one for one in edits if one.outcome is Outcome.DONE]
-    namer = next((one for one in edits if one.id == group.name), None)
-    if namer is not None and not namer.may_be_stored:
-        yield Violation(Rule.TRACE, f"{group.id} is named after {namer.id}: {namer.outcome}")
+    author = next((one for one in edits if one.id == group.name), None)
+    if author is not None and not author.may_be_stored:
+        yield Violation(Rule.TRACE, f"{group.id} is named after {author.id}: {author.outcome}")
     for one in answered:
-        if namer is None or one.writes[group.id] > namer.writes[group.id]:
-            yield Violation(Rule.LOST, f"{one.id} named {group.id}, which is called {group.name}")
+        if author is None or one.writes[group.id] > author.writes[group.id]:
+            yield Violation(Rule.LOST, f"{one.id} named {group.id}, which is named {group.name}")
 
 
 def _keys(operations: list[Operation], facts: Facts) -> Iterator[Violation]:
     first = {one.key: one for one in facts.generations if one.key}
-    made = Counter(one.key for one in operations if one.makes and one.key)
+    made = Counter(one.key for one in operations if one.made_generation and one.key)
     for key, times in made.items():
         if times > 1:
             yield Violation(Rule.KEY, f"{times} generations for {key}")
@@ -62,4 +62,4 @@ def _keys(operations: list[Operation], facts: Facts) -> Iterator[Violation]:
         rows = facts.by_generation.get((fact.group, fact.number), []) if fact else []
         same = digest(row.id for row in rows) == one.digest
         if fact is None or ([fact.group], fact.number) != (one.groups, one.number) or not same:
-            yield Violation(Rule.KEY, f"{one.id} was told of {one.number} for {one.key}")
+            yield Violation(Rule.KEY, f"{one.id} got generation {one.number} for {one.key}")

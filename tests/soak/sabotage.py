@@ -1,8 +1,8 @@
-"""Ways to spoil the unit of work, for the proof that the checker would notice.
+"""Defects that are put into the unit of work to prove that the checker detects them.
 
-The database has walls of its own behind the lock: the exclusion constraint, the unique
-sequence, the fence. They turn most of the damage into refusals, and the checker must notice
-a failing lock all the same; with the walls down, what it lets through reaches the rows.
+The database has safeguards behind the lock: the exclusion constraint, the unique sequence numbers
+and the fence. They turn most of the damage into refusals; the checker must detect a failing lock
+nevertheless. Without the safeguards, the damage reaches the rows.
 """
 
 from collections.abc import Callable, Collection
@@ -22,18 +22,18 @@ from domain.repositories import student_plans
 
 
 class Sabotage(Enum):
-    """What is spoilt."""
+    """A defect of the unit of work."""
 
     NOTHING = "nothing"
-    LOCK_SKIPPED = "the lock is said to be held, and is not asked for"
-    SHARED_SKIPPED = "a shared lock is said to be held, and is not asked for"
-    RELEASED_EARLY = "the transaction that took the lock ends before the work begins"
-    SESSION_LOCK = "the lock is the session's, taken in a transaction before the work's"
-    OLD_SNAPSHOT = "at REPEATABLE READ the lock is given as well"
+    LOCK_SKIPPED = "the lock is reported as acquired without being requested"
+    SHARED_SKIPPED = "a shared lock is reported as acquired without being requested"
+    RELEASED_EARLY = "the transaction that acquired the lock ends before the work begins"
+    SESSION_LOCK = "a session-level lock is acquired in a transaction before that of the work"
+    OLD_SNAPSHOT = "the lock is acquired at REPEATABLE READ"
 
 
 _DROP: Final = "ALTER TABLE studyplan.student_plans DROP CONSTRAINT"
-WALLS: Final = (
+DROP_CONSTRAINTS: Final = (
     f"{_DROP} ex_student_plans_overlap",
     f"{_DROP} uq_student_plans_tenant_id_group_id_generation_sequence",
 )
@@ -49,25 +49,27 @@ UNLOCK: Final = sa.text("SELECT pg_advisory_unlock(k) FROM unnest(CAST(:keys AS 
 
 
 def isolation_level(sabotage: Sabotage) -> str:
-    """The level of the workers' engines."""
+    """Return the isolation level of the workers' engines."""
     return "REPEATABLE READ" if sabotage is Sabotage.OLD_SNAPSHOT else "READ COMMITTED"
 
 
-def spoil_database(connection: sa.Connection, sabotage: Sabotage, *, walls: bool) -> None:
-    """Take the walls down, and silence the server's own refusal of other levels."""
-    for wall in () if walls else WALLS:
-        connection.exec_driver_sql(wall)
+def sabotage_database(connection: sa.Connection, sabotage: Sabotage, *, safeguards: bool) -> None:
+    """Drop the safeguards, and disable the check of the isolation level in the lock functions."""
+    for statement in () if safeguards else DROP_CONSTRAINTS:
+        connection.exec_driver_sql(statement)
     if sabotage is Sabotage.OLD_SNAPSHOT:
-        texts = connection.scalars(sa.text(FUNCTIONS)).all()
-        assert [LEVEL in text for text in texts] == [True, True], "both refuse"
-        for text in texts:
+        definitions = connection.scalars(sa.text(FUNCTIONS)).all()
+        assert [LEVEL in text for text in definitions] == [True, True], (
+            "both functions check the isolation level"
+        )
+        for text in definitions:
             connection.connection.cursor().execute(text.replace(LEVEL, "'read committed'"))
     connection.commit()
 
 
-def spoil_process(sabotage: Sabotage, *, walls: bool) -> None:
-    """Spoil the package in this process, which is never used for anything else."""
-    if not walls:
+def sabotage_process(sabotage: Sabotage, *, safeguards: bool) -> None:
+    """Put the defect into the package of this process, which is used for nothing else."""
+    if not safeguards:
         _replace(student_plans, "_require", lambda _: lambda *_, **__: None)
     match sabotage:
         case Sabotage.LOCK_SKIPPED:
@@ -84,25 +86,25 @@ def spoil_process(sabotage: Sabotage, *, walls: bool) -> None:
             _replace(UnitOfWork, "__exit__", _followed_by_unlocking)
 
 
-def _replace(where: Any, name: str, wrapped: Callable[[Any], Any]) -> None:
-    setattr(where, name, wrapped(getattr(where, name)))
+def _replace(owner: Any, name: str, wrapped: Callable[[Any], Any]) -> None:
+    setattr(owner, name, wrapped(getattr(owner, name)))
 
 
 def _begin_only(connection: sa.Connection, *_: object, identity: str, **__: object) -> Acquired:
-    _identify(connection, identity)  # the driver begins a transaction
+    _identify(connection, identity)  # its first statement makes the driver begin a transaction
     return Acquired()
 
 
 def _unless_shared(acquire: Callable[..., Any]) -> Callable[..., Any]:
     def acquire_exclusive(connection: sa.Connection, lock: PlanGroupLock, **named: Any) -> Any:
-        how = _begin_only if lock.shared else acquire
-        return how(connection, lock, **named)
+        function = _begin_only if lock.shared else acquire
+        return function(connection, lock, **named)
 
     return acquire_exclusive
 
 
 def _identify(connection: sa.Connection, identity: str) -> None:
-    """Let the server believe that this is the transaction which took the lock."""
+    """Set the identity by which the server recognizes the transaction that acquired the lock."""
     connection.connection.cursor().execute(f"SET LOCAL {IDENTITY} = '{identity}'")
 
 
@@ -119,12 +121,12 @@ def _students(
 
 
 def _followed_by_a_new_transaction(acquire: Callable[..., Any]) -> Callable[..., Any]:
-    def acquire_and_let_go(connection: sa.Connection, *rest: Any, **named: Any) -> Any:
-        answer = acquire(connection, *rest, **named)
+    def acquire_and_release(connection: sa.Connection, *arguments: Any, **named: Any) -> Any:
+        answer = acquire(connection, *arguments, **named)
         _new_transaction(connection, named.get("renewed") or named["identity"])
         return answer
 
-    return acquire_and_let_go
+    return acquire_and_release
 
 
 def _new_transaction(connection: sa.Connection, identity: str) -> None:
@@ -161,22 +163,22 @@ def _try_session_locks(
 ) -> None:
     cursor = connection.connection.cursor()
     cursor.execute(TRY, (keys,))
-    (taken,) = cursor.fetchone() or (False,)
+    (acquired,) = cursor.fetchone() or (False,)
     _new_transaction(connection, identity)
-    if not taken:
+    if not acquired:
         raise PlanGroupLockedError(group_id=group_id)
 
 
-def _followed_by_unlocking(leave: Callable[..., None]) -> Callable[..., None]:
-    """As those who use session locks do it: unlock in the end, on whatever backend that is."""
+def _followed_by_unlocking(exit_: Callable[..., None]) -> Callable[..., None]:
+    """Unlock at the end, as users of session-level locks do, on whichever backend is assigned."""
 
-    def leave_and_unlock(uow: UnitOfWork, *error: Any) -> None:
+    def exit_and_unlock(uow: UnitOfWork, *error: Any) -> None:
         students = (student_lock_key(uow.tenant_id, student) for student in uow._students)
         keys = [*uow.lock.keys, *students]
         try:
-            leave(uow, *error)
+            exit_(uow, *error)
         finally:
             with uow._factory() as session:
                 session.execute(UNLOCK, {"keys": keys})
 
-    return leave_and_unlock
+    return exit_and_unlock

@@ -1,34 +1,36 @@
-"""The rules that a history and its rows must satisfy, each a sentence."""
+"""The rules that a history and its rows must satisfy, and their violations."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class Rule(Enum):
-    """What is told when it is broken; the name is for programs, the sentence for people."""
+    """A rule of the checker; its value describes a violation."""
 
     OVERLAP = "two exclusive units of work of one group held its lock at the same time"
-    BESIDE_SHARED = "an exclusive unit of work held a group's lock while another shared it"
+    SHARED_AND_EXCLUSIVE = "an exclusive unit of work held a group's lock while another shared it"
     STUDENT_LOCK = "two units of work of one student planned at the same time"
     ORDER = "a later generation has a lower number"
-    OLD_SIGHT = "a holder of the lock did not see what an earlier one had committed"
-    STALE_READ = "a read saw a generation that was over, not there yet, or not whole"
-    GROUNDLESS = "a request was refused although nobody could have held a lock against it"
-    OVERTAKEN = "a mark gave way to another mark of its plan, and there was none"
-    REPEAT = "two generations have one number"
+    STALE_HOLDER = (
+        "a holder of the lock did not see the changes that an earlier holder had committed"
+    )
+    STALE_READ = "a read saw a generation that was replaced, not yet stored or incomplete"
+    GROUNDLESS = "a request was refused although no other request can have held the lock"
+    OVERTAKEN = "a mark was overtaken although no other mark of its plan can have overtaken it"
+    REPEAT = "two generations have the same number"
     GAP = "the numbers of generations have a gap"
-    LOST = "what was answered as done is not in the database"
-    ROWS = "a generation's rows are not the rows that its request made"
-    TRACE = "a request that was not done left something"
-    KEY = "one idempotency key was given two answers"
-    VERSIONS = "a row's versions are not one for each change that was made"
-    LIVE = "live plans are not those of the last generation"
+    LOST = "a change that was confirmed is not in the database"
+    ROWS = "the rows of a generation are not those that its request computed"
+    TRACE = "a request that did not succeed left a change"
+    KEY = "an idempotency key got two different answers"
+    VERSIONS = "a row does not have exactly one version per change"
+    LIVE = "the live plans are not those of the last generation"
     KEPT = "a kept plan was retired"
     STUDENT_TIME = "a student had two live plans at the same time"
     STATES = "a student has two active groups"
-    LEAK = "an advisory lock is held after everybody has left"
-    COLLISION = "a wall behind the lock was reached"
-    CRASH = "a request ended in a way that nobody promised"
+    LEAK = "an advisory lock is held after all clients have ended"
+    COLLISION = "a safeguard behind the lock refused a request"
+    CRASH = "a request ended with an unexpected error"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A worker process: threads that are synchronous workers, and tasks that are asynchronous ones."""
+"""A worker process, whose threads are synchronous workers and whose tasks are asynchronous ones."""
 
 import asyncio
 import logging
@@ -25,67 +25,69 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import AsyncUnitOfWork, UnitOfWork
 from tests.soak.attempts import Attempt, recorded
 from tests.soak.draws import Target, draws
-from tests.soak.faults import Interrupted, interrupted
-from tests.soak.harm import APPLICATION
+from tests.soak.external_faults import APPLICATION
+from tests.soak.faults import InterruptionError, interrupted
 from tests.soak.history import Journal, Kind
-from tests.soak.sabotage import Sabotage, isolation_level, spoil_process
+from tests.soak.sabotage import Sabotage, isolation_level, sabotage_process
 
 FIRST_SECONDS = 0.1
-"""How long a process's first operation takes, roughly: it may be interrupted so late."""
+"""About how long the first operation of a process takes; it is interrupted within this time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
-    """What a process is told to do."""
+class WorkerConfig:
+    """The configuration of a worker process."""
 
     name: str
     url: str
     directory: Path
     targets: tuple[Target, ...]
     progress: MutableSequence[int]
-    """How many operations each of all workers has ended: a successor goes on from there."""
+    """The number of finished operations of each worker of the load; a successor continues there."""
     first_worker: int
     threads: int
     tasks: int
     operations: int
-    """Of each worker."""
+    """The number of operations per worker."""
     seed: int
     faults: float
     mixed: bool
     sabotage: Sabotage
-    walls: bool
+    safeguards: bool
 
     @property
     def workers(self) -> range:
-        """Its places in ``progress``; the threads have the first ones."""
+        """Its indexes in ``progress``; the threads have the first ones."""
         return range(self.first_worker, self.first_worker + self.threads + self.tasks)
 
 
-def main(orders: Orders) -> None:
-    """Entry point of the spawned process."""
-    spoil_process(orders.sabotage, walls=orders.walls)
-    for logger in ("studyplan", "psycopg"):  # what they would tell is meant to happen
+def main(config: WorkerConfig) -> None:
+    """Run the operations of a spawned worker process, and exit with status 1 if a worker failed."""
+    sabotage_process(config.sabotage, safeguards=config.safeguards)
+    for logger in ("studyplan", "psycopg"):  # the load causes what they would log
         logging.getLogger(logger).setLevel(logging.CRITICAL)
     failures: list[BaseException] = []
-    engine = sa.create_engine(orders.url, **_engine_options(orders))
+    engine = sa.create_engine(config.url, **_engine_options(config))
     factory = sessionmaker(engine)
-    if orders.faults:
-        _interrupted_first(orders, factory)
+    if config.faults:
+        _interrupted_operation(config, factory)
 
     def thread(worker: int) -> None:
         try:
-            _work(orders, worker, factory)
+            _work(config, worker, factory)
         except BaseException as error:
             failures.append(error)
             raise
 
-    places = orders.workers
-    threads = [threading.Thread(target=thread, args=(at,)) for at in places[: orders.threads]]
-    for one in threads:
-        one.start()
-    failures.extend(asyncio.run(_tasks(orders, places[orders.threads :])))
-    for one in threads:
-        one.join()
+    workers = config.workers
+    threads = [
+        threading.Thread(target=thread, args=(worker,)) for worker in workers[: config.threads]
+    ]
+    for worker_thread in threads:
+        worker_thread.start()
+    failures.extend(asyncio.run(_tasks(config, workers[config.threads :])))
+    for worker_thread in threads:
+        worker_thread.join()
     failures.extend(_left_in_use(engine))
     engine.dispose()
     for failure in failures:
@@ -94,7 +96,7 @@ def main(orders: Orders) -> None:
 
 
 def perform(factory: sessionmaker[Session], attempt: Attempt) -> None:
-    """One operation, through the package's synchronous door."""
+    """Do one operation with the synchronous unit of work."""
     if attempt.draw.kind is Kind.READ:
         with factory() as session:
             attempt.read(session)
@@ -103,18 +105,18 @@ def perform(factory: sessionmaker[Session], attempt: Attempt) -> None:
         attempt.entered()
         time.sleep(attempt.draw.dwell)
         time.sleep(attempt.work(uow))
-        if attempt.stores:
-            attempt.leave()
+        if attempt.has_changes:
+            attempt.before_commit()
             uow.commit()
             attempt.committed()
         else:
-            attempt.leave_alive(uow)
+            attempt.before_rollback(uow)
             uow.rollback()
             attempt.rolled_back()
 
 
 async def perform_async(factory: async_sessionmaker[AsyncSession], attempt: Attempt) -> None:
-    """The same through the door for tasks."""
+    """Do one operation with the asynchronous unit of work."""
     if attempt.draw.kind is Kind.READ:
         async with factory() as session:
             await session.run_sync(attempt.read)
@@ -123,29 +125,30 @@ async def perform_async(factory: async_sessionmaker[AsyncSession], attempt: Atte
         attempt.entered()
         await asyncio.sleep(attempt.draw.dwell)
         await asyncio.sleep(await uow.run(attempt.work))
-        if attempt.stores:
-            attempt.leave()
+        if attempt.has_changes:
+            attempt.before_commit()
             await uow.commit()
             attempt.committed()
         else:
-            await uow.run(attempt.leave_alive)
+            await uow.run(attempt.before_rollback)
             await uow.rollback()
             attempt.rolled_back()
 
 
-def _interrupted_first(orders: Orders, factory: sessionmaker[Session]) -> None:
-    """The process's first operation, which a signal ends while everything is used first.
+def _interrupted_operation(config: WorkerConfig, factory: sessionmaker[Session]) -> None:
+    """Do an additional first operation, which a signal interrupts while everything is initialized.
 
-    One more than the workers' own; they go on in the same process, on the same engine.
+    The workers then use the same engine in the same process, so damage by the interruption would
+    affect them.
     """
-    name = f"{orders.name}.first"
-    seed = f"{orders.seed} {name}"
-    journal = Journal(orders.directory / f"{name}.jsonl")
-    (draw,) = draws(seed, orders.targets, iter([0]), faults=0, mixed=False)
+    name = f"{config.name}.first"
+    seed = f"{config.seed} {name}"
+    journal = Journal(config.directory / f"{name}.jsonl")
+    (draw,) = draws(seed, config.targets, iter([0]), faults=0, mixed=False)
     attempt = Attempt(draw, draw.operation(name), journal)
-    after = random.Random(seed).uniform(0.001, FIRST_SECONDS)  # noqa: S311 - drawn, not secret
+    after = random.Random(seed).uniform(0.001, FIRST_SECONDS)  # noqa: S311 - not for cryptography
     with (
-        suppress(Interrupted),
+        suppress(InterruptionError),
         interrupted(attempt.operation, after),
         recorded(journal, attempt.operation),
     ):
@@ -153,19 +156,19 @@ def _interrupted_first(orders: Orders, factory: sessionmaker[Session]) -> None:
     journal.close()
 
 
-def _work(orders: Orders, worker: int, factory: sessionmaker[Session]) -> None:
-    for attempt in _attempts(orders, worker):
+def _work(config: WorkerConfig, worker: int, factory: sessionmaker[Session]) -> None:
+    for attempt in _attempts(config, worker):
         with recorded(attempt.journal, attempt.operation):
             perform(factory, attempt)
 
 
-async def _tasks(orders: Orders, workers: range) -> list[BaseException]:
-    engine = create_async_engine(orders.url, **_engine_options(orders))
+async def _tasks(config: WorkerConfig, workers: range) -> list[BaseException]:
+    engine = create_async_engine(config.url, **_engine_options(config))
     factory = async_sessionmaker(engine)
-    await _warmed_up(engine)
+    await _connect_once(engine)
 
     async def task(worker: int) -> None:
-        for attempt in _attempts(orders, worker):
+        for attempt in _attempts(config, worker):
             with recorded(attempt.journal, attempt.operation):
                 await asyncio.wait_for(perform_async(factory, attempt), attempt.draw.patience)
 
@@ -175,44 +178,44 @@ async def _tasks(orders: Orders, workers: range) -> list[BaseException]:
     return failures
 
 
-def _attempts(orders: Orders, worker: int) -> Iterator[Attempt]:
-    """A worker's operations one after the other, each counted when it has ended."""
-    name = f"{orders.name}.w{worker}"
-    journal = Journal(orders.directory / f"{name}.jsonl")
-    numbers = range(orders.progress[worker], orders.operations)
+def _attempts(config: WorkerConfig, worker: int) -> Iterator[Attempt]:
+    """Yield the operations of a worker one after the other; each is counted when it has ended."""
+    name = f"{config.name}.w{worker}"
+    journal = Journal(config.directory / f"{name}.jsonl")
+    numbers = range(config.progress[worker], config.operations)
     for draw in draws(
-        f"{orders.seed} {name}",
-        orders.targets,
+        f"{config.seed} {name}",
+        config.targets,
         iter(numbers),
-        faults=orders.faults,
-        mixed=orders.mixed,
+        faults=config.faults,
+        mixed=config.mixed,
     ):
         yield Attempt(draw, draw.operation(f"{name}.{draw.number}"), journal)
-        orders.progress[worker] += 1
+        config.progress[worker] += 1
     journal.close()
 
 
-def _engine_options(orders: Orders) -> dict[str, Any]:
+def _engine_options(config: WorkerConfig) -> dict[str, Any]:
     return {
-        "pool_size": orders.threads + orders.tasks + 1,
-        "isolation_level": isolation_level(orders.sabotage),
+        "pool_size": config.threads + config.tasks + 1,
+        "isolation_level": isolation_level(config.sabotage),
         "connect_args": {"application_name": APPLICATION, "prepare_threshold": None},
     }
 
 
 def _left_in_use(engine: sa.Engine) -> Iterator[BaseException]:
-    """A connection that nobody gave back would keep its transaction, and so its lock."""
+    """Yield an error if connections are checked out, because they keep their locks."""
     pool = engine.pool
     assert isinstance(pool, sa.QueuePool)
     if count := pool.checkedout():
-        yield RuntimeError(f"{count} connections were never given back")
+        yield RuntimeError(f"{count} connections were not returned to the pool")
 
 
-async def _warmed_up(engine: AsyncEngine) -> None:
-    """Connect once, as often as it takes, before anybody may be cancelled.
+async def _connect_once(engine: AsyncEngine) -> None:
+    """Connect once, and retry until it succeeds, before any task may be cancelled.
 
-    SQLAlchemy loses its very first connection if that is cancelled while it asks the server
-    about itself.
+    SQLAlchemy loses the first connection of an engine if it is cancelled while the dialect is
+    initialized.
     """
     while True:
         with suppress(DBAPIError):

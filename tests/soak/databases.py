@@ -1,4 +1,4 @@
-"""A migrated database of a run's own, on a server that can be reached by TCP."""
+"""A separate migrated database for a run, on a server that listens on TCP."""
 
 import os
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from domain.embedded import embedded_postgres
 
 @contextmanager
 def database() -> Iterator[sa.URL]:
-    """On a throwaway server, or on the one of ``TEST_DATABASE_URL``; gone after the block."""
+    """Yield a new database on a temporary server, or on that of ``TEST_DATABASE_URL``."""
     name = f"studyplan_soak_{os.getpid()}"
     with _server() as server:
         maintenance = sa.create_engine(server, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
