@@ -14,7 +14,7 @@ import pytest
 from domain import PlanGroup, PlanGroupService
 
 FIELDS = {
-    "name": "theirs",
+    "name": "spring",
     "period": {"start": "2025-01-06", "end": "2025-01-19"},
     "blocks": [{"kind": "study", "start": "10:00", "end": "19:00"}],
     "contents": [{"type": "book", "title": "book", "allocation": "weakness", "range": [1, 20]}],
@@ -81,7 +81,7 @@ def test_conftest_of_the_guide_clones_a_database_per_test(
     tmp_path: Path, run: Run, server_url: sa.URL, maintenance: sa.Connection
 ) -> None:
     (tmp_path / "conftest.py").write_text(example("conftest"))
-    (tmp_path / "test_theirs.py").write_text(GROUP + example("simultaneous requests") + MORE_TESTS)
+    (tmp_path / "test_plans.py").write_text(GROUP + example("simultaneous requests") + MORE_TESTS)
     (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     before = databases(maintenance)
     url = server_url.render_as_string(hide_password=False)

@@ -71,7 +71,7 @@ def test_package_domain_inside_a_parent_package_is_used_with_this_package(
 ) -> None:
     assert run("-m", "myapp.main", cwd=nested).stdout == "3\n"
     assert run("-m", "domain", "--help", cwd=nested).stdout.startswith(USAGE)
-    (nested / "myapp" / "test_both.py").write_text(f"{MAIN}def test_both(): pass\n")
+    (nested / "myapp" / "test_import.py").write_text(f"{MAIN}def test_import(): pass\n")
     tested = run("-m", "pytest", cwd=nested)
     assert tested.returncode == 0, tested.stdout
     as_a_file = run(str(nested / "myapp" / "main.py"), cwd=nested)
