@@ -34,11 +34,11 @@ SETTINGS = [
     ({}, False, False),
 ]
 settings = pytest.mark.parametrize(
-    ("filters", "include_schemas", "with_ours"),
+    ("filters", "include_schemas", "with_package_metadata"),
     SETTINGS,
     ids=[
-        f"{'+'.join(filters) or 'none'}{'-all schemas' * every}{'-both metadata' * ours}"
-        for filters, every, ours in SETTINGS
+        f"{'+'.join(filters) or 'none'}{'-all schemas' * every}{'-both metadata' * both}"
+        for filters, every, both in SETTINGS
     ],
 )
 
@@ -113,15 +113,15 @@ def proposed(
     return sorted((kind, getattr(one[-1], "name", one)) for kind, *one in found)
 
 
-def targets(*, later: bool, with_ours: bool) -> list[sa.MetaData]:
-    return [host_metadata(later=later), *([Base.metadata] if with_ours else [])]
+def targets(*, later: bool, with_package_metadata: bool) -> list[sa.MetaData]:
+    return [host_metadata(later=later), *([Base.metadata] if with_package_metadata else [])]
 
 
 @settings
 def test_autogenerate_proposes_nothing_for_the_package(
-    *, migrated: sa.Connection, filters: Filters, include_schemas: bool, with_ours: bool
+    *, migrated: sa.Connection, filters: Filters, include_schemas: bool, with_package_metadata: bool
 ) -> None:
-    wanted = targets(later=False, with_ours=with_ours)
+    wanted = targets(later=False, with_package_metadata=with_package_metadata)
     if not include_schemas:
         wanted[0].remove(wanted[0].tables["other.reports"])
     assert proposed(migrated, wanted, include_schemas=include_schemas, **filters) == []
@@ -129,11 +129,11 @@ def test_autogenerate_proposes_nothing_for_the_package(
 
 @settings
 def test_autogenerate_proposes_the_hosts_own_changes(
-    *, migrated: sa.Connection, filters: Filters, include_schemas: bool, with_ours: bool
+    *, migrated: sa.Connection, filters: Filters, include_schemas: bool, with_package_metadata: bool
 ) -> None:
     with migrated.begin():
         migrated.exec_driver_sql("CREATE TABLE public.obsolete ()")
-    wanted = targets(later=True, with_ours=with_ours)
+    wanted = targets(later=True, with_package_metadata=with_package_metadata)
     if not include_schemas:
         wanted[0].remove(wanted[0].tables["other.reports"])
     assert proposed(migrated, wanted, include_schemas=include_schemas, **filters) == [
@@ -147,11 +147,15 @@ def test_autogenerate_proposes_the_hosts_own_changes(
 
 @settings
 def test_autogenerate_of_a_new_host_does_not_create_the_packages_tables(
-    *, connection: sa.Connection, filters: Filters, include_schemas: bool, with_ours: bool
+    *,
+    connection: sa.Connection,
+    filters: Filters,
+    include_schemas: bool,
+    with_package_metadata: bool,
 ) -> None:
     with connection.begin():
         connection.exec_driver_sql("CREATE SCHEMA other")
-    wanted = targets(later=False, with_ours=with_ours)
+    wanted = targets(later=False, with_package_metadata=with_package_metadata)
     found = proposed(connection, wanted, include_schemas=include_schemas, **filters)
     assert {kind for kind, _ in found} == {"add_table", "add_index"}
     assert {name for kind, name in found if kind == "add_table"} == {

@@ -10,14 +10,14 @@ from tests.migrations.test_states import assert_refused
 FOREIGN_KEY = """
 CREATE TABLE homework (
   tenant_id uuid, group_id uuid,
-  CONSTRAINT theirs FOREIGN KEY (tenant_id, group_id)
+  CONSTRAINT fk_homework FOREIGN KEY (tenant_id, group_id)
     REFERENCES studyplan.plan_groups (tenant_id, id)
 )
 """
 DEPENDENTS = {
     "foreign key": (
         FOREIGN_KEY,
-        "constraint theirs on table public.homework depends on table studyplan.plan_groups",
+        "constraint fk_homework on table public.homework depends on table studyplan.plan_groups",
         "DROP TABLE homework",
     ),
     "view": (
@@ -26,9 +26,9 @@ DEPENDENTS = {
         "DROP VIEW latest",
     ),
     "constraint by btree_gist": (
-        "CREATE TABLE rooms (id integer, CONSTRAINT one EXCLUDE USING gist (id WITH =))",
-        "constraint one on table public.rooms depends on operator class",
-        "ALTER TABLE rooms DROP CONSTRAINT one",
+        "CREATE TABLE rooms (id integer, CONSTRAINT ex_rooms_id EXCLUDE USING gist (id WITH =))",
+        "constraint ex_rooms_id on table public.rooms depends on operator class",
+        "ALTER TABLE rooms DROP CONSTRAINT ex_rooms_id",
     ),
 }
 each_dependent = pytest.mark.parametrize(

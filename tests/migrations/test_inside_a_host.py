@@ -15,8 +15,8 @@ from tests.migrations.hosts import PLAIN, Host
 
 UPGRADE = "schema.upgrade(op.get_bind())"
 DOWNGRADE = "schema.downgrade(op.get_bind())"
-CREATE = "op.execute('CREATE TABLE public.mine (id integer)')"
-DROP = "op.execute('DROP TABLE public.mine')"
+CREATE = "op.execute('CREATE TABLE public.lessons (id integer)')"
+DROP = "op.execute('DROP TABLE public.lessons')"
 # A revision can still use its operations context after the package's run.
 CHECK_CONTEXT = "assert op.get_context().connection is op.get_bind() and context.config.attributes"
 PACKAGE_FIRST = (f"{UPGRADE}\n{CHECK_CONTEXT}\n{CREATE}", f"{DOWNGRADE}\n{CHECK_CONTEXT}\n{DROP}")
@@ -52,7 +52,7 @@ def test_upgrade_in_a_revision_leaves_its_op_usable(
     host.write_revision("h1", *revision)
     host.write_revision("h2", "op.execute('CREATE TABLE public.later ()')", after="h1")
     host.upgrade(transaction_per_migration=per_migration)
-    assert tables(connection) == {"alembic_version", "mine", "later"}
+    assert tables(connection) == {"alembic_version", "lessons", "later"}
     assert is_current(connection)
     assert proxies() == [None, None]
 
@@ -87,7 +87,7 @@ def test_upgrade_in_env_py_works_before_and_after_the_revisions(
     host.write_env(body)
     host.write_revision("h1", CREATE)
     host.upgrade(transaction_per_migration=per_migration)
-    assert tables(connection) == {"alembic_version", "mine"}
+    assert tables(connection) == {"alembic_version", "lessons"}
     assert is_current(connection)
     assert proxies() == [None, None]
 
@@ -105,7 +105,7 @@ def test_revision_that_fails_later_rolls_back_the_schema(
     host.write_revision("h1", revision)
     with pytest.raises(ZeroDivisionError):
         host.upgrade(transaction_per_migration=per_migration)
-    assert {"mine"}.isdisjoint(tables(connection))
+    assert {"lessons"}.isdisjoint(tables(connection))
     # With a transaction per migration, Alembic has committed its version table.
     with connection.begin():
         connection.exec_driver_sql("DROP TABLE IF EXISTS public.alembic_version")
@@ -134,7 +134,7 @@ def test_failed_upgrade_in_a_revision_leaves_its_op_and_its_transaction_usable(
         f"try:\n    {UPGRADE}\nexcept SchemaError:\n    {CREATE}\nelse:\n    raise AssertionError",
     )
     host.upgrade()
-    assert tables(connection) == {"alembic_version", "mine"}
+    assert tables(connection) == {"alembic_version", "lessons"}
     assert "studyplan" not in sa.inspect(connection).get_schema_names()
 
 

@@ -190,11 +190,11 @@ def test_branch_in_the_environment_of_a_host_is_recognized(
     (tmp_path / "versions").mkdir()
     (tmp_path / "env.py").write_text(HOSTS_ENV)
     (tmp_path / "versions" / "host_1.py").write_text(HOSTS_REVISION)
-    shutil.copytree(schema.migrations_directory() / "versions", tmp_path / "ours")
+    shutil.copytree(schema.migrations_directory() / "versions", tmp_path / "package")
     config = Config()
     config.set_main_option("script_location", str(tmp_path))
     config.set_main_option("path_separator", "newline")
-    config.set_main_option("version_locations", f"{tmp_path / 'versions'}\n{tmp_path / 'ours'}")
+    config.set_main_option("version_locations", f"{tmp_path / 'versions'}\n{tmp_path / 'package'}")
     config.attributes["connection"] = connection
     before = catalog(connection)
     command.upgrade(config, "heads")

@@ -58,7 +58,7 @@ def wait_until(
     connection.rollback()
 
 
-# Upgrades in threads of one process take turns, so only one of them waits for the lock.
+# Upgrades in threads of a process run one after another, so only one of them waits for the lock.
 @pytest.mark.parametrize(("workers", "connections"), [(processes, RUNS), (threads, 1)])
 def test_upgrades_that_wait_for_the_same_run_succeed_one_after_another(
     empty_url: sa.URL, connection: sa.Connection, workers: Callable[[], Executor], connections: int
@@ -86,7 +86,7 @@ def test_upgrade_that_waits_does_not_block_create_index_concurrently(
     empty_url: sa.URL, connection: sa.Connection
 ) -> None:
     """CREATE INDEX CONCURRENTLY waits for older snapshots, and a waiting statement has one."""
-    connection.exec_driver_sql("CREATE TABLE theirs (id integer)")
+    connection.exec_driver_sql("CREATE TABLE lessons (id integer)")
     connection.scalar(sa.select(sa.func.pg_advisory_lock(MIGRATION_LOCK)))
     connection.commit()
     with ThreadPoolExecutor(1) as pool:
@@ -100,7 +100,7 @@ def test_upgrade_that_waits_does_not_block_create_index_concurrently(
                 connect_args={"options": "-c lock_timeout=5s"},
             )
             with builder.connect() as other:
-                other.exec_driver_sql("CREATE INDEX CONCURRENTLY ON theirs (id)")
+                other.exec_driver_sql("CREATE INDEX CONCURRENTLY ON lessons (id)")
             assert not future.done()
         finally:
             connection.scalar(sa.select(sa.func.pg_advisory_unlock(MIGRATION_LOCK)))

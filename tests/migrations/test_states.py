@@ -108,7 +108,7 @@ def test_version_table_and_comment_that_differ_are_both_reported(
 
 
 @pytest.mark.parametrize("revision", ["sp_0001", "sp_0002"])
-@pytest.mark.parametrize("comment", ["NULL", "'mine'"])
+@pytest.mark.parametrize("comment", ["NULL", "'of the host'"])
 def test_schema_without_its_comment_is_refused_with_the_statement_that_restores_it(
     connection: sa.Connection, new_role: Callable[[], str], comment: str, revision: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""Only one Alembic environment manages the schema of a database; the others refuse to."""
+"""Only one Alembic environment can manage the schema of a database; others are refused."""
 
 from collections.abc import Callable
 from functools import partial
@@ -24,7 +24,7 @@ MANAGED_BY_THE_HOST = r"application's own Alembic environment manages this schem
 def host(tmp_path: Path, empty_url: sa.URL) -> Host:
     """Return an application with the package's revisions as a branch."""
     host = Host(tmp_path, empty_url)
-    host.write_revision("h1", "op.execute('CREATE TABLE public.mine ()')")
+    host.write_revision("h1", "op.execute('CREATE TABLE public.lessons ()')")
     host.add_branch()
     return host
 
@@ -149,7 +149,7 @@ def test_downgrade_of_the_branch_includes_revisions_that_depend_on_it(
         ]
         assert sa.inspect(connection).get_table_names(schema="public") == [
             "alembic_version",
-            "mine",
+            "lessons",
         ]
 
 

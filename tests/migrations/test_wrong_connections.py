@@ -107,7 +107,7 @@ def test_argument_that_is_not_a_connection_is_refused_with_what_to_pass(
 
 
 def test_connection_of_an_asyncio_driver_is_refused_outside_run_sync(engine: sa.Engine) -> None:
-    async def ask() -> None:
+    async def check() -> None:
         asynchronous = create_async_engine(engine.url, poolclass=sa.NullPool)
         async with asynchronous.connect() as connection:
             given = connection.sync_connection
@@ -116,7 +116,7 @@ def test_connection_of_an_asyncio_driver_is_refused_outside_run_sync(engine: sa.
                 schema.is_current(given)
             assert not await connection.run_sync(schema.is_current)
 
-    asyncio.run(ask())
+    asyncio.run(check())
 
 
 @each_changing_call
@@ -132,9 +132,9 @@ def test_upgrade_runs_on_asynchronous_connections_in_two_simultaneous_tasks(
     empty_url: sa.URL, connection: sa.Connection
 ) -> None:
     async def upgraded(engine: AsyncEngine) -> bool:
-        async with engine.connect() as one:
-            await one.run_sync(schema.upgrade)
-            return await one.run_sync(schema.is_current)
+        async with engine.connect() as asynchronous:
+            await asynchronous.run_sync(schema.upgrade)
+            return await asynchronous.run_sync(schema.is_current)
 
     async def both() -> list[bool]:
         engine = create_async_engine(empty_url, poolclass=sa.NullPool)
