@@ -1,4 +1,4 @@
-"""The commands of the front page run as printed, in a fresh clone with an empty home."""
+"""The commands of the front page run as printed, in a new clone with an empty home directory."""
 
 import os
 import shutil
@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.handbook import PROJECT, example
-from tests.hosts.conftest import completed
+from tests.hosts.conftest import run_command
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """The files of this checkout, as they are now, without what tools have made."""
+    """Copy the current files of this checkout, tracked and untracked, except the ignored ones."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],  # noqa: S607 - the one on the path
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],  # noqa: S607 - the git on PATH
         cwd=PROJECT,
         capture_output=True,
         check=True,
@@ -30,14 +30,15 @@ def clone(tmp_path: Path) -> Path:
 
 
 def shell(command: str, directory: Path) -> str:
-    """What the command prints, which succeeds."""
+    """Run a shell command that must succeed, and return what it prints."""
     home = directory.parent / "home"
     home.mkdir(exist_ok=True)
     variables = {"HOME": str(home), "DATABASE_URL": "", "PYTHONUTF8": "1", "COLUMNS": "140"}
+    # The commands must use the environment that they create, and not the one of this checkout.
     path = os.pathsep.join(
         part for part in os.environ["PATH"].split(os.pathsep) if ".venv" not in part
     )
-    done = completed(
+    done = run_command(
         ["/bin/sh", "-ec", command], cwd=directory, environment={**variables, "PATH": path}
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -47,10 +48,10 @@ def shell(command: str, directory: Path) -> str:
 def test_installation_and_first_plan_work_as_printed(clone: Path) -> None:
     shell(example("install"), clone)
     (clone / "first_plan.py").write_text(example("first plan"), "utf-8")
-    shown = shell(".venv/bin/python first_plan.py", clone)
-    assert shown == example("first plan prints")
+    output = shell(".venv/bin/python first_plan.py", clone)
+    assert output == example("first plan prints")
 
 
-def test_demo_prints_the_race_and_the_timetable(clone: Path) -> None:
-    shown = shell(example("demo"), clone)
-    assert "수학" in shown
+def test_demo_prints_the_timetable(clone: Path) -> None:
+    output = shell(example("demo"), clone)
+    assert "수학" in output

@@ -1,4 +1,4 @@
-"""The guide's ``conftest.py`` and test, as printed, in the suite of another project."""
+"""The ``conftest.py`` and the test of the testing guide run as printed in another project."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 from domain import PlanGroup, PlanGroupService
 
 FIELDS = {
-    "name": "theirs",
+    "name": "spring",
     "period": {"start": "2025-01-06", "end": "2025-01-19"},
     "blocks": [{"kind": "study", "start": "10:00", "end": "19:00"}],
     "contents": [{"type": "book", "title": "book", "allocation": "weakness", "range": [1, 20]}],
@@ -30,7 +30,7 @@ def group(studyplan_engine):
     return group
 
 """
-MORE = """
+MORE_TESTS = """
 
 from datetime import date
 
@@ -77,11 +77,11 @@ def databases(connection: sa.Connection) -> set[str]:
     )
 
 
-def test_conftest_of_the_guide_clones_a_database_for_each_test(
+def test_conftest_of_the_guide_clones_a_database_per_test(
     tmp_path: Path, run: Run, server_url: sa.URL, maintenance: sa.Connection
 ) -> None:
     (tmp_path / "conftest.py").write_text(example("conftest"))
-    (tmp_path / "test_theirs.py").write_text(GROUP + example("simultaneous requests") + MORE)
+    (tmp_path / "test_plans.py").write_text(GROUP + example("simultaneous requests") + MORE_TESTS)
     (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     before = databases(maintenance)
     url = server_url.render_as_string(hide_password=False)

@@ -1,4 +1,4 @@
-"""An application that has a package ``domain`` of its own, as the README describes it."""
+"""Applications that have their own package named ``domain``, as the README describes."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from tests.hosts.conftest import Run
 
 TESTS = "from domain.orders import total\ndef test_total(): assert total() == 3\n"
 MAIN = "from domain import UnitOfWork\nfrom myapp.domain.orders import total\nprint(total())\n"
-OURS = "usage: python -m domain"
+USAGE = "usage: python -m domain"
 
 
 def add_package(directory: Path) -> None:
-    """A package ``domain`` in the directory."""
+    """Create a package ``domain`` in the directory."""
     (directory / "domain").mkdir(parents=True)
     (directory / "domain" / "__init__.py").touch()
     (directory / "domain" / "orders.py").write_text("def total(): return 3\n")
@@ -20,7 +20,7 @@ def add_package(directory: Path) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """An application with a top-level package ``domain`` and a test of it."""
+    """Create an application with a top-level package ``domain`` and a test of it."""
     add_package(tmp_path)
     (tmp_path / "test_orders.py").write_text(TESTS)
     return tmp_path
@@ -28,7 +28,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def nested(tmp_path: Path) -> Path:
-    """An application with ``myapp.domain``, which uses the installed package too."""
+    """Create an application with ``myapp.domain``, which also uses the installed package."""
     add_package(tmp_path / "myapp")
     (tmp_path / "myapp" / "__init__.py").touch()
     (tmp_path / "myapp" / "main.py").write_text(MAIN)
@@ -38,9 +38,9 @@ def nested(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "environment",
     [{}, {"PSYCOPG_IMPL": "c"}, {"PYTHONWARNINGS": "error"}],
-    ids=["usual", "without a driver", "strict"],
+    ids=["default", "without a driver", "strict"],
 )
-def test_pytest_runs_the_tests_of_a_host_with_its_own_domain(
+def test_pytest_runs_the_tests_of_an_application_with_its_own_domain(
     project: Path, run: Run, environment: dict[str, str]
 ) -> None:
     done = run("-m", "pytest", cwd=project, **environment)
@@ -57,19 +57,21 @@ def test_command_line_runs_the_domain_of_the_working_directory(
     project: Path, tmp_path_factory: pytest.TempPathFactory, run: Run
 ) -> None:
     assert run("-m", "domain", "--help", cwd=project).returncode == 1
-    assert run("-P", "-m", "domain", "--help", cwd=project).stdout.startswith(OURS)
+    assert run("-P", "-m", "domain", "--help", cwd=project).stdout.startswith(USAGE)
     safe = run("-m", "domain", "--help", cwd=project, PYTHONSAFEPATH="1")
-    assert safe.stdout.startswith(OURS)
-    elsewhere = tmp_path_factory.mktemp("elsewhere")
-    (elsewhere / "domain").mkdir()
-    found = run("-m", "domain", "--help", cwd=elsewhere)
-    assert found.stdout.startswith(OURS), "a folder without __init__.py hides nothing"
+    assert safe.stdout.startswith(USAGE)
+    other = tmp_path_factory.mktemp("other")
+    (other / "domain").mkdir()
+    found = run("-m", "domain", "--help", cwd=other)
+    assert found.stdout.startswith(USAGE), "a directory without __init__.py hid the package"
 
 
-def test_package_below_a_parent_package_and_ours_are_used_together(nested: Path, run: Run) -> None:
+def test_package_domain_inside_a_parent_package_is_used_with_this_package(
+    nested: Path, run: Run
+) -> None:
     assert run("-m", "myapp.main", cwd=nested).stdout == "3\n"
-    assert run("-m", "domain", "--help", cwd=nested).stdout.startswith(OURS)
-    (nested / "myapp" / "test_both.py").write_text(f"{MAIN}def test_both(): pass\n")
+    assert run("-m", "domain", "--help", cwd=nested).stdout.startswith(USAGE)
+    (nested / "myapp" / "test_import.py").write_text(f"{MAIN}def test_import(): pass\n")
     tested = run("-m", "pytest", cwd=nested)
     assert tested.returncode == 0, tested.stdout
     as_a_file = run(str(nested / "myapp" / "main.py"), cwd=nested)

@@ -1,7 +1,7 @@
-"""Applications with an Alembic environment of their own, on the built wheel.
+"""Applications with their own Alembic environment, which use the built wheel.
 
 ``academy`` is the application. ``nested``, ``branch`` and ``plain_sql`` are three ways in which
-its migrations can bring the package's schema.
+its migrations can install the package's schema.
 """
 
 import json
@@ -30,21 +30,21 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Host:
-    """A copy of one of the projects, and its database."""
+    """A copy of one of the projects, with its database."""
 
     directory: Path
     url: sa.URL
     run: Run
 
     def python(self, *arguments: str) -> str:
-        """What the command prints; raises ``AssertionError`` if it fails."""
+        """Return what the command prints; raise ``AssertionError`` if it fails."""
         url = self.url.render_as_string(hide_password=False)
         done = self.run(*arguments, cwd=self.directory, DATABASE_URL=url)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def upgrade(self) -> None:
-        """As the project deploys."""
+        """Upgrade the database as the project's deployment does."""
         if self.directory.name == "plain_sql":
             script = self.python("-m", "domain", "upgrade", "--sql")
             url = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
@@ -53,13 +53,13 @@ class Host:
         self.python("-m", "alembic", "upgrade", "heads")
 
     def downgrade(self) -> None:
-        """To nothing."""
+        """Downgrade the revisions of the application and of the package to base."""
         self.python("-m", "alembic", "downgrade", "base")
         if self.directory.name == "plain_sql":
             self.python("-m", "domain", "downgrade", "--revision", "base")
 
     def engine(self) -> sa.Engine:
-        """An engine on the database that keeps no connection."""
+        """Return an engine for the database, without a connection pool."""
         return sa.create_engine(self.url, poolclass=sa.NullPool)
 
     def execute(self, statement: str) -> None:
@@ -68,12 +68,12 @@ class Host:
             connection.exec_driver_sql(statement)
 
     def catalog(self) -> Catalog:
-        """What the database contains."""
+        """Return the catalog of the database."""
         with self.engine().connect() as connection:
             return catalog(connection)
 
-    def without(self, settings: Sequence[str]) -> None:
-        """Take settings out of the project's ``env.py``."""
+    def remove_settings(self, settings: Sequence[str]) -> None:
+        """Remove settings from the project's ``env.py``."""
         env = self.directory / ENV
         text = env.read_text()
         for setting in settings:
@@ -89,7 +89,7 @@ def upgraded(
     new_database: Callable[[str], sa.URL],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Host:
-    """A project whose database is upgraded."""
+    """Return a project whose database is upgraded."""
     directory = tmp_path_factory.mktemp("host") / request.param
     shutil.copytree(HOSTS / request.param, directory)
     shutil.copytree(HOSTS / "academy", directory / "academy")
@@ -100,7 +100,7 @@ def upgraded(
 
 @pytest.fixture
 def host(upgraded: Host, tmp_path: Path) -> Host:
-    """A copy of the project; the database is the common one, whose schema stays."""
+    """Return a copy of the project with the shared database, whose schema must not change."""
     directory = tmp_path / upgraded.directory.name
     shutil.copytree(upgraded.directory, directory)
     return replace(upgraded, directory=directory)
@@ -108,32 +108,34 @@ def host(upgraded: Host, tmp_path: Path) -> Host:
 
 @pytest.fixture
 def host_with_own_database(host: Host, new_database: Callable[[str], sa.URL]) -> Host:
-    """The same with a clone of the database."""
+    """Return a copy of the project with a clone of the database."""
     assert host.url.database is not None
     return replace(host, url=new_database(host.url.database))
 
 
 @pytest.fixture(scope="session")
 def empty_catalog(new_database: Callable[[str], sa.URL], run: Run) -> Catalog:
-    """What an empty database contains."""
+    """Return the catalog of an empty database."""
     return Host(HOSTS, new_database("template0"), run).catalog()
 
 
-@pytest.mark.parametrize("without", [(), ("include_schemas",)], ids=["all schemas", "one schema"])
-def test_alembic_check_of_a_host_proposes_nothing(host: Host, without: Sequence[str]) -> None:
-    host.without(without)
+@pytest.mark.parametrize("removed", [(), ("include_schemas",)], ids=["all schemas", "one schema"])
+def test_alembic_check_of_a_host_proposes_nothing(host: Host, removed: Sequence[str]) -> None:
+    host.remove_settings(removed)
     assert "No new upgrade operations" in host.python("-m", "alembic", "check")
 
 
 @pytest.mark.parametrize("upgraded", ["nested"], indirect=True)
-@pytest.mark.parametrize("without", ["include_name", "include_object"])
-def test_one_of_the_two_filters_is_enough_for_a_host(host: Host, without: str) -> None:
-    host.without([without])
+@pytest.mark.parametrize("removed", ["include_name", "include_object"])
+def test_alembic_check_of_a_host_needs_one_of_the_two_filters(host: Host, removed: str) -> None:
+    host.remove_settings([removed])
     assert "No new upgrade operations" in host.python("-m", "alembic", "check")
 
 
 @pytest.mark.parametrize("upgraded", ["nested"], indirect=True)
-def test_filters_leave_the_tables_of_a_host_to_alembic_check(host_with_own_database: Host) -> None:
+def test_filters_do_not_hide_the_tables_of_a_host_from_alembic_check(
+    host_with_own_database: Host,
+) -> None:
     host_with_own_database.execute(
         "ALTER TABLE bookings DROP CONSTRAINT ck_bookings_seats, "
         "DROP CONSTRAINT fk_bookings_plan_groups, DROP COLUMN room"
@@ -144,7 +146,7 @@ def test_filters_leave_the_tables_of_a_host_to_alembic_check(host_with_own_datab
         assert missing in str(found.value)
 
 
-def test_one_of_two_simultaneous_requests_of_a_host_is_refused(host: Host) -> None:
+def test_simultaneous_request_of_a_host_is_refused(host: Host) -> None:
     report = json.loads(host.python("-m", "academy"))
     assert report["generation"] == 1
     assert report["plans"] > 0
@@ -152,7 +154,7 @@ def test_one_of_two_simultaneous_requests_of_a_host_is_refused(host: Host) -> No
     assert report["afterwards"] == [200, {"generation": 2, "plans": report["plans"]}]
 
 
-def test_schema_of_a_host_is_current_and_known_to_the_command_line(host: Host) -> None:
+def test_schema_of_a_host_is_current_for_the_package_and_its_command_line(host: Host) -> None:
     with host.engine().connect() as connection:
         assert schema.is_current(connection)
         schema.require_current(connection)
@@ -161,7 +163,7 @@ def test_schema_of_a_host_is_current_and_known_to_the_command_line(host: Host) -
     assert host.catalog() == before
 
 
-def test_downgrade_of_a_host_leaves_nothing_of_the_package(
+def test_downgrade_of_a_host_removes_everything_of_the_package(
     host_with_own_database: Host, empty_catalog: Catalog
 ) -> None:
     host = host_with_own_database

@@ -1,4 +1,4 @@
-"""Strict type checkers on the applications' code, which imports the built wheel."""
+"""Strict type checks of the applications' code against the built wheel."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts.conftest import completed
+from tests.hosts.conftest import run_command
 
 HOSTS = Path(__file__).parent
 CHECKED = ("academy", "nested", "branch", "plain_sql", "typed_use")
@@ -27,9 +27,9 @@ PYRIGHT = ("pyright", "--pythonpath")
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of all applications outside of the checkout, whose settings would hold there.
+    """Copy the applications out of the checkout, because its settings would apply to them.
 
-    One file in it has a call that a checker refuses if it knows the package's types.
+    ``wrong.py`` has a call that a checker rejects only if it knows the package's types.
     """
     directory = tmp_path_factory.mktemp("sources")
     for name in CHECKED:
@@ -42,25 +42,23 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def reports(sources: Path, host_python: Path) -> Mapping[str, str]:
-    """What each checker prints; they run side by side."""
+    """Return the output of each type checker; the checkers run in parallel."""
 
-    def checked(command: tuple[str, ...]) -> str:
+    def check(command: tuple[str, ...]) -> str:
         arguments = [sys.executable, "-m", *command, str(host_python)]
-        # Otherwise pyright asks whether there is a newer one.
-        quiet = {"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
-        done = completed(arguments, cwd=sources, environment=quiet)
+        # Without this setting pyright looks for a newer version of itself.
+        variables = {"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
+        done = run_command(arguments, cwd=sources, environment=variables)
         return done.stdout + done.stderr
 
     commands = (MYPY, PYRIGHT)
     with ThreadPoolExecutor() as pool:
-        printed = pool.map(checked, commands)
-        return {command[0]: text for command, text in zip(commands, printed, strict=True)}
+        outputs = pool.map(check, commands)
+        return {command[0]: text for command, text in zip(commands, outputs, strict=True)}
 
 
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
-def test_type_checker_refuses_nothing_but_the_wrong_call(
-    reports: Mapping[str, str], checker: str
-) -> None:
+def test_type_checker_reports_only_the_wrong_call(reports: Mapping[str, str], checker: str) -> None:
     errors = [line for line in reports[checker].splitlines() if " error: " in line]
     assert errors, reports[checker]
     assert [line for line in errors if "wrong.py:3" not in line] == []

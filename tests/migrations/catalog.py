@@ -1,4 +1,4 @@
-"""Everything that a database holds besides PostgreSQL's own, as sorted lines of text."""
+"""The catalog of a database without PostgreSQL's own objects, as sorted lines of text."""
 
 from typing import TypeAlias
 
@@ -6,13 +6,13 @@ import sqlalchemy as sa
 
 Catalog: TypeAlias = dict[str, list[str]]
 
-_OUTSIDE_POSTGRES = "n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')"
+_IS_USER_OBJECT = "n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')"
 
 QUERIES = {
     "relations": """
         SELECT concat_ws(' ', c.oid::regclass, c.relkind, c.relpersistence, c.relowner::regrole,
           c.relacl::text, c.relrowsecurity, obj_description(c.oid, 'pg_class'))
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE OURS""",
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE IS_USER_OBJECT""",
     "columns": """
         SELECT concat_ws(' ', c.oid::regclass, lpad(a.attnum::text, 3, '0'), a.attname,
           format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
@@ -21,26 +21,26 @@ QUERIES = {
         FROM pg_attribute a
         JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
         LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-        WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind = 'r' AND OURS""",
+        WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind = 'r' AND IS_USER_OBJECT""",
     "constraints": """
         SELECT concat_ws(' ', r.conrelid::regclass, r.conname, pg_get_constraintdef(r.oid),
           r.convalidated, obj_description(r.oid, 'pg_constraint'))
-        FROM pg_constraint r JOIN pg_namespace n ON n.oid = r.connamespace WHERE OURS""",
+        FROM pg_constraint r JOIN pg_namespace n ON n.oid = r.connamespace WHERE IS_USER_OBJECT""",
     "indexes": """
         SELECT concat_ws(' ', pg_get_indexdef(i.indexrelid), i.indisvalid, i.indisready)
         FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-        JOIN pg_namespace n ON n.oid = c.relnamespace WHERE OURS""",
+        JOIN pg_namespace n ON n.oid = c.relnamespace WHERE IS_USER_OBJECT""",
     "functions": """
         SELECT concat_ws(' ', pg_get_functiondef(p.oid), p.proowner::regrole, p.proacl::text,
           obj_description(p.oid, 'pg_proc'))
         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-        WHERE p.prokind = 'f' AND OURS""",
+        WHERE p.prokind = 'f' AND IS_USER_OBJECT""",
     "types": """
         SELECT concat_ws(' ', t.oid::regtype, t.typtype, t.typacl::text)
-        FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE OURS""",
+        FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE IS_USER_OBJECT""",
     "operators": """
         SELECT o.oid::regoperator::text
-        FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace WHERE OURS""",
+        FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace WHERE IS_USER_OBJECT""",
     "triggers": """
         SELECT pg_get_triggerdef(t.oid) FROM pg_trigger t WHERE NOT t.tgisinternal""",
     "extensions": """
@@ -60,11 +60,14 @@ VERSION_TABLE = "alembic_version"
 
 
 def catalog(connection: sa.Connection) -> Catalog:
-    """Read it all; ends the transaction that the reading began."""
+    """Return the catalog, read in a separate transaction.
+
+    The connection must not be in a transaction.
+    """
     with connection.begin():
         return {
             kind: sorted(
-                connection.scalars(sa.text(query.replace("OURS", _OUTSIDE_POSTGRES))).all()
+                connection.scalars(sa.text(query.replace("IS_USER_OBJECT", _IS_USER_OBJECT))).all()
             )
             for kind, query in QUERIES.items()
         }

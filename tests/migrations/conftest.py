@@ -1,4 +1,4 @@
-"""An empty database for each test of the migrations."""
+"""Fixtures of the migration tests: an empty database per test, and roles."""
 
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 _roles = count(1)
-# A percent sign in a name is no parameter.
-AS_IT_IS: Any = {"execution_options": {"no_parameters": True}}
+# Without parameters, psycopg does not interpret a percent sign in a name.
+NO_PARAMETERS: Any = {"execution_options": {"no_parameters": True}}
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def empty_url(new_database: Callable[[str], sa.URL]) -> sa.URL:
 
 @pytest.fixture
 def engine(empty_url: sa.URL) -> Iterator[sa.Engine]:
-    """An engine on the empty database that keeps no connection."""
+    """Yield an engine for the empty database, without a connection pool."""
     engine = sa.create_engine(empty_url, poolclass=sa.NullPool)
     yield engine
     engine.dispose()
@@ -34,21 +34,24 @@ def connection(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 @pytest.fixture
 def new_role(maintenance: sa.Connection, engine: sa.Engine) -> Iterator[Callable[..., str]]:
-    """Makes roles without any right; roles belong to the server, so they are dropped."""
-    made: list[str] = []
+    """Yield a function that creates a role without privileges and returns its name.
 
-    def make(prefix: str = 'studyplan "Test"') -> str:
+    Roles belong to the server and not to a database, so they are dropped after the test.
+    """
+    created: list[str] = []
+
+    def create(prefix: str = 'studyplan "Test"') -> str:
         name = f"{prefix}-{getpid()}-{next(_roles)}"
-        maintenance.exec_driver_sql(f"CREATE ROLE {quoted(name)}", **AS_IT_IS)
-        made.append(name)
+        maintenance.exec_driver_sql(f"CREATE ROLE {quoted(name)}", **NO_PARAMETERS)
+        created.append(name)
         return name
 
-    yield make
+    yield create
     with engine.begin() as connection:
-        for name in made:
-            connection.exec_driver_sql(f"DROP OWNED BY {quoted(name)}", **AS_IT_IS)
-    for name in made:
-        maintenance.exec_driver_sql(f"DROP ROLE {quoted(name)}", **AS_IT_IS)
+        for name in created:
+            connection.exec_driver_sql(f"DROP OWNED BY {quoted(name)}", **NO_PARAMETERS)
+    for name in created:
+        maintenance.exec_driver_sql(f"DROP ROLE {quoted(name)}", **NO_PARAMETERS)
 
 
 def quoted(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Applications with an Alembic environment of their own, and the package as its wheel has it."""
+"""Applications with their own Alembic environment, and the package laid out as in its wheel."""
 
 import os
 import shutil
@@ -34,7 +34,7 @@ with context.begin_transaction():
 
 
 class Host:
-    """An environment in ``path``, for the database of ``url``."""
+    """An Alembic environment in ``path`` that migrates the database of ``url``."""
 
     def __init__(self, path: Path, url: sa.URL) -> None:
         self.path = path
@@ -46,7 +46,7 @@ class Host:
         self.config.attributes.update(url=url, options={})
 
     def write_env(self, body: str) -> None:
-        """The block of ``env.py`` in which ``c`` is the connection."""
+        """Write ``env.py`` with this block, in which ``c`` is the connection."""
         text = HOSTS_ENV.format(body=textwrap.indent(body.strip(), "    "))
         (self.path / "env.py").write_text(text)
 
@@ -57,7 +57,6 @@ class Host:
 import sqlalchemy as sa
 from alembic import context, op
 from domain import schema
-from domain.errors import SchemaError
 from domain.errors import SchemaError
 
 revision, down_revision = {name!r}, {after!r}
@@ -73,7 +72,7 @@ def downgrade():
         (self.path / "versions" / f"{name}.py").write_text(text)
 
     def add_branch(self) -> None:
-        """This package's revisions, in the host's ``version_locations``."""
+        """Add the package's revisions to the host's ``version_locations``."""
         locations = [self.path / "versions", schema.migrations_directory() / "versions"]
         self.config.set_main_option("version_locations", "\n".join(map(str, locations)))
 
@@ -87,7 +86,8 @@ def downgrade():
 
 
 PROJECT = Path(__file__).parents[2]
-# Python imports it at start-up. What an extra brings is then missing.
+# The text of ``sitecustomize``, which Python imports at start-up. A module that is ``None`` in
+# ``sys.modules`` cannot be imported, as if its extra were not installed.
 WITHOUT_EXTRAS = """
 import sys
 sys.modules.update(dict.fromkeys(
@@ -96,12 +96,12 @@ sys.modules.update(dict.fromkeys(
 
 
 class Wheel:
-    """The files of the wheel in a directory, and commands that see only them."""
+    """The files of the wheel in a directory, and commands that import the package from there."""
 
     def __init__(self, path: Path) -> None:
         self._site = path / "site"
-        self.cwd = path / "elsewhere"
-        """Where they run."""
+        self.cwd = path / "work"
+        """The working directory of the commands."""
         self.cwd.mkdir()
         skipped = shutil.ignore_patterns("__pycache__")
         shutil.copytree(PROJECT / "domain", self._site / "domain", ignore=skipped)
@@ -109,7 +109,7 @@ class Wheel:
         (self._site / "sitecustomize.py").write_text(WITHOUT_EXTRAS)
 
     def run(self, *arguments: str, url: sa.URL | None = None) -> subprocess.CompletedProcess[str]:
-        """``python`` with the arguments, in a directory without an ``alembic.ini``."""
+        """Run ``python`` with the arguments, in a directory without an ``alembic.ini``."""
         environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
         environment["PYTHONPATH"] = str(self._site)
         if url is not None:
@@ -125,6 +125,6 @@ class Wheel:
         )
 
     def domain(self, *arguments: str, url: sa.URL | None = None) -> tuple[int, str, str]:
-        """``python -m domain``: exit code, standard output and standard error."""
+        """Run ``python -m domain``; return the exit code, standard output and standard error."""
         done = self.run("-m", "domain", *arguments, url=url)
         return done.returncode, done.stdout, done.stderr

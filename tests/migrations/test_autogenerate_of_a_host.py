@@ -1,4 +1,4 @@
-"""The autogenerate of an application leaves the package's tables alone, and sees its own."""
+"""Autogenerate in an application ignores the package's tables and compares the application's."""
 
 from collections.abc import Callable
 from itertools import product
@@ -20,30 +20,31 @@ from domain import Base, PlanGroup, schema
 
 PLUGINS = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"]
 Filters = dict[str, Callable[..., bool]]
-# Typed as Alembic wants them.
+# mypy compares the filters with the types that Alembic declares.
 INCLUDE_NAME: IncludeNameFn = schema.include_name
 INCLUDE_OBJECT: IncludeObjectFn = schema.include_object
 BY_NAME: Filters = {"include_name": INCLUDE_NAME}
 BY_OBJECT: Filters = {"include_object": INCLUDE_OBJECT}
 SETTINGS = [
     *product([BY_OBJECT, BY_NAME | BY_OBJECT], [False, True], [False, True]),
-    # What is only in target_metadata has no name in the database that could be left out.
+    # ``include_name`` filters only what is in the database, so the package's tables must not be in
+    # ``target_metadata``.
     (BY_NAME, True, False),
     (BY_NAME, False, False),
     ({}, False, False),
 ]
 settings = pytest.mark.parametrize(
-    ("filters", "include_schemas", "with_ours"),
+    ("filters", "include_schemas", "with_package_metadata"),
     SETTINGS,
     ids=[
-        f"{'+'.join(filters) or 'none'}{'-all schemas' * every}{'-both metadata' * ours}"
-        for filters, every, ours in SETTINGS
+        f"{'+'.join(filters) or 'none'}{'-all schemas' * every}{'-both metadata' * both}"
+        for filters, every, both in SETTINGS
     ],
 )
 
 
 def host_metadata(*, later: bool = False) -> sa.MetaData:
-    """Tables of an application; ``later`` with changes that no revision has made yet."""
+    """Return an application's tables; ``later`` adds changes that no revision has made yet."""
     metadata = sa.MetaData()
     students = sa.Table(
         "students",
@@ -77,7 +78,11 @@ def host_metadata(*, later: bool = False) -> sa.MetaData:
 
 @pytest.fixture
 def migrated(connection: sa.Connection) -> sa.Connection:
-    """Foreign keys both ways, and more than the revisions made in the package's own schema."""
+    """Return a connection to a database with the tables of the package and of the host.
+
+    Foreign keys exist in both directions, and the host has added an index and a constraint to
+    the package's tables.
+    """
     schema.upgrade(connection)
     with connection.begin():
         connection.exec_driver_sql("CREATE SCHEMA other")
@@ -99,35 +104,36 @@ def migrated(connection: sa.Connection) -> sa.Connection:
 def proposed(
     connection: sa.Connection, metadata: list[sa.MetaData], **options: Any
 ) -> list[tuple[Any, ...]]:
-    """What autogenerate would write, by kind and name."""
+    """Return the kind and the name of each operation that autogenerate proposes."""
     opts = {"autogenerate_plugins": PLUGINS, "target_metadata": metadata, **options}
     context = MigrationContext.configure(connection, opts=opts)
-    several: Any = metadata  # a list as in env.py, although it is annotated with one
-    found = compare_metadata(context, several)
+    # Alembic accepts a list, as in env.py, but annotates the parameter with a single MetaData.
+    untyped: Any = metadata
+    found = compare_metadata(context, untyped)
     return sorted((kind, getattr(one[-1], "name", one)) for kind, *one in found)
 
 
-def targets(*, later: bool, with_ours: bool) -> list[sa.MetaData]:
-    return [host_metadata(later=later), *([Base.metadata] if with_ours else [])]
+def targets(*, later: bool, with_package_metadata: bool) -> list[sa.MetaData]:
+    return [host_metadata(later=later), *([Base.metadata] if with_package_metadata else [])]
 
 
 @settings
-def test_autogenerate_proposes_nothing_of_the_package(
-    *, migrated: sa.Connection, filters: Filters, include_schemas: bool, with_ours: bool
+def test_autogenerate_proposes_nothing_for_the_package(
+    *, migrated: sa.Connection, filters: Filters, include_schemas: bool, with_package_metadata: bool
 ) -> None:
-    wanted = targets(later=False, with_ours=with_ours)
+    wanted = targets(later=False, with_package_metadata=with_package_metadata)
     if not include_schemas:
         wanted[0].remove(wanted[0].tables["other.reports"])
     assert proposed(migrated, wanted, include_schemas=include_schemas, **filters) == []
 
 
 @settings
-def test_autogenerate_still_sees_the_hosts_own_changes(
-    *, migrated: sa.Connection, filters: Filters, include_schemas: bool, with_ours: bool
+def test_autogenerate_proposes_the_hosts_own_changes(
+    *, migrated: sa.Connection, filters: Filters, include_schemas: bool, with_package_metadata: bool
 ) -> None:
     with migrated.begin():
         migrated.exec_driver_sql("CREATE TABLE public.obsolete ()")
-    wanted = targets(later=True, with_ours=with_ours)
+    wanted = targets(later=True, with_package_metadata=with_package_metadata)
     if not include_schemas:
         wanted[0].remove(wanted[0].tables["other.reports"])
     assert proposed(migrated, wanted, include_schemas=include_schemas, **filters) == [
@@ -141,11 +147,15 @@ def test_autogenerate_still_sees_the_hosts_own_changes(
 
 @settings
 def test_autogenerate_of_a_new_host_does_not_create_the_packages_tables(
-    *, connection: sa.Connection, filters: Filters, include_schemas: bool, with_ours: bool
+    *,
+    connection: sa.Connection,
+    filters: Filters,
+    include_schemas: bool,
+    with_package_metadata: bool,
 ) -> None:
     with connection.begin():
         connection.exec_driver_sql("CREATE SCHEMA other")
-    wanted = targets(later=False, with_ours=with_ours)
+    wanted = targets(later=False, with_package_metadata=with_package_metadata)
     found = proposed(connection, wanted, include_schemas=include_schemas, **filters)
     assert {kind for kind, _ in found} == {"add_table", "add_index"}
     assert {name for kind, name in found if kind == "add_table"} == {
@@ -155,7 +165,7 @@ def test_autogenerate_of_a_new_host_does_not_create_the_packages_tables(
     }
 
 
-def test_filters_can_be_combined_with_the_hosts_own(migrated: sa.Connection) -> None:
+def test_filters_can_be_combined_with_filters_of_the_host(migrated: sa.Connection) -> None:
     def include_name(
         name: str | None, type_: NameFilterType, parents: NameFilterParentNames
     ) -> bool:
@@ -169,16 +179,16 @@ def test_filters_can_be_combined_with_the_hosts_own(migrated: sa.Connection) -> 
     assert found == []
 
 
-def test_without_a_filter_all_schemas_would_lose_the_packages_tables(
+def test_autogenerate_without_filters_proposes_to_drop_the_packages_tables(
     migrated: sa.Connection,
 ) -> None:
-    """What the filters are for."""
+    """The filters exist for this reason."""
     found = proposed(migrated, [host_metadata()], include_schemas=True)
     assert ("remove_table", "plan_groups") in found
 
 
-def test_include_name_leaves_out_the_schema_and_what_is_in_it() -> None:
-    """The schema by itself, so that nothing of it is reflected."""
+def test_include_name_excludes_the_schema_and_its_tables() -> None:
+    """The schema is excluded too, so that Alembic does not reflect its tables."""
     assert not schema.include_name("studyplan", "schema", {})
     assert not schema.include_name("blocks", "table", {"schema_name": "studyplan"})
     assert schema.include_name(None, "schema", {})

@@ -1,23 +1,23 @@
-"""Objects of the application's that depend on the package's: a downgrade names them."""
+"""A downgrade names the objects of the application that depend on objects of the package."""
 
 import pytest
 import sqlalchemy as sa
 
 from domain import schema
 from domain.cli.main import main
-from tests.migrations.test_states import refused
+from tests.migrations.test_states import assert_refused
 
 FOREIGN_KEY = """
 CREATE TABLE homework (
   tenant_id uuid, group_id uuid,
-  CONSTRAINT theirs FOREIGN KEY (tenant_id, group_id)
+  CONSTRAINT fk_homework FOREIGN KEY (tenant_id, group_id)
     REFERENCES studyplan.plan_groups (tenant_id, id)
 )
 """
 DEPENDENTS = {
     "foreign key": (
         FOREIGN_KEY,
-        "constraint theirs on table public.homework depends on table studyplan.plan_groups",
+        "constraint fk_homework on table public.homework depends on table studyplan.plan_groups",
         "DROP TABLE homework",
     ),
     "view": (
@@ -26,34 +26,34 @@ DEPENDENTS = {
         "DROP VIEW latest",
     ),
     "constraint by btree_gist": (
-        "CREATE TABLE rooms (id integer, CONSTRAINT one EXCLUDE USING gist (id WITH =))",
-        "constraint one on table public.rooms depends on operator class",
-        "ALTER TABLE rooms DROP CONSTRAINT one",
+        "CREATE TABLE rooms (id integer, CONSTRAINT ex_rooms_id EXCLUDE USING gist (id WITH =))",
+        "constraint ex_rooms_id on table public.rooms depends on operator class",
+        "ALTER TABLE rooms DROP CONSTRAINT ex_rooms_id",
     ),
 }
 each_dependent = pytest.mark.parametrize(
-    ("create", "words", "drop"), DEPENDENTS.values(), ids=DEPENDENTS.keys()
+    ("create", "message", "drop"), DEPENDENTS.values(), ids=DEPENDENTS.keys()
 )
 
 
 @each_dependent
-def test_downgrade_names_what_depends_on_the_packages_objects(
-    connection: sa.Connection, create: str, words: str, drop: str
+def test_downgrade_names_objects_that_depend_on_the_package(
+    connection: sa.Connection, create: str, message: str, drop: str
 ) -> None:
     schema.upgrade(connection)
     with connection.begin():
         connection.exec_driver_sql(create)
-    refused(connection, f"{words}.*First drop what depends on", schema.downgrade)
+    assert_refused(connection, f"{message}.*First drop what depends on", schema.downgrade)
     with connection.begin():
         connection.exec_driver_sql(drop)
     schema.downgrade(connection)
     assert schema.current_revision(connection) is None
 
 
-def test_command_that_drops_tables_which_are_referred_to_says_so_in_one_line(
+def test_downgrade_command_names_dependent_objects_in_one_line(
     connection: sa.Connection, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    create, words, _ = DEPENDENTS["foreign key"]
+    create, message, _ = DEPENDENTS["foreign key"]
     schema.upgrade(connection)
     with connection.begin():
         connection.exec_driver_sql(create)
@@ -62,6 +62,6 @@ def test_command_that_drops_tables_which_are_referred_to_says_so_in_one_line(
     assert main(["downgrade", "--revision", "base"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert words in err
+    assert message in err
     assert err.count("\n") == 1
     assert schema.is_current(connection)

@@ -1,4 +1,4 @@
-"""``python -m domain upgrade`` and ``downgrade``, from the wheel's files without any extra."""
+"""``python -m domain upgrade`` and ``downgrade``, run from the wheel's files without extras."""
 
 import subprocess
 from collections.abc import Callable, Iterable
@@ -41,45 +41,46 @@ def psql(url: sa.URL, script: str) -> None:
 
 @pytest.fixture
 def migrated(new_database: Callable[[str], sa.URL]) -> Callable[..., Catalog]:
-    """What ``schema.upgrade`` makes of an empty database."""
+    """Return a function that returns the catalog after ``schema.upgrade`` of an empty database."""
 
-    def make(grant_to: Iterable[str] = ()) -> Catalog:
+    def upgraded(grant_to: Iterable[str] = ()) -> Catalog:
         engine = sa.create_engine(new_database("template0"), poolclass=sa.NullPool)
         with engine.connect() as connection:
             schema.upgrade(connection, grant_to=grant_to)
-            made = catalog(connection)
-            schema.downgrade(connection)  # nothing may refer to the roles, which are dropped
-            return made
+            result = catalog(connection)
+            # PostgreSQL cannot drop a role that has privileges in any database.
+            schema.downgrade(connection)
+            return result
 
-    return make
+    return upgraded
 
 
 # --- upgrade ----------------------------------------------------------------------------
 
 
-def test_upgrade_and_downgrade_work_from_the_wheel_alone(
+def test_upgrade_and_downgrade_work_from_the_wheel(
     wheel: Wheel, empty_url: sa.URL, connection: sa.Connection
 ) -> None:
     before = catalog(connection)
-    said = wheel.domain("upgrade", url=empty_url)
-    assert said == (0, f"The schema is at {HEAD} (from nothing).\n", "")
+    result = wheel.domain("upgrade", url=empty_url)
+    assert result == (0, f"The schema is at {HEAD} (from nothing).\n", "")
     assert wheel.domain("upgrade", url=empty_url)[1] == f"The schema is at {HEAD} (already).\n"
-    said = wheel.domain("downgrade", "--revision", "sp_0001", url=empty_url)
-    assert said == (0, f"The schema is at sp_0001 (from {HEAD}).\n", "")
-    said = wheel.domain("downgrade", "--revision", "base", url=empty_url)
-    assert said == (0, "The schema is at nothing (from sp_0001).\n", "")
+    result = wheel.domain("downgrade", "--revision", "sp_0001", url=empty_url)
+    assert result == (0, f"The schema is at sp_0001 (from {HEAD}).\n", "")
+    result = wheel.domain("downgrade", "--revision", "base", url=empty_url)
+    assert result == (0, "The schema is at nothing (from sp_0001).\n", "")
     assert catalog(connection) == before
 
 
 def test_upgrade_stops_at_a_revision(
     wheel: Wheel, empty_url: sa.URL, connection: sa.Connection
 ) -> None:
-    said = wheel.domain("upgrade", "--revision", "sp_0001", url=empty_url)
-    assert said == (0, "The schema is at sp_0001 (from nothing).\n", "")
+    result = wheel.domain("upgrade", "--revision", "sp_0001", url=empty_url)
+    assert result == (0, "The schema is at sp_0001 (from nothing).\n", "")
     assert schema.current_revision(connection) == "sp_0001"
 
 
-def test_upgrade_works_whatever_the_default_isolation_level_is(
+def test_upgrade_does_not_depend_on_the_default_isolation_level(
     wheel: Wheel, empty_url: sa.URL, connection: sa.Connection
 ) -> None:
     database = quoted(str(empty_url.database))
@@ -91,7 +92,7 @@ def test_upgrade_works_whatever_the_default_isolation_level_is(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("arguments", "code", "message"),
     [
         (["downgrade"], 2, "required: --revision"),
         (["upgrade", "--grant-to", " , "], 2, "must name a role"),
@@ -100,35 +101,35 @@ def test_upgrade_works_whatever_the_default_isolation_level_is(
         (["upgrade", "--revision", "a:b:c"], 1, "'a:b:c' is not a revision"),
         (["upgrade", "--revision", "sp_0001:head"], 1, "cannot be run to sp_0001:head"),
         (["upgrade", "--sql", "--revision", "sp_9"], 1, "cannot be run to sp_9"),
-        (["upgrade", "--grant-to", "nobody at all"], 1, 'no role "nobody at all" on this server'),
+        (["upgrade", "--grant-to", "missing role"], 1, 'no role "missing role" on this server'),
         (["upgrade", "--grant-to", "public"], 1, 'no role "public" on this server'),
     ],
 )
-def test_command_that_fails_says_why_in_one_line_and_changes_nothing(
+def test_failed_command_gives_the_reason_in_one_line_and_changes_nothing(
     *,
     wheel: Wheel,
     empty_url: sa.URL,
     connection: sa.Connection,
     arguments: list[str],
     code: int,
-    words: str,
+    message: str,
 ) -> None:
     before = catalog(connection)
     failed, out, err = wheel.domain(*arguments, url=empty_url)
     assert (failed, out) == (code, "")
-    assert words in err
+    assert message in err
     assert code == 2 or err.count("\n") == 1
     assert catalog(connection) == before
 
 
 @pytest.mark.parametrize("command", [["upgrade"], ["downgrade", "--revision", "base"]])
-def test_command_without_a_database_is_misused(wheel: Wheel, command: list[str]) -> None:
+def test_command_without_database_url_is_a_usage_error(wheel: Wheel, command: list[str]) -> None:
     code, out, err = wheel.domain(*command)
     assert (code, out) == (2, "")
     assert err.startswith("Set DATABASE_URL")
 
 
-def test_read_only_database_is_told_in_one_line(
+def test_read_only_database_is_reported_in_one_line(
     wheel: Wheel, empty_url: sa.URL, connection: sa.Connection
 ) -> None:
     database = quoted(str(empty_url.database))
@@ -141,10 +142,10 @@ def test_read_only_database_is_told_in_one_line(
     assert "read-only" in err
 
 
-# --- --sql ------------------------------------------------------------------------------
+# --- printed SQL ------------------------------------------------------------------------
 
 
-def test_printed_sql_makes_the_same_catalog_through_psql(
+def test_printed_sql_creates_the_same_catalog_with_psql(
     wheel: Wheel,
     empty_url: sa.URL,
     connection: sa.Connection,
@@ -162,7 +163,7 @@ def test_printed_sql_makes_the_same_catalog_through_psql(
         assert privileges(connection, role) == NEEDED
 
 
-def test_printed_sql_of_a_range_continues_an_older_schema(
+def test_printed_sql_of_a_range_upgrades_an_older_schema(
     wheel: Wheel, empty_url: sa.URL, connection: sa.Connection, migrated: Callable[..., Catalog]
 ) -> None:
     psql(empty_url, wheel.domain("upgrade", "--sql", "--revision", "sp_0001")[1])
@@ -172,12 +173,12 @@ def test_printed_sql_of_a_range_continues_an_older_schema(
     assert catalog(connection) == migrated()
 
 
-def test_sql_is_one_transaction(empty_url: sa.URL, connection: sa.Connection) -> None:
+def test_printed_sql_is_a_single_transaction(empty_url: sa.URL, connection: sa.Connection) -> None:
     before = catalog(connection)
-    script = schema.upgrade_sql(grant_to="nobody at all")
+    script = schema.upgrade_sql(grant_to="missing role")
     with pytest.raises(subprocess.CalledProcessError) as failed:
         psql(empty_url, script)
-    assert 'role "nobody at all" does not exist' in failed.value.stderr
+    assert 'role "missing role" does not exist' in failed.value.stderr
     assert catalog(connection) == before
 
 
@@ -185,7 +186,7 @@ def test_sql_is_one_transaction(empty_url: sa.URL, connection: sa.Connection) ->
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_of_roles_are_taken_as_they_are(
+def test_role_names_are_used_unchanged(
     connection: sa.Connection, new_role: Callable[..., str], name: str
 ) -> None:
     role = new_role(name)
@@ -195,7 +196,7 @@ def test_names_of_roles_are_taken_as_they_are(
     assert privileges(connection, role) == NEEDED
 
 
-def test_backslash_in_a_name_means_itself_under_every_setting(
+def test_backslash_in_a_role_name_is_literal_under_every_setting(
     connection: sa.Connection, new_role: Callable[..., str]
 ) -> None:
     role = new_role("back\\slash \\' ")
@@ -207,7 +208,7 @@ def test_backslash_in_a_name_means_itself_under_every_setting(
     assert privileges(connection, role) == NEEDED
 
 
-def test_name_with_a_comma_is_one_of_a_list(
+def test_role_name_with_a_comma_is_accepted_in_a_list(
     connection: sa.Connection, new_role: Callable[..., str]
 ) -> None:
     role = new_role("one, two")
@@ -215,13 +216,13 @@ def test_name_with_a_comma_is_one_of_a_list(
     assert privileges(connection, role) == NEEDED
 
 
-def test_upgrade_grants_where_the_schema_is_there_already(
+def test_upgrade_grants_privileges_on_an_existing_schema(
     wheel: Wheel, empty_url: sa.URL, connection: sa.Connection, new_role: Callable[..., str]
 ) -> None:
     schema.upgrade(connection)
     role = new_role()
-    said = wheel.domain("upgrade", "--grant-to", role, url=empty_url)
-    assert said == (0, f"The schema is at {HEAD} (already).\n", "")
+    result = wheel.domain("upgrade", "--grant-to", role, url=empty_url)
+    assert result == (0, f"The schema is at {HEAD} (already).\n", "")
     assert privileges(connection, role) == NEEDED
 
 
@@ -244,14 +245,16 @@ def test_grant_without_the_schema_is_refused(
 
 
 @pytest.mark.parametrize("roles", [["a", ""], ["a\0b"]])
-def test_what_cannot_be_a_name_is_refused(connection: sa.Connection, roles: list[str]) -> None:
+def test_invalid_role_name_is_refused(connection: sa.Connection, roles: list[str]) -> None:
     for act in (schema.grant, lambda c, r: schema.upgrade(c, grant_to=r)):
         with pytest.raises(MisuseError, match="is not the name of a role"):
             act(connection, roles)
     assert schema.current_revision(connection) is None
 
 
-def test_role_that_does_not_exist_is_named_with_what_creates_it(connection: sa.Connection) -> None:
+def test_missing_role_is_reported_with_the_statement_that_creates_it(
+    connection: sa.Connection,
+) -> None:
     before = catalog(connection)
     with pytest.raises(SchemaError, match=r'no role "No" on .* CREATE ROLE "No" LOGIN'):
         schema.upgrade(connection, grant_to="No")
@@ -259,7 +262,7 @@ def test_role_that_does_not_exist_is_named_with_what_creates_it(connection: sa.C
 
 
 def test_revisions_of_the_wheel_are_found_as_a_package_resource(wheel: Wheel) -> None:
-    """As a branch in ``version_locations``."""
+    """Applications name it in ``version_locations``."""
     program = (
         "from alembic.config import Config; from alembic.script import ScriptDirectory; "
         "config = Config(); config.set_main_option('script_location', '.'); "

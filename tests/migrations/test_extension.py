@@ -1,4 +1,4 @@
-"""btree_gist is made where it is missing, and dropped only where we made it."""
+"""btree_gist is created if it is missing, and dropped only if the package created it."""
 
 import sqlalchemy as sa
 
@@ -11,24 +11,26 @@ OURS = "created by studyplan-domain"
 
 
 def comments(connection: sa.Connection) -> list[str | None]:
-    """The comment of the extension, in a list that is empty where it is missing."""
+    """Return the extension's comment in a list, which is empty if the extension is missing."""
     with connection.begin():
         return list(connection.scalars(COMMENT).all())
 
 
-def test_a_database_without_btree_gist_gets_it_with_our_mark(connection: sa.Connection) -> None:
+def test_btree_gist_is_created_with_a_comment_if_it_is_missing(connection: sa.Connection) -> None:
     assert comments(connection) == []
     schema.upgrade(connection)
     assert comments(connection) == [OURS]
 
 
-def test_our_btree_gist_goes_with_the_downgrade(connection: sa.Connection) -> None:
+def test_btree_gist_that_the_package_created_is_dropped_by_the_downgrade(
+    connection: sa.Connection,
+) -> None:
     schema.upgrade(connection)
     schema.downgrade(connection)
     assert comments(connection) == []
 
 
-def test_a_btree_gist_that_was_there_before_is_neither_marked_nor_dropped(
+def test_btree_gist_that_existed_before_is_neither_commented_nor_dropped(
     connection: sa.Connection,
 ) -> None:
     with connection.begin():
@@ -41,7 +43,7 @@ def test_a_btree_gist_that_was_there_before_is_neither_marked_nor_dropped(
     assert comments(connection) == before
 
 
-def test_a_btree_gist_in_another_schema_serves_as_well(connection: sa.Connection) -> None:
+def test_btree_gist_in_another_schema_is_used(connection: sa.Connection) -> None:
     with connection.begin():
         connection.exec_driver_sql("CREATE SCHEMA extensions")
         connection.exec_driver_sql("CREATE EXTENSION btree_gist SCHEMA extensions")

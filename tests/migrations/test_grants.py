@@ -1,4 +1,4 @@
-"""Who may execute the lock functions: the roles that the migration names, and nobody else."""
+"""Only the roles that are named in an upgrade or a grant may execute the lock functions."""
 
 from collections.abc import Callable
 
@@ -13,13 +13,13 @@ from domain.privileges import TABLES
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import quoted
 
-_ENTER = "studyplan.acquire_plan_locks_with_limits"
+_WITH_LIMITS = "studyplan.acquire_plan_locks_with_limits"
 FUNCTIONS = {
     "acquire_plan_group_lock(uuid,integer)",
     "check_plan_group_lock(uuid)",
     "studyplan.acquire_plan_group_lock(uuid,integer)",
     "studyplan.acquire_plan_locks(bigint[],integer,boolean,integer)",
-    f"{_ENTER}(bigint[],integer,boolean,integer,text,text,text,text)",
+    f"{_WITH_LIMITS}(bigint[],integer,boolean,integer,text,text,text,text)",
     "studyplan.acquire_student_locks(bigint[],integer,text,text)",
     "studyplan.check_plan_group_lock(uuid)",
     "studyplan.is_plan_transaction(uuid,text)",
@@ -29,14 +29,14 @@ FUNCTIONS = {
     "studyplan.require_plan_transaction(text)",
     "studyplan.student_lock_key(uuid,uuid)",
 }
-"""Those in ``public`` are named as its search path shows them."""
+"""Functions in ``public`` have no schema in their names, because it is on the search path."""
 CALLS = [
     "SELECT * FROM public.acquire_plan_group_lock(gen_random_uuid())",
     "SELECT * FROM public.check_plan_group_lock(gen_random_uuid())",
     "SELECT studyplan.plan_group_lock_key(gen_random_uuid())",
     "SELECT * FROM studyplan.acquire_plan_locks(ARRAY[1::bigint])",
     "SELECT studyplan.student_lock_key(gen_random_uuid(), gen_random_uuid())",
-    f"SELECT {_ENTER}('{{1}}', 0, false, NULL, 'i', '1s', '1s', '1s')",
+    f"SELECT {_WITH_LIMITS}('{{1}}', 0, false, NULL, 'i', '1s', '1s', '1s')",
     "SELECT studyplan.acquire_student_locks('{1}', 0, 'i', 'j')",
     "SELECT * FROM studyplan.acquire_plan_group_lock(gen_random_uuid())",
     "SELECT * FROM studyplan.check_plan_group_lock(gen_random_uuid())",
@@ -74,14 +74,14 @@ def executable(connection: sa.Connection, role: str) -> set[str]:
 
 
 def privileges(connection: sa.Connection, role: str) -> set[tuple[str, str]]:
-    """What the role may do with the schema, and with tables in it."""
+    """Return the role's privileges on the schema and on the tables in it."""
     with connection.begin():
         rows = connection.execute(PRIVILEGES, {"role": role})
         return {(row.name, row.privilege) for row in rows}
 
 
 def attempt(connection: sa.Connection, role: str, call: str) -> None:
-    """Call a function as the role, and undo it."""
+    """Execute a statement as the role and roll it back."""
     with connection.begin() as transaction:
         connection.exec_driver_sql(f"SET LOCAL ROLE {quoted(role)}")
         try:
@@ -91,7 +91,7 @@ def attempt(connection: sa.Connection, role: str, call: str) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_role_that_was_not_named_is_refused(
+def test_role_that_was_not_named_is_refused(
     connection: sa.Connection, new_role: Callable[[], str], call: str
 ) -> None:
     schema.upgrade(connection)
@@ -100,13 +100,13 @@ def test_a_role_that_was_not_named_is_refused(
     assert isinstance(refused.value.orig, psycopg.errors.InsufficientPrivilege)
 
 
-def test_public_has_no_right(connection: sa.Connection) -> None:
+def test_public_has_no_privileges(connection: sa.Connection) -> None:
     schema.upgrade(connection)
     assert executable(connection, "public") == set()
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_role_that_was_named_may_call_every_function(
+def test_role_that_was_named_may_call_every_function(
     connection: sa.Connection, new_role: Callable[[], str], call: str
 ) -> None:
     role = new_role()
@@ -114,7 +114,9 @@ def test_a_role_that_was_named_may_call_every_function(
     attempt(connection, role, call)
 
 
-def test_several_roles_may_be_named(connection: sa.Connection, new_role: Callable[[], str]) -> None:
+def test_upgrade_grants_privileges_to_several_roles(
+    connection: sa.Connection, new_role: Callable[[], str]
+) -> None:
     first, second, other = new_role(), new_role(), new_role()
     schema.upgrade(connection, grant_to=f"{first}, {second}")
     assert executable(connection, first) == executable(connection, second) == FUNCTIONS
@@ -141,7 +143,7 @@ def test_functions_and_procedures_of_the_host_are_not_granted(
     assert executable(connection, role) == FUNCTIONS
 
 
-def test_a_role_named_later_is_granted_without_a_downgrade(
+def test_role_named_later_gets_privileges_without_a_downgrade(
     connection: sa.Connection, new_role: Callable[[], str]
 ) -> None:
     role = new_role()
@@ -161,7 +163,7 @@ each_grant = pytest.mark.parametrize("grant", GRANTS, ids=["grant", "upgrade"])
 
 @pytest.fixture
 def app(connection: sa.Connection, new_role: Callable[..., str]) -> str:
-    """A role with what the package needs, beside the owner of the schema."""
+    """Return a role with the privileges that the package needs, which does not own the schema."""
     role = new_role("app")
     schema.upgrade(connection, grant_to=role)
     return role
@@ -169,38 +171,40 @@ def app(connection: sa.Connection, new_role: Callable[..., str]) -> str:
 
 @each_grant
 @pytest.mark.parametrize(
-    "may_pass_on",
+    "grantable",
     [[], ["USAGE ON SCHEMA studyplan"], ["USAGE ON SCHEMA studyplan", "SELECT ON {0}"]],
     ids=["nothing", "the schema", "the schema and a table"],
 )
-def test_grant_by_another_role_names_it_and_what_would_lack_and_changes_nothing(
+def test_grant_by_another_role_reports_missing_privileges_and_changes_nothing(
     *,
     connection: sa.Connection,
     app: str,
     new_role: Callable[..., str],
     grant: Callable[[sa.Connection, str], object],
-    may_pass_on: list[str],
+    grantable: list[str],
 ) -> None:
     fresh = new_role("fresh")
     with connection.begin():
-        for privilege in may_pass_on:
-            what = privilege.format("studyplan.plan_groups")
-            connection.exec_driver_sql(f"GRANT {what} TO {quoted(app)} WITH GRANT OPTION")
+        for privilege in grantable:
+            text = privilege.format("studyplan.plan_groups")
+            connection.exec_driver_sql(f"GRANT {text} TO {quoted(app)} WITH GRANT OPTION")
     before = catalog(connection)
     connection.exec_driver_sql(f"SET ROLE {quoted(app)}")
     connection.commit()
     with pytest.raises(SchemaError) as refused:
         grant(connection, fresh)
-    told = str(refused.value)
-    assert told.startswith(f'The role "{app}" cannot grant "{fresh}" what the package needs: it ')
-    assert ("lack USAGE on schema studyplan." in told) == (not may_pass_on)
-    assert "The owner of the schema, " in told
+    message = str(refused.value)
+    assert message.startswith(
+        f'The role "{app}" cannot grant "{fresh}" what the package needs: it '
+    )
+    assert ("lack USAGE on schema studyplan." in message) == (not grantable)
+    assert "The owner of the schema, " in message
     assert privileges(connection, fresh) == set()
     assert catalog(connection) == before
 
 
 @each_grant
-def test_grant_by_a_role_that_may_pass_everything_on_is_allowed(
+def test_grant_by_a_role_with_every_grant_option_is_allowed(
     connection: sa.Connection,
     new_role: Callable[..., str],
     app: str,
@@ -220,13 +224,14 @@ def test_grant_by_a_role_that_may_pass_everything_on_is_allowed(
     grant(connection, fresh)
     assert privileges(connection, fresh) == NEEDED
     assert executable(connection, fresh) == FUNCTIONS
-    with connection.begin():  # the owner drops the roles
+    # The fixture's DROP OWNED has no CASCADE, so it would fail while the role's grants exist.
+    with connection.begin():
         connection.exec_driver_sql("RESET ROLE")
         connection.exec_driver_sql(f"DROP OWNED BY {quoted(app)} CASCADE")
 
 
 @each_grant
-def test_grant_of_what_a_role_has_already_is_no_error(
+def test_grant_of_existing_privileges_is_allowed(
     connection: sa.Connection, app: str, grant: Callable[[sa.Connection, str], object]
 ) -> None:
     with connection.begin():
@@ -235,7 +240,7 @@ def test_grant_of_what_a_role_has_already_is_no_error(
     assert privileges(connection, app) == NEEDED
 
 
-def test_command_that_grants_as_another_role_than_the_owner_fails(
+def test_command_that_grants_as_a_role_other_than_the_owner_fails(
     *,
     connection: sa.Connection,
     app: str,

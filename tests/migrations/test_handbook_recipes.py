@@ -1,4 +1,4 @@
-"""The recipes of the guide to the schema run as printed, in an application with the wheel."""
+"""The recipes of the schema guide run as printed, in an application that uses the wheel."""
 
 import os
 import subprocess
@@ -68,7 +68,7 @@ def downgrade():
 
 @pytest.fixture
 def project(tmp_path: Path) -> tuple[Wheel, Path]:
-    """An application with the wheel installed: its models, environment and revisions."""
+    """Return the wheel and an application with models, an environment and revisions."""
     wheel = Wheel(tmp_path)
     path = wheel.cwd
     versions = path / "migrations" / "versions"
@@ -88,7 +88,7 @@ def alembic(wheel: Wheel, url: sa.URL, *arguments: str) -> str:
     return done.stdout
 
 
-def test_schema_is_made_in_a_revision_of_the_applications(
+def test_schema_is_created_in_a_revision_of_the_application(
     project: tuple[Wheel, Path],
     empty_url: sa.URL,
     connection: sa.Connection,
@@ -113,7 +113,7 @@ def test_schema_is_made_in_a_revision_of_the_applications(
     assert catalog(connection) == before
 
 
-def test_schema_is_made_by_a_branch_of_the_applications_environment(
+def test_schema_is_created_by_a_branch_of_the_applications_environment(
     project: tuple[Wheel, Path], empty_url: sa.URL, connection: sa.Connection
 ) -> None:
     wheel, path = project

@@ -1,4 +1,4 @@
-"""``schema.upgrade`` inside an Alembic run of the application's."""
+"""``schema.upgrade`` and ``schema.downgrade`` called inside an application's Alembic run."""
 
 from pathlib import Path
 
@@ -13,14 +13,14 @@ from domain.errors import MisuseError, SchemaError
 from tests.migrations.catalog import catalog
 from tests.migrations.hosts import PLAIN, Host
 
-OURS = "schema.upgrade(op.get_bind())"
-OURS_DOWN = "schema.downgrade(op.get_bind())"
-MINE = "op.execute('CREATE TABLE public.mine (id integer)')"
-MINE_DOWN = "op.execute('DROP TABLE public.mine')"
-# What a revision may use besides ``op.execute``.
-STILL_THERE = "assert op.get_context().connection is op.get_bind() and context.config.attributes"
-BOTH_FIRST = (f"{OURS}\n{STILL_THERE}\n{MINE}", f"{OURS_DOWN}\n{STILL_THERE}\n{MINE_DOWN}")
-BOTH_LAST = (f"{MINE}\n{OURS}\n{STILL_THERE}", f"{MINE_DOWN}\n{OURS_DOWN}\n{STILL_THERE}")
+UPGRADE = "schema.upgrade(op.get_bind())"
+DOWNGRADE = "schema.downgrade(op.get_bind())"
+CREATE = "op.execute('CREATE TABLE public.lessons (id integer)')"
+DROP = "op.execute('DROP TABLE public.lessons')"
+# A revision can still use its operations context after the package's run.
+CHECK_CONTEXT = "assert op.get_context().connection is op.get_bind() and context.config.attributes"
+PACKAGE_FIRST = (f"{UPGRADE}\n{CHECK_CONTEXT}\n{CREATE}", f"{DOWNGRADE}\n{CHECK_CONTEXT}\n{DROP}")
+PACKAGE_LAST = (f"{CREATE}\n{UPGRADE}\n{CHECK_CONTEXT}", f"{DROP}\n{DOWNGRADE}\n{CHECK_CONTEXT}")
 per_migration = pytest.mark.parametrize("per_migration", [False, True])
 
 
@@ -40,24 +40,25 @@ def is_current(connection: sa.Connection) -> bool:
 
 
 def proxies() -> list[object]:
+    """Return the proxies behind Alembic's modules, which are ``None`` while nothing runs."""
     return [vars(module).get("_proxy") for module in (alembic.op, alembic.context)]
 
 
 @per_migration
-@pytest.mark.parametrize("revision", [BOTH_FIRST, BOTH_LAST], ids=["first", "last"])
+@pytest.mark.parametrize("revision", [PACKAGE_FIRST, PACKAGE_LAST], ids=["first", "last"])
 def test_upgrade_in_a_revision_leaves_its_op_usable(
     *, host: Host, connection: sa.Connection, revision: tuple[str, str], per_migration: bool
 ) -> None:
     host.write_revision("h1", *revision)
     host.write_revision("h2", "op.execute('CREATE TABLE public.later ()')", after="h1")
     host.upgrade(transaction_per_migration=per_migration)
-    assert tables(connection) == {"alembic_version", "mine", "later"}
+    assert tables(connection) == {"alembic_version", "lessons", "later"}
     assert is_current(connection)
     assert proxies() == [None, None]
 
 
 @per_migration
-@pytest.mark.parametrize("revision", [BOTH_FIRST, BOTH_LAST], ids=["first", "last"])
+@pytest.mark.parametrize("revision", [PACKAGE_FIRST, PACKAGE_LAST], ids=["first", "last"])
 def test_downgrade_in_a_revision_leaves_its_op_usable(
     *, host: Host, connection: sa.Connection, revision: tuple[str, str], per_migration: bool
 ) -> None:
@@ -80,39 +81,42 @@ ENVIRONMENTS = {
 
 @per_migration
 @pytest.mark.parametrize("body", ENVIRONMENTS.values(), ids=ENVIRONMENTS.keys())
-def test_upgrade_in_the_env_works_before_and_after_the_revisions(
+def test_upgrade_in_env_py_works_before_and_after_the_revisions(
     *, host: Host, connection: sa.Connection, body: str, per_migration: bool
 ) -> None:
     host.write_env(body)
-    host.write_revision("h1", MINE)
+    host.write_revision("h1", CREATE)
     host.upgrade(transaction_per_migration=per_migration)
-    assert tables(connection) == {"alembic_version", "mine"}
+    assert tables(connection) == {"alembic_version", "lessons"}
     assert is_current(connection)
     assert proxies() == [None, None]
 
 
 @per_migration
 @pytest.mark.parametrize(
-    "revision", [f"{OURS}\n{MINE}\n1 / 0", f"{MINE}\n{OURS}\n1 / 0"], ids=["first", "last"]
+    "revision",
+    [f"{UPGRADE}\n{CREATE}\n1 / 0", f"{CREATE}\n{UPGRADE}\n1 / 0"],
+    ids=["first", "last"],
 )
-def test_revision_that_fails_later_takes_the_schema_back(
+def test_revision_that_fails_later_rolls_back_the_schema(
     *, host: Host, connection: sa.Connection, revision: str, per_migration: bool
 ) -> None:
     before = catalog(connection)
     host.write_revision("h1", revision)
     with pytest.raises(ZeroDivisionError):
         host.upgrade(transaction_per_migration=per_migration)
-    assert {"mine"}.isdisjoint(tables(connection))
-    with connection.begin():  # Alembic commits its table where each revision is a transaction
+    assert {"lessons"}.isdisjoint(tables(connection))
+    # With a transaction per migration, Alembic has committed its version table.
+    with connection.begin():
         connection.exec_driver_sql("DROP TABLE IF EXISTS public.alembic_version")
     assert catalog(connection) == before
 
 
-def test_nothing_is_committed_before_the_caller_commits(
+def test_upgrade_commits_nothing_before_the_caller_commits(
     host: Host, connection: sa.Connection
 ) -> None:
     host.write_env(f"c.begin()\nschema.upgrade(c)\n{PLAIN}\nc.rollback()")
-    host.write_revision("h1", MINE)
+    host.write_revision("h1", CREATE)
     before = catalog(connection)
     host.upgrade()
     assert catalog(connection) == before
@@ -121,19 +125,22 @@ def test_nothing_is_committed_before_the_caller_commits(
 def test_failed_upgrade_in_a_revision_leaves_its_op_and_its_transaction_usable(
     host: Host, connection: sa.Connection
 ) -> None:
-    """The run inside is a savepoint, so the revision may go on without it."""
+    """The package's run is a savepoint, so the revision can continue after it has failed."""
     with connection.begin():
         connection.exec_driver_sql("CREATE FUNCTION public.check_plan_group_lock(uuid) "
             "RETURNS integer LANGUAGE sql AS 'SELECT 1'")  # fmt: skip
     host.write_revision(
-        "h1", f"try:\n    {OURS}\nexcept SchemaError:\n    {MINE}\nelse:\n    raise AssertionError"
+        "h1",
+        f"try:\n    {UPGRADE}\nexcept SchemaError:\n    {CREATE}\nelse:\n    raise AssertionError",
     )
     host.upgrade()
-    assert tables(connection) == {"alembic_version", "mine"}
+    assert tables(connection) == {"alembic_version", "lessons"}
     assert "studyplan" not in sa.inspect(connection).get_schema_names()
 
 
-def test_search_path_of_a_failed_run_is_the_callers_own_again(connection: sa.Connection) -> None:
+def test_search_path_of_the_caller_is_restored_after_a_failed_run(
+    connection: sa.Connection,
+) -> None:
     with connection.begin():
         connection.exec_driver_sql("SET LOCAL search_path = public, pg_catalog")
         with pytest.raises(SchemaError, match="nope"):
@@ -144,7 +151,7 @@ def test_search_path_of_a_failed_run_is_the_callers_own_again(connection: sa.Con
 def test_offline_mode_of_a_host_is_refused_with_the_command_that_prints_sql(
     host: Host, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    host.write_revision("h1", OURS)
+    host.write_revision("h1", UPGRADE)
     host.write_env(
         "context.configure(dialect_name='postgresql')\n"
         "with context.begin_transaction():\n    context.run_migrations()"

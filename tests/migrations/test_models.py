@@ -1,4 +1,4 @@
-"""The mapped classes say what the revisions made: nothing more, nothing less, nothing else."""
+"""The mapped classes describe exactly the schema that the revisions create."""
 
 from pathlib import Path
 
@@ -22,13 +22,13 @@ OUR_FUNCTIONS = sa.text(
 
 
 def check(connection: sa.Connection) -> None:
-    """``alembic check`` with the plugins of the project's own environment."""
+    """Run ``alembic check`` with the plugins of the project's own environment."""
     config = Config(PROJECT / "alembic.ini")
     config.attributes["connection"] = connection
     command.check(config)
 
 
-def test_autogenerate_finds_nothing_to_do(connection: sa.Connection) -> None:
+def test_autogenerate_finds_no_difference(connection: sa.Connection) -> None:
     schema.upgrade(connection)
     check(connection)
 
@@ -46,7 +46,9 @@ def test_autogenerate_finds_nothing_to_do(connection: sa.Connection) -> None:
         "DROP TABLE studyplan.academy_schedules",
     ],
 )
-def test_autogenerate_would_find_a_difference(connection: sa.Connection, change: str) -> None:
+def test_autogenerate_finds_a_difference_after_a_change(
+    connection: sa.Connection, change: str
+) -> None:
     schema.upgrade(connection)
     with connection.begin():
         connection.exec_driver_sql(change)
@@ -54,8 +56,10 @@ def test_autogenerate_would_find_a_difference(connection: sa.Connection, change:
         check(connection)
 
 
-def test_the_classes_written_out_as_tables_give_the_same_catalog(connection: sa.Connection) -> None:
-    """Autogenerate is blind to EXCLUDE and to the text of a CHECK; the catalog is not."""
+def test_tables_created_from_the_mapped_classes_give_the_same_catalog(
+    connection: sa.Connection,
+) -> None:
+    """Autogenerate does not compare EXCLUDE constraints or the text of a CHECK; this test does."""
     schema.upgrade(connection)
     with connection.begin():
         for function in connection.scalars(OUR_FUNCTIONS).all():
@@ -68,13 +72,13 @@ def test_the_classes_written_out_as_tables_give_the_same_catalog(connection: sa.
             connection.execute(CreateTable(table))
             for index in table.indexes:
                 connection.execute(CreateIndex(index))
-    written_out = catalog(connection)
-    for found in (migrated, written_out):
+    created = catalog(connection)
+    for found in (migrated, created):
         found["columns"] = sorted(_without_number(line) for line in found["columns"])
-    assert written_out == migrated
+    assert created == migrated
 
 
 def _without_number(column: str) -> str:
-    """A column's line without its place in the table, which means nothing."""
+    """Return a column's line without its position in the table, which need not agree."""
     table, _, rest = column.split(" ", 2)
     return f"{table} {rest}"

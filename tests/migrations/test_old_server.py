@@ -1,4 +1,4 @@
-"""A server that is older than the package supports is refused before anything is made."""
+"""A server that is older than the package supports is refused before anything is created."""
 
 import pytest
 import sqlalchemy as sa

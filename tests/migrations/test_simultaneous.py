@@ -1,4 +1,4 @@
-"""Two upgrades of one empty database at once both end well."""
+"""Simultaneous upgrades of an empty database all succeed."""
 
 import logging
 import multiprocessing
@@ -19,16 +19,17 @@ from domain.schema import run
 from domain.schema.run import MIGRATION_LOCK
 
 RUNS = 3
-# A failure must end the test, not hang it.
-ASKED = sa.text(
+# A waiting upgrade rolls back after each attempt, so ROLLBACK is its last statement.
+WAITING = sa.text(
     "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'waiting' "
     "AND query = 'ROLLBACK'"
 )
-IMPATIENT = "-c lock_timeout=20s -c idle_in_transaction_session_timeout=20s"
+# If the test fails, these timeouts end it; otherwise it could hang.
+TIMEOUTS = "-c lock_timeout=20s -c idle_in_transaction_session_timeout=20s"
 
 
 def upgrade(url: sa.URL, name: str = "upgrade") -> bool:
-    options = {"options": IMPATIENT, "application_name": name}
+    options = {"options": TIMEOUTS, "application_name": name}
     engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=options)
     try:
         with engine.connect() as connection:
@@ -46,22 +47,23 @@ def threads() -> Executor:
     return ThreadPoolExecutor(RUNS)
 
 
-def polled(
-    connection: sa.Connection, statement: sa.Executable, wanted: Callable[[int], bool]
+def wait_until(
+    connection: sa.Connection, statement: sa.Executable, accepted: Callable[[int], bool]
 ) -> None:
-    """Ask until the answer is the wanted one; at most 20 seconds."""
+    """Execute the statement until its result is accepted; fail after 20 seconds."""
     deadline = time.monotonic() + 20
-    while not wanted(connection.execute(statement).scalar_one()):
+    while not accepted(connection.execute(statement).scalar_one()):
         assert time.monotonic() < deadline
         connection.rollback()
     connection.rollback()
 
 
-@pytest.mark.parametrize(("workers", "at_once"), [(processes, RUNS), (threads, 1)])
-def test_upgrades_that_all_wait_for_the_same_run_end_well_one_after_the_other(
-    empty_url: sa.URL, connection: sa.Connection, workers: Callable[[], Executor], at_once: int
+# Upgrades in threads of a process run one after another, so only one of them waits for the lock.
+@pytest.mark.parametrize(("workers", "connections"), [(processes, RUNS), (threads, 1)])
+def test_upgrades_that_wait_for_the_same_run_succeed_one_after_another(
+    empty_url: sa.URL, connection: sa.Connection, workers: Callable[[], Executor], connections: int
 ) -> None:
-    """The lock is held until all have connected, so that they overlap for certain."""
+    """The test holds the lock until the upgrades have connected, so that they certainly overlap."""
     connected = sa.text(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
         "AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
@@ -71,7 +73,7 @@ def test_upgrades_that_all_wait_for_the_same_run_end_well_one_after_the_other(
     with workers() as pool:
         try:
             futures = [pool.submit(upgrade, empty_url) for _ in range(RUNS)]
-            polled(connection, connected, lambda found: found >= at_once)
+            wait_until(connection, connected, lambda found: found >= connections)
             assert schema.current_revision(connection) is None
             connection.rollback()
         finally:
@@ -80,17 +82,17 @@ def test_upgrades_that_all_wait_for_the_same_run_end_well_one_after_the_other(
         assert [future.result(timeout=60) for future in futures] == [True] * RUNS
 
 
-def test_an_upgrade_that_waits_stands_in_no_index_builders_way(
+def test_upgrade_that_waits_does_not_block_create_index_concurrently(
     empty_url: sa.URL, connection: sa.Connection
 ) -> None:
-    """CREATE INDEX CONCURRENTLY waits for every snapshot; one that waits in a statement has one."""
-    connection.exec_driver_sql("CREATE TABLE theirs (id integer)")
+    """CREATE INDEX CONCURRENTLY waits for older snapshots, and a waiting statement has one."""
+    connection.exec_driver_sql("CREATE TABLE lessons (id integer)")
     connection.scalar(sa.select(sa.func.pg_advisory_lock(MIGRATION_LOCK)))
     connection.commit()
     with ThreadPoolExecutor(1) as pool:
         try:
             future = pool.submit(upgrade, empty_url, "waiting")
-            polled(connection, ASKED, lambda found: found > 0)
+            wait_until(connection, WAITING, lambda found: found > 0)
             builder = sa.create_engine(
                 empty_url,
                 poolclass=sa.NullPool,
@@ -98,7 +100,7 @@ def test_an_upgrade_that_waits_stands_in_no_index_builders_way(
                 connect_args={"options": "-c lock_timeout=5s"},
             )
             with builder.connect() as other:
-                other.exec_driver_sql("CREATE INDEX CONCURRENTLY ON theirs (id)")
+                other.exec_driver_sql("CREATE INDEX CONCURRENTLY ON lessons (id)")
             assert not future.done()
         finally:
             connection.scalar(sa.select(sa.func.pg_advisory_unlock(MIGRATION_LOCK)))
@@ -108,7 +110,7 @@ def test_an_upgrade_that_waits_stands_in_no_index_builders_way(
 
 @contextmanager
 def lock_held(url: sa.URL) -> Iterator[int]:
-    """Another run, whose process is given."""
+    """Hold the migration lock like another run, and yield the process ID of its backend."""
     name = {"application_name": "the other run"}
     engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=name)
     with engine.begin() as connection:
@@ -117,22 +119,22 @@ def lock_held(url: sa.URL) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("in_transaction", [False, True])
-def test_upgrade_that_waited_long_enough_names_the_other_run(
+def test_upgrade_that_times_out_names_the_other_run(
     *, empty_url: sa.URL, connection: sa.Connection, in_transaction: bool
 ) -> None:
     if in_transaction:
         connection.begin()
-    with lock_held(empty_url) as pid, pytest.raises(TimeoutError) as late:
+    with lock_held(empty_url) as pid, pytest.raises(TimeoutError) as timed_out:
         schema.upgrade(connection, wait=timedelta(milliseconds=1))
-    said = rf"process {pid} \(application_name 'the other run'\) holds since 20\d\d-.* UTC"
-    assert re.search(said, str(late.value))
+    pattern = rf"process {pid} \(application_name 'the other run'\) holds since 20\d\d-.* UTC"
+    assert re.search(pattern, str(timed_out.value))
     assert connection.in_transaction() is in_transaction
     schema.upgrade(connection)
     assert schema.is_current(connection)
 
 
 @pytest.mark.parametrize("in_transaction", [False, True])
-def test_upgrade_that_waits_logs_the_other_run_and_goes_on_after_it(
+def test_upgrade_that_waits_logs_the_other_run_and_continues_after_it(
     *,
     empty_url: sa.URL,
     connection: sa.Connection,
@@ -168,7 +170,7 @@ def test_upgrade_that_waits_logs_the_other_run_and_goes_on_after_it(
     assert vars(record)["event"] == "migration_lock.busy"
 
 
-def test_command_that_waited_for_another_run_says_that_the_schema_was_there(
+def test_command_that_waited_for_another_run_reports_that_the_schema_was_current(
     empty_url: sa.URL, connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits, ended = threading.Event(), threading.Event()
@@ -193,10 +195,12 @@ def test_command_that_waited_for_another_run_says_that_the_schema_was_there(
     assert schema.downgrade(connection) == schema.head_revision()
 
 
-def test_upgrade_prepares_no_statement_and_leaves_the_callers_threshold(empty_url: sa.URL) -> None:
-    """A prepared statement stays on the backend, which a pooler gives to another client."""
-    at_once = {"prepare_threshold": 0}
-    engine = sa.create_engine(empty_url, poolclass=sa.NullPool, connect_args=at_once)
+def test_upgrade_prepares_no_statement_and_restores_the_callers_threshold(
+    empty_url: sa.URL,
+) -> None:
+    """A prepared statement stays in the backend, which a pooler can assign to another client."""
+    prepare_immediately = {"prepare_threshold": 0}
+    engine = sa.create_engine(empty_url, poolclass=sa.NullPool, connect_args=prepare_immediately)
     with engine.connect() as connection:
         driver = connection.connection.driver_connection
         assert driver is not None

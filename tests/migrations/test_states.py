@@ -1,4 +1,4 @@
-"""Databases in a state that a run cannot start from: one sentence, and nothing is changed."""
+"""Database states from which a run cannot start: an error is raised and nothing is changed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,23 +16,26 @@ from tests.migrations.test_command_line import downgrade_by_sql, run_sql
 Run = Callable[[sa.Connection], object]
 
 
-def refused(connection: sa.Connection, words: str, act: Run = schema.upgrade) -> None:
-    """Refused with the words, in a transaction of its own and in one of the caller's."""
+def assert_refused(connection: sa.Connection, message: str, act: Run = schema.upgrade) -> None:
+    """Assert that the call raises ``SchemaError`` with the message and changes nothing.
+
+    The call is made outside of a transaction and in one of the caller.
+    """
     before = catalog(connection)
-    with pytest.raises(SchemaError, match=words):
+    with pytest.raises(SchemaError, match=message):
         act(connection)
     assert catalog(connection) == before
-    with connection.begin(), pytest.raises(SchemaError, match=words):
+    with connection.begin(), pytest.raises(SchemaError, match=message):
         act(connection)
     assert catalog(connection) == before
 
 
-# --- somebody else's objects ------------------------------------------------------------
+# --- objects of the host ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("act", [schema.upgrade, schema.downgrade])
 @pytest.mark.parametrize("rows", ["", "INSERT INTO studyplan.alembic_version VALUES ('host_7')"])
-def test_version_table_of_the_hosts_own_in_our_schema_is_named(
+def test_version_table_of_the_host_in_the_packages_schema_is_reported(
     connection: sa.Connection, act: Run, rows: str
 ) -> None:
     with connection.begin():
@@ -40,10 +43,10 @@ def test_version_table_of_the_hosts_own_in_our_schema_is_named(
             "CREATE SCHEMA studyplan; CREATE TABLE studyplan.alembic_version (version_num text); "
             f"{rows}"
         )
-    refused(connection, r"version table of another .* another version_table_schema", act)
+    assert_refused(connection, r"version table of another .* another version_table_schema", act)
 
 
-def test_branch_whose_version_table_is_in_our_schema_is_not_taken_for_the_packages(
+def test_branch_with_its_version_table_in_the_packages_schema_belongs_to_the_host(
     tmp_path: Path, connection: sa.Connection, empty_url: sa.URL
 ) -> None:
     host = Host(tmp_path, empty_url)
@@ -53,7 +56,9 @@ def test_branch_whose_version_table_is_in_our_schema_is_not_taken_for_the_packag
         connection.exec_driver_sql("CREATE SCHEMA studyplan")
     host.upgrade(version_table_schema="studyplan")
     assert schema.is_current(connection)
-    refused(connection, r"another Alembic environment \(it has h1, sp_0002\)", schema.downgrade)
+    assert_refused(
+        connection, r"another Alembic environment \(it has h1, sp_0002\)", schema.downgrade
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,18 +70,22 @@ def test_branch_whose_version_table_is_in_our_schema_is_not_taken_for_the_packag
         "CREATE FUNCTION public.check_plan_group_lock(uuid) RETURNS int LANGUAGE sql AS 'SELECT 7'",
     ],
 )
-def test_objects_of_our_names_are_named_and_kept(connection: sa.Connection, statement: str) -> None:
+def test_objects_with_the_packages_names_are_reported_and_kept(
+    connection: sa.Connection, statement: str
+) -> None:
     with connection.begin():
         connection.exec_driver_sql(f"CREATE SCHEMA studyplan; {statement}")
-    refused(connection, "of this name that this package did not create: .* already exists")
+    assert_refused(connection, "of this name already: .* already exists.* did not make it")
 
 
-def test_database_without_the_schema_public_is_refused_in_the_servers_words(
+def test_database_without_the_schema_public_is_refused_with_the_servers_message(
     connection: sa.Connection,
 ) -> None:
     with connection.begin():
         connection.exec_driver_sql("DROP SCHEMA public")
-    refused(connection, 'need a schema .*: schema "public" does not exist.* Create it first')
+    assert_refused(
+        connection, 'lacks a schema .*: schema "public" does not exist.* create it first'
+    )
     with connection.begin():
         connection.exec_driver_sql("CREATE SCHEMA public")
     schema.upgrade(connection)
@@ -84,7 +93,7 @@ def test_database_without_the_schema_public_is_refused_in_the_servers_words(
 
 
 @pytest.mark.parametrize("change", ["DELETE FROM studyplan.alembic_version", "COMMENT"])
-def test_version_table_and_comment_that_differ_are_both_told(
+def test_version_table_and_comment_that_differ_are_both_reported(
     connection: sa.Connection, change: str
 ) -> None:
     schema.upgrade(connection)
@@ -93,12 +102,14 @@ def test_version_table_and_comment_that_differ_are_both_told(
     )
     with connection.begin():
         connection.exec_driver_sql(change)
-    refused(connection, r"comment says revision sp_000\d, and studyplan.alembic_version says ")
+    assert_refused(
+        connection, r"comment says revision sp_000\d, and studyplan.alembic_version says "
+    )
 
 
 @pytest.mark.parametrize("revision", ["sp_0001", "sp_0002"])
-@pytest.mark.parametrize("comment", ["NULL", "'mine'"])
-def test_lost_comment_of_the_schema_is_named_with_the_statement_that_restores_it(
+@pytest.mark.parametrize("comment", ["NULL", "'of the host'"])
+def test_schema_without_its_comment_is_refused_with_the_statement_that_restores_it(
     connection: sa.Connection, new_role: Callable[[], str], comment: str, revision: str
 ) -> None:
     role = new_role()
@@ -112,19 +123,19 @@ def test_lost_comment_of_the_schema_is_named_with_the_statement_that_restores_it
         lambda c: schema.grant(c, [role]),
     ]
     for act in acts:
-        refused(
+        assert_refused(
             connection, rf"was lost or changed.* studyplan\.alembic_version has {revision}", act
         )
-    with pytest.raises(SchemaError) as told:
+    with pytest.raises(SchemaError) as error:
         schema.require_current(connection)
     with connection.begin():
-        connection.exec_driver_sql(str(told.value).split("`")[1])
+        connection.exec_driver_sql(str(error.value).split("`")[1])
     assert schema.current_revision(connection) == revision
     schema.upgrade(connection)
     schema.require_current(connection)
 
 
-def test_lost_comment_is_no_schema_to_a_role_that_may_read_no_table(
+def test_schema_without_its_comment_is_missing_for_a_role_that_cannot_read_it(
     connection: sa.Connection, new_role: Callable[[], str]
 ) -> None:
     schema.upgrade(connection)
@@ -136,7 +147,7 @@ def test_lost_comment_is_no_schema_to_a_role_that_may_read_no_table(
         assert connection.scalar(sa.text("SELECT 1")) == 1
 
 
-def test_version_table_without_the_packages_tables_is_not_taken_for_a_lost_comment(
+def test_version_table_without_the_packages_tables_is_not_a_lost_comment(
     connection: sa.Connection,
 ) -> None:
     with connection.begin():
@@ -144,8 +155,10 @@ def test_version_table_without_the_packages_tables_is_not_taken_for_a_lost_comme
             "CREATE SCHEMA studyplan; CREATE TABLE studyplan.alembic_version (version_num text); "
             "INSERT INTO studyplan.alembic_version VALUES ('sp_0002')"
         )
-    refused(connection, "comment says revision none, and studyplan.alembic_version says sp_0002")
-    refused(connection, "does not have the schema", schema.require_current)
+    assert_refused(
+        connection, "comment says revision none, and studyplan.alembic_version says sp_0002"
+    )
+    assert_refused(connection, "does not have the schema", schema.require_current)
 
 
 # --- privileges -------------------------------------------------------------------------
@@ -153,7 +166,7 @@ def test_version_table_without_the_packages_tables_is_not_taken_for_a_lost_comme
 
 @pytest.fixture
 def migrator(connection: sa.Connection, new_role: Callable[[], str]) -> sa.Connection:
-    """A connection as a role that may create nothing anywhere."""
+    """Return a connection as a role that has no CREATE privilege."""
     role = quoted(new_role())
     connection.exec_driver_sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     connection.exec_driver_sql(f"SET ROLE {role}")
@@ -162,6 +175,7 @@ def migrator(connection: sa.Connection, new_role: Callable[[], str]) -> sa.Conne
 
 
 def as_owner(connection: sa.Connection, statement: str) -> None:
+    """Execute a statement as the owner, and return to the current role."""
     with connection.begin():
         role = quoted(str(connection.scalar(sa.text("SELECT current_user"))))
         database = quoted(str(connection.engine.url.database))
@@ -175,7 +189,7 @@ CREATE_IN_PUBLIC = "GRANT CREATE ON SCHEMA public TO {role}"
 
 
 @pytest.mark.parametrize(
-    ("granted", "words"),
+    ("granted", "message"),
     [
         ("SELECT 1", "permission denied for database .* needs CREATE on the database"),
         (CREATE, "permission denied for schema public.* needs .* CREATE on the schema public"),
@@ -190,11 +204,11 @@ CREATE_IN_PUBLIC = "GRANT CREATE ON SCHEMA public TO {role}"
     ],
     ids=["database", "public", "btree_gist", "schema"],
 )
-def test_privilege_that_the_migrating_role_lacks_is_named(
-    migrator: sa.Connection, granted: str, words: str
+def test_privilege_that_the_migrating_role_lacks_is_reported(
+    migrator: sa.Connection, granted: str, message: str
 ) -> None:
     as_owner(migrator, granted)
-    refused(migrator, f"The role may not migrate the schema: {words}")
+    assert_refused(migrator, f"The role may not migrate the schema: {message}")
 
 
 @pytest.mark.parametrize(
@@ -206,7 +220,7 @@ def test_privilege_that_the_migrating_role_lacks_is_named(
     ],
     ids=["CREATE on the database", "schema and extension by the owner"],
 )
-def test_privileges_that_the_sentence_names_are_enough(
+def test_privileges_that_the_message_names_are_sufficient(
     migrator: sa.Connection, granted: str
 ) -> None:
     as_owner(migrator, granted)
@@ -217,7 +231,7 @@ def test_privileges_that_the_sentence_names_are_enough(
     assert catalog(migrator) == before
 
 
-def test_grant_by_another_role_than_the_owner_is_refused(
+def test_grant_by_a_role_other_than_the_owner_is_refused(
     migrator: sa.Connection, new_role: Callable[[], str]
 ) -> None:
     role = new_role()
@@ -225,11 +239,11 @@ def test_grant_by_another_role_than_the_owner_is_refused(
         migrator.exec_driver_sql("RESET ROLE")
         schema.upgrade(migrator)
         migrator.exec_driver_sql(f"SET ROLE {quoted(role)}")
-    words = "what the package needs: permission denied for schema studyplan. The owner of the sch"
-    refused(migrator, words, lambda c: schema.grant(c, [role]))
+    message = "what the package needs: permission denied for schema studyplan. The owner of the sch"
+    assert_refused(migrator, message, lambda c: schema.grant(c, [role]))
 
 
-# --- a schema that was there before -----------------------------------------------------
+# --- existing schema --------------------------------------------------------------------
 
 
 def by_sql(connection: sa.Connection) -> None:
@@ -245,7 +259,7 @@ COMMENTS = [None, "of the host: don't touch", "back\\slash", "studyplan-domain, 
     ids=["online", "offline"],
 )
 @pytest.mark.parametrize("comment", COMMENTS)
-def test_schema_that_the_host_made_stays_with_its_comment(
+def test_schema_that_the_host_created_is_kept_with_its_comment(
     connection: sa.Connection, up: Run, down: Run, comment: str | None
 ) -> None:
     with connection.begin():
@@ -264,7 +278,7 @@ def test_schema_that_the_host_made_stays_with_its_comment(
         assert catalog(connection) == before
 
 
-def test_schema_that_the_host_made_stays_when_its_branch_is_taken_back(
+def test_schema_that_the_host_created_is_kept_by_the_downgrade_of_its_branch(
     tmp_path: Path, connection: sa.Connection, empty_url: sa.URL
 ) -> None:
     host = Host(tmp_path, empty_url)

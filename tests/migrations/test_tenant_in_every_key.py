@@ -1,4 +1,4 @@
-"""Every key begins with the tenant: what Citus asks of a table that is distributed by it."""
+"""Every key begins with ``tenant_id``, as Citus requires of tables distributed by that column."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from domain import Base, schema
 
-# Columns of constraints and of indexes alike, in their order; an expression has no name.
+# The columns of constraints and indexes in key order. An expression of an index has no name.
 KEYS = """
 SELECT c.conname AS name, c.contype::text AS kind, c.conrelid::regclass::text AS table,
   ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY AS k (number, place)
@@ -45,7 +45,7 @@ def migrated(engine: sa.Engine) -> Iterator[sa.Connection]:
         yield connection
 
 
-def test_every_key_and_index_begins_with_the_tenant(migrated: sa.Connection) -> None:
+def test_keys_and_indexes_begin_with_the_tenant(migrated: sa.Connection) -> None:
     keys = migrated.execute(sa.text(KEYS)).all()
     assert {key.kind for key in keys} == {"p", "u", "x", "f", "index"}
     assert len({key.table for key in keys}) == len(Base.metadata.tables)
@@ -57,11 +57,11 @@ def test_every_key_and_index_begins_with_the_tenant(migrated: sa.Connection) -> 
     assert wrong == []
 
 
-def test_every_table_has_a_tenant_that_is_not_null(migrated: sa.Connection) -> None:
+def test_tables_have_a_tenant_that_is_not_null(migrated: sa.Connection) -> None:
     assert migrated.scalar(sa.text(NULLABLE)) == 0
 
 
-def test_every_mapper_has_the_tenant_first_in_its_primary_key() -> None:
+def test_primary_keys_of_mappers_begin_with_the_tenant() -> None:
     keys = {mapper.class_.__name__: mapper.primary_key for mapper in Base.registry.mappers}
     assert len(keys) == len(Base.metadata.tables)
     assert {name for name, key in keys.items() if key[0].name != "tenant_id"} == set()

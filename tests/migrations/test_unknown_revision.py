@@ -1,4 +1,4 @@
-"""A database that a newer version has migrated, or that is broken, is told in our words."""
+"""``SchemaError`` is raised for revisions that the package does not know."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from domain import schema
 from domain.errors import SchemaError
 
-Ask = Callable[[sa.Connection], object]
+Operation = Callable[[sa.Connection], object]
 
 
 @pytest.fixture
@@ -28,13 +28,13 @@ def stamp(connection: sa.Connection, *revisions: str) -> None:
     connection.commit()
 
 
-@pytest.mark.parametrize("ask", [schema.upgrade, schema.downgrade])
-def test_a_revision_that_the_package_does_not_know_is_a_schema_error(
-    migrated: sa.Connection, ask: Ask
+@pytest.mark.parametrize("operation", [schema.upgrade, schema.downgrade])
+def test_revision_that_the_package_does_not_know_raises_schema_error(
+    migrated: sa.Connection, operation: Operation
 ) -> None:
     stamp(migrated, "zz_9")
     with pytest.raises(SchemaError, match=r"has revision zz_9, .* newer"):
-        ask(migrated)
+        operation(migrated)
     migrated.rollback()
     assert schema.current_revision(migrated) == "zz_9"
     assert not schema.is_current(migrated)
@@ -42,14 +42,18 @@ def test_a_revision_that_the_package_does_not_know_is_a_schema_error(
         schema.require_current(migrated)
 
 
-@pytest.mark.parametrize("ask", [schema.upgrade, schema.downgrade])
-def test_several_revisions_at_once_are_a_schema_error(migrated: sa.Connection, ask: Ask) -> None:
+@pytest.mark.parametrize("operation", [schema.upgrade, schema.downgrade])
+def test_database_with_several_revisions_raises_schema_error(
+    migrated: sa.Connection, operation: Operation
+) -> None:
     stamp(migrated, "zz_8", "zz_9")
     with pytest.raises(SchemaError, match="has revision zz_"):
-        ask(migrated)
+        operation(migrated)
 
 
-def test_asking_for_a_revision_that_there_is_not_is_a_schema_error(migrated: sa.Connection) -> None:
+def test_upgrade_to_a_revision_that_does_not_exist_raises_schema_error(
+    migrated: sa.Connection,
+) -> None:
     with pytest.raises(SchemaError, match="nope"):
         schema.upgrade(migrated, "nope")
     migrated.rollback()

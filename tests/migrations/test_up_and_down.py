@@ -1,4 +1,4 @@
-"""The revisions go up from nothing, down to nothing, and up to the same again."""
+"""Upgrades of an empty database, downgrades to an empty one, and repeated upgrades."""
 
 import pytest
 import sqlalchemy as sa
@@ -12,7 +12,9 @@ from tests.migrations.test_grants import FUNCTIONS as GRANTED
 FUNCTIONS = {name.partition("(")[0] for name in GRANTED}
 
 
-def test_an_empty_database_gets_every_table_and_function(connection: sa.Connection) -> None:
+def test_upgrade_of_an_empty_database_creates_every_table_and_function(
+    connection: sa.Connection,
+) -> None:
     schema.upgrade(connection)
     inspector = sa.inspect(connection)
     tables = {table.name for table in Base.metadata.sorted_tables}
@@ -35,7 +37,7 @@ def test_downgrade_to_base_leaves_nothing(connection: sa.Connection) -> None:
     assert catalog(connection) == before
 
 
-def test_up_down_up_gives_the_identical_catalog(connection: sa.Connection) -> None:
+def test_upgrade_after_a_downgrade_gives_the_same_catalog(connection: sa.Connection) -> None:
     schema.upgrade(connection)
     first = catalog(connection)
     schema.downgrade(connection)
@@ -43,16 +45,16 @@ def test_up_down_up_gives_the_identical_catalog(connection: sa.Connection) -> No
     assert catalog(connection) == first
 
 
-def test_each_revision_undoes_exactly_what_it_did(connection: sa.Connection) -> None:
+def test_downgrade_by_one_revision_restores_the_previous_catalog(connection: sa.Connection) -> None:
     schema.upgrade(connection, "sp_0001")
-    tables_alone = catalog(connection)
+    first_revision = catalog(connection)
     schema.upgrade(connection, "sp_0002")
-    assert catalog(connection) != tables_alone
+    assert catalog(connection) != first_revision
     schema.downgrade(connection, "sp_0001")
-    assert catalog(connection) == tables_alone
+    assert catalog(connection) == first_revision
 
 
-def test_a_second_upgrade_changes_nothing(connection: sa.Connection) -> None:
+def test_second_upgrade_changes_nothing(connection: sa.Connection) -> None:
     schema.upgrade(connection)
     first = catalog(connection)
     schema.upgrade(connection)
@@ -70,7 +72,7 @@ def test_upgrade_is_part_of_the_transaction_that_the_caller_began(
     assert catalog(connection) == before
 
 
-def test_a_failing_upgrade_leaves_nothing_and_frees_the_migration_lock(
+def test_failed_upgrade_changes_nothing_and_releases_the_migration_lock(
     connection: sa.Connection,
 ) -> None:
     with connection.begin():
@@ -94,7 +96,7 @@ def test_a_failing_upgrade_leaves_nothing_and_frees_the_migration_lock(
     )
 
 
-def test_the_schema_says_whether_it_is_the_one_that_is_needed(connection: sa.Connection) -> None:
+def test_schema_is_current_only_at_the_head_revision(connection: sa.Connection) -> None:
     assert schema.current_revision(connection) is None
     assert not schema.is_current(connection)
     with pytest.raises(SchemaError, match="does not have the schema of this package"):
@@ -112,7 +114,8 @@ def test_the_schema_says_whether_it_is_the_one_that_is_needed(connection: sa.Con
     schema.require_current(connection)
 
 
-def test_asking_for_the_revision_first_does_not_make_the_upgrade_vanish(engine: sa.Engine) -> None:
+def test_upgrade_after_is_current_is_committed(engine: sa.Engine) -> None:
+    """``is_current`` leaves no transaction open, so the upgrade that follows commits."""
     with engine.connect() as connection:
         if not schema.is_current(connection):
             schema.upgrade(connection)
@@ -120,9 +123,7 @@ def test_asking_for_the_revision_first_does_not_make_the_upgrade_vanish(engine: 
         assert schema.is_current(connection)
 
 
-def test_the_callers_search_path_is_its_own_again_after_the_upgrade(
-    connection: sa.Connection,
-) -> None:
+def test_search_path_of_the_caller_is_restored_after_the_upgrade(connection: sa.Connection) -> None:
     with connection.begin():
         connection.exec_driver_sql("SET LOCAL search_path = pg_catalog")
         schema.upgrade(connection)

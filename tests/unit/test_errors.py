@@ -1,4 +1,4 @@
-"""Every error says what it is in code, status, retryable and two languages."""
+"""Domain errors have a code, an HTTP status, a retryable flag and messages in two languages."""
 
 import copy
 import json
@@ -54,7 +54,7 @@ from domain.errors import (
 GROUP = UUID("123e4567-e89b-12d3-a456-426614174000")
 IN_PROGRESS = "플랜 생성이 이미 진행 중입니다. 잠시 후 다시 시도해주세요."
 
-# code, HTTP status, retryable, Korean: the specification's table, and the services' own.
+# The code, HTTP status, retryable flag and Korean message of each error.
 TABLE: list[tuple[DomainError, str, int, bool, str]] = [
     (PlanGroupLockedError(group_id=GROUP), "plan_group_locked", 409, True, IN_PROGRESS),
     (
@@ -189,7 +189,7 @@ TABLE: list[tuple[DomainError, str, int, bool, str]] = [
     ),
 ]
 EXAMPLES = [row[0] for row in TABLE]
-FAMILIES = {
+BASE_CLASSES = {
     DomainError,
     LockError,
     NotFoundError,
@@ -197,7 +197,7 @@ FAMILIES = {
     ValidationError,
     WrongStateError,
 }
-MISUSES = [
+MISUSE_ERRORS = [
     LockNotHeldError,
     SchemaError,
     UncommittedChangesError,
@@ -207,36 +207,36 @@ MISUSES = [
 ]
 
 
-def named(value: object) -> str:
+def error_id(value: object) -> str:
     return type(value).__name__ if isinstance(value, DomainError) else str(value)
 
 
-@pytest.mark.parametrize(("error", "code", "status", "retryable", "korean"), TABLE, ids=named)
-def test_an_error_is_what_the_table_says(
+@pytest.mark.parametrize(("error", "code", "status", "retryable", "korean"), TABLE, ids=error_id)
+def test_error_has_the_code_status_and_message_of_the_table(
     *, error: DomainError, code: str, status: int, retryable: bool, korean: str
 ) -> None:
     assert (error.code, error.http_status, error.retryable) == (code, status, retryable)
     assert error.message() == error.message("ko") == korean
 
 
-def test_every_concrete_error_is_in_the_table() -> None:
+def test_error_table_has_every_concrete_error() -> None:
     classes = {kind for _, kind in getmembers(errors, isclass) if issubclass(kind, DomainError)}
-    assert classes - FAMILIES == {type(error) for error in EXAMPLES}
+    assert classes - BASE_CLASSES == {type(error) for error in EXAMPLES}
 
 
 @pytest.mark.parametrize("kind", {type(error) for error in EXAMPLES})
-def test_error_has_its_texts_in_both_languages_itself(kind: type[DomainError]) -> None:
+def test_error_class_defines_its_own_code_and_messages(kind: type[DomainError]) -> None:
     assert {"code", "ko", "en"} <= vars(kind).keys()
 
 
-def test_no_two_errors_share_a_code() -> None:
+def test_error_codes_are_unique() -> None:
     codes = [error.code for error in EXAMPLES]
     assert len(codes) == len(set(codes))
 
 
-@pytest.mark.parametrize("error", EXAMPLES, ids=named)
+@pytest.mark.parametrize("error", EXAMPLES, ids=error_id)
 @pytest.mark.parametrize("language", ["ko", "en"])
-def test_a_problem_is_ready_for_json(error: DomainError, language: Literal["ko", "en"]) -> None:
+def test_problem_is_serializable_as_json(error: DomainError, language: Literal["ko", "en"]) -> None:
     problem = error.to_problem(language)
     assert json.loads(json.dumps(problem)) == problem
     assert problem["type"] == f"urn:studyplan:problem:{error.code}"
@@ -246,8 +246,8 @@ def test_a_problem_is_ready_for_json(error: DomainError, language: Literal["ko",
     assert problem["title"]
 
 
-@pytest.mark.parametrize("error", EXAMPLES, ids=named)
-def test_the_two_languages_differ_and_leave_no_brace(error: DomainError) -> None:
+@pytest.mark.parametrize("error", EXAMPLES, ids=error_id)
+def test_messages_differ_by_language_and_have_no_unfilled_placeholder(error: DomainError) -> None:
     korean, english = error.message("ko"), error.message("en")
     assert english.isascii()
     assert not korean.isascii()
@@ -255,26 +255,26 @@ def test_the_two_languages_differ_and_leave_no_brace(error: DomainError) -> None
 
 
 def pickled(error: DomainError) -> Any:
-    return pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    return pickle.loads(pickle.dumps(error))  # noqa: S301 - pickled in this test
 
 
-@pytest.mark.parametrize("copied", [pickled, copy.copy, copy.deepcopy])
-@pytest.mark.parametrize("error", EXAMPLES, ids=named)
-def test_error_is_the_same_after_pickling_and_copying(
-    error: DomainError, copied: Callable[[DomainError], DomainError]
+@pytest.mark.parametrize("duplicate", [pickled, copy.copy, copy.deepcopy])
+@pytest.mark.parametrize("error", EXAMPLES, ids=error_id)
+def test_error_is_equal_after_pickling_and_copying(
+    error: DomainError, duplicate: Callable[[DomainError], DomainError]
 ) -> None:
     error = copy.deepcopy(error)
     error.add_note("seen by a handler")
-    twin = copied(error)
-    assert twin is not error
-    assert type(twin) is type(error)
-    assert (twin.data, twin.args, str(twin)) == (error.data, error.args, str(error))
-    assert twin.__notes__ == ["seen by a handler"]
-    assert twin.to_problem() == error.to_problem()
+    other = duplicate(error)
+    assert other is not error
+    assert type(other) is type(error)
+    assert (other.data, other.args, str(other)) == (error.data, error.args, str(error))
+    assert other.__notes__ == ["seen by a handler"]
+    assert other.to_problem() == error.to_problem()
 
 
-@pytest.mark.parametrize("error", EXAMPLES, ids=named)
-def test_data_are_attributes_and_members_of_the_problem(error: DomainError) -> None:
+@pytest.mark.parametrize("error", EXAMPLES, ids=error_id)
+def test_error_data_are_attributes_and_members_of_the_problem(error: DomainError) -> None:
     problem = error.to_problem()
     members = {"field_errors": "errors"}
     for name, value in error.data.items():
@@ -282,31 +282,31 @@ def test_data_are_attributes_and_members_of_the_problem(error: DomainError) -> N
         assert (members.get(name, name) in problem) is (name != "holder")
 
 
-@pytest.mark.parametrize("error", EXAMPLES, ids=named)
-def test_attribute_that_is_not_declared_is_an_attribute_error(error: DomainError) -> None:
+@pytest.mark.parametrize("error", EXAMPLES, ids=error_id)
+def test_undeclared_attribute_raises_attribute_error(error: DomainError) -> None:
     with pytest.raises(AttributeError, match="holderr"):
-        getattr(error, "holderr")  # noqa: B009 - a type checker refuses the plain form
+        getattr(error, "holderr")  # noqa: B009 - mypy rejects error.holderr
 
 
 @pytest.mark.parametrize("kind", {type(error) for error in EXAMPLES})
-def test_constructor_refuses_what_it_does_not_know(kind: Any) -> None:
+def test_constructor_refuses_unknown_arguments(kind: Any) -> None:
     with pytest.raises(TypeError, match="no_such_name"):
         kind(no_such_name=1)
 
 
-@pytest.mark.parametrize("error", EXAMPLES, ids=named)
-def test_retry_after_is_a_member_of_the_problem_where_there_is_one(error: DomainError) -> None:
+@pytest.mark.parametrize("error", EXAMPLES, ids=error_id)
+def test_retry_after_is_in_the_problem_if_the_error_has_it(error: DomainError) -> None:
     assert error.to_problem().get("retry_after") == error.retry_after
     assert ("retry_after" in error.to_problem()) is (error.retry_after is not None)
 
 
-@pytest.mark.parametrize("misuse", MISUSES)
-def test_misuse_is_a_bug_and_no_domain_error(misuse: type[MisuseError]) -> None:
+@pytest.mark.parametrize("misuse", MISUSE_ERRORS)
+def test_misuse_error_is_a_runtime_error_and_not_a_domain_error(misuse: type[MisuseError]) -> None:
     assert issubclass(misuse, MisuseError)
     assert issubclass(misuse, RuntimeError)
     assert not issubclass(misuse, DomainError)
 
 
-def test_every_misuse_is_known() -> None:
+def test_misuse_errors_are_all_listed() -> None:
     classes = {kind for _, kind in getmembers(errors, isclass) if issubclass(kind, MisuseError)}
-    assert classes - {MisuseError} == set(MISUSES)
+    assert classes - {MisuseError} == set(MISUSE_ERRORS)

@@ -1,4 +1,4 @@
-"""What single errors carry besides their sentence: holders, errors, days."""
+"""The data of particular errors: lock holders, field errors and days."""
 
 import json
 import pickle
@@ -23,13 +23,13 @@ from domain.errors import (
 GROUP = UUID("123e4567-e89b-12d3-a456-426614174000")
 
 
-def test_a_lock_error_says_who_holds_since_when() -> None:
+def test_lock_error_has_a_holder_that_the_problem_omits() -> None:
     since = datetime(2025, 1, 6, 9, 0, tzinfo=UTC)
     holder = LockHolder(pid=42, since=since, held_ms=1500, application_name="worker")
     error = PlanGroupLockedError(group_id=GROUP, holder=holder)
     assert error.holder == holder
     assert "holder" not in error.to_problem()
-    assert pickle.loads(pickle.dumps(error)).holder == holder  # noqa: S301 - our own
+    assert pickle.loads(pickle.dumps(error)).holder == holder  # noqa: S301 - pickled in this test
     json.dumps(error.to_problem())
 
 
@@ -43,7 +43,7 @@ def test_retry_after_of_a_lock_error_is_one_second(held_ms: int | None) -> None:
         assert error.retry_after == error.to_problem()["retry_after"] == 1
 
 
-def test_lock_timeout_of_a_row_speaks_of_rows_in_both_languages() -> None:
+def test_lock_timeout_of_a_row_mentions_rows_in_both_languages() -> None:
     of_row = LockTimeoutError(group_id=GROUP, scope="row")
     of_group = LockTimeoutError(group_id=GROUP, waited_ms=300)
     assert (of_row.waited_ms, of_row.holder, of_row.retry_after) == (None, None, 1)
@@ -51,20 +51,20 @@ def test_lock_timeout_of_a_row_speaks_of_rows_in_both_languages() -> None:
         ("ko", "같은 데이터"),
         ("en", "the same rows"),
     )
-    for language, words in expected:
-        assert words in of_row.to_problem(language)["detail"]
-        assert words not in of_group.message(language)
+    for language, phrase in expected:
+        assert phrase in of_row.to_problem(language)["detail"]
+        assert phrase not in of_group.message(language)
     assert str(of_row) == of_row.message("en")
-    copy = pickle.loads(pickle.dumps(of_row))  # noqa: S301 - our own
+    copy = pickle.loads(pickle.dumps(of_row))  # noqa: S301 - pickled in this test
     assert copy.to_problem() == of_row.to_problem()
     json.dumps(of_row.to_problem())
 
 
-def test_database_busy_says_when_to_try_again() -> None:
+def test_database_busy_has_a_retry_after_of_one_second() -> None:
     assert DatabaseBusyError().to_problem()["retry_after"] == 1
 
 
-def test_invalid_input_has_one_entry_for_every_field() -> None:
+def test_invalid_input_has_an_entry_per_field_error() -> None:
     error = InvalidInputError(
         [
             FieldError("name", "is empty"),
@@ -82,12 +82,12 @@ def test_invalid_input_has_one_entry_for_every_field() -> None:
     assert InvalidInputError.of("name", "is empty").field == "name"
 
 
-def test_nothing_placed_tells_why_for_each_day() -> None:
+def test_problem_of_nothing_placed_has_a_reason_per_day() -> None:
     days = NothingPlacedError(days=(DayWithoutPlan(date(2025, 1, 6), "full"),)).to_problem()
     assert days["days"] == [{"date": "2025-01-06", "reason": "full"}]
 
 
-def test_the_data_cannot_be_changed() -> None:
+def test_error_data_are_read_only() -> None:
     data: Any = PlanGroupNotFoundError(group_id=GROUP).data
     with pytest.raises(TypeError):
         data["group_id"] = None

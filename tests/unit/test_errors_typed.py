@@ -1,4 +1,4 @@
-"""The fields of errors as a type checker sees them."""
+"""The arguments and attributes of errors are typed, as mypy checks here."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from mypy import api
 from domain import errors
 
 DEFINITIONS = Path(errors.__file__)
-USE = """
+TEMPLATE = """
 from uuid import UUID
 
 from domain.errors import DomainError, LockHolder, LockError, PlanGroupLockedError
@@ -19,11 +19,11 @@ def handler(error: DomainError, group_id: UUID) -> None:
 """
 
 
-def reported(line: str, directory: Path) -> str:
-    """What mypy reports for a line that uses the errors, in a project that has the package."""
+def mypy_report(line: str, directory: Path) -> str:
+    """Return mypy's report on a line that uses the errors."""
     user = directory / "user.py"
-    user.write_text(USE.format(line=line))
-    # The rest of the package, which the errors do not need, is left unread.
+    user.write_text(TEMPLATE.format(line=line))
+    # Skipping other imports saves time: the errors do not need the rest of the package.
     report, failure, _ = api.run(
         ["--strict", "--follow-imports=skip", f"--cache-dir={directory / 'cache'}",
          str(DEFINITIONS), str(user)]
@@ -44,17 +44,19 @@ def reported(line: str, directory: Path) -> str:
         ("error.message('fr')", "incompatible type \"Literal['fr']\""),
     ],
 )
-def test_mypy_refuses_what_an_error_does_not_have(line: str, refusal: str, tmp_path: Path) -> None:
-    report = reported(line, tmp_path)
+def test_mypy_rejects_undeclared_attributes_and_wrong_arguments(
+    line: str, refusal: str, tmp_path: Path
+) -> None:
+    report = mypy_report(line, tmp_path)
     assert refusal in report
     assert "errors.py:" not in report
 
 
-def test_mypy_accepts_what_an_error_has(tmp_path: Path) -> None:
+def test_mypy_accepts_declared_attributes_and_arguments(tmp_path: Path) -> None:
     lines = (
         "refused: LockError = PlanGroupLockedError(group_id=group_id, scope='student')",
         "holder: LockHolder | None = refused.holder",
         "seconds: int | None = error.retry_after",
         "print(holder, seconds, error.data, error.to_problem('ko')['code'])",
     )
-    assert "Success" in reported("\n    ".join(lines), tmp_path)
+    assert "Success" in mypy_report("\n    ".join(lines), tmp_path)

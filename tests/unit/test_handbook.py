@@ -1,4 +1,4 @@
-"""What the documents say about names, commands, fields, codes, events and files is true."""
+"""The names, commands, fields, codes, events and files in the documents match the code."""
 
 import argparse
 import ast
@@ -77,12 +77,12 @@ SOURCES = "".join(
     for path in (PROJECT / folder).rglob("*.py")
     if path != Path(__file__)
 )
-OF_OTHERS = {"DeprecationWarning", "create_distributed_table", "pg_current_xact_id"}
-"""Names of PostgreSQL's and of other tools that the code does not use."""
+EXTERNAL_NAMES = {"DeprecationWarning", "create_distributed_table", "pg_current_xact_id"}
+"""Names from PostgreSQL and other software that only the documents mention."""
 
 
-def found(dotted: str) -> Any:
-    """A module, or the attribute of one."""
+def resolve(dotted: str) -> Any:
+    """Return the module, or the attribute of a module, with this dotted name."""
     module, _, name = dotted.rpartition(".")
     try:
         return importlib.import_module(dotted)
@@ -101,13 +101,13 @@ def revision() -> ModuleType:
 
 
 def anchors(text: str) -> set[str]:
-    """The anchors that GitHub makes of a document's headings."""
+    """Return the anchors that GitHub generates from a document's headings."""
     titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
-    """The parser of each command."""
+    """Return the argument parser of each command."""
     (action,) = (
         action
         for action in main._parser()._actions
@@ -119,27 +119,28 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
 # --- examples ---------------------------------------------------------------------------
 
 
-def test_examples_are_each_run_by_a_test_or_the_gate() -> None:
-    run = set(
+def test_examples_are_all_run_by_a_test_or_the_gate() -> None:
+    executed = set(
         re.findall(r"^example '([^']+)'", (PROJECT / ".ci" / "run").read_text(), re.MULTILINE)
     )
     for path in (PROJECT / "tests").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "example":
-                run |= {one.value for one in node.args if isinstance(one, ast.Constant)}
+                arguments = (arg for arg in node.args if isinstance(arg, ast.Constant))
+                executed |= {argument.value for argument in arguments}
     names = [block.name for block in BLOCKS]
     assert [block.text for block in BLOCKS if block.name is None] == []
-    assert sorted(map(str, names)) == sorted(map(str, run))
+    assert sorted(map(str, names)) == sorted(map(str, executed))
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.name)
-def test_example_imports_what_exists(block: Example) -> None:
+def test_example_imports_only_existing_names(block: Example) -> None:
     flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     for node in ast.walk(compile(block.text, block.document, "exec", flags)):
         if isinstance(node, ast.ImportFrom):
             module = importlib.import_module(node.module or "")
-            missing = [one.name for one in node.names if not hasattr(module, one.name)]
-            assert [name for name in missing if found(f"{node.module}.{name}") is None] == []
+            missing = [alias.name for alias in node.names if not hasattr(module, alias.name)]
+            assert [name for name in missing if resolve(f"{node.module}.{name}") is None] == []
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.name)
@@ -147,7 +148,7 @@ def test_example_fits_in_100_columns(block: Example) -> None:
     assert [line for line in block.text.splitlines() if len(line) > 100] == []
 
 
-def test_set_up_of_contributors_is_the_first_part_of_the_test_command() -> None:
+def test_contributor_set_up_is_the_beginning_of_the_test_command() -> None:
     assert example("tests").startswith(example("set up").rstrip())
 
 
@@ -156,11 +157,11 @@ def test_set_up_of_contributors_is_the_first_part_of_the_test_command() -> None:
 
 @pytest.mark.parametrize("dotted", DOTTED)
 def test_dotted_name_exists(dotted: str) -> None:
-    assert found(dotted) is not None
+    assert resolve(dotted) is not None
 
 
 @pytest.mark.parametrize(("document", "link"), LINKS)
-def test_link_leads_to_a_file_and_a_heading(document: str, link: str) -> None:
+def test_link_refers_to_an_existing_file_and_heading(document: str, link: str) -> None:
     path, _, anchor = link.partition("#")
     target = (PROJECT / document).parent / path if path else PROJECT / document
     assert target.exists()
@@ -175,20 +176,20 @@ def test_path_exists(path: str) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_exists(command: str) -> None:
-    module, *words = command.split()
+    module, *arguments = command.split()
     if module == "domain":
-        assert words[0] in parsers()
+        assert arguments[0] in parsers()
     else:
         assert importlib.util.find_spec(f"{module}.__main__")
         if module == "tests.benchmarks":
-            assert set(words) <= WITHOUT_DATABASE.keys() | WITH_DATABASE.keys()
+            assert set(arguments) <= WITHOUT_DATABASE.keys() | WITH_DATABASE.keys()
 
 
 def test_identifiers_occur_in_the_code() -> None:
     spans = [span for text in PROSE for span in code(text) if "/" not in span]
     named = {name for span in spans for name in re.findall(r"[A-Za-z_]\w{2,}[A-Za-z0-9]\b", span)}
     identifiers = {name for name in named if "_" in name or re.match(r"[A-Z][a-z]+[A-Z]", name)}
-    assert sorted(identifiers - OF_OTHERS - set(re.findall(r"\w+", SOURCES))) == []
+    assert sorted(identifiers - EXTERNAL_NAMES - set(re.findall(r"\w+", SOURCES))) == []
 
 
 def test_environment_variables_are_read_by_the_code() -> None:
@@ -198,7 +199,7 @@ def test_environment_variables_are_read_by_the_code() -> None:
     assert [name for name in sorted(named) if name not in SOURCES] == []
 
 
-def test_extras_that_are_named_exist() -> None:
+def test_extras_in_the_documents_exist() -> None:
     named = {name for text in DOCUMENTS.values() for name in re.findall(r"[Ee]xtra `(\w+)`", text)}
     installed = {name for text in DOCUMENTS.values() for name in re.findall(r"'\.\[(\w+)\]'", text)}
     assert named | installed <= EXTRAS.keys()
@@ -214,7 +215,7 @@ def test_front_page_links_to_every_other_document() -> None:
     assert DOCUMENTS.keys() - linked - decisions == {"README.md"}
 
 
-def test_decisions_are_each_in_the_list() -> None:
+def test_decisions_are_all_in_the_list() -> None:
     directory = ".github/decisions/"
     listed = {link for document, link in LINKS if document == f"{directory}README.md"}
     assert {f"{directory}{name}" for name in listed} == {
@@ -230,7 +231,7 @@ def test_table_of_extras_has_every_extra() -> None:
     assert sorted(listed) == sorted(EXTRAS)
 
 
-def test_names_of_extras_differ_by_more_than_three_letters() -> None:
+def test_extras_have_no_name_that_is_easily_confused_with_pytest() -> None:
     assert EXTRAS.keys().isdisjoint({"test", "testing", "tests"})
 
 
@@ -241,7 +242,7 @@ def test_table_of_errors_has_every_code_with_its_status() -> None:
         for name in code(names)
     ]
     kinds = [kind for kind in vars(errors).values() if hasattr(kind, "code")]
-    assert sorted(listed) == sorted((one.code, one.http_status, one.retryable) for one in kinds)
+    assert sorted(listed) == sorted((kind.code, kind.http_status, kind.retryable) for kind in kinds)
 
 
 def test_table_of_events_has_every_outcome() -> None:
@@ -302,7 +303,7 @@ def test_table_of_states_has_every_transition() -> None:
     assert listed == {state.value: set(to) for state, to in TRANSITIONS.items()}
 
 
-def test_list_of_a_views_fields_is_complete() -> None:
+def test_list_of_plan_view_fields_is_complete() -> None:
     text = section(GUIDE, "Reading").partition("`to_dict()` has")[2].partition("A page")[0]
     (plan,) = (
         names for first, names in rows(CLI, "Output of generate", "object") if first == "a plan"
@@ -329,14 +330,14 @@ def test_table_of_commands_has_every_command_and_option() -> None:
 
 
 def entries(kind: type) -> Iterator[tuple[str, str, str]]:
-    """The fields of a document's entry: the name, whether it is required, and the default."""
-    for one in fields(kind):
-        required = "yes" if one.default is MISSING else ""
-        yield one.name, required, "" if kind is documents.FactorsEntry else default(one.default)
+    """Yield the name of each field of an entry, "yes" if it is required, and its default."""
+    for field in fields(kind):
+        required = "yes" if field.default is MISSING else ""
+        yield field.name, required, "" if kind is documents.FactorsEntry else default(field.default)
 
 
 def default(value: object) -> str:
-    """The default as the table has it; that of an object is that of its fields."""
+    """Return the default as the table writes it; the defaults of an object are in its fields."""
     if value is MISSING or is_dataclass(value):
         return ""
     if value is None or value == ():
@@ -366,7 +367,7 @@ def test_table_of_document_fields_has_every_field_and_default() -> None:
         if not first.startswith("…"):
             (parent,) = names[-1:]
         nested_in = parent if first.startswith("…") else ""
-        # The factors' defaults are those of the planning core.
+        # The planning core defines the defaults of the factors, so they are not compared.
         shown = "" if nested_in == "factors" else written
         owner = listed.setdefault(nested_in, set())
         owner |= {(name, required, shown) for name in names}
@@ -377,8 +378,8 @@ def test_table_of_document_fields_has_every_field_and_default() -> None:
 
 def test_table_of_results_has_every_member() -> None:
     listed = {first: set(code(names)) for first, names in rows(CLI, "Output of generate", "object")}
-    assert listed["the quality"] == {one.name for one in fields(Quality)}
-    assert listed["an unplaced range"] == {one.name for one in fields(Unplaced)}
+    assert listed["the quality"] == {field.name for field in fields(Quality)}
+    assert listed["an unplaced range"] == {field.name for field in fields(Unplaced)}
 
 
 def test_table_of_functions_has_every_function_of_the_revision() -> None:
@@ -388,7 +389,7 @@ def test_table_of_functions_has_every_function_of_the_revision() -> None:
     )
 
 
-def test_table_of_waits_names_the_constants() -> None:
+def test_table_of_waits_matches_the_constants() -> None:
     waits = {
         name: text for _, text, name in rows(LOCK, "Waiting and the connection pool", "request")
     }
@@ -440,7 +441,7 @@ def test_table_of_suites_has_every_directory() -> None:
     }
 
 
-def test_table_of_layers_is_the_import_contract() -> None:
+def test_table_of_layers_matches_the_import_contract() -> None:
     contract = ConfigParser()
     contract.read(PROJECT / ".importlinter")
     layers = contract["importlinter:contract:layers"]["layers"].split("\n")
@@ -450,15 +451,15 @@ def test_table_of_layers_is_the_import_contract() -> None:
     ] == known
 
 
-# --- the project's face -----------------------------------------------------------------
+# --- distribution and workflow ----------------------------------------------------------
 
 
-def test_version_is_that_of_the_distribution() -> None:
+def test_version_matches_the_distribution() -> None:
     assert domain.__version__ == importlib.metadata.version("studyplan-domain")
 
 
 def test_project_page_has_no_relative_link() -> None:
-    """A package index does not resolve relative links: the build replaces them by paths."""
+    """A package index does not resolve relative links, so the build replaces them with paths."""
     page = importlib.metadata.metadata("studyplan-domain").json["description"]
     assert isinstance(page, str)
     assert "domain/locking/README.md" in page

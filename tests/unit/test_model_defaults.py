@@ -1,4 +1,4 @@
-"""A new row has its defaults before it is stored, for it is checked and locked before."""
+"""A new row has its defaults before it is stored, because it is checked and locked before that."""
 
 from datetime import date
 from typing import Any
@@ -13,8 +13,8 @@ from domain.scheduling.vocabulary import Allocation, BlockKind, ContentType, Lev
 TODAY = date(2025, 1, 6)
 
 
-def group(**more: Any) -> PlanGroup:
-    """What nobody can guess, and nothing else."""
+def build_group(**more: Any) -> PlanGroup:
+    """Return a plan group that has values only for columns without a default."""
     return PlanGroup(
         tenant_id=uuid4(),
         student_id=uuid4(),
@@ -36,11 +36,11 @@ def group(**more: Any) -> PlanGroup:
     )
 
 
-def test_a_group_of_what_is_required_alone_can_be_checked_and_planned() -> None:
-    made = group()
-    made.check()
-    request = made.to_request(TODAY)
-    assert (made.status, made.level, made.time_zone) == (
+def test_plan_group_with_only_required_values_can_be_checked_and_planned() -> None:
+    group = build_group()
+    group.check()
+    request = group.to_request(TODAY)
+    assert (group.status, group.level, group.time_zone) == (
         GroupStatus.DRAFT, Level.MIDDLE, "Asia/Seoul",
     )  # fmt: skip
     assert (request.study_days, request.review_days) == (6, 1)
@@ -48,17 +48,17 @@ def test_a_group_of_what_is_required_alone_can_be_checked_and_planned() -> None:
 
 
 @pytest.mark.parametrize("kind", [PlanGroup, Content, Block, AcademySchedule, Exclusion])
-def test_every_new_row_has_an_id_of_its_own(kind: type[PlanGroup]) -> None:
+def test_new_rows_have_different_ids(kind: type[PlanGroup]) -> None:
     assert kind().id != kind().id
 
 
-def test_what_is_said_beats_the_default() -> None:
-    own = uuid4()
-    made = group(id=own, level=Level.HIGH, study_days=5)
-    assert (made.id, made.level, made.study_days) == (own, Level.HIGH, 5)
+def test_constructor_arguments_override_the_defaults() -> None:
+    explicit_id = uuid4()
+    group = build_group(id=explicit_id, level=Level.HIGH, study_days=5)
+    assert (group.id, group.level, group.study_days) == (explicit_id, Level.HIGH, 5)
 
 
-def test_what_is_missing_is_told_and_no_accident() -> None:
+def test_plan_group_check_reports_the_field_of_an_invalid_value() -> None:
     with pytest.raises(InvalidInputError) as refused:
-        group(study_days=0).check()
+        build_group(study_days=0).check()
     assert refused.value.field == "cycle.study_days"

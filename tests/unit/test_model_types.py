@@ -1,4 +1,4 @@
-"""A type checker refuses what the constructors of rows do not know."""
+"""A type checker rejects unknown arguments and wrong types in the constructors of rows."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-GOOD = """
+VALID = """
 from datetime import date
 from uuid import uuid4
 from domain import Block, Content, LectureEpisode, PlanGroup
@@ -20,7 +20,8 @@ PlanGroup(
     blocks=[Block(kind=BlockKind.STUDY, weekday=1, start_minute=600, end_minute=720)],
 )
 """
-WRONG = {
+# Calls, and what mypy's report on each must contain.
+INVALID = {
     "PlanGroup(nmae='봄')": "nmae",
     "PlanGroup(name=7)": "name",
     "PlanGroup(contents=[LectureEpisode()])": 'expected "Content"',
@@ -34,13 +35,13 @@ WRONG = {
 }
 
 
-def test_mypy_accepts_the_columns_and_refuses_everything_else(tmp_path: Path) -> None:
-    (tmp_path / "good.py").write_text(GOOD, "utf-8")
+def test_mypy_accepts_columns_and_rejects_other_arguments(tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text(VALID, "utf-8")
     imports = (
         "from domain import AcademySchedule, Block, Content, Exclusion, LectureEpisode,"
         " NonStudyBlock, PlanGroup\n"
     )
-    (tmp_path / "wrong.py").write_text(imports + "\n".join(WRONG) + "\n", "utf-8")
+    (tmp_path / "wrong.py").write_text(imports + "\n".join(INVALID) + "\n", "utf-8")
     checked = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--config-file=",
          f"--cache-dir={tmp_path}", str(tmp_path / "good.py"), str(tmp_path / "wrong.py")],
@@ -48,11 +49,11 @@ def test_mypy_accepts_the_columns_and_refuses_everything_else(tmp_path: Path) ->
     )  # fmt: skip
     lines = [line for line in checked.stdout.splitlines() if ": error: " in line]
     assert {line.split(":")[0].rpartition("/")[2] for line in lines} == {"wrong.py"}
-    for number, named in enumerate(WRONG.values(), 2):
-        assert any(f"wrong.py:{number}:" in line and named in line for line in lines), named
+    for number, expected in enumerate(INVALID.values(), 2):
+        assert any(f"wrong.py:{number}:" in line and expected in line for line in lines), expected
 
 
 @pytest.mark.parametrize("call", ["PlanGroup(nmae='봄')", "Content(titel='영어')"])
-def test_constructor_refuses_an_unknown_name(call: str) -> None:
+def test_constructor_refuses_an_unknown_argument(call: str) -> None:
     with pytest.raises(TypeError):
-        exec(f"from domain import Content, PlanGroup\n{call}", {})  # noqa: S102 - a line above
+        exec(f"from domain import Content, PlanGroup\n{call}", {})  # noqa: S102 - calls of the parametrization

@@ -1,4 +1,4 @@
-"""The planning core's inputs are made of rows by name, and none of their fields is left out."""
+"""The planning core's inputs are filled from rows by field name, and no field is omitted."""
 
 from dataclasses import dataclass, fields
 
@@ -13,29 +13,29 @@ from domain.scheduling import planning
 
 
 @dataclass(frozen=True)
-class LongerBlock(planning.Block):
-    """An input with a field, with a default, that no row has."""
+class BlockWithRoom(planning.Block):
+    """An input with an additional field that has a default but no column."""
 
     room: str = "library"
 
 
-def test_field_that_no_row_has_is_an_error_and_not_left_out() -> None:
+def test_input_field_without_a_column_raises_attribute_error() -> None:
     block = Block(kind=BlockKind.STUDY, weekday=1, start_minute=600, end_minute=720)
     assert to_input(block, planning.Block) == planning.Block(BlockKind.STUDY, 1, 600, 720)
     with pytest.raises(AttributeError, match="room"):
-        to_input(block, LongerBlock)
+        to_input(block, BlockWithRoom)
     with pytest.raises(AttributeError, match="room"):
-        _Rows(LongerBlock, Block).select()
+        _Rows(BlockWithRoom, Block).select()
 
 
-def test_fields_of_a_request_are_columns_of_the_group_or_computed() -> None:
+def test_request_fields_are_columns_of_the_plan_group_or_computed() -> None:
     names = {field.name for field in fields(planning.Request)}
     assert names >= COMPUTED_INPUTS
     assert names - COMPUTED_INPUTS <= set(PlanGroup.__table__.columns.keys())
 
 
-def test_constraints_that_are_translated_are_in_the_tables() -> None:
+def test_translated_constraints_exist_in_the_tables() -> None:
     tables = Base.metadata.tables.values()
-    known = {str(one.name) for table in tables for one in table.constraints}
-    known |= {str(one.name) for table in tables for one in table.indexes}
+    known = {str(constraint.name) for table in tables for constraint in table.constraints}
+    known |= {str(index.name) for table in tables for index in table.indexes}
     assert known >= database_errors._CONSTRAINTS.keys()

@@ -1,4 +1,4 @@
-"""What the package imports and reads is what its metadata requires, here and elsewhere."""
+"""The package's metadata requires everything that the package imports or reads."""
 
 import ast
 import os
@@ -33,7 +33,7 @@ def normalized(name: str) -> str:
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Yield the top-level packages that a file imports, wherever in it."""
+    """Yield the top-level packages that a file imports, also inside functions."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
@@ -41,7 +41,7 @@ def imported(path: Path) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
-def test_every_imported_package_is_a_requirement_of_the_package_or_of_an_extra() -> None:
+def test_imported_packages_are_requirements_of_the_package_or_of_an_extra() -> None:
     required = {name for name, _ in requirements()}
     distributions = metadata.packages_distributions()
     undeclared = {

@@ -33,7 +33,7 @@ SHORT: Final = (
     "tests/integration/test_transaction_identity.py",
     "tests/integration/test_unit_of_work_lock.py",
     "tests/migrations/test_models.py",
-    "tests/migrations/test_schema_of_our_own.py",
+    "tests/migrations/test_schema_isolation.py",
     "tests/migrations/test_up_and_down.py",
 )
 

@@ -1,1 +1,1 @@
-"""An academy's application, which plans its students' work with the package."""
+"""The application of an academy, which plans its students' work with the package."""

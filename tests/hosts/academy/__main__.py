@@ -1,4 +1,4 @@
-"""Check an installation: one generation, and a simultaneous one that is refused."""
+"""Check an installation: generate plans while a simultaneous request is refused."""
 
 import json
 import os

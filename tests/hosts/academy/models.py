@@ -1,7 +1,7 @@
-"""The application's own tables, in ``public``, with foreign keys from and to the package's.
+"""The application's own tables, in ``public``, with foreign keys to and from the package's.
 
-A foreign key to a table of another base is written with columns: a string such as
-"plan_groups.id" is only looked up in the tables of the class's own base.
+A foreign key to a table of another declarative base refers to column attributes, because a string
+such as "plan_groups.id" is only looked up in the metadata of the class's own base.
 """
 
 from uuid import UUID, uuid4
@@ -53,7 +53,8 @@ class Booking(Base):
     )
 
 
-# The other direction. Alembic creates it in a revision of the application.
+# A foreign key from the package's table to the application's. A revision of the application
+# creates it.
 ForeignKeyConstraint(
     [PlanGroup.tenant_id, PlanGroup.student_id],
     [Student.tenant_id, Student.id],

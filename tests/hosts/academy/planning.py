@@ -19,7 +19,7 @@ SPRING: Final[Mapping[str, object]] = {
 
 
 def add_student(session_factory: sessionmaker[Session], tenant_id: UUID, name: str) -> UUID:
-    """Store a student, in a transaction of the application's own."""
+    """Store a student in a separate transaction and return its id."""
     with session_factory(expire_on_commit=False) as session, session.begin():
         student = Student(tenant_id=tenant_id, name=name)
         session.add(student)
@@ -27,7 +27,7 @@ def add_student(session_factory: sessionmaker[Session], tenant_id: UUID, name: s
 
 
 def add_group(session_factory: sessionmaker[Session], tenant_id: UUID, student_id: UUID) -> UUID:
-    """Store a plan group and the room that is booked for it, in one transaction."""
+    """Store a plan group and its room booking in one transaction; return the group's id."""
     lock = PlanGroupLock(tenant_id, uuid4())
     with UnitOfWork(session_factory, lock=lock) as uow:
         PlanGroupService(uow).create(SPRING, student_id=student_id, status="saved")
@@ -39,7 +39,7 @@ def add_group(session_factory: sessionmaker[Session], tenant_id: UUID, student_i
 def post_plans(
     session_factory: sessionmaker[Session], tenant_id: UUID, group_id: UUID, today: date
 ) -> tuple[int, dict[str, object]]:
-    """Generate a group's plans: the status and the body of the HTTP response."""
+    """Generate a group's plans and return the status and the body of the HTTP response."""
     try:
         result = generate_plans(session_factory, PlanGroupLock(tenant_id, group_id), today=today)
     except DomainError as error:

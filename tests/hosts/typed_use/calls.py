@@ -1,4 +1,4 @@
-"""The public calls as a typed application writes them. Type checkers read it, nothing runs it."""
+"""Calls of the public interface, as a typed application writes them, for type checkers only."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -56,8 +56,8 @@ def generate(tenant_id: UUID, group_id: UUID, today: date) -> list[int | None]:
         uow.commit()
     print(result.plans[0].date, result.quality, result.plan_ids, result.content_ids)
     print([range_.reason for range_ in result.unplaced], [w.code for w in result.warnings])
-    again = partial(generate_plans, sessions, lock, today=today)
-    return [result.generation, retrying(again, idempotency_key="key").generation]
+    request = partial(generate_plans, sessions, lock, today=today)
+    return [result.generation, retrying(request, idempotency_key="key").generation]
 
 
 def create(tenant_id: UUID, student_id: UUID) -> UUID:
@@ -102,7 +102,7 @@ def read(session: Session, tenant_id: UUID, group_id: UUID, today: date) -> None
     probe(engine)
 
 
-def refuse(tenant_id: UUID, group_ids: list[UUID], today: date) -> float:
+def handle_errors(tenant_id: UUID, group_ids: list[UUID], today: date) -> float:
     try:
         generate_plans(sessions, PlanGroupLock.of(tenant_id, group_ids), today=today)
     except PlanGroupLockedError as error:
@@ -126,7 +126,7 @@ def listen() -> Callable[[], None]:
     return events.subscribe(count)
 
 
-async def in_tasks(tenant_id: UUID, group_id: UUID, today: date) -> list[int | None]:
+async def generate_async(tenant_id: UUID, group_id: UUID, today: date) -> list[int | None]:
     lock = PlanGroupLock(tenant_id, group_id)
     async with AsyncUnitOfWork(async_sessions, lock=lock) as uow:
         result = await uow.run(lambda inner: PlanGenerationService(inner).generate(today=today))
@@ -134,8 +134,8 @@ async def in_tasks(tenant_id: UUID, group_id: UUID, today: date) -> list[int | N
     await activate_async(async_sessions, tenant_id=tenant_id, group_id=group_id, expected_version=1)
     async with async_engine.connect() as connection:
         await connection.run_sync(schema.upgrade)
-    again = await generate_plans_async(async_sessions, lock, today=today)
-    return [result.generation, again.generation]
+    second = await generate_plans_async(async_sessions, lock, today=today)
+    return [result.generation, second.generation]
 
 
 def contend(group: PlanGroup) -> int:

@@ -8,7 +8,7 @@ import pytest
 from domain.cli import main as command
 from domain.embedded.process import ServerStartError
 
-WITHOUT = """
+MAIN_WITHOUT_MODULES = """
 import sys
 arguments, missing = sys.argv[1].split(), sys.argv[2].split()
 sys.modules.update(dict.fromkeys(missing))
@@ -17,7 +17,7 @@ sys.exit(main(arguments))
 """
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+def make_upgrade_fail(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def fail(_: object) -> NoReturn:
         raise error
 
@@ -28,10 +28,10 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     "error",
     [ServerStartError("no port"), TimeoutError("no port"), psycopg.OperationalError(" no port\n")],
 )
-def test_error_that_the_user_can_correct_is_one_line(
+def test_error_that_the_user_can_correct_is_printed_in_one_line(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    failing(monkeypatch, error)
+    make_upgrade_fail(monkeypatch, error)
     monkeypatch.setattr(command, "_discard_stdout", lambda: None)
     assert command.main(["upgrade"]) == 1
     assert capsys.readouterr().err.removeprefix("The database failed: ") == "no port\n"
@@ -45,8 +45,8 @@ def test_error_that_the_user_can_correct_is_one_line(
         ZeroDivisionError(),
     ],
 )
-def test_bug_is_raised(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    failing(monkeypatch, error)
+def test_unexpected_error_is_raised(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_upgrade_fail(monkeypatch, error)
     with pytest.raises(type(error)):
         command.main(["upgrade"])
 
@@ -54,14 +54,14 @@ def test_bug_is_raised(error: Exception, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_interrupted_command_prints_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    failing(monkeypatch, KeyboardInterrupt())
+    make_upgrade_fail(monkeypatch, KeyboardInterrupt())
     assert command.main(["upgrade"]) == 130
     assert capsys.readouterr().err == ""
 
 
 def run_without(missing: str, arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603 - our own interpreter
-        [sys.executable, "-c", WITHOUT, arguments, missing],
+        [sys.executable, "-c", MAIN_WITHOUT_MODULES, arguments, missing],
         capture_output=True,
         check=False,
         text=True,
@@ -70,7 +70,7 @@ def run_without(missing: str, arguments: str) -> subprocess.CompletedProcess[str
 
 
 @pytest.mark.parametrize("command", ["demo", "generate x"])
-def test_command_names_the_extra_that_is_missing(command: str) -> None:
+def test_command_names_the_missing_extra(command: str) -> None:
     done = run_without("rich", command)
     assert done.returncode == 1
     assert done.stderr == "rich is missing: pip install 'studyplan-domain[cli]'\n"

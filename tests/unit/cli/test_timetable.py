@@ -71,7 +71,7 @@ PLANS = [
 
 
 class EncodedFile(io.TextIOWrapper):
-    """A file of an encoding that refuses what it cannot encode."""
+    """A text file in memory that raises an error for characters outside its encoding."""
 
     def __init__(self, encoding: str) -> None:
         super().__init__(io.BytesIO(), encoding=encoding, errors="strict")
@@ -82,14 +82,14 @@ class EncodedFile(io.TextIOWrapper):
         return self.read()
 
 
-def worded(console: Console, titles: Sequence[str], language: Language = "ko") -> Wording:
+def wording_for(console: Console, titles: Sequence[str], language: Language = "ko") -> Wording:
     contents = [
         {**BOOK, "type": kind, "title": title} for kind, title in zip(TYPES, titles, strict=False)
     ]
     return Wording.of(console, small(contents=contents), language)
 
 
-def printed(
+def render(
     width: int = 100,
     *,
     encoding: str = "utf-8",
@@ -98,21 +98,21 @@ def printed(
 ) -> str:
     file = EncodedFile(encoding)
     console = Console(file=file, width=width)
-    words = worded(console, titles, language)
-    print_timetable(console, words, DAYS, PLANS, REASONS)
+    wording = wording_for(console, titles, language)
+    print_timetable(console, wording, DAYS, PLANS, REASONS)
     warnings = [warning("nothing_left"), warning("many_contents", count=9)]
     warnings.append(warning("wrap_up_shrunk", date="2025-01-01", content=0, need=9, given=1))
-    print_warnings(console, words, warnings)
+    print_warnings(console, wording, warnings)
     unplaced = [Unplaced(1, 3, 30, 150, UnplacedReason.NO_ROOM)]
-    print_unplaced(console, words, unplaced)
-    print_unplaced(console, words, [])
-    print_quality(console, words, QUALITY)
+    print_unplaced(console, wording, unplaced)
+    print_unplaced(console, wording, [])
+    print_quality(console, wording, QUALITY)
     return file.text()
 
 
 @pytest.mark.parametrize("width", [80, 100, 140])
 @pytest.mark.parametrize(
-    "piece",
+    "detail",
     [
         "1주차",
         "2025-01-01 – 01-07",
@@ -131,25 +131,25 @@ def printed(
         "2시간 9분",
     ],
 )
-def test_timetable_shows_every_detail(width: int, piece: str) -> None:
-    assert piece in printed(width)
+def test_timetable_shows_every_detail(width: int, detail: str) -> None:
+    assert detail in render(width)
 
 
 @pytest.mark.parametrize("width", [*range(1, 20), 40, 80, 97, 98, 100, 140, 300])
 def test_timetable_is_never_wider_than_the_terminal(width: int) -> None:
-    assert max(cell_len(line) for line in printed(width).splitlines()) <= width
+    assert max(cell_len(line) for line in render(width).splitlines()) <= width
 
 
-def test_timetable_has_seven_columns_where_they_fit() -> None:
-    assert "1/1 수        1/2 목        1/3 금" in printed(98)
-    assert "1/1 수 공부" in printed(97)
+def test_timetable_has_seven_columns_if_they_fit() -> None:
+    assert "1/1 수        1/2 목        1/3 금" in render(98)
+    assert "1/1 수 공부" in render(97)
 
 
 def test_timetable_does_not_repeat_the_title_of_consecutive_rows() -> None:
-    assert printed(140).count("2 영어 문법 기초…") == 2
+    assert render(140).count("2 영어 문법 기초…") == 2
 
 
-def test_week_begins_on_the_weekday_of_the_period() -> None:
+def test_week_begins_on_the_weekday_of_the_period_start() -> None:
     first, second = weeks_of(DAYS, PLANS)
     assert (first.number, first.columns[0].date, first.last) == (1, START, date(2025, 1, 7))
     assert (second.number, second.columns[0].day) == (2, DAYS[7])
@@ -157,13 +157,13 @@ def test_week_begins_on_the_weekday_of_the_period() -> None:
     assert first.columns[0].minutes == 129
 
 
-def test_last_week_is_filled_up_with_dates_outside_the_period() -> None:
+def test_last_week_is_padded_with_dates_outside_the_period() -> None:
     _, second = weeks_of(DAYS, PLANS)
     assert [column.day for column in second.columns[1:]] == [None] * 6
     assert second.columns[-1].date == date(2025, 1, 14)
 
 
-def test_last_week_may_end_with_the_last_date_that_python_has() -> None:
+def test_last_week_may_end_with_the_maximum_date() -> None:
     last = Day(date.max, DayKind.STUDY, 1, 1, 1, (), ())
     assert [len(week.columns) for week in weeks_of([last], [])] == [1]
 
@@ -171,18 +171,18 @@ def test_last_week_may_end_with_the_last_date_that_python_has() -> None:
 def test_timetable_may_be_empty() -> None:
     file = EncodedFile("utf-8")
     console = Console(file=file, width=100)
-    print_timetable(console, worded(console, ()), [], [])
+    print_timetable(console, wording_for(console, ()), [], [])
     assert "1주차" not in file.text()
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp949", "euc-kr", "cp437", "utf-16"])
 @pytest.mark.parametrize("width", [80, 120])
-def test_timetable_can_be_written_in_every_encoding(encoding: str, width: int) -> None:
-    assert "10:00" in printed(width, encoding=encoding)
+def test_timetable_can_be_printed_in_every_encoding(encoding: str, width: int) -> None:
+    assert "10:00" in render(width, encoding=encoding)
 
 
 def test_ascii_output_is_english_and_names_contents_by_number() -> None:
-    text = printed(encoding="ascii")
+    text = render(encoding="ascii")
     assert "content 1" in text
     assert "Week 1" in text
     assert "10:00-10:54" in text
@@ -190,18 +190,18 @@ def test_ascii_output_is_english_and_names_contents_by_number() -> None:
 
 
 def test_ascii_output_keeps_titles_that_it_can_show() -> None:
-    assert "Grammar in Use" in printed(encoding="ascii", titles=("수학", "Grammar in Use", "단어"))
+    assert "Grammar in Use" in render(encoding="ascii", titles=("수학", "Grammar in Use", "단어"))
 
 
-def test_timetable_is_english_on_request() -> None:
-    text = printed(140, language="en")
+def test_timetable_is_printed_in_english_on_request() -> None:
+    text = render(140, language="en")
     assert "review p.1–50" in text
     assert "longest day 4h 31m" in text
     assert "its days are full" in text
 
 
-def test_title_cannot_send_commands_to_the_terminal() -> None:
-    text = printed(140, titles=("\x1b[2J[red]수학[/red]\n국어", *TITLES[1:]))
+def test_title_is_printed_without_escape_sequences_and_with_literal_markup() -> None:
+    text = render(140, titles=("\x1b[2J[red]수학[/red]\n국어", *TITLES[1:]))
     assert "\x1b" not in text
     assert "[red]수학[/red] 국어" in text
 
@@ -209,18 +209,18 @@ def test_title_cannot_send_commands_to_the_terminal() -> None:
 def test_plans_have_the_colours_of_the_legend() -> None:
     file = EncodedFile("utf-8")
     console = Console(file=file, width=140, force_terminal=True, color_system="truecolor")
-    print_timetable(console, worded(console, TITLES), DAYS, PLANS)
+    print_timetable(console, wording_for(console, TITLES), DAYS, PLANS)
     assert "48;2;59;130;246m 1 " in file.text()
     assert "38;2;59;130;246m▌" in file.text()
 
 
 def test_warning_names_its_content_by_title() -> None:
-    assert "콘텐츠 수학의 정석 기하와 벡터: 9분 중 1분" in printed(140)
-    assert "content 1 was shortened" in printed(140, encoding="ascii")
+    assert "콘텐츠 수학의 정석 기하와 벡터: 9분 중 1분" in render(140)
+    assert "content 1 was shortened" in render(140, encoding="ascii")
 
 
 def test_unplaced_contents_are_listed_with_length_and_reason() -> None:
-    text = printed()
+    text = render()
     assert "배치하지 못한 내용" in text
     assert "3–30강  2시간 30분  남은 시간이 부족합니다" in text
     assert "모든 내용을 배치했습니다." in text
@@ -235,7 +235,9 @@ def test_clock_formats_minutes_of_the_day() -> None:
     ("text", "width", "result"),
     [("수학의", 6, "수학의"), ("수학의", 5, "수학…"), ("수학 의", 6, "수학…"), ("수학", 1, "…")],
 )
-def test_clipped_counts_a_korean_letter_as_two_columns(text: str, width: int, result: str) -> None:
+def test_clipped_counts_a_korean_character_as_two_columns(
+    text: str, width: int, result: str
+) -> None:
     assert clipped(text, width) == result
 
 

@@ -1,4 +1,4 @@
-"""Documents for tests: the shipped example, and small ones."""
+"""Documents for tests: the example in the package, and a small document."""
 
 import json
 from importlib import resources
@@ -29,10 +29,10 @@ SMALL: dict[str, Any] = {
 
 
 def written(**keys: Any) -> bytes:
-    """A small document of one week with other values for some keys."""
+    """Return the JSON of a small document of one week, with these keys replaced or added."""
     return json.dumps({**SMALL, **keys}).encode()
 
 
 def small(**keys: Any) -> PlanGroupDocument:
-    """The same, read."""
+    """Return the same document, parsed."""
     return read_json(written(**keys))

@@ -36,7 +36,7 @@ def field_errors_of(**keys: Any) -> dict[str, str]:
     return field_errors(json.dumps({"name": "중간고사", "period": PERIOD, **keys}))
 
 
-def test_the_worked_example_is_read() -> None:
+def test_example_document_is_read() -> None:
     document = read_json(EXAMPLE)
     assert (document.name, document.time_zone) == ("1학기 중간고사 대비", "Asia/Seoul")
     assert (document.period.start, document.period.end) == (date(2025, 1, 1), date(2025, 1, 28))
@@ -47,7 +47,7 @@ def test_the_worked_example_is_read() -> None:
     assert [content.range[1] for content in document.contents] == [200, 150, 30, 180]
 
 
-def test_what_is_left_out_has_its_usual_value() -> None:
+def test_document_has_defaults_for_missing_keys() -> None:
     document = read()
     assert (document.cycle.study_days, document.cycle.review_days) == (6, 1)
     assert (document.level, document.time_zone) == (Level.MIDDLE, "Asia/Seoul")
@@ -56,7 +56,7 @@ def test_what_is_left_out_has_its_usual_value() -> None:
     assert read(blocks=[BLOCK]).blocks[0].weekdays == (0, 1, 2, 3, 4, 5, 6)
 
 
-def test_factors_are_exact_whether_numbers_or_text() -> None:
+def test_factors_are_exact_as_numbers_and_as_text() -> None:
     text = (
         '{"name": "a", "period": %s, "factors": {"level": 0.85, "weakness": "1.20", "review": 1}}'
     )
@@ -65,27 +65,27 @@ def test_factors_are_exact_whether_numbers_or_text() -> None:
     assert (factors.strategy, factors.review) == (None, Decimal(1))
 
 
-def test_a_day_may_end_at_midnight() -> None:
+def test_block_may_end_at_midnight() -> None:
     assert read(blocks=[{**BLOCK, "end": "24:00"}]).blocks[0].end == 1440
 
 
-@pytest.mark.parametrize("word", ["기초", "개념", "foundation"])
-def test_words_are_korean_or_english(word: str) -> None:
-    content = read(contents=[{**BOOK, "difficulty": word}]).contents[0]
+@pytest.mark.parametrize("value", ["기초", "개념", "foundation"])
+def test_difficulty_is_read_in_korean_and_in_english(value: str) -> None:
+    content = read(contents=[{**BOOK, "difficulty": value}]).contents[0]
     assert content.difficulty is Difficulty.FOUNDATION
 
 
-def test_episodes_may_be_unknown() -> None:
+def test_episode_minutes_may_be_null() -> None:
     lecture = {**BOOK, "type": "lecture", "range": [1, 3], "episodes": [30, None, 45]}
     assert read(contents=[lecture]).contents[0].episodes == (30, None, 45)
 
 
-def test_keys_with_an_underscore_are_ignored_at_every_level() -> None:
+def test_keys_with_a_leading_underscore_are_ignored_at_every_level() -> None:
     document = read(_note=1, contents=[{**BOOK, "_note": {"deep": True}}])
     assert len(document.contents) == 1
 
 
-def test_a_byte_order_mark_is_accepted() -> None:
+def test_byte_order_mark_is_accepted() -> None:
     assert read_json(b"\xef\xbb\xbf" + EXAMPLE) == read_json(EXAMPLE)
 
 
@@ -161,7 +161,7 @@ def test_a_byte_order_mark_is_accepted() -> None:
         ),
     ],
 )
-def test_a_bad_value_is_refused_by_the_name_of_its_field(
+def test_invalid_value_is_reported_under_the_path_of_its_field(
     keys: Mapping[str, Any], field: str, message: str
 ) -> None:
     found = field_errors_of(**keys)
@@ -182,18 +182,18 @@ def test_a_bad_value_is_refused_by_the_name_of_its_field(
         (b'{"a":' * 100_000, "is nested too deeply"),
     ],
 )
-def test_what_is_no_json_object_is_a_fault_of_the_document(data: bytes, message: str) -> None:
+def test_document_that_is_not_a_json_object_is_refused(data: bytes, message: str) -> None:
     assert field_errors(data) == {"document": message}
 
 
-def test_a_key_that_comes_twice_is_a_fault_where_it_stands() -> None:
+def test_duplicate_key_is_reported_under_its_path() -> None:
     text = (
         '{"name": "a", "period": {"start": "2025-01-01", "end": "2025-01-02", "end": "2025-01-03"}}'
     )
     assert field_errors(text) == {"period.end": "is given twice"}
 
 
-def test_path_of_a_deeply_nested_key_keeps_its_end() -> None:
+def test_path_of_a_deeply_nested_key_is_shortened_at_its_start() -> None:
     key = "k" * 40
     text = f'{{"{key}":' * 100 + '{"a": 1, "a": 2}' + "}" * 100
     [field] = [
@@ -203,7 +203,7 @@ def test_path_of_a_deeply_nested_key_keeps_its_end() -> None:
     assert field.endswith(f"{key}.{key}.a")
 
 
-def test_numbers_beyond_all_measure_are_refused() -> None:
+def test_numbers_that_are_too_large_are_refused() -> None:
     nines = "9" * 5000
     text = '{"level": 1e99999999999999999999, "review": 1E+999999, "weakness": ' + nines + "}"
     found = field_errors(f'{{"factors": {text}, "cycle": {{"study_days": {nines}}}}}')
@@ -213,7 +213,7 @@ def test_numbers_beyond_all_measure_are_refused() -> None:
     assert found["cycle.study_days"] == "must be at most 2147483647"
 
 
-def test_all_faults_are_told_at_once_in_the_order_of_the_document() -> None:
+def test_field_errors_are_reported_together_in_field_order() -> None:
     bad = {"type": "film", "allocation": "weakness", "range": "1-9", "extra": 1}
     found = field_errors(json.dumps({"period": {}, "contents": [BOOK, bad]}))
     assert list(found) == [

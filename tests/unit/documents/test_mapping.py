@@ -1,4 +1,4 @@
-"""Documents as Python has them: mappings of plain values, and pydantic's types."""
+"""Documents that are read from Python mappings, directly and with pydantic."""
 
 import json
 from datetime import date, datetime
@@ -25,7 +25,7 @@ def field_errors_of(fields: Any) -> dict[str, str]:
     return {}
 
 
-def test_mapping_of_a_json_text_is_the_document_of_the_text() -> None:
+def test_mapping_from_json_gives_the_same_document_as_the_text() -> None:
     assert PlanGroupDocument.from_mapping(json.loads(EXAMPLE)) == read_json(EXAMPLE)
 
 
@@ -37,30 +37,32 @@ def test_mapping_may_have_dates_and_tuples() -> None:
     assert document.blocks[0].weekdays == (1, 2)
 
 
-def test_mapping_with_a_moment_instead_of_a_date_is_refused() -> None:
-    period = {"start": datetime(2025, 1, 6), "end": "2025-01-12"}  # noqa: DTZ001 - the kind is wrong
+def test_mapping_with_a_datetime_instead_of_a_date_is_refused() -> None:
+    period = {"start": datetime(2025, 1, 6), "end": "2025-01-12"}  # noqa: DTZ001 - any datetime is refused
     assert field_errors_of({**SMALL, "period": period}) == {
         "period.start": "must be a date such as 2025-01-31"
     }
 
 
-@pytest.mark.parametrize(("given_as", "factor"), [(1.2, "1.2"), (0.1, "0.1"), (1e-6, "0.000001")])
-def test_mapping_float_factor_is_the_number_of_the_text(given_as: float, factor: str) -> None:
-    document = PlanGroupDocument.from_mapping({**SMALL, "factors": {"review": given_as}})
+@pytest.mark.parametrize(("number", "factor"), [(1.2, "1.2"), (0.1, "0.1"), (1e-6, "0.000001")])
+def test_mapping_float_factor_has_the_value_of_its_decimal_text(number: float, factor: str) -> None:
+    document = PlanGroupDocument.from_mapping({**SMALL, "factors": {"review": number}})
     assert document.factors.review == Decimal(factor)
 
 
 @pytest.mark.parametrize("number", [0.1 + 0.2, 1e-7, float("nan"), float("inf"), -1.0, 10.000001])
-def test_mapping_float_factor_without_six_exact_places_is_refused(number: float) -> None:
+def test_mapping_float_factor_is_refused_unless_positive_with_at_most_six_decimals(
+    number: float,
+) -> None:
     assert list(field_errors_of({**SMALL, "factors": {"review": number}})) == ["factors.review"]
 
 
 @pytest.mark.parametrize("fields", [None, 7, "text", [], b"{}"])
-def test_mapping_that_is_none_is_a_fault_of_the_document(fields: Any) -> None:
+def test_value_that_is_not_a_mapping_is_refused(fields: Any) -> None:
     assert field_errors_of(fields) == {"document": "must be an object"}
 
 
-def test_mapping_with_keys_that_are_no_text_is_refused_by_their_names() -> None:
+def test_mapping_keys_that_are_not_text_are_refused_by_name() -> None:
     assert field_errors_of({**SMALL, 7: 1, ("a", "b"): 2}) == {
         "7": "is not a known key",
         "('a', 'b')": "is not a known key",
@@ -90,14 +92,14 @@ def test_pydantic_model_reads_the_same_document() -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, [], {**SMALL, "contents": [{**BOOK, "range": [1]}, 7]}])
-def test_pydantic_model_has_the_same_faults(fields: Any) -> None:
+def test_pydantic_model_reports_the_same_errors(fields: Any) -> None:
     assert field_errors_of(fields) != {}
     assert pydantic_errors_of(fields) == field_errors_of(fields)
 
 
 @patient
 @given(st.dictionaries(KEYS, JSON), st.dictionaries(CONTENT_KEYS, JSON))
-def test_pydantic_model_has_the_same_faults_for_arbitrary_values(
+def test_pydantic_model_reports_the_same_errors_for_arbitrary_values(
     keys: dict[str, Any], content: dict[str, Any]
 ) -> None:
     fields = {**SMALL, "contents": [{**BOOK, **content}], **keys}

@@ -32,7 +32,7 @@ def span(row: Block | NonStudyBlock) -> tuple[int, int, int]:
     return row.weekday, row.start_minute, row.end_minute
 
 
-def test_a_document_becomes_a_draft_with_its_settings() -> None:
+def test_document_becomes_a_draft_with_its_settings() -> None:
     group = to_rows(read_json(EXAMPLE), TENANT, STUDENT).group
     assert (group.tenant_id, group.student_id) == (TENANT, STUDENT)
     assert group.status is GroupStatus.DRAFT
@@ -42,7 +42,7 @@ def test_a_document_becomes_a_draft_with_its_settings() -> None:
     assert (group.study_days, group.review_days) == (6, 1)
 
 
-def test_every_part_belongs_to_the_group_and_its_tenant() -> None:
+def test_rows_of_a_document_belong_to_the_group_and_its_tenant() -> None:
     group_id = uuid4()
     rows = to_rows(read_json(EXAMPLE), TENANT, STUDENT, group_id=group_id)
     group = rows.group
@@ -58,20 +58,21 @@ def test_every_part_belongs_to_the_group_and_its_tenant() -> None:
     assert {(row.tenant_id, row.student_id) for row in of_student} == {(TENANT, STUDENT)}
 
 
-def test_the_exclusions_of_a_document_are_the_groups_own() -> None:
+def test_exclusions_of_a_document_belong_to_the_group() -> None:
     rows = to_rows(read_json(EXAMPLE), TENANT, STUDENT)
-    assert [(one.group_id, one.date, one.type, one.reason) for one in rows.exclusions] == [
-        (rows.group.id, date(2025, 1, 15), ExclusionType.VACATION, "가족 여행")
-    ]
+    assert [
+        (exclusion.group_id, exclusion.date, exclusion.type, exclusion.reason)
+        for exclusion in rows.exclusions
+    ] == [(rows.group.id, date(2025, 1, 15), ExclusionType.VACATION, "가족 여행")]
 
 
-def test_classes_are_the_students() -> None:
-    [one] = to_rows(read_json(EXAMPLE), TENANT, STUDENT).academy_schedules
-    assert (one.weekday, one.start_minute, one.end_minute) == (3, 840, 1020)
-    assert (one.travel_minutes, one.name, one.subject) == (60, "수학 학원", "수학")
+def test_classes_belong_to_the_student() -> None:
+    [lesson] = to_rows(read_json(EXAMPLE), TENANT, STUDENT).academy_schedules
+    assert (lesson.weekday, lesson.start_minute, lesson.end_minute) == (3, 840, 1020)
+    assert (lesson.travel_minutes, lesson.name, lesson.subject) == (60, "수학 학원", "수학")
 
 
-def test_contents_stand_at_their_index_in_the_document() -> None:
+def test_content_position_is_its_index_in_the_document() -> None:
     group = to_rows(read_json(EXAMPLE), TENANT, STUDENT).group
     assert [(content.position, content.last_unit) for content in group.contents] == [
         (0, 200),
@@ -81,7 +82,7 @@ def test_contents_stand_at_their_index_in_the_document() -> None:
     ]
 
 
-def test_a_block_becomes_one_row_for_each_of_its_weekdays() -> None:
+def test_block_becomes_a_row_per_weekday() -> None:
     block = {"kind": "self_study", "weekdays": [5, 1], "start": "19:00", "end": "24:00"}
     lunch = {"label": "점심", "weekdays": [0, 6], "start": "12:00", "end": "13:00"}
     group = group_of(blocks=[block], non_study_blocks=[lunch])
@@ -90,24 +91,24 @@ def test_a_block_becomes_one_row_for_each_of_its_weekdays() -> None:
     assert [span(row) for row in group.non_study_blocks] == [(0, 720, 780), (6, 720, 780)]
 
 
-def test_factors_that_are_left_out_are_the_usual_ones() -> None:
+def test_factors_that_are_missing_have_the_defaults() -> None:
     assert group_of(level="low").factors == Factors(level=Decimal("1.2"))
     group = group_of(factors={"level": 2, "weakness": "0.5", "strategy": 0.25, "review": 1})
     assert group.factors == Factors(Decimal(2), Decimal("0.5"), Decimal("0.25"), Decimal(1))
 
 
 @pytest.mark.parametrize(
-    ("said", "minutes"),
+    ("lengths", "minutes"),
     [
         ({"minutes_per_unit": 45}, [45, 45, 45, 45]),
         ({"episodes": [30, None, 45, 20]}, [30, None, 45, 20]),
         ({}, [None, None, None, None]),
     ],
 )
-def test_a_lecture_has_one_episode_for_each_unit(
-    said: dict[str, Any], minutes: list[int | None]
+def test_lecture_has_an_episode_per_unit(
+    lengths: dict[str, Any], minutes: list[int | None]
 ) -> None:
-    [content] = group_of(contents=[{**LECTURE, **said}]).contents
+    [content] = group_of(contents=[{**LECTURE, **lengths}]).contents
     assert content.type is ContentType.LECTURE
     assert content.minutes_per_unit is None
     assert [episode.unit for episode in content.episodes] == [3, 4, 5, 6]
@@ -116,19 +117,19 @@ def test_a_lecture_has_one_episode_for_each_unit(
 
 
 @pytest.mark.parametrize("units", [[1, 2_000_000_000], [9, 1]])
-def test_a_range_beyond_measure_is_not_expanded(units: list[int]) -> None:
+def test_lecture_range_that_is_invalid_is_not_expanded(units: list[int]) -> None:
     lecture = {**LECTURE, "range": units, "minutes_per_unit": 30}
     assert group_of(contents=[lecture]).contents[0].episodes == []
 
 
-def test_a_book_keeps_its_minutes_or_its_difficulty() -> None:
+def test_book_keeps_its_minutes_or_its_difficulty() -> None:
     hard = {**BOOK, "minutes_per_unit": None, "difficulty": "최상"}
     given, by_difficulty = group_of(contents=[BOOK, hard]).contents
     assert (given.minutes_per_unit, given.difficulty) == (5, None)
     assert (by_difficulty.minutes_per_unit, by_difficulty.difficulty) == (None, "top")
 
 
-def test_the_request_has_the_classes_and_exclusions_too() -> None:
+def test_request_includes_the_classes_and_exclusions() -> None:
     request = to_request(read_json(EXAMPLE))
     assert len(request.academy_schedules) == len(request.exclusions) == 1
     assert schedule(request).quality.peak == 271

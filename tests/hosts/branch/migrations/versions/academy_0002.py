@@ -1,4 +1,4 @@
-"""Study plans: this revision runs after the one of the package that it depends on."""
+"""Refer to the package's tables; ``depends_on`` makes Alembic run the package's revision first."""
 
 import sqlalchemy as sa
 from alembic import op

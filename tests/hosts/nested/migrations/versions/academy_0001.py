@@ -1,4 +1,4 @@
-"""Students."""
+"""Create the students table."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Study plans: the package makes its schema inside this revision."""
+"""Create the package's schema inside this revision, and refer to its tables."""
 
 import sqlalchemy as sa
 from alembic import op

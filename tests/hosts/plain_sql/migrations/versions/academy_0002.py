@@ -1,4 +1,4 @@
-"""Study plans, in a database that has had the SQL of the package already."""
+"""Refer to the package's tables, which the package's SQL script has created before."""
 
 import sqlalchemy as sa
 from alembic import op

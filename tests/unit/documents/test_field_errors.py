@@ -18,11 +18,11 @@ def fields(document: PlanGroupDocument) -> list[str]:
     return [field_error.field for field_error in field_errors_of(document)]
 
 
-def test_the_worked_example_has_no_fault() -> None:
+def test_example_document_has_no_field_errors() -> None:
     assert field_errors_of(read_json(EXAMPLE)) == []
 
 
-def test_a_draft_without_contents_and_blocks_has_no_fault() -> None:
+def test_draft_without_contents_and_blocks_has_no_field_errors() -> None:
     assert field_errors_of(small(contents=[], blocks=[])) == []
 
 
@@ -59,42 +59,44 @@ def test_a_draft_without_contents_and_blocks_has_no_fault() -> None:
         ({"exclusions": [{"date": "2025-01-13", "type": "기타"}]}, "exclusions[0].date"),
     ],
 )
-def test_a_broken_rule_is_named_as_the_document_names_it(keys: dict[str, Any], field: str) -> None:
+def test_rule_violation_is_reported_under_its_document_field(
+    keys: dict[str, Any], field: str
+) -> None:
     assert fields(small(**keys)) == [field]
 
 
-def test_classes_that_touch_or_are_on_other_weekdays_do_not_overlap() -> None:
+def test_classes_that_are_adjacent_or_on_other_weekdays_do_not_overlap() -> None:
     others = [{**CLASS, "start": "17:00", "end": "18:00"}, {**CLASS, "weekday": 4}]
     assert fields(small(academy_schedules=[CLASS, *others])) == []
 
 
-def test_classes_that_overlap_others_are_reported_once_each() -> None:
+def test_classes_that_overlap_others_are_each_reported_once() -> None:
     assert fields(small(academy_schedules=[CLASS] * 100)) == [
         f"academy_schedules[{index}].start" for index in range(1, 100)
     ]
 
 
-def test_contents_beyond_the_limit_are_one_fault_and_not_checked() -> None:
+def test_contents_beyond_the_limit_are_one_error_and_are_not_checked() -> None:
     wrong = {**BOOK, "range": [9, 1]}
     found = fields(small(contents=[*[BOOK] * 8, wrong, wrong, wrong]))
     assert found == ["contents", "contents[8].range", "contents[9].range"]
 
 
-def test_the_one_number_of_a_lecture_is_at_fault_rather_than_its_episodes() -> None:
+def test_lecture_error_names_minutes_per_unit_rather_than_the_episodes() -> None:
     lecture = {**LECTURE, "minutes_per_unit": 1}
-    found = small(contents=[BOOK, lecture], factors={"weakness": "0.5"})
-    assert fields(found) == ["contents[1].minutes_per_unit"]
+    document = small(contents=[BOOK, lecture], factors={"weakness": "0.5"})
+    assert fields(document) == ["contents[1].minutes_per_unit"]
 
 
-@pytest.mark.parametrize("said", [{"minutes_per_unit": 30}, {"episodes": [30]}, {}])
+@pytest.mark.parametrize("lengths", [{"minutes_per_unit": 30}, {"episodes": [30]}, {}])
 @pytest.mark.parametrize("units", [[9, 1], [1, 2_000_000_000]])
-def test_nothing_is_said_of_episodes_where_the_range_is_at_fault(
-    said: dict[str, Any], units: list[int]
+def test_episodes_are_not_checked_if_the_range_is_invalid(
+    lengths: dict[str, Any], units: list[int]
 ) -> None:
-    assert fields(small(contents=[{**LECTURE, **said, "range": units}])) == ["contents[0].range"]
+    assert fields(small(contents=[{**LECTURE, **lengths, "range": units}])) == ["contents[0].range"]
 
 
-def test_no_exclusion_is_outside_a_period_that_is_none() -> None:
+def test_exclusions_are_not_checked_if_the_period_is_invalid() -> None:
     document = small(
         period={"start": "2025-01-12", "end": "2025-01-06"},
         exclusions=[{"date": "2025-01-08", "type": "휴가"}],
@@ -102,7 +104,7 @@ def test_no_exclusion_is_outside_a_period_that_is_none() -> None:
     assert fields(document) == ["period"]
 
 
-def test_the_ends_of_the_period_are_within_it() -> None:
+def test_period_includes_its_first_and_last_day() -> None:
     days = [{"date": day, "type": "기타"} for day in ("2025-01-06", "2025-01-12")]
     assert fields(small(exclusions=days)) == []
 
@@ -131,7 +133,7 @@ weekdays = st.lists(st.integers(0, 6), min_size=1, unique=True)
     weekdays,
     st.fixed_dictionaries({}, optional={"level": st.integers(1, 10), "review": st.just(0.1)}),
 )
-def test_a_well_formed_document_is_faultless_or_told_by_its_own_fields(
+def test_document_that_is_well_formed_is_valid_or_has_errors_in_its_contents(
     entries: list[dict[str, Any]], days: list[int], factors: dict[str, Any]
 ) -> None:
     block = {"kind": "study", "weekdays": days, "start": "10:00", "end": "12:00"}

@@ -1,4 +1,4 @@
-"""Everything stands in the PostgreSQL schema ``studyplan``, whatever is around it."""
+"""The package uses only its own schema ``studyplan``, whatever else the database contains."""
 
 import shutil
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from domain import schema
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import quoted
-from tests.migrations.test_command_line import downgrade_by_sql, ran, run_sql
+from tests.migrations.test_command_line import downgrade_by_sql, run_alembic, run_sql
 from tests.migrations.test_models import check
 
 TABLES = ["plan_groups", "contents", "blocks", "student_plans", "alembic_version"]
@@ -46,14 +46,14 @@ Run = Callable[[sa.Connection], object]
 
 
 def upgrade_by_sql(connection: sa.Connection) -> None:
-    run_sql(connection.engine.url, ran("upgrade", "head", "--sql", url=None))
+    run_sql(connection.engine.url, run_alembic("upgrade", "head", "--sql", url=None))
 
 
 @pytest.fixture(params=["app", "app, public", "studyplan, public", "pg_temp, app, pg_catalog"])
 def misled(
     request: pytest.FixtureRequest, connection: sa.Connection, empty_url: sa.URL
 ) -> sa.Connection:
-    """A connection whose search path leads to tables that only look like ours."""
+    """Return a connection whose search path has other tables with the names of the package's."""
     with connection.begin():
         connection.exec_driver_sql("CREATE SCHEMA app")
         database = quoted(str(empty_url.database))
@@ -65,9 +65,7 @@ def misled(
     return connection
 
 
-def test_upgrade_check_and_downgrade_work_under_a_foreign_search_path(
-    misled: sa.Connection,
-) -> None:
+def test_upgrade_check_and_downgrade_work_with_another_search_path(misled: sa.Connection) -> None:
     before = catalog(misled)
     assert not schema.is_current(misled)
     schema.upgrade(misled)
@@ -79,27 +77,27 @@ def test_upgrade_check_and_downgrade_work_under_a_foreign_search_path(
 
 
 @pytest.mark.parametrize(
-    "whose", ["DATABASE {database}", "ROLE CURRENT_USER IN DATABASE {database}"]
+    "owner", ["DATABASE {database}", "ROLE CURRENT_USER IN DATABASE {database}"]
 )
 @pytest.mark.parametrize("path", ["app", "app, public"])
-def test_a_search_path_that_a_new_connection_is_given_changes_nothing(
-    empty_url: sa.URL, connection: sa.Connection, whose: str, path: str
+def test_search_path_of_the_database_or_role_has_no_effect(
+    empty_url: sa.URL, connection: sa.Connection, owner: str, path: str
 ) -> None:
-    """Each run connects anew, so the setting is what its connection begins with."""
-    target = whose.format(database=quoted(str(empty_url.database)))
+    """Each command opens a new connection, which starts with the setting."""
+    target = owner.format(database=quoted(str(empty_url.database)))
     with connection.begin():
         connection.exec_driver_sql("CREATE SCHEMA app")
         for table in TABLES:
             connection.exec_driver_sql(f"CREATE TABLE app.{table} (id integer)")
         connection.exec_driver_sql(f"ALTER {target} SET search_path = {path}")
     before = catalog(connection)
-    ran("upgrade", "head", url=empty_url)
-    assert "No new upgrade operations" in ran("check", url=empty_url)
-    assert ran("current", url=empty_url).startswith(f"{schema.head_revision()} (head)")
+    run_alembic("upgrade", "head", url=empty_url)
+    assert "No new upgrade operations" in run_alembic("check", url=empty_url)
+    assert run_alembic("current", url=empty_url).startswith(f"{schema.head_revision()} (head)")
     with connection.engine.connect() as fresh:
         assert fresh.scalar(sa.text("SHOW search_path")) == path
         assert schema.is_current(fresh)
-    ran("downgrade", "base", url=empty_url)
+    run_alembic("downgrade", "base", url=empty_url)
     assert catalog(connection) == before
     upgrade_by_sql(connection)
     assert schema.is_current(connection)
@@ -133,15 +131,15 @@ def test_schema_named_like_the_role_stays_empty(
     [(schema.upgrade, schema.downgrade), (upgrade_by_sql, downgrade_by_sql)],
     ids=["online", "offline"],
 )
-@pytest.mark.parametrize("first", [True, False], ids=["made before", "made afterwards"])
-def test_objects_of_the_host_keep_the_schema(
+@pytest.mark.parametrize("first", [True, False], ids=["created before", "created afterwards"])
+def test_schema_with_objects_of_the_host_is_kept(
     connection: sa.Connection, up: Run, down: Run, first: bool
 ) -> None:
-    """They and the schema stay; the version table and the comment are gone."""
+    """The objects and the schema are kept; the version table and the comment are dropped."""
     with connection.begin():
         connection.exec_driver_sql("CREATE SCHEMA studyplan")
         connection.exec_driver_sql("CREATE TABLE studyplan.of_the_host (id integer)")
-    theirs = catalog(connection)
+    host_catalog = catalog(connection)
     if not first:
         with connection.begin():
             connection.exec_driver_sql("DROP SCHEMA studyplan CASCADE")
@@ -152,7 +150,7 @@ def test_objects_of_the_host_keep_the_schema(
     assert schema.is_current(connection)
     connection.rollback()
     down(connection)
-    assert catalog(connection) == theirs
+    assert catalog(connection) == host_catalog
     assert schema.current_revision(connection) is None
     connection.rollback()
     up(connection)
@@ -160,7 +158,7 @@ def test_objects_of_the_host_keep_the_schema(
 
 
 @pytest.mark.parametrize("comment", ["NULL", "'of the host'", "'studyplan-domain, revision'"])
-def test_schema_that_is_there_already_is_used_and_has_no_revision(
+def test_schema_that_exists_already_is_used_and_has_no_revision(
     connection: sa.Connection, comment: str
 ) -> None:
     with connection.begin():
@@ -171,7 +169,7 @@ def test_schema_that_is_there_already_is_used_and_has_no_revision(
     assert schema.is_current(connection)
 
 
-def test_each_revision_stamps_the_schema(connection: sa.Connection) -> None:
+def test_schema_is_stamped_by_each_revision(connection: sa.Connection) -> None:
     for revision in REVISIONS:
         schema.upgrade(connection, revision)
         assert schema.current_revision(connection) == revision
@@ -185,18 +183,18 @@ def test_each_revision_stamps_the_schema(connection: sa.Connection) -> None:
     assert not schema.is_current(connection)
 
 
-def test_branch_in_an_environment_of_the_host_is_known(
+def test_branch_in_the_environment_of_a_host_is_recognized(
     connection: sa.Connection, tmp_path: Path
 ) -> None:
-    """Their version table, in their schema; the revisions make and drop ours by themselves."""
+    """The version table is the host's; the revisions create and drop the package's schema."""
     (tmp_path / "versions").mkdir()
     (tmp_path / "env.py").write_text(HOSTS_ENV)
     (tmp_path / "versions" / "host_1.py").write_text(HOSTS_REVISION)
-    shutil.copytree(schema.migrations_directory() / "versions", tmp_path / "ours")
+    shutil.copytree(schema.migrations_directory() / "versions", tmp_path / "package")
     config = Config()
     config.set_main_option("script_location", str(tmp_path))
     config.set_main_option("path_separator", "newline")
-    config.set_main_option("version_locations", f"{tmp_path / 'versions'}\n{tmp_path / 'ours'}")
+    config.set_main_option("version_locations", f"{tmp_path / 'versions'}\n{tmp_path / 'package'}")
     config.attributes["connection"] = connection
     before = catalog(connection)
     command.upgrade(config, "heads")
@@ -204,7 +202,7 @@ def test_branch_in_an_environment_of_the_host_is_known(
     assert schema.is_current(connection)
     migrated = catalog(connection)
     command.current(schema._config(connection=connection))
-    assert catalog(connection) == migrated, "our own environment leaves it as it is"
+    assert catalog(connection) == migrated, "the package's own environment changed the catalog"
     tables = sa.inspect(connection).get_table_names
     assert set(tables(schema="public")) == {"alembic_version", "contents"}
     assert "alembic_version" not in tables(schema="studyplan")
@@ -218,7 +216,7 @@ def test_branch_in_an_environment_of_the_host_is_known(
     assert catalog(connection) == before
 
 
-def test_autogenerate_of_a_host_does_not_see_our_tables(connection: sa.Connection) -> None:
+def test_autogenerate_of_a_host_ignores_the_packages_tables(connection: sa.Connection) -> None:
     schema.upgrade(connection)
     context = MigrationContext.configure(connection)
     assert compare_metadata(context, sa.MetaData()) == []

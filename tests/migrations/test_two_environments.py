@@ -1,4 +1,4 @@
-"""One database, one Alembic environment that manages the schema: the others say so."""
+"""Only one Alembic environment can manage the schema of a database; others are refused."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,23 +17,24 @@ from tests.migrations.hosts import Host
 from tests.migrations.test_command_line import run_sql
 from tests.migrations.test_grants import FUNCTIONS, NEEDED, executable, privileges
 
-BY_THE_HOST = r"application's own Alembic environment manages this schema.*`alembic "
+MANAGED_BY_THE_HOST = r"application's own Alembic environment manages this schema.*`alembic "
 
 
 @pytest.fixture
 def host(tmp_path: Path, empty_url: sa.URL) -> Host:
-    """An application with this package's revisions as a branch."""
+    """Return an application with the package's revisions as a branch."""
     host = Host(tmp_path, empty_url)
-    host.write_revision("h1", "op.execute('CREATE TABLE public.mine ()')")
+    host.write_revision("h1", "op.execute('CREATE TABLE public.lessons ()')")
     host.add_branch()
     return host
 
 
-def unchanged_by(
-    connection: sa.Connection, act: Callable[[], object], error: type[Exception], words: str
+def assert_refused(
+    connection: sa.Connection, act: Callable[[], object], error: type[Exception], message: str
 ) -> None:
+    """Assert that the call raises the error with the message and changes nothing."""
     before = catalog(connection)
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         act()
     assert catalog(connection) == before
 
@@ -56,7 +57,7 @@ def test_branch_that_is_current_is_current_for_the_package(
     assert catalog(connection) == before
 
 
-def test_branch_that_is_current_can_be_granted(
+def test_branch_that_is_current_allows_grants(
     host: Host, connection: sa.Connection, new_role: Callable[[], str]
 ) -> None:
     host.upgrade()
@@ -76,49 +77,49 @@ def test_branch_that_is_older_is_refused_with_the_command_to_run(
 ) -> None:
     host.upgrade("h1")
     host.upgrade("sp_0001")
-    words = BY_THE_HOST + "upgrade studyplan@head`"
-    unchanged_by(connection, lambda: schema.upgrade(connection), SchemaError, words)
-    unchanged_by(connection, lambda: schema.require_current(connection), SchemaError, words)
+    message = MANAGED_BY_THE_HOST + "upgrade studyplan@head`"
+    assert_refused(connection, lambda: schema.upgrade(connection), SchemaError, message)
+    assert_refused(connection, lambda: schema.require_current(connection), SchemaError, message)
     monkeypatch.setenv("DATABASE_URL", connection.engine.url.render_as_string(hide_password=False))
     assert main(["upgrade"]) == 1
-    told = capsys.readouterr().err
-    assert "`alembic upgrade studyplan@head`" in told
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert "`alembic upgrade studyplan@head`" in printed
+    assert printed.count("\n") == 1
 
 
-def test_branch_whose_schema_lost_its_comment_is_not_told_to_make_it_again(
+def test_branch_without_the_schema_comment_is_refused_with_the_restoring_statement(
     host: Host, connection: sa.Connection
 ) -> None:
     host.upgrade()
     with connection.begin():
         connection.exec_driver_sql("COMMENT ON SCHEMA studyplan IS NULL")
-    words = "was lost or changed.*application's own Alembic environment should have it"
+    message = "was lost or changed.*application's own Alembic environment should have it"
     for act in (schema.upgrade, schema.downgrade, schema.require_current):
-        unchanged_by(connection, partial(act, connection), SchemaError, words)
-    with pytest.raises(SchemaError) as told:
+        assert_refused(connection, partial(act, connection), SchemaError, message)
+    with pytest.raises(SchemaError) as error:
         schema.require_current(connection)
-    statement = str(told.value).split("`")[1]
+    statement = str(error.value).split("`")[1]
     with connection.begin():
         connection.exec_driver_sql(statement.replace("REVISION", "sp_0002"))
     schema.require_current(connection)
 
 
 @pytest.mark.parametrize("revision", ["base", "sp_0001", "-1"])
-def test_branch_is_not_taken_back_by_the_package(
+def test_branch_is_not_downgraded_by_the_package(
     host: Host, connection: sa.Connection, revision: str
 ) -> None:
     host.upgrade()
-    words = BY_THE_HOST + "(down|up)grade studyplan@"
-    unchanged_by(connection, lambda: schema.downgrade(connection, revision), SchemaError, words)
+    message = MANAGED_BY_THE_HOST + "(down|up)grade studyplan@"
+    assert_refused(connection, lambda: schema.downgrade(connection, revision), SchemaError, message)
 
 
 @pytest.mark.parametrize("per_migration", [False, True])
-def test_branch_is_refused_where_the_package_came_first(
+def test_branch_is_refused_if_the_package_created_the_schema(
     *, host: Host, connection: sa.Connection, per_migration: bool
 ) -> None:
     schema.upgrade(connection)
     host.upgrade("h1")
-    unchanged_by(
+    assert_refused(
         connection,
         lambda: host.upgrade("heads", transaction_per_migration=per_migration),
         sa.exc.DBAPIError,
@@ -127,7 +128,7 @@ def test_branch_is_refused_where_the_package_came_first(
     schema.upgrade(connection)
 
 
-def test_downgrade_of_the_branch_takes_the_revisions_that_depend_on_it_along(
+def test_downgrade_of_the_branch_includes_revisions_that_depend_on_it(
     host: Host, connection: sa.Connection
 ) -> None:
     host.write_revision(
@@ -148,28 +149,28 @@ def test_downgrade_of_the_branch_takes_the_revisions_that_depend_on_it_along(
         ]
         assert sa.inspect(connection).get_table_names(schema="public") == [
             "alembic_version",
-            "mine",
+            "lessons",
         ]
 
 
-def test_sql_is_refused_where_the_schema_is_there_already(
+def test_sql_script_is_refused_if_the_schema_exists(
     host: Host, connection: sa.Connection, empty_url: sa.URL
 ) -> None:
     def run() -> None:
         run_sql(empty_url, schema.upgrade_sql())
 
     host.upgrade()
-    words = "already created by another Alembic environment"
-    unchanged_by(connection, run, Exception, words)
+    message = "made by another Alembic environment already"
+    assert_refused(connection, run, Exception, message)
     host.downgrade("studyplan@base")
     schema.upgrade(connection)
-    unchanged_by(connection, run, Exception, r"alembic_version already exists: .* sp_0001:head")
+    assert_refused(connection, run, Exception, r"alembic_version is there already: .* sp_0001:head")
 
 
-def test_sql_and_the_package_continue_each_other(
+def test_sql_script_and_package_can_be_used_alternately(
     connection: sa.Connection, empty_url: sa.URL
 ) -> None:
-    """They are one door: the same version table."""
+    """Both use the same version table."""
     run_sql(empty_url, schema.upgrade_sql("sp_0001"))
     schema.upgrade(connection)
     schema.downgrade(connection, "sp_0001")
