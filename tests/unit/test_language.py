@@ -20,9 +20,10 @@ NO_SUBJECT = set(
     not nothing of on one only that the there this to under what when where which who with
     without""".split()  # noqa: SIM905 - a list of words
 )
-# Each has a standard word: reported or raised; only; no one, no client; anyone who; MAX_, DEFAULT_.
+# Each has a standard word, such as reported, no client, any client that, MAX_ or DEFAULT_. The
+# system's user "nobody" is not meant.
 AVOIDED = re.compile(
-    r"\b(?:told|nobody|whoever|somebody|everybody|hereby|thereof|wherein"
+    r"\b(?:told|nobody(?![\"@])|whoever|somebody|everybody|hereby|thereof|wherein"
     r"|(?:MOST|LONGEST|HIGHEST|LARGEST|USUAL)(?:_\w+)?)\b"
 )
 
