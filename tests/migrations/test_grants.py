@@ -192,7 +192,8 @@ def test_grant_by_another_role_names_it_and_what_would_lack_and_changes_nothing(
     with pytest.raises(SchemaError) as refused:
         grant(connection, fresh)
     told = str(refused.value)
-    assert told.startswith(f'The role "{app}" cannot grant "{fresh}" what the package needs: it ')
+    cannot = f'The role "{app}" cannot grant the required privileges to "{fresh}": "{fresh}" would '
+    assert told.startswith(cannot)
     assert ("lack USAGE on schema studyplan." in told) == (not may_pass_on)
     assert "The owner of the schema, " in told
     assert privileges(connection, fresh) == set()
@@ -249,7 +250,7 @@ def test_command_that_grants_as_another_role_than_the_owner_fails(
     assert main(["upgrade", "--grant-to", fresh]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith(f'The role "{app}" cannot grant "{fresh}"')
+    assert err.startswith(f'The role "{app}" cannot grant the required privileges to "{fresh}"')
     assert err.count("\n") == 1
     assert privileges(connection, fresh) == set()
     assert main(["upgrade"]) == 0
