@@ -78,7 +78,7 @@ def test_a_content_that_plans_refer_to_is_not_removed(
         content_id=world.planned.id,
         expected_version=1,
     )
-    assert "history" in str(error)
+    assert "because it has plans" in str(error)
 
 
 def test_a_removed_content_takes_its_episodes_with_it(
