@@ -246,7 +246,7 @@ class Account:
 
 
 def server_account() -> Account:
-    """Return our account; for root, an existing one of ``SERVER_ACCOUNTS``.
+    """Return the current account; for root, an existing one of ``SERVER_ACCOUNTS``.
 
     Raises ``ServerStartError`` if there is none.
     """

@@ -257,7 +257,7 @@ def _outer_run_restored() -> Iterator[None]:
             if proxy is not None:
                 proxy._install_proxy()  # noqa: SLF001 - Alembic has no public function for this
             elif remaining is not None:  # Alembic does not remove the ``op`` of a failed revision.
-                remaining._remove_proxy()  # noqa: SLF001 - likewise
+                remaining._remove_proxy()  # noqa: SLF001 - as above
 
 
 @contextmanager
