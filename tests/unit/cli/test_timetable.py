@@ -14,7 +14,7 @@ from domain.cli.timetable import (
     print_warnings,
     weeks_of,
 )
-from domain.cli.wording import Wording
+from domain.cli.wording import Labels
 from domain.errors import Language
 from domain.scheduling.calendar import Day, DayKind
 from domain.scheduling.schedule import Quality, ScheduledPlan, Unplaced, clock
@@ -82,11 +82,11 @@ class EncodedFile(io.TextIOWrapper):
         return self.read()
 
 
-def wording_for(console: Console, titles: Sequence[str], language: Language = "ko") -> Wording:
+def worded(console: Console, titles: Sequence[str], language: Language = "ko") -> Labels:
     contents = [
         {**BOOK, "type": kind, "title": title} for kind, title in zip(TYPES, titles, strict=False)
     ]
-    return Wording.of(console, small(contents=contents), language)
+    return Labels.of(console, small(contents=contents), language)
 
 
 def render(
