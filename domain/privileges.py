@@ -110,7 +110,7 @@ def grant(connection: sa.Connection, roles: Sequence[str]) -> None:
         except DBAPIError as error:
             if sqlstate(error) != "42501":
                 raise
-            raise _cannot_grant(row, role, words(error)) from error
+            raise _cannot_grant(row, role, server_message(error)) from error
         _, lacking = missing_privileges(
             connection, role, _GRANTED_TABLES, (*FUNCTIONS, *FUNCTIONS_FOR_SQL)
         )

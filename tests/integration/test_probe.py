@@ -97,17 +97,17 @@ def test_probe_reports_a_missing_function(separate_engine: sa.Engine, function: 
 def test_probe_reports_both_versions_if_they_differ(
     separate_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(sabotaged, replaced("studyplan.plan_lock_version() RETURNS integer", "SELECT 7"))
+    run(separate_engine, replaced("studyplan.plan_lock_version() RETURNS integer", "SELECT 7"))
     with pytest.raises(SchemaError, match="have version 7, but this package needs 1"):
-        probe(sabotaged)
+        probe(separate_engine)
     monkeypatch.setattr(status, "FUNCTIONS_VERSION", 7)
     probe(separate_engine)
 
 
-def test_a_function_that_always_says_yes_is_found(sabotaged: sa.Engine) -> None:
-    run(sabotaged, replaced(ENTER, YES))
+def test_probe_detects_a_function_that_grants_every_lock(separate_engine: sa.Engine) -> None:
+    run(separate_engine, replaced(ACQUIRE, ALWAYS_ACQUIRED))
     with pytest.raises(SchemaError, match="Two connections acquired the same lock"):
-        probe(sabotaged)
+        probe(separate_engine)
 
 
 def test_probe_detects_and_releases_a_lock_that_outlives_its_transaction(
@@ -119,10 +119,10 @@ def test_probe_detects_and_releases_a_lock_that_outlives_its_transaction(
     eventually(lambda: leftovers(separate_engine)[0] == 0, "the advisory locks are released")
 
 
-def test_a_function_that_locks_another_key_is_found(sabotaged: sa.Engine) -> None:
-    run(sabotaged, replaced(ENTER, OTHER_KEY))
+def test_probe_detects_a_function_that_locks_another_key(separate_engine: sa.Engine) -> None:
+    run(separate_engine, replaced(ACQUIRE, OTHER_KEY))
     with pytest.raises(SchemaError, match="does not report a lock that is held"):
-        probe(sabotaged)
+        probe(separate_engine)
 
 
 @pytest.mark.parametrize(
@@ -132,10 +132,12 @@ def test_a_function_that_locks_another_key_is_found(sabotaged: sa.Engine) -> Non
         "student_lock_key(p_tenant_id uuid, p_student_id uuid)",
     ],
 )
-def test_keys_that_differ_from_the_packages_are_found(sabotaged: sa.Engine, function: str) -> None:
-    run(sabotaged, replaced(f"studyplan.{function} RETURNS bigint", "SELECT 1::bigint"))
+def test_probe_detects_keys_that_differ_from_those_of_the_package(
+    separate_engine: sa.Engine, function: str
+) -> None:
+    run(separate_engine, replaced(f"studyplan.{function} RETURNS bigint", "SELECT 1::bigint"))
     with pytest.raises(SchemaError, match="derives different lock keys"):
-        probe(sabotaged)
+        probe(separate_engine)
 
 
 @pytest.mark.parametrize("level", ["AUTOCOMMIT", "REPEATABLE READ", "SERIALIZABLE"])
@@ -161,7 +163,7 @@ def test_probe_refuses_objects_that_are_not_an_engine_and_says_what_to_pass(
     asynchronous = create_async_engine(database_url)
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
     with engine.connect() as connection:
-        instead: dict[str, list[object]] = {
+        advice: dict[str, list[object]] = {
             "await asyncio.to_thread(probe, create_engine(url)), with a separate engine": [
                 asynchronous,
                 asynchronous.sync_engine,

@@ -193,11 +193,11 @@ def test_grant_by_another_role_reports_missing_privileges_and_changes_nothing(
     connection.commit()
     with pytest.raises(SchemaError) as refused:
         grant(connection, fresh)
-    told = str(refused.value)
+    message = str(refused.value)
     cannot = f'The role "{app}" cannot grant the required privileges to "{fresh}": "{fresh}" would '
-    assert told.startswith(cannot)
-    assert ("lack USAGE on schema studyplan." in told) == (not may_pass_on)
-    assert "The owner of the schema, " in told
+    assert message.startswith(cannot)
+    assert ("lack USAGE on schema studyplan." in message) == (not grantable)
+    assert "The owner of the schema, " in message
     assert privileges(connection, fresh) == set()
     assert catalog(connection) == before
 

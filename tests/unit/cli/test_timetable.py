@@ -82,7 +82,7 @@ class EncodedFile(io.TextIOWrapper):
         return self.read()
 
 
-def worded(console: Console, titles: Sequence[str], language: Language = "ko") -> Labels:
+def labels_of(console: Console, titles: Sequence[str], language: Language = "ko") -> Labels:
     contents = [
         {**BOOK, "type": kind, "title": title} for kind, title in zip(TYPES, titles, strict=False)
     ]
@@ -98,7 +98,7 @@ def render(
 ) -> str:
     file = EncodedFile(encoding)
     console = Console(file=file, width=width)
-    wording = wording_for(console, titles, language)
+    wording = labels_of(console, titles, language)
     print_timetable(console, wording, DAYS, PLANS, REASONS)
     warnings = [warning("nothing_left"), warning("many_contents", count=9)]
     warnings.append(warning("wrap_up_shrunk", date="2025-01-01", content=0, need=9, given=1))
@@ -171,7 +171,7 @@ def test_last_week_may_end_with_the_maximum_date() -> None:
 def test_timetable_may_be_empty() -> None:
     file = EncodedFile("utf-8")
     console = Console(file=file, width=100)
-    print_timetable(console, wording_for(console, ()), [], [])
+    print_timetable(console, labels_of(console, ()), [], [])
     assert "1주차" not in file.text()
 
 
@@ -209,7 +209,7 @@ def test_title_is_printed_without_escape_sequences_and_with_literal_markup() -> 
 def test_plans_have_the_colours_of_the_legend() -> None:
     file = EncodedFile("utf-8")
     console = Console(file=file, width=140, force_terminal=True, color_system="truecolor")
-    print_timetable(console, wording_for(console, TITLES), DAYS, PLANS)
+    print_timetable(console, labels_of(console, TITLES), DAYS, PLANS)
     assert "48;2;59;130;246m 1 " in file.text()
     assert "38;2;59;130;246m▌" in file.text()
 
