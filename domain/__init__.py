@@ -1,20 +1,22 @@
-"""Study plans, generated once: the names that most applications need.
+"""Study plans that are generated exactly once: the names that most applications need.
 
-Enter a ``UnitOfWork`` with a ``PlanGroupLock``, call a service, commit. More is in the packages:
-every error in ``domain.errors``, the other services in ``domain.services``, reading in
-``domain.repositories``, documents in ``domain.documents``, the schema in ``domain.schema``, the
-pure planning core in ``domain.scheduling``.
+Enter a ``UnitOfWork`` with a ``PlanGroupLock``, call a service, and commit. The subpackages contain
+the rest: all errors are in ``domain.errors``, the other services in ``domain.services``, queries in
+``domain.repositories``, documents in ``domain.documents``, the schema in ``domain.schema``, and the
+planning core, which performs no I/O, in ``domain.scheduling``.
 """
 
 __version__ = "0.1.0"
 
 import sys
 
-# An interrupted import starts again from the beginning: the modules that it left would not become
-# attributes of this one. When this one is reloaded, it has its names already.
+# If an earlier import of this package failed or was interrupted, its submodules may still be in
+# sys.modules. Importing them again would not set them as attributes of this new package object, so
+# they are removed and imported anew. ``importlib.reload`` runs this file with ``__all__`` already
+# defined; the submodules must stay then.
 if "__all__" not in globals():
-    for _left in [name for name in sys.modules if name.startswith(f"{__name__}.")]:
-        del sys.modules[_left]
+    for _name in [name for name in sys.modules if name.startswith(f"{__name__}.")]:
+        del sys.modules[_name]
 
 from domain.errors import DomainError, InvalidInputError, PlanGroupLockedError
 from domain.locking import Limits, PlanGroupLock, StudentLock, lock_status

@@ -1,4 +1,4 @@
-"""``python -m domain``."""
+"""Run the command line with ``python -m domain``."""
 
 import sys
 

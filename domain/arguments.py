@@ -1,4 +1,4 @@
-"""What to pass instead of an argument that is no Connection, or no Engine."""
+"""Checks of Connection and Engine arguments, with errors that say what to pass instead."""
 
 import sqlalchemy as sa
 from sqlalchemy.engine.mock import MockConnection
@@ -9,46 +9,52 @@ from domain.errors import MisuseError
 
 
 def as_connection(given: object, call: str) -> sa.Connection:
-    """The Connection; raises ``MisuseError`` for anything else, saying what to pass.
+    """Return the argument if it is a usable ``Connection``, else raise ``MisuseError``.
 
-    :param call: what was called, such as ``schema.grant(connection, roles)``.
+    The error's message says what to pass. A connection of an asyncio engine is usable only inside
+    ``run_sync``.
+
+    :param call: the call as the user writes it, such as ``schema.grant(connection, roles)``.
     """
     if isinstance(given, sa.Connection) and (not given.dialect.is_async or in_greenlet()):
         return given
-    raise MisuseError(_instead_of(given, call))
+    raise MisuseError(_connection_message(given, call))
 
 
 def as_engine(given: object, function: str) -> sa.Engine:
-    """The Engine, of a driver that is not asyncio's; raises ``MisuseError`` for anything else."""
+    """Return the argument if it is a synchronous ``Engine``, else raise ``MisuseError``.
+
+    The error's message says what to pass.
+    """
     if isinstance(given, sa.Engine) and not given.dialect.is_async:
         return given
     if _is_asynchronous(given):
-        example = f"await asyncio.to_thread({function}, create_engine(url)), an engine made for it"
+        example = f"await asyncio.to_thread({function}, create_engine(url)), with a separate engine"
     elif isinstance(given, sa.Connection):
         example = f"{function}(connection.engine)"
     else:
         example = f"{function}(create_engine(url))"
     raise MisuseError(
-        f"A sqlalchemy.Engine is needed, not {_named(given)}. For example: {example}."
+        f"A sqlalchemy.Engine is needed, not {_description(given)}. For example: {example}."
     )
 
 
-def _instead_of(given: object, call: str) -> str:
+def _connection_message(given: object, call: str) -> str:
     if given is None or isinstance(given, MockConnection):
         return (
-            "There is no connection: Alembic runs in offline mode (--sql), which only prints. "
-            "`python -m domain upgrade --sql` prints this package's SQL."
+            "Alembic has no connection in offline mode (--sql), because it only prints SQL. "
+            "Use `python -m domain upgrade --sql` to print the SQL of this package."
         )
     function, _, others = call.partition("(connection")
     if _is_asynchronous(given):
-        example = f"await connection.run_sync({function}{others}, of an AsyncConnection"
+        example = f"await connection.run_sync({function}{others}, with an AsyncConnection"
     elif isinstance(given, sa.Engine):
         example = f"with engine.connect() as connection: {call}"
     elif isinstance(given, Session | scoped_session):
-        example = f"{function}(session.connection(){others}, and commit the Session"
+        example = f"{function}(session.connection(){others}, then commit the Session"
     else:
         example = "engine.connect(), or op.get_bind() in a revision"
-    return f"A sqlalchemy.Connection is needed, not {_named(given)}. For example: {example}."
+    return f"A sqlalchemy.Connection is needed, not {_description(given)}. For example: {example}."
 
 
 def _is_asynchronous(given: object) -> bool:
@@ -57,7 +63,7 @@ def _is_asynchronous(given: object) -> bool:
     return type(given).__module__.startswith("sqlalchemy.ext.asyncio")
 
 
-def _named(given: object) -> str:
+def _description(given: object) -> str:
     if given is None:
         return "None"
     name = type(given).__name__

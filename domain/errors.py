@@ -1,12 +1,12 @@
-"""Every exception of the package. Imports nothing of it.
+"""All exceptions of the package. This module imports no other module of the package.
 
-There are two families. A ``DomainError`` can happen to a correct program: it has a stable
-``code``, an HTTP status, says whether a retry can help, and has its text in Korean and English.
-A ``MisuseError`` is a bug in the calling code; it derives from ``RuntimeError``, so that
-``except DomainError`` never hides one.
+There are two families. A ``DomainError`` can occur in a correct program: it has a stable
+``code``, an HTTP status, a flag that says whether a retry can help, and messages in Korean and
+English. A ``MisuseError`` reports a bug in the calling code; it derives from ``RuntimeError``, so
+that ``except DomainError`` never hides one.
 
-Each ``DomainError`` is a dataclass whose fields are its data. They are declared with their
-types, so a type checker refuses a name that does not exist.
+Each ``DomainError`` is a dataclass whose fields are its data. The fields are declared with their
+types, so that a type checker reports a name that does not exist.
 """
 
 import dataclasses
@@ -20,62 +20,65 @@ from uuid import UUID
 Language: TypeAlias = Literal["ko", "en"]
 
 RETRY_AFTER: Final = 1
-"""Seconds after which a client may repeat a request that met a lock or a busy database.
+"""The seconds until a client may retry if a lock is held or the database is busy.
 
-It is a constant: a lock is usually held for milliseconds, and how long its holder's transaction
-has lasted says nothing about how much longer it will, since that includes the time for which the
-holder itself waited. ``domain.retrying`` adds growing pauses.
+The value is a constant. A lock is usually held for milliseconds, and the age of its holder's
+transaction does not predict how much longer the lock is held, because the age includes the time
+for which the holder itself waited. ``domain.retrying`` adds increasing pauses.
 """
 
-# The key of a field's metadata for its name in the problem document; None leaves it out.
+# The metadata key for the name of a field in the problem document; the value None omits the field.
 _MEMBER: Final = "problem member"
 
 
-# --- the two families -------------------------------------------------------------------
+# --- base classes ------------------------------------------------------------------------
 
 
-# Not frozen: contextlib assigns ``__traceback__``. Compared by identity, as exceptions are.
+# The dataclass is not frozen because contextlib assigns ``__traceback__``. ``eq=False`` keeps the
+# comparison by identity, which is usual for exceptions.
 @dataclass(eq=False, repr=False, kw_only=True)
 class DomainError(Exception):
-    """A refusal with its data as fields, from which its two texts are built.
+    """A refused request, with its data as fields, from which its two messages are formatted.
 
-    The constructor takes the fields by keyword. ``str()`` is the English text. An error can be
-    pickled and copied, its notes included.
+    The constructor accepts the fields as keyword arguments. ``str()`` returns the English message.
+    An error can be pickled and copied, including its notes.
     """
 
     code: ClassVar[str]
     http_status: ClassVar[int]
     retryable: ClassVar[bool] = False
-    """Whether the same request may succeed when it is repeated."""
+    """Whether the same request may succeed if it is repeated."""
     ko: ClassVar[str]
     en: ClassVar[str]
 
     retry_after: int | None = dataclasses.field(default=None, init=False)
-    """The seconds of a ``Retry-After`` header; ``None`` for an error that has none."""
+    """The value of the ``Retry-After`` header in seconds, or ``None`` for no such header."""
 
     def __post_init__(self) -> None:
         super().__init__(self.message("en"))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # An exception is otherwise rebuilt by calling its class with ``args``, the text.
-        return _without_constructor, (type(self), self.args), vars(self)
+        # By default an exception is rebuilt by calling its class with ``args``, which is only the
+        # message; the constructors here require the fields instead.
+        return _new_without_init, (type(self), self.args), vars(self)
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """The fields that the error was made with, by name; read-only."""
-        return MappingProxyType({one.name: getattr(self, one.name) for one in _given(self)})
+        """The fields that were passed to the constructor, by name; read-only."""
+        names = (item.name for item in _data_fields(self))
+        return MappingProxyType({name: getattr(self, name) for name in names})
 
     def message(self, language: Language = "ko") -> str:
-        """Return the text for the user, in Korean unless asked otherwise."""
+        """Return the message for the user in the given language, Korean by default."""
         return (self.ko if language == "ko" else self.en).format(**self.data)
 
     def to_problem(self, language: Language = "ko") -> dict[str, Any]:
         """Return the members of an RFC 9457 problem document, ready for ``json.dumps``.
 
-        They include the data, except what is for the application only, such as the ``holder``
-        of a lock.
+        The members include the data, except for fields that are only meant for the application,
+        such as the ``holder`` of a lock.
         """
-        members = {one.metadata.get(_MEMBER, one.name): one.name for one in _given(self)}
+        members = {item.metadata.get(_MEMBER, item.name): item.name for item in _data_fields(self)}
         return {
             "type": f"urn:studyplan:problem:{self.code}",
             "title": self.code.replace("_", " "),
@@ -83,12 +86,15 @@ class DomainError(Exception):
             "detail": self.message(language),
             "code": self.code,
             "retryable": self.retryable,
-            **{member: _plain(getattr(self, name)) for member, name in members.items() if member},
+            **{member: _to_json(getattr(self, name)) for member, name in members.items() if member},
         }
 
 
 class MisuseError(RuntimeError):
-    """The calling code broke a rule of the package; the text says which, and the way out."""
+    """The calling code violated a rule of the package.
+
+    The message names the rule and says what to do instead.
+    """
 
 
 # --- locks ------------------------------------------------------------------------------
@@ -96,18 +102,18 @@ class MisuseError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class LockHolder:
-    """Who holds a lock, as far as the database reports it; other fields are ``None``.
+    """The holder of a lock; a field is ``None`` if the database does not report it.
 
-    PostgreSQL does not publish when a lock was granted. ``since`` is when the holder's
-    transaction began, and so ``held_ms`` is an upper bound: it includes what that
-    transaction did before, waiting for this lock above all. Both are ``None`` for another
-    role's transaction unless the asking role may read ``pg_stat_activity``, for a holder with
-    ``track_activities`` off, for a prepared transaction, and for a session-level lock (which
-    the package never takes) while its session is idle; while it is in a transaction, they are
-    that transaction's.
+    PostgreSQL does not publish when a lock was granted. ``since`` is the start of the holder's
+    transaction, so ``held_ms`` is an upper bound: it includes everything that the transaction did
+    before it acquired the lock, in particular waiting for it. Both are ``None`` for a
+    transaction of another role unless the current role may read ``pg_stat_activity``, for a holder
+    with ``track_activities`` off, for a prepared transaction, and for a session-level lock (which
+    the package never acquires) while its session is idle. While that session is in a transaction,
+    both describe that transaction.
 
     ``gid`` is the identifier of a prepared transaction, which has no process: ``COMMIT
-    PREPARED`` or ``ROLLBACK PREPARED`` frees its locks. Characters outside ASCII are shown as
+    PREPARED`` or ``ROLLBACK PREPARED`` releases its locks. Non-ASCII characters are shown as
     question marks.
     """
 
@@ -120,10 +126,10 @@ class LockHolder:
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class LockError(DomainError):
-    """A lock was not granted; nothing is kept of what the transaction did.
+    """A lock was not granted; no changes of the transaction are stored.
 
-    ``scope`` is whose lock it was; ``row`` only of a timeout. ``holder`` names processes and
-    applications of the server, so it is not in the problem document.
+    ``scope`` is the kind of the lock; only timeouts have the scope ``row``. ``holder`` names
+    processes and applications of the server, so it is not part of the problem document.
     """
 
     http_status = 409
@@ -136,7 +142,7 @@ class LockError(DomainError):
 
 
 class PlanGroupLockedError(LockError):
-    """The lock, of the group or of its student, is held by another request; there was no wait."""
+    """Another request holds the lock of the group or of its student; this request did not wait."""
 
     code = "plan_group_locked"
     ko = "플랜 생성이 이미 진행 중입니다. 잠시 후 다시 시도해주세요."
@@ -145,11 +151,12 @@ class PlanGroupLockedError(LockError):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class LockTimeoutError(LockError):
-    """The lock was held by others for the whole of the bounded wait.
+    """The lock was held by other transactions for the entire wait, which is limited.
 
-    A ``statement_timeout`` or ``transaction_timeout`` that is shorter bounds the wait too.
-    ``scope`` is ``row`` for a row of a table, which a transaction outside the package's locks
-    is changing. That wait is not measured: ``waited_ms`` is ``None`` then, and so is ``holder``.
+    A shorter ``statement_timeout`` or ``transaction_timeout`` also limits the wait. ``scope`` is
+    ``row`` if the wait was for a table row that is being changed by a transaction that does not
+    use the package's locks. That wait is not measured, so ``waited_ms`` and ``holder`` are
+    ``None``.
     """
 
     code = "plan_group_lock_timeout"
@@ -163,15 +170,18 @@ class LockTimeoutError(LockError):
     waited_ms: int | None = None
 
     def message(self, language: Language = "ko") -> str:
-        """Return the text; a row has its own, for no generation need be changing it."""
+        """Return the message; that of a row lock does not mention a generation.
+
+        The transaction that holds the row need not be a generation.
+        """
         return self._of_row[language] if self.scope == "row" else super().message(language)
 
 
-# --- what does not exist ----------------------------------------------------------------
+# --- rows that do not exist -------------------------------------------------------------
 
 
 class NotFoundError(DomainError):
-    """There is no such row, or it belongs to another tenant; the two are not distinguished."""
+    """The row does not exist, or it belongs to another tenant; the two are not distinguished."""
 
     http_status = 404
 
@@ -211,7 +221,7 @@ class StudentPlanNotFoundError(NotFoundError):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class TimeEntryNotFoundError(NotFoundError):
-    """There is no such block, non-study block, exclusion or class; ``kind`` names its table."""
+    """The block, non-study block, exclusion or class does not exist; ``kind`` is its table."""
 
     code = "time_entry_not_found"
     ko = "시간 항목을 찾을 수 없습니다."
@@ -221,7 +231,7 @@ class TimeEntryNotFoundError(NotFoundError):
     kind: str
 
 
-# --- what the group's state does not allow ----------------------------------------------
+# --- requests that the group's state forbids --------------------------------------------
 
 
 class WrongStateError(DomainError):
@@ -258,11 +268,11 @@ class PlanGroupNotEditableError(WrongStateError):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class TransitionNotAllowedError(WrongStateError):
-    """The one state does not follow the other."""
+    """The group cannot change from ``from_status`` to ``to_status``."""
 
     code = "transition_not_allowed"
     ko = "{from_status} 상태에서 {to_status} 상태로 전이할 수 없습니다."
-    en = "A plan group cannot go from {from_status} to {to_status}."
+    en = "A plan group cannot change from {from_status} to {to_status}."
     _korean: ClassVar[Mapping[str, str]] = {
         "draft": "초안",
         "saved": "저장됨",
@@ -277,7 +287,7 @@ class TransitionNotAllowedError(WrongStateError):
     to_status: str
 
     def message(self, language: Language = "ko") -> str:
-        """Return the text, with the states in its own language."""
+        """Return the message, in which the states are named in the message's language."""
         if language == "en":
             return super().message(language)
         return self.ko.format(
@@ -290,14 +300,14 @@ class TransitionNotAllowedError(WrongStateError):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one field, such as ``contents[0].range``."""
+    """An error in one field, such as ``contents[0].range``."""
 
     field: str
     message: str
 
 
 class ValidationError(DomainError):
-    """The input was refused as a whole; nothing was written."""
+    """The input is invalid; nothing was written."""
 
     http_status = 422
 
@@ -306,7 +316,8 @@ class ValidationError(DomainError):
 class InvalidInputError(ValidationError):
     """One or more fields are invalid; ``errors`` has one entry per problem.
 
-    ``field`` names the fields, each once. ``str()`` has the errors with their messages.
+    ``field`` lists the names of the fields without repetition. ``str()`` returns all errors with
+    their messages.
     """
 
     code = "invalid_input"
@@ -326,18 +337,21 @@ class InvalidInputError(ValidationError):
 
     @classmethod
     def of(cls, field: str, message: str) -> Self:
-        """Return the error for a single field."""
+        """Return an error for a single field."""
         return cls([FieldError(field, message)])
 
     @classmethod
     def raise_if_any(cls, errors: Iterable[FieldError]) -> None:
-        """Raise the error unless ``errors`` is empty."""
+        """Raise this error with ``errors`` unless they are empty."""
         if found := tuple(errors):
             raise cls(found)
 
     @classmethod
     def require_uuids(cls, **ids: object) -> None:
-        """Raise the error for every id that is not a UUID, for callers without a type checker."""
+        """Raise this error if any id is not a UUID; it names each of them.
+
+        The check is for callers that do not use a type checker.
+        """
         cls.raise_if_any(
             FieldError(name, "must be a UUID")
             for name, id_ in ids.items()
@@ -347,7 +361,7 @@ class InvalidInputError(ValidationError):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class IdempotencyMismatchError(ValidationError):
-    """The idempotency key was used before, for another group or another input."""
+    """The idempotency key was already used for another group or another input."""
 
     code = "idempotency_mismatch"
     ko = "같은 요청 키가 다른 내용으로 사용되었습니다."
@@ -364,14 +378,14 @@ DayReason: TypeAlias = Literal["excluded", "no_study_time", "full", "unused"]
 
 @dataclass(frozen=True, slots=True)
 class DayWithoutPlan:
-    """A date on which nothing was placed, and why."""
+    """A date without a plan, and the reason."""
 
     date: date
     reason: DayReason
 
 
 class SchedulingError(DomainError):
-    """The request is impossible as it stands. A full calendar is not an error."""
+    """The group cannot be planned as requested. A full calendar is not an error."""
 
     http_status = 422
 
@@ -393,16 +407,16 @@ class NoBlocksError(SchedulingError):
 
 
 class NoStudyDaysError(SchedulingError):
-    """Every remaining date of the period is excluded."""
+    """All remaining dates of the period are excluded."""
 
     code = "no_study_days"
     ko = "학습 가능한 날짜가 없습니다. 기간과 제외일을 확인해주세요."
-    en = "There is no day to study on. Please check the period and the exclusions."
+    en = "The period has no day available for study. Please check the period and the exclusions."
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class NothingPlacedError(SchedulingError):
-    """There was something to plan, and no study row resulted; ``days`` give the reasons."""
+    """There were units to plan, but no study plan could be placed; ``days`` has the reasons."""
 
     code = "nothing_placed"
     ko = "일정에 맞는 플랜을 생성할 수 없습니다. 기간과 콘텐츠 양을 확인해주세요."
@@ -416,19 +430,19 @@ class NothingPlacedError(SchedulingError):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class EditedMeanwhileError(DomainError):
-    """The rows are not in the state that the caller saw; the same request would fail again."""
+    """The rows have changed since the caller read them; the same request would fail again."""
 
     code = "edited_meanwhile"
     http_status = 409
     ko = "플랜이 이미 수정되었습니다. 새로고침 후 다시 시도해주세요."
-    en = "The plans were changed meanwhile. Please reload and try again."
+    en = "The plans have been changed in the meantime. Please reload and try again."
 
     group_id: UUID | None = None
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class GeneratedMeanwhileError(DomainError):
-    """The fence moved, the lock was lost, or the rows to replace are not those that were read.
+    """The group's generation or state changed, the lock was lost, or the plans to replace changed.
 
     A new attempt reads the group again.
     """
@@ -444,13 +458,13 @@ class GeneratedMeanwhileError(DomainError):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class StudentPlansOverlapError(DomainError):
-    """The exclusion constraint refused a second live plan of the student at one time."""
+    """The exclusion constraint rejected a plan that overlaps another live plan of the student."""
 
     code = "student_plans_overlap"
     http_status = 409
     retryable = True
     ko = "학생의 다른 플랜과 시간이 겹칩니다. 다시 시도해주세요."
-    en = "The time overlaps another plan of the student. Please try again."
+    en = "The plans overlap other plans of the student. Please try again."
 
     student_id: UUID | None = None
 
@@ -459,20 +473,20 @@ class StudentPlansOverlapError(DomainError):
 
 
 class CommitOutcomeUnknownError(DomainError):
-    """The connection was lost during the commit: the work may be stored, or not.
+    """The connection was lost during the commit, so the changes may or may not be stored.
 
-    A retry is safe only with an idempotency key, so the error by itself is not ``retryable``.
+    A retry is safe only with an idempotency key, so the error itself is not ``retryable``.
     """
 
     code = "commit_outcome_unknown"
     http_status = 503
     ko = "저장 결과를 확인할 수 없습니다. 새로고침하여 확인해주세요."
-    en = "It is not known whether the changes were stored. Please reload and check."
+    en = "It is unknown whether the changes were stored. Please reload and check."
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class DatabaseBusyError(DomainError):
-    """No connection became free, in the pool or on the server; nothing was done."""
+    """No connection was available, in the pool or on the server; nothing was executed."""
 
     code = "database_busy"
     http_status = 503
@@ -484,9 +498,9 @@ class DatabaseBusyError(DomainError):
 
 
 class DatabaseReadOnlyError(DomainError):
-    """The server is a hot standby: a pool still points to a primary that was demoted.
+    """The server is a hot standby, for example because the primary was demoted after a failover.
 
-    Nothing was written. The pool replaces its connections, so that the next attempt may
+    Nothing was written. The pool replaces its connections, so that the next attempt can
     reach the new primary.
     """
 
@@ -500,7 +514,7 @@ class DatabaseReadOnlyError(DomainError):
     )
 
 
-# --- misuse: the text is the help, and is written where the error is raised --------------
+# --- misuse: the message says what to do, and is written where the error is raised -------
 
 
 class UnitOfWorkStateError(MisuseError):
@@ -508,45 +522,53 @@ class UnitOfWorkStateError(MisuseError):
 
 
 class UncommittedChangesError(MisuseError):
-    """The block ended without ``commit()`` or ``rollback()`` although something was written."""
+    """The block ended with uncommitted changes and without ``commit()`` or ``rollback()``."""
 
 
 class LockNotHeldError(MisuseError):
-    """A write was about to leave a transaction that does not hold the group's lock."""
+    """A write was attempted in a transaction that does not hold the group's lock."""
 
 
 class WrongTransactionError(MisuseError):
-    """The lock cannot protect this transaction: autocommit, isolation, or not the outermost."""
+    """The lock cannot protect this transaction.
+
+    It is in autocommit mode, is read-only, is not the outermost transaction, has an isolation level
+    above READ COMMITTED, or already holds a shared lock.
+    """
 
 
 class WrongSessionError(MisuseError):
-    """The session factory gives no Session that can hold a lock; what it gave is unchanged."""
+    """The session factory returned an object that is not a Session that can hold a lock.
+
+    The returned object is left unchanged.
+    """
 
 
 class SchemaError(MisuseError):
-    """The database lacks the schema or the lock functions, or has another version of them."""
+    """The server, schema, lock functions or privileges do not meet the package's requirements."""
 
 
 # ----------------------------------------------------------------------------------------
 
 
-def _given(error: DomainError) -> list[dataclasses.Field[Any]]:
-    return [one for one in dataclasses.fields(error) if one.init]
+def _data_fields(error: DomainError) -> list[dataclasses.Field[Any]]:
+    return [item for item in dataclasses.fields(error) if item.init]
 
 
-def _without_constructor(kind: type[DomainError], args: tuple[Any, ...]) -> DomainError:
+def _new_without_init(kind: type[DomainError], args: tuple[Any, ...]) -> DomainError:
     return kind.__new__(kind, *args)
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     match value:
         case UUID():
             return str(value)
         case date():
             return value.isoformat()
         case tuple() | list():
-            return list(map(_plain, value))
+            return list(map(_to_json, value))
         case _ if is_dataclass(value) and not isinstance(value, type):
-            return {one.name: _plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+            items = dataclasses.fields(value)
+            return {item.name: _to_json(getattr(value, item.name)) for item in items}
         case _:
             return value

@@ -1,16 +1,17 @@
-"""The outcomes of locks and generations, for listeners and for ``logging``.
+"""Events that report the outcomes of lock requests and generations to listeners and ``logging``.
 
-Loggers ``studyplan.lock`` and ``studyplan.generation``. A record's ``event`` and its other
-extra fields are stable; its message is not. Where the application's records have a field of
-such a name already, ours are a dictionary in the one field ``studyplan``. Without listeners
-and below DEBUG a lock that is free costs two comparisons.
+The loggers are ``studyplan.lock`` and ``studyplan.generation``. The field ``event`` of a log record
+and its other extra fields are stable; the message is not. If the application's records already have
+a field with one of these names, the extra fields are passed as a dictionary in the single field
+``studyplan``. Without listeners and with the level DEBUG disabled, the event of a free lock costs
+two comparisons.
 
-A lock is reported when the server has answered. A generation is reported when its unit of work
-has ended, because until then nobody knows whether it is stored.
+A lock request is reported when the server has answered. A generation is reported when its unit of
+work has ended, because only then is it known whether the generation is stored.
 
-Neither a listener nor logging changes the outcome of a request: what fails in the
-application's record factory, loggers, filters, handlers and formatters is written to
-``sys.stderr``, as ``logging`` does with a handler's errors, if ``logging.raiseExceptions``.
+Neither a listener nor logging changes the outcome of a request. Exceptions in the application's
+record factory, loggers, filters, handlers and formatters are written to ``sys.stderr`` if
+``logging.raiseExceptions`` is true, as ``logging`` does with the errors of a handler.
 """
 
 import logging
@@ -29,16 +30,16 @@ from domain.errors import DomainError, LockHolder
 LOCK_LOG: Final = logging.getLogger("studyplan.lock")
 GENERATION_LOG: Final = logging.getLogger("studyplan.generation")
 SLOW_WAIT_MS: Final = 1000
-"""A wait for a lock that is longer than this is logged as a warning."""
+"""The milliseconds above which a wait for a lock is logged as a warning."""
 
 
 @dataclass(frozen=True, slots=True)
 class LockEvent:
-    """One request for a lock was answered.
+    """The outcome of a lock request.
 
-    ``group_id`` is the group that was busy, or the only one; ``None`` when several were
-    taken. ``waited_ms`` is what the server reports, 0 where it could not answer.
-    ``error_type`` is the code of a refusal, the SQLSTATE, or the exception's class.
+    ``group_id`` is the group that was busy, or the only requested group; it is ``None`` if several
+    locks were acquired. ``waited_ms`` is reported by the server, and is 0 if the server could not
+    answer. ``error_type`` is the code of a refusal, the SQLSTATE, or the exception's class.
     """
 
     outcome: Literal["acquired", "waited", "busy", "timeout", "error"]
@@ -59,16 +60,17 @@ class LockEvent:
 
 @dataclass(frozen=True, slots=True)
 class GenerationEvent:
-    """One call of ``generate``, reported once, when its unit of work has ended.
+    """The outcome of a call of ``generate``, reported once, when its unit of work has ended.
 
-    ``generated`` and ``repeated`` (answered again from the record of the idempotency key) are
-    committed. ``rolled_back`` was computed and written, but the unit of work ended without a
-    commit; ``unknown`` means that the connection was lost, or the wait was interrupted, before
-    the answer to the commit. ``refused`` is a ``DomainError`` of ``generate`` itself and
-    ``failed`` any other error of it, whatever became of the unit of work.
+    ``generated`` and ``repeated`` (the result was read from the record of the idempotency key) are
+    committed. ``rolled_back`` means that the plans were computed and written, but the unit of work
+    ended without a commit; ``unknown`` means that the connection was lost, or the wait was
+    interrupted, before the commit was answered. ``refused`` means that ``generate`` itself raised a
+    ``DomainError`` and ``failed`` that it raised any other exception, regardless of how the unit of
+    work ended.
 
-    ``seconds`` is the time that ``generate`` took, until ``ended_at``; the commit comes later.
-    ``error_type`` is the code, the SQLSTATE or the class of the error that was the reason.
+    ``seconds`` is the duration of ``generate``, which ended at ``ended_at``; the commit is later.
+    ``error_type`` is the code, the SQLSTATE or the class of the error that caused the outcome.
     """
 
     outcome: Literal["generated", "repeated", "refused", "failed", "rolled_back", "unknown"]
@@ -90,56 +92,59 @@ Event: TypeAlias = LockEvent | GenerationEvent
 Listener: TypeAlias = Callable[[Event], object]
 
 
-_changing = threading.Lock()
-# Replaced as a whole, so that calling them needs no lock. Each has an object of its own, for a
-# listener may subscribe several times.
+_subscribing = threading.Lock()
+# The tuple is never changed but replaced, so that ``emit`` can iterate over it without a lock. Each
+# listener is stored with a unique object, because the same listener may subscribe several times.
 _listeners: tuple[tuple[object, Listener], ...] = ()
 
 
 def subscribe(listener: Listener) -> Callable[[], None]:
-    """Call ``listener`` with every event from now on; returns a function that ends that.
+    """Call ``listener`` with each event from now on; return a function that unsubscribes it.
 
-    It is called in the thread of the request: for a lock while that is held, for a generation
-    after the transaction. It should count, and return. What it raises is logged and does not
-    disturb the request.
+    The listener is called in the thread of the request: for a lock while the lock is held, for a
+    generation after the transaction has ended. It should only count the event and return. An
+    exception that it raises is logged and does not affect the request.
     """
     global _listeners  # noqa: PLW0603 - one list per process
     subscription = object()
-    with _changing:
+    with _subscribing:
         _listeners = (*_listeners, (subscription, listener))
 
     def unsubscribe() -> None:
         global _listeners  # noqa: PLW0603 - as above
-        with _changing:
-            _listeners = tuple(one for one in _listeners if one[0] is not subscription)
+        with _subscribing:
+            _listeners = tuple(entry for entry in _listeners if entry[0] is not subscription)
 
     return unsubscribe
 
 
 def is_enabled(log: logging.Logger, level: int) -> bool:
-    """Whether a listener or the log takes an event: ask before building one on a busy path."""
+    """Whether an event is passed to a listener or logged.
+
+    Frequently executed code calls this first, to avoid the cost of constructing an event.
+    """
     return bool(_listeners) or is_logged(log, level)
 
 
 def emit(event: Event) -> None:
-    """Log the event, then call every listener subscribed by then; raises no ``Exception``."""
+    """Log the event, then call all current listeners; never raise an ``Exception``."""
     logger, level = _log_of(event), _level(event)
     if is_logged(logger, level):
         log(logger, level, "%s", event.name, fields={"event": event.name, **_fields(event)})
     for _, listener in _listeners:
         try:
             listener(event)
-        except Exception as error:  # noqa: BLE001 - a listener never disturbs the request
+        except Exception as error:  # noqa: BLE001 - a listener must not affect the request
             fields = {"event": "listener.failed"}
-            log(logger, logging.ERROR, "a listener failed", fields=fields, error=error)
+            log(logger, logging.ERROR, "listener failed", fields=fields, error=error)
 
 
 def is_logged(logger: logging.Logger, level: int) -> bool:
-    """Return ``logger.isEnabledFor(level)``, and ``False`` if that fails."""
+    """Return ``logger.isEnabledFor(level)``, or ``False`` if that raises an exception."""
     try:
         return logger.isEnabledFor(level)
-    except Exception:  # noqa: BLE001 - it is the application's, and logging changes no outcome
-        _report()
+    except Exception:  # noqa: BLE001 - the application's logger must not affect the request
+        _print_exception()
         return False
 
 
@@ -151,26 +156,28 @@ def log(
     fields: Mapping[str, Any],
     error: BaseException | None = None,
 ) -> None:
-    """Every record of the package goes this way. Raises no ``Exception``.
+    """Log a record of the package; never raise an ``Exception``.
 
-    ``fields`` are the record's extra ones, or the dictionary in the field ``studyplan``.
+    ``fields`` become extra fields of the record, or a dictionary in its field ``studyplan``. All
+    records of the package are logged by this function.
     """
     extra: Mapping[str, Any] | None = fields
     try:
         try:
             logger.log(level, message, *args, extra=extra, exc_info=error, stacklevel=2)
         except KeyError:
-            # Raised by logging for a field that the record has already, before any handler is
-            # asked; or by something of the application's, for a reason of its own.
+            # ``logging`` raises KeyError, before it calls any handler, if the record already has a
+            # field of the same name. If no name conflicts, the error came from code of the
+            # application and is not retried, because a handler may have run already.
             if (extra := _extra(logger, level, fields)) is fields:
                 raise
             logger.log(level, message, *args, extra=extra, exc_info=error, stacklevel=2)
-    except Exception:  # noqa: BLE001 - it is the application's, and logging changes no outcome
-        _report()
+    except Exception:  # noqa: BLE001 - the application's logging must not affect the request
+        _print_exception()
 
 
 def error_type(error: BaseException) -> str:
-    """A word of low cardinality for an error: its code, its SQLSTATE, or its class."""
+    """Return an identifier of low cardinality for an error: its code, SQLSTATE, or class."""
     if isinstance(error, DomainError):
         return error.code
     sqlstate = getattr(getattr(error, "orig", error), "sqlstate", None)
@@ -180,15 +187,19 @@ def error_type(error: BaseException) -> str:
 def _extra(
     logger: logging.Logger, level: int, fields: Mapping[str, Any]
 ) -> Mapping[str, Any] | None:
-    """The fields as far as the application's records leave room for them."""
-    taken = vars(logger.makeRecord(logger.name, level, "", 0, "", (), None)).keys()
-    if taken.isdisjoint(fields):
+    """Return the extra fields in a form that does not conflict with the application's records.
+
+    The result is ``fields`` without a conflict, else a dictionary with the field ``studyplan``, or
+    ``None`` if that name conflicts too.
+    """
+    existing = vars(logger.makeRecord(logger.name, level, "", 0, "", (), None)).keys()
+    if existing.isdisjoint(fields):
         return fields
-    return {"studyplan": fields} if "studyplan" not in taken else None
+    return {"studyplan": fields} if "studyplan" not in existing else None
 
 
-def _report() -> None:
-    """What ``logging.Handler.handleError`` does."""
+def _print_exception() -> None:
+    """Print the current exception to ``sys.stderr``, as ``logging.Handler.handleError`` does."""
     if logging.raiseExceptions and sys.stderr:
         with suppress(Exception):
             sys.stderr.write("--- Logging error ---\n")
@@ -216,7 +227,7 @@ def _level(event: Event) -> int:
 
 
 def _fields(event: Event) -> dict[str, Any]:
-    """The extra fields of a log record: words and numbers, ready for a JSON formatter."""
+    """Return the extra fields of a log record, with values that a JSON formatter accepts."""
     common = {
         "outcome": event.outcome,
         "group_id": _text(event.group_id),

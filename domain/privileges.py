@@ -1,4 +1,4 @@
-"""The privileges that an application's role needs: one definition for the probe and the grants."""
+"""The privileges that the role of an application needs, as the probe checks and grants them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -12,33 +12,36 @@ from domain.locking.statements import FUNCTIONS
 from domain.models import Base
 
 _ALL: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
-# Deleting a group deletes its plans and their records by foreign keys, which act as the owner.
-_FEWER: Final[Mapping[str, Sequence[str]]] = {
+# DELETE is not needed here: when a group is deleted, the foreign keys delete its plans and their
+# records with the privileges of the tables' owner.
+_WITHOUT_DELETE: Final[Mapping[str, Sequence[str]]] = {
     "plan_generations": ("SELECT", "INSERT"),
     "student_plans": ("SELECT", "INSERT", "UPDATE"),
 }
 TABLES: Final[Mapping[str, Sequence[str]]] = {
-    table.fullname: _FEWER.get(table.name, _ALL) for table in Base.metadata.sorted_tables
+    table.fullname: _WITHOUT_DELETE.get(table.name, _ALL) for table in Base.metadata.sorted_tables
 }
-"""The privileges on tables without which some operation of the package fails."""
-_GRANTED: Final = {**TABLES, "studyplan.alembic_version": ("SELECT",)}
+"""The privileges on each table that the package's operations require."""
+_GRANTED_TABLES: Final = {**TABLES, "studyplan.alembic_version": ("SELECT",)}
 FUNCTIONS_FOR_SQL: Final = (
     "studyplan.acquire_plan_group_lock(uuid, integer)",
     "public.acquire_plan_group_lock(uuid, integer)",
     "public.check_plan_group_lock(uuid)",
 )
-"""What the package itself does not call, but clients that use the locks from SQL."""
+"""The functions that only clients which acquire and check the locks in SQL call."""
 
 _MAX_NAMED: Final = 3
 
-_LACKING: Final = sa.text(
+_MISSING_USAGE: Final = sa.text(
     "SELECT 'USAGE on schema studyplan' AS privilege, 'schema studyplan' AS name, "
     "pg_catalog.to_regnamespace('studyplan') IS NULL AS is_missing "
     "WHERE pg_catalog.has_schema_privilege(coalesce(CAST(:role AS name), current_user), "
     "pg_catalog.to_regnamespace('studyplan')::oid, 'USAGE') IS NOT TRUE"
 )
-# What a name that does not resolve has is null.
-_LACKING_INSIDE: Final = sa.text(
+# ``to_regclass`` and ``to_regprocedure`` return null for a name that does not exist. The privilege
+# functions then return null too, so ``IS NOT TRUE`` includes both missing objects and missing
+# privileges, which ``is_missing`` distinguishes.
+_MISSING_PRIVILEGES: Final = sa.text(
     "SELECT privilege || ' on ' || name AS privilege, name, "
     "pg_catalog.to_regclass(name) IS NULL AS is_missing "
     "FROM ROWS FROM (pg_catalog.unnest(CAST(:tables AS text[])), "
@@ -55,11 +58,12 @@ _GRANTOR: Final = sa.text(
     "FROM pg_catalog.pg_namespace WHERE nspname = 'studyplan'), current_user) AS owner"
 )
 _UNKNOWN_ROLES: Final = sa.text(
-    "SELECT name FROM pg_catalog.unnest(CAST(:names AS text[])) AS asked (name) "
+    "SELECT name FROM pg_catalog.unnest(CAST(:names AS text[])) AS given (name) "
     "WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = name)"
 )
-# What does not exist at an early revision is granted with the revision that creates it. The host
-# may have tables and functions in the schema too, so nothing is granted ON ALL.
+# An object that does not exist yet is skipped, because a migration to an early revision has only
+# some of them; a later migration grants the others. GRANT ... ON ALL TABLES IN SCHEMA is not used
+# because the application may have its own tables and functions in the schema.
 _GRANT: Final = """
 DO ${tag}$
 DECLARE
@@ -90,10 +94,11 @@ ${tag}$
 
 
 def grant(connection: sa.Connection, roles: Sequence[str]) -> None:
-    """Give the roles all that the package needs of what exists, and prove that they have it.
+    """Grant the roles all privileges that the package needs on existing objects, and check them.
 
-    Raises ``SchemaError`` if a role does not exist, or if the current role cannot grant: of
-    a privilege that it may not pass on, PostgreSQL only warns if it has any other one.
+    Raises ``SchemaError`` if a role does not exist, or if it still lacks a privilege because the
+    current role cannot grant it. The check is necessary because PostgreSQL only issues a warning
+    for a privilege without grant option if the current role has any other privilege on the object.
     """
     require_roles(connection, roles)
     for role in roles:
@@ -106,13 +111,13 @@ def grant(connection: sa.Connection, roles: Sequence[str]) -> None:
             if sqlstate(error) != "42501":
                 raise
             raise _cannot_grant(row, role, server_message(error)) from error
-        _, without = missing_privileges(
-            connection, role, _GRANTED, (*FUNCTIONS, *FUNCTIONS_FOR_SQL)
+        _, lacking = missing_privileges(
+            connection, role, _GRANTED_TABLES, (*FUNCTIONS, *FUNCTIONS_FOR_SQL)
         )
-        if without:
-            more = f" and {len(without) - _MAX_NAMED} more" if len(without) > _MAX_NAMED else ""
-            listed = ", ".join(without[:_MAX_NAMED])
-            raise _cannot_grant(row, role, f"it would still lack {listed}{more}")
+        if lacking:
+            more = f" and {len(lacking) - _MAX_NAMED} more" if len(lacking) > _MAX_NAMED else ""
+            listed = ", ".join(lacking[:_MAX_NAMED])
+            raise _cannot_grant(row, role, f"{_quoted(role)} would still lack {listed}{more}")
 
 
 def missing_privileges(
@@ -121,17 +126,18 @@ def missing_privileges(
     tables: Mapping[str, Sequence[str]] = TABLES,
     functions: Sequence[str] = FUNCTIONS,
 ) -> tuple[list[str], list[str]]:
-    """What the database does not have, and which privileges the role lacks; both named.
+    """Return the names of objects that do not exist, and the privileges that the role lacks.
 
-    What is inside a schema that the role may not use cannot be asked for.
+    If the role lacks USAGE on the schema, only that is returned, because the objects in the schema
+    cannot be looked up.
 
-    :param role: the current one without it.
+    :param role: the role to check, by default the current role.
     """
-    found = connection.execute(_LACKING, {"role": role}).all()
+    found = connection.execute(_MISSING_USAGE, {"role": role}).all()
     if not found:
         pairs = [(name, privilege) for name, listed in tables.items() for privilege in listed]
         found = connection.execute(
-            _LACKING_INSIDE,
+            _MISSING_PRIVILEGES,
             {
                 "role": role,
                 "tables": [name for name, _ in pairs],
@@ -145,16 +151,17 @@ def missing_privileges(
 
 def _cannot_grant(row: sa.Row[Any], role: str, reason: str) -> SchemaError:
     return SchemaError(
-        f"The role {_quoted(row.grantor)} cannot grant {_quoted(role)} what the package needs: "
-        f"{reason}. The owner of the schema, {_quoted(row.owner)}, must grant it. Nothing was "
-        "changed."
+        f"The role {_quoted(row.grantor)} cannot grant the required privileges to "
+        f"{_quoted(role)}: {reason}. The owner of the schema, {_quoted(row.owner)}, must grant "
+        "them. Nothing was changed."
     )
 
 
 def role_names(roles: str | Iterable[str]) -> tuple[str, ...]:
-    """The names in a text, where a comma separates them, or in an iterable, taken as they are.
+    """Return the role names in a comma-separated text, or in an iterable, without duplicates.
 
-    Raises ``MisuseError`` for what cannot be a role's name.
+    The names in an iterable are not changed. Raises ``MisuseError`` for a text that cannot be the
+    name of a role.
     """
     if isinstance(roles, str):
         names = [name.strip() for name in roles.split(",") if name.strip()]
@@ -167,21 +174,23 @@ def role_names(roles: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def require_roles(connection: sa.Connection, names: Sequence[str]) -> None:
-    """Raise ``SchemaError`` if a role does not exist; PUBLIC is none."""
+    """Raise ``SchemaError`` if a role does not exist; PUBLIC is not a role."""
     if unknown := connection.scalars(_UNKNOWN_ROLES, {"names": list(names)}).all():
         raise SchemaError(
             f"grant_to: there is no role {', '.join(map(_quoted, unknown))} on this server. "
-            f"Create it first, for example CREATE ROLE {_quoted(unknown[0])} LOGIN. Names are "
-            "taken as they are, in upper and lower case."
+            f"Create it first, for example CREATE ROLE {_quoted(unknown[0])} LOGIN. The names in "
+            "grant_to are case-sensitive."
         )
 
 
 def grant_statement(role: str) -> str:
-    """A statement that lets a role do what the package needs, and no more.
+    """Return a statement that grants a role exactly the privileges that the package needs.
 
-    Without parameters, so that it can be printed. It is not for ``sqlalchemy.text``, which
-    would look for parameters in the name.
+    It has no parameters, so that it can be printed. Do not pass it to ``sqlalchemy.text``, which
+    would interpret a colon in the role's name as a parameter.
     """
+    # The dollar-quoting tag must not occur in the quoted text, whose only variable part is the
+    # role's name; otherwise the name could end the literal and inject SQL.
     tag = "grant"
     while f"${tag}$" in role:
         tag += "_"
@@ -189,14 +198,17 @@ def grant_statement(role: str) -> str:
         tag=tag,
         role=_literal(role),
         tables=",\n      ".join(
-            f"('{', '.join(all_)}', '{name}')" for name, all_ in _GRANTED.items()
+            f"('{', '.join(needed)}', '{name}')" for name, needed in _GRANTED_TABLES.items()
         ),
         functions=",\n      ".join(f"'{name}'" for name in (*FUNCTIONS, *FUNCTIONS_FOR_SQL)),
     ).strip()
 
 
 def _literal(text: str) -> str:
-    """The text as a literal that means the same with and without standard_conforming_strings."""
+    """Return the text as an SQL literal.
+
+    Its value does not depend on ``standard_conforming_strings``.
+    """
     quoted = text.replace("'", "''")
     return "E'{}'".format(quoted.replace("\\", "\\\\")) if "\\" in text else f"'{quoted}'"
 

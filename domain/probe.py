@@ -1,4 +1,4 @@
-"""A proof, at start-up, that the locks are real on this server, and that the role may work."""
+"""A check at start-up that the locks work on this server and that the role has its privileges."""
 
 from typing import Final
 from uuid import uuid4
@@ -30,29 +30,29 @@ _STATE: Final = (
 
 
 def probe(engine: Engine) -> None:
-    """Prove with two connections that what one holds the other is refused, until the commit.
+    """Check with two connections that a lock held by one is refused to the other until the commit.
 
-    Every lock function is called the way the package calls it, on ids made for it: one
-    group, several, a student. Before that the catalog is asked whether the role has every
-    privilege that the package needs. Writes no row and leaves nothing behind; its requests
-    are reported to ``domain.events`` like any others. Whether the tables are current is
-    ``domain.schema.require_current``'s to say.
+    First the catalog is queried for every privilege that the package needs. Then each lock
+    function is called as the package calls it, with newly created ids: for a single group, for
+    several groups, and for a student. The probe writes no rows and leaves no locks behind; its
+    lock requests are reported to ``domain.events`` like all others. It does not check whether
+    the tables are up to date: ``domain.schema.require_current`` does.
 
-    The engine's pool must give two connections at once. In an asyncio application, give it an
-    engine made for it: ``await asyncio.to_thread(probe, create_engine(url))``.
+    The engine's pool must provide two connections at the same time. In an asyncio application,
+    pass a separate engine: ``await asyncio.to_thread(probe, create_engine(url))``.
 
-    Raises ``SchemaError`` if the server is too old, if tables or functions are missing or
-    not granted, naming each, or if the functions are of another version or do not lock;
+    Raises ``SchemaError`` if the server is too old, if tables, functions or privileges are missing
+    (the message names each), or if the functions have another version or do not lock;
     ``DatabaseReadOnlyError`` on a standby; ``WrongTransactionError`` if the engine's
-    transactions cannot write or cannot hold a lock (read-only, autocommit, isolation);
-    ``DatabaseBusyError`` if its pool has no two connections free, and ``MisuseError`` if it
-    opens only one, or for what is no Engine, saying what to pass.
+    transactions cannot write or cannot hold a lock (read-only, autocommit, isolation level);
+    ``DatabaseBusyError`` if the pool does not have two free connections; and ``MisuseError`` if
+    the pool opens only one, or if the argument is not an ``Engine``.
     """
     as_engine(engine, "probe")
     if max_waiters(engine.pool) == 0:
         raise errors.MisuseError(
-            "The probe needs two connections at once and the pool opens only one. "
-            "Give it an engine with a pool of two or more."
+            "The probe needs two connections at the same time, but the engine's pool opens only "
+            "one. Pass an engine whose pool opens at least two."
         )
     with translated(during=During.CHECKOUT):
         holder = engine.connect()
@@ -61,19 +61,20 @@ def probe(engine: Engine) -> None:
         _require_writable(holder)
         _require_privileges(holder)
         with translated(during=During.CHECKOUT):
-            rival = engine.connect()
-        with rival:
-            _prove(holder, rival)
+            other = engine.connect()
+        with other:
+            _require_working_locks(holder, other)
 
 
-def _prove(holder: Connection, rival: Connection) -> None:
+def _require_working_locks(holder: Connection, other: Connection) -> None:
     try:
         _require_functions(holder)
-        _require_exclusion(holder, rival)
+        _require_exclusion(holder, other)
     except errors.SchemaError:
-        # A function that is not ours may have left a lock with the session.
+        # A function that is not the package's may have acquired a session-level lock, which a
+        # rollback does not release. Both connections are closed instead of returned to the pool.
         holder.invalidate()
-        rival.invalidate()
+        other.invalidate()
         raise
 
 
@@ -85,7 +86,7 @@ def _require_writable(connection: Connection) -> None:
         raise errors.DatabaseReadOnlyError
     if read_only:
         raise errors.WrongTransactionError(
-            "The engine's transactions are read-only although the server accepts writes: see "
+            "The engine's transactions are read-only although the server accepts writes: check "
             "default_transaction_read_only of the role, of the database and in the URL, and the "
             "engine's option postgresql_readonly."
         )
@@ -110,49 +111,55 @@ def _require_functions(connection: Connection) -> None:
         found, needed = status.functions_version(connection), status.FUNCTIONS_VERSION
         if found != needed:
             raise errors.SchemaError(
-                f"The lock functions have version {found}, this package needs {needed}. {MIGRATE}"
+                f"The lock functions have version {found}, but this package needs {needed}. "
+                f"{MIGRATE}"
             )
         keys = plan_group_lock_key(id_), student_lock_key(tenant_id, id_)
         if status.keys_in_sql(connection, tenant_id, id_) != keys:
             raise errors.SchemaError(
-                "The database derives other keys than this package: the two would not exclude "
-                f"each other. {MIGRATE}"
+                "The database derives different lock keys than this package, so that their locks "
+                f"would not exclude each other. {MIGRATE}"
             )
 
 
-def _require_exclusion(holder: Connection, rival: Connection) -> None:
-    one, several, student = (
+def _require_exclusion(holder: Connection, other: Connection) -> None:
+    single, several, student = (
         PlanGroupLock(uuid4(), uuid4()),
         PlanGroupLock.of(uuid4(), [uuid4(), uuid4()]),
         StudentLock(uuid4(), uuid4()),
     )
-    for lock in (one, several, student):
+    for lock in (single, several, student):
         with holder.begin():
             acquiring.acquire(holder, lock)
-            if not _refused(rival, lock):
+            if not _is_refused(other, lock):
                 raise errors.SchemaError(
-                    "Two connections were given one lock: the lock functions of this database "
+                    "Two connections acquired the same lock: the lock functions of this database "
                     f"do not lock. {MIGRATE}"
                 )
-            _require_seen(rival, lock)
-        if _refused(rival, lock):
+            _require_reported(other, lock)
+        if _is_refused(other, lock):
             raise errors.SchemaError(
-                "A lock was still held after its transaction: the lock functions of this "
-                f"database are not the package's. {MIGRATE}"
+                "A lock was still held after its transaction had ended: the lock functions of "
+                f"this database are not those of this package. {MIGRATE}"
             )
 
 
-def _require_seen(rival: Connection, lock: PlanGroupLock | StudentLock) -> None:
+def _require_reported(connection: Connection, lock: PlanGroupLock | StudentLock) -> None:
+    """Raise ``SchemaError`` unless the database reports the groups' locks as held."""
     for group_id in lock.group_ids:
-        with rival.begin():
-            if not status.is_held(rival, lock.tenant_id, group_id):
-                raise errors.SchemaError(f"The lock that is held is not shown. {MIGRATE}")
+        with connection.begin():
+            if not status.is_held(connection, lock.tenant_id, group_id):
+                raise errors.SchemaError(
+                    f"The database does not report a lock that is held. {MIGRATE}"
+                )
 
 
-def _refused(connection: Connection, lock: PlanGroupLock | StudentLock) -> bool:
+def _is_refused(connection: Connection, lock: PlanGroupLock | StudentLock) -> bool:
     with connection.begin():
         try:
             acquiring.acquire(connection, lock)
         except (errors.PlanGroupLockedError, errors.PlanGroupNotFoundError):
-            return True  # no tenant has the ids, which is what the second error says
+            # A refused request for a group that does not exist raises the second error, and the
+            # probe's ids do not exist.
+            return True
         return False

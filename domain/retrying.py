@@ -1,6 +1,6 @@
-"""Whole units of work tried again, where that can help and cannot do harm.
+"""Retries of entire units of work, for errors after which a retry is useful and safe.
 
-The only module that needs tenacity: ``pip install 'studyplan-domain[retry]'``.
+This is the only module that needs tenacity: ``pip install 'studyplan-domain[retry]'``.
 """
 
 import asyncio
@@ -25,21 +25,21 @@ except ModuleNotFoundError as missing:
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 _LOG: Final = logging.getLogger("studyplan.retry")
-_AWAITED: Final = (
-    "retrying() calls plain functions; this work gives an awaitable, which it would neither "
-    "await nor try again. Use `await retrying_async(…)`."
+_AWAITABLE: Final = (
+    "retrying() needs a synchronous function, but this one returns an awaitable, which would be "
+    "neither awaited nor retried. Use `await retrying_async(…)`."
 )
-# Serialization failure, deadlock, lock not available: the server undid the transaction.
-_UNDONE: Final = frozenset({"40001", "40P01", "55P03"})
+# Serialization failure, deadlock, lock not available: the server rolls the transaction back.
+_ROLLED_BACK: Final = frozenset({"40001", "40P01", "55P03"})
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often, how long, and with which pauses.
+    """The number of attempts, the time limit, and the pauses between attempts.
 
     The pause before attempt n + 1 is random between 0 and ``first_pause`` · 2ⁿ⁻¹, at most
-    ``longest_pause``; on top of ``retry_after`` where the refusal has one. No attempt
-    begins later than ``deadline`` after the first did; one that runs is not interrupted.
+    ``longest_pause``; the error's ``retry_after``, if it has one, is added to it. No attempt starts
+    later than ``deadline`` after the start of the first one; a running attempt is not interrupted.
     """
 
     attempts: int = 5
@@ -58,7 +58,7 @@ DEFAULT_POLICY: Final = RetryPolicy()
 
 
 class Keyed(Protocol[T_co]):
-    """Work that hands the idempotency key on to the service."""
+    """A callable that passes the idempotency key to the service."""
 
     def __call__(self, *, idempotency_key: str) -> T_co: ...
 
@@ -75,32 +75,33 @@ def retrying(
     idempotency_key: str | None = None,
     policy: RetryPolicy = DEFAULT_POLICY,
 ) -> T:
-    """Call ``work`` until it succeeds, fails for good, or the policy's end; its result.
+    """Call ``work`` until it succeeds, and return its result.
 
-    ``work`` opens its own unit of work, so that every attempt is a transaction of its own.
-    With an ``idempotency_key`` it is called as ``work(idempotency_key=…)``, and only then
-    is a commit of which nobody knows the outcome tried again::
+    The calls end with an error that is not retryable, or when the limits of ``policy`` are reached.
+    ``work`` must enter its own unit of work, so that each attempt is a separate transaction. With
+    an ``idempotency_key`` it is called as ``work(idempotency_key=…)``, and only then is a commit
+    with an unknown outcome retried::
 
         retrying(
             partial(generate_plans, factory, PlanGroupLock(group_id), tenant_id=…, today=…),
             idempotency_key=key,
         )
 
-    Tried again is what ``is_retryable`` says; the last error is raised as it is. Raises
-    ``MisuseError`` for work that is to be awaited: ``retrying_async`` is for that.
+    ``is_retryable`` decides which errors are retried; the last error is raised unchanged. Raises
+    ``MisuseError`` if ``work`` returns an awaitable: use ``retrying_async`` for that.
     """
 
     def attempt(**arguments: str) -> T:
         result = work(**arguments)
         if inspect.isawaitable(result):
-            _abandon(result)
-            raise MisuseError(_AWAITED)
+            _discard(result)
+            raise MisuseError(_AWAITABLE)
         return result
 
     if inspect.iscoroutinefunction(work):
-        raise MisuseError(_AWAITED)
+        raise MisuseError(_AWAITABLE)
     arguments = _arguments(idempotency_key)
-    return tenacity.Retrying(**_controls(policy, idempotency_key))(attempt, **arguments)
+    return tenacity.Retrying(**_options(policy, idempotency_key))(attempt, **arguments)
 
 
 @overload
@@ -117,10 +118,10 @@ async def retrying_async(
     idempotency_key: str | None = None,
     policy: RetryPolicy = DEFAULT_POLICY,
 ) -> T:
-    """``retrying`` for work that is awaited; its pauses are asyncio's.
+    """Call and await ``work`` until it succeeds, and return its result, as ``retrying`` does.
 
-    ``work`` is whatever callable gives an awaitable, a new one for every attempt. Raises
-    ``MisuseError`` if it gives none.
+    ``work`` is any callable that returns a new awaitable for each attempt. The pauses do not block
+    the event loop. Raises ``MisuseError`` if ``work`` returns an object that is not awaitable.
     """
 
     async def attempt(**arguments: str) -> T:
@@ -128,36 +129,38 @@ async def retrying_async(
         # Callers without a type checker pass plain functions.
         if not inspect.isawaitable(awaitable):
             raise MisuseError(
-                "retrying_async() takes work that gives an awaitable; this one had its result "
-                "at once. Use retrying(), in a thread if it waits for the database."
+                "retrying_async() needs a function that returns an awaitable, but this one "
+                "returned another object. Use retrying(), in a thread if the function waits for "
+                "the database."
             )
         return await awaitable
 
     arguments = _arguments(idempotency_key)
-    return await tenacity.AsyncRetrying(**_controls(policy, idempotency_key))(attempt, **arguments)
+    return await tenacity.AsyncRetrying(**_options(policy, idempotency_key))(attempt, **arguments)
 
 
 def is_retryable(error: BaseException, *, with_key: bool = False) -> bool:
-    """Whether trying again can help and nothing can happen twice; never decided by a text.
+    """Whether a retry after this error may succeed and cannot apply a change twice.
 
-    Yes for a lock that was busy, an overlap, a generation meanwhile, a busy database, a
-    standby, a deadlock, a serialization failure and a connection lost before the commit. No
-    for an edit meanwhile: somebody has to look at it first. For a connection lost in the
-    commit only with an idempotency key.
+    The result is true for a busy lock, overlapping plans, a concurrent generation, a busy database,
+    a standby, a deadlock, a serialization failure, and a connection that was lost before the
+    commit. It is false for a concurrent edit, which a user must review first. For a connection that
+    was lost during the commit it is true only with an idempotency key. The text of a message never
+    influences the result.
     """
     if isinstance(error, CommitOutcomeUnknownError):
         return with_key
     if isinstance(error, DomainError):
         return error.retryable
-    return sqlstate(error) in _UNDONE or connection_lost(error)
+    return sqlstate(error) in _ROLLED_BACK or connection_lost(error)
 
 
-def _abandon(awaitable: Awaitable[Any]) -> None:
-    """End what nobody will await: a coroutine before it began, a task at its next step."""
+def _discard(awaitable: Awaitable[Any]) -> None:
+    """Close a coroutine or cancel a future that will not be awaited."""
     if inspect.iscoroutine(awaitable):
         awaitable.close()
     elif isinstance(awaitable, asyncio.Future):
-        # Asking for its error keeps asyncio from reporting one that nobody asked for.
+        # Without a call of ``exception()`` asyncio would log that the error was never retrieved.
         awaitable.add_done_callback(lambda done: done.cancelled() or done.exception())
         awaitable.cancel()
 
@@ -166,7 +169,7 @@ def _arguments(key: str | None) -> dict[str, str]:
     return {} if key is None else {"idempotency_key": key}
 
 
-def _controls(policy: RetryPolicy, key: str | None) -> dict[str, Any]:
+def _options(policy: RetryPolicy, key: str | None) -> dict[str, Any]:
     return {
         "retry": tenacity.retry_if_exception(
             lambda error: is_retryable(error, with_key=key is not None)
@@ -180,7 +183,7 @@ def _controls(policy: RetryPolicy, key: str | None) -> dict[str, Any]:
 
 
 class _Pause(tenacity.wait.wait_base):
-    """Exponential with full jitter, after what the refusal asks for."""
+    """Exponential backoff with full jitter, in addition to the error's ``retry_after``."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._jitter = tenacity.wait_random_exponential(
@@ -189,8 +192,8 @@ class _Pause(tenacity.wait.wait_base):
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         error = _error(retry_state)
-        asked = error.retry_after if isinstance(error, DomainError) else None
-        return float(asked or 0) + self._jitter(retry_state)
+        retry_after = error.retry_after if isinstance(error, DomainError) else None
+        return float(retry_after or 0) + self._jitter(retry_state)
 
 
 def _log_retry(state: tenacity.RetryCallState) -> None:

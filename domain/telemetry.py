@@ -1,6 +1,6 @@
-"""Locks and generations as OpenTelemetry spans and metrics.
+"""OpenTelemetry spans and metrics for locks and generations.
 
-The only module that needs opentelemetry: ``pip install 'studyplan-domain[telemetry]'``.
+This is the only module that needs opentelemetry: ``pip install 'studyplan-domain[telemetry]'``.
 
 ========================================  ==========  =====================================
 instrument                                unit        attributes
@@ -12,14 +12,15 @@ histogram
 ``studyplan.generation.rows``, counter    {row}       outcome
 ========================================  ==========  =====================================
 
-``outcome`` and ``scope`` are spelled ``studyplan.outcome`` and ``studyplan.scope``, and
-all have ``db.system.name`` and ``db.operation.name`` too. Only spans have ids among their
-attributes. A generation is reported when its unit of work has ended, so its ``outcome`` says
-whether it was committed; its span is the time of ``generate`` itself. A lock's span ends when
-it is reported. The parent is the span that is current then.
+The full names of ``outcome`` and ``scope`` are ``studyplan.outcome`` and ``studyplan.scope``. All
+spans and metrics also have the attributes ``db.system.name`` and ``db.operation.name``; only spans
+have ids as attributes. A generation is reported when its unit of work has ended, so ``outcome``
+says whether it was committed; its span covers only the call of ``generate``. The span of a lock
+request ends when the request is reported. The parent of a span is the span that is current when
+the event is reported.
 
-The rows of ``outcome`` ``generated`` are those that were written; ``repeated``, ``rolled_back``
-and ``unknown`` count rows too.
+``studyplan.generation.rows`` counts written rows only with the ``outcome`` ``generated``; the
+outcomes ``repeated``, ``rolled_back`` and ``unknown`` also have rows.
 """
 
 import threading
@@ -36,9 +37,10 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 _NAME: Final = "studyplan"
-# Seconds: most locks are free, and a wait is at most minutes.
+# Histogram boundaries in seconds. Most locks are free, so most waits are in the first bucket, and
+# a wait lasts at most minutes.
 _BOUNDS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0)
-_changing = threading.Lock()
+_installing = threading.Lock()
 _installed: list[Any] = []
 
 
@@ -46,24 +48,24 @@ def instrument(
     tracer_provider: trace.TracerProvider | None = None,
     meter_provider: metrics.MeterProvider | None = None,
 ) -> None:
-    """Report every event from now on, to the global providers unless others are given.
+    """Report each event from now on, to the given providers or else to the global ones.
 
-    Does nothing if it was called before: ``uninstrument`` first to change the providers.
+    A second call has no effect. To change the providers, call ``uninstrument`` first.
     """
-    with _changing:
+    with _installing:
         if not _installed:
             _installed.append(subscribe(_Reporter(tracer_provider, meter_provider)))
 
 
 def uninstrument() -> None:
-    """Report nothing any more."""
-    with _changing:
+    """Stop reporting events."""
+    with _installing:
         while _installed:
             _installed.pop()()
 
 
 class _Reporter:
-    """A listener that has its instruments made once."""
+    """A listener that creates its instruments once and reports each event with them."""
 
     def __init__(
         self,
@@ -75,20 +77,20 @@ class _Reporter:
         self._wait = meter.create_histogram(
             "studyplan.lock.wait",
             "s",
-            "Wait for a lock",
+            "Time spent waiting for a lock",
             explicit_bucket_boundaries_advisory=_BOUNDS,
         )
         self._requests = meter.create_counter(
-            "studyplan.lock.requests", "{request}", "Requests for a lock by outcome"
+            "studyplan.lock.requests", "{request}", "Lock requests, by outcome"
         )
         self._duration = meter.create_histogram(
             "studyplan.generation.duration",
             "s",
-            "Generations, from the key's lookup to the last row",
+            "Duration of a generation, without the commit",
             explicit_bucket_boundaries_advisory=_BOUNDS,
         )
         self._rows = meter.create_counter(
-            "studyplan.generation.rows", "{row}", "Plans of generations by outcome"
+            "studyplan.generation.rows", "{row}", "Plans of generations, by outcome"
         )
 
     def __call__(self, event: Event) -> None:
@@ -135,7 +137,7 @@ class _Reporter:
 
 
 def _common(event: Event, operation: str) -> dict[str, Any]:
-    """What spans and metrics share, all of low cardinality."""
+    """Return the attributes of both spans and metrics, all of low cardinality."""
     common = {
         "db.system.name": "postgresql",
         "db.operation.name": operation,

@@ -1,9 +1,9 @@
-"""Single values: each function accepts one kind and refuses everything else in a sentence.
+"""Checks of single values: each function accepts one kind of value and rejects all others.
 
-Documents, editing services and the rows of ``uow.groups.add()`` are checked by these
-functions, so that all of them accept and refuse the same. Each returns the value as the
-rows hold it and raises ``BadValueError``. A sentence never repeats the value, which may
-be long and unfit for a terminal.
+Documents, editing services and the rows of ``uow.groups.add()`` are checked by these functions, so
+that all of them accept and reject the same values. Each function returns the value as it is
+assigned to a row, or raises ``BadValueError``. The message never repeats the value, which may be
+long or contain characters that a terminal interprets.
 """
 
 import re
@@ -38,52 +38,53 @@ KOREAN: Final[Mapping[type[StrEnum], Mapping[str, StrEnum]]] = {
         "개념": Difficulty.FOUNDATION,
     },
 }
-"""The Korean words that are accepted beside an enum's own."""
+"""The Korean texts that are accepted in addition to the enum's own values."""
 MAX_TEXT: Final = 200
-"""The most characters of a name, a title, a reason and every other text."""
+"""The maximum length, in characters, of a name, a title, a reason and any other text."""
 MAX_INTEGER: Final = 2**31 - 1
 MAX_SMALL_INTEGER: Final = 2**15 - 1
+# PostgreSQL cannot store NUL in text, and UTF-8 cannot encode a surrogate.
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 class BadValueError(ValueError):
-    """A value was refused; its text is the rest of the sentence that begins with the field."""
+    """A value is invalid; the message continues a sentence that begins with the field's name."""
 
 
 def text(value: object) -> str:
-    """Up to ``MAX_TEXT`` characters that PostgreSQL can store."""
+    """Accept text of at most ``MAX_TEXT`` characters that PostgreSQL can store."""
     if not isinstance(value, str):
         raise BadValueError("must be text")
     if _UNSTORABLE.search(value):
-        raise BadValueError("must not contain NUL or half of a surrogate pair")
+        raise BadValueError("must not contain NUL characters or unpaired surrogates")
     if len(value) > MAX_TEXT:
         raise BadValueError(f"must be at most {MAX_TEXT} characters long")
     return value
 
 
 def name(value: object) -> str:
-    """Text with at least one character that is not blank."""
-    if not (named := text(value)).strip():
+    """Accept text with at least one character that is not white space."""
+    if not (accepted := text(value)).strip():
         raise BadValueError("must not be empty")
-    return named
+    return accepted
 
 
 def zone_name(value: object) -> str:
-    """The name of a time zone that this machine knows."""
-    named = text(value)
-    if not _is_zone(named):
+    """Accept the name of a time zone that ``zoneinfo`` finds."""
+    accepted = text(value)
+    if not _is_zone(accepted):
         raise BadValueError("must be the name of a time zone such as Asia/Seoul")
-    return named
+    return accepted
 
 
 def members_by_text(kind: type[E]) -> dict[str, E]:
-    """The spellings of an enum's members: Korean ones, where people write them, and its own."""
+    """Return the members of an enum by each accepted text: the Korean texts, and the values."""
     korean: Any = KOREAN.get(kind, {})
-    return {**korean, **{one.value: one for one in kind}}
+    return {**korean, **{item.value: item for item in kind}}
 
 
 def member(kind: type[E]) -> Callable[[object], E]:
-    """A member of ``kind``, by its text."""
+    """Return a function that accepts the text of a member of ``kind`` and returns the member."""
     members = members_by_text(kind)
 
     def read(value: object) -> E:
@@ -95,7 +96,7 @@ def member(kind: type[E]) -> Callable[[object], E]:
 
 
 def integer(low: int, high: int) -> Callable[[object], int]:
-    """A whole number, both limits included. ``True`` is none."""
+    """Return a function that accepts an integer from ``low`` to ``high``, but not a ``bool``."""
 
     def read(value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
@@ -110,42 +111,42 @@ def integer(low: int, high: int) -> Callable[[object], int]:
 
 
 def flag(value: object) -> bool:
-    """``True`` or ``False``, and no number that equals one of them."""
+    """Accept ``True`` or ``False``, but not a number that is equal to one of them."""
     if not isinstance(value, bool):
         raise BadValueError("must be true or false")
     return value
 
 
 def civil_date(value: object) -> date:
-    """A ``date``; a moment has none without a zone."""
+    """Accept a ``date``, but not a ``datetime``, whose date depends on a time zone."""
     if not isinstance(value, date) or isinstance(value, datetime):
         raise BadValueError("must be a date")
     return value
 
 
 def decimal(value: object) -> Decimal:
-    """An exact number; a float is not what it looks like."""
+    """Accept a ``Decimal`` or an ``int``, but not a ``float``, which is not exact."""
     if isinstance(value, bool) or not isinstance(value, Decimal | int):
         raise BadValueError("must be an exact decimal")
     return Decimal(value)
 
 
 def instant(value: object) -> datetime:
-    """A ``datetime`` with its offset."""
+    """Accept a ``datetime`` with a UTC offset."""
     if not isinstance(value, datetime) or value.utcoffset() is None:
         raise BadValueError("must be a datetime with a time zone")
     return value
 
 
 def uuid(value: object) -> UUID:
-    """A ``UUID``, not its text."""
+    """Accept a ``UUID`` object, but not its text."""
     if not isinstance(value, UUID):
         raise BadValueError("must be a UUID")
     return value
 
 
-def checked(field: str, read: Callable[[object], T], value: object) -> T:
-    """The value as ``read`` returns it; raises ``InvalidInputError`` that names ``field``."""
+def validate(field: str, read: Callable[[object], T], value: object) -> T:
+    """Return ``read(value)``; raise ``InvalidInputError`` for ``field`` if the value is invalid."""
     try:
         return read(value)
     except BadValueError as refused:
@@ -153,8 +154,8 @@ def checked(field: str, read: Callable[[object], T], value: object) -> T:
 
 
 @lru_cache(maxsize=1024)
-def _is_zone(named: str) -> bool:
+def _is_zone(key: str) -> bool:
     with suppress(ValueError, OSError, KeyError):
-        ZoneInfo(named)
+        ZoneInfo(key)
         return True
     return False

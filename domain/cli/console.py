@@ -1,4 +1,4 @@
-"""Encoding-safe console output: only what the encoding has, and no terminal commands."""
+"""Console output that the output's encoding can represent, without terminal commands."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ _SUBSTITUTES: Final = dict(zip("–…▌·×✓≈›", "-~|-x+=>", strict=True
 
 
 def new_console() -> Console:
-    """Return a console that prints text as it is: no markup, emoji codes or highlighting."""
+    """Return a console that prints text verbatim: no markup, emoji codes or highlighting."""
     return _Console(markup=False, emoji=False, highlight=False)
 
 
 def show(console: Console, content: RenderableType, *, end: str = "\n") -> None:
-    """Print; characters that the output's encoding lacks are replaced by others as wide."""
+    """Print the content; replace characters that the encoding lacks by others of equal width."""
     console.print(_Encodable(content), end=end)
 
 
 def marked(mark: str, style: str, text: Text) -> RenderableType:
-    """Return the text behind a mark; lines that do not fit are continued below the text."""
+    """Return the mark followed by the text; continuation lines are aligned with the text."""
     table = Table.grid(Column(), Column(overflow="fold"), padding=(0, 1, 0, 0))
     table.add_row(Text(mark, style=style), text)
     return Padding(table, (0, 1), expand=False)
 
 
 def encodes(text: str, encoding: str) -> bool:
-    """Return whether the encoding has every character of the text."""
+    """Return whether the encoding can represent every character of the text."""
     try:
         text.encode(encoding)
     except UnicodeError:
@@ -40,12 +40,15 @@ def encodes(text: str, encoding: str) -> bool:
 
 
 def clean(text: str) -> str:
-    """Return the text on one line, without escape sequences that the terminal would obey."""
+    """Return the text on one line; non-printable characters are replaced by spaces.
+
+    Otherwise escape sequences in a document could control the terminal.
+    """
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def clipped(text: str, width: int) -> str:
-    """Return the text in at most ``width`` columns; a Korean letter takes two."""
+    """Return the text, shortened to ``width`` columns; a Korean letter occupies two."""
     if cell_len(text) <= width:
         return text
     while text and cell_len(text) >= width:
@@ -54,7 +57,7 @@ def clipped(text: str, width: int) -> str:
 
 
 def folded(words: Iterable[str], width: int) -> list[str]:
-    """Return lines of whole words, none wider than ``width`` unless a single word is."""
+    """Return the words in lines of at most ``width`` columns; a longer word has its own line."""
     lines: list[str] = []
     for word in words:
         if lines and cell_len(f"{lines[-1]} {word}") <= width:
@@ -66,7 +69,7 @@ def folded(words: Iterable[str], width: int) -> list[str]:
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Leave it to the caller; rich would end the process."""
+        """Raise the error for the caller to handle; by default rich ends the process."""
         raise BrokenPipeError
 
 

@@ -1,4 +1,4 @@
-"""The database of a command: that of ``DATABASE_URL``, or a throwaway one."""
+"""The database that a command uses: the one in ``DATABASE_URL``, or a temporary one."""
 
 import os
 from collections.abc import Iterator
@@ -14,11 +14,17 @@ _DRIVERS = {"postgres", "postgresql", "postgresql+psycopg"}
 
 
 class DatabaseUrlError(ValueError):
-    """``DATABASE_URL`` names no PostgreSQL database; the text, without the URL, says why."""
+    """``DATABASE_URL`` is not the URL of a PostgreSQL database.
+
+    The message says why. It does not contain the URL, which may include a password.
+    """
 
 
 def url_from_environment() -> sa.URL | None:
-    """Return ``DATABASE_URL`` for psycopg, ``None`` if unset; raises ``DatabaseUrlError``."""
+    """Return ``DATABASE_URL`` with the driver psycopg, or ``None`` if it is not set.
+
+    Raises ``DatabaseUrlError`` if it is not a URL of PostgreSQL.
+    """
     text = os.environ.get("DATABASE_URL", "").strip()
     if not text:
         return None
@@ -34,9 +40,10 @@ def url_from_environment() -> sa.URL | None:
 
 @contextmanager
 def engine_for(url: sa.URL, *, connections: int = 1) -> Iterator[sa.Engine]:
-    """Yield an engine with a pool of so many connections, disposed of after the block.
+    """Yield an engine whose pool has ``connections`` connections; dispose of it after the block.
 
-    Connecting to a host that does not answer fails after ``CONNECT_SECONDS``.
+    A connection attempt to a host that does not answer fails after ``CONNECT_SECONDS``, unless
+    the URL sets ``connect_timeout``.
     """
     if "connect_timeout" not in url.query:
         url = url.update_query_dict({"connect_timeout": str(CONNECT_SECONDS)})
@@ -49,7 +56,10 @@ def engine_for(url: sa.URL, *, connections: int = 1) -> Iterator[sa.Engine]:
 
 @contextmanager
 def without_libpq_variables() -> Iterator[None]:
-    """Keep PGSERVICE, PGOPTIONS and the like, meant for other servers, from a throwaway one."""
+    """Remove libpq's environment variables (``PG…``) during the block.
+
+    PGSERVICE, PGOPTIONS and the like are meant for another server than the temporary one.
+    """
     removed = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PG")}
     try:
         yield
@@ -59,9 +69,10 @@ def without_libpq_variables() -> Iterator[None]:
 
 @contextmanager
 def open_database(url: sa.URL | None) -> Iterator[sa.Engine]:
-    """Yield the engine of a database with the current schema: the URL's or a throwaway one.
+    """Yield the engine of a database with the current schema: the URL's, or a temporary one.
 
-    Raises ``SchemaError`` if the URL's has another schema. It is never upgraded here.
+    Raises ``SchemaError`` if the URL's database does not have the current schema; that database
+    is never upgraded here.
     """
     if url is not None:
         with engine_for(url) as engine:
@@ -96,6 +107,9 @@ def downgrade(engine: sa.Engine, revision: str) -> tuple[str | None, str | None]
 
 @contextmanager
 def _migrating(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A connection for the revisions, whatever the role's default isolation level is."""
+    """Yield a connection for the revisions, at READ COMMITTED.
+
+    The role's default isolation level may be a higher one, which ``schema`` rejects.
+    """
     with engine.connect() as connection:
         yield connection.execution_options(isolation_level="READ COMMITTED")

@@ -1,4 +1,4 @@
-"""``demo``: eight simultaneous requests for one group's plans, of which one generates."""
+"""``demo``: eight simultaneous requests for the plans of one group, of which one generates."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -45,13 +45,13 @@ _TEXTS: Final[Texts] = {
     "holder": ("백엔드 {pid}에서 생성 중", "backend {pid} is generating"),
     "stored": (
         "데이터베이스에는 플랜 생성 {generations}회, 유효한 플랜 {rows}행만 있습니다.",
-        "The database has {generations} generation and {rows} live plans, no more.",
+        "The database has only {generations} generation and {rows} live plans.",
     ),
 }
 
 
 def run(*, language: Language) -> bool:
-    """Show on a throwaway server how one of eight requests wins; return whether one did."""
+    """Show on a temporary server that one of eight requests generates; return whether one did."""
     console = new_console()
     reporter = _Reporter(console, readable_language(console, language))
     document = example()
@@ -65,7 +65,7 @@ def run(*, language: Language) -> bool:
 
 
 def example() -> PlanGroupDocument:
-    """Return the worked example that ships with the package."""
+    """Return the example document that is part of the package."""
     return read_json(resources.files("domain.documents").joinpath("example.json").read_bytes())
 
 
@@ -74,7 +74,7 @@ def example() -> PlanGroupDocument:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One request's answer, and its duration without the wait for the others."""
+    """The answer to one request, and its duration without the wait for the other requests."""
 
     number: int
     answer: GenerationResult | DomainError
@@ -82,11 +82,11 @@ class Attempt:
 
 
 class Race:
-    """Simultaneous generations of one group, on connections of their own.
+    """Simultaneous generations of one group, each on its own connection.
 
-    The overlap is certain rather than likely: the request that holds the lock commits only
-    when all others have an answer. An application must not do that, for only the database
-    and pure code may run under a lock; here it makes the result the same on every machine.
+    The requests are guaranteed to overlap: the one that holds the lock commits only after all
+    others have an answer, so the result is the same on every machine. An application must not
+    do that, because only database work and pure computation may run while a lock is held.
     """
 
     def __init__(self, factory: Callable[[], Session], *, lock: PlanGroupLock, today: date) -> None:
@@ -97,8 +97,8 @@ class Race:
     def run(self, requests: int) -> list[Attempt]:
         """Return the answers in the order of the requests' numbers.
 
-        An exception that is no ``DomainError`` is raised. No request waits for the others
-        longer than ``TIMEOUT_SECONDS``.
+        Raises the first exception of a request that is not a ``DomainError``. No request waits
+        for the others longer than ``TIMEOUT_SECONDS``.
         """
         self._start = threading.Barrier(requests)
         self._answered = threading.Barrier(requests)
@@ -117,7 +117,7 @@ class Race:
             raise
 
     def _attempt(self, number: int) -> Attempt:
-        begun = perf_counter()
+        started = perf_counter()
         waited = 0.0
         answer: GenerationResult | DomainError
         try:
@@ -129,16 +129,17 @@ class Race:
                 uow.commit()
         except DomainError as error:
             answer = error
-        ms = (perf_counter() - begun - waited) * 1000
+        ms = (perf_counter() - started - waited) * 1000
         if not waited:
             self._answered.wait(TIMEOUT_SECONDS)
         return Attempt(number, answer, ms)
 
 
 def _raise_first_cause(futures: list[Future[Attempt]]) -> None:
-    """When one request fails, the barriers of the others break; those errors say nothing."""
+    """Raise the first error of a request that is not a consequence of another one's error."""
     errors = [error for future in futures if (error := future.exception())]
     for error in errors:
+        # A request that fails aborts the barriers, so all others get a BrokenBarrierError.
         if not isinstance(error, threading.BrokenBarrierError):
             raise error
 
@@ -147,7 +148,7 @@ def _raise_first_cause(futures: list[Future[Attempt]]) -> None:
 
 
 def _database(reporter: "_Reporter", stack: ExitStack) -> sessionmaker[Session]:
-    """A new server with the schema, which lives as long as the stack."""
+    """Start a server and create the schema; both last until the stack is closed."""
     stack.enter_context(without_libpq_variables())
     with reporter.step("starting") as facts:
         server = stack.enter_context(embedded_postgres())
@@ -161,7 +162,7 @@ def _database(reporter: "_Reporter", stack: ExitStack) -> sessionmaker[Session]:
 
 
 def _fill_pool(engine: sa.Engine) -> None:
-    """Connect first: otherwise the requests' durations are those of connecting."""
+    """Open the connections first, so that the requests' durations do not include connecting."""
     connections = [engine.connect() for _ in range(REQUESTS)]
     for connection in connections:
         connection.close()
@@ -175,7 +176,7 @@ def _version(engine: sa.Engine) -> str:
 def _race(
     reporter: "_Reporter", factory: sessionmaker[Session], document: PlanGroupDocument
 ) -> list[Attempt]:
-    """Store the document, send all requests for its group, and report the answers."""
+    """Store the document, run all requests for its group, and report the answers."""
     lock = PlanGroupLock(uuid4(), uuid4())
     with reporter.step("storing") as facts:
         with UnitOfWork(factory, lock=lock) as uow:
@@ -196,7 +197,7 @@ def _race(
 
 @dataclass(frozen=True, slots=True)
 class _Reporter:
-    """Reports the progress in one language, with characters that the output has."""
+    """Reports the progress in one language, with characters that the output can represent."""
 
     console: Console
     language: Language
@@ -206,20 +207,20 @@ class _Reporter:
 
     @contextmanager
     def step(self, name: str, **data: object) -> Iterator[list[str]]:
-        """Print what begins; at its end, on the same line, its facts and its duration."""
+        """Print the name of a step, and after the block its facts and duration on the same line."""
         line = Text.assemble((" › ", "bold cyan"), self.text(name, **data), " … ", end="")
         show(self.console, line, end="")
         facts: list[str] = []
-        begun = perf_counter()
+        started = perf_counter()
         try:
             yield facts
-            facts.append(f"{(perf_counter() - begun) * 1000:.0f} ms")
+            facts.append(f"{(perf_counter() - started) * 1000:.0f} ms")
         finally:
             shown = [fact for fact in facts if encodes(fact, self.console.encoding)]
             show(self.console, Text(" · ".join(shown), style="dim"))
 
     def print_attempts(self, attempts: Sequence[Attempt]) -> None:
-        """Print one line per answer, and below them the sentences of the errors."""
+        """Print one line per answer, and below them the messages of the errors."""
         table = Table.grid(padding=(0, 2, 0, 0))
         for attempt in attempts:
             table.add_row(*self._row(attempt))
@@ -230,9 +231,9 @@ class _Reporter:
             if isinstance(answer := attempt.answer, DomainError)
         }
         for error in errors.values():
-            for sentence in (error.message("ko"), error.message("en")):
-                if encodes(sentence, self.console.encoding):
-                    show(self.console, marked(f"{error.http_status}", "bold red", Text(sentence)))
+            for message in (error.message("ko"), error.message("en")):
+                if encodes(message, self.console.encoding):
+                    show(self.console, marked(f"{error.http_status}", "bold red", Text(message)))
 
     def _row(self, attempt: Attempt) -> tuple[Text, ...]:
         number = Text(f"{attempt.number}", style="bold")

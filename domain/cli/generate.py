@@ -1,4 +1,4 @@
-"""``generate``: plans documents, each for a student of its own."""
+"""``generate``: generates plans for documents, each for a separate student."""
 
 import json
 import sys
@@ -28,12 +28,12 @@ from domain.services.plan_groups import PlanGroupService
 from domain.unit_of_work.unit import UnitOfWork
 
 MAX_ERRORS: Final = 50
-"""The most errors of a file that are listed on stderr."""
+"""How many errors of a file are listed on stderr at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A document without errors, and the file it came from."""
+    """A document without errors, the file that contains it, and the date to plan from."""
 
     file: str
     document: PlanGroupDocument
@@ -41,10 +41,11 @@ class Job:
 
 
 def read_jobs(files: Sequence[str], today: date | None = None) -> list[Job]:
-    """Return the documents without errors; each error of the others is a line on stderr.
+    """Return the documents without errors; write each error of the others to stderr, one per line.
 
-    A file that cannot be read is such an error. Of more than ``MAX_ERRORS`` the rest is counted
-    in one line. ``today`` is each period's start by default.
+    A file that cannot be read is such an error. At most ``MAX_ERRORS`` errors are listed per
+    file, and a last line has the number of the others. ``today`` defaults to the first day of
+    each period.
     """
     jobs = []
     for file in files:
@@ -58,7 +59,7 @@ def read_jobs(files: Sequence[str], today: date | None = None) -> list[Job]:
 
 
 def run(jobs: Sequence[Job], *, as_json: bool, language: Language) -> bool:
-    """Plan every job and print its result or its error; return whether all were planned."""
+    """Plan every job and print its result or error; return whether all were planned."""
     all_planned = True
     with open_database(url_from_environment()) as engine:
         factory = sessionmaker(engine)
@@ -79,7 +80,7 @@ def run(jobs: Sequence[Job], *, as_json: bool, language: Language) -> bool:
 def generate(
     factory: sessionmaker[Session], document: PlanGroupDocument, today: date
 ) -> GenerationResult:
-    """Store the document for a new student of a new tenant and plan it: both, or neither."""
+    """Store the document for a new student of a new tenant and plan it, in one transaction."""
     lock = PlanGroupLock(uuid4(), uuid4())
     with UnitOfWork(factory, lock=lock) as uow:
         PlanGroupService(uow).create(document, student_id=uuid4(), status="saved")
@@ -114,8 +115,8 @@ def _print(
 ) -> None:
     show(console, Text(f"\n {clean(job.file)}  {clean(job.document.name)}", style="bold"))
     if isinstance(outcome, DomainError):
-        sentence = outcome.message(readable_language(console, language))
-        show(console, marked("×", "bold red", Text(f"{sentence} ({outcome.code})")))
+        message = outcome.message(readable_language(console, language))
+        show(console, marked("×", "bold red", Text(f"{message} ({outcome.code})")))
     else:
         print_result(console, job.document, outcome, language)
 
@@ -124,7 +125,7 @@ def _print(
 
 
 def _as_json(job: Job, outcome: GenerationResult | DomainError) -> dict[str, Any]:
-    """The result, in which contents are identified by their index in the document."""
+    """Return the outcome as a JSON object; contents are identified by their document index."""
     if isinstance(outcome, DomainError):
         return {"file": job.file, "error": outcome.to_problem()}
     titles = {index: content.title for index, content in enumerate(job.document.contents)}
@@ -139,7 +140,7 @@ def _as_json(job: Job, outcome: GenerationResult | DomainError) -> dict[str, Any
 
 
 def _warning(warning: PlanWarning, titles: dict[int, str]) -> dict[str, Any]:
-    """The warning; in its messages the title replaces the content's index."""
+    """Return the warning as a JSON object; its messages have the content's title."""
     return {
         "code": warning.code,
         "data": dict(warning.data),

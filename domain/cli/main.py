@@ -1,4 +1,7 @@
-"""The commands and their exit codes. Imports what needs an extra only to run a command."""
+"""The commands and their exit codes.
+
+Modules that need an extra are imported only by the commands that need them.
+"""
 
 import argparse
 import os
@@ -26,7 +29,8 @@ from domain.errors import DatabaseReadOnlyError, SchemaError, WrongTransactionEr
 EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
-# The checks should have refused the rows that violate these.
+# A row that violates a constraint should have been rejected before it was written, so these
+# errors are bugs of the package and are raised with a traceback.
 _BUGS: Final = (psycopg.IntegrityError, psycopg.DataError)
 _REPORTED: Final = (
     DatabaseUrlError,
@@ -45,7 +49,8 @@ _CLI_PACKAGES: Final = {"rich"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    An error that the user can correct is one line on stderr; a bug of the package is raised.
+    An error that the user can correct is reported in one line on stderr. An error that is a bug
+    of the package is raised.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -72,12 +77,12 @@ def _run(command: Callable[[], int]) -> int:
 
 
 def _message(error: Exception) -> str | None:
-    """The line for the user; ``None`` for an error that is a bug of the package."""
+    """Return the message for the user, or ``None`` for an error that is a bug of the package."""
     match error:
         case MissingBinariesError():
             return (
                 "PostgreSQL's programs are missing: pip install 'studyplan-domain[demo]' "
-                "(generate can do without them if DATABASE_URL is set)"
+                "(generate does not need them if DATABASE_URL is set)"
             )
         case ModuleNotFoundError():
             package = (error.name or "").partition(".")[0]
@@ -97,33 +102,41 @@ def _fail(message: str, code: int) -> int:
 
 
 def _discard_stdout() -> None:
-    """Prevent a second failure when the interpreter flushes the buffer at exit."""
+    """Redirect stdout to the null device.
+
+    Otherwise the interpreter fails a second time when it flushes the buffer at exit.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m domain", description="Study plans, generated once."
+        prog="python -m domain", description="Generate study plans and migrate their schema."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    command = commands.add_parser("demo", help="eight simultaneous requests: one wins")
+    command = commands.add_parser(
+        "demo", help="run eight simultaneous requests, of which one generates"
+    )
     command.set_defaults(run=_demo)
     _add_language(command)
 
     command = commands.add_parser(
         "generate",
-        help="plan the groups of JSON documents",
-        description="Plan each document for a student of its own: in the database of "
-        "DATABASE_URL, where the rows stay, or on a throwaway server.",
-        epilog="Exit code 2: a document has errors, listed on stderr; the others are planned "
-        "nevertheless. 1: a group could not be planned, or the database failed.",
+        help="generate plans for JSON documents",
+        description="Generate plans for each document, for a separate student: in the database "
+        "in DATABASE_URL, where the rows remain, or on a temporary server.",
+        epilog="Exit code 2: a document has errors, which are listed on stderr; the other "
+        "documents are planned. 1: a group could not be planned, or the database failed.",
     )
     command.add_argument("files", nargs="+", metavar="FILE")
     command.add_argument(
-        "--today", type=_date, metavar="DATE", help="plan from this day on (the period's start)"
+        "--today",
+        type=_date,
+        metavar="DATE",
+        help="plan from this day on; the first day of the period by default",
     )
-    command.add_argument("--json", action="store_true", help="one line of JSON per file")
+    command.add_argument("--json", action="store_true", help="print one line of JSON per file")
     command.set_defaults(run=_generate)
     _add_language(command)
 
@@ -134,9 +147,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add_migrations(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = commands.add_parser(
         "upgrade",
-        help="make the schema in DATABASE_URL, or print its SQL",
-        description="Bring the database of DATABASE_URL to a revision, in one transaction.",
-        epilog="Exit code 1: it failed, and nothing was changed. 2: it was called wrongly.",
+        help="create or upgrade the schema in DATABASE_URL, or print its SQL",
+        description="Upgrade the database in DATABASE_URL to a revision, in one transaction.",
+        epilog="Exit code 1: the upgrade failed, and nothing was changed. 2: a usage error.",
     )
     command.add_argument(
         "--revision", default="head", metavar="R", help="the newest by default; with --sql also R:R"
@@ -145,20 +158,23 @@ def _add_migrations(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         "--grant-to",
         type=_roles,
         metavar="ROLE,…",
-        help="let these roles do what the package needs, also if the schema is there already",
+        help="grant these roles the privileges that the package needs, also if the schema "
+        "already exists",
     )
     command.add_argument(
-        "--sql", action="store_true", help="print the SQL instead; needs no database"
+        "--sql", action="store_true", help="print the SQL instead; no database is needed"
     )
     command.set_defaults(run=_upgrade)
 
     command = commands.add_parser(
         "downgrade",
-        help="take the schema in DATABASE_URL back",
-        description="Take the database of DATABASE_URL back to a revision. This destroys data: "
+        help="downgrade the schema in DATABASE_URL",
+        description="Downgrade the database in DATABASE_URL to a revision. This destroys data: "
         "'base' drops every table of the package.",
     )
-    command.add_argument("--revision", required=True, metavar="R", help="'base' for none")
+    command.add_argument(
+        "--revision", required=True, metavar="R", help="'base' to remove the schema"
+    )
     command.set_defaults(run=_downgrade)
 
 
@@ -179,7 +195,7 @@ def _date(text: str) -> date:
 
 def _roles(text: str) -> str:
     if not text.replace(",", "").strip():
-        raise argparse.ArgumentTypeError("must name a role, or several separated by commas")
+        raise argparse.ArgumentTypeError("must name a role, or several roles separated by commas")
     return text
 
 
@@ -204,9 +220,9 @@ def _generate(options: argparse.Namespace) -> int:
 def _upgrade(options: argparse.Namespace) -> int:
     grant_to = options.grant_to or ""
     if options.sql:
-        # PostgreSQL's encoding, whatever the terminal's is: role names may be in any.
-        written = schema.upgrade_sql(options.revision, grant_to=grant_to)
-        sys.stdout.buffer.write(written.encode())
+        # Always UTF-8: the terminal's encoding may be unable to represent a role's name.
+        script = schema.upgrade_sql(options.revision, grant_to=grant_to)
+        sys.stdout.buffer.write(script.encode())
         return 0
     return _migrate(lambda engine: upgrade(engine, options.revision, grant_to))
 
@@ -219,11 +235,10 @@ def _migrate(run: Callable[[Engine], tuple[str | None, str | None]]) -> int:
     url = url_from_environment()
     if url is None:
         return _fail(
-            "Set DATABASE_URL, for example postgresql://user@host/name, to say which database.",
-            EXIT_USAGE,
+            "Set DATABASE_URL to the database, for example postgresql://user@host/name.", EXIT_USAGE
         )
     with engine_for(url) as engine:
         before, after = run(engine)
-    was = "already" if before == after else f"from {before or 'nothing'}"
-    sys.stdout.write(f"The schema is at {after or 'nothing'} ({was}).\n")
+    origin = "already" if before == after else f"from {before or 'nothing'}"
+    sys.stdout.write(f"The schema is at {after or 'nothing'} ({origin}).\n")
     return 0

@@ -1,7 +1,8 @@
-"""A generation's result on the terminal: weekly timetables, and what else it has to report.
+"""Prints the result of a generation: weekly timetables, unplaced contents, warnings, quality.
 
-Where seven columns do not fit, the days are listed one below the other. Whatever the
-output cannot encode is replaced, so a pipe or an ASCII terminal never ends in an error.
+If the terminal is too narrow for seven columns, the days are listed below each other. Characters
+that the output cannot encode are replaced, so output to a pipe or to an ASCII terminal does not
+raise an error.
 """
 
 from collections import defaultdict
@@ -20,7 +21,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from domain.cli.console import clean, clipped, encodes, folded, marked, show
-from domain.cli.wording import Wording
+from domain.cli.wording import Labels
 from domain.documents import PlanGroupDocument
 from domain.documents.rows import to_request
 from domain.errors import Language
@@ -30,7 +31,7 @@ from domain.scheduling.schedule import Quality, ScheduledPlan, Unplaced, clock
 from domain.scheduling.warnings import PlanWarning
 
 MIN_GRID_WIDTH: Final = 98
-"""Seven times a bar, ``10:00–10:54`` and two spaces."""
+"""The width of seven columns, each with a bar, ``10:00–10:54`` and two spaces."""
 MAX_COLUMN_WIDTH: Final = 24
 _DAY_STYLES: Final = {
     DayKind.STUDY: "green",
@@ -45,65 +46,65 @@ def print_result(
     console: Console, document: PlanGroupDocument, result: GenerationResult, language: Language
 ) -> None:
     """Print the timetable, the unplaced contents, the warnings and the quality."""
-    wording = Wording.of(console, document, language)
+    labels = Labels.of(console, document, language)
     reasons: dict[date, str] = {}
     for exclusion in document.exclusions:
-        words = [wording.word(exclusion.type), exclusion.reason or ""]
-        shown = [word for word in words if word and encodes(word, console.encoding)]
+        parts = [labels.text(exclusion.type), exclusion.reason or ""]
+        shown = [part for part in parts if part and encodes(part, console.encoding)]
         reasons.setdefault(exclusion.date, " · ".join(shown))
-    print_timetable(console, wording, calendar(to_request(document)), result.plans, reasons)
-    print_unplaced(console, wording, result.unplaced)
-    print_warnings(console, wording, result.warnings)
-    print_quality(console, wording, result.quality)
+    print_timetable(console, labels, calendar(to_request(document)), result.plans, reasons)
+    print_unplaced(console, labels, result.unplaced)
+    print_warnings(console, labels, result.warnings)
+    print_quality(console, labels, result.quality)
 
 
 def print_timetable(
     console: Console,
-    wording: Wording,
+    labels: Labels,
     days: Sequence[Day],
     plans: Sequence[ScheduledPlan],
     reasons: Mapping[date, str] = MappingProxyType({}),
 ) -> None:
-    """Print a legend of the contents and one timetable a week.
+    """Print a legend of the contents and one timetable per week.
 
-    :param days: the calendar of the whole period, in which every plan has its date.
-    :param reasons: why a date is free, such as ``휴가 · 가족 여행``.
+    :param days: the calendar of the entire period; it contains the date of every plan.
+    :param reasons: why a date has no plans, such as ``휴가 · 가족 여행``.
     """
-    show(console, _legend(wording))
+    show(console, _legend(labels))
     texts = {
         day: Text(clean(reason), style="italic")
         for day, reason in reasons.items()
         if encodes(reason, console.encoding)
     }
     for week in weeks_of(days, plans):
-        show(console, _title(week, wording))
+        show(console, _title(week, labels))
         if console.width >= MIN_GRID_WIDTH:
-            show(console, _grid(week, wording, texts, console.width))
+            show(console, _grid(week, labels, texts, console.width))
         else:
-            show(console, _day_list(week, wording, texts))
+            show(console, _day_list(week, labels, texts))
 
 
-def print_unplaced(console: Console, wording: Wording, unplaced: Sequence[Unplaced]) -> None:
-    """Print what could not be placed, its length and the reason; or that everything was."""
+def print_unplaced(console: Console, labels: Labels, unplaced: Sequence[Unplaced]) -> None:
+    """Print each unplaced range with its length and reason, or that everything was placed."""
     if not unplaced:
-        show(console, marked("✓", "bold green", Text(wording.word("all_placed"))))
+        show(console, marked("✓", "bold green", Text(labels.text("all_placed"))))
         return
     table = Table.grid(padding=(0, 2, 0, 0))
     for item in unplaced:
-        amount = Text(wording.duration(item.minutes), style="dim")
-        title = _label(item.content, wording)
-        table.add_row(title, wording.units(item), amount, wording.word(item.reason))
-    show(console, marked("×", "bold red", Text(wording.word("unplaced"), style="bold")))
+        amount = Text(labels.duration(item.minutes), style="dim")
+        title = _label(item.content, labels)
+        table.add_row(title, labels.units(item), amount, labels.text(item.reason))
+    show(console, marked("×", "bold red", Text(labels.text("unplaced"), style="bold")))
     show(console, Padding(table, (0, 1, 0, 3), expand=False))
 
 
-def print_warnings(console: Console, wording: Wording, warnings: Sequence[PlanWarning]) -> None:
-    """Print one line per warning, its content named by title."""
+def print_warnings(console: Console, labels: Labels, warnings: Sequence[PlanWarning]) -> None:
+    """Print one line per warning; contents are named by their titles."""
     for warning in warnings:
-        show(console, marked("!", "bold yellow", Text(wording.sentence(warning))))
+        show(console, marked("!", "bold yellow", Text(labels.message(warning))))
 
 
-def print_quality(console: Console, wording: Wording, quality: Quality) -> None:
+def print_quality(console: Console, labels: Labels, quality: Quality) -> None:
     """Print how even the study days are."""
     values = {
         "peak": quality.peak,
@@ -112,7 +113,7 @@ def print_quality(console: Console, wording: Wording, quality: Quality) -> None:
         "reserve_used": quality.reserve,
     }
     parts = [
-        Text.assemble((f"{wording.word(name)} ", "dim"), wording.duration(minutes))
+        Text.assemble((f"{labels.text(name)} ", "dim"), labels.duration(minutes))
         for name, minutes in values.items()
     ]
     show(console, marked("≈", "bold cyan", Text("  ·  ", style="dim").join(parts)))
@@ -123,7 +124,7 @@ def print_quality(console: Console, wording: Wording, quality: Quality) -> None:
 
 @dataclass(frozen=True, slots=True)
 class DayColumn:
-    """A date of a week with its plans by time; ``day`` is ``None`` after the period's end."""
+    """A date with its plans in order of time; ``day`` is ``None`` after the end of the period."""
 
     date: date
     day: Day | None
@@ -136,7 +137,7 @@ class DayColumn:
 
 @dataclass(frozen=True, slots=True)
 class Week:
-    """Seven dates, counted from the first day of the period as the ``week`` of plans is."""
+    """Seven dates. Weeks are counted from the first day of the period, as ``week`` of plans is."""
 
     number: int
     columns: Sequence[DayColumn]
@@ -145,7 +146,10 @@ class Week:
 
 
 def weeks_of(days: Iterable[Day], plans: Iterable[ScheduledPlan]) -> Iterator[Week]:
-    """Yield the weeks of a calendar; the last one is filled up to seven dates."""
+    """Yield the weeks of a calendar; the last one is padded to seven dates.
+
+    It is not padded if that could exceed ``date.max``.
+    """
     rows = defaultdict(list)
     for plan in sorted(plans, key=lambda plan: (plan.date, plan.start_minute)):
         rows[plan.date].append(plan)
@@ -157,58 +161,58 @@ def weeks_of(days: Iterable[Day], plans: Iterable[ScheduledPlan]) -> Iterator[We
         yield Week(number, columns, last)
 
 
-# --- parts of both forms --------------------------------------------------------------
+# --- parts of both layouts ------------------------------------------------------------
 
 
-def _legend(wording: Wording) -> RenderableType:
-    entries = [_label(content, wording) for content in range(len(wording.titles))]
+def _legend(labels: Labels) -> RenderableType:
+    entries = [_label(content, labels) for content in range(len(labels.titles))]
     return Padding(Columns(entries, padding=(0, 3)), (1, 1), expand=False)
 
 
-def _label(content: int, wording: Wording) -> Text:
-    """The content's number on its colour, and its title."""
-    number = (f" {content + 1} ", f"bold white on {wording.colour(content)}")
-    return Text.assemble(number, f" {wording.title(content)}")
+def _label(content: int, labels: Labels) -> Text:
+    """Return the content's number on its colour, followed by its title."""
+    number = (f" {content + 1} ", f"bold white on {labels.colour(content)}")
+    return Text.assemble(number, f" {labels.title(content)}")
 
 
-def _title(week: Week, wording: Wording) -> RenderableType:
-    name = f" {wording.word('week', week=week.number)} "
+def _title(week: Week, labels: Labels) -> RenderableType:
+    name = f" {labels.text('week', week=week.number)} "
     dates = f"  {week.columns[0].date} – {week.last:%m-%d}"
     return Padding(Text.assemble((name, "bold reverse"), dates), (0, 1), expand=False)
 
 
-def _heading(column: DayColumn, wording: Wording) -> Text:
+def _heading(column: DayColumn, labels: Labels) -> Text:
     weekend = {5: " #5b8def", 6: " #e05252"}.get(column.date.weekday(), "")
-    name = f"{column.date.month}/{column.date.day} {wording.weekday(column.date)}"
+    name = f"{column.date.month}/{column.date.day} {labels.weekday(column.date)}"
     if column.day is None:
         return Text(name, style="dim")
     kind = column.day.kind
-    return Text.assemble((name, f"bold{weekend}"), "\n", (wording.word(kind), _DAY_STYLES[kind]))
+    return Text.assemble((name, f"bold{weekend}"), "\n", (labels.text(kind), _DAY_STYLES[kind]))
 
 
-def _total(column: DayColumn, wording: Wording) -> Text:
-    return Text(wording.duration(column.minutes) if column.plans else "", style="dim")
+def _total(column: DayColumn, labels: Labels) -> Text:
+    return Text(labels.duration(column.minutes) if column.plans else "", style="dim")
 
 
-def _times(plan: ScheduledPlan, wording: Wording) -> Text:
+def _times(plan: ScheduledPlan, labels: Labels) -> Text:
     times = (f"{clock(plan.start_minute)}–{clock(plan.end_minute)}", "bold")
-    return Text.assemble(("▌", wording.colour(plan.content)), times)
+    return Text.assemble(("▌", labels.colour(plan.content)), times)
 
 
-def _details(line: str, wording: Wording) -> Text:
+def _details(line: str, labels: Labels) -> Text:
     text = Text(line)
-    text.highlight_words([wording.word(DayKind.REVIEW)], _DAY_STYLES[DayKind.REVIEW])
+    text.highlight_words([labels.text(DayKind.REVIEW)], _DAY_STYLES[DayKind.REVIEW])
     return text
 
 
-# --- seven columns --------------------------------------------------------------------
+# --- layout in seven columns ----------------------------------------------------------
 
 
-def _grid(week: Week, wording: Wording, reasons: Mapping[date, Text], width: int) -> RenderableType:
+def _grid(week: Week, labels: Labels, reasons: Mapping[date, Text], width: int) -> RenderableType:
     inner = min(width // 7 - 2, MAX_COLUMN_WIDTH)
     table = Table(
         *(
-            Column(_heading(column, wording), footer=_total(column, wording), width=inner)
+            Column(_heading(column, labels), footer=_total(column, labels), width=inner)
             for column in week.columns
         ),
         box=box.SIMPLE,
@@ -217,35 +221,35 @@ def _grid(week: Week, wording: Wording, reasons: Mapping[date, Text], width: int
         show_footer=True,
         border_style="dim",
     )
-    table.add_row(*(Group(*_cell(column, wording, reasons, inner)) for column in week.columns))
+    table.add_row(*(Group(*_cell(column, labels, reasons, inner)) for column in week.columns))
     return Padding(table, (0, 0, 1, 0), expand=False)
 
 
 def _cell(
-    column: DayColumn, wording: Wording, reasons: Mapping[date, Text], width: int
+    column: DayColumn, labels: Labels, reasons: Mapping[date, Text], width: int
 ) -> Iterator[Text]:
     if column.date in reasons:
         yield reasons[column.date]
     content = None
     for plan in column.plans:
-        yield _card(plan, wording, width - 1, titled=plan.content != content)
+        yield _card(plan, labels, width - 1, titled=plan.content != content)
         content = plan.content
 
 
-def _card(plan: ScheduledPlan, wording: Wording, width: int, *, titled: bool) -> Text:
-    colour = wording.colour(plan.content)
+def _card(plan: ScheduledPlan, labels: Labels, width: int, *, titled: bool) -> Text:
+    colour = labels.colour(plan.content)
     lines = []
     if titled:
-        lines.append(Text(clipped(wording.numbered(plan.content), width), style=colour))
-    lines += [_details(line, wording) for line in folded(wording.details(plan), width)]
+        lines.append(Text(clipped(labels.numbered(plan.content), width), style=colour))
+    lines += [_details(line, labels) for line in folded(labels.details(plan), width)]
     barred = [Text.assemble(("▌", colour), line) for line in lines]
-    return Text("\n").join([_times(plan, wording), *barred])
+    return Text("\n").join([_times(plan, labels), *barred])
 
 
-# --- one day below the other ----------------------------------------------------------
+# --- layout as a list of days ---------------------------------------------------------
 
 
-def _day_list(week: Week, wording: Wording, reasons: Mapping[date, Text]) -> RenderableType:
+def _day_list(week: Week, labels: Labels, reasons: Mapping[date, Text]) -> RenderableType:
     table = Table.grid(
         Column(min_width=13, no_wrap=True),
         Column(no_wrap=True),
@@ -257,17 +261,17 @@ def _day_list(week: Week, wording: Wording, reasons: Mapping[date, Text]) -> Ren
     for column in week.columns:
         if column.day is None:
             continue
-        left = [Text(" ").join(_heading(column, wording).split("\n"))]
-        left += [_total(column, wording)] if column.plans else []
+        left = [Text(" ").join(_heading(column, labels).split("\n"))]
+        left += [_total(column, labels)] if column.plans else []
         right = [(Text(), reasons[column.date], Text())] if column.date in reasons else []
-        right += [_row(plan, wording) for plan in column.plans]
+        right += [_row(plan, labels) for plan in column.plans]
         for heading, cells in zip_longest(left, right):
             table.add_row(heading, *(cells or ()))
         table.add_row()
     return Padding(table, (1, 1, 0, 1))
 
 
-def _row(plan: ScheduledPlan, wording: Wording) -> tuple[Text, Text, Text]:
-    title = Text(wording.numbered(plan.content), style=wording.colour(plan.content))
-    details = _details(" ".join(wording.details(plan)), wording)
-    return _times(plan, wording), title, details
+def _row(plan: ScheduledPlan, labels: Labels) -> tuple[Text, Text, Text]:
+    title = Text(labels.numbered(plan.content), style=labels.colour(plan.content))
+    details = _details(" ".join(labels.details(plan)), labels)
+    return _times(plan, labels), title, details

@@ -1,4 +1,4 @@
-"""How contents, days and minutes are named and coloured, in Korean or English."""
+"""Labels and colours for contents, days and durations, in Korean or English."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from domain.scheduling.vocabulary import ContentType, ExclusionType, PlanKind, U
 from domain.scheduling.warnings import PlanWarning
 
 Texts: TypeAlias = Mapping[str, tuple[str, str]]
-"""By name, a text in Korean and the same in English."""
+"""Texts by name, each in Korean and in English."""
 _TEXTS: Final[Texts] = {
     "weekdays": ("월 화 수 목 금 토 일", "Mon Tue Wed Thu Fri Sat Sun"),
     "week": ("{week}주차", "Week {week}"),
@@ -48,7 +48,7 @@ _TEXTS: Final[Texts] = {
     UnplacedReason.NO_ROOM: ("남은 시간이 부족합니다", "its days are full"),
     UnplacedReason.DAY_TOO_SHORT: ("하루에 다 담을 수 없습니다", "longer than any of its days"),
 }
-# readable on dark and on light backgrounds alike; nine contents are the most a group has
+# Readable on both dark and light backgrounds; one for each of the at most nine contents.
 _COLOURS: Final = (
     "#3b82f6", "#e0663d", "#16a34a", "#a855f7", "#c98a04", "#0e9fb5", "#e0457b", "#6b9e1f",
     "#8292a6",
@@ -56,21 +56,21 @@ _COLOURS: Final = (
 
 
 def readable_language(console: Console, wanted: Language) -> Language:
-    """Return English where the output cannot show Korean."""
+    """Return the language, or English if the output cannot represent Korean."""
     return wanted if encodes("가", console.encoding) else "en"
 
 
 def text_in(language: Language, texts: Texts, name: str, **data: object) -> str:
-    """Return the text of that name with its data."""
+    """Return the text with this name, formatted with ``data``."""
     korean, english = texts[name]
     return (korean if language == "ko" else english).format(**data)
 
 
 @dataclass(frozen=True, slots=True)
-class Wording:
-    """The words for one document's contents, which are identified by their index.
+class Labels:
+    """The labels for one document's contents, which are identified by their index.
 
-    The first content is shown as number 1.
+    The content with index 0 is shown as number 1.
     """
 
     titles: Sequence[str]
@@ -79,7 +79,10 @@ class Wording:
 
     @classmethod
     def of(cls, console: Console, document: PlanGroupDocument, wanted: Language) -> Self:
-        """Replace titles that the output cannot show by numbers, and Korean by English."""
+        """Return the labels for a document, as far as the output can represent them.
+
+        Titles that it cannot represent are replaced by numbers, and Korean by English.
+        """
         titles = [clean(content.title) for content in document.contents]
         return cls(
             [title if encodes(title, console.encoding) else "" for title in titles],
@@ -87,11 +90,11 @@ class Wording:
             readable_language(console, wanted),
         )
 
-    def word(self, name: str, **data: object) -> str:
+    def text(self, name: str, **data: object) -> str:
         return text_in(self.language, _TEXTS, name, **data)
 
     def title(self, content: int) -> str:
-        return self.titles[content] or self.word("content", number=content + 1)
+        return self.titles[content] or self.text("content", number=content + 1)
 
     def numbered(self, content: int) -> str:
         return f"{content + 1} {self.title(content)}"
@@ -100,29 +103,29 @@ class Wording:
         return _COLOURS[content % len(_COLOURS)]
 
     def weekday(self, day: date) -> str:
-        return self.word("weekdays").split()[day.weekday()]
+        return self.text("weekdays").split()[day.weekday()]
 
     def units(self, plan: ScheduledPlan | Unplaced) -> str:
         first, last = plan.first_unit, plan.last_unit
         span = f"{first}" if first == last else f"{first}–{last}"
-        return self.word(self.types[plan.content], range=span)
+        return self.text(self.types[plan.content], range=span)
 
     def duration(self, minutes: int) -> str:
         hours, rest = divmod(minutes, 60)
         name = ("duration" if rest else "hours") if hours else "minutes"
-        return self.word(name, hours=hours, minutes=rest)
+        return self.text(name, hours=hours, minutes=rest)
 
-    def sentence(self, warning: PlanWarning) -> str:
-        """The warning, with the title in place of the content's index."""
+    def message(self, warning: PlanWarning) -> str:
+        """Return the warning's message, with the content's title instead of its index."""
         titles = {index: title or f"{index + 1}" for index, title in enumerate(self.titles)}
         return warning.message(self.language, titles)
 
     def details(self, plan: ScheduledPlan) -> list[str]:
-        """Review, units, part, wrap-up and reserve, in the order in which they are read."""
-        details = [self.word(DayKind.REVIEW)] if plan.kind is PlanKind.REVIEW else []
+        """Return the labels of a plan in display order: review, units, part, wrap-up, reserve."""
+        details = [self.text(DayKind.REVIEW)] if plan.kind is PlanKind.REVIEW else []
         details.append(self.units(plan))
         if plan.parts > 1:
             details.append(f"({plan.part}/{plan.parts})")
         if plan.wrap_up_minutes:
-            details.append(self.word("wrap_up", minutes=plan.wrap_up_minutes))
-        return [*details, f"[{self.word('reserve')}]"] if plan.reserve else details
+            details.append(self.text("wrap_up", minutes=plan.wrap_up_minutes))
+        return [*details, f"[{self.text('reserve')}]"] if plan.reserve else details

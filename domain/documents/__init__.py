@@ -1,8 +1,8 @@
-"""Plan group documents: what a tutor, a form or an import writes, read strictly.
+"""Plan group documents, as written by a tutor, a form or an import, with strict validation.
 
-A document is a JSON object, or the mapping that one becomes in Python, with the fields of
-the README's table. ``PlanGroupService.create`` stores it. ``PlanGroupDocument`` needs no
-library, and is a type that pydantic and FastAPI understand.
+A document is a JSON object, or the equivalent mapping in Python, with the fields that are
+documented in ``domain/cli/README.md``. ``PlanGroupService.create`` stores it.
+``PlanGroupDocument`` needs no library, and pydantic and FastAPI can use it as a type.
 """
 
 from domain.documents.document import PlanGroupDocument, read_json

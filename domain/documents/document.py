@@ -1,7 +1,7 @@
-"""What a plan group document has, field by field, and how JSON text becomes one.
+"""The fields of a plan group document, and the parsing of JSON text into one.
 
-Only forms are checked here: types, formats, words, required keys. The rules of a group (the
-order of its period, the days of a strategy content, …) are checked by
+Only the form is checked here: types, formats, allowed values, required keys. The rules of a
+group (the order of its period, the days of a strategy content, …) are checked by
 ``domain.documents.rows.field_errors_of``.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # pydantic is an extra
     from pydantic_core import CoreSchema
 
 EVERY_DAY: Final = tuple(range(7))
-# A document's number: whether it is one of the allowed ones is a rule of the group.
+# The upper limits of these numbers are rules of the group, which are checked later.
 _COUNT: Final = readers.integer(0)
 
 
@@ -45,7 +45,7 @@ class CycleEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactorsEntry:
-    """What the document says of the factors; ``None``: the default."""
+    """The factors that a document sets; ``None`` means the default."""
 
     level: Annotated[Decimal | None, readers.Nullable(readers.FACTOR)] = None
     weakness: Annotated[Decimal | None, readers.Nullable(readers.FACTOR)] = None
@@ -92,7 +92,7 @@ class ExclusionEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContentEntry:
-    """A lecture may say ``minutes_per_unit`` for all its episodes alike, or ``episodes``."""
+    """A content. A lecture has ``minutes_per_unit`` for all its episodes, or ``episodes``."""
 
     type: Annotated[ContentType, readers.member(ContentType)]
     title: Annotated[str, readers.NAME]
@@ -111,7 +111,7 @@ class ContentEntry:
 
 
 class DocumentModel(Protocol):
-    """A pydantic model around a document, such as ``PlanGroupModel``."""
+    """A pydantic model that wraps a document, such as ``PlanGroupModel``."""
 
     @property
     def root(self) -> "PlanGroupDocument": ...
@@ -121,9 +121,9 @@ class DocumentModel(Protocol):
 class PlanGroupDocument:
     """One plan group as a person or a form writes it; times are minutes of the day.
 
-    ``from_mapping`` reads one. With pydantic it is also a type of its own: a field, a
-    ``TypeAdapter`` or the body of a FastAPI endpoint reads it with the same errors, and
-    the JSON schema has every field.
+    ``from_mapping`` creates one. It can also be used as a pydantic type: a field, a
+    ``TypeAdapter`` or the body of a FastAPI endpoint reports the same errors, and the JSON
+    schema describes every field.
     """
 
     name: Annotated[str, readers.NAME]
@@ -147,27 +147,33 @@ class PlanGroupDocument:
 
     @classmethod
     def of(cls, given: "Mapping[str, object] | PlanGroupDocument | DocumentModel") -> Self:
-        """What was read already, or what ``from_mapping`` reads."""
+        """Return a document: the given one, the one in a model, or one read from a mapping.
+
+        Raises ``InvalidInputError`` with every invalid field.
+        """
         document: object = getattr(given, "root", given)
-        # Callers without a type checker pass what they have.
+        # A caller without a type checker may pass any object: ``read`` reports what it is not.
         return document if isinstance(document, cls) else cls.read(given, [])
 
     @classmethod
     def from_mapping(cls, fields: Mapping[str, object]) -> Self:
-        """Read a mapping in the words of a document, as ``json.loads`` gives it.
+        """Read a mapping with the keys and values of a document, as ``json.loads`` returns it.
 
-        Dates may be ``date`` objects too. Raises ``InvalidInputError`` with every invalid
+        Dates may also be ``date`` objects. Raises ``InvalidInputError`` with every invalid
         field.
         """
         return cls.read(fields, [])
 
     @classmethod
     def read(cls, fields: object, found: list[FieldError]) -> Self:
-        """The same, with errors that were found before; the first of each field counts."""
+        """Read a mapping; ``found`` has errors that were found before.
+
+        Raises ``InvalidInputError`` with the first error of each invalid field.
+        """
         document = readers.Entry(cls).read(fields, "", found)
         if document is readers.INVALID or found:
             first: dict[str, FieldError] = {}
-            for field_error in found:  # a field's first error is the cause of its others
+            for field_error in found:  # the first error of a field causes its other errors
                 first.setdefault(field_error.field, field_error)
             raise InvalidInputError(first.values())
         read: Self = document
@@ -185,7 +191,7 @@ class PlanGroupDocument:
 
 
 def read_json(data: bytes) -> PlanGroupDocument:
-    """Read a UTF-8 JSON document; raises ``InvalidInputError`` with every invalid field."""
+    """Read a UTF-8 JSON document. Raise ``InvalidInputError`` with every invalid field."""
     errors: list[FieldError] = []
     try:
         fields = _plain(_parsed(data), "", errors)
@@ -195,7 +201,7 @@ def read_json(data: bytes) -> PlanGroupDocument:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """An object as it stands in the text, where a key may come twice."""
+    """The key-value pairs of a JSON object, whose text may contain a key more than once."""
 
 
 def _parsed(data: bytes) -> object:
@@ -223,14 +229,15 @@ def _parsed(data: bytes) -> object:
 
 
 def _integer(text: str) -> int:
-    # int() refuses thousands of digits; twenty are too large just as well
+    # int() raises ValueError for thousands of digits. Twenty digits are also too large for any
+    # field, so the prefix is reported in the same way.
     return int(text[:20])
 
 
 def _decimal(text: str) -> Decimal:
     try:
         return Decimal(text)
-    except InvalidOperation:  # an exponent beyond any decimal's
+    except InvalidOperation:  # the exponent exceeds the limits of decimal
         return Decimal("NaN")
 
 

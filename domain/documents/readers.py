@@ -1,7 +1,7 @@
-"""The forms of a document's values: each reads one and reports the others as errors.
+"""Readers for the values of a document: each accepts one form and reports any other as an error.
 
-A reader never raises: it appends to ``errors`` and returns ``INVALID``, so that one reading
-reports every field. It also has the JSON schema of what it reads, for OpenAPI.
+A reader does not raise exceptions. It appends to ``errors`` and returns ``INVALID``, so that all
+invalid fields are reported together. It also has the JSON schema of its values, for OpenAPI.
 """
 
 import re
@@ -22,25 +22,28 @@ from domain.values import BadValueError
 
 INVALID: Final = object()
 DOCUMENT: Final = "document"
-"""The path of the whole."""
+"""The path of the entire document."""
 MAX_PATH: Final = 200
-"""The most characters of a path."""
+"""The maximum number of characters in a path."""
 Schema = dict[str, Any]
 
 
 class Reader(Protocol):
-    """Reads one form of value."""
+    """Reads values of one form."""
 
     def read(self, value: object, path: str, errors: list[FieldError]) -> Any:
-        """The value as documents hold it, or ``INVALID`` after an error under ``path``."""
+        """Return the value for the document.
+
+        If it is not valid, append an error with ``path`` to ``errors`` and return ``INVALID``.
+        """
 
     def schema(self) -> Schema:
-        """The JSON schema of what is accepted."""
+        """Return the JSON schema of the accepted values."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """One value; ``convert`` raises ``BadValueError`` with the sentence of the error."""
+    """A single value; ``convert`` raises ``BadValueError`` with the message of the error."""
 
     convert: Callable[[object], object]
     json_schema: Schema
@@ -48,8 +51,8 @@ class Value:
     def read(self, value: object, path: str, errors: list[FieldError]) -> Any:
         try:
             return self.convert(value)
-        except BadValueError as refused:
-            errors.append(FieldError(path or DOCUMENT, str(refused)))
+        except BadValueError as invalid:
+            errors.append(FieldError(path or DOCUMENT, str(invalid)))
             return INVALID
 
     def schema(self) -> Schema:
@@ -58,7 +61,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Nullable:
-    """What ``reader`` reads, or null."""
+    """A value that ``reader`` accepts, or null."""
 
     reader: Reader
 
@@ -71,7 +74,7 @@ class Nullable:
 
 @dataclass(frozen=True)
 class ListOf:
-    """A list of what ``reader`` reads, as a tuple; ``convert`` sees the list as a whole."""
+    """A list of values that ``reader`` accepts, as a tuple; ``convert`` is given the tuple."""
 
     reader: Reader
     convert: Callable[[tuple[Any, ...]], object] = tuple
@@ -93,10 +96,10 @@ class ListOf:
 
 @dataclass(frozen=True)
 class Entry:
-    """An object with the fields of a dataclass, whose annotations have the readers.
+    """An object with the fields of a dataclass, whose annotations contain the readers.
 
-    Keys that begin with an underscore are notes and ignored; other unknown ones are errors.
-    A dataclass may have a method ``field_errors()`` for what concerns several of its fields.
+    Keys that begin with an underscore are notes and are ignored; other unknown keys are errors.
+    A dataclass may have a method ``field_errors()`` for rules about several of its fields.
     """
 
     kind: type[Any]
@@ -117,7 +120,7 @@ class Entry:
             return INVALID
         entry = self.kind(**read)
         errors.extend(
-            FieldError(below(path, name), message) for name, message in _own_errors(entry)
+            FieldError(below(path, name), message) for name, message in _entry_errors(entry)
         )
         return INVALID if len(errors) > before else entry
 
@@ -149,40 +152,41 @@ class Entry:
 
 
 def list_of(kind: type[Any]) -> ListOf:
-    """A list of objects with the fields of a dataclass."""
+    """Return a reader for a list of objects with the fields of a dataclass."""
     return ListOf(Entry(kind))
 
 
 def below(path: str, key: object) -> str:
-    """The path of a key below another, as a terminal and a log line can show it.
+    """Return the path of a key within the object at ``path``, in printable characters.
 
-    Only the end of a longer path than any that a document has is kept: many errors below deeply
-    nested keys would otherwise need gigabytes.
+    Keys of more than 40 characters are shortened. Of a path of more than ``MAX_PATH`` characters,
+    which no valid document has, only the end is kept: otherwise many errors below deeply nested
+    keys could require gigabytes of memory.
     """
     text = key if isinstance(key, str) else repr(key)
     brief = text if len(text) <= 40 else f"{text[:39]}…"
     shown = brief if brief.isprintable() else ascii(brief)[1:-1]
     shown = shown or '""'
-    whole = f"{path}.{shown}" if path else shown
-    return whole if len(whole) <= MAX_PATH else f"…{whole[1 - MAX_PATH :]}"
+    full = f"{path}.{shown}" if path else shown
+    return full if len(full) <= MAX_PATH else f"…{full[1 - MAX_PATH :]}"
 
 
 def integer(low: int, high: int = values.MAX_INTEGER) -> Value:
-    """A whole number, both limits included."""
+    """Return a reader for an integer between the limits, both included."""
     limits = {"minimum": low, "maximum": high}
     return Value(values.integer(low, high), {"type": "integer", **limits})
 
 
 def member(kind: type[StrEnum]) -> Value:
-    """A member of ``kind``, by its text."""
+    """Return a reader for a member of ``kind``, which is given by its text."""
     return Value(
         values.member(kind), {"type": "string", "enum": list(values.members_by_text(kind))}
     )
 
 
 def _civil_date(value: object) -> date:
-    """``2025-01-31`` and no other spelling, or a ``date``."""
-    # fromisoformat would also take 20250101 and 2025-W01-3
+    """Return the date of a text such as ``2025-01-31``, or a ``date`` as it is."""
+    # fromisoformat also accepts 20250101 and 2025-W01-3, so the pattern is checked first.
     if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
         with suppress(ValueError):
             return date.fromisoformat(value)
@@ -209,7 +213,7 @@ def _factor(value: object) -> Decimal:
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?", value):
         value = Decimal(value)
     elif isinstance(value, float):
-        # The number of a JSON text, as json.loads gives it: repr() gives its digits back.
+        # A number that json.loads has converted: repr() returns the digits of the JSON text.
         value = Decimal(repr(value))
     if isinstance(value, Decimal) and not value.is_finite():
         raise BadValueError("must be a finite number")
@@ -227,16 +231,16 @@ def _unit_range(value: object) -> tuple[int, int]:
         first, last = value
         if all(type(unit) is int and 1 <= unit <= values.MAX_INTEGER for unit in (first, last)):
             return first, last
-    raise BadValueError("must be [first, last], two whole numbers from 1 up")
+    raise BadValueError("must be [first, last], two integers of at least 1")
 
 
 def _week(days: tuple[int, ...]) -> tuple[int, ...]:
     if not days or len(set(days)) < len(days):
-        raise BadValueError("must name at least one weekday, and none twice")
+        raise BadValueError("must have at least one weekday, and no weekday more than once")
     return tuple(sorted(days))
 
 
-def _own_errors(entry: Any) -> list[tuple[str, str]]:
+def _entry_errors(entry: Any) -> list[tuple[str, str]]:
     return list(entry.field_errors()) if hasattr(entry, "field_errors") else []
 
 

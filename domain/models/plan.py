@@ -24,7 +24,7 @@ from domain.scheduling.vocabulary import PlanKind
 
 
 class PlanState(StrEnum):
-    """How far the student is with a plan."""
+    """The student's progress with a plan."""
 
     PLANNED = "planned"
     STARTED = "started"
@@ -33,7 +33,7 @@ class PlanState(StrEnum):
 
 
 class RetiredAs(StrEnum):
-    """Why a plan is not live any more."""
+    """The reason why a plan is no longer live."""
 
     REPLACED = "replaced"
     MISSED = "missed"
@@ -41,7 +41,7 @@ class RetiredAs(StrEnum):
 
 
 class PlanGeneration(Base):
-    """One run that replaced a group's regenerable plans, written with them."""
+    """The record of a generation, which is written in the same transaction as its plans."""
 
     __tablename__ = "plan_generations"
 
@@ -74,11 +74,11 @@ class PlanGeneration(Base):
 
 
 class StudentPlan(Keyed, Base):
-    """One dated, timed row: a range of units of one content, ``[start, end)`` on one day.
+    """A range of units of one content, planned for a date and the minutes ``[start, end)`` of it.
 
-    A plan is *live* until it is replaced, missed, or its group is cancelled; two live
-    plans of one student never overlap. ``done_through`` is the last done unit of a plan
-    that is part done.
+    A plan is *live* until it is replaced or missed, or until its group is cancelled. Two live
+    plans of the same student never overlap. ``done_through`` is the last completed unit of a plan
+    that is partly done.
     """
 
     __tablename__ = "student_plans"
@@ -157,5 +157,5 @@ class StudentPlan(Keyed, Base):
 
     @property
     def minutes(self) -> int:
-        """The plan's length, wrap-up included."""
+        """The length of the plan in minutes, including the wrap-up."""
         return self.end_minute - self.start_minute

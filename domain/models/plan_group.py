@@ -1,4 +1,4 @@
-"""The aggregate root: a plan group with its contents and its weekly time."""
+"""The aggregate root: a plan group with its contents and weekly study time."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class GroupStatus(StrEnum):
-    """초안, 저장됨, 활성, 일시정지, 완료, 취소됨."""
+    """The state of a plan group: 초안, 저장됨, 활성, 일시정지, 완료, 취소됨."""
 
     DRAFT = "draft"
     SAVED = "saved"
@@ -49,11 +49,11 @@ COMPUTED_INPUTS: Final = frozenset(
         "kept",
     }
 )
-"""The fields of a request that are no columns of the group; all the others are."""
+"""The fields of ``planning.Request`` that are not columns of the group; all others are."""
 
 
 class PlanGroupSettings(TypedDict, total=False):
-    """What people may edit of a group itself."""
+    """The fields of a group's own row that can be edited."""
 
     name: str
     purpose: str | None
@@ -72,7 +72,7 @@ class PlanGroupSettings(TypedDict, total=False):
 
 
 class PlanGroupColumns(PlanGroupSettings, total=False):
-    """What a new ``PlanGroup`` may be given."""
+    """The arguments of the constructor of ``PlanGroup``."""
 
     tenant_id: UUID
     id: UUID
@@ -87,11 +87,11 @@ class PlanGroupColumns(PlanGroupSettings, total=False):
 
 
 class PlanGroup(Keyed, Base):
-    """A period plus settings plus contents of one student; what the lock names.
+    """A period with settings and contents of one student; a ``PlanGroupLock`` names its id.
 
     ``tenant_id``, ``student_id``, ``name``, ``period_start`` and ``period_end`` are required;
-    the id and the other defaults are there from the start. ``generation`` is the number of
-    the last generation and the fence of the next.
+    the id and the other defaults are set by the constructor. ``generation`` is the number of the
+    last generation, and the fence of the next one.
     """
 
     __tablename__ = "plan_groups"
@@ -176,11 +176,11 @@ class PlanGroup(Keyed, Base):
 
     @property
     def factors(self) -> planning.Factors:
-        """The group's multipliers; the level's own unless another is set."""
+        """The multipliers of the group; ``level`` is that of the group's level unless it is set."""
         return factors_of(self)
 
     def to_request(self, today: date) -> planning.Request:
-        """The group's own part of a request: without exclusions, classes and plans."""
+        """Return a planning request without the exclusions, classes and plans of the student."""
         own: dict[str, Any] = {
             "today": today,
             "factors": self.factors,
@@ -192,11 +192,11 @@ class PlanGroup(Keyed, Base):
         return to_input(self, planning.Request, **own, **others)
 
     def check(self) -> None:
-        """Refuse what cannot be stored or planned: raises ``InvalidInputError``.
+        """Raise ``InvalidInputError`` if the group cannot be stored or planned.
 
-        A draft may be without contents or blocks. What may be left out is filled in before:
-        the positions of contents and the units of episodes, in order; words become members
-        of their enums.
+        A group without contents or blocks is valid, because it may be a draft. Missing positions of
+        contents and units of episodes are set first, in order, and texts are replaced by the
+        members of their enums.
         """
         self._number_parts()
         InvalidInputError.raise_if_any(
@@ -206,26 +206,26 @@ class PlanGroup(Keyed, Base):
             [*field_errors(self.to_request(self.period_start)), *self._unit_errors()]
         )
 
-    def owned_rows(self) -> list[Base]:
-        """The group and its parts, parents first."""
+    def all_rows(self) -> list[Base]:
+        """Return the rows of the group and its parts, parents first."""
         return [row for row, _ in self._rows()]
 
     def assign_keys(self) -> None:
-        """Give the parts the keys of their parents, as a flush would."""
-        episodes = [(content, one) for content in self.contents for one in content.episodes]
+        """Set the foreign keys of the parts to the keys of their parents, as a flush does."""
+        episodes = [(content, episode) for content in self.contents for episode in content.episodes]
         for content, episode in episodes:
             episode.content_id = content.id
         parts: list[Content | LectureEpisode | Block | NonStudyBlock] = [
             *self.contents,
             *self.blocks,
             *self.non_study_blocks,
-            *(one for _, one in episodes),
+            *(episode for _, episode in episodes),
         ]
         for part in parts:
             part.tenant_id, part.group_id = self.tenant_id, self.id
 
     def _rows(self) -> Iterator[tuple[Base, str]]:
-        """The group and its parts, each with its path in documents."""
+        """Yield the rows of the group and its parts, each with its path in documents."""
         yield self, ""
         for index, content in enumerate(self.contents):
             path = f"contents[{index}]"
@@ -238,26 +238,30 @@ class PlanGroup(Keyed, Base):
             yield span, f"non_study_blocks[{index}]"
 
     def _number_parts(self) -> None:
-        following = 0
+        """Set the missing positions of contents and the missing units of their episodes."""
+        next_position = 0
         for content in self.contents:
             position: object = content.position
             if position is None:
-                content.position = position = following
+                content.position = position = next_position
             if isinstance(position, int):
-                following = position + 1
+                next_position = position + 1
             content.number_episodes()
 
     def _unit_errors(self) -> Iterator[FieldError]:
         for index, content in enumerate(self.contents):
             units = range(content.first_unit, content.last_unit + 1)
             given = [episode.unit for episode in content.episodes]
-            # A wrong number of episodes is an error of its own.
+            # The planning core reports a wrong number of episodes.
             if len(given) == len(units) and sorted(given) != list(units):
-                yield FieldError(f"contents[{index}].episodes", "must be the units of the range")
+                yield FieldError(f"contents[{index}].episodes", "must have the units of the range")
 
 
 def factors_of(group: Any) -> planning.Factors:
-    """The multipliers of a group, or of a row with its columns; the level's own unless set."""
+    """Return the multipliers of a group, or of a row that has its columns.
+
+    The multiplier of the group's level is used unless ``level_factor`` is set.
+    """
     level: Decimal | None = group.level_factor
     return planning.Factors(
         level=planning.LEVEL_FACTORS[Level(group.level)] if level is None else level,

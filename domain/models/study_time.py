@@ -1,4 +1,4 @@
-"""Weekly study time, exclusions and classes: a group's, and a student's."""
+"""Weekly study time of groups, exclusions, and classes of students."""
 
 from datetime import date
 from typing import TypedDict, Unpack
@@ -24,7 +24,7 @@ from domain.scheduling.vocabulary import BlockKind, ExclusionType
 
 
 class SpanSettings(TypedDict, total=False):
-    """A weekly span: 0 is Sunday, ``[start, end)`` in minutes of the day."""
+    """A weekly time span: weekday 0 is Sunday; ``[start, end)`` is in minutes since midnight."""
 
     weekday: int
     start_minute: int
@@ -32,13 +32,13 @@ class SpanSettings(TypedDict, total=False):
 
 
 class BlockSettings(SpanSettings, total=False):
-    """What people may edit of a block."""
+    """The fields of a block that can be edited."""
 
     kind: BlockKind
 
 
 class NonStudyBlockSettings(SpanSettings, total=False):
-    """What people may edit of a non-study block."""
+    """The fields of a non-study block that can be edited."""
 
     label: str | None
 
@@ -51,15 +51,15 @@ class _PartColumns(TypedDict, total=False):
 
 
 class BlockColumns(BlockSettings, _PartColumns, total=False):
-    """What a new ``Block`` may be given."""
+    """The arguments of the constructor of ``Block``."""
 
 
 class NonStudyBlockColumns(NonStudyBlockSettings, _PartColumns, total=False):
-    """What a new ``NonStudyBlock`` may be given."""
+    """The arguments of the constructor of ``NonStudyBlock``."""
 
 
 class Block(Span, Keyed, Base):
-    """A weekly span of study time, or of self-study time (the reserve)."""
+    """A weekly span of study time or of self-study time (the reserve)."""
 
     __tablename__ = "blocks"
 
@@ -77,12 +77,12 @@ class Block(Span, Keyed, Base):
         super().__init__(**columns)
 
     def to_planning(self) -> planning.Block:
-        """The block as the planning core sees it."""
+        """Return the block as an input of the planning core."""
         return to_input(self, planning.Block)
 
 
 class NonStudyBlock(Span, Keyed, Base):
-    """A weekly span that is never planned, such as lunch."""
+    """A weekly span in which nothing is planned, such as lunch."""
 
     __tablename__ = "non_study_blocks"
 
@@ -95,12 +95,12 @@ class NonStudyBlock(Span, Keyed, Base):
         super().__init__(**columns)
 
     def to_planning(self) -> planning.NonStudyBlock:
-        """The span as the planning core sees it."""
+        """Return the span as an input of the planning core."""
         return to_input(self, planning.NonStudyBlock)
 
 
 class ExclusionSettings(TypedDict, total=False):
-    """What people may edit of an exclusion."""
+    """The fields of an exclusion that can be edited."""
 
     date: date
     type: ExclusionType
@@ -108,7 +108,7 @@ class ExclusionSettings(TypedDict, total=False):
 
 
 class AcademyScheduleSettings(SpanSettings, total=False):
-    """What people may edit of a class."""
+    """The fields of a class that can be edited."""
 
     travel_minutes: int
     name: str | None
@@ -123,17 +123,17 @@ class _StudentColumns(TypedDict, total=False):
 
 
 class ExclusionColumns(ExclusionSettings, _StudentColumns, total=False):
-    """What a new ``Exclusion`` may be given."""
+    """The arguments of the constructor of ``Exclusion``."""
 
     group_id: UUID | None
 
 
 class AcademyScheduleColumns(AcademyScheduleSettings, _StudentColumns, total=False):
-    """What a new ``AcademySchedule`` may be given."""
+    """The arguments of the constructor of ``AcademySchedule``."""
 
 
 class Exclusion(Keyed, Base):
-    """A date without study: the student's, in all groups, or one group's own."""
+    """A date without study: for one group, or for all of the student if ``group_id`` is null."""
 
     __tablename__ = "exclusions"
 
@@ -154,12 +154,12 @@ class Exclusion(Keyed, Base):
         super().__init__(**columns)
 
     def to_planning(self) -> planning.Exclusion:
-        """The exclusion as the planning core sees it."""
+        """Return the exclusion as an input of the planning core."""
         return to_input(self, planning.Exclusion)
 
 
 class AcademySchedule(Span, Keyed, Base):
-    """A weekly class of the student, with travel before and after it."""
+    """A weekly class of the student, with travel time before and after it."""
 
     __tablename__ = "academy_schedules"
 
@@ -185,5 +185,5 @@ class AcademySchedule(Span, Keyed, Base):
         super().__init__(**columns)
 
     def to_planning(self) -> planning.AcademySchedule:
-        """The class as the planning core sees it."""
+        """Return the class as an input of the planning core."""
         return to_input(self, planning.AcademySchedule)

@@ -1,7 +1,7 @@
-"""Repositories: one class per aggregate root, with the queries that the domain names.
+"""Repositories: one class per aggregate root, with the named queries of the domain.
 
-They work on any Session. Reading needs no lock and so no unit of work; what writes plans
-is called by services, inside a unit of work.
+A repository works with any Session. Reading needs no lock and therefore no unit of work. Methods
+that write are called by services in a unit of work.
 """
 
 from domain.repositories.plan_groups import PlanGroupRepository

@@ -1,4 +1,4 @@
-"""Plan groups."""
+"""The repository of plan groups."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,12 +30,12 @@ from domain.models.fields import refuse_unstorable
 from domain.repositories.snapshot import PlanningSnapshot, load_snapshot
 
 MAX_PAGE: Final = 500
-"""The most groups on a page."""
+"""The maximum number of groups on a page."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupPage:
-    """Some groups in their order; ``next_page`` asks for the following ones, if there are any."""
+    """A page of groups; ``next_page`` is the argument for the next page, ``None`` on the last."""
 
     groups: tuple[PlanGroup, ...]
     next_page: str | None
@@ -43,7 +43,7 @@ class GroupPage:
 
 @guards.serialize_calls
 class PlanGroupRepository:
-    """Groups of a tenant; another tenant's groups are not found."""
+    """The plan groups of a tenant; groups of other tenants are not found."""
 
     def __init__(self, session: Session, tenant_id: UUID) -> None:
         InvalidInputError.require_uuids(tenant_id=tenant_id)
@@ -53,36 +53,36 @@ class PlanGroupRepository:
     def add(self, group: PlanGroup) -> None:
         """Store a new group with its contents and weekly time at the next flush.
 
-        Checked like a document: words become members of their enums, and what may be left
-        out is filled in (``PlanGroup.check``). Raises ``InvalidInputError`` with every field
-        invalid, also if the group is another tenant's, and stores nothing then;
+        The group is validated like a document: texts are replaced by members of their enums, and
+        missing values are set (``PlanGroup.check``). Raises ``InvalidInputError`` with all invalid
+        fields, also if the group belongs to another tenant; nothing is stored then. Raises
         ``LockNotHeldError`` outside a unit of work that holds the new group's lock.
         """
         self._require_storable(group)
-        self._flush_what_it_may_refer_to()
+        self._flush_pending_rows()
         self._session.add(group)
 
     def insert(self, group: PlanGroup, exclusions: Sequence[models.Exclusion] = ()) -> None:
-        """Store a new group at once, with all it owns and its exclusions, in one round trip.
+        """Store a new group immediately, with its parts and its exclusions, in one round trip.
 
-        Checks and raises what ``add`` does, and ``InvalidInputError`` (``id``) if there is such
-        a group already.
+        Validates and raises as ``add`` does, and raises ``InvalidInputError`` (field ``id``) if a
+        group with this id already exists.
         """
         self._require_storable(group)
         refuse_unstorable(exclusions)
-        self._flush_what_it_may_refer_to()
+        self._flush_pending_rows()
         group.assign_keys()
-        rows = [*group.owned_rows(), *exclusions]
+        rows = [*group.all_rows(), *exclusions]
         connection = self._connection()
         with translated(connection, group_id=group.id):
             _insert_new(self._session, connection, rows)
 
     @translated()
     def get(self, group_id: UUID) -> PlanGroup:
-        """The group with everything it owns loaded. Raises ``PlanGroupNotFoundError``."""
+        """Return the group with all its parts loaded. Raises ``PlanGroupNotFoundError``."""
         group = self._session.scalars(
             select(PlanGroup)
-            .where(*self._own(group_id))
+            .where(*self._conditions(group_id))
             .options(
                 self._load(PlanGroup.contents, models.Content).options(
                     self._load(models.Content.episodes, models.LectureEpisode)
@@ -97,9 +97,11 @@ class PlanGroupRepository:
 
     @translated()
     def get_row(self, group_id: UUID) -> PlanGroup:
-        """The group's own row, read anew. Raises ``PlanGroupNotFoundError``."""
+        """Return the group without its parts, refreshed. Raises ``PlanGroupNotFoundError``."""
         group = self._session.scalars(
-            select(PlanGroup).where(*self._own(group_id)).execution_options(populate_existing=True)
+            select(PlanGroup)
+            .where(*self._conditions(group_id))
+            .execution_options(populate_existing=True)
         ).one_or_none()
         if group is None:
             raise PlanGroupNotFoundError(group_id=group_id)
@@ -107,10 +109,10 @@ class PlanGroupRepository:
 
     @translated()
     def find_other_active(self, group_id: UUID) -> UUID | None:
-        """The other group of the same student that is active, if there is one.
+        """Return the id of another active group of the same student, or ``None``.
 
-        Raises ``PlanGroupNotFoundError``. Without the student's lock the answer is outdated
-        as soon as it is given.
+        Raises ``PlanGroupNotFoundError``. Without the student's lock the result may already be
+        outdated when it is returned.
         """
         other = aliased(PlanGroup)
         found = self._session.execute(
@@ -125,7 +127,7 @@ class PlanGroupRepository:
                     other.id != PlanGroup.id,
                 ),
             )
-            .where(*self._own(group_id))
+            .where(*self._conditions(group_id))
         ).one_or_none()
         if found is None:
             raise PlanGroupNotFoundError(group_id=group_id)
@@ -134,7 +136,7 @@ class PlanGroupRepository:
 
     @translated()
     def of_student(self, student_id: UUID) -> Sequence[PlanGroup]:
-        """The student's groups by start of period."""
+        """Return the student's groups, ordered by the start of their period."""
         InvalidInputError.require_uuids(student_id=student_id)
         return self._session.scalars(
             select(PlanGroup)
@@ -151,17 +153,17 @@ class PlanGroupRepository:
         limit: int = 50,
         after: str | None = None,
     ) -> GroupPage:
-        """A page of the tenant's groups, or of one student's, by start of period.
+        """Return a page of the groups of the tenant or of a student, by the start of their period.
 
-        Of these ``statuses``, or of all without any. ``after`` is the ``next_page`` of the page
-        before. One statement; what a group owns is loaded only when it is read. Raises
-        ``InvalidInputError``.
+        The page has only groups with one of the ``statuses``, if any are given. ``after`` is the
+        ``next_page`` of the previous page. One statement is executed; the parts of a group are
+        loaded when they are accessed. Raises ``InvalidInputError``.
         """
-        values.checked("limit", values.integer(1, MAX_PAGE), limit)
+        values.validate("limit", values.integer(1, MAX_PAGE), limit)
         read = values.member(models.GroupStatus)
-        # A text is a collection of its letters.
+        # A str is itself a collection of str, its characters.
         listed = [statuses] if isinstance(statuses, str) else statuses
-        wanted = [values.checked("statuses", read, status) for status in listed]
+        wanted = [values.validate("statuses", read, status) for status in listed]
         query = select(PlanGroup).where(PlanGroup.tenant_id == self._tenant_id)
         if student_id is not None:
             InvalidInputError.require_uuids(student_id=student_id)
@@ -169,10 +171,10 @@ class PlanGroupRepository:
         if wanted:
             query = query.where(PlanGroup.status.in_(wanted))
         if after is not None:
-            start, last_id = values.checked("after", _position, after)
+            start, last_id = values.validate("after", _position, after)
             query = query.where(tuple_(PlanGroup.period_start, PlanGroup.id) > (start, last_id))
         order = PlanGroup.period_start, PlanGroup.id
-        # One more than the page shows whether there is a next one.
+        # One row more than the page has shows whether there is a next page.
         found = self._session.scalars(query.order_by(*order).limit(limit + 1)).all()
         groups = tuple(found[:limit])
         more = len(found) > limit
@@ -180,7 +182,10 @@ class PlanGroupRepository:
 
     @translated()
     def snapshot(self, group_id: UUID) -> PlanningSnapshot:
-        """All that planning needs, read by one statement. Raises ``PlanGroupNotFoundError``."""
+        """Read everything that planning needs, in one statement.
+
+        Raises ``PlanGroupNotFoundError``.
+        """
         InvalidInputError.require_uuids(group_id=group_id)
         snapshot = load_snapshot(self._session, self._tenant_id, group_id)
         if snapshot is None:
@@ -189,7 +194,7 @@ class PlanGroupRepository:
 
     @translated()
     def generations(self, group_id: UUID) -> Sequence[models.PlanGeneration]:
-        """The records of the group's generations, the newest first."""
+        """Return the records of the group's generations, newest first."""
         InvalidInputError.require_uuids(group_id=group_id)
         return self._session.scalars(
             select(models.PlanGeneration)
@@ -201,13 +206,16 @@ class PlanGroupRepository:
         ).all()
 
     def move_contents(self, group_id: UUID, moves: Mapping[tuple[UUID, int], int]) -> bool:
-        """Give contents, by id and version, new positions, and raise their versions.
+        """Set the positions of contents, given by id and version, and increment their versions.
 
-        ``False`` if one of them is not there in its version. One statement: positions are
-        unique, and row by row two would meet half-way. Raises ``LockNotHeldError``.
+        Returns ``False`` if a content does not exist in its version; other contents may have been
+        moved then. Raises ``LockNotHeldError``.
         """
         guards.require_lock(self._session, self._tenant_id, group_id)
-        # Citus has no operator for CASE id WHEN $1.
+        # All rows are updated by one statement, because positions are unique: between the updates
+        # of two rows that swap positions both would have the same one. The constraint is checked
+        # at the end of the statement, because it is deferrable.
+        # The searched form of CASE is used because Citus has no operator for CASE id WHEN $1.
         positions = ((models.Content.id == moved[0], position) for moved, position in moves.items())
         statement = (
             update(models.Content)
@@ -224,27 +232,29 @@ class PlanGroupRepository:
         return bool(moved.rowcount == len(moves))
 
     def remove(self, group_id: UUID, version: int) -> bool:
-        """Delete the group with everything it owns, plans and records of generations too.
+        """Delete the group with all its parts, its plans and the records of its generations.
 
-        ``False`` if the tenant has no such group in this version. Raises
-        ``LockNotHeldError``; the caller holds the student's lock too.
+        Returns ``False`` if the tenant has no such group in this version. The caller must also
+        hold the student's lock. Raises ``LockNotHeldError`` without the group's lock.
         """
         guards.require_lock(self._session, self._tenant_id, group_id)
-        statement = delete(PlanGroup).where(*self._own(group_id), PlanGroup.version == version)
+        conditions = (*self._conditions(group_id), PlanGroup.version == version)
+        statement = delete(PlanGroup).where(*conditions)
         with translated(self._connection(), group_id=group_id):
             removed: Any = self._session.execute(statement)
         return bool(removed.rowcount)
 
-    def _flush_what_it_may_refer_to(self) -> None:
-        """Write the application's pending rows first: the group may have a foreign key to them.
+    def _flush_pending_rows(self) -> None:
+        """Write the application's pending rows, because the group may have a foreign key to them.
 
-        A flush orders the rows of two bases only by relationships, and there is none.
+        A flush orders the rows of different declarative bases only by relationships between them,
+        and there are none.
         """
         with translated(self._connection()):
             self._session.flush()
 
     def _require_storable(self, group: PlanGroup) -> None:
-        given: object = group  # callers without a type checker pass the fields
+        given: object = group  # callers without a type checker may pass a mapping
         if not isinstance(given, PlanGroup):
             raise InvalidInputError.of("group", "must be a PlanGroup")
         if group.tenant_id != self._tenant_id:
@@ -257,11 +267,11 @@ class PlanGroupRepository:
         parts: Any,
         kind: type[models.Block | models.Content | models.LectureEpisode | models.NonStudyBlock],
     ) -> Any:
-        """Load what a group owns, filtered by the tenant like every statement."""
+        """Return the loader option for parts, which filters by tenant as all statements do."""
         return selectinload(parts.and_(kind.tenant_id == self._tenant_id))
 
-    def _own(self, group_id: UUID) -> tuple[ColumnElement[bool], ...]:
-        """The conditions for one group of the tenant."""
+    def _conditions(self, group_id: UUID) -> tuple[ColumnElement[bool], ...]:
+        """Return the conditions for one group of the tenant."""
         InvalidInputError.require_uuids(group_id=group_id)
         return PlanGroup.tenant_id == self._tenant_id, PlanGroup.id == group_id
 
@@ -270,10 +280,10 @@ class PlanGroupRepository:
 
 
 def _insert_new(session: Session, connection: Connection, rows: Sequence[models.Base]) -> None:
-    """Insert new rows in one round trip, parents first; they are the Session's afterwards.
+    """Insert new rows, parents first, in one round trip, and add them to the Session.
 
-    What a flush does with a round trip per table. Every column must have its value already,
-    keys of parents included. Raises ``DBAPIError``.
+    A flush would need a round trip per table. All columns must have their values, including
+    the keys of parents. Raises ``DBAPIError``.
     """
     values: dict[Table, list[dict[str, Any]]] = {}
     for row in rows:
@@ -286,6 +296,8 @@ def _insert_new(session: Session, connection: Connection, rows: Sequence[models.
     with pipelined(connection):
         for table, listed in values.items():
             connection.execute(table.insert(), listed)
+    # Detached objects become persistent when they are added, so the next flush does not insert them
+    # again.
     for row in rows:
         make_transient_to_detached(row)
     session.add_all(rows)
@@ -300,4 +312,4 @@ def _position(token: object) -> tuple[date, UUID]:
     try:
         return date.fromisoformat(start), UUID(last_id)
     except ValueError:
-        raise values.BadValueError("must be the next_page of the page before") from None
+        raise values.BadValueError("must be the next_page of the previous page") from None

@@ -1,7 +1,7 @@
-"""Plans as rows: written by COPY or INSERT, read as screens show them, and as a result again.
+"""Plans as rows: how they are written, read for display, and read again as a result.
 
-One definition for all three: the fields of ``ScheduledPlan``, each of which is the attribute of
-``StudentPlan`` with the same name. Only ``content`` is another: the core names a content by its
+All three use the fields of ``ScheduledPlan``, each of which has the name of an attribute of
+``StudentPlan``. The only exception is ``content``: the planning core identifies a content by its
 position in the group, the table by its id.
 """
 
@@ -28,7 +28,7 @@ from domain.scheduling.warnings import PlanWarning
 if TYPE_CHECKING:  # only a parameter's type
     from domain.repositories.snapshot import PlanningSnapshot
 
-_FIELDS: Final = tuple(one.name for one in fields(ScheduledPlan))
+_FIELDS: Final = tuple(item.name for item in fields(ScheduledPlan))
 _COPIED_FIELDS: Final = tuple(name for name in _FIELDS if name != "content")
 _KEYS: Final = ("id", "tenant_id", "student_id", "group_id", "content_id", "generation")
 _SELECTED: Final[Mapping[str, InstrumentedAttribute[Any]]] = {
@@ -38,22 +38,22 @@ _DIALECT: Final[Any] = postgresql.dialect  # a class without types
 
 
 def _type_in_postgres(name: str) -> str:
-    """The name that psycopg and ``pg_catalog`` have for a column's type, such as ``int2``."""
-    written = StudentPlan.__table__.columns[name].type.compile(_DIALECT())
-    return psycopg.postgres.types[written.lower()].name
+    """Return the name of a column's type in psycopg and ``pg_catalog``, such as ``int2``."""
+    sql_name = StudentPlan.__table__.columns[name].type.compile(_DIALECT())
+    return psycopg.postgres.types[sql_name.lower()].name
 
 
 COPIED: Final[Mapping[str, str]] = {
     name: _type_in_postgres(name) for name in (*_KEYS, *_COPIED_FIELDS)
 }
-"""The columns of a new plan in the order in which they are written, and their types."""
+"""The columns of a new plan, in the order in which they are written, and their types."""
 _copied_values = attrgetter(*_COPIED_FIELDS)
 
 
 def new_plans(
     snapshot: "PlanningSnapshot", schedule: Schedule, ids: Sequence[UUID]
 ) -> Iterator[tuple[Any, ...]]:
-    """The schedule's plans as rows in the order of ``COPIED``, with these ids."""
+    """Yield the plans of a schedule as rows with the columns of ``COPIED`` and the given ids."""
     owner = (snapshot.tenant_id, snapshot.student_id, snapshot.group_id)
     generation = snapshot.generation + 1
     content_ids = {position: label.id for position, label in snapshot.contents.items()}
@@ -63,10 +63,10 @@ def new_plans(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanView(ScheduledPlan):
-    """A plan with the names of its content, and how far the student is with it.
+    """A plan with the title and subject of its content, and with the student's progress.
 
-    ``id`` and ``generation`` are ``None`` in a preview. ``version`` is what the next edit of
-    the plan names as the one that was seen.
+    ``id`` and ``generation`` are ``None`` in a preview. ``version`` is the ``expected_version`` of
+    the next edit of the plan.
     """
 
     id: UUID | None
@@ -81,7 +81,7 @@ class PlanView(ScheduledPlan):
     version: int = 1
 
     def to_dict(self) -> dict[str, Any]:
-        """The view as JSON has it: a plan's fields, and those of the view."""
+        """Return the fields of the plan and of the view with values that JSON supports."""
         return {
             "id": None if self.id is None else str(self.id),
             "group_id": str(self.group_id),
@@ -98,28 +98,28 @@ class PlanView(ScheduledPlan):
         }
 
 
-_OF_CONTENT: Final = frozenset({"title", "subject"})
+_CONTENT_FIELDS: Final = frozenset({"title", "subject"})
 VIEWED: Final[Mapping[str, InstrumentedAttribute[Any]]] = {
-    one.name: getattr(Content if one.name in _OF_CONTENT else StudentPlan, one.name)
-    for one in fields(PlanView)
-    if one.name not in _SELECTED
+    item.name: getattr(Content if item.name in _CONTENT_FIELDS else StudentPlan, item.name)
+    for item in fields(PlanView)
+    if item.name not in _SELECTED
 } | dict(_SELECTED)
-"""The columns of a ``PlanView`` by its fields, of a plan joined with its content."""
+"""The columns of a plan and its content, by the field of ``PlanView`` that they are read into."""
 
 
-def labelled(columns: Mapping[str, InstrumentedAttribute[Any]]) -> list[Any]:
-    """The columns for a SELECT, each under the name of its field."""
+def labeled_columns(columns: Mapping[str, InstrumentedAttribute[Any]]) -> list[Any]:
+    """Return the columns for a SELECT, each labeled with the name of its field."""
     return [column.label(name) for name, column in columns.items()]
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationResult:
-    """The outcome of a generation or of a preview.
+    """The result of a generation or of a preview.
 
-    ``generation`` and ``plan_ids`` (in the order of ``plans``) are ``None`` and empty for a
-    preview. ``contents`` names the contents that ``plans`` and ``unplaced`` refer to by
-    position. ``repeated`` is whether the request had been answered before, under its
-    idempotency key, so that nothing was generated now; it does not count in comparisons.
+    ``plan_ids`` has the order of ``plans``. For a preview, ``generation`` is ``None`` and
+    ``plan_ids`` is empty. ``contents`` names the contents to which ``plans`` and ``unplaced`` refer
+    by position. ``repeated`` is true if a request with the same idempotency key was answered
+    before, so that nothing was generated this time; comparisons ignore it.
     """
 
     group_id: UUID
@@ -134,19 +134,20 @@ class GenerationResult:
 
     @property
     def content_ids(self) -> dict[int, UUID]:
-        """The contents' ids by position."""
+        """The ids of the contents by position."""
         return {position: label.id for position, label in self.contents.items()}
 
     @property
     def views(self) -> tuple[PlanView, ...]:
-        """The plans as a screen shows them, in the form that the repository reads them too.
+        """The plans for display, in the form in which the repository also returns them.
 
-        As they were written: a repeated result does not show what became of them since.
+        They are in the state in which they were generated: a repeated result does not include later
+        changes.
         """
         return tuple(_new_views(self))
 
     def warning_messages(self, language: Language = "ko") -> list[str]:
-        """The sentences of ``warnings``, in which contents have their titles."""
+        """Return the messages of ``warnings``, which name contents by their titles."""
         titles = {position: label.title for position, label in self.contents.items()}
         return [warning.message(language, titles) for warning in self.warnings]
 
@@ -161,9 +162,9 @@ class GenerationResult:
         plan_ids: tuple[UUID, ...] = (),
         repeated: bool = False,
     ) -> Self:
-        """The result that has all of a schedule; a preview has no generation."""
+        """Return the result for a schedule, by default that of a preview."""
         return cls(
-            **{one.name: getattr(computed, one.name) for one in fields(Schedule)},
+            **{item.name: getattr(computed, item.name) for item in fields(Schedule)},
             group_id=group_id,
             generation=generation,
             plan_ids=plan_ids,
@@ -188,7 +189,7 @@ def _new_views(result: GenerationResult) -> Iterator[PlanView]:
 
 @translated()
 def record_of_key(session: Session, tenant_id: UUID, key: str) -> PlanGeneration | None:
-    """The tenant's record under an idempotency key, of whichever group."""
+    """Return the tenant's generation record with this idempotency key, of any group, if any."""
     return session.scalars(
         select(PlanGeneration).where(
             PlanGeneration.tenant_id == tenant_id, PlanGeneration.idempotency_key == key
@@ -198,10 +199,10 @@ def record_of_key(session: Session, tenant_id: UUID, key: str) -> PlanGeneration
 
 @translated()
 def load_stored(session: Session, record: PlanGeneration) -> GenerationResult:
-    """The rest of a recorded generation, in two statements.
+    """Read the result of a recorded generation in two statements.
 
-    Only what generating wrote of a row: that a plan was done or replaced since makes no
-    difference. The contents, and their positions in the plans, are the current ones.
+    The result has the values that the generation wrote; it does not depend on whether a plan was
+    completed or replaced since. The contents and their positions are the current ones.
     """
     contents = session.execute(
         select(Content.position, Content.id, Content.title, Content.subject)
@@ -209,7 +210,7 @@ def load_stored(session: Session, record: PlanGeneration) -> GenerationResult:
         .order_by(Content.position)
     )
     plans = session.execute(
-        select(StudentPlan.id, *labelled(_SELECTED))
+        select(StudentPlan.id, *labeled_columns(_SELECTED))
         .join(Content, Content.id == StudentPlan.content_id)
         .where(
             StudentPlan.tenant_id == record.tenant_id,

@@ -1,7 +1,7 @@
-"""Everything that planning a group needs, read by one statement.
+"""Reads everything that is needed to plan a group, in one statement.
 
-The idiomatic way, an entity with its collections, takes nine round trips under the lock.
-One statement is one round trip and, at READ COMMITTED, one consistent view.
+Loading the group as an entity with its collections would take nine round trips while the lock is
+held. One statement takes one round trip and, at READ COMMITTED, sees one consistent snapshot.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ _Condition: TypeAlias = sa.ColumnElement[bool] | InstrumentedAttribute[bool]
 
 @dataclass(frozen=True, slots=True)
 class SnapshotPlan:
-    """A live plan of the group as planning sees it."""
+    """A live plan of the group, as an input of planning, with its state."""
 
     plan: planning.KeptPlan
     state: models.PlanState
@@ -37,13 +37,13 @@ class SnapshotPlan:
 
     @property
     def kept(self) -> bool:
-        """Done, part done, started or pinned plans survive a generation."""
+        """Whether a generation keeps the plan: it is done, part done, started or pinned."""
         return self.pinned or self.state is not models.PlanState.PLANNED
 
 
 @dataclass(frozen=True, slots=True)
 class PlanningSnapshot:
-    """One consistent view of a group and of its student's time."""
+    """A consistent snapshot of a group and of its student's time."""
 
     group_id: UUID
     tenant_id: UUID
@@ -52,13 +52,13 @@ class PlanningSnapshot:
     time_zone: str
     generation: int
     contents: Mapping[int, ContentLabel]
-    """The contents' ids and names by position."""
+    """The ids and names of the contents by position."""
     plans: tuple[SnapshotPlan, ...]
     settings: planning.Request
-    """The group's request without ``today`` (it stands at the period's start) and kept plans."""
+    """The planning request without kept plans and with the start of the period as ``today``."""
     copyable: bool
-    """Whether COPY may write new plans: PostgreSQL refuses it under row-level security, which
-    would abort the transaction, and it passes over the rules of a table."""
+    """Whether COPY can write new plans. PostgreSQL refuses it under row-level security, which would
+    abort the transaction, and COPY does not invoke the rules of a table."""
 
     def require_generatable(self) -> None:
         """Raise ``PlanGroupNotGeneratableError`` unless the group is saved or active."""
@@ -68,24 +68,25 @@ class PlanningSnapshot:
             )
 
     def request(self, today: date) -> planning.Request:
-        """What the planning core is asked: today clamped to the period's first day."""
+        """Return the planning request; its ``today`` is not before the first day of the period."""
         return replace(
             self.settings,
             today=max(today, self.settings.period_start),
             busy=tuple(busy for busy in self.settings.busy if busy.date >= today),
-            kept=tuple(found.plan for found in self.plans if found.kept),
+            kept=tuple(live.plan for live in self.plans if live.kept),
         )
 
     @property
     def replaceable(self) -> int:
-        """How many live plans a generation retires."""
-        return sum(not found.kept for found in self.plans)
+        """The number of live plans that a generation retires."""
+        return sum(not live.kept for live in self.plans)
 
 
 def load_snapshot(session: Session, tenant_id: UUID, group_id: UUID) -> PlanningSnapshot | None:
-    """Read a group's snapshot; ``None`` if the tenant has no such group.
+    """Read the snapshot of a group; return ``None`` if the tenant has no such group.
 
-    Raises ``ContentNotFoundError`` if the role sees plans of the group but not their content.
+    Raises ``ContentNotFoundError`` if row-level security shows a plan of the group to the current
+    role but not the plan's content.
     """
     row = session.execute(_STATEMENT, {"tenant_id": tenant_id, "group_id": group_id}).one_or_none()
     if row is None:
@@ -117,7 +118,7 @@ def load_snapshot(session: Session, tenant_id: UUID, group_id: UUID) -> Planning
 
 
 def _contents(row: sa.Row[Any]) -> list[tuple[ContentLabel, planning.Content]]:
-    """Contents by position, each with its label; a lecture's episodes by unit."""
+    """Return the contents with their labels by position, with the episodes of lectures by unit."""
     minutes: dict[str, dict[int, int | None]] = {}
     for content_id, unit, length in row.episodes:
         minutes.setdefault(content_id, {})[unit] = length
@@ -128,23 +129,27 @@ def _contents(row: sa.Row[Any]) -> list[tuple[ContentLabel, planning.Content]]:
         episodes = tuple(own[unit] for unit in sorted(own))
         found.append((UUID(content_id), planning.Content(**given, episode_minutes=episodes)))
     found.sort(key=lambda pair: pair[1].position)
-    names = zip(found, row.titles or (), row.subjects or (), strict=True)
-    return [(ContentLabel(id_, title, subject), one) for (id_, one), title, subject in names]
+    # ``titles`` and ``subjects`` are ordered by position, too.
+    named = zip(found, row.titles or (), row.subjects or (), strict=True)
+    return [
+        (ContentLabel(id_, title, subject), content) for (id_, content), title, subject in named
+    ]
 
 
 def _plan(values: Sequence[Any], positions: Mapping[str, int]) -> SnapshotPlan:
     (content_id, state, pinned), given = _PLANS.split(values)
-    if content_id not in positions:  # a policy shows the plan and hides its content
+    if content_id not in positions:  # row-level security shows the plan but not its content
         raise ContentNotFoundError(content_id=UUID(content_id))
     plan = planning.KeptPlan(**given, content=positions[content_id])
     return SnapshotPlan(plan, models.PlanState(state), pinned)
 
 
 class _Rows(Generic[Input]):
-    """Rows of a table as JSON arrays, for inputs of the planning core.
+    """Rows of a table that are read as JSON arrays and converted to inputs of the planning core.
 
-    An array has the columns ``others``, and then one for each field of ``kind`` but the
-    ``computed`` ones, by the same name: the same names select and read them.
+    An array has the columns ``others``, followed by one column per field of ``kind``, with the same
+    name, except for the ``computed`` field. One list of names is used to select and to read the
+    columns, so that the two cannot differ.
     """
 
     def __init__(
@@ -156,15 +161,15 @@ class _Rows(Generic[Input]):
         self._table: Any = table
         hints = get_type_hints(kind)
         converters = {name: _from_json(hints[name]) for name in self._names}
-        self._converters = {name: one for name, one in converters.items() if one is not None}
+        self._converters = {name: call for name, call in converters.items() if call is not None}
 
     def select(self, *where: _Condition) -> sa.ColumnElement[list[list[Any]]]:
-        """One array of the tenant's rows that fulfil the conditions."""
+        """Return a scalar subquery: an array of the tenant's rows that meet the conditions."""
         columns = [getattr(self._table, name) for name in (*self._others, *self._names)]
         return _arrays(columns, self._table.tenant_id == _TENANT_ID, *where)
 
     def split(self, values: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
-        """What an array has for ``others``, and the fields of the input by name."""
+        """Return the values of ``others`` in an array, and the fields of the input by name."""
         count = len(self._others)
         given = dict(zip(self._names, values[count:], strict=True))
         for name, convert in self._converters.items():
@@ -173,12 +178,12 @@ class _Rows(Generic[Input]):
         return values[:count], given
 
     def inputs(self, arrays: Sequence[Sequence[Any]]) -> tuple[Input, ...]:
-        """The inputs that the arrays are complete for."""
+        """Return the inputs for arrays of a table that has no computed field."""
         return tuple(self._kind(**self.split(values)[1]) for values in arrays)
 
 
 def _from_json(hint: Any) -> Callable[[str], Any] | None:
-    """What makes a field's value of its JSON; ``None`` if that is the value already."""
+    """Return the function that converts a field's JSON value; ``None`` if none is needed."""
     for kind in (hint, *get_args(hint)):
         if kind is date:
             return date.fromisoformat
@@ -189,7 +194,7 @@ def _from_json(hint: Any) -> Callable[[str], Any] | None:
 
 _TENANT_ID: Final = sa.bindparam("tenant_id", type_=sa.Uuid)
 _SETTINGS: Final = input_names(planning.Request, but=COMPUTED_INPUTS)
-_OF_GROUP: Final = (
+_GROUP_COLUMNS: Final = (
     *("student_id", "status", "time_zone", "generation", "level"),
     *("level_factor", "weakness_factor", "strategy_factor", "review_factor"),
 )
@@ -205,15 +210,15 @@ _PLANS: Final = _Rows(
 
 
 def _statement() -> sa.Select[*tuple[Any, ...]]:
-    """The group's columns, and beside them one JSON array of arrays for each kind of row.
+    """Select the columns of the group, and a JSON array of arrays per kind of row.
 
-    Every table by the tenant's own parameter: that ``plan_groups`` has it would not be enough
-    for Citus to ask one node.
+    Each table is filtered by the parameter of the tenant's id. A join condition with
+    ``plan_groups.tenant_id`` would not be sufficient for Citus to route the query to one node.
     """
     group, plan = models.PlanGroup, models.StudentPlan
     in_period = (group.period_start, group.period_end)
     return select(
-        *(getattr(group, name) for name in (*_OF_GROUP, *_SETTINGS)),
+        *(getattr(group, name) for name in (*_GROUP_COLUMNS, *_SETTINGS)),
         _CONTENTS.select(models.Content.group_id == group.id).label("contents"),
         _texts(models.Content.title).label("titles"),
         _texts(models.Content.subject).label("subjects"),
@@ -262,8 +267,11 @@ def _arrays(
 
 
 def _texts(column: InstrumentedAttribute[Any]) -> sa.ColumnElement[list[str | None]]:
-    """A column of the contents by position: no JSON, whose texts would be in the client's
-    encoding, which psycopg does not expect."""
+    """Select a text column of the contents as an array, ordered by position.
+
+    JSON is not used for texts: PostgreSQL sends it in the client's encoding, but psycopg decodes it
+    as UTF-8.
+    """
     listed = sa.func.pg_catalog.array_agg(
         aggregate_order_by(column, models.Content.position), type_=sa.ARRAY(sa.Text)
     )

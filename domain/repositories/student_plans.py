@@ -1,4 +1,4 @@
-"""Student plans, and the one way in which a generation is written."""
+"""The repository of student plans, which is also the only code that writes a generation."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,10 +15,10 @@ from domain.errors import GeneratedMeanwhileError, InvalidInputError, StudentPla
 from domain.locking import guards
 from domain.models import Content, PlanGeneration, PlanGroup, PlanState, StudentPlan
 from domain.models.plan import RetiredAs
-from domain.repositories.plan_rows import COPIED, VIEWED, PlanView, labelled, new_plans
+from domain.repositories.plan_rows import COPIED, VIEWED, PlanView, labeled_columns, new_plans
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.scheduling.schedule import Schedule
-from domain.values import MAX_INTEGER, checked, civil_date, integer
+from domain.values import MAX_INTEGER, civil_date, integer, validate
 
 _BY_TIME: Final = (StudentPlan.date, StudentPlan.start_minute)
 _TABLE: Final[sa.Table] = cast("sa.Table", StudentPlan.__table__)
@@ -26,7 +26,7 @@ _TABLE: Final[sa.Table] = cast("sa.Table", StudentPlan.__table__)
 
 @dataclass(frozen=True, slots=True)
 class GenerationRecord:
-    """What is kept of a generation besides its plans."""
+    """The data that is stored about a generation in addition to its plans."""
 
     today: date
     requested_by: str | None
@@ -35,12 +35,12 @@ class GenerationRecord:
     engine_version: str
     idempotency_key: str | None = None
     request_hash: str | None = None
-    """What was asked under the key; there is one exactly if there is a key."""
+    """The hash of the request that used the key; ``None`` without a key."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContentHistory:
-    """How many plans a content has, and the units of those that generations keep."""
+    """The number of plans of a content, and the range of units of its kept live plans."""
 
     plans: int
     first_kept: int | None
@@ -49,7 +49,7 @@ class ContentHistory:
 
 @guards.serialize_calls
 class StudentPlanRepository:
-    """Plans of a tenant's students."""
+    """The plans of a tenant's students."""
 
     def __init__(self, session: Session, tenant_id: UUID) -> None:
         InvalidInputError.require_uuids(tenant_id=tenant_id)
@@ -58,16 +58,16 @@ class StudentPlanRepository:
 
     @translated()
     def live(self, group_id: UUID) -> Sequence[StudentPlan]:
-        """The group's live plans by date and time."""
-        own = self._own(group_id=group_id)
+        """Return the group's live plans by date and time."""
+        own = self._conditions(group_id=group_id)
         return self._session.scalars(
             sa.select(StudentPlan).where(*own, StudentPlan.live).order_by(*_BY_TIME)
         ).all()
 
     @translated()
     def of_student(self, student_id: UUID, first: date, last: date) -> Sequence[StudentPlan]:
-        """The student's live plans in all groups from ``first`` to ``last``, by time."""
-        own = self._own(student_id=student_id)
+        """Return the student's live plans of all groups from ``first`` to ``last``, by time."""
+        own = self._conditions(student_id=student_id)
         _check_dates(first, last)
         return self._session.scalars(
             sa.select(StudentPlan)
@@ -84,20 +84,21 @@ class StudentPlanRepository:
         student_id: UUID | None = None,
         group_id: UUID | None = None,
     ) -> list[PlanView]:
-        """The live plans from ``first`` to ``last``, by time, with their contents' names.
+        """Return the live plans from ``first`` to ``last``, by time, with their contents' names.
 
-        Of a student in all groups, of a group, or of both. One statement. Raises
-        ``InvalidInputError`` if neither is given, or the dates are reversed or none.
+        They are the plans of a student in all groups, of a group, or of a student in a group. One
+        statement is executed. Raises ``InvalidInputError`` if neither id is given, or if a date is
+        invalid or ``last`` is before ``first``.
         """
         ids = {"student_id": student_id, "group_id": group_id}
         given = {name: id_ for name, id_ in ids.items() if id_ is not None}
         if not given:
-            raise InvalidInputError.of("student_id", "or group_id must be given")
-        own = self._own(**given)
+            raise InvalidInputError.of("student_id", "is required without a group_id")
+        own = self._conditions(**given)
         _check_dates(first, last)
         content = (Content.tenant_id == self._tenant_id, Content.id == StudentPlan.content_id)
         rows = self._session.execute(
-            sa.select(*labelled(VIEWED))
+            sa.select(*labeled_columns(VIEWED))
             .join(Content, sa.and_(*content))
             .where(*own, StudentPlan.date.between(first, last), StudentPlan.live)
             .order_by(*_BY_TIME, StudentPlan.id)
@@ -106,9 +107,9 @@ class StudentPlanRepository:
 
     @translated()
     def of_generation(self, group_id: UUID, number: int) -> Sequence[StudentPlan]:
-        """The plans that a generation wrote, live or not, in its sequence."""
-        own = self._own(group_id=group_id)
-        checked("number", integer(0, MAX_INTEGER), number)
+        """Return the plans that a generation wrote, live or not, in its sequence."""
+        own = self._conditions(group_id=group_id)
+        validate("number", integer(0, MAX_INTEGER), number)
         return self._session.scalars(
             sa.select(StudentPlan)
             .where(*own, StudentPlan.generation == number)
@@ -117,11 +118,14 @@ class StudentPlanRepository:
 
     @translated()
     def get(self, group_id: UUID, plan_id: UUID) -> StudentPlan:
-        """A plan of the group, live or not, read anew. Raises ``StudentPlanNotFoundError``."""
+        """Return a plan of the group, live or not, refreshed.
+
+        Raises ``StudentPlanNotFoundError``.
+        """
         InvalidInputError.require_uuids(plan_id=plan_id)
         plan = self._session.scalars(
             sa.select(StudentPlan)
-            .where(*self._own(group_id=group_id), StudentPlan.id == plan_id)
+            .where(*self._conditions(group_id=group_id), StudentPlan.id == plan_id)
             .execution_options(populate_existing=True)
         ).one_or_none()
         if plan is None:
@@ -130,7 +134,7 @@ class StudentPlanRepository:
 
     @translated()
     def content_history(self, content_id: UUID) -> ContentHistory:
-        """What the plans of a content, live or not, bind it to."""
+        """Return what limits the edits of a content: its plans, and the units of the kept ones."""
         kept = sa.and_(
             StudentPlan.live, sa.or_(StudentPlan.pinned, StudentPlan.state != PlanState.PLANNED)
         )
@@ -139,21 +143,21 @@ class StudentPlanRepository:
                 sa.func.pg_catalog.count(sa.literal_column("*")),
                 sa.func.pg_catalog.min(StudentPlan.first_unit).filter(kept),
                 sa.func.pg_catalog.max(StudentPlan.last_unit).filter(kept),
-            ).where(*self._own(content_id=content_id))
+            ).where(*self._conditions(content_id=content_id))
         ).one()
         return ContentHistory(*found)
 
     def retire_as_cancelled(self, group_id: UUID) -> int:
-        """Retire all live plans of a group, whatever their state; how many there were.
+        """Retire all live plans of a group in any state, and return their number.
 
-        Raises ``LockNotHeldError`` outside a unit of work that holds the group's lock; the
-        caller holds the student's too.
+        The caller must also hold the student's lock. Raises ``LockNotHeldError`` outside a unit of
+        work that holds the group's lock.
         """
         guards.require_lock(self._session, self._tenant_id, group_id)
         with translated(self._connection(), group_id=group_id):
             retired: Any = self._session.execute(
                 sa.update(StudentPlan)
-                .where(*self._own(group_id=group_id), StudentPlan.live)
+                .where(*self._conditions(group_id=group_id), StudentPlan.live)
                 .values(live=False, retired_as=RetiredAs.CANCELLED, version=StudentPlan.version + 1)
             )
         return int(retired.rowcount)
@@ -161,17 +165,17 @@ class StudentPlanRepository:
     def store_generation(
         self, snapshot: PlanningSnapshot, schedule: Schedule, record: GenerationRecord
     ) -> tuple[int, list[UUID]]:
-        """Write a generation over ``snapshot``: its number and the new plans' ids, in sequence.
+        """Write a generation, and return its number and the ids of its plans, in sequence.
 
-        Raises the group's fence first, so that of two writers that both believe to hold the
-        lock the second fails, and so does one whose transaction has lost it. Then retires
-        what is not kept, and copies or inserts the new plans. At most four round trips for
-        any number of rows.
+        The group's fence is incremented first. The write fails there if another writer has
+        incremented it since the snapshot, or if the transaction no longer holds the lock. Then the
+        plans that are not kept are retired, and the new plans are copied or inserted. This takes at
+        most four round trips for any number of rows.
 
-        Raises ``LockNotHeldError`` outside a unit of work that holds the group's lock,
-        ``GeneratedMeanwhileError`` if the group or its plans are not those of the
-        snapshot any more, ``StudentPlansOverlapError``, and ``IdempotencyMismatchError`` if
-        another group took the record's key meanwhile.
+        Raises ``LockNotHeldError`` outside a unit of work that holds the group's lock;
+        ``GeneratedMeanwhileError`` if the group or its plans have changed since the snapshot;
+        ``StudentPlansOverlapError``; and ``IdempotencyMismatchError`` if another group has used the
+        record's key in the meantime.
         """
         guard = guards.require_lock(self._session, snapshot.tenant_id, snapshot.group_id)
         with translated(
@@ -180,16 +184,17 @@ class StudentPlanRepository:
             student_id=snapshot.student_id,
             idempotency_key=record.idempotency_key,
         ):
-            self._raise_fence(snapshot, schedule, record, guard.identity)
+            self._increment_fence(snapshot, schedule, record, guard.identity)
             self._retire(snapshot, record.today)
             ids = self.copy_plans(snapshot, schedule)
         return snapshot.generation + 1, ids
 
     def copy_plans(self, snapshot: PlanningSnapshot, schedule: Schedule) -> list[UUID]:
-        """Copy the schedule's plans as those of the snapshot's next generation; their ids.
+        """Write the plans of the snapshot's next generation, and return their ids.
 
-        Two round trips; where the table is not for COPY, one INSERT. ``store_generation`` is
-        what makes a generation of them. Raises ``LockNotHeldError``.
+        This takes two round trips, or one INSERT if the table does not support COPY. It neither
+        increments the fence nor retires plans; ``store_generation`` does. Raises
+        ``LockNotHeldError``.
         """
         guards.require_lock(self._session, snapshot.tenant_id, snapshot.group_id)
         ids = [uuid4() for _ in schedule.plans]
@@ -201,23 +206,28 @@ class StudentPlanRepository:
             write(connection, _TABLE, COPIED, rows)
         return ids
 
-    def _own(self, **ids: UUID) -> list[sa.ColumnElement[bool]]:
-        """The conditions for the tenant's plans with these ids, such as ``group_id``."""
+    def _conditions(self, **ids: UUID) -> list[sa.ColumnElement[bool]]:
+        """Return the conditions for the tenant's plans with these ids, such as ``group_id``."""
         InvalidInputError.require_uuids(**ids)
-        owned = (getattr(StudentPlan, name) == id_ for name, id_ in ids.items())
-        return [StudentPlan.tenant_id == self._tenant_id, *owned]
+        by_id = (getattr(StudentPlan, name) == id_ for name, id_ in ids.items())
+        return [StudentPlan.tenant_id == self._tenant_id, *by_id]
 
     def _connection(self) -> sa.Connection:
         return self._session.connection(bind_arguments={"mapper": StudentPlan})
 
-    def _raise_fence(
+    def _increment_fence(
         self,
         snapshot: PlanningSnapshot,
         schedule: Schedule,
         record: GenerationRecord,
         identity: str,
     ) -> None:
-        raised = (
+        """Increment the group's fence and insert the record of the generation in one statement.
+
+        The UPDATE matches no row, and nothing is inserted, if the group's generation or state has
+        changed since the snapshot, or if this is not the transaction that acquired the lock.
+        """
+        fence = (
             sa.update(PlanGroup)
             .where(
                 PlanGroup.tenant_id == self._tenant_id,
@@ -230,7 +240,7 @@ class StudentPlanRepository:
             )
             .values(generation=PlanGroup.generation + 1)
             .returning(PlanGroup.tenant_id, PlanGroup.id, PlanGroup.generation)
-            .cte("raised")
+            .cte("fence")
         )
         columns = PlanGeneration.__table__.c
         record_values: dict[str, Any] = {
@@ -244,18 +254,19 @@ class StudentPlanRepository:
         written = self._session.execute(
             sa.insert(PlanGeneration).from_select(
                 ["tenant_id", "group_id", "number", *record_values],
-                sa.select(raised.c.tenant_id, raised.c.id, raised.c.generation, *values),
+                sa.select(fence.c.tenant_id, fence.c.id, fence.c.generation, *values),
                 include_defaults=False,
             ),
             execution_options={"preserve_rowcount": True},
         )
-        _require(written, 1, snapshot.group_id)
+        _require_rowcount(written, 1, snapshot.group_id)
 
     def _retire(self, snapshot: PlanningSnapshot, today: date) -> None:
+        """Retire the live plans that are not kept, which must be as many as in the snapshot."""
         retired = self._session.execute(
             sa.update(StudentPlan)
             .where(
-                *self._own(group_id=snapshot.group_id),
+                *self._conditions(group_id=snapshot.group_id),
                 StudentPlan.live,
                 StudentPlan.state == PlanState.PLANNED,
                 ~StudentPlan.pinned,
@@ -270,16 +281,16 @@ class StudentPlanRepository:
             )
             .execution_options(synchronize_session=False)
         )
-        _require(retired, snapshot.replaceable, snapshot.group_id)
+        _require_rowcount(retired, snapshot.replaceable, snapshot.group_id)
 
 
 def _check_dates(first: date, last: date) -> None:
-    checked("first", civil_date, first)
-    if checked("last", civil_date, last) < first:
+    validate("first", civil_date, first)
+    if validate("last", civil_date, last) < first:
         raise InvalidInputError.of("last", "must not be before first")
 
 
-def _require(result: Any, rows: int, group_id: UUID) -> None:
-    found: sa.CursorResult[Any] = result
-    if found.rowcount != rows:
+def _require_rowcount(result: Any, expected: int, group_id: UUID) -> None:
+    cursor_result: sa.CursorResult[Any] = result
+    if cursor_result.rowcount != expected:
         raise GeneratedMeanwhileError(group_id=group_id)

@@ -1,4 +1,4 @@
-"""What belongs to a student in all groups."""
+"""The repository of exclusions and classes, which belong to a student."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -22,23 +22,23 @@ class StudentTimeRepository:
         self._tenant_id = tenant_id
 
     def exclusions(self, student_id: UUID) -> Sequence[Exclusion]:
-        """The student's own and those of single groups, by date."""
+        """Return the student's own exclusions and those of the student's groups, by date."""
         InvalidInputError.require_uuids(student_id=student_id)
         return self._exclusions(Exclusion.student_id == student_id)
 
     def exclusions_of_student(self, student_id: UUID) -> Sequence[Exclusion]:
-        """The student's own exclusions, those of no single group, by date."""
+        """Return the exclusions that apply to all groups of the student, by date."""
         InvalidInputError.require_uuids(student_id=student_id)
         return self._exclusions(Exclusion.student_id == student_id, Exclusion.group_id.is_(None))
 
     def exclusions_of_group(self, group_id: UUID) -> Sequence[Exclusion]:
-        """The exclusions of this group alone, by date."""
+        """Return the exclusions that apply only to this group, by date."""
         InvalidInputError.require_uuids(group_id=group_id)
         return self._exclusions(Exclusion.group_id == group_id)
 
     @translated()
     def academy_schedules(self, student_id: UUID) -> Sequence[AcademySchedule]:
-        """The student's classes by weekday and time."""
+        """Return the student's classes by weekday and time."""
         InvalidInputError.require_uuids(student_id=student_id)
         return self._session.scalars(
             select(AcademySchedule)

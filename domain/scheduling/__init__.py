@@ -1,6 +1,6 @@
-"""The scheduling core: a frozen request in, a frozen schedule out.
+"""The scheduling core: it computes a frozen schedule from a frozen request.
 
-Pure Python on the standard library only: no clock, no randomness, no database. ``planning`` has
-the request's types, ``engine.schedule`` computes, ``schedule`` has the answer's types, and
-``validation.field_errors`` checks a request.
+It only uses the standard library, and neither a clock, nor random numbers, nor a database.
+``planning`` has the types of the request, ``engine.schedule`` computes the schedule, ``schedule``
+has the types of the result, and ``validation.field_errors`` checks a request.
 """

@@ -1,4 +1,4 @@
-"""Which content on which day, and how many units if every day held enough."""
+"""The study days of each content, and the even distribution of its units over them."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,14 +9,18 @@ from domain.scheduling.vocabulary import Allocation
 
 
 def strategy_indexes(study_days: int, weekly_days: int) -> list[int]:
-    """Indexes of a strategy's days among a cycle's study days: ⌊(i + 0.5)·n/k⌋, all if n ≤ k."""
+    """Return the indexes of a strategy content's days among the study days of a cycle.
+
+    These are ⌊(i + 0.5)·n/k⌋ for i = 0 … k - 1: each in the middle of an equal share of the
+    ``study_days`` n. If n is at most ``weekly_days`` k, all days are returned.
+    """
     if study_days <= weekly_days:
         return list(range(study_days))
     return [(2 * i + 1) * study_days // (2 * weekly_days) for i in range(weekly_days)]
 
 
 def own_days(content: Content, days: Sequence[Day]) -> list[int]:
-    """Indexes into ``days`` (a whole calendar) of the content's study days, ascending."""
+    """Return the content's study days as ascending indexes into ``days``, a complete calendar."""
     cycles: dict[int, list[int]] = defaultdict(list)
     for index, day in enumerate(days):
         if day.kind is DayKind.STUDY:
@@ -31,11 +35,15 @@ def own_days(content: Content, days: Sequence[Day]) -> list[int]:
 
 
 def even_deal(total: int, days: int) -> list[int]:
-    """Units dealt after each of ``days`` days: cumulative rounding half up.
+    """Return how many of ``total`` units an even deal has dealt after each of ``days`` days.
 
-    Fewer units than days stand each in the middle of an equal share of the days.
-    Raises ``ValueError`` when there is something to deal and no day.
+    If there are fewer units than days, each unit is in the middle of an equal share of the days.
+    Raises ``ValueError`` if there are units to deal but no days.
     """
+    # The cumulative sum total·day/days is rounded half up. Because the sum is rounded and not the
+    # daily number, rounding errors do not accumulate, and the numbers of two days differ by at
+    # most one unit. With fewer units than days, the day of a unit is computed as in
+    # strategy_indexes. The cost is linear in the number of days.
     if days == 0 and total > 0:
         raise ValueError("there is no day to deal units to")
     if total >= days:

@@ -1,4 +1,4 @@
-"""From demands and rooms to what each day gets: the even deal, or the nearest that fits."""
+"""Assigns units to days: by the even deal, or by the nearest deal that fits the free time."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from domain.scheduling.turns import deal_in_turn, mend
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What one day gets of one content: the deal's items ``[first, last)``."""
+    """The items ``[first, last)`` of a content's deal, which one day gets."""
 
     deal: Deal
     first: int
@@ -24,10 +24,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Allotment:
-    """What each day gets, in the order of placing.
+    """The items of each day, in the order of placing.
 
-    ``runs`` holds one valid placing for the days where it had to be found together with
-    the deal; ``counts`` how many units of each demand are placed.
+    ``runs`` has a valid placement for each day if the even deal did not fit, because then the
+    placement is found together with the deal; otherwise it is empty. ``counts`` has the number of
+    placed units per demand.
     """
 
     items: Mapping[int, list[Item]]
@@ -36,12 +37,12 @@ class Allotment:
 
 
 def allot(demands: Sequence[Demand], rooms: Mapping[int, Room]) -> Allotment:
-    """Deal out everything if the minutes fit, else each content's share.
+    """Deal all units if their minutes fit, otherwise the share of each content.
 
-    The even deal stands if every day can place it whole in study time. Otherwise contents
-    are dealt in turn, each as near to its even deal as the room allows that is not set
-    aside for those after it; where that cut units, pairs of contents are dealt again. In a
-    calendar that is full to the last minute cuts cannot be helped.
+    The even deal is used if every day can place its units uncut in study time. Otherwise the
+    contents are dealt one after another, each as near to its even deal as possible in the time
+    that is not set aside for later contents. If that cuts units, pairs of contents are dealt
+    again. In a calendar that is full to the last minute, cuts are unavoidable.
     """
     deals = [_even(demand) for demand in demands]
     items = _by_day(deals)
@@ -76,7 +77,8 @@ def _by_day(deals: Sequence[Deal]) -> dict[int, list[Item]]:
 def _fits_study(items: Sequence[Item], room: Room) -> bool:
     need = sum(item.deal.prefix[item.last] - item.deal.prefix[item.first] for item in items)
     spare = total(room.study) - need
-    # Each span wastes less than one unit, so with this much to spare nothing can fail.
+    # Packing keeps units whole, so each span wastes less than the length of one unit. If the
+    # spare time is at least one longest unit per span, everything fits and no trial is needed.
     if spare < 0 or len(room.study) == 1:
         return spare >= 0
     if spare >= len(room.study) * max(item.deal.demand.longest for item in items):

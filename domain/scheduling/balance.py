@@ -1,10 +1,18 @@
-"""Minutes set aside: who may use how much of which day when the even deal does not fit.
+"""Sets minutes aside: how much of each day each content may use if the even deal does not fit.
 
-Starts from the even deal, lets the most flexible content give way on crowded days, and
-moves what gave way to days with room; where a content's own days are all full, other
-contents make room by moving on (augmenting paths between contents). Study time is filled
-first, the reserve after it. Bins ``0 … days-1`` are study time, ``days … 2·days-1`` the
-reserve of the same days.
+Starts from the even deal. On overfull days the most flexible content (the one with the most days)
+is moved first, to days with free time. If all days of a content are full, other contents are moved
+to make room, along augmenting paths between contents. Study time is filled before the reserve.
+Bins ``0 … days-1`` are study time, and bins ``days … 2·days-1`` are the reserve of the same days.
+
+This is a transportation problem, solved with augmenting paths (Ford and Fulkerson, 1956), which
+are searched breadth-first. A path leads from one content to another if the first may use a bin in
+which the second has minutes. If no path from a content leads to free time, then the bins of all
+contents that can be reached are full and contain only those contents' minutes. They then need more
+than their bins hold, which the caller excludes for all bins together. So the search for study time
+only may fail, but the search with the reserve succeeds. Minutes are integers and each path moves at
+least one of them, so the search ends. A search compares at most all pairs of contents, of which
+there are at most nine, in all of their bins.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,16 +21,16 @@ from itertools import pairwise
 from domain.scheduling.demand import Demand
 
 Loads = list[list[int]]
-"""Minutes by demand and bin."""
+"""Minutes per demand and bin."""
 
 
 def set_aside(
     demands: Sequence[Demand], even: Sequence[Sequence[int]], room: Sequence[int]
 ) -> Loads:
-    """Minutes for every demand that together fit ``room`` (minutes by bin).
+    """Return minutes for every demand that together fit into ``room``, the minutes per bin.
 
-    ``even`` is the even deal in minutes, by demand and study bin. The caller has made sure
-    that a flow exists; then everything is set aside.
+    ``even`` is the even deal in minutes, per demand and study bin. The caller must ensure that the
+    minutes of all demands fit (``capacity.DaySets.fits``); then all of them are set aside.
     """
     balance = _Balance(demands, even, room)
     days = len(room) // 2
@@ -45,54 +53,62 @@ class _Balance:
         self.slack = list(room)
         self.own: list[list[int]] = [[] for _ in demands]
         self.steps = [max(1, demand.longest) for demand in demands]
-        # What gave way, by the bin it came from, so that it lands nearby.
-        self.homeless = [_undealt(d, minutes) for d, minutes in zip(demands, even, strict=True)]
+        # Minutes that have no bin, by the bin from which they were removed, so that they are
+        # moved to a bin nearby.
+        self.unassigned = [_undealt(d, minutes) for d, minutes in zip(demands, even, strict=True)]
         flexible = sorted(range(len(demands)), key=lambda i: (-len(demands[i].own), -i))
         for day in range(days):
             self._unload(day, flexible)
 
     def settle(self, demand: int) -> None:
-        """Find bins for what of a demand is homeless, moving others where need be."""
+        """Assign the unassigned minutes of a demand to bins, moving other demands if necessary.
+
+        Minutes remain unassigned if the current ``own`` bins cannot hold them.
+        """
         self._spread(demand)
-        while self.homeless[demand]:
+        while self.unassigned[demand]:
             path = self._path_to_slack(demand)
             if path is None:
                 return
             self._move_along(path)
 
     def _unload(self, day: int, flexible: Iterable[int]) -> None:
-        crowd = sum(load[day] for load in self.loads) - self.slack[day]
+        """Remove minutes from a day until the rest fits, the most flexible demand first."""
+        excess = sum(load[day] for load in self.loads) - self.slack[day]
         for demand in flexible:
-            if crowd <= 0:
+            if excess <= 0:
                 break
+            # The excess is rounded up to a multiple of the longest unit, so that what remains
+            # and what is moved are likely to be whole units.
             step = self.steps[demand]
-            gives = min(self.loads[demand][day], -(-crowd // step) * step)
-            if gives:
-                self.loads[demand][day] -= gives
-                homeless = self.homeless[demand]
-                homeless[day] = homeless.get(day, 0) + gives
-                crowd -= gives
+            removed = min(self.loads[demand][day], -(-excess // step) * step)
+            if removed:
+                self.loads[demand][day] -= removed
+                unassigned = self.unassigned[demand]
+                unassigned[day] = unassigned.get(day, 0) + removed
+                excess -= removed
         self.slack[day] -= sum(load[day] for load in self.loads)
 
     def _spread(self, demand: int) -> None:
-        """Move the homeless minutes to own slack: whole units first, then any minutes."""
+        """Assign unassigned minutes to free time in own bins: first in whole units, then any."""
         for step in (self.steps[demand], 1):
             for bins in (self.own[demand], self.own[demand][::-1]):
-                if self.homeless[demand]:
+                if self.unassigned[demand]:
                     self._carry(demand, bins, step)
 
     def _carry(self, demand: int, bins: Sequence[int], step: int) -> None:
-        homeless = self.homeless[demand]
+        """Carry unassigned minutes along the bins to the next ones with slack, in one pass."""
+        unassigned = self.unassigned[demand]
         carried = 0
         last = bins[-1] if bins else 0
         for bin_ in bins:
-            carried += homeless.pop(bin_, 0)
+            carried += unassigned.pop(bin_, 0)
             fits = min(carried, self.slack[bin_])
             fits -= fits % step
             self._load(demand, bin_, fits)
             carried -= fits
         if carried:
-            homeless[last] = homeless.get(last, 0) + carried
+            unassigned[last] = unassigned.get(last, 0) + carried
 
     def _load(self, demand: int, bin_: int, minutes: int) -> None:
         self.loads[demand][bin_] += minutes
@@ -102,7 +118,11 @@ class _Balance:
         return sum(self.slack[bin_] for bin_ in self.own[demand])
 
     def _path_to_slack(self, demand: int) -> list[int] | None:
-        """Demands from the homeless one to one with slack, each able to push the next."""
+        """Return a shortest path of demands to one with slack, by breadth-first search.
+
+        Each demand on it may use a bin in which the next one has minutes. Returns ``None`` if
+        there is no path.
+        """
         paths = [[demand]]
         seen = {demand}
         for path in paths:
@@ -119,8 +139,13 @@ class _Balance:
         return sum(load[bin_] for bin_ in self.own[pusher])
 
     def _move_along(self, path: list[int]) -> None:
-        homeless = self.homeless[path[0]]
-        amount = min(sum(homeless.values()), self._slack_of(path[-1]))
+        """Move as many minutes as possible along a path.
+
+        The last demand moves into its slack. Backwards along the path, each demand then takes over
+        the bins that the next one has left, until the first one has assigned its minutes.
+        """
+        unassigned = self.unassigned[path[0]]
+        amount = min(sum(unassigned.values()), self._slack_of(path[-1]))
         for pusher, pushed in pairwise(path):
             amount = min(amount, self._shared(pusher, pushed))
         left = amount
@@ -130,12 +155,12 @@ class _Balance:
             left -= minutes
         for pusher, pushed in reversed(list(pairwise(path))):
             self._hand_over(pushed, pusher, amount)
-        for bin_ in list(homeless):
-            found = min(amount, homeless[bin_])
-            amount -= found
-            homeless[bin_] -= found
-            if not homeless[bin_]:
-                del homeless[bin_]
+        for bin_ in list(unassigned):
+            assigned = min(amount, unassigned[bin_])
+            amount -= assigned
+            unassigned[bin_] -= assigned
+            if not unassigned[bin_]:
+                del unassigned[bin_]
 
     def _hand_over(self, giver: int, taker: int, amount: int) -> None:
         for bin_ in self.own[taker]:
@@ -146,6 +171,9 @@ class _Balance:
 
 
 def _undealt(demand: Demand, even: Sequence[int]) -> dict[int, int]:
-    """A content with holidays alone has no even deal: all of it looks for a place."""
+    """Return the minutes that the even deal does not contain, by bin.
+
+    A content that may only use holidays has no even deal, so all its minutes are unassigned.
+    """
     minutes = demand.prefix[-1] - sum(even)
     return {demand.own[0]: minutes} if minutes else {}

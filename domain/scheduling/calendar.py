@@ -1,7 +1,7 @@
-"""The days of a period: what each is for, its place in the cycle, and its time.
+"""The days of a period: the kind of each day, its position in the cycle, and its time.
 
-Only dates that are not excluded and have study time count in a cycle, so an exclusion
-pushes the review day later and never eats it.
+Only dates that have study time and are not excluded count in a cycle, so an exclusion postpones
+the review day and does not replace it.
 """
 
 from collections.abc import Iterable
@@ -15,12 +15,12 @@ from domain.scheduling.vocabulary import MINUTES_PER_DAY, BlockKind, ExclusionTy
 
 
 class DayKind(StrEnum):
-    """What a date is for."""
+    """The kind of a date."""
 
     STUDY = "study"
     REVIEW = "review"
     HOLIDAY = "holiday"
-    """A designated holiday whose reserve is open, for weakness contents alone."""
+    """A designated holiday whose reserve can be used, by weakness contents only."""
     EXCLUDED = "excluded"
     NO_TIME = "no_time"
 
@@ -29,8 +29,9 @@ class DayKind(StrEnum):
 class Day:
     """One date of the period.
 
-    ``cycle`` of a date that does not count is that of the last counted one, 1 if none;
-    its ``cycle_day`` is ``None``. ``study`` and ``reserve`` are tidy spans before any plan.
+    A date that does not count in a cycle has the ``cycle`` of the last date that does (1 if there
+    is none), and its ``cycle_day`` is ``None``. ``study`` and ``reserve`` are tidy spans, from
+    which the time of existing plans is not subtracted.
     """
 
     date: date
@@ -43,7 +44,7 @@ class Day:
 
 
 def calendar(request: Request) -> list[Day]:
-    """Every date of the period in order."""
+    """Return every date of the period in order."""
     weekly = [_weekday_time(request, weekday) for weekday in range(7)]
     excluded = _excluded(request)
     length = request.study_days + request.review_days
@@ -67,7 +68,7 @@ def calendar(request: Request) -> list[Day]:
 
 
 def _excluded(request: Request) -> dict[date, bool]:
-    """Excluded dates, each with whether it is a designated holiday and nothing else."""
+    """Return the excluded dates, each with whether all its exclusions are designated holidays."""
     dates: dict[date, bool] = {}
     for exclusion in request.exclusions:
         holiday = exclusion.type is ExclusionType.DESIGNATED_HOLIDAY
@@ -78,7 +79,10 @@ def _excluded(request: Request) -> dict[date, bool]:
 def _weekday_time(
     request: Request, weekday: int
 ) -> tuple[tuple[Span, ...], tuple[Span, ...], tuple[Span, ...]]:
-    """Study time, reserve, and the reserve of a holiday, which no study time narrows."""
+    """Return the study time, the reserve, and the reserve on a holiday.
+
+    On a holiday, the study time is not subtracted from the reserve.
+    """
     closed = [
         (other.start_minute, other.end_minute)
         for other in request.non_study_blocks

@@ -1,9 +1,10 @@
-"""Whether the minutes fit, and who gets what when they do not.
+"""Whether all minutes fit, and the share of each content if they do not.
 
-Contents with the same days form a class, and there are at most four: the weaknesses and
-the strategies of 2, 3 and 4 days. By Gale's supply-demand theorem (1957) a flow that
-assigns all minutes exists if and only if no set of day_sets needs more than its days hold,
-so feasibility is a handful of sums, exact, whatever the number of days.
+Contents with the same days have the same day set. There are at most four day sets: that of the
+weaknesses, and those of the strategies of 2, 3 and 4 days. By Gale's supply-demand theorem (1957),
+a flow that assigns all minutes to days exists if and only if no subset of the day sets needs more
+minutes than its days hold. So feasibility is decided exactly by at most 15 sums, which are
+independent of the number of days.
 """
 
 from bisect import bisect_right
@@ -16,17 +17,18 @@ from domain.scheduling.demand import Demand
 
 @dataclass(frozen=True, slots=True)
 class DaySets:
-    """The demands' day_sets as bits, and for each day the day_sets that may use it."""
+    """The demands' day sets as bits, and for each day the day sets that may use it."""
 
     of: tuple[int, ...]
-    """The class of each demand, as a single bit."""
+    """The day set of each demand, as a single bit."""
     day_owners: dict[int, int]
-    """Day → union of the bits that own it."""
+    """Day → the bits of all day sets that contain it."""
     subsets: tuple[int, ...]
+    """All non-empty subsets of the day sets, as bits."""
 
     @classmethod
     def among(cls, demands: Sequence[Demand]) -> "DaySets":
-        """Demands with the same days share a class; a demand without units has its too."""
+        """Return the day sets of the demands, including demands without units."""
         bits: dict[tuple[int, ...], int] = {}
         owners: dict[int, int] = {}
         of = []
@@ -40,7 +42,10 @@ class DaySets:
         return cls(tuple(of), owners, tuple(range(1, 1 << len(bits))))
 
     def held(self, capacity: Callable[[int], int]) -> dict[int, int]:
-        """Subset of day_sets → minutes on the days that any of them may use."""
+        """Return, for each subset of the day sets, the minutes of all days that it may use.
+
+        ``capacity`` returns the minutes of a day.
+        """
         by_owners: dict[int, int] = {}
         for day, owners in self.day_owners.items():
             by_owners[owners] = by_owners.get(owners, 0) + capacity(day)
@@ -50,7 +55,7 @@ class DaySets:
         }
 
     def fits(self, needs: Iterable[int | Fraction], held: dict[int, int]) -> bool:
-        """Whether a flow can assign ``needs`` (minutes, one a demand) to the demands' days."""
+        """Whether ``needs``, the minutes per demand, can be assigned to the demands' days."""
         each = list(zip(self.of, needs, strict=True))
         return all(
             sum(need for bit, need in each if bit & subset) <= held[subset]
@@ -59,11 +64,12 @@ class DaySets:
 
 
 def shares(demands: Sequence[Demand], day_sets: DaySets, held: dict[int, int]) -> list[int]:
-    """How many units of each demand are placed: all if the minutes fit, else its share.
+    """Return how many units of each demand are placed: all if the minutes fit, else its share.
 
-    Shares are proportional to need. Where a set of day_sets is the bottleneck, its
-    contents stop at that proportion and the others go on. Shares are cut to whole units;
-    what is left over goes unit by unit, in the order of placing, while it fits.
+    Shares are proportional to needs. If a subset of the day sets is a bottleneck, the shares of
+    its contents end at that proportion, and those of the others increase further. Shares are
+    rounded down to whole units. The remaining time is given to one unit of each content in the
+    order of placing, repeatedly, as long as units fit.
     """
     needs = [demand.prefix[-1] for demand in demands]
     if day_sets.fits(needs, held):
@@ -76,6 +82,13 @@ def shares(demands: Sequence[Demand], day_sets: DaySets, held: dict[int, int]) -
 
 
 def _proportional(needs: list[int], day_sets: DaySets, held: dict[int, int]) -> list[Fraction]:
+    """Return the shares in minutes.
+
+    This is progressive filling (Bertsekas and Gallager, Data Networks, 1992): the proportion of
+    all open demands increases until a subset of the day sets is full. Its demands are then fixed,
+    and the others are filled further. The result is max-min fair. Fractions keep it exact. Each
+    round fixes at least one demand, so there are at most nine rounds, each over 15 subsets.
+    """
     given: list[Fraction | None] = [None if need else Fraction(0) for need in needs]
     while None in given:
         proportion, bottleneck = min(
@@ -95,7 +108,10 @@ def _proportional(needs: list[int], day_sets: DaySets, held: dict[int, int]) -> 
 def _proportion(
     needs: list[int], given: list[Fraction | None], day_sets: DaySets, subset: int, held: int
 ) -> tuple[Fraction, int]:
-    """The proportion that the open demands of a subset may have, at least 1 if it has none."""
+    """Return the proportion at which the open demands of a subset fill it, and the subset.
+
+    A subset without open demands has no limit, which a proportion greater than 1 expresses.
+    """
     members = [i for i, bit in enumerate(day_sets.of) if bit & subset]
     taken = sum((given[i] or Fraction(0) for i in members), Fraction(0))
     need = sum(needs[i] for i in members if given[i] is None)
@@ -109,16 +125,17 @@ def _whole_units(demand: Demand, share: Fraction) -> int:
 def _with_remainder(
     demands: Sequence[Demand], counts: list[int], day_sets: DaySets, held: dict[int, int]
 ) -> list[int]:
-    given_one = True
-    while given_one:
-        given_one = False
+    # Rounding down has left less than one unit per demand, so few rounds are needed.
+    is_changed = True
+    while is_changed:
+        is_changed = False
         for i, demand in enumerate(demands):
             if counts[i] == len(demand.units):
                 continue
             counts[i] += 1
             placed = [d.prefix[count] for d, count in zip(demands, counts, strict=True)]
             if day_sets.fits(placed, held):
-                given_one = True
+                is_changed = True
             else:
                 counts[i] -= 1
     return counts

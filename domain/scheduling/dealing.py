@@ -1,13 +1,16 @@
-"""Dealing a content's units to days that cannot hold the even deal.
+"""Deals the units of a content to days that cannot hold the even deal.
 
-Sought are the cumulative counts nearest to the even ones (least sum of squared
-deviations, ties: units earlier) that the days can hold. What a day can take depends on
-the units that are next, so the count after a day lies between two bounds that ascend with
-the count before it, and dynamic programming over the counts finds the optimum. Small
-worlds are searched whole. Large ones are searched in a band around the best counts so far,
-until it does not move: for units of one length that is the optimum too, for the problem is
-L♮-convex then (Murota, Discrete Convex Analysis, 2003: a local minimum is a global one);
-for others no joint move of up to ``_BAND`` units a day is better.
+The result has the cumulative counts nearest to the even ones that the days can hold: those with
+the least sum of squared deviations and, in case of a tie, with earlier units. How many units a day
+can hold depends on which units are next. Therefore the count after a day is limited by two bounds
+that increase with the count before it, and dynamic programming over the counts finds the optimum.
+
+The cost per day is proportional to the number of counts that are tried (see ``_Chain._step``). In
+small problems all counts are tried. In large ones only those in a band around the best counts so
+far are tried, repeatedly, until the counts do not change. If all units have the same length, the
+result is also optimal, because the problem is then L♮-convex, so that a local minimum is a global
+one (Murota, Discrete Convex Analysis, 2003). Otherwise, no result is better in which the count
+after each day differs by at most ``_BAND``.
 """
 
 from bisect import bisect_left
@@ -22,15 +25,15 @@ from domain.scheduling.packing import Room, fewest_cuts, reach, reach_back
 
 _BAND: Final = 8
 _SMALL: Final = 40_000
-"""Days × items up to which all counts are tried."""
+"""The number of days × items up to which all counts are tried."""
 
 
 @dataclass(slots=True)
 class Deal:
-    """What each day gets of a demand.
+    """The items of a demand that each day gets.
 
-    Items are whole units, or pieces of units that had to be cut: item ``i`` is of unit
-    number ``units[i]``, the first ``i`` items last ``prefix[i]`` minutes, and day
+    Items are whole units, or pieces of units that had to be cut. Item ``i`` belongs to the unit
+    with number ``units[i]``, the first ``i`` items need ``prefix[i]`` minutes, and day
     ``days[j]`` gets the items ``[counts[j - 1], counts[j])``.
     """
 
@@ -41,7 +44,7 @@ class Deal:
     counts: list[int]
 
     def by_day(self) -> list[tuple[int, int, int]]:
-        """(day, first item, after the last item) for every day that gets something."""
+        """Return (day, first item, index after the last item) for each day that gets items."""
         return [
             (day, before, after)
             for day, before, after in zip(self.days, [0, *self.counts], self.counts, strict=False)
@@ -50,11 +53,11 @@ class Deal:
 
 
 def deal_nearest(demand: Demand, even: Sequence[int], rooms: Sequence[Room]) -> Deal:
-    """Deal all units of a demand whose minutes fit ``rooms`` (one for each of its own days).
+    """Deal all units of a demand whose minutes fit into ``rooms``, one per own day.
 
-    ``even`` are the even cumulative counts for the same days. Whole units in study time
-    are tried first, then whole units with the reserve; only when neither holds everything
-    are units cut, as few as possible.
+    ``even`` has the even cumulative counts for the same days. Uncut units in study time are tried
+    first, then uncut units in study time and reserve. Only if both fail, units are cut, as few as
+    possible.
     """
     days, prefix, units, targets = demand.own, demand.prefix, demand.units, list(even)
     deal = _deal_whole(prefix, targets, rooms)
@@ -62,12 +65,12 @@ def deal_nearest(demand: Demand, even: Sequence[int], rooms: Sequence[Room]) -> 
         units, prefix, targets = _cut(demand, targets, rooms)
         deal = _deal_whole(prefix, targets, rooms)
     if deal is None:
-        raise AssertionError("pieces cut to measure must fit where they were measured")
+        raise AssertionError("pieces must fit into the spans for which they were cut")
     return Deal(demand, units, prefix, days, deal)
 
 
 def fits_whole(demand: Demand, rooms: Sequence[Room]) -> bool:
-    """Whether the rooms of its own days hold all units of a demand uncut."""
+    """Whether ``rooms``, one per own day, can hold all units of a demand uncut."""
     lengths = [room.lengths() for room in rooms]
     return _furthest(demand.prefix, lengths)[-1] == len(demand.units)
 
@@ -75,11 +78,11 @@ def fits_whole(demand: Demand, rooms: Sequence[Room]) -> bool:
 def _cut(
     demand: Demand, even: Sequence[int], rooms: Sequence[Room]
 ) -> tuple[list[int], list[int], list[int]]:
-    """Units, prefix and even counts of the demand's pieces."""
+    """Return the units, prefix and even counts of a demand's items after the fewest cuts."""
     lengths = [length for room in rooms for length in room.lengths()]
     cuts = fewest_cuts(demand.prefix, lengths)
     if cuts is None:
-        raise AssertionError("the caller has made sure that the minutes fit")
+        raise AssertionError("the caller must ensure that the minutes fit")
     prefix = sorted({*demand.prefix, *cuts})
     units = [demand.units[bisect_left(demand.prefix, end) - 1] for end in prefix[1:]]
     return units, prefix, [bisect_left(prefix, demand.prefix[count]) for count in even]
@@ -88,7 +91,7 @@ def _cut(
 def _deal_whole(
     prefix: Sequence[int], even: Sequence[int], rooms: Sequence[Room]
 ) -> list[int] | None:
-    """The nearest cumulative counts that keep every item whole, or ``None``."""
+    """Return the nearest cumulative counts with all items uncut, or ``None`` if there are none."""
     study = [[end - start for start, end in room.study] for room in rooms]
     items = len(prefix) - 1
     if _furthest(prefix, study)[-1] == items:
@@ -100,14 +103,16 @@ def _deal_whole(
 
 
 def _furthest(prefix: Sequence[int], lengths: Sequence[Sequence[int]]) -> list[int]:
+    """Return 0 and the highest possible count after each day: each takes as much as it holds."""
     return list(accumulate(lengths, lambda at, spans: reach(prefix, at, spans), initial=0))
 
 
 class _Chain:
-    """Counts after each day, every one bounded by the one before it.
+    """The search for the counts after each day, each of which is bounded by the previous one.
 
-    ``first`` are lengths that a day must fill before others are used (study time before
-    the reserve), ``None`` if there is no such duty.
+    ``lengths`` has the lengths of all spans per day. ``first`` has the lengths of the spans that a
+    day must fill before it uses others (study time before the reserve), or is ``None`` if there
+    is no such rule.
     """
 
     def __init__(
@@ -118,24 +123,27 @@ class _Chain:
     ) -> None:
         self.prefix, self.lengths, self.first = prefix, lengths, first
         self.items = len(prefix) - 1
-        # Of units of one length a span holds the same number wherever they begin.
+        # If all units have the same length, a span holds the same number of them whichever is
+        # first, so no search is needed in _reached.
         self.unit = _common_length(prefix)
         self.lowest = self._latest(lengths)
         self.highest = _furthest(prefix, lengths)[1:]
         if first is not None:
             early, late = _furthest(prefix, first)[1:], self._latest(first)
             self.lowest = [max(pair) for pair in zip(self.lowest, early, strict=True)]
-            # Further on than this, the time to fill first on later days would stay idle.
+            # With higher counts, later days would not have enough units to fill ``first``.
             capped = [min(pair) for pair in zip(self.highest, late, strict=True)]
             if all(low <= high for low, high in zip(self.lowest, capped, strict=True)):
                 self.highest = capped
 
     def nearest(self, even: Sequence[int]) -> list[int]:
-        """The feasible counts with the least squared distance from ``even``."""
+        """Return the feasible counts with the least squared distance from ``even``."""
         centre = [
             min(max(target, low), high)
             for target, low, high in zip(even, self.lowest, self.highest, strict=True)
         ]
+        # Each count in ``centre`` is the nearest to the even one that its day allows, so if they
+        # are feasible together, they are optimal.
         if self._possible(centre):
             return centre
         if self.items * len(even) <= _SMALL:
@@ -144,13 +152,14 @@ class _Chain:
             start = self._kept_close(even)
             found = start and self._descended(even, start)
         if found is None:
-            # Items of different lengths may leave no way below the caps; then they are lifted.
+            # With items of different lengths, no counts may be feasible within the caps of
+            # __init__. Without these caps there is a solution, because the caller has checked it.
             self.highest = _furthest(self.prefix, self.lengths)[1:]
             return self.nearest(even)
         return found
 
     def _kept_close(self, even: Sequence[int]) -> list[int] | None:
-        """Feasible counts: day by day the even one, or as near to it as the day allows."""
+        """Return feasible counts, greedily: each as near to the even one as its day allows."""
         counts = [0]
         for day, target in enumerate(even):
             low, high = self._bounds(day, counts[-1])
@@ -161,13 +170,17 @@ class _Chain:
         return counts[1:]
 
     def _descended(self, even: Sequence[int], counts: list[int]) -> list[int]:
-        """Move to the nearest counts within a band around the last ones, until nothing moves."""
+        """Search a band around the last counts repeatedly, until the counts do not change.
+
+        Every search that changes the counts reduces the sum of squared deviations, or moves units
+        to earlier days, so this ends.
+        """
         while (better := self._within(even, counts, _BAND)) not in (None, counts):
             counts = better or counts
         return counts
 
     def _possible(self, counts: Sequence[int]) -> bool:
-        """Whether each day can take its step; nothing is nearer to even than the centre then."""
+        """Whether each count is between the bounds that result from the previous one."""
         for day, (before, after) in enumerate(pairwise([0, *counts])):
             low, high = self._bounds(day, before)
             if not low <= after <= high:
@@ -175,14 +188,14 @@ class _Chain:
         return True
 
     def _bounds(self, day: int, before: int) -> tuple[int, int]:
-        """The least and the highest count after a day."""
+        """Return the lowest and the highest count after a day, given the count before it."""
         one = range(before, before + 1)
         (high,) = self._reached(one, self.lengths[day])
         (low,) = one if self.first is None else self._reached(one, self.first[day])
         return low, high
 
     def _latest(self, lengths: Sequence[Sequence[int]]) -> list[int]:
-        """The least count after each day from which the rest still fits into ``lengths``."""
+        """Return the lowest count after each day with which the rest fits into later days."""
         need = self.items
         backwards = []
         for spans in reversed(lengths):
@@ -191,7 +204,12 @@ class _Chain:
         return backwards[::-1]
 
     def _within(self, even: Sequence[int], centre: Sequence[int], band: int) -> list[int] | None:
-        """The nearest feasible counts within ``band`` of ``centre``."""
+        """Return the nearest feasible counts within ``band`` of ``centre``, or ``None``.
+
+        Dynamic programming from the last day to the first: ``ahead`` has, for each count before
+        the days that have been processed, the least cost of these days. ``choices`` has the next
+        count for each, from which the optimal counts are read in the end.
+        """
         bounds = [
             (max(low, c - band), min(high, c + band))
             for low, high, c in zip(self.lowest, self.highest, centre, strict=True)
@@ -214,6 +232,7 @@ class _Chain:
         return counts[1:]
 
     def _reached(self, befores: range, lengths: Sequence[int]) -> Sequence[int]:
+        """Return the count that uncut items reach in a day's spans, for each count before it."""
         if self.unit:
             slots = sum(length // self.unit for length in lengths)
             return [min(before + slots, self.items) for before in befores]
@@ -222,10 +241,13 @@ class _Chain:
     def _step(
         self, day: int, befores: range, costs: dict[int, int]
     ) -> tuple[dict[int, int], dict[int, int]]:
-        """For every count before the day the cheapest count after it, the highest if tied.
+        """Return, for each count before the day, the least cost and the count after it.
 
-        Both bounds of a window ascend with the count before, so a monotone queue finds
-        all minima in one pass.
+        In case of a tie, the highest count is returned: units earlier. Both bounds of the count
+        after the day increase with the count before it, so they form a sliding window. A monotone
+        queue, which has the candidates of the window in order of increasing cost, finds all minima
+        in one pass: each count enters and leaves the queue at most once. The time is therefore
+        linear, apart from the bounds and the sorting of the counts.
         """
         afters = sorted(costs)
         window: deque[int] = deque()
@@ -250,6 +272,6 @@ class _Chain:
 
 
 def _common_length(prefix: Sequence[int]) -> int:
-    """The length that all items share, 0 if they differ."""
+    """Return the length of all items, or 0 if they have different lengths."""
     lengths = {after - before for before, after in pairwise(prefix)}
     return lengths.pop() if len(lengths) == 1 else 0

@@ -1,4 +1,4 @@
-"""What remains to be planned of a content, and the days it may use."""
+"""The units of each content that remain to be planned, and the days it may use."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -14,23 +14,23 @@ from domain.scheduling.vocabulary import Allocation, PlanKind
 
 @dataclass(slots=True)
 class Demand:
-    """The remaining units of one content, gaps closed up.
+    """The remaining units of one content, without gaps.
 
-    ``units`` are their numbers, ``prefix[i]`` the minutes of the first ``i`` of them.
-    ``kept_pieces`` has, for a unit that is planned in part already, the numbers of the
-    pieces that stay. ``days`` are the content's study days from today on, ``holidays`` the
-    designated holidays whose reserve it may use (indexes into the calendar, ascending).
+    ``units`` has their numbers, and ``prefix[i]`` is the number of minutes of the first ``i``
+    units. For a unit of which some pieces are kept, ``kept_pieces`` has the numbers of these
+    pieces. ``days`` has the content's study days from today on, and ``holidays`` the designated
+    holidays whose reserve it may use, both as ascending indexes into the calendar.
     """
 
     content: Content
     minutes: list[int]
-    """Of every unit of the whole range, remaining or not."""
+    """Minutes of every unit of the content's range, remaining or not."""
     units: list[int]
     prefix: list[int]
     days: list[int]
     holidays: list[int]
     longest: int
-    """Minutes of the longest unit that remains, 0 if none does."""
+    """Minutes of the longest remaining unit, 0 if no unit remains."""
     kept_pieces: dict[int, set[int]] = field(default_factory=dict)
 
     @property
@@ -39,7 +39,7 @@ class Demand:
         return sorted(self.days + self.holidays) if self.holidays else self.days
 
     def limited(self, count: int) -> "Demand":
-        """The same demand for its first ``count`` units alone."""
+        """Return the same demand with only its first ``count`` units."""
         return Demand(
             self.content,
             self.minutes,
@@ -53,7 +53,7 @@ class Demand:
 
 
 def demands(request: Request, days: Sequence[Day], first_day: int) -> list[Demand]:
-    """One demand a content, in the order of placing: weakness, then strategy, by position."""
+    """Return one demand per content, in the order of placing."""
     kept: dict[int, list[KeptPlan]] = defaultdict(list)
     for plan in request.kept:
         if plan.kind is PlanKind.STUDY:
@@ -76,7 +76,7 @@ def demands(request: Request, days: Sequence[Day], first_day: int) -> list[Deman
 
 
 def placing_order(content: Content) -> tuple[bool, int]:
-    """Weakness before strategy, then by position."""
+    """Return the sort key for the order of placing: weakness before strategy, then by position."""
     return content.allocation is not Allocation.WEAKNESS, content.position
 
 
@@ -109,7 +109,10 @@ def _demand(
 
 
 def _kept_units(kept: Iterable[KeptPlan]) -> tuple[set[int], dict[int, dict[int, int]]]:
-    """Units that stay whole, and of units that stay in pieces the pieces' minutes by number."""
+    """Return the units that are kept completely, and the minutes of kept pieces by unit and number.
+
+    A unit is kept completely if a plan keeps it uncut or if all of its pieces are kept.
+    """
     whole: set[int] = set()
     pieces: dict[int, dict[int, int]] = defaultdict(dict)
     expected: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""The one computation behind generation and preview."""
+"""The computation of a schedule, for both generation and preview."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,17 +32,17 @@ from domain.scheduling.vocabulary import ContentType, UnplacedReason
 from domain.scheduling.warnings import PlanWarning, warning
 
 ENGINE_VERSION: Final = "1"
-"""Raised whenever the same request may give another schedule; kept with each generation."""
+"""Increased when the same request may give another schedule; stored with each generation."""
 
 _WEEKDAYS: Final = "월화수목금토일"
 _WEEKDAYS_EN: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def schedule(request: Request) -> Schedule:
-    """Plan what remains of every content from ``request.today`` on.
+    """Plan the remaining units of every content from ``request.today`` on.
 
-    Pure and deterministic: equal requests give equal schedules, in whatever order their
-    rows stand. A full calendar is no error: what found no place is in ``unplaced``.
+    The function is pure and deterministic: equal requests give equal schedules, whatever the order
+    of their rows. A full calendar is not an error: ``unplaced`` has the units that do not fit.
 
     Raises ``InvalidInputError`` (with every error), ``NoContentsError``, ``NoBlocksError``,
     ``NoStudyDaysError`` and ``NothingPlacedError``.
@@ -82,7 +82,7 @@ def _check(request: Request) -> None:
 
 
 def _free_time(request: Request, days: Sequence[Day], first_day: int) -> dict[int, Room]:
-    """Study time and reserve of each day from today on, less what plans of the student hold."""
+    """Return study time and reserve of each day from today on, without the student's plans."""
     taken: Mapping[date, list[Span]] = defaultdict(list)
     for busy in request.busy:
         taken[busy.date].append((busy.start_minute, busy.end_minute))
@@ -107,7 +107,7 @@ def _plans(days: Sequence[Day], rows: Sequence[Row]) -> tuple[ScheduledPlan, ...
 def _unplaced(
     needs: Sequence[Demand], allotment: Allotment, rooms: Mapping[int, Room]
 ) -> Iterator[Unplaced]:
-    """The tail of each content, by position, cut at gaps."""
+    """Yield the unplaced units of each content, by position, as ranges without gaps."""
     tails = zip(needs, allotment.counts, strict=True)
     for need, count in sorted(tails, key=lambda tail: tail[0].content.position):
         if count == len(need.units):
@@ -155,7 +155,7 @@ def _input_warnings(request: Request, needs: Sequence[Demand]) -> Iterator[PlanW
 def _shortages(
     days: Sequence[Day], needs: Sequence[Demand], rooms: Mapping[int, Room]
 ) -> Iterator[PlanWarning]:
-    """Study days that the even deal of all that remains gives more than their study time."""
+    """Yield a warning for each study day to which the even deal gives more than its study time."""
     dealt: Mapping[int, list[int]] = defaultdict(list)
     for need in needs:
         for index, minutes in even_minutes(need).items():

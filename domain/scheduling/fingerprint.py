@@ -1,4 +1,4 @@
-"""The fingerprint of a request: equal requests have equal ones, in whatever order rows stand."""
+"""The fingerprint of a request, which does not depend on the order of its rows."""
 
 import hashlib
 import json
@@ -11,13 +11,13 @@ from domain.scheduling.planning import Request
 
 
 def fingerprint(request: Request) -> str:
-    """The sha256, in hexadecimal, of the request's canonical JSON."""
+    """Return the SHA-256 hash of the request's canonical JSON, in hexadecimal."""
     document = json.dumps(_plain(request), separators=(",", ":"), sort_keys=True)
     return hashlib.sha256(document.encode()).hexdigest()
 
 
 def _plain(record: Any) -> dict[str, Any]:
-    """A record as plain values; rows are sorted, except where the order means something."""
+    """Return a record as JSON values. Rows are sorted; episodes, whose order matters, are not."""
     values = {}
     for field in fields(record):
         value = getattr(record, field.name)

@@ -1,7 +1,7 @@
-"""What a unit costs: domain rules of minutes, in exact arithmetic.
+"""The minutes of each unit, by the rules of the domain and in exact arithmetic.
 
-Rounding is half up, and always of a cumulative sum, so that the minutes of consecutive
-ranges add up to those of their union.
+Cumulative sums are rounded half up, and not the minutes of single units, so that the minutes of
+consecutive ranges add up to those of their union.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,13 +23,13 @@ DIFFICULTY_MINUTES: Final = {
 
 
 def unit_minutes(content: Content, factors: Factors) -> list[int]:
-    """Minutes of each unit of the content's range, in order, by the student's factor."""
+    """Return the minutes of each unit of the content's range, multiplied by the subject factor."""
     cumulative = accumulate(raw_unit_minutes(content))
     return deltas(rounded_multiples(cumulative, subject_factor(content, factors)))
 
 
 def raw_unit_minutes(content: Content) -> Sequence[int]:
-    """Minutes of each unit before the factor: given, by difficulty, or assumed."""
+    """Return the minutes of each unit before the factor: given, by difficulty, or assumed."""
     if content.type is ContentType.LECTURE:
         return [
             UNKNOWN_EPISODE_MINUTES if minutes is None else minutes
@@ -39,20 +39,20 @@ def raw_unit_minutes(content: Content) -> Sequence[int]:
 
 
 def subject_factor(content: Content, factors: Factors) -> Fraction:
-    """p = level × subject."""
+    """Return the factor of a content: the level's factor × that of weakness or strategy."""
     weak = content.allocation is Allocation.WEAKNESS
     return Fraction(factors.level) * Fraction(factors.weakness if weak else factors.strategy)
 
 
 def rounded_multiples(values: Iterable[int], factor: Fraction) -> list[int]:
-    """``factor`` × each value, rounded half up."""
+    """Return ``factor`` × each value, rounded half up."""
     top, bottom = 2 * factor.numerator, 2 * factor.denominator
     half = factor.denominator
     return [(top * value + half) // bottom for value in values]
 
 
 def deltas(cumulative: Iterable[int]) -> list[int]:
-    """The steps of a cumulative sum that begins after zero."""
+    """Return the differences of consecutive cumulative sums, the first one from zero."""
     return [after - before for before, after in pairwise((0, *cumulative))]
 
 

@@ -1,8 +1,9 @@
-"""Putting consecutive units into spans, in order of time.
+"""Packs consecutive units into spans, in order of time.
 
-Units of one content are given by a ``prefix`` of minutes (``prefix[i]``: the first ``i``)
-and a range of indexes. They go into spans in order, each span taking as many whole units
-as it holds; for units in a fixed order no other way gets further.
+The units of one content are given by a ``prefix`` of minutes (``prefix[i]`` is the sum of the first
+``i`` units) and a range of indexes. Each span, in order, gets as many whole units as it holds. For
+units in a fixed order this greedy method is optimal: with fewer units in a span, no later span
+could end at a higher unit.
 """
 
 from bisect import bisect_left, bisect_right
@@ -13,7 +14,7 @@ from domain.scheduling.spans import Span, front, total
 
 
 class Run(NamedTuple):
-    """Units ``[first, last)`` from ``start`` on, their wrap-up included in ``end``."""
+    """The units ``[first, last)`` at ``start``; ``end`` includes their wrap-up."""
 
     start: int
     end: int
@@ -23,7 +24,7 @@ class Run(NamedTuple):
 
 
 class Room:
-    """The free time of one day: study time and reserve, tidy, as yet unplanned."""
+    """The free time of one day: study time and reserve, as tidy spans."""
 
     __slots__ = ("reserve", "study")
 
@@ -32,21 +33,25 @@ class Room:
         self.reserve = list(reserve)
 
     def copy(self) -> "Room":
+        """Return a room with the same free time, which can be changed separately."""
         return Room(self.study, self.reserve)
 
     def lengths(self) -> list[int]:
-        """The lengths of all spans in order of time."""
+        """Return the lengths of all spans in order of time."""
         return [end - start for start, end in sorted(self.study + self.reserve)]
 
     def leaving(self, study: int, reserve: int) -> "Room":
-        """The same room without its last ``study`` and ``reserve`` minutes."""
+        """Return the room without its last minutes.
+
+        ``study`` minutes of study time and ``reserve`` minutes of the reserve are removed.
+        """
         return Room(
             front(self.study, total(self.study) - study) if study else self.study,
             front(self.reserve, total(self.reserve) - reserve) if reserve else self.reserve,
         )
 
     def take(self, runs: Iterable[Run]) -> None:
-        """Close the time of ``runs``, each of which begins where a free span begins."""
+        """Remove the time of ``runs``, each of which must start at the start of a free span."""
         for run in runs:
             spans = self.reserve if run.reserve else self.study
             index = 0
@@ -61,11 +66,11 @@ class Room:
 def pack(
     prefix: Sequence[int], first: int, last: int, room: Room, wrap_up: int = 0
 ) -> list[Run] | None:
-    """Runs for the units ``[first, last)``, or ``None`` if they do not fit whole.
+    """Return runs for the units ``[first, last)``, or ``None`` if they do not fit uncut.
 
-    Study time is used from its earliest minute, the reserve only for what study time does
-    not hold, as little of it as possible. The units ascend in time also where the
-    reserve comes before study time. ``wrap_up`` minutes follow the last unit in its span.
+    Study time is used from its first minute on. The reserve is only used if study time does not
+    suffice, and then as little of it as possible. The units are in order of time even if the
+    reserve is before study time. ``wrap_up`` minutes follow the last unit in its span.
     """
     if room.study:
         start, end = room.study[0]
@@ -76,41 +81,46 @@ def pack(
     runs = _fill(prefix, first, last, study, wrap_up)
     if runs is not None or not room.reserve:
         return runs
-    least, most = 0, total(room.reserve)
-    runs = _fill(prefix, first, last, _with_reserve(study, room, most), wrap_up)
+    # The least number of reserve minutes with which the units fit is found by bisection, because
+    # units that fit into the first minutes of the reserve also fit into more of them.
+    too_few, enough = 0, total(room.reserve)
+    runs = _fill(prefix, first, last, _with_reserve(study, room, enough), wrap_up)
     if runs is None:
         return None
-    while most - least > 1:
-        middle = (least + most) // 2
-        tried = _fill(prefix, first, last, _with_reserve(study, room, middle), wrap_up)
-        if tried is None:
-            least = middle
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        candidate = _fill(prefix, first, last, _with_reserve(study, room, middle), wrap_up)
+        if candidate is None:
+            too_few = middle
         else:
-            most, runs = middle, tried
+            enough, runs = middle, candidate
     return runs
 
 
 def reach(prefix: Sequence[int], first: int, lengths: Iterable[int]) -> int:
-    """The index up to which whole units from ``first`` on fit into spans of these lengths."""
+    """Return the index up to which uncut units from ``first`` on fit into these lengths."""
     for length in lengths:
         first = bisect_right(prefix, prefix[first] + length, first) - 1
     return first
 
 
 def reach_back(prefix: Sequence[int], last: int, lengths: Sequence[int]) -> int:
-    """The least index from which the units up to ``last`` fit into spans of these lengths."""
+    """Return the lowest index from which uncut units up to ``last`` fit into these lengths."""
     for length in reversed(lengths):
         last = bisect_left(prefix, prefix[last] - length, 0, last)
     return last
 
 
 def fewest_cuts(prefix: Sequence[int], lengths: Iterable[int]) -> list[int] | None:
-    """Where to cut units so that all fit into spans of these lengths, in order.
+    """Return the fewest cuts with which all units fit into spans of these lengths, in order.
 
-    Returns the cuts as minutes from the beginning, as few as possible, or ``None`` if the
-    spans hold fewer minutes than the units have. For every number of cuts the furthest
-    position is kept: being further on never hurts.
+    The cuts are minutes from the beginning of the first unit. Returns ``None`` if the spans hold
+    fewer minutes than the units need.
     """
+    # Dynamic programming over the spans: for each number of cuts, ``furthest`` has the furthest
+    # position in minutes and the cuts that lead to it. Only that one has to be kept, because from
+    # a further position every later span also ends at least as far. A span holds whole units, or
+    # is filled completely with one more cut. The cost is the number of spans × the number of cuts.
     need = prefix[-1]
     furthest: list[tuple[int, _Cuts]] = [(0, None)]
     for length in lengths:
@@ -137,7 +147,7 @@ _Cuts = tuple[int, "_Cuts"] | None
 
 
 def _filled(prefix: Sequence[int], state: tuple[int, _Cuts], length: int) -> tuple[int, _Cuts]:
-    """Fill a span to its end, cutting a unit there."""
+    """Return the position after a span that is filled completely, with a cut at its end."""
     position = min(state[0] + length, prefix[-1])
     return position, (position, state[1])
 
@@ -157,13 +167,15 @@ def _fill(
     spans: Iterable[tuple[int, int, bool]],
     wrap_up: int,
 ) -> list[Run] | None:
+    """Return runs with as many whole units per span as it holds, or ``None`` if units remain."""
     runs: list[Run] = []
     for start, end, reserve in spans:
         room = end - start
         if prefix[last] - prefix[first] + wrap_up <= room:
             stop = start + prefix[last] - prefix[first] + wrap_up
             return [*runs, Run(start, stop, first, last, reserve)]
-        # Without its wrap-up the last unit must not slip in, for the two stay together.
+        # The last unit is not placed here, even if it fits, because its wrap-up must follow it in
+        # the same span and does not fit.
         to = min(bisect_right(prefix, prefix[first] + room, first, last + 1) - 1, last - 1)
         if to > first and prefix[to] > prefix[first]:
             runs.append(Run(start, start + prefix[to] - prefix[first], first, to, reserve))

@@ -1,4 +1,4 @@
-"""Placing what a day got: rows from–to, wrap-up where there is room for it."""
+"""Places the items of each day: rows with start and end, and the wrap-ups that fit."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from domain.scheduling.warnings import PlanWarning, warning
 
 
 class Row(NamedTuple):
-    """A row on one day, in the order of its sort key."""
+    """A row on one day. The order of the fields is the sort order of rows."""
 
     day: int
     start: int
@@ -31,7 +31,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ShrunkWrapUp:
-    """A wrap-up that had to be shorter than asked for."""
+    """A wrap-up that is shorter than requested, because its full length does not fit."""
 
     day: int
     content: int
@@ -39,14 +39,14 @@ class ShrunkWrapUp:
     given: int
 
     def warning(self, date: str) -> PlanWarning:
-        """The warning that tells it."""
+        """Return the warning that reports it."""
         return warning(
             "wrap_up_shrunk", date=date, content=self.content, need=self.need, given=self.given
         )
 
 
 def place(allotment: Allotment, rooms: Mapping[int, Room]) -> tuple[list[Row], list[ShrunkWrapUp]]:
-    """The study rows of every day, and the wrap-ups that were shortened."""
+    """Return the study rows of every day, and the wrap-ups that were shortened."""
     rows: list[Row] = []
     shrunk: list[ShrunkWrapUp] = []
     parts = _Parts(allotment)
@@ -55,9 +55,9 @@ def place(allotment: Allotment, rooms: Mapping[int, Room]) -> tuple[list[Row], l
         wraps = [item.deal.demand.content.wrap_up_minutes for item in items]
         runs, given = _with_wrap_ups(items, wraps, rooms[day], allotment.runs.get(day))
         shrunk += [
-            ShrunkWrapUp(day, item.deal.demand.content.position, need, got)
-            for item, need, got in zip(items, wraps, given, strict=True)
-            if got < need
+            ShrunkWrapUp(day, item.deal.demand.content.position, need, wrap)
+            for item, need, wrap in zip(items, wraps, given, strict=True)
+            if wrap < need
         ]
         for item, item_runs, wrap in zip(items, runs, given, strict=True):
             rows += _rows(day, item, item_runs, wrap, parts)
@@ -67,26 +67,27 @@ def place(allotment: Allotment, rooms: Mapping[int, Room]) -> tuple[list[Row], l
 def _with_wrap_ups(
     items: Sequence[Item], wraps: Sequence[int], room: Room, found: list[list[Run]] | None
 ) -> tuple[list[list[Run]], list[int]]:
-    """Runs of a day's items and the wrap-ups they got.
+    """Return the runs of a day's items and the minutes of their wrap-ups.
 
-    Each content in turn gets the longest wrap-up with which every unit stays whole and
-    none is driven from study time into the reserve. ``found`` is the placing to fall back
-    on where the items fit in that way alone.
+    One content after another gets the longest wrap-up with which every unit is uncut and no unit
+    is moved from study time to the reserve. ``found`` is a valid placement, which is used if
+    packing the items one after another fails.
     """
     bare = _pack_all(items, [0] * len(items), room)
     if bare is None:
         return _stretched(wraps, room, _closed_up(room, found or []))
     if not any(wraps):
         return bare, [0] * len(items)
-    most_reserve = _reserve_used(items, bare)
+    max_reserve = _reserve_used(items, bare)
     given = list(wraps)
 
     def attempt() -> list[list[Run]] | None:
         runs = _pack_all(items, given, room)
-        return runs if runs and _reserve_used(items, runs) <= most_reserve else None
+        return runs if runs and _reserve_used(items, runs) <= max_reserve else None
 
     if runs := attempt():
         return runs, given
+    # Bisection over the minutes of one wrap-up after another: about log2(minutes) packings each.
     given, best = [0] * len(items), bare
     for index, wrap in enumerate(wraps):
         fits, too_long = 0, wrap + 1
@@ -101,7 +102,7 @@ def _with_wrap_ups(
 
 
 def _pack_all(items: Sequence[Item], wraps: Sequence[int], room: Room) -> list[list[Run]] | None:
-    """Runs of every item in the order of placing, or ``None`` if they do not all fit whole."""
+    """Return the runs of all items in the order of placing, or ``None`` if units do not fit."""
     free = room.copy()
     placed: list[list[Run]] = []
     for item, wrap in zip(items, wraps, strict=True):
@@ -114,7 +115,7 @@ def _pack_all(items: Sequence[Item], wraps: Sequence[int], room: Room) -> list[l
 
 
 def _reserve_used(items: Sequence[Item], runs: Sequence[Sequence[Run]]) -> int:
-    """Minutes of study in the reserve, wrap-ups aside."""
+    """Return the minutes of study in the reserve, without wrap-ups."""
     return sum(
         item.deal.prefix[run.last] - item.deal.prefix[run.first]
         for item, own in zip(items, runs, strict=True)
@@ -124,10 +125,10 @@ def _reserve_used(items: Sequence[Item], runs: Sequence[Sequence[Run]]) -> int:
 
 
 def _closed_up(room: Room, runs: list[list[Run]]) -> list[list[Run]]:
-    """The same runs, in each span one behind the other from its beginning on.
+    """Return the same runs, moved to the beginning of each span without gaps.
 
-    Where a pair of contents was dealt again, the others have stayed where they were, and what
-    the pair has left is free before them.
+    Gaps exist if a pair of contents was dealt again: the runs of the others have not moved, and
+    the time that the pair used before is free.
     """
     moved: dict[Run, Run] = {}
     for begin, end in (*room.study, *room.reserve):
@@ -141,7 +142,10 @@ def _closed_up(room: Room, runs: list[list[Run]]) -> list[list[Run]]:
 def _stretched(
     wraps: Sequence[int], room: Room, runs: list[list[Run]]
 ) -> tuple[list[list[Run]], list[int]]:
-    """Runs that stay where they are, their last ones stretched into what is free behind them."""
+    """Return the same runs, the last of each item extended by the wrap-up into free time after it.
+
+    The wrap-up is shortened to the time until the next run or the end of the span.
+    """
     starts = [run.start for own in runs for run in own]
     ends = [end for _, end in (*room.study, *room.reserve)]
     stretched, given = [], []
@@ -169,11 +173,11 @@ class _Parts:
                 self.pieces[position].update({u: len(numbers) for u, numbers in kept.items()})
 
     def of(self, content: int) -> Mapping[int, int]:
-        """How many pieces each unit of a content has; empty if none is split."""
+        """Return the number of pieces of each unit of a content; empty if none is split."""
         return self.pieces.get(content, {})
 
     def next(self, content: int, unit: int) -> int:
-        """The least number that no piece of the unit has yet, kept ones among them."""
+        """Return the lowest number that no other piece of the unit has, including kept pieces."""
         taken = self.taken[content].setdefault(unit, set())
         number = next(number for number in count(1) if number not in taken)
         taken.add(number)
@@ -181,7 +185,7 @@ class _Parts:
 
 
 def _rows(day: int, item: Item, runs: Iterable[Run], wrap_up: int, parts: _Parts) -> Iterator[Row]:
-    """One row for each stretch of consecutive whole units, each episode and each piece."""
+    """Yield one row for each range of consecutive whole units, each episode and each piece."""
     position, prefix, units = item.deal.demand.content.position, item.deal.prefix, item.deal.units
     pieces = parts.of(position)
     for run in runs:
@@ -197,7 +201,11 @@ def _rows(day: int, item: Item, runs: Iterable[Run], wrap_up: int, parts: _Parts
 
 
 def _stretches(deal: Deal, run: Run, pieces: Mapping[int, int]) -> Iterator[tuple[int, int]]:
-    """A run's items cut into rows: at gaps, around pieces, and a lecture's at every episode."""
+    """Yield the item ranges of a run's rows.
+
+    A range ends at a gap between units and before and after a piece. Each episode of a lecture is
+    a separate range.
+    """
     units, first, end = deal.units, run.first, run.last
     if deal.demand.content.type is ContentType.LECTURE:
         yield from ((item, item + 1) for item in range(first, end))

@@ -1,9 +1,9 @@
-"""What the scheduling core is asked: one frozen request, complete in itself.
+"""The request to the scheduling core. It is frozen and contains everything that is needed.
 
 Dates are civil dates, times are minutes of the local day, spans are half-open
-``[start, end)`` and unit ranges are inclusive. Weekdays run 0 = Sunday … 6 = Saturday.
-A content is named by its ``position``, which is unique in the group. The order in which
-rows stand in a tuple means nothing.
+``[start, end)`` and unit ranges are inclusive. Weekdays are 0 = Sunday … 6 = Saturday.
+A content is identified by its ``position``, which is unique in the group. The order of rows in a
+tuple has no meaning.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,11 @@ LEVEL_FACTORS: Mapping[Level, Decimal] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """Exact multipliers of study time: level × subject; and what a review costs of it."""
+    """Exact multipliers of study time.
+
+    The minutes of a unit are multiplied by ``level`` and by ``weakness`` or ``strategy``. The
+    minutes of a review are the study time multiplied by ``review``.
+    """
 
     level: Decimal = LEVEL_FACTORS[Level.MIDDLE]
     weakness: Decimal = Decimal("1.2")
@@ -68,7 +72,7 @@ class AcademySchedule:
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """A date without study. Dates outside the period are ignored, doubles count once."""
+    """A date without study. Dates outside the period are ignored, duplicates count once."""
 
     date: date
     type: ExclusionType
@@ -78,9 +82,9 @@ class Exclusion:
 class Content:
     """An inclusive range of units to study.
 
-    A book has ``minutes_per_unit`` or ``difficulty`` or neither, a lecture one entry of
-    ``episode_minutes`` for each unit (``None``: unknown), a custom content
-    ``minutes_per_unit``. ``weekly_days`` is for strategy alone: 2, 3 or 4.
+    A book has ``minutes_per_unit``, ``difficulty`` or neither; a lecture has one entry of
+    ``episode_minutes`` per unit (``None``: unknown); a custom content has ``minutes_per_unit``.
+    Only a strategy content has ``weekly_days``: 2, 3 or 4.
     """
 
     position: int
@@ -97,7 +101,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Time taken by a live plan of the student in another group."""
+    """Time that a live plan of the student in another group occupies."""
 
     date: date
     start_minute: int
@@ -106,10 +110,10 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class KeptPlan:
-    """A plan of this group that generation keeps: done, started, pinned or part done.
+    """A plan of this group that a generation keeps: done, started, pinned or partially done.
 
-    It holds its time. ``done_through`` is set on a part-done plan alone: its units up to
-    there are kept, the rest is planned again.
+    Its time stays occupied. Only a partially done plan has ``done_through``: its units up to that
+    one are kept, and the others are planned again.
     """
 
     content: int
@@ -133,7 +137,7 @@ class KeptPlan:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Everything that decides a schedule; equal requests give equal schedules."""
+    """Everything on which a schedule depends; equal requests give equal schedules."""
 
     period_start: date
     period_end: date

@@ -1,4 +1,4 @@
-"""How even a schedule is, and how even any could be."""
+"""Measures how even a schedule is, and computes a lower bound for its peak."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,9 +21,10 @@ def quality(
     rooms: Mapping[int, Room],
     kept: Iterable[tuple[int, KeptPlan]],
 ) -> Quality:
-    """Figures over the study days in ``rooms``; ``kept`` are the kept plans by day.
+    """Return the quality of a schedule, measured over the study days in ``rooms``.
 
-    ``demands`` are those that ``rows`` place.
+    ``demands`` are the demands that ``rows`` place, and ``kept`` has the kept plans with their
+    days.
     """
     kept_load: Counter[int] = Counter()
     reserve = 0
@@ -52,14 +53,17 @@ def _least_peak(
     rooms: Mapping[int, Room],
     kept: Mapping[int, int],
 ) -> int:
-    """The least peak that leaves a flow for all minutes, found by bisection.
+    """Return the lowest peak with which all minutes fit into the days.
 
-    Days alike in owners, room and kept minutes are counted, not visited one by one.
-    A holiday is no study day: it holds what it holds under any peak.
+    It is found by bisection, because minutes that fit under a peak also fit under a higher one.
+    Each step decides by ``DaySets.fits`` whether they fit. A holiday is not a study day, so the
+    peak does not limit it.
     """
     day_sets = DaySets.among(demands)
     needs = [demand.prefix[-1] for demand in demands]
     study = [day for day in rooms if days[day].kind is DayKind.STUDY]
+    # Days with equal owners, room and kept minutes are grouped, so that the cost of a step does
+    # not grow with the length of the period. A negative number marks a holiday.
     alike: Counter[tuple[int, int, int]] = Counter()
     for day, owners in day_sets.day_owners.items():
         held = total(rooms[day].study) + total(rooms[day].reserve)

@@ -1,6 +1,6 @@
-"""Reviews: what a cycle studied, on the cycle's review days.
+"""Places the reviews: the units that a cycle has studied, on the review days of the cycle.
 
-Ranges of units are half-open in here, so that the arithmetic of spans serves for them.
+Ranges of units are half-open in this module, so that the functions for spans can be used for them.
 """
 
 from bisect import bisect_left
@@ -24,7 +24,7 @@ from domain.scheduling.warnings import PlanWarning, warning
 
 @dataclass(slots=True)
 class _Review:
-    """A contiguous range that a cycle studied, the minutes it cost, and those of its review."""
+    """A contiguous range that a cycle has studied, with the minutes of its study and its review."""
 
     demand: Demand
     units: Span
@@ -43,11 +43,12 @@ def place_reviews(
     rows: Iterable[Row],
     rooms: Mapping[int, Room],
 ) -> tuple[list[Row], list[PlanWarning]]:
-    """Review rows of every cycle, and what had to be shortened or stays without review.
+    """Return the review rows of every cycle, and warnings about shortened and missing reviews.
 
-    ``rows`` are the new study rows, ``rooms`` the free time by day; review days carry no
-    new study. A range is reviewed on the first review day of its cycle that is not past,
-    then on the next. A group without review days asked for none, so nothing is reported.
+    ``rows`` are the new study rows. ``rooms`` has the free time by day; the time of the reviews is
+    removed from it. Review days have no new study. Reviews start on the first review day of their
+    cycle that is not in the past and continue on the next ones. A group without review days has
+    neither reviews nor warnings.
     """
     if request.review_days == 0:
         return [], []
@@ -73,7 +74,10 @@ def _reviews(
     studied: Mapping[int, Sequence[tuple[Span, int]]],
     review_days: Sequence[int],
 ) -> tuple[list[_Review], list[_Review]]:
-    """Ranges studied before the first review day, in the order of placing; and the others."""
+    """Return the ranges studied before the first review day, and the ones studied later.
+
+    Both are in the order of placing. Ranges that were studied later cannot be reviewed.
+    """
     timely: list[_Review] = []
     late: list[_Review] = []
     for demand in demands:
@@ -86,7 +90,10 @@ def _reviews(
 
 
 def _within(content: Content, studied: Iterable[tuple[Span, int]]) -> Iterator[tuple[Span, int]]:
-    """What of it the content still has: its range may have shrunk since a kept plan was made."""
+    """Yield the studied ranges within the content's range.
+
+    The content's range may have been reduced after a kept plan was generated.
+    """
     for (start, end), day in studied:
         first, last = max(start, content.first_unit), min(end, content.last_unit + 1)
         if first < last:
@@ -101,7 +108,13 @@ def _review(demand: Demand, units: Span) -> _Review:
 def _set_minutes(
     request: Request, cycle: int, reviews: Sequence[_Review], free: int
 ) -> list[PlanWarning]:
-    """Review factor × study minutes, each content rounded once; alike less if too much."""
+    """Set the minutes of the reviews: review factor × study minutes.
+
+    If the reviews need more than the ``free`` minutes, all are reduced in proportion, and a warning
+    is returned, unless there are no free minutes: each range is then reported as unreviewed.
+    Cumulative sums are rounded, so that the minutes of a content, and of all reduced reviews, have
+    only one rounding error.
+    """
     ordered = sorted(reviews, key=lambda review: (review.content, review.units))
     factor = Fraction(request.factors.review)
     for content in dict.fromkeys(review.content for review in ordered):
@@ -121,7 +134,10 @@ def _set_minutes(
 
 
 def _place(review: _Review, rooms: Mapping[int, Room]) -> Iterator[Row]:
-    """Rows of a review; its units are cut only if they do not fit whole. Takes the room."""
+    """Yield the rows of a review, and remove their time from the rooms.
+
+    Units are only cut if they do not fit uncut.
+    """
     items, prefix = _items(review)
     placed = _pack_over_days(prefix, rooms)
     pieces = [1] * len(items)
@@ -135,7 +151,7 @@ def _place(review: _Review, rooms: Mapping[int, Room]) -> Iterator[Row]:
         items, pieces = [items[i] for i in origin], [origin.count(i) for i in origin]
         placed = _pack_over_days(prefix, rooms)
     if placed is None:
-        raise AssertionError("pieces cut to measure must fit where they were measured")
+        raise AssertionError("pieces must fit into the spans for which they were cut")
     placed_pieces = 0
     for day, run in placed:
         rooms[day].take([run])
@@ -159,7 +175,10 @@ def _place(review: _Review, rooms: Mapping[int, Room]) -> Iterator[Row]:
 
 
 def _items(review: _Review) -> tuple[list[Span], list[int]]:
-    """Units with their review minutes; a unit of 0 minutes stays with the one before it."""
+    """Return the items of a review, as ranges of units, and their cumulative minutes.
+
+    A unit whose review has 0 minutes belongs to the item before it.
+    """
     first = review.demand.content.first_unit
     start, end = review.units
     study = review.demand.minutes[start - first : end - first]
@@ -178,7 +197,7 @@ def _items(review: _Review) -> tuple[list[Span], list[int]]:
 def _pack_over_days(
     prefix: Sequence[int], rooms: Mapping[int, Room]
 ) -> list[tuple[int, Run]] | None:
-    """As much as fits on each day in turn, or ``None`` if something is left."""
+    """Return runs with as many items as fit on each day, or ``None`` if items remain."""
     placed: list[tuple[int, Run]] = []
     first = 0
     for day, room in rooms.items():
@@ -190,7 +209,7 @@ def _pack_over_days(
 
 
 def _stretches(run: Run, pieces: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Whole items of a run together, each piece by itself."""
+    """Yield the item ranges of a run's rows: consecutive whole items, and each piece separately."""
     first = run.first
     while first < run.last:
         last = first + 1

@@ -1,4 +1,4 @@
-"""What the scheduling core answers: one frozen schedule that says everything it has to say."""
+"""The result of the scheduling core: a frozen schedule."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -10,17 +10,18 @@ from domain.scheduling.warnings import PlanWarning
 
 
 def clock(minute: int) -> str:
-    """A minute of the day as ``HH:MM``; the last end is ``24:00``."""
+    """Return a minute of the day as ``HH:MM``. The end of the day is ``24:00``."""
     return f"{minute // 60:02}:{minute % 60:02}"
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduledPlan:
-    """One dated, timed row: units ``first_unit``–``last_unit`` of a content, ``[start, end)``.
+    """One row with a date and a time: units ``first_unit``–``last_unit`` of a content.
 
-    A row with ``parts > 1`` is piece ``part`` of one unit. ``wrap_up_minutes`` are the last
-    ones of the row. ``cycle_day`` is ``None`` on a designated holiday. ``sequence`` counts
-    the rows of the schedule from 1 in order of time.
+    The time is half-open: ``[start_minute, end_minute)``. A row with ``parts > 1`` is piece
+    ``part`` of one unit. ``wrap_up_minutes`` are the last minutes of the row. ``cycle_day`` is
+    ``None`` on a designated holiday. ``sequence`` is the number of the row in the schedule, from 1
+    in order of time.
     """
 
     sequence: int
@@ -41,11 +42,14 @@ class ScheduledPlan:
 
     @property
     def minutes(self) -> int:
-        """The row's length, wrap-up included."""
+        """The length of the row, including its wrap-up."""
         return self.end_minute - self.start_minute
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan as JSON has it: ISO date, ``HH:MM``, words; ``content`` is its position."""
+        """Return the plan for JSON: the date in ISO format, times as ``HH:MM``, the kind as text.
+
+        ``content`` is the position of the content.
+        """
         return {
             "date": self.date.isoformat(),
             "from": clock(self.start_minute),
@@ -67,7 +71,7 @@ class ScheduledPlan:
 
 @dataclass(frozen=True, slots=True)
 class Unplaced:
-    """A range of a content that found no place, and why."""
+    """A range of a content that could not be placed, and the reason."""
 
     content: int
     first_unit: int
@@ -78,10 +82,11 @@ class Unplaced:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How even the result is, in minutes of study a study day from today on (new and kept).
+    """How even the schedule is: minutes per study day from today on, of new and kept study plans.
 
-    ``least_peak`` is a lower bound of the peak of any plan of the same units; wrap-up is
-    left out of it. ``reserve`` is the study placed outside study time.
+    ``peak`` is the highest number of minutes of a day, and ``spread`` its difference from the
+    lowest. ``least_peak`` is a lower bound for the peak of any schedule of the same units, without
+    wrap-ups. ``reserve`` has the minutes of study that are in the reserve.
     """
 
     peak: int
@@ -92,7 +97,7 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The answer to a request: plans by time, the unplaced by position, warnings, quality."""
+    """The result for a request: plans by time, unplaced ranges by position, warnings, quality."""
 
     plans: tuple[ScheduledPlan, ...]
     unplaced: tuple[Unplaced, ...]
@@ -100,7 +105,7 @@ class Schedule:
     quality: Quality
 
     def canonical_json(self) -> str:
-        """The one spelling of this schedule: sorted keys, no spaces, ISO dates."""
+        """Return the schedule as canonical JSON: sorted keys, no spaces, ISO dates."""
         return json.dumps(
             asdict(self),
             sort_keys=True,

@@ -1,6 +1,7 @@
 """Arithmetic on half-open spans ``[start, end)`` of minutes.
 
-A list of spans is *tidy* when it ascends, nothing is empty and nothing overlaps or touches.
+A list of spans is *tidy* if it is in ascending order and no span is empty, overlaps another or is
+adjacent to another.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,7 @@ Span: TypeAlias = tuple[int, int]
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:
-    """The same minutes as a tidy list; empty and reversed spans hold none."""
+    """Return the same minutes as a tidy list. Empty and reversed spans contain no minutes."""
     tidy: list[Span] = []
     for start, end in sorted(span for span in spans if span[0] < span[1]):
         if tidy and start <= tidy[-1][1]:
@@ -21,7 +22,7 @@ def merged(spans: Iterable[Span]) -> list[Span]:
 
 
 def without(spans: Sequence[Span], holes: Iterable[Span]) -> list[Span]:
-    """The minutes of tidy ``spans`` that lie in none of ``holes``."""
+    """Return the minutes of tidy ``spans`` that are not in ``holes``."""
     rest = list(spans)
     for hole_start, hole_end in holes:
         rest = [
@@ -34,12 +35,12 @@ def without(spans: Sequence[Span], holes: Iterable[Span]) -> list[Span]:
 
 
 def total(spans: Iterable[Span]) -> int:
-    """The number of minutes in spans that do not overlap."""
+    """Return the number of minutes in spans that do not overlap."""
     return sum(end - start for start, end in spans)
 
 
 def front(spans: Sequence[Span], minutes: int) -> list[Span]:
-    """The first ``minutes`` minutes of tidy ``spans``; all of them if they hold less."""
+    """Return the first ``minutes`` minutes of tidy ``spans``, or all if they have fewer."""
     taken: list[Span] = []
     for start, end in spans:
         if minutes <= 0:

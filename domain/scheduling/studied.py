@@ -1,4 +1,4 @@
-"""What each cycle studied and has not reviewed yet, from new rows and kept plans alike."""
+"""The units that each cycle has studied and not yet reviewed, in new rows and in kept plans."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,14 +10,15 @@ from domain.scheduling.spans import Span, merged, without
 from domain.scheduling.vocabulary import PlanKind
 
 Studied = dict[int, dict[int, list[tuple[Span, int]]]]
-"""Cycle → content → half-open ranges of units, each with the day it was studied on."""
+"""Cycle → content → half-open ranges of units, each with the day on which it is studied."""
 
 
 def studied_by_cycle(request: Request, days: Sequence[Day], rows: Iterable[Row]) -> Studied:
-    """Ranges by the cycle of their day; a unit in pieces belongs to that of its last piece.
+    """Return the studied ranges by the cycle of their day.
 
-    Ranges that a kept review of the same cycle covers are left out. A kept plan outside
-    the period counts as on the period's nearest day.
+    A unit in pieces belongs to the cycle of its last piece. Ranges that a kept review of the same
+    cycle covers are omitted. A kept plan outside the period is assigned to the nearest day of the
+    period.
     """
     whole: dict[int, list[tuple[Span, int]]] = defaultdict(list)
     last_piece: dict[tuple[int, int], int] = {}

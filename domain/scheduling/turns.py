@@ -1,8 +1,9 @@
-"""Dealing contents in turn, when the even deal of all of them does not fit.
+"""Deals contents one after another, if the even deal of all of them does not fit.
 
-A single content is dealt exactly: nearest to even, with the fewest cuts. Of several, each
-is dealt exactly in the room that the others leave it; that all together be cut as little
-as possible is bin packing, so there the result is a good one and not always the best.
+A single content is dealt optimally: with the fewest cuts, and nearest to even. If there are
+several, each is dealt optimally in the time that is not set aside for the others. To minimise the
+cuts of all contents together is a bin packing problem, which is NP-hard, so the result is good but
+not always the best.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,19 +25,19 @@ _EXTREMES: Final = (MAX_UNITS, 0)
 
 @dataclass(slots=True)
 class Dealt:
-    """A deal and where each of its days is placed."""
+    """A deal, and the runs that place it on each day."""
 
     deal: Deal
     runs: dict[int, list[Run]]
 
     @property
     def cuts(self) -> int:
-        """Pieces beyond the first of each unit."""
+        """The number of pieces in addition to the first one of each unit."""
         return len(self.deal.units) - len(self.deal.demand.units)
 
 
 def deal_in_turn(demands: Sequence[Demand], rooms: Mapping[int, Room]) -> list[Dealt]:
-    """Deal every demand in the order of placing; their minutes fit the rooms together."""
+    """Deal every demand in the order of placing. Their minutes must fit into the rooms together."""
     days = max(rooms, default=-1) + 1
     closed = Room((), ())
     free = {day: rooms.get(day, closed).copy() for day in range(days)}
@@ -47,6 +48,9 @@ def deal_in_turn(demands: Sequence[Demand], rooms: Mapping[int, Room]) -> list[D
         [total(room.study) for room in free.values()]
         + [total(room.reserve) for room in free.values()],
     )
+    # ``later`` has the minutes per bin that are set aside for the demands not yet dealt. They are
+    # removed from the end of the day, so that the current demand can use the rest. Every demand
+    # uses at most the minutes that are not set aside, so the minutes of all of them fit.
     later = [sum(load[bin_] for load in aside) for bin_ in range(2 * days)]
     dealt = []
     for demand, load in zip(demands, aside, strict=True):
@@ -60,7 +64,11 @@ def deal_in_turn(demands: Sequence[Demand], rooms: Mapping[int, Room]) -> list[D
 
 
 def mend(dealt: list[Dealt], rooms: Mapping[int, Room]) -> None:
-    """Deal a content with cuts again before another one, wherever that saves cuts."""
+    """Deal a content with cuts again before another content, if that reduces their cuts.
+
+    Each ordered pair is tried once, with the other contents unchanged. At most nine contents have
+    72 such pairs.
+    """
     for index, other in permutations(range(len(dealt)), 2):
         if not dealt[index].cuts:
             continue
@@ -69,7 +77,8 @@ def mend(dealt: list[Dealt], rooms: Mapping[int, Room]) -> None:
         demand = dealt[index].deal.demand
         if not fits_whole(demand, [free[day] for day in demand.own]):
             continue
-        # As even as can be, as early, or as late: what suits the other one is not known.
+        # As evenly, as early or as late as possible: which one leaves suitable time for the other
+        # content is not known in advance.
         for targets in (_targets(demand), *([count] * len(demand.own) for count in _EXTREMES)):
             pair = _pair(demand, targets, dealt[other].deal.demand, free)
             if pair and pair[0].cuts + pair[1].cuts < dealt[index].cuts + dealt[other].cuts:
@@ -77,7 +86,7 @@ def mend(dealt: list[Dealt], rooms: Mapping[int, Room]) -> None:
 
 
 def even_minutes(demand: Demand) -> dict[int, int]:
-    """Minutes of each study day of the even deal of a demand; nothing if it has no day."""
+    """Return the minutes of the even deal of a demand by study day; empty if it has no days."""
     if not demand.days:
         return {}
     counts = even_deal(len(demand.units), len(demand.days))
@@ -86,13 +95,13 @@ def even_minutes(demand: Demand) -> dict[int, int]:
 
 
 def _deal(demand: Demand, targets: Sequence[int], free: Mapping[int, Room]) -> Dealt:
-    """Deal and place a demand whose minutes fit; ``free`` has a room for each of its days."""
+    """Deal and place a demand whose minutes fit. ``free`` has a room for each of its own days."""
     deal = deal_nearest(demand, targets, [free[day] for day in demand.own])
     runs = {}
     for day, first, last in deal.by_day():
         packed = pack(deal.prefix, first, last, free[day])
         if packed is None:
-            raise AssertionError("what a day was dealt must fit its room")
+            raise AssertionError("the units that are dealt to a day must fit its room")
         runs[day] = packed
     return Dealt(deal, runs)
 
@@ -100,7 +109,10 @@ def _deal(demand: Demand, targets: Sequence[int], free: Mapping[int, Room]) -> D
 def _pair(
     first: Demand, targets: Sequence[int], second: Demand, free: Mapping[int, Room]
 ) -> tuple[Dealt, Dealt] | None:
-    """The first near ``targets``, then the second, if the minutes allow that."""
+    """Deal the first demand near ``targets``, then the second.
+
+    Returns ``None`` if the first leaves too few minutes for the second.
+    """
     one = _deal(first, targets, free)
     left = {day: room.copy() for day, room in free.items()}
     for day, runs in one.runs.items():
@@ -112,6 +124,7 @@ def _pair(
 
 
 def _room_beside(dealt: Sequence[Dealt], rooms: Mapping[int, Room]) -> dict[int, Room]:
+    """Return the time of the rooms that the deals leave free."""
     taken: dict[int, list[tuple[int, int]]] = {}
     for one in dealt:
         for day, runs in one.runs.items():
@@ -125,7 +138,10 @@ def _room_beside(dealt: Sequence[Dealt], rooms: Mapping[int, Room]) -> dict[int,
 
 
 def _targets(demand: Demand) -> list[int]:
-    """The even cumulative counts for all own days; beside study days a holiday is owed nothing."""
+    """Return the even cumulative counts for all own days.
+
+    Holidays only have a share if the demand has no study days.
+    """
     if not demand.own:
         return []
     days = demand.days or demand.holidays

@@ -1,7 +1,7 @@
-"""The rules of a request, each with the sentence that refuses it.
+"""The rules of a request, each with the message of its error.
 
-Fields are named as the documents and the application know them:
-``contents[0].range``, ``academy_schedules[1].start``. Indexes count the rows as given.
+Fields have the names that documents and applications use: ``contents[0].range``,
+``academy_schedules[1].start``. Indexes are those of the rows in the request.
 """
 
 from collections import Counter, defaultdict
@@ -37,7 +37,7 @@ MAX_FACTOR: Final = Decimal(10)
 
 
 def field_errors(request: Request) -> list[FieldError]:
-    """Everything that is wrong with a request; it may be scheduled when there is nothing."""
+    """Return all errors of a request. A request without errors can be scheduled."""
     found = [*_period(request), *_cycle(request), *_factors(request.factors)]
     found += _weekly("blocks", request.blocks)
     found += _weekly("non_study_blocks", request.non_study_blocks)
@@ -58,18 +58,18 @@ def field_errors(request: Request) -> list[FieldError]:
 
 
 def content_errors(field: str, content: Content) -> Iterator[FieldError]:
-    """What is wrong with a content by itself; ``field`` is the path of the content."""
+    """Yield the errors of a single content; ``field`` is the path of the content."""
     first, last = content.first_unit, content.last_unit
     if first < 1 or last < first:
         yield FieldError(f"{field}.range", "must be 1 ≤ first ≤ last")
     elif last - first >= MAX_UNITS:
         yield FieldError(f"{field}.range", f"must have at most {MAX_UNITS} units")
     elif last > LAST_UNIT:
-        yield FieldError(f"{field}.range", f"must end at {LAST_UNIT} at most")
+        yield FieldError(f"{field}.range", f"must not end after {LAST_UNIT}")
     if content.allocation is Allocation.STRATEGY and content.weekly_days not in WEEKLY_DAYS:
         yield FieldError(f"{field}.weekly_days", "must be 2, 3 or 4 for a strategy content")
     if content.allocation is Allocation.WEAKNESS and content.weekly_days is not None:
-        yield FieldError(f"{field}.weekly_days", "is for strategy contents alone")
+        yield FieldError(f"{field}.weekly_days", "is only allowed for strategy contents")
     if not 0 <= content.wrap_up_minutes <= MINUTES_PER_DAY:
         yield FieldError(f"{field}.wrap_up_minutes", "must be 0 to 1440")
     yield from _length_errors(field, content)
@@ -80,33 +80,37 @@ def _length_errors(field: str, content: Content) -> Iterator[FieldError]:
     if given is not None and not 1 <= given <= MINUTES_PER_DAY:
         yield FieldError(f"{field}.minutes_per_unit", "must be 1 to 1440")
     if content.difficulty is not None and content.type is not ContentType.BOOK:
-        yield FieldError(f"{field}.difficulty", "is for books alone")
+        yield FieldError(f"{field}.difficulty", "is only allowed for books")
     elif content.difficulty is not None and given is not None:
-        yield FieldError(f"{field}.difficulty", "give minutes or difficulty, not both")
+        yield FieldError(f"{field}.difficulty", "cannot be combined with minutes_per_unit")
     if content.type is ContentType.CUSTOM and given is None:
         yield FieldError(f"{field}.minutes_per_unit", "is required for a custom content")
     if content.type is not ContentType.LECTURE:
         if content.episode_minutes:
-            yield FieldError(f"{field}.episodes", "are for lectures alone")
+            yield FieldError(f"{field}.episodes", "are only allowed for lectures")
         return
     if given is not None:
-        yield FieldError(f"{field}.minutes_per_unit", "a lecture has minutes for each episode")
+        yield FieldError(f"{field}.minutes_per_unit", "is not allowed for lectures: use episodes")
     count = content.last_unit - content.first_unit + 1
     if len(content.episode_minutes) != count:
-        yield FieldError(f"{field}.episodes", f"must have {max(count, 0)} entries, one a unit")
+        yield FieldError(f"{field}.episodes", f"must have {max(count, 0)} entries, one per unit")
     if any(m is not None and not 1 <= m <= MINUTES_PER_DAY for m in content.episode_minutes):
-        yield FieldError(f"{field}.episodes", "each must be 1 to 1440 minutes, or unknown")
+        yield FieldError(f"{field}.episodes", "each must be 1 to 1440 minutes, or null")
 
 
 def _too_short(field: str, content: Content, factors: Factors) -> Iterator[FieldError]:
-    """A unit must last a minute: below that, rows could not be told apart in time."""
+    """Yield an error if a unit lasts less than a minute.
+
+    Several such units could have the same start and end.
+    """
     if content.last_unit - content.first_unit >= MAX_UNITS:
         return
     shortest = min(raw_unit_minutes(content), default=1)
     if shortest >= 1 and Fraction(shortest) * subject_factor(content, factors) < 1:
         lecture = content.type is ContentType.LECTURE
         name = "episodes" if lecture else "minutes_per_unit"
-        yield FieldError(f"{field}.{name}", "a unit must last at least one minute by the factor")
+        message = "must be at least one minute per unit after multiplication by the factors"
+        yield FieldError(f"{field}.{name}", message)
 
 
 def _period(request: Request) -> Iterator[FieldError]:
@@ -126,18 +130,21 @@ def _cycle(request: Request) -> Iterator[FieldError]:
 
 def _factors(factors: Factors) -> Iterator[FieldError]:
     for name in ("level", "weakness", "strategy", "review"):
-        # Callers without a type checker pass floats, which are not what they look like.
+        # Callers without a type checker may pass floats, whose values are not exact decimals.
         value: object = getattr(factors, name)
         if not isinstance(value, Decimal | int):
             yield FieldError(f"factors.{name}", "must be a Decimal")
         elif not Decimal(value).is_finite() or not 0 < value <= MAX_FACTOR:
-            yield FieldError(f"factors.{name}", f"must be above 0 and at most {MAX_FACTOR}")
+            yield FieldError(f"factors.{name}", f"must be greater than 0, at most {MAX_FACTOR}")
         elif not has_factor_places(Decimal(value)):
             yield FieldError(f"factors.{name}", "must have at most 6 decimal places")
 
 
 def has_factor_places(value: Decimal) -> bool:
-    """Whether a factor has at most six decimal places: more are a slip, and slow."""
+    """Whether a factor has at most six decimal places.
+
+    More places are likely to be an error, and make exact arithmetic slow.
+    """
     return value == round(value, 6)
 
 
@@ -148,7 +155,7 @@ def _weekly(
         if not 0 <= row.weekday <= 6:
             yield FieldError(f"{field}[{index}].weekday", "must be 0 (Sunday) to 6 (Saturday)")
         if not _is_in_one_day(row):
-            yield FieldError(f"{field}[{index}].start", "must be before the end, both in one day")
+            yield FieldError(f"{field}[{index}].start", "must be before end, both on the same day")
 
 
 def _is_in_one_day(row: Block | NonStudyBlock | AcademySchedule) -> bool:
@@ -159,7 +166,8 @@ def _classes(lessons: tuple[AcademySchedule, ...]) -> Iterator[FieldError]:
     for index, lesson in enumerate(lessons):
         if not 0 <= lesson.travel_minutes <= MINUTES_PER_DAY:
             yield FieldError(f"academy_schedules[{index}].travel_minutes", "must be 0 to 1440")
-    # A bit per minute of each weekday: comparing all pairs of a long list takes minutes.
+    # Each weekday is an integer with one bit per minute, so the cost is linear in the number of
+    # classes. To compare all pairs of a long list would take minutes.
     taken: defaultdict[int, int] = defaultdict(int)
     for index, lesson in enumerate(lessons):
         minutes = (

@@ -1,37 +1,37 @@
-"""The words of planning, each spelled once.
+"""The enumerated values and limits of planning.
 
-Tables, documents and messages store the values below as text; a CHECK constraint in
-the schema repeats each list, so a new word needs a revision.
+Tables, documents and messages contain these values as text. A CHECK constraint in the schema
+repeats each list, so a new value needs a revision.
 """
 
 from enum import StrEnum
 
 MINUTES_PER_DAY = 24 * 60
-"""``24:00``, the last legal end of a span."""
+"""``24:00``, the latest valid end of a span."""
 
 MAX_UNITS = 100_000
-"""The most units that a content may have."""
+"""The maximum number of units of a content."""
 
 LAST_UNIT = 2**31 - 1
-"""The highest number of a unit; tables hold no higher."""
+"""The highest number of a unit: the maximum of PostgreSQL's ``integer``."""
 
 
 class Allocation(StrEnum):
-    """How often a subject is studied: 취약 every study day, 전략 on some of each cycle."""
+    """How often a subject is studied: 취약 on every study day, 전략 on some days of each cycle."""
 
     WEAKNESS = "weakness"
     STRATEGY = "strategy"
 
 
 class BlockKind(StrEnum):
-    """학습시간, or 자율학습 whose time is the *reserve*."""
+    """학습시간, or 자율학습, whose time is the *reserve*."""
 
     STUDY = "study"
     SELF_STUDY = "self_study"
 
 
 class ContentType(StrEnum):
-    """교재 counts pages, 강의 counts episodes, 커스텀 counts units of its own."""
+    """The type of a content: 교재 with pages, 강의 with episodes, or 커스텀 with other units."""
 
     BOOK = "book"
     LECTURE = "lecture"
@@ -39,7 +39,7 @@ class ContentType(StrEnum):
 
 
 class Difficulty(StrEnum):
-    """A book's difficulty: 기초, 기본, 심화, 최상 (개념 means 기초)."""
+    """The difficulty of a book: 기초, 기본, 심화, 최상 (개념 is a synonym of 기초)."""
 
     FOUNDATION = "foundation"
     STANDARD = "standard"
@@ -48,7 +48,7 @@ class Difficulty(StrEnum):
 
 
 class ExclusionType(StrEnum):
-    """휴가, 개인사정, 기타 and 휴일지정; the last may keep its reserve open."""
+    """휴가, 개인사정, 기타 and 휴일지정; the reserve of the last one may remain usable."""
 
     VACATION = "vacation"
     PERSONAL = "personal"
@@ -72,11 +72,11 @@ class PlanKind(StrEnum):
 
 
 class UnplacedReason(StrEnum):
-    """Why the tail of a content found no place."""
+    """Why the last units of a content could not be placed."""
 
     NO_DAY = "no_day"
-    """None of the days that are left belongs to the content."""
+    """None of the remaining days belongs to the content."""
     NO_ROOM = "no_room"
-    """Its days are full."""
+    """The content's days are full."""
     DAY_TOO_SHORT = "day_too_short"
-    """The next unit is longer than any of its days, and no two days could share it."""
+    """The next unit is longer than any of the content's days, and cannot be split over them."""

@@ -1,4 +1,4 @@
-"""What a schedule has to tell besides its rows: warnings with their data and two languages."""
+"""The warnings of a schedule, with their data and with messages in Korean and English."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,31 +28,35 @@ _ENGLISH: Final = {
     "Needed: {need} min, free: {free} min",
     "wrap_up_shrunk": "{date}: the wrap-up of content {content} was shortened "
     "to {given} of {need} min",
-    "assumed_minutes": "Episodes of unknown length were taken as {minutes} min: "
+    "assumed_minutes": "Episodes of unknown length were counted as {minutes} min: "
     "content {content}, {first_unit}–{last_unit}",
-    "nothing_left": "Nothing is left to plan.",
+    "nothing_left": "No content remains to be planned.",
     "long_period": "The period is longer than a year: {days} days",
-    "many_contents": "There are {count} contents; six or fewer are advised.",
+    "many_contents": "There are {count} contents; six or fewer are recommended.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class PlanWarning:
-    """A warning: a stable ``code`` and its data, which its sentences are built from."""
+    """A warning: a stable ``code``, and the data from which its messages are formatted."""
 
     code: str
     data: Mapping[str, Scalar]
 
     def message(self, language: Language = "ko", titles: Mapping[int, str] | None = None) -> str:
-        """The sentence a user reads; with ``titles``, by position, instead of the position."""
+        """Return the message for a user.
+
+        ``titles`` has the titles of contents by position; the message contains the title instead
+        of the position if it is given.
+        """
         texts = _KOREAN if language == "ko" else _ENGLISH
-        words = dict(self.data)
-        position = words.get("content")
+        data = dict(self.data)
+        position = data.get("content")
         if titles is not None and isinstance(position, int):
-            words["content"] = titles[position]
-        return texts[self.code].format(**words)
+            data["content"] = titles[position]
+        return texts[self.code].format(**data)
 
 
 def warning(code: str, **data: Scalar) -> PlanWarning:
-    """Build a warning; its data keep the order in which they are named."""
+    """Return a warning whose data are in the order of the arguments."""
     return PlanWarning(code, data)

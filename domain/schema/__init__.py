@@ -1,7 +1,8 @@
-"""The schema, as Alembic's revisions make it. The only package that imports alembic.
+"""Upgrade, downgrade and inspect the schema, which Alembic's revisions create.
 
-Every function that takes a connection works in the transaction that it is in, and leaves the
-commit to the caller; without one it makes a transaction of its own.
+Only this package imports alembic. If the connection that is passed to a function is in a
+transaction, the function is part of it, and the caller commits; otherwise the function begins and
+ends a separate transaction.
 """
 
 import io
@@ -30,11 +31,11 @@ from domain.models.base import SCHEMA
 from domain.schema import catalog, run
 from domain.schema.run import DEFAULT_WAIT
 
-# Alembic keeps the environment of a run in module globals, so threads must take turns.
-_ONE_AT_A_TIME = threading.Lock()
-# Of anything else, Alembic raises errors without a sentence.
+# Alembic keeps the environment of a run in module globals, so a process can only run one at a time.
+_PROCESS_LOCK = threading.Lock()
+# For anything else, Alembic's errors have no useful message.
 _REVISION: Final = re.compile(r"[\w@+-]+(:[\w@+-]+)?")
-_TURN: Final = timedelta(milliseconds=20)
+_PROCESS_LOCK_POLL: Final = timedelta(milliseconds=20)
 
 
 def upgrade(
@@ -44,22 +45,23 @@ def upgrade(
     grant_to: str | Iterable[str] = "",
     wait: timedelta = DEFAULT_WAIT,
 ) -> str | None:
-    """Bring the database to ``revision``; returns the revision that it had before.
+    """Upgrade the database to ``revision``; return the revision that it had before.
 
-    In a transaction of the caller's the run is part of it, and the caller commits; that may
-    be a revision or the ``env.py`` of another Alembic environment. Otherwise the run is a
-    transaction of its own. Runs are serialised by an advisory lock of the transaction. A run
-    that fails leaves nothing behind. ``grant_to`` names roles, separated by commas, that get
-    the privileges which the package needs, also if the schema is at ``revision`` already.
+    If the connection is in a transaction, the run is part of it, and the caller commits; the
+    caller may be a revision or the ``env.py`` of another Alembic environment. Otherwise the run is
+    a separate transaction, which is committed. Runs are serialised by a transaction-level advisory
+    lock. A run that fails changes nothing. ``grant_to`` names roles, separated by commas, which
+    are granted the privileges that the package needs, also if the schema is already at
+    ``revision``.
 
     Raises ``SchemaError`` if the server is older than PostgreSQL 15, if the database has a
-    revision that this package does not know, another Alembic environment's version table or
-    objects of the same names, if another environment manages the schema and it is not at
+    revision that this package does not know, the version table of another Alembic environment or
+    objects with the same names, if another environment manages the schema and it is not at
     ``revision``, if ``revision`` or a role does not exist, or if the role lacks a privilege;
-    ``WrongTransactionError`` in autocommit mode, above READ COMMITTED and in a read-only
-    transaction; ``DatabaseReadOnlyError`` on a standby; ``MisuseError`` for what is no
-    connection; ``TimeoutError``, which names the other run, if that one takes longer than
-    ``wait``.
+    ``WrongTransactionError`` in autocommit mode, at an isolation level above READ COMMITTED and
+    in a read-only transaction; ``DatabaseReadOnlyError`` on a standby; ``MisuseError`` if
+    ``connection`` is not a connection; ``TimeoutError``, with the process that holds the lock, if
+    another run takes longer than ``wait``.
     """
     run.require_connection(connection)
     roles = privileges.role_names(grant_to)
@@ -72,13 +74,13 @@ def upgrade(
 def downgrade(
     connection: sa.Connection, revision: str = "base", *, wait: timedelta = DEFAULT_WAIT
 ) -> str | None:
-    """Take the database back to ``revision``, under the same conditions as ``upgrade``.
+    """Downgrade the database to ``revision``, under the same conditions as ``upgrade``.
 
     Returns the revision that the database had before.
 
-    ``base`` drops every table of the package. The schema goes too, unless something else is in
-    it or it existed before the package. Objects of the application's that depend on the
-    package's, such as foreign keys, are not dropped: ``SchemaError`` names them.
+    ``base`` drops every table of the package. It also drops the schema, unless the schema contains
+    other objects or existed before the package. Objects of the application that depend on those
+    of the package, such as foreign keys, are not dropped; ``SchemaError`` names them.
     """
     run.require_connection(connection, "schema.downgrade(connection)")
     config = _config(connection=connection, wait=wait)
@@ -88,26 +90,27 @@ def downgrade(
 
 
 def upgrade_sql(revision: str = "head", *, grant_to: str | Iterable[str] = "") -> str:
-    """The SQL that ``upgrade`` executes on a database without the schema, as one transaction.
+    """Return the SQL that ``upgrade`` executes on a database without the schema.
 
-    ``revision`` may be a range, such as ``sp_0001:head``. Needs no database. Raises
-    ``SchemaError`` if ``revision`` does not exist.
+    It is one transaction. ``revision`` may be a range, such as ``sp_0001:head``. No database is
+    needed. Raises ``SchemaError`` if ``revision`` does not exist.
     """
-    written = io.StringIO()
-    config = _config(written, grant_to=privileges.role_names(grant_to))
+    output = io.StringIO()
+    config = _config(output, grant_to=privileges.role_names(grant_to))
     with _running(revision):
         command.upgrade(config, revision, sql=True)
-    return written.getvalue()
+    return output.getvalue()
 
 
 def grant(connection: sa.Connection, roles: str | Iterable[str]) -> None:
-    """Give roles the privileges that the package needs, and no more.
+    """Grant roles exactly the privileges that the package needs.
 
-    For a schema that another Alembic environment manages, and for roles that are made later.
-    A text names roles separated by commas; of an iterable each element is one name.
+    Use it for a schema that another Alembic environment manages, and for roles that are created
+    later. A string contains role names separated by commas; each element of another iterable is
+    one name.
 
-    Raises ``SchemaError`` if there is no schema, no such role, or if a role would still lack
-    a privilege, because the caller is not the owner; otherwise as ``upgrade``.
+    Raises ``SchemaError`` if the schema or a role does not exist, or if a role would still lack a
+    privilege because the caller is not the owner; otherwise the same errors as ``upgrade``.
     """
     run.require_connection(connection, "schema.grant(connection, roles)")
     names = privileges.role_names(roles)
@@ -117,42 +120,46 @@ def grant(connection: sa.Connection, roles: str | Iterable[str]) -> None:
 
 
 def current_revision(connection: sa.Connection) -> str | None:
-    """The revision that the schema has, known or not; ``None`` if it has none.
+    """Return the revision of the schema, or ``None`` if it has none.
 
-    It is read from the schema's comment, so it does not matter whose Alembic environment
-    made the schema. Needs no privilege. Raises ``MisuseError`` for what is no connection.
+    The revision may be one that this package does not know. It is read from the comment of the
+    schema, so it does not matter which Alembic environment created the schema. Requires no
+    privilege. Raises ``MisuseError`` if ``connection`` is not a connection.
     """
     with _read(connection, "current_revision"):
         return catalog.stamped_revision(connection)
 
 
 def head_revision() -> str | None:
-    """The revision that this package needs."""
+    """Return the revision that this package needs."""
     return _script().get_current_head()
 
 
 def is_current(connection: sa.Connection) -> bool:
     """Whether the database has exactly the schema that this package needs.
 
-    Raises ``MisuseError`` for what is no connection.
+    Raises ``MisuseError`` if ``connection`` is not a connection.
     """
     with _read(connection, "is_current"):
         return catalog.stamped_revision(connection) == head_revision()
 
 
 def require_current(connection: sa.Connection) -> None:
-    """Raise ``SchemaError`` unless the schema is current, saying what to do about it.
+    """Raise ``SchemaError`` unless the schema is current. Its message says what to do.
 
-    That is to migrate, to install the newer version of the package that has migrated the
-    database, or to restore the schema's comment, which has the revision. Raises
-    ``MisuseError`` for what is no connection.
+    That is to upgrade the database, to install the newer version of the package that has upgraded
+    it, or to restore the comment of the schema, which contains the revision. Raises
+    ``MisuseError`` if ``connection`` is not a connection.
     """
     with _read(connection, "require_current"):
         catalog.require_current(connection, _known_revisions(), head_revision())
 
 
 def migrations_directory() -> Path:
-    """Where the revisions are: in the installed package, or beside it in a checkout."""
+    """Return the directory of the revisions.
+
+    It is in the installed package, or next to the package in a checkout.
+    """
     package = Path(__file__).parents[1]
     installed = package / "migrations"
     return installed if installed.is_dir() else package.parent / "alembic"
@@ -161,11 +168,11 @@ def migrations_directory() -> Path:
 def include_name(
     name: str | None, type_: NameFilterType, parent_names: NameFilterParentNames
 ) -> bool:
-    """Whether autogenerate should look at what has this name in the database: not at ours.
+    """Whether autogenerate should reflect an object with this name: False for this package's.
 
-    For ``context.configure(include_name=…)`` of an application that sets ``include_schemas``.
-    Alembic does not ask it about ``target_metadata``, so an application whose list has
-    ``domain.Base.metadata`` needs ``include_object``.
+    Use it as ``context.configure(include_name=…)`` in an application that sets
+    ``include_schemas``. Alembic does not call it for ``target_metadata``, so an application whose
+    ``target_metadata`` has ``domain.Base.metadata`` needs ``include_object`` instead.
     """
     if type_ == "schema":
         return name != SCHEMA
@@ -179,12 +186,12 @@ def include_object(
     reflected: bool,  # noqa: FBT001 - Alembic passes it by position
     compare_to: sa.schema.SchemaItem | None,
 ) -> bool:
-    """Whether autogenerate should compare an object: not those of our tables.
+    """Whether autogenerate should compare an object: False for tables of this package.
 
-    For ``context.configure(include_object=…)``. It is enough by itself, whether or not the
+    Use it as ``context.configure(include_object=…)``. It is sufficient whether or not the
     application sets ``include_schemas`` and has ``domain.Base.metadata`` in its
-    ``target_metadata``. A foreign key of the application's is its own on one of its tables, and
-    left alone on one of ours.
+    ``target_metadata``. A foreign key on a table of the application is compared; one that the
+    application has added to a table of this package is ignored.
     """
     table = object if isinstance(object, sa.Table) else getattr(object, "table", None)
     return getattr(table, "schema", None) != SCHEMA
@@ -206,39 +213,39 @@ def _read(connection: sa.Connection, function: str) -> Iterator[None]:
         with translated():
             yield
     finally:
-        # A transaction left open here would swallow an upgrade that follows.
+        # If the transaction stayed open, a following upgrade would be part of it, and would be
+        # lost unless the caller commits.
         if began:
             connection.rollback()
 
 
 @contextmanager
-def _running(asked_for: str, connection: sa.Connection | None = None) -> Iterator[None]:
-    """One run in this process at a time, inside of whatever run of Alembic's is going on."""
-    if not _REVISION.fullmatch(asked_for):
-        raise SchemaError(f"{asked_for!r} is not a revision, such as head, base or sp_0001.")
-    with _turn(connection), _outer_run_kept(), _revisions_known(asked_for):
+def _running(revision: str, connection: sa.Connection | None = None) -> Iterator[None]:
+    """Prepare the process for a run of Alembic, which may be nested in another run of Alembic."""
+    if not _REVISION.fullmatch(revision):
+        raise SchemaError(f"{revision!r} is not a revision, such as head, base or sp_0001.")
+    with _process_lock(connection), _outer_run_restored(), _revision_errors_translated(revision):
         yield
 
 
 @contextmanager
-def _turn(connection: sa.Connection | None) -> Iterator[None]:
-    # Another task of this thread may have the turn: to wait for it here would stop both.
-    while not _ONE_AT_A_TIME.acquire(
-        blocking=connection is None or not connection.dialect.is_async
-    ):
+def _process_lock(connection: sa.Connection | None) -> Iterator[None]:
+    # Another task of this thread may hold the lock. A blocking wait would stop its event loop,
+    # and thereby the task that has to release the lock.
+    while not _PROCESS_LOCK.acquire(blocking=connection is None or not connection.dialect.is_async):
         if connection is not None:
-            run.pause(connection, _TURN)
+            run.pause(connection, _PROCESS_LOCK_POLL)
     try:
         yield
     finally:
-        _ONE_AT_A_TIME.release()
+        _PROCESS_LOCK.release()
 
 
 @contextmanager
-def _outer_run_kept() -> Iterator[None]:
-    """Keep ``alembic.op`` and ``alembic.context`` for the run that this one is inside of.
+def _outer_run_restored() -> Iterator[None]:
+    """Restore ``alembic.op`` and ``alembic.context`` for the outer run, if there is one.
 
-    Alembic has one object behind each of these modules, and takes it away when a run ends.
+    Each of these modules delegates to one proxy object, which Alembic removes at the end of a run.
     """
     modules = (alembic.op, alembic.context)
     outer = [vars(module).get("_proxy") for module in modules]
@@ -246,30 +253,30 @@ def _outer_run_kept() -> Iterator[None]:
         yield
     finally:
         for module, proxy in zip(modules, outer, strict=True):
-            left = vars(module).get("_proxy")
+            remaining = vars(module).get("_proxy")
             if proxy is not None:
-                proxy._install_proxy()  # noqa: SLF001 - Alembic has no public way
-            elif left is not None:  # a failed revision leaves its ``op``
-                left._remove_proxy()  # noqa: SLF001 - likewise
+                proxy._install_proxy()  # noqa: SLF001 - Alembic has no public function for this
+            elif remaining is not None:  # Alembic does not remove the ``op`` of a failed revision.
+                remaining._remove_proxy()  # noqa: SLF001 - as above
 
 
 @contextmanager
-def _revisions_known(asked_for: str) -> Iterator[None]:
-    """Say what alembic's errors about revisions mean here."""
+def _revision_errors_translated(revision: str) -> Iterator[None]:
+    """Raise Alembic's errors about revisions as ``SchemaError``."""
     try:
         yield
     except CommandError as error:
-        raise SchemaError(f"The revisions cannot be run to {asked_for}: {error}") from error
+        raise SchemaError(f"The revisions cannot be run to {revision}: {error}") from error
 
 
 def _found(config: Config) -> str | None:
-    """What the environment noted when the run had its turn."""
+    """Return the revision that ``env.py`` read after it had acquired the migration lock."""
     found: str | None = config.attributes["found"]
     return found
 
 
-def _config(written: TextIO | None = None, **attributes: Any) -> Config:
-    config = Config(output_buffer=written)
+def _config(output: TextIO | None = None, **attributes: Any) -> Config:
+    config = Config(output_buffer=output)
     config.set_main_option("script_location", str(migrations_directory()).replace("%", "%%"))
     config.set_main_option("path_separator", "newline")
     config.attributes.update(attributes)

@@ -1,6 +1,6 @@
-"""What a database says of its schema: the revision, and which Alembic environment manages it.
+"""The state of a database's schema: its revision, and which Alembic environment manages it.
 
-Alembic's environment and ``domain.schema`` use it; nothing here knows the revisions.
+``domain.schema`` and Alembic's ``env.py`` use this module. It does not depend on the revisions.
 """
 
 import re
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from domain.database_errors import MIGRATE
 from domain.errors import SchemaError
 
-# Each revision stamps the schema, whichever environment runs it.
+# Each revision writes its name to the comment of the schema, in whichever environment it runs.
 _COMMENT: Final = sa.text(
     "SELECT pg_catalog.obj_description("
     "pg_catalog.to_regnamespace('studyplan')::pg_catalog.oid, 'pg_namespace')"
@@ -31,7 +31,7 @@ _HAS_TABLES: Final = sa.text(
     "AND relnamespace = pg_catalog.to_regnamespace('studyplan') "
     "AND relname IN ('contents', 'plan_generations', 'plan_groups', 'student_plans')"
 )
-_OF_THE_HOST: Final = (
+_MANAGED_BY_APPLICATION: Final = (
     "the application's own Alembic environment manages this schema, as a branch in its "
     "version_locations"
 )
@@ -39,30 +39,30 @@ _OF_THE_HOST: Final = (
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a database says of its schema."""
+    """The state of a database's schema."""
 
     revision: str | None
-    """The revision in the schema's comment, whichever environment ran it."""
+    """The revision in the comment of the schema, whichever environment ran it."""
     versions: frozenset[str] | None
-    """What ``studyplan.alembic_version`` contains, whosever it is; ``None`` if there is none."""
+    """The contents of ``studyplan.alembic_version``; ``None`` if that table does not exist."""
 
     @property
     def is_managed_by_host(self) -> bool:
-        """Whether the revisions were run by another Alembic environment than the package's."""
+        """Whether an Alembic environment other than the package's ran the revisions."""
         return self.revision is not None and self.revision not in (self.versions or ())
 
 
 def stamped_revision(connection: sa.Connection) -> str | None:
-    """The revision in the schema's comment; needs no privilege."""
+    """Return the revision in the comment of the schema. Requires no privilege."""
     found = _STAMP.fullmatch(connection.scalar(_COMMENT) or "")
     return found and found[1]
 
 
 def state_of(connection: sa.Connection, known: Collection[str]) -> State:
-    """The state of the database; raises ``SchemaError`` for one that no run may change.
+    """Return the state of the database.
 
-    That is a newer revision, a comment that was lost, and a ``studyplan.alembic_version`` that
-    is not the package's.
+    Raises ``SchemaError`` for a state that a run must not change: a newer revision, a lost
+    comment, or a ``studyplan.alembic_version`` that does not match the comment.
     """
     revision = stamped_revision(connection)
     versions = None
@@ -87,10 +87,11 @@ def _require_known(revision: str | None, known: Collection[str]) -> None:
 def _require_comment(
     connection: sa.Connection, versions: Collection[str] | None, known: Collection[str]
 ) -> None:
-    """Raise ``SchemaError`` if the package's tables are there and only their comment is not.
+    """Raise ``SchemaError`` if the package's tables exist and only the comment is missing.
 
-    For a schema whose comment has no revision. Another environment's version table may have a
-    revision of the package's beside its own, so there must be exactly one, or no such table.
+    Call it for a schema whose comment has no revision. The version table is only the package's if
+    it has exactly one revision: the table of another environment may contain a revision of the
+    package in addition to its own.
     """
     revision = None if versions is None else next(iter(versions), None)
     is_ours = versions is None or (len(versions) == 1 and revision in known)
@@ -102,7 +103,7 @@ def _require_comment(
         else "the version table of the application's own Alembic environment should have it"
     )
     raise SchemaError(
-        "The comment of the schema studyplan, which says its revision, was lost or changed, for "
+        "The comment of the schema studyplan, which has its revision, was lost or changed, for "
         f"example by pg_dump --no-comments; {where}. Restore it as the owner of the schema: "
         f"`COMMENT ON SCHEMA studyplan IS 'studyplan-domain, revision {revision or 'REVISION'}'`"
     )
@@ -120,30 +121,32 @@ def _refuse_versions(
         )
     raise SchemaError(
         f"studyplan.alembic_version is the version table of another Alembic environment (it "
-        f"has {listed}). This package keeps its own there: give the application's another "
-        "version_table_schema; or add this package's revisions to its version_locations and run "
-        "`alembic upgrade heads` there."
+        f"has {listed}). This package needs a version table of that name: set another "
+        "version_table_schema for the application's table; or add this package's revisions to "
+        "its version_locations and run `alembic upgrade heads` there."
     )
 
 
 def require_own(state: State, destination: object) -> None:
-    """Raise ``SchemaError`` if another environment manages the schema, unless it is there already.
+    """Raise ``SchemaError`` if another environment manages a schema that has to be changed.
 
-    :param destination: the revision to go to, ``None`` for the base.
+    :param destination: the requested revision, ``None`` for the base. A schema that already has
+        it is not changed.
     """
     if not state.is_managed_by_host or state.revision == destination:
         return
     command = "downgrade studyplan@base" if destination is None else "upgrade studyplan@head"
     raise SchemaError(
-        f"The database has revision {state.revision}, and {_OF_THE_HOST}. Run "
+        f"The database has revision {state.revision}, and {_MANAGED_BY_APPLICATION}. Run "
         f"`alembic {command}` there."
     )
 
 
 def require_made(connection: sa.Connection, known: Collection[str]) -> str:
-    """The revision of the schema; raises ``SchemaError`` if there is none, or its comment is lost.
+    """Return the revision of the schema.
 
-    Needs no privilege. A role that may not read the version table gets the same as without one.
+    Raises ``SchemaError`` if there is no schema or its comment was lost. Requires no privilege: a
+    role that cannot read the version table gets the error for a missing schema.
     """
     found = stamped_revision(connection)
     if found is None:
@@ -156,14 +159,17 @@ def require_made(connection: sa.Connection, known: Collection[str]) -> str:
 
 
 def require_current(connection: sa.Connection, known: Collection[str], needed: str | None) -> None:
-    """Raise ``SchemaError`` unless the schema has the revision, naming both and the command."""
+    """Raise ``SchemaError`` unless the schema has the revision ``needed``.
+
+    The message has both revisions and the command to run.
+    """
     found = require_made(connection, known)
     if found == needed:
         return
     _require_known(found, known)
     command = MIGRATE
     if not connection.scalar(_HAS_VERSIONS):
-        command = f"As {_OF_THE_HOST}, run `alembic upgrade studyplan@head` there."
+        command = f"Because {_MANAGED_BY_APPLICATION}, run `alembic upgrade studyplan@head` there."
     raise SchemaError(
-        f"The database has revision {found} of the schema, this package needs {needed}. {command}"
+        f"The database has revision {found} of the schema; this package needs {needed}. {command}"
     )

@@ -1,6 +1,6 @@
-"""What a run of the revisions needs: a connection, a transaction and the migration lock.
+"""The preconditions of a run of the revisions: a connection, a transaction, the migration lock.
 
-Alembic's environment and ``domain.schema`` use it; nothing here knows the revisions.
+``domain.schema`` and Alembic's ``env.py`` use this module. It does not depend on the revisions.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from domain.driver import is_autocommit
 from domain.errors import DatabaseReadOnlyError, MisuseError, WrongTransactionError
 
 MIGRATION_LOCK: Final = 7_310_868_735_423_512_941
-"""The key of the advisory lock that one run holds until its transaction ends."""
+"""The key of the advisory lock that a run holds until its transaction ends."""
 DEFAULT_WAIT: Final = timedelta(minutes=5)
 POLL: Final = timedelta(milliseconds=200)
 LOG: Final = logging.getLogger("studyplan.schema")
-_REPORT_EVERY: Final = 10.0
+_LOG_EVERY: Final = 10.0
 _TRY: Final = sa.text(f"SELECT pg_catalog.pg_try_advisory_xact_lock({MIGRATION_LOCK})")
 _FRESH: Final = sa.text("SELECT pg_catalog.pg_stat_clear_snapshot()")
-# As text: the driver cannot read a timestamptz under every DateStyle.
+# The time is converted to text because the driver cannot parse a timestamptz in every DateStyle.
 _HOLDER: Final = sa.text(
     "SELECT l.pid, a.application_name, pg_catalog.to_char(pg_catalog.timezone("  # noqa: S608 - constants
     "'UTC', coalesce(a.xact_start, a.backend_start)), 'YYYY-MM-DD HH24\\:MI\\:SS') AS since "
@@ -46,10 +46,10 @@ _TRANSACTION: Final = sa.text(
 
 
 def require_connection(given: object, call: str = "schema.upgrade(connection)") -> sa.Connection:
-    """The connection, if revisions can run on it; raises ``MisuseError`` saying what to pass.
+    """Return ``given`` if it is a connection on which revisions can run. Execute nothing.
 
-    Raises ``WrongTransactionError`` in autocommit mode and ``SchemaError`` for a server that
-    is too old. Executes nothing.
+    Raises ``MisuseError``, which says what to pass instead, for anything else;
+    ``WrongTransactionError`` in autocommit mode; ``SchemaError`` if the server is too old.
     """
     connection = as_connection(given, call)
     dialect = connection.dialect
@@ -63,8 +63,8 @@ def require_connection(given: object, call: str = "schema.upgrade(connection)") 
         )
     if is_autocommit(connection):
         raise WrongTransactionError(
-            "The connection is in autocommit mode: a run that fails would leave half a schema. "
-            "Use a connection without isolation_level='AUTOCOMMIT', outside of "
+            "The connection is in autocommit mode, in which a run that fails would leave an "
+            "incomplete schema. Use a connection without isolation_level='AUTOCOMMIT', outside of "
             "autocommit_block()."
         )
     require_supported_server(connection)
@@ -73,27 +73,24 @@ def require_connection(given: object, call: str = "schema.upgrade(connection)") 
 
 @contextmanager
 def one_run(connection: sa.Connection, wait: timedelta = DEFAULT_WAIT) -> Iterator[None]:
-    """A transaction that holds the migration lock: the caller's, or one that is committed here.
+    """Run the block in a transaction that holds the migration lock.
 
-    In a transaction of the caller's the block is a savepoint, so that a failed run leaves
-    nothing in it; the lock stays until that transaction ends. Otherwise each attempt to take
-    the lock is the first statement of a transaction of its own: behind a transaction pooler
-    a session has no lock, and a session that waits in the server, or in an open transaction, stands
-    in the way of CREATE INDEX CONCURRENTLY.
+    If the connection is in a transaction, the block is a savepoint of it, so that a failed run
+    leaves no changes; the lock is held until that transaction ends. Otherwise the block is a
+    separate transaction, which is committed, or rolled back if the block raises an exception.
 
-    Raises ``TimeoutError``, which names the holder, after ``wait``;
-    ``WrongTransactionError`` if the transaction is not READ COMMITTED or is read-only,
-    ``DatabaseReadOnlyError`` on a standby, and ``SchemaError`` if the server refuses a
-    privilege, has an object of the same name or none that is needed, or has other objects
-    that depend on one to drop.
+    Raises ``TimeoutError``, with the holder of the lock, after ``wait``;
+    ``WrongTransactionError`` if the transaction is not READ COMMITTED or is read-only;
+    ``DatabaseReadOnlyError`` on a standby; ``SchemaError`` if a privilege or a needed object is
+    missing, if an object of the same name exists, or if other objects depend on one to drop.
     """
-    run = _part_of_a_transaction if connection.in_transaction() else _a_transaction
-    with _never_prepared(connection), run(connection, _Patience(wait)):
+    run = _in_outer_transaction if connection.in_transaction() else _in_new_transaction
+    with _never_prepared(connection), run(connection, _Deadline(wait)):
         yield
 
 
 def pause(connection: sa.Connection, duration: timedelta) -> None:
-    """Sleep; on an asynchronous driver other tasks run meanwhile."""
+    """Sleep; with an asynchronous driver other tasks can run in the meantime."""
     if connection.dialect.is_async:
         await_only(asyncio.sleep(duration.total_seconds()))
     else:
@@ -101,19 +98,22 @@ def pause(connection: sa.Connection, duration: timedelta) -> None:
 
 
 @contextmanager
-def _part_of_a_transaction(connection: sa.Connection, patience: "_Patience") -> Iterator[None]:
+def _in_outer_transaction(connection: sa.Connection, deadline: "_Deadline") -> Iterator[None]:
     _require_transaction(connection)
     while not connection.scalar(_TRY):
-        patience.pause(connection)
+        deadline.pause(connection)
     with translated(during=During.MIGRATION), connection.begin_nested():
         yield
 
 
 @contextmanager
-def _a_transaction(connection: sa.Connection, patience: "_Patience") -> Iterator[None]:
+def _in_new_transaction(connection: sa.Connection, deadline: "_Deadline") -> Iterator[None]:
+    # Each attempt to acquire the lock is the first statement of a new transaction. A session-level
+    # lock does not work behind a transaction pooler. A blocking wait in the server, or an open
+    # transaction between the attempts, would block CREATE INDEX CONCURRENTLY.
     try:
         while not connection.scalar(_TRY):
-            patience.pause(connection, rolls_back=True)
+            deadline.pause(connection, rolls_back=True)
         _require_transaction(connection)
         with translated(during=During.MIGRATION):
             yield
@@ -125,10 +125,10 @@ def _a_transaction(connection: sa.Connection, patience: "_Patience") -> Iterator
 
 @contextmanager
 def _never_prepared(connection: sa.Connection) -> Iterator[None]:
-    """No statement is prepared in the block, however often it is executed.
+    """Prevent the driver from preparing statements that are executed repeatedly in the block.
 
-    Behind a transaction pooler the next attempt may have another backend, which would not
-    know it.
+    Behind a transaction pooler the next attempt may be on another backend, in which the prepared
+    statement does not exist.
     """
     driver: Any = connection.connection.driver_connection
     threshold = driver.prepare_threshold
@@ -139,30 +139,30 @@ def _never_prepared(connection: sa.Connection) -> Iterator[None]:
         driver.prepare_threshold = threshold
 
 
-class _Patience:
-    """A bounded wait for the migration lock that says for whom it waits."""
+class _Deadline:
+    """The time limit of a wait for the migration lock; logs which process holds the lock."""
 
     def __init__(self, wait: timedelta) -> None:
         self._wait = wait
         self._began = time.monotonic()
-        self._reported = float("-inf")
+        self._logged = float("-inf")
 
     def pause(self, connection: sa.Connection, *, rolls_back: bool = False) -> None:
-        """Sleep until the next attempt; raises ``TimeoutError`` after the bound."""
+        """Sleep until the next attempt. Raise ``TimeoutError`` after the time limit."""
         now = time.monotonic()
         is_over = now - self._began >= self._wait.total_seconds()
         holder = ""
-        if is_over or now - self._reported >= _REPORT_EVERY:
+        if is_over or now - self._logged >= _LOG_EVERY:
             holder = _holder(connection)
         if rolls_back:
             connection.rollback()
         if is_over:
             raise TimeoutError(
                 f"Waited {now - self._began:.0f} s for the migration lock, which {holder}. "
-                "Nothing was changed. Try again when that has ended."
+                "Nothing was changed. Try again after that transaction has ended."
             )
         if holder:
-            self._reported = now
+            self._logged = now
             fields = {"event": "migration_lock.busy"}
             message = "waiting for the migration lock, which %s"
             events.log(LOG, logging.WARNING, message, holder, fields=fields)
@@ -173,7 +173,7 @@ def _holder(connection: sa.Connection) -> str:
     connection.execute(_FRESH)
     row = connection.execute(_HOLDER).first()
     if row is None:
-        return "was released a moment ago"
+        return "has just been released"
     if row.pid is None:
         return "a prepared transaction holds"
     named = f" (application_name {row.application_name!r})" if row.application_name else ""
@@ -193,7 +193,7 @@ def _require_transaction(connection: sa.Connection) -> None:
         )
     if row.isolation not in {"read committed", "read uncommitted"}:
         raise WrongTransactionError(
-            f"The transaction is {row.isolation.upper()}: its snapshot may be older than the "
-            "migration lock, so that it would not see what the last run did. Use READ COMMITTED, "
+            f"The transaction is {row.isolation.upper()}. Its snapshot may be older than the "
+            "migration lock, so it may not see the changes of the last run. Use READ COMMITTED, "
             "for example connection.execution_options(isolation_level='READ COMMITTED')."
         )

@@ -1,8 +1,8 @@
-"""Services: load, compute, apply. They never commit; that is the unit of work's.
+"""Services, which load, compute and write; only the unit of work commits.
 
-Every write of a group, of its plans and of its student's time goes through one of them.
-The functions ``generate_plans`` and ``activate``, and the same for asyncio, are whole requests
-and do commit.
+All writes of a group, of its plans and of its student's time are made by a service. The functions
+``generate_plans`` and ``activate``, and their asyncio variants, execute a complete request and
+commit it.
 """
 
 from domain.repositories.plan_rows import GenerationResult

@@ -1,4 +1,4 @@
-"""The states of a group, what follows from a change for its plans, and activating as one call."""
+"""The states of a group and their transitions, and activation as a complete request."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from domain.services.service import Service, flush, require_version
 from domain.unit_of_work.asynchronous import AsyncUnitOfWork
 from domain.unit_of_work.unit import UnitOfWork
 
-if TYPE_CHECKING:  # it needs greenlet, which applications without asyncio may do without
+if TYPE_CHECKING:  # needs greenlet, which only asyncio applications have to install
     from sqlalchemy.ext.asyncio import AsyncSession
 
 TRANSITIONS: Final[Mapping[GroupStatus, frozenset[GroupStatus]]] = {
@@ -31,9 +31,9 @@ TRANSITIONS: Final[Mapping[GroupStatus, frozenset[GroupStatus]]] = {
     GroupStatus.CANCELLED: frozenset({GroupStatus.ACTIVE}),
     GroupStatus.COMPLETED: frozenset(),
 }
-"""What each state may become. The same state again is no transition."""
+"""The allowed next states of each state. A state is never its own next state."""
 ATTEMPTS: Final = 3
-_UNDER_THE_STUDENTS_LOCK: Final = frozenset({GroupStatus.ACTIVE, GroupStatus.CANCELLED})
+_NEEDS_STUDENT_LOCK: Final = frozenset({GroupStatus.ACTIVE, GroupStatus.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,36 +45,37 @@ class StateChange:
     status: GroupStatus
     version: int
     paused_group_id: UUID | None = None
-    """The student's other group, which this activation paused."""
+    """The id of the student's other group that the activation has paused."""
     cancelled_plans: int = 0
-    """How many live plans this cancellation retired."""
+    """The number of live plans that the cancellation has retired."""
 
 
 class GroupStateService(Service):
-    """Changes a group's state by the table ``TRANSITIONS``, and nothing else does."""
+    """Changes a group's state as ``TRANSITIONS`` allows; no other service changes it."""
 
     def change(
         self, *, to: GroupStatus, expected_version: int | None = None, group_id: UUID | None = None
     ) -> StateChange:
-        """Make one transition. Needs the group's lock; the caller commits.
+        """Execute a transition. Needs the group's lock; the caller commits.
 
-        Cancelling takes the student's lock too and retires all live plans of the group,
-        done and pinned ones as well: their time is free from then on. A cancelled group
-        that comes back has no live plans until it is generated again. Every other
-        transition leaves the plans as they are.
+        A cancellation also acquires the student's lock and retires all live plans of the group,
+        including done and pinned ones, so that their time becomes free. A cancelled group
+        that is activated again has no live plans until it is generated again. All other
+        transitions leave the plans unchanged.
 
-        Activating takes the student's lock too and pauses the student's other active
-        group, whose lock the unit of work must hold as well; ``activate`` finds it, takes
-        both and commits. ``expected_version`` is for those who decided by what they saw.
+        An activation also acquires the student's lock and pauses the student's other active group,
+        whose lock the unit of work must hold too; ``activate`` finds that group, acquires both
+        locks and commits. Pass ``expected_version`` if the request depends on what the caller has
+        read.
 
         Raises ``TransitionNotAllowedError``, ``EditedMeanwhileError``,
         ``PlanGroupNotFoundError``, ``LockNotHeldError`` and, for the student's lock,
         ``PlanGroupLockedError`` and ``LockTimeoutError``; nothing is written then.
         """
-        # Callers without a type checker pass the word as it comes from a form.
-        to = values.checked("status", values.member(GroupStatus), to)
-        uow, group_id = self._uow, self._the_group(group_id)
-        if to in _UNDER_THE_STUDENTS_LOCK:
+        # Callers without a type checker may pass the text of a form field.
+        to = values.validate("status", values.member(GroupStatus), to)
+        uow, group_id = self._uow, self._resolve_group(group_id)
+        if to in _NEEDS_STUDENT_LOCK:
             uow.lock_student(group_id)
         uow.require_lock(group_id)
         group = uow.groups.get_row(group_id)
@@ -99,17 +100,17 @@ def activate(
     wait: timedelta | None = None,
     expected_version: int | None = None,
 ) -> StateChange:
-    """The whole request in one call: activate a group and pause the student's other one.
+    """Activate a group and pause the student's other active group, as a complete request.
 
-    Which group is active is read without a lock; then both groups' locks are taken in one
-    statement, then the student's, and it is read again. If another group became active
-    meanwhile, everything starts over, three times in all. One transaction makes both
-    changes, so at every moment the student has at most one active group. ``wait`` bounds
-    the waiting for locks of all attempts together; without it each waits as ``PlanGroupLock``
-    does.
+    The id of the other active group is read without a lock. Then the locks of both groups are
+    acquired in one statement, then the student's lock, and the id is read again. If another group
+    became active in the meantime, all this is repeated, with at most three attempts. Both
+    groups are changed in one transaction, so the student never has more than one active group.
+    ``wait`` limits the total wait for locks in all attempts; by default each attempt waits as
+    ``PlanGroupLock`` does.
 
-    Raises ``EditedMeanwhileError`` after the third attempt, and what ``UnitOfWork`` and
-    ``GroupStateService.change`` raise.
+    Raises ``EditedMeanwhileError`` after the third attempt, and the errors of ``UnitOfWork`` and
+    ``GroupStateService.change``.
     """
     activation = _Activation(tenant_id, group_id, wait, expected_version)
     for _ in range(ATTEMPTS):
@@ -131,7 +132,7 @@ async def activate_async(
     wait: timedelta | None = None,
     expected_version: int | None = None,
 ) -> StateChange:
-    """``activate`` for asyncio."""
+    """Activate a group like ``activate``, with asyncio."""
     activation = _Activation(tenant_id, group_id, wait, expected_version)
     for _ in range(ATTEMPTS):
         async with async_session_factory() as session:
@@ -152,7 +153,11 @@ def _require_transition(group: PlanGroup, to: GroupStatus) -> None:
 
 
 def _pause_active(uow: UnitOfWork, group: PlanGroup) -> UUID | None:
-    """Pause the student's other active group, before this one: the index allows one active."""
+    """Pause the student's other active group, and return its id; ``None`` if there is none.
+
+    It is paused and flushed before the group becomes active, because a unique index allows only one
+    active group per student.
+    """
     active = uow.groups.find_other_active(group.id)
     if active is None:
         return None
@@ -172,22 +177,25 @@ class _Activation:
     deadline: float | None = None
 
     def other(self, session: Session) -> UUID | None:
-        """The student's other active group."""
+        """Return the id of the student's other active group."""
         return PlanGroupRepository(session, self.tenant_id).find_other_active(self.group_id)
 
     def lock(self, other: UUID | None) -> PlanGroupLock:
-        """Both groups' locks, with what is left of the wait."""
+        """Return the lock of both groups, with the time that remains until the deadline."""
         ids = {self.group_id} if other is None else {self.group_id, other}
-        left = self.wait
-        if left is not None:
+        remaining = self.wait
+        if remaining is not None:
             if self.deadline is None:
-                self.deadline = monotonic() + left.total_seconds()
+                self.deadline = monotonic() + remaining.total_seconds()
             else:
-                left = timedelta(seconds=max(0.0, self.deadline - monotonic()))
-        return PlanGroupLock.of(self.tenant_id, ids, wait=left)
+                remaining = timedelta(seconds=max(0.0, self.deadline - monotonic()))
+        return PlanGroupLock.of(self.tenant_id, ids, wait=remaining)
 
     def attempt(self, uow: UnitOfWork, other: UUID | None) -> StateChange | None:
-        """The change, not committed; ``None`` if another group than ``other`` is active now."""
+        """Activate the group without a commit; return ``None`` if ``other`` is outdated.
+
+        It is outdated if a group other than ``other`` is active now, whose lock is not held.
+        """
         uow.lock_student(self.group_id)
         if self.other(uow.session) not in {None, other}:
             return None

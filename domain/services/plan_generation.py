@@ -1,4 +1,4 @@
-"""Generating a group's plans under its lock: the service, and whole requests."""
+"""The generation of a group's plans: the service, and functions for complete requests."""
 
 import hashlib
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from domain.unit_of_work.asynchronous import AsyncUnitOfWork
 from domain.unit_of_work.ending import Ending
 from domain.unit_of_work.unit import UnitOfWork
 
-if TYPE_CHECKING:  # it needs greenlet, which applications without asyncio may do without
+if TYPE_CHECKING:  # needs greenlet, which only asyncio applications have to install
     from sqlalchemy.ext.asyncio import AsyncSession
 
 Compute: TypeAlias = Callable[[planning.Request], Schedule]
@@ -35,7 +35,7 @@ Compute: TypeAlias = Callable[[planning.Request], Schedule]
 class PlanGenerationService(Service):
     """Generates a group's plans.
 
-    :param compute: the computation, by default the package's own.
+    :param compute: the function that computes the schedule, by default that of this package.
     """
 
     def __init__(self, uow: UnitOfWork, *, compute: Compute = schedule) -> None:
@@ -53,25 +53,25 @@ class PlanGenerationService(Service):
     ) -> GenerationResult:
         """Replace the group's plans that are not kept by newly computed ones.
 
-        Needs a unit of work that holds the group's lock; the caller commits. Done, started
-        and pinned plans stay, past ones that are none of these become missed. ``today`` is
-        the civil date in the group's time zone; planning begins on it.
+        Needs a unit of work that holds the group's lock; the caller commits. Done, started and
+        pinned plans are kept; other plans in the past become missed. ``today`` is the current date
+        in the group's time zone, on which planning starts.
 
-        With an ``idempotency_key``, of 1 to 200 characters and the tenant's own, the same
-        input gives the first result again, ``repeated``, whatever became of the group and
-        its plans since; nothing is generated. It is looked up before ``expected_generation``,
-        the number of the last generation that the caller has seen (0 before the first): if
-        that is not the last any more, ``EditedMeanwhileError`` is raised. Reports the
-        outcome to ``domain.events`` when the unit of work has ended.
+        An ``idempotency_key`` has 1 to 200 characters and is unique within the tenant. A request
+        with the same key and input returns the first result again, with ``repeated`` set, whatever
+        happened to the group and its plans since then; nothing is generated. The key is looked up
+        before ``expected_generation`` is checked, the number of the last generation that the caller
+        has read (0 before the first one): if a later one exists, ``EditedMeanwhileError`` is
+        raised. The outcome is reported to ``domain.events`` when the unit of work has ended.
 
-        Raises ``PlanGroupNotFoundError`` (also for another tenant's group),
-        ``PlanGroupNotGeneratableError``, ``InvalidInputError``, the ``SchedulingError`` s,
+        Raises ``PlanGroupNotFoundError`` (also for a group of another tenant),
+        ``PlanGroupNotGeneratableError``, ``InvalidInputError``, subclasses of ``SchedulingError``,
         ``LockNotHeldError``, ``GeneratedMeanwhileError``, ``StudentPlansOverlapError``, for
         the student's lock ``PlanGroupLockedError`` and ``LockTimeoutError``, and
-        ``IdempotencyMismatchError`` if the key was used for another input. After any error
-        nothing of it is kept.
+        ``IdempotencyMismatchError`` if the key was used with other input. After any error nothing
+        of the generation is stored.
         """
-        began, group_id = perf_counter(), self._the_group(group_id)
+        start, group_id = perf_counter(), self._resolve_group(group_id)
         try:
             request = _GenerationRequest(
                 tenant_id=self._uow.tenant_id,
@@ -81,31 +81,34 @@ class PlanGenerationService(Service):
                 idempotency_key=idempotency_key,
                 expected_generation=expected_generation,
             )
-            result = self._answer(request)
+            result = self._generate(request)
         except Exception as error:
-            self._report_at_end(_failure(group_id, error, perf_counter() - began))
+            self._report_at_end(_failure(group_id, error, perf_counter() - start))
             raise
-        self._report_at_end(_success(result, perf_counter() - began))
+        self._report_at_end(_success(result, perf_counter() - start))
         return result
 
     def _report_at_end(self, event: events.GenerationEvent) -> None:
         self._uow.call_at_end(partial(_report, event))
 
-    def _answer(self, request: "_GenerationRequest") -> GenerationResult:
+    def _generate(self, request: "_GenerationRequest") -> GenerationResult:
         uow, group_id = self._uow, request.group_id
-        first = request.answered_before(uow)
-        if first is not None:
-            return first
+        first_result = request.find_first_result(uow)
+        if first_result is not None:
+            return first_result
+        # The snapshot is read only after both locks are held: the group's lock excludes edits and
+        # other generations of the group, the student's lock excludes generations of the student's
+        # other groups and changes of classes and exclusions.
         uow.lock_student(group_id)
         snapshot = uow.groups.snapshot(group_id)
         if request.expected_generation not in {None, snapshot.generation}:
             raise errors.EditedMeanwhileError(group_id=group_id)
-        asked, computed = _planned(snapshot, request.today, self._compute)
+        planning_request, computed = _plan(snapshot, request.today, self._compute)
         record = GenerationRecord(
             today=request.today,
             requested_by=request.requested_by,
             waited_ms=uow.waited_ms,
-            input_hash=fingerprint(asked),
+            input_hash=fingerprint(planning_request),
             engine_version=ENGINE_VERSION,
             idempotency_key=request.idempotency_key,
             request_hash=request.hash,
@@ -129,10 +132,10 @@ def generate_plans(
     idempotency_key: str | None = None,
     expected_generation: int | None = None,
 ) -> GenerationResult:
-    """The whole request in one call: lock, generate, commit.
+    """Acquire the lock, generate the group's plans and commit, as a complete request.
 
-    Raises what ``UnitOfWork`` and ``PlanGenerationService.generate`` raise, and
-    ``InvalidInputError`` for a lock that is shared or of several groups.
+    Raises the errors of ``UnitOfWork`` and ``PlanGenerationService.generate``, and
+    ``InvalidInputError`` if the lock is shared or names several groups.
     """
     _require_one_group(lock)
     with UnitOfWork(session_factory, lock=lock) as uow:
@@ -155,7 +158,7 @@ async def generate_plans_async(
     idempotency_key: str | None = None,
     expected_generation: int | None = None,
 ) -> GenerationResult:
-    """``generate_plans`` for asyncio."""
+    """Generate the group's plans like ``generate_plans``, with asyncio."""
     _require_one_group(lock)
     async with AsyncUnitOfWork(async_session_factory, lock=lock) as uow:
         result = await uow.run(
@@ -173,23 +176,24 @@ async def generate_plans_async(
 def preview_plans(
     session: Session, *, tenant_id: UUID, group_id: UUID, today: date, compute: Compute = schedule
 ) -> GenerationResult:
-    """What ``generate`` would give now: no lock, nothing written, one round trip.
+    """Return the result that ``generate`` would have now, without a lock and without writing.
 
-    On any Session, whose transaction stays the caller's. Raises ``PlanGroupNotFoundError``,
-    ``PlanGroupNotGeneratableError``, ``InvalidInputError`` and the ``SchedulingError`` s.
+    It takes one round trip on any Session; the caller ends the transaction. Raises
+    ``PlanGroupNotFoundError``, ``PlanGroupNotGeneratableError``, ``InvalidInputError`` and
+    subclasses of ``SchedulingError``.
     """
     _require_civil_date(today)
     snapshot = PlanGroupRepository(session, tenant_id).snapshot(group_id)
-    _, computed = _planned(snapshot, today, compute)
+    _, computed = _plan(snapshot, today, compute)
     return GenerationResult.of(computed, group_id=group_id, contents=snapshot.contents)
 
 
 @dataclass(frozen=True, slots=True)
 class _GenerationRequest:
-    """The arguments of ``generate``, perhaps with a key that belongs to the tenant.
+    """The validated arguments of ``generate``.
 
-    Raises ``InvalidInputError`` for ids and dates that are none, and unless the key and
-    ``requested_by`` are text of at most 200 characters that PostgreSQL can store.
+    Raises ``InvalidInputError`` for invalid ids and dates, and unless the key and ``requested_by``
+    are texts of at most 200 characters that PostgreSQL can store.
     """
 
     tenant_id: UUID
@@ -198,37 +202,36 @@ class _GenerationRequest:
     requested_by: str | None
     idempotency_key: str | None
     expected_generation: int | None
-    """The number of the last generation that the caller has seen; not part of ``hash``."""
+    """The number of the last generation that the caller has read; not part of ``hash``."""
 
     def __post_init__(self) -> None:
         errors.InvalidInputError.require_uuids(tenant_id=self.tenant_id, group_id=self.group_id)
         _require_civil_date(self.today)
         if self.requested_by is not None:
-            values.checked("requested_by", values.text, self.requested_by)
+            values.validate("requested_by", values.text, self.requested_by)
         expected: object = self.expected_generation
         if expected is not None and (type(expected) is not int or expected < 0):
             raise errors.InvalidInputError.of(
                 "expected_generation", "must be a whole number, 0 or more"
             )
         if self.idempotency_key is not None:
-            values.checked("idempotency_key", _key, self.idempotency_key)
+            values.validate("idempotency_key", _key, self.idempotency_key)
 
     @property
     def hash(self) -> str | None:
-        """The sha256, in hexadecimal, of what the key was used for; ``None`` without a key."""
+        """The SHA-256 of the request's input in hexadecimal; ``None`` without a key."""
         if self.idempotency_key is None:
             return None
-        asked = f"generate/{self.tenant_id}/{self.group_id}/{self.today.isoformat()}"
-        return hashlib.sha256(asked.encode()).hexdigest()
+        request_input = f"generate/{self.tenant_id}/{self.group_id}/{self.today.isoformat()}"
+        return hashlib.sha256(request_input.encode()).hexdigest()
 
-    def answered_before(self, uow: UnitOfWork) -> GenerationResult | None:
-        """What the same request was answered the first time; ``None`` if this is the first.
+    def find_first_result(self, uow: UnitOfWork) -> GenerationResult | None:
+        """Return the result of the first request with the key; ``None`` if this is the first.
 
-        Without a key nothing is asked of the database; a new key costs one statement, an answer
-        three. A concurrent generation of the group holds its lock, so this transaction must hold
-        it: ``LockNotHeldError``.
-
-        Raises ``IdempotencyMismatchError`` if the key was used for something else.
+        No statement is executed without a key, one for a new key, and three for a used key. The
+        transaction must hold the group's lock, because otherwise a concurrent generation could use
+        the key after it was looked up; without the lock this raises ``LockNotHeldError``. Raises
+        ``IdempotencyMismatchError`` if the key was used with other input.
         """
         if self.idempotency_key is None:
             return None
@@ -248,10 +251,10 @@ def _key(value: object) -> str:
 
 
 def _require_civil_date(today: object) -> None:
-    values.checked("today", values.civil_date, today)
+    values.validate("today", values.civil_date, today)
 
 
-def _planned(
+def _plan(
     snapshot: PlanningSnapshot, today: date, compute: Compute
 ) -> tuple[planning.Request, Schedule]:
     snapshot.require_generatable()
@@ -260,10 +263,10 @@ def _planned(
 
 
 def _require_one_group(lock: PlanGroupLock) -> None:
-    given: object = lock  # callers without a type checker pass a StudentLock, or the group's id
+    given: object = lock  # callers without a type checker may pass a StudentLock or a group's id
     if not isinstance(given, PlanGroupLock) or given.others or given.shared:
         raise errors.InvalidInputError.of(
-            "lock", "must be the exclusive PlanGroupLock of one group; one call generates one"
+            "lock", "must be an exclusive PlanGroupLock of a single group"
         )
 
 

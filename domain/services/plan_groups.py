@@ -1,4 +1,4 @@
-"""Creating a group, checked as a whole before, and deleting it."""
+"""The service that creates and deletes plan groups."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from domain.documents.document import DocumentModel
     from domain.documents.rows import GroupRows
 
-_CLASS: Final = ("weekday", "start_minute", "end_minute", "travel_minutes", "name", "subject")
+_CLASS_KEY: Final = ("weekday", "start_minute", "end_minute", "travel_minutes", "name", "subject")
 
 
 class PlanGroupService(Service):
-    """Creates plan groups, and deletes them for good; to keep the history, cancel a group."""
+    """Creates plan groups, and deletes them permanently; cancel a group to keep its history."""
 
     def create(
         self,
@@ -29,55 +29,56 @@ class PlanGroupService(Service):
         status: GroupStatus | str = GroupStatus.DRAFT,
         group_id: UUID | None = None,
     ) -> PlanGroup:
-        """Store a new group with everything its document has; its id is the lock's.
+        """Store a new group with all data of its document; the group gets the id of the lock.
 
         Needs a unit of work that holds the exclusive lock of the new group's id; the caller
-        commits. ``fields`` is a mapping in the words of a document (the README's table), or
-        one that was read already. The document's exclusions become the group's own, its
-        ``academy_schedules`` the student's, whose lock is taken for them; a class that the
-        student has already, equal in every field, is not stored twice. A ``draft`` can be
-        edited and stored without contents, a ``saved`` group can be generated.
+        commits. ``fields`` is a mapping with the keys of a plan group document, or a document that
+        was read before. The document's exclusions become those of the group. Its
+        ``academy_schedules`` become those of the student, whose lock is acquired for them; a class
+        that is equal to a stored one in all fields is not stored again. A ``draft`` may have no
+        contents; plans can be generated for a ``saved`` group.
 
-        Raises ``InvalidInputError`` with every invalid field (``id``: there is such a group
-        already; ``academy_schedules[i].start``: overlaps a class that the student has), and
+        Raises ``InvalidInputError`` with all invalid fields (``id`` if the group already exists,
+        ``academy_schedules[i].start`` if a class overlaps one of the student's classes), and
         ``LockNotHeldError``; for the student's lock ``PlanGroupLockedError`` and
-        ``LockTimeoutError``. After any of them nothing of it is stored, even if the caller
-        goes on and commits.
+        ``LockTimeoutError``. Nothing is stored after any of these errors, even if the caller
+        commits.
         """
-        # A tenth of the package's import, and most processes read no document.
+        # Importing documents takes a tenth of the package's import time, and most processes never
+        # read one.
         from domain.documents import PlanGroupDocument, rows  # noqa: PLC0415 - see above
 
-        uow, group_id = self._uow, self._the_group(group_id)
+        uow, group_id = self._uow, self._resolve_group(group_id)
         uow.require_lock(group_id)
         document = PlanGroupDocument.of(fields)
         new = rows.to_rows(
             document,
             uow.tenant_id,
-            values.checked("student_id", values.uuid, student_id),
+            values.validate("student_id", values.uuid, student_id),
             group_id=group_id,
-            status=values.checked("status", _creatable, status),
+            status=values.validate("status", _creatable, status),
         )
         InvalidInputError.raise_if_any(rows.field_errors_of(document))
         uow.groups.insert(new.group, new.exclusions)
         try:
             self._add_classes(new)
         except DomainError:
-            self._take_back(new)
+            self._undo_insert(new)
             raise
         return new.group
 
     def delete(self, *, expected_version: int, group_id: UUID | None = None) -> None:
-        """Delete a group in any state with everything it owns: one statement.
+        """Delete a group in any state with everything that belongs to it, in one statement.
 
-        Contents, blocks, its own exclusions, plans of every state and the records of its
-        generations go with it; the student's classes and exclusions stay. Needs the group's
-        lock and takes the student's, for the time of its plans becomes free; the caller
+        Its contents, blocks, exclusions, plans in all states and the records of its generations
+        are deleted too; the student's classes and exclusions are not. Needs the group's lock, and
+        acquires the student's lock because the time of the plans becomes free; the caller
         commits.
 
         Raises ``PlanGroupNotFoundError``, ``EditedMeanwhileError``, ``LockNotHeldError``
         and, for the student's lock, ``PlanGroupLockedError`` and ``LockTimeoutError``.
         """
-        group_id = self._the_group(group_id)
+        group_id = self._resolve_group(group_id)
         self._uow.lock_student(group_id)
         if not self._uow.groups.remove(group_id, version(expected_version)):
             raise EditedMeanwhileError(group_id=group_id)
@@ -89,24 +90,24 @@ class PlanGroupService(Service):
         uow.lock_student(group.id)
         stored = uow.student_time.academy_schedules(group.student_id)
         InvalidInputError.raise_if_any(_overlaps(rows.academy_schedules, stored))
-        known = {_class_of(lesson) for lesson in stored}
-        new = (one for one in rows.academy_schedules if _class_of(one) not in known)
+        existing = {_class_values(lesson) for lesson in stored}
+        new = (lesson for lesson in rows.academy_schedules if _class_values(lesson) not in existing)
         uow.session.add_all(new)
         flush(uow, group.id)
 
-    def _take_back(self, rows: "GroupRows") -> None:
-        """Delete what was inserted, unless the transaction is lost and takes it along."""
+    def _undo_insert(self, rows: "GroupRows") -> None:
+        """Delete the inserted rows, unless the transaction has ended and they are rolled back."""
         uow, group = self._uow, rows.group
         if uow.lock_state() is LockState.HELD:
             uow.groups.remove(group.id, group.version)
-            for row in (group, *rows.exclusions):  # and with the group its parts
+            for row in (group, *rows.exclusions):  # expunging the group expunges its parts
                 uow.session.expunge(row)
 
 
 def _creatable(status: object) -> GroupStatus:
-    for known in (GroupStatus.DRAFT, GroupStatus.SAVED):
-        if status == known:
-            return known
+    for allowed in (GroupStatus.DRAFT, GroupStatus.SAVED):
+        if status == allowed:
+            return allowed
     raise values.BadValueError("must be draft or saved")
 
 
@@ -115,16 +116,16 @@ def _overlaps(
 ) -> Iterator[FieldError]:
     for index, lesson in enumerate(new):
         for other in stored:
-            meet = (
+            overlap = (
                 lesson.weekday == other.weekday
                 and lesson.start_minute < other.end_minute
                 and other.start_minute < lesson.end_minute
             )
-            if meet and _class_of(lesson) != _class_of(other):
+            if overlap and _class_values(lesson) != _class_values(other):
                 yield FieldError(
-                    f"academy_schedules[{index}].start", "overlaps a class that the student has"
+                    f"academy_schedules[{index}].start", "overlaps a stored class of the student"
                 )
 
 
-def _class_of(lesson: AcademySchedule) -> tuple[object, ...]:
-    return tuple(getattr(lesson, name) for name in _CLASS)
+def _class_values(lesson: AcademySchedule) -> tuple[object, ...]:
+    return tuple(getattr(lesson, name) for name in _CLASS_KEY)

@@ -1,4 +1,4 @@
-"""What all services share: the unit of work that they are made for, and how an edit is written."""
+"""The base class of services, and functions that validate and write edits."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ FINISHED: Final = frozenset({GroupStatus.COMPLETED, GroupStatus.CANCELLED})
 
 
 class Service:
-    """Works in one open unit of work, on its tenant's rows; the caller commits.
+    """A service that works in an open unit of work, on the rows of its tenant; the caller commits.
 
-    Each public method raises ``UnitOfWorkStateError`` while another thread uses the unit of
-    work. ``group_id`` names the group where several are locked, and is not needed otherwise.
+    Each public method raises ``UnitOfWorkStateError`` while another thread uses the unit of work.
+    The parameter ``group_id`` is needed only if the unit of work holds the locks of several groups.
 
-    Raises ``UnitOfWorkStateError`` for what is no ``UnitOfWork``.
+    The constructor raises ``UnitOfWorkStateError`` if its argument is not a ``UnitOfWork``.
     """
 
     def __init__(self, uow: UnitOfWork) -> None:
-        # Callers without a type checker pass an AsyncUnitOfWork, or a Session.
+        # Callers without a type checker may pass an AsyncUnitOfWork or a Session.
         if not isinstance(uow, UnitOfWork):
             raise errors.UnitOfWorkStateError(
-                f"{type(self).__name__} was given {type(uow).__name__} instead of a UnitOfWork. In "
-                f"a task: await uow.run(lambda u: {type(self).__name__}(u).…)."
+                f"{type(self).__name__} needs a UnitOfWork, not {type(uow).__name__}. With an "
+                f"AsyncUnitOfWork, use await uow.run(lambda u: {type(self).__name__}(u).…)."
             )
         self._uow = uow
 
@@ -38,35 +38,36 @@ class Service:
         super().__init_subclass__(**options)
         guards.run_methods_inside(cls, lambda service, *_, **__: service._uow.exclusive_call())  # noqa: SLF001 - its own
 
-    def _the_group(self, asked: UUID | None) -> UUID:
-        """The group that a call is about: the one that is locked, or ``asked`` among several."""
-        if asked is not None:
-            errors.InvalidInputError.require_uuids(group_id=asked)
-            return asked
+    def _resolve_group(self, group_id: UUID | None) -> UUID:
+        """Return ``group_id``, by default the id of the only locked group."""
+        if group_id is not None:
+            errors.InvalidInputError.require_uuids(group_id=group_id)
+            return group_id
         match list(self._uow.lock.group_ids):
-            case [group_id]:
-                return group_id
+            case [locked_id]:
+                return locked_id
             case []:
                 raise errors.LockNotHeldError(
-                    "The unit of work holds no group's lock. Enter one with a PlanGroupLock."
+                    "The unit of work does not hold the lock of a group. Enter one with a "
+                    "PlanGroupLock."
                 )
             case _:
                 raise errors.InvalidInputError.of("group_id", "must name one of the locked groups")
 
-    def _the_student(self, asked: UUID | None) -> UUID:
-        """The student that a call is about: the one that is locked, or ``asked``."""
+    def _resolve_student(self, student_id: UUID | None) -> UUID:
+        """Return ``student_id``, by default the id of the student whose lock was requested."""
         lock = self._uow.lock
-        if asked is None and isinstance(lock, StudentLock):
+        if student_id is None and isinstance(lock, StudentLock):
             return lock.student_id
-        if asked is None:
-            raise errors.InvalidInputError.of("student_id", "must be given without a StudentLock")
-        errors.InvalidInputError.require_uuids(student_id=asked)
-        return asked
+        if student_id is None:
+            raise errors.InvalidInputError.of("student_id", "is required without a StudentLock")
+        errors.InvalidInputError.require_uuids(student_id=student_id)
+        return student_id
 
 
 @dataclass(frozen=True, slots=True)
 class RowVersion:
-    """A row as the caller saw it, or as it was just written; the next edit names its version."""
+    """The version of a row that a caller has read or written; the next edit expects it."""
 
     id: UUID
     version: int
@@ -82,14 +83,14 @@ class HasVersion(Protocol):
 
 
 def require_version(row: HasVersion, expected: int, group_id: UUID | None = None) -> None:
-    """Raise ``EditedMeanwhileError`` if the row is not in the version that the caller saw."""
+    """Raise ``EditedMeanwhileError`` unless the row has the version that the caller has read."""
     if row.version != version(expected):
         raise errors.EditedMeanwhileError(group_id=group_id)
 
 
 def version(given: object) -> int:
-    """The version that a caller saw; raises ``InvalidInputError`` for what is none."""
-    return values.checked("expected_version", values.integer(0, values.MAX_INTEGER), given)
+    """Return a version number; raise ``InvalidInputError`` if it is not one."""
+    return values.validate("expected_version", values.integer(0, values.MAX_INTEGER), given)
 
 
 def assign(row: Base, changes: Mapping[str, Any]) -> None:
@@ -99,23 +100,27 @@ def assign(row: Base, changes: Mapping[str, Any]) -> None:
 
 
 def flush(uow: UnitOfWork, group_id: UUID | None = None) -> None:
-    """Write what is pending, while the lock is held; and translate a refusal of the database.
+    """Write pending changes, after checking that the lock is held, and translate database errors.
 
-    After an error the unit of work has lost its transaction, and with it the lock.
+    After an error the transaction of the unit of work is rolled back and its locks are released.
     """
     uow.require_held()
     with translated(uow.connection, group_id=group_id):
         uow.session.flush()
 
 
-def written(uow: UnitOfWork, row: HasVersion, group_id: UUID | None = None) -> RowVersion:
-    """Write what is pending, and return the row's new version."""
+def save(uow: UnitOfWork, row: HasVersion, group_id: UUID | None = None) -> RowVersion:
+    """Write pending changes, and return the row's new version."""
     flush(uow, group_id)
     return RowVersion(row.id, row.version)
 
 
 def editable_group(uow: UnitOfWork, group_id: UUID) -> PlanGroup:
-    """The group with everything it owns, under its lock, unless it is finished."""
+    """Return the group with all its parts.
+
+    Raises ``LockNotHeldError`` without the group's lock, and ``PlanGroupNotEditableError`` if the
+    group is completed or cancelled.
+    """
     uow.require_lock(group_id)
     group = uow.groups.get(group_id)
     if group.status in FINISHED:
@@ -124,19 +129,22 @@ def editable_group(uow: UnitOfWork, group_id: UUID) -> PlanGroup:
 
 
 def accept(uow: UnitOfWork, group: PlanGroup, excluded: Sequence[date] = ()) -> None:
-    """Check the group as it would be; on an error take every change of it back, and raise."""
+    """Validate the edited group; if it is invalid, discard all changes of it and raise.
+
+    Raises ``InvalidInputError``. ``excluded`` are the dates of the group's own exclusions.
+    """
     session = uow.session
     with session.no_autoflush:
-        found = [*_field_errors(group), *outside(group, excluded)]
+        found = [*_field_errors(group), *exclusion_errors(group, excluded)]
     if found:
         session.expire(group)
         raise errors.InvalidInputError(found)
 
 
-def outside(
+def exclusion_errors(
     group: PlanGroup, excluded: Sequence[date], first: int = 0
 ) -> Iterator[errors.FieldError]:
-    """The group's own exclusions that are not within its period, counted from ``first``."""
+    """Yield an error for each date outside the group's period; indexes start with ``first``."""
     for index, day in enumerate(excluded, first):
         if not group.period_start <= day <= group.period_end:
             yield errors.FieldError(f"exclusions[{index}].date", "must be within the period")
@@ -145,6 +153,6 @@ def outside(
 def _field_errors(group: PlanGroup) -> Sequence[errors.FieldError]:
     try:
         group.check()
-    except errors.InvalidInputError as refused:
-        return refused.errors
+    except errors.InvalidInputError as error:
+        return error.errors
     return ()

@@ -1,9 +1,10 @@
-"""For the tests of applications that use the package: overlap, watched locks, faults.
+"""Tools for the tests of applications: simultaneous requests, lock assertions, injected faults.
 
-``domain.testing.plugin`` has the same as pytest fixtures, for suites that name it in
-``pytest_plugins``. It needs the extra ``pytest``; nothing else imports pytest.
-``domain.testing.contention`` and ``domain.testing.faults`` have further names. Nothing of this
-changes the package: faults come in by events of SQLAlchemy and by the driver's cursor class.
+``domain.testing.plugin`` has the same tools as pytest fixtures, for test suites that list it in
+``pytest_plugins``. It needs the extra ``pytest``; no other module imports pytest.
+``domain.testing.contention`` and ``domain.testing.faults`` have additional functions. The package
+itself is not modified: faults are injected through SQLAlchemy's events and the cursor class of
+the driver.
 """
 
 from domain.testing.contention import assert_lock_free, assert_lock_held, contend, contend_async

@@ -1,8 +1,8 @@
-"""Requests that overlap for certain, and what the server reports about their locks.
+"""Requests that are guaranteed to overlap, and assertions about their locks.
 
-A function that takes an engine or a connection opens a connection of its own for an engine. The
-locks are read from ``pg_locks`` and not through the package's functions, so that the check does
-not depend on the code under test.
+A function that accepts an engine or a connection opens a new connection if it is given an engine.
+The locks are read from ``pg_locks`` and not through the functions of the package, so that the
+checks do not depend on the code under test.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from domain.unit_of_work import UnitOfWork
 
 TIMEOUT: Final = 30.0
-"""Seconds after which a wait is a failure of the test, never a part of it."""
+"""Seconds after which a wait fails the test. A test that passes never waits that long."""
 
 _POLL: Final = 0.005
 _ADVISORY: Final = """
@@ -34,7 +34,7 @@ _ADVISORY: Final = """
     WHERE locktype = 'advisory' AND objsubid = 1 AND granted = :granted
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-# A bigint key is shown as two unsigned halves.
+# pg_locks shows a bigint key as two unsigned halves.
 _OF_KEY: Final = """
       AND classid::bigint = (:key >> 32) & 4294967295 AND objid::bigint = :key & 4294967295
 """
@@ -46,18 +46,21 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Outcomes(Generic[T]):
-    """What the contenders got."""
+    """The outcomes of all contenders, in the order of their numbers."""
 
     results: list[T]
+    """What the successful requests returned."""
     refusals: list[DomainError]
+    """The domain errors of the other requests."""
 
 
 class Rendezvous:
-    """Starts all contenders at once, and holds each that gets through until none is left.
+    """Starts all contenders at the same time, and delays their commits until all are settled.
 
-    ``hold`` is called before the commit. It returns when every contender either holds too
-    or has its answer: so the lock is held for as long as a contender asks, and a lock that
-    lets two in is not hidden by a deadlock of the test.
+    A contender is settled when it waits in ``hold``, which it calls before its commit, or when it
+    has its outcome. Therefore the lock is held while other contenders request it. If the lock is
+    defective and two contenders acquire it, both wait in ``hold`` and both return, so that the
+    test reports two results instead of a deadlock.
     """
 
     def __init__(self, contenders: int) -> None:
@@ -67,39 +70,44 @@ class Rendezvous:
         self._start = threading.Barrier(contenders)
 
     def begin(self) -> None:
-        """Wait until every contender is there."""
+        """Wait until every contender has called this method."""
         self._start.wait(TIMEOUT)
 
     def settle(self) -> None:
-        """Say that a contender holds, or has its answer."""
+        """Record that a contender waits in ``hold`` or has its outcome."""
         with self._changed:
             self._settled += 1
             self._changed.notify_all()
 
     def hold(self) -> None:
-        """Settle, and wait until all have; raises ``AssertionError`` if that takes too long."""
+        """Settle, and wait until all contenders are settled.
+
+        Raises ``AssertionError`` after ``TIMEOUT``.
+        """
         self.settle()
         with self._changed:
             done = self._changed.wait_for(lambda: self._settled >= self._contenders, TIMEOUT)
         if not done:
-            raise AssertionError("not every contender came to an answer")
+            raise AssertionError(f"not every contender was settled after {TIMEOUT:g} seconds")
 
 
 def contend(contenders: int, request: Callable[[Callable[[], None]], T]) -> Outcomes[T]:
-    """Run ``request(hold)`` in as many threads at once; domain errors are refusals.
+    """Run ``request(hold)`` simultaneously in ``contenders`` threads.
 
-    The request calls ``hold()`` before its commit. Each needs a connection of its own, so
-    the engine's pool must have room for all.
+    The request must call ``hold()`` before its commit, which returns when every other request
+    has its outcome or is also in ``hold()``. A ``DomainError`` that a request raises is returned
+    as a refusal; any other exception is raised. Each request needs a separate connection, so the
+    pool of the engine must be large enough.
     """
-    meeting = Rendezvous(contenders)
+    rendezvous = Rendezvous(contenders)
 
     def attempt(_: int) -> T | DomainError:
-        meeting.begin()
+        rendezvous.begin()
         held = threading.Event()
 
         def hold() -> None:
             held.set()
-            meeting.hold()
+            rendezvous.hold()
 
         try:
             return request(hold)
@@ -107,7 +115,7 @@ def contend(contenders: int, request: Callable[[Callable[[], None]], T]) -> Outc
             return refusal
         finally:
             if not held.is_set():
-                meeting.settle()
+                rendezvous.settle()
 
     with ThreadPoolExecutor(contenders) as pool:
         return _sorted(pool.map(attempt, range(contenders)))
@@ -116,16 +124,16 @@ def contend(contenders: int, request: Callable[[Callable[[], None]], T]) -> Outc
 async def contend_async(
     contenders: int, request: Callable[[Callable[[], Awaitable[None]]], Awaitable[T]]
 ) -> Outcomes[T]:
-    """The same in tasks of one event loop; the request awaits ``hold()`` before its commit."""
+    """Do the same as ``contend`` in tasks of one event loop; the request awaits ``hold()``."""
     start = asyncio.Barrier(contenders)
-    everyone = asyncio.Event()
+    all_settled = asyncio.Event()
     settled = 0
 
     def settle() -> None:
         nonlocal settled
         settled += 1
         if settled >= contenders:
-            everyone.set()
+            all_settled.set()
 
     async def attempt() -> T | DomainError:
         await start.wait()
@@ -135,7 +143,7 @@ async def contend_async(
             nonlocal held
             held = True
             settle()
-            await asyncio.wait_for(everyone.wait(), TIMEOUT)
+            await asyncio.wait_for(all_settled.wait(), TIMEOUT)
 
         try:
             return await request(hold)
@@ -148,23 +156,23 @@ async def contend_async(
     return _sorted(await asyncio.gather(*(attempt() for _ in range(contenders))))
 
 
-def eventually(condition: Callable[[], bool], hope: str, seconds: float = TIMEOUT) -> None:
-    """Return as soon as ``condition`` holds.
+def eventually(condition: Callable[[], bool], description: str, seconds: float = TIMEOUT) -> None:
+    """Return as soon as ``condition`` is true.
 
-    Raises ``AssertionError`` with ``hope`` in its text when the time has run out.
+    Raises ``AssertionError``, with ``description`` in its message, after ``seconds``.
     """
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds:g} seconds in vain until {hope}")
+            raise AssertionError(f"timed out after {seconds:g} seconds waiting until {description}")
         time.sleep(_POLL)
 
 
 def assert_lock_held(where: Where, group: Group, *, by: "UnitOfWork | int | None" = None) -> None:
-    """Raise ``AssertionError`` unless some transaction holds the group's lock.
+    """Raise ``AssertionError`` unless a transaction holds the group's lock.
 
-    :param by: the unit of work, open in this thread, or the backend's process id whose
-        transaction it has to be.
+    :param by: the unit of work whose transaction must hold the lock, or the process id of its
+        backend. A unit of work must be open in this thread.
     """
     group_id = _id_of(group)
     holders = backends_at_key(where, plan_group_lock_key(group_id))
@@ -177,9 +185,10 @@ def assert_lock_held(where: Where, group: Group, *, by: "UnitOfWork | int | None
 
 
 def assert_lock_free(where: Where, group: Group, *, seconds: float = 0) -> None:
-    """Raise ``AssertionError`` if a transaction holds the group's lock, naming the backend.
+    """Raise ``AssertionError``, which names the backend, if a transaction holds the group's lock.
 
-    A server may need a moment to notice that a client is gone: it gets ``seconds`` for it.
+    :param seconds: how long to wait for the release. The server may need some time to notice that
+        a client has disconnected.
     """
     group_id = _id_of(group)
     deadline = time.monotonic() + seconds
@@ -192,24 +201,30 @@ def assert_lock_free(where: Where, group: Group, *, seconds: float = 0) -> None:
 def wait_until_waiting(
     where: Where, group: Group, *, waiters: int = 1, seconds: float = TIMEOUT
 ) -> None:
-    """Return once so many requests or more wait for the group's lock."""
+    """Return as soon as at least ``waiters`` requests wait for the group's lock.
+
+    Raises ``AssertionError`` after ``seconds``.
+    """
     group_id = _id_of(group)
     key = plan_group_lock_key(group_id)
     eventually(
         lambda: len(backends_at_key(where, key, granted=False)) >= waiters,
-        f"{waiters} wait for the lock of group {group_id}",
+        f"{waiters} requests wait for the lock of group {group_id}",
         seconds,
     )
 
 
 def advisory_locks(where: Where, *, granted: bool = True) -> int:
-    """How many of this database's advisory locks are held, or waited for."""
+    """Return how many advisory locks of this database are held or, if not ``granted``, awaited."""
     with _connected(where) as connection:
         return len(connection.execute(sa.text(_ADVISORY), {"granted": granted}).all())
 
 
 def backends_at_key(where: Where, key: int, *, granted: bool = True) -> list[int]:
-    """The process ids of the backends that hold, or wait for, a key's advisory lock."""
+    """Return the process ids of the backends that hold the advisory lock with this key.
+
+    If not ``granted``, return those of the backends that wait for it.
+    """
     with _connected(where) as connection:
         found = connection.execute(sa.text(_ADVISORY + _OF_KEY), {"granted": granted, "key": key})
         return list(found.scalars())
@@ -218,15 +233,16 @@ def backends_at_key(where: Where, key: int, *, granted: bool = True) -> list[int
 def terminate_backend(
     where: Where, pid: int, within: timedelta = timedelta(seconds=TIMEOUT)
 ) -> None:
-    """End a backend as an administrator or a failing host would; it is gone on return.
+    """Terminate a backend, and wait until it has ended.
 
-    Raises ``AssertionError`` if there is no such backend or if it does not go.
+    Raises ``AssertionError`` if there is no such backend or if it does not end ``within`` this
+    time.
     """
     _signal(where, "pg_terminate_backend(:pid, :wait)", pid, within // timedelta(milliseconds=1))
 
 
 def cancel_backend(where: Where, pid: int) -> None:
-    """Cancel what a backend is running; one that runs nothing does not notice.
+    """Cancel the current statement of a backend. This has no effect on an idle backend.
 
     Raises ``AssertionError`` if there is no such backend.
     """
@@ -245,12 +261,12 @@ def _sorted(answers: Iterable[T | DomainError]) -> Outcomes[T]:
 
 
 def _signal(where: Where, call: str, pid: int, wait: int = 0) -> None:
-    text = f"SELECT {call} FROM pg_stat_activity WHERE pid = :pid"  # noqa: S608 - our own calls
+    text = f"SELECT {call} FROM pg_stat_activity WHERE pid = :pid"  # noqa: S608 - constant calls
     statement = sa.text(text)
     values = {"pid": pid, "wait": wait} if wait else {"pid": pid}
     with _connected(where) as connection:
         if not connection.scalar(statement, values):
-            raise AssertionError(f"backend {pid} did not get the signal, or did not go")
+            raise AssertionError(f"backend {pid} could not be signalled, or did not end in time")
 
 
 def _id_of(group: Group) -> UUID:
@@ -260,9 +276,9 @@ def _id_of(group: Group) -> UUID:
 def _backend_of(holder: "UnitOfWork | int") -> int:
     if isinstance(holder, int):
         return holder
-    # What the client knows is a pooler's process, where there is one.
-    ask = sa.select(sa.func.pg_backend_pid(type_=sa.Integer))
-    return holder.session.connection().scalars(ask).one()
+    # Behind a pooler, the process id that the client has received may be the pooler's.
+    statement = sa.select(sa.func.pg_backend_pid(type_=sa.Integer))
+    return holder.session.connection().scalars(statement).one()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""Faults at a named step of a generation, and the gate that holds a commit.
+"""Faults at a named step of a generation, and a gate that blocks commits.
 
-The package runs as it does in production: the cursors of a watched connection are of a class
-that recognizes the steps by the statements, and nothing else is put in its way.
+The package runs as it does in production. Only the cursors of a watched connection are replaced:
+their class recognizes the steps by the statements that are executed.
 """
 
 import threading
@@ -24,7 +24,7 @@ from domain.models import PlanGeneration
 from domain.testing.contention import TIMEOUT, Where, backends_at_key, eventually
 
 Action = Callable[[int], None]
-"""What happens at the step; it is given the process id of the generation's backend."""
+"""What to do at the step. The argument is the process id of the generation's backend."""
 
 _Driver = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
 _POLL: Final = 0.005
@@ -36,7 +36,7 @@ _DROP: Final = (
     f"DROP TRIGGER IF EXISTS {_GATE} ON {_TABLE}",
     f"DROP FUNCTION IF EXISTS {_FUNCTION}",
 )
-# Shared, so that commits do not wait for each other once the gate is open.
+# The trigger acquires a shared lock, so commits do not wait for each other when the gate is open.
 _CREATE: Final = (
     f"""CREATE FUNCTION {_FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN PERFORM pg_catalog.pg_advisory_xact_lock_shared({_GATE_KEY}); RETURN NULL; END $$""",
@@ -46,24 +46,24 @@ _CREATE: Final = (
 
 
 class Step(Enum):
-    """Where a generation is, in the order in which it comes along."""
+    """The steps of a generation, in order."""
 
     BEFORE_THE_LOCK = "before the lock"
-    """Connected; the statement that takes the lock is not sent yet."""
+    """The connection is open; the statement that acquires the lock has not been sent."""
     AFTER_THE_LOCK = "after the lock"
-    """The first lock is held, nothing is read."""
+    """The first lock is held; nothing has been read."""
     AFTER_THE_READ = "after the read"
-    """The first statement after the locks has its rows, nothing is written."""
+    """The first statement after the locks has returned its rows; nothing has been written."""
     IN_THE_WRITE = "in the middle of the write"
     """Between two rows of the COPY."""
     BEFORE_COMMIT = "before the commit"
-    """Everything is written, COMMIT is not sent yet."""
+    """All rows have been written; COMMIT has not been sent."""
     DURING_COMMIT = "during the commit"
-    """The backend is at work on COMMIT, and the client waits for its answer."""
+    """The backend executes COMMIT, and the client waits for the result."""
 
 
 class FaultAt:
-    """Runs ``action`` once, at the first generation that comes to ``step`` in the block.
+    """Runs ``action`` once, for the first generation that reaches ``step`` in the block.
 
     ::
 
@@ -71,19 +71,21 @@ class FaultAt:
             with pytest.raises(OperationalError):
                 generate_plans(...)
 
-    An exception that the action raises comes up in the generation at that step. During the
-    commit the client waits in the driver, so the action runs in a thread of its own while
-    a ``CommitGate`` keeps the backend from going on; when it is done the gate opens, and
-    what it raised comes up at the block's end. An action that interrupts the client must wait
-    until the client has cancelled its commit (``wait_until_commit_ended``).
+    An exception that the action raises is raised in the generation at that step.
 
-    The end of the block raises ``AssertionError`` if nothing came to the step.
+    At ``DURING_COMMIT`` the client waits in the driver, so the action runs in a separate thread
+    while a ``CommitGate`` blocks the backend. After the action the gate is opened, and an
+    exception of the action is raised at the end of the block. An action that interrupts the client
+    must wait until the client has cancelled its commit (``wait_until_commit_ended``).
 
-    :param engine: whose generations are meant; the ``sync_engine`` of an async one.
-    :param rows: how many rows the write is in when it counts as its middle. Rows reach the
-        server in blocks of some 32 kB.
-    :param aside: for ``DURING_COMMIT``, an engine on the same database that the action
-        does not touch (see ``CommitGate``); by default ``engine``.
+    The end of the block raises ``AssertionError`` if no generation reached the step.
+
+    :param engine: the engine whose generations are watched; of an async engine its
+        ``sync_engine``.
+    :param rows: how many rows are written before ``IN_THE_WRITE``. Rows are sent to the server
+        in blocks of about 32 kB.
+    :param aside: for ``DURING_COMMIT``, an engine on the same database that the action does not
+        affect (see ``CommitGate``); by default ``engine``.
     """
 
     def __init__(
@@ -98,7 +100,7 @@ class FaultAt:
         self.step = step
         self.rows = rows
         self.fired = False
-        """Whether the action has begun."""
+        """Whether the action has been started."""
         self._engine = engine
         self._action = action
         self._once = threading.Lock()
@@ -134,10 +136,10 @@ class FaultAt:
         if self._failure is not None:
             raise self._failure
         if kind is None and not self.fired:
-            raise AssertionError(f"no generation came to the step {self.step.value!r}")
+            raise AssertionError(f"no generation reached the step {self.step.value!r}")
 
     def reached(self, step: Step, driver: _Driver) -> None:
-        """Of the watched cursors: a generation on ``driver`` is at ``step``."""
+        """Record that the transaction on ``driver`` is at ``step``. Called by watched cursors."""
         passed = self._passed.get(driver)
         if passed is None or step in passed:
             return
@@ -146,7 +148,7 @@ class FaultAt:
             self._action(driver.info.backend_pid)
 
     def passed(self, step: Step, driver: _Driver) -> bool:
-        """Of the watched cursors: whether the transaction on ``driver`` was at ``step``."""
+        """Whether the transaction on ``driver`` has been at ``step``. Called by watched cursors."""
         return step in self._passed.get(driver, ())
 
     def _begun(self, connection: sa.Connection) -> None:
@@ -175,21 +177,21 @@ class FaultAt:
                     return
             self._first()
             self._action(pid)
-        except BaseException as failure:  # noqa: BLE001 - it is raised again where the block ends
+        except BaseException as failure:  # noqa: BLE001 - raised again at the end of the block
             self._failure = failure
         finally:
             self._gate.open()
 
 
 class CommitGate:
-    """Closed from the block's start until ``open()`` or the block's end.
+    """Blocks all commits of generations from the start of the block until ``open()`` or its end.
 
-    For test databases: the trigger is created at the start and dropped in the end, by a
-    role that may. Should the process be killed in between, the trigger stays and blocks
-    nothing; the next gate replaces it.
+    It is for test databases: a trigger is created at the start and dropped at the end, which the
+    role must be allowed to do. If the process is killed in between, the trigger remains but does
+    not block commits; the next gate replaces it.
 
-    :param engine: one that the fault does not touch. If the server goes down meanwhile, it
-        must ping its pool's connections or not pool them.
+    :param engine: an engine that the fault does not affect. If the server goes down in the block,
+        the engine must use ``pool_pre_ping`` or not pool its connections.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
@@ -212,14 +214,14 @@ class CommitGate:
         self._run(*_DROP)
 
     def arrived(self) -> int | None:
-        """The process id of a backend that stands in its commit; ``None`` if there is none."""
+        """Return the process id of a backend whose commit is blocked, or ``None``."""
         return next(iter(backends_at_key(self._engine, _GATE_KEY, granted=False)), None)
 
     def open(self) -> None:
-        """Let all commits pass, from now on; repeating it is harmless."""
+        """Stop blocking commits. Further calls have no effect."""
         connection, self._closed = self._closed, None
         if connection is not None:
-            with suppress(DBAPIError):  # a server that went down has opened it already
+            with suppress(DBAPIError):  # if the server went down, the lock is already released
                 connection.rollback()
             connection.close()
 
@@ -232,23 +234,23 @@ class CommitGate:
 
 
 def wait_until_commit_ended(where: Where, pid: int, seconds: float = TIMEOUT) -> None:
-    """Return once a backend stands behind the gate no more.
+    """Return as soon as the commit of a backend is no longer blocked by the gate.
 
-    While the gate is closed that means that its commit was cancelled, or its session ended. For
-    actions after which the client itself cancels the commit: were the gate opened before that
-    arrives, either could come first, and the plans would be the old or the new ones by chance.
+    While the gate is closed, that means that the commit was cancelled or that the session ended.
+    Use it in actions after which the client cancels the commit. If the gate were opened before the
+    cancellation arrives, it would be undefined whether the commit succeeds.
 
-    Raises ``AssertionError`` when the time has run out.
+    Raises ``AssertionError`` after ``seconds``.
     """
     eventually(
         lambda: pid not in backends_at_key(where, _GATE_KEY, granted=False),
-        f"backend {pid} is in its commit no more",
+        f"backend {pid} is no longer in its commit",
         seconds,
     )
 
 
 def _watching(factory: type[Any], fault: FaultAt) -> type[Any]:
-    """A cursor class like ``factory`` that reports to ``fault`` the steps up to the write."""
+    """Return a subclass of ``factory`` whose cursors report the steps up to the write."""
     methods = _async_methods if issubclass(factory, psycopg.AsyncCursor) else _methods
     return type(f"Watched{factory.__name__}", (factory,), methods(factory, fault))
 
@@ -312,7 +314,8 @@ def _after(fault: FaultAt, query: object, driver: Any) -> None:
 def _between_rows(fault: FaultAt, written: int, driver: Any) -> None:
     if written != fault.rows:
         return
-    # libpq keeps what the socket does not take at once, and would for as long as we stop here.
+    # libpq buffers what the socket does not accept immediately. Without flushing the buffer, the
+    # server would not receive these rows while the action runs.
     while driver.pgconn.flush():
         select([], [driver.pgconn.socket], [])
     fault.reached(Step.IN_THE_WRITE, driver)

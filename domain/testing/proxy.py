@@ -1,4 +1,4 @@
-"""A proxy on 127.0.0.1 that is the network between a client and its server, and fails at will."""
+"""A TCP proxy on 127.0.0.1 that simulates network failures between a client and its server."""
 
 import queue
 import selectors
@@ -12,20 +12,21 @@ from typing import Final, Self
 from domain.testing.contention import TIMEOUT
 
 HOST: Final = "127.0.0.1"
-_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER, no time: closing sends RST, not FIN
+_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER with timeout 0: closing sends RST, not FIN
 _CHUNK: Final = 65536
 
 
 class CuttingProxy:
-    """Forwards connections to ``host`` and ``port`` for the length of the block.
+    """Forwards connections to ``host`` and ``port`` for the duration of the block.
 
     ::
 
         with CuttingProxy(url.host, url.port) as proxy:
             engine = create_engine(url.set(host=proxy.host, port=proxy.port))
 
-    What is said here of a message is true of a statement short enough for one segment and
-    of connections without TLS. One thread does it all; commands are done on return.
+    A message is only recognized in connections without TLS, and if it is short enough to be
+    received in one segment. One thread does all the work; each method returns after that thread
+    has executed its command.
     """
 
     host = HOST
@@ -34,19 +35,20 @@ class CuttingProxy:
         self._target = (host, port)
         self._listener = socket.create_server((HOST, 0))
         self.port: int = self._listener.getsockname()[1]
-        """Where clients connect to."""
+        """The port to which clients connect."""
         self._selector = selectors.DefaultSelector()
         self._commands: queue.SimpleQueue[tuple[Callable[[], None], threading.Event]] = (
             queue.SimpleQueue()
         )
-        self._bell, self._rope = socket.socketpair()
+        # The selector does not watch the queue. One byte per command wakes it up.
+        self._wakeup, self._waker = socket.socketpair()
         self._links: set[_Link] = set()
         self._message: tuple[bytes, bool] | None = None
         self._frozen = self._closed = False
         self._thread = threading.Thread(target=self._run, name="cutting proxy", daemon=True)
 
     def __enter__(self) -> Self:
-        self._selector.register(self._bell, selectors.EVENT_READ, self._obey)
+        self._selector.register(self._wakeup, selectors.EVENT_READ, self._execute)
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._thread.start()
         return self
@@ -57,40 +59,40 @@ class CuttingProxy:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._tell(self._close)
+        self._submit(self._close)
         self._thread.join(TIMEOUT)
 
     @property
     def links(self) -> int:
-        """How many connections are open."""
+        """The number of open connections."""
         return len(self._links)
 
     def cut(self) -> None:
-        """Reset every connection, on both sides; new ones are welcome."""
-        self._tell(self._cut)
+        """Reset every connection on both sides. New connections are accepted."""
+        self._submit(self._cut)
 
     def freeze(self) -> None:
-        """Forward nothing any more, and accept no connection, without a word to either side."""
-        self._tell(self._freeze)
+        """Stop forwarding and accepting connections, without notifying either side."""
+        self._submit(self._freeze)
 
     def thaw(self) -> None:
-        """Forward again, first what came in the meantime."""
-        self._tell(self._thaw)
+        """Resume forwarding, first of the data that have arrived in the meantime."""
+        self._submit(self._thaw)
 
     def cut_before(self, message: bytes) -> None:
-        """Cut when a client next sends ``message``; the server never gets it."""
+        """Cut when a client next sends ``message``, which the server does not receive."""
         self._message = (message, False)
 
     def cut_after(self, message: bytes) -> None:
-        """Cut when the server answers a client's next ``message``; the answer is lost."""
+        """Cut when the server answers a client's next ``message``; the client gets no answer."""
         self._message = (message, True)
 
-    def _tell(self, command: Callable[[], None]) -> None:
+    def _submit(self, command: Callable[[], None]) -> None:
         done = threading.Event()
         self._commands.put((command, done))
-        self._rope.send(b"!")
+        self._waker.send(b"!")
         if not done.wait(TIMEOUT):
-            raise AssertionError("the proxy does not answer")
+            raise AssertionError("the proxy's thread did not execute a command in time")
 
     def _run(self) -> None:
         while not self._closed:
@@ -99,11 +101,11 @@ class CuttingProxy:
                     key.data()
 
     def _is_open(self, key: selectors.SelectorKey) -> bool:
-        """Whether an earlier one of the same round has not closed this one's socket."""
+        """Whether the socket is still registered: an earlier event of the round may close it."""
         return not self._closed and self._selector.get_map().get(key.fd) is key
 
-    def _obey(self) -> None:
-        self._bell.recv(1)
+    def _execute(self) -> None:
+        self._wakeup.recv(1)
         command, done = self._commands.get()
         try:
             command()
@@ -133,7 +135,7 @@ class CuttingProxy:
     def _forward(self, link: "_Link", end: socket.socket) -> None:
         try:
             data = end.recv(_CHUNK)
-            if self._lost(link, end, data):
+            if self._is_cut_at(link, end, data):
                 self._cut()
             elif data:
                 link.other(end).sendall(data)
@@ -142,15 +144,15 @@ class CuttingProxy:
         except OSError:
             self._drop(link)
 
-    def _lost(self, link: "_Link", end: socket.socket, data: bytes) -> bool:
-        """Whether these data are the message, or the answer, that must not arrive."""
+    def _is_cut_at(self, link: "_Link", end: socket.socket, data: bytes) -> bool:
+        """Whether the data are the message, or the answer, at which to cut."""
         if end is link.server:
-            return link.doomed
+            return link.drops_answer
         if self._message is None or self._message[0] not in data:
             return False
-        link.doomed = self._message[1]
+        link.drops_answer = self._message[1]
         self._message = None
-        return not link.doomed
+        return not link.drops_answer
 
     def _cut(self) -> None:
         for link in list(self._links):
@@ -186,19 +188,19 @@ class CuttingProxy:
     def _close(self) -> None:
         self._closed = True
         self._cut()
-        for end in (self._listener, self._bell, self._rope):
+        for end in (self._listener, self._wakeup, self._waker):
             end.close()
         self._selector.close()
 
 
 class _Link:
-    """A client's connection and the one to the server that goes with it."""
+    """A client's connection and the corresponding connection to the server."""
 
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.client, self.server = client, server
         self.ends = (client, server)
-        self.doomed = False
-        """Whether the server's next word is the answer that must not arrive."""
+        self.drops_answer = False
+        """Whether the next data from the server are the answer at which to cut."""
 
     def other(self, end: socket.socket) -> socket.socket:
         return self.server if end is self.client else self.client

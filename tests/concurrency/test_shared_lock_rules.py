@@ -38,7 +38,7 @@ def test_shared_lock_only_allows_marks(
             lambda: uow.plans.retire_as_cancelled(group.id),
             lambda: uow.groups.add(PlanGroupFactory.build(id=group.id, tenant_id=group.tenant_id)),
         ):
-            with pytest.raises(LockNotHeldError, match="only shared"):
+            with pytest.raises(LockNotHeldError, match="holds a shared lock"):
                 call()
         stored.name = "changed without a service"
         with pytest.raises(LockNotHeldError, match="marks of progress"):

@@ -156,7 +156,7 @@ def test_generate_reports_errors_by_field_and_plans_the_other_documents(
     assert [json.loads(line)["file"] for line in printed.out.splitlines()] == [good]
     assert printed.err.splitlines() == [
         f"{bad}: contents[0].range: must be 1 ≤ first ≤ last",
-        f"{bad}: contents[0].weekly_days: is for strategy contents alone",
+        f"{bad}: contents[0].weekly_days: is only allowed for strategy contents",
         f"{form}: name: must not be empty",
     ]
     assert rows()["plan_groups"] == 1

@@ -45,7 +45,7 @@ STEPS = [
     "domain.repositories.snapshot.PlanningSnapshot.request",
     "domain.services.plan_generation.fingerprint",
     "domain.repositories.StudentPlanRepository.store_generation",
-    "domain.repositories.StudentPlanRepository._raise_fence",
+    "domain.repositories.StudentPlanRepository._increment_fence",
     "domain.repositories.StudentPlanRepository._retire",
     "domain.repositories.student_plans.copy_rows",
 ]

@@ -76,7 +76,7 @@ def test_content_that_plans_refer_to_is_not_removed(
         content_id=world.planned.id,
         expected_version=1,
     )
-    assert "history" in str(error)
+    assert "because it has plans" in str(error)
 
 
 def test_removal_of_a_content_deletes_its_episodes(session_factory: Factory, world: World) -> None:

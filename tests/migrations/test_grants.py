@@ -194,9 +194,8 @@ def test_grant_by_another_role_reports_missing_privileges_and_changes_nothing(
     with pytest.raises(SchemaError) as refused:
         grant(connection, fresh)
     message = str(refused.value)
-    assert message.startswith(
-        f'The role "{app}" cannot grant "{fresh}" what the package needs: it '
-    )
+    cannot = f'The role "{app}" cannot grant the required privileges to "{fresh}": "{fresh}" would '
+    assert message.startswith(cannot)
     assert ("lack USAGE on schema studyplan." in message) == (not grantable)
     assert "The owner of the schema, " in message
     assert privileges(connection, fresh) == set()
@@ -254,7 +253,7 @@ def test_command_that_grants_as_a_role_other_than_the_owner_fails(
     assert main(["upgrade", "--grant-to", fresh]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith(f'The role "{app}" cannot grant "{fresh}"')
+    assert err.startswith(f'The role "{app}" cannot grant the required privileges to "{fresh}"')
     assert err.count("\n") == 1
     assert privileges(connection, fresh) == set()
     assert main(["upgrade"]) == 0

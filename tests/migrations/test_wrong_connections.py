@@ -112,7 +112,7 @@ def test_connection_of_an_asyncio_driver_is_refused_outside_run_sync(engine: sa.
         async with asynchronous.connect() as connection:
             given = connection.sync_connection
             assert given is not None
-            with pytest.raises(MisuseError, match=r"run_sync\(schema.is_current\), of an Async"):
+            with pytest.raises(MisuseError, match=r"run_sync\(schema.is_current\), with an Async"):
                 schema.is_current(given)
             assert not await connection.run_sync(schema.is_current)
 

@@ -1,5 +1,5 @@
-"""Editing what a group is about, when it is studied, and how far the student is.
+"""Services that edit groups and contents, study time, and the progress of plans.
 
-Every method works on single rows in the version that the caller saw, checks the fields by their
-one description (the columns of ``domain.models``), and never commits.
+Each method edits a single row in the version that the caller has read (``reorder_contents`` edits
+several), validates fields as ``domain.models.fields`` describes, and never commits.
 """

@@ -1,4 +1,4 @@
-"""Editing a group: its settings and its contents."""
+"""The service that edits the settings and the contents of a group."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Unpack
@@ -20,30 +20,32 @@ from domain.services.service import (
     editable_group,
     flush,
     require_version,
-    written,
+    save,
 )
 
 
 class ContentFields(ContentSettings, total=False):
-    """A content; ``episodes`` has the minutes of each unit of a lecture, ``None`` unknown."""
+    """The fields of a content.
+
+    ``episodes`` has the minutes of each unit of a lecture, or ``None`` if they are unknown.
+    """
 
     episodes: Sequence[int | None]
 
 
 class GroupEditService(Service):
-    """Edits what a group is about; ``GroupTimeService`` edits when it is studied.
+    """Edits the settings and contents of a group; ``GroupTimeService`` edits its study time.
 
-    Every method needs the group's lock, so that nothing changes under a generation that
-    runs; the caller commits. The plans stay as they are until the next generation.
+    All methods need the group's lock, so that the group does not change during a generation; the
+    caller commits. The plans do not change until the next generation.
 
-    A completed group is a record and a cancelled one is put away: neither can be edited.
-    Whoever wants a cancelled group back activates it first, edits it, and generates.
+    A completed or cancelled group cannot be edited. To use a cancelled group again, activate it
+    first, edit it, and generate its plans.
 
-    Errors of every method: ``PlanGroupNotFoundError`` (also for another tenant's group),
-    ``PlanGroupNotEditableError``, ``EditedMeanwhileError`` if a row is not in the version
-    that the caller saw, ``InvalidInputError`` with every invalid field, for the group as
-    it would be, and ``LockNotHeldError``. After any of them nothing is written, even if
-    the caller goes on and commits.
+    All methods raise ``PlanGroupNotFoundError`` (also for a group of another tenant),
+    ``PlanGroupNotEditableError``, ``EditedMeanwhileError`` if a row does not have the version that
+    the caller has read, ``InvalidInputError`` with all invalid fields of the edited group, and
+    ``LockNotHeldError``. Nothing is written after any of these errors, even if the caller commits.
     """
 
     def change_settings(
@@ -53,25 +55,25 @@ class GroupEditService(Service):
         group_id: UUID | None = None,
         **fields: Unpack[PlanGroupSettings],
     ) -> RowVersion:
-        """Change the given settings of the group and leave the others.
+        """Change the given settings of the group; the others are not changed.
 
-        The group's own exclusions must be within its new period (``exclusions[i].date``).
+        The group's own exclusions must be within its new period (field ``exclusions[i].date``).
         """
         uow = self._uow
-        group = editable_group(uow, self._the_group(group_id))
+        group = editable_group(uow, self._resolve_group(group_id))
         require_version(group, expected_version, group.id)
         changes = checked_values(PlanGroup, PlanGroupSettings, fields)
         own = uow.student_time.exclusions_of_group(group.id)
         assign(group, changes)
         accept(uow, group, [exclusion.date for exclusion in own])
-        return written(uow, group, group.id)
+        return save(uow, group, group.id)
 
     def add_content(
         self, *, group_id: UUID | None = None, **fields: Unpack[ContentFields]
     ) -> RowVersion:
-        """Add a content after the last one; a lecture needs its ``episodes``."""
+        """Add a content after the last one; ``episodes`` is required for a lecture."""
         uow = self._uow
-        group = editable_group(uow, self._the_group(group_id))
+        group = editable_group(uow, self._resolve_group(group_id))
         path = f"contents[{len(group.contents)}]"
         changes, minutes = _content_values(fields, path, new=True)
         position = max((content.position for content in group.contents), default=-1) + 1
@@ -81,7 +83,7 @@ class GroupEditService(Service):
         _set_episodes(content, minutes or ())
         group.contents.append(content)
         accept(uow, group)
-        return written(uow, content, group.id)
+        return save(uow, content, group.id)
 
     def change_content(
         self,
@@ -91,13 +93,14 @@ class GroupEditService(Service):
         group_id: UUID | None = None,
         **fields: Unpack[ContentFields],
     ) -> RowVersion:
-        """Change the given fields of a content; ``episodes`` replaces all of a lecture's.
+        """Change the given fields of a content; ``episodes`` replaces all episodes of a lecture.
 
-        A range must keep the units of plans that are done, started or pinned, and the type
-        of a content with plans cannot change: what was planned in pages is no episodes.
+        The range must contain the units of all plans that are done, started or pinned. The type of
+        a content that has plans cannot be changed, because the plans count its units, which are
+        pages of a book but episodes of a lecture.
         """
         uow = self._uow
-        group = editable_group(uow, self._the_group(group_id))
+        group = editable_group(uow, self._resolve_group(group_id))
         index, content = _content(group, content_id)
         require_version(content, expected_version, group.id)
         path = f"contents[{index}]"
@@ -107,25 +110,28 @@ class GroupEditService(Service):
         assign(content, changes)
         if minutes is not None:
             _set_episodes(content, minutes)
-            # Episodes have no version of their own: a change of theirs is the content's.
+            # Episodes have no version, so a change of them must increment the content's version,
+            # which happens only if a column of the content is written.
             flag_modified(content, "last_unit")
         accept(uow, group)
-        return written(uow, content, group.id)
+        return save(uow, content, group.id)
 
     def remove_content(
         self, *, content_id: UUID, expected_version: int, group_id: UUID | None = None
     ) -> None:
-        """Remove a content that was never planned.
+        """Remove a content that has never been planned.
 
-        One that plans refer to, live or not, is refused (``contents[i]``): they are history.
+        A content to which plans refer, live or not, cannot be removed (field ``contents[i]``),
+        because the plans are kept as history.
         """
         uow = self._uow
-        group = editable_group(uow, self._the_group(group_id))
+        group = editable_group(uow, self._resolve_group(group_id))
         index, content = _content(group, content_id)
         require_version(content, expected_version, group.id)
         if uow.plans.content_history(content_id).plans:
             raise errors.InvalidInputError.of(
-                f"contents[{index}]", "has plans, which are history; shorten its range instead"
+                f"contents[{index}]",
+                "cannot be removed because it has plans; shorten its range instead",
             )
         group.contents.remove(content)
         flush(uow, group.id)
@@ -133,12 +139,12 @@ class GroupEditService(Service):
     def reorder_contents(
         self, *, order: Sequence[RowVersion], group_id: UUID | None = None
     ) -> list[RowVersion]:
-        """Put the contents in ``order``: all of them, each in the version the caller saw.
+        """Reorder the contents; ``order`` has all of them, with the versions the caller has read.
 
-        Raises ``EditedMeanwhileError`` as well if contents came or went meanwhile.
+        ``EditedMeanwhileError`` is also raised if contents were added or removed in the meantime.
         """
         uow = self._uow
-        group = editable_group(uow, self._the_group(group_id))
+        group = editable_group(uow, self._resolve_group(group_id))
         seen = [(row.id, row.version) for row in _row_versions(order)]
         if len(dict(seen)) < len(seen):
             raise errors.InvalidInputError.of("contents", "must name each content once")
@@ -168,7 +174,7 @@ def _content(group: PlanGroup, content_id: UUID) -> tuple[int, Content]:
 def _content_values(
     fields: ContentFields, path: str, *, new: bool = False
 ) -> tuple[dict[str, Any], Sequence[int | None] | None]:
-    """What is given for a content's columns, and for its episodes."""
+    """Return the validated values of a content's columns, and the minutes of its episodes."""
     from domain.documents.readers import EPISODES  # noqa: PLC0415 - most processes read no document
 
     found: list[errors.FieldError] = []
@@ -178,11 +184,11 @@ def _content_values(
 
 
 def _set_episodes(content: Content, minutes: Sequence[int | None]) -> None:
-    """One episode a unit, from the content's first; known ones keep their rows."""
-    known = {episode.unit: episode for episode in content.episodes}
+    """Set one episode per unit, starting with the first unit; existing episodes keep their rows."""
+    existing = {episode.unit: episode for episode in content.episodes}
     episodes = []
     for unit, length in enumerate(minutes, content.first_unit):
-        episode = known.get(unit) or LectureEpisode(
+        episode = existing.get(unit) or LectureEpisode(
             tenant_id=content.tenant_id, content_id=content.id, group_id=content.group_id, unit=unit
         )
         episode.minutes = length
@@ -194,8 +200,8 @@ def _history_errors(
     path: str, content: Content, changes: dict[str, Any], history: ContentHistory
 ) -> Iterator[errors.FieldError]:
     if history.plans and changes.get("type", content.type) is not content.type:
-        yield errors.FieldError(f"{path}.type", "has plans, which count its units")
+        yield errors.FieldError(f"{path}.type", "cannot be changed because the content has plans")
     first = changes.get("first_unit", content.first_unit)
     last = changes.get("last_unit", content.last_unit)
     if first > (history.first_kept or first) or last < (history.last_kept or last):
-        yield errors.FieldError(f"{path}.range", "must contain what is done, started or pinned")
+        yield errors.FieldError(f"{path}.range", "must contain all started, done and pinned plans")

@@ -1,25 +1,25 @@
-"""What a student or a tutor does to single plans: progress, and pins."""
+"""The service that sets the progress of plans and pins them."""
 
 from uuid import UUID
 
 from domain import values
 from domain.errors import InvalidInputError
 from domain.models import PlanState, StudentPlan
-from domain.services.service import RowVersion, Service, require_version, written
+from domain.services.service import RowVersion, Service, require_version, save
 
 
 class PlanProgressService(Service):
     """Marks and pins live plans, in a group of any state.
 
-    Needs the group's lock, so that no generation replaces what is being marked; a shared one
-    is enough, ``PlanGroupLock(…, shared=True)``, and lets other marks pass at the same time.
-    Between marks of one plan ``expected_version`` decides. What is started, part done, done
-    or pinned is kept by later generations.
+    All methods need the group's lock, so that no generation replaces the plan at the same time. A
+    shared lock is sufficient, ``PlanGroupLock(…, shared=True)``, and allows simultaneous marks;
+    ``expected_version`` detects simultaneous marks of the same plan. Later generations keep plans
+    that are started, part done, done or pinned.
 
-    Errors of every method: ``StudentPlanNotFoundError`` (also for another tenant's or
-    another group's plan), ``EditedMeanwhileError`` if the plan is not in
-    ``expected_version``, ``InvalidInputError`` (field ``plan_id``) if it is not live any
-    more, and ``LockNotHeldError``. After any of them nothing is written.
+    All methods raise ``StudentPlanNotFoundError`` (also for a plan of another tenant or
+    another group), ``EditedMeanwhileError`` if the plan does not have the
+    ``expected_version``, ``InvalidInputError`` (field ``plan_id``) if the plan is no longer live,
+    and ``LockNotHeldError``. Nothing is written after any of these errors.
     """
 
     def mark(
@@ -31,18 +31,19 @@ class PlanProgressService(Service):
         done_through: int | None = None,
         group_id: UUID | None = None,
     ) -> RowVersion:
-        """Set how far the student is with a plan; any state may follow any other.
+        """Set the student's progress with a plan; any state may follow any other.
 
-        ``done_through``, the last unit that is done, is for ``PART_DONE`` alone: at least
-        the plan's first unit and below its last. Raises besides the class's errors
-        ``InvalidInputError`` for the fields ``state`` and ``done_through``.
+        ``done_through`` is the last completed unit. It is required with ``PART_DONE`` and is not
+        allowed with any other state; it is at least the plan's first unit and less than its last.
+        In addition to the errors of the class, this raises ``InvalidInputError`` for the fields
+        ``state`` and ``done_through``.
         """
         plan = self._live_plan(group_id, plan_id, expected_version)
-        state = values.checked("state", values.member(PlanState), state)
+        state = values.validate("state", values.member(PlanState), state)
         _check_done_through(plan, state, done_through)
         plan.state = state
         plan.done_through = done_through
-        return written(self._uow, plan, plan.group_id)
+        return save(self._uow, plan, plan.group_id)
 
     def pin(
         self,
@@ -52,31 +53,31 @@ class PlanProgressService(Service):
         pinned: bool = True,
         group_id: UUID | None = None,
     ) -> RowVersion:
-        """Keep a plan where it is, or with ``pinned=False`` let generations move it again."""
+        """Pin a plan, so that generations keep it; ``pinned=False`` removes the pin."""
         plan = self._live_plan(group_id, plan_id, expected_version)
-        plan.pinned = values.checked("pinned", values.flag, pinned)
-        return written(self._uow, plan, plan.group_id)
+        plan.pinned = values.validate("pinned", values.flag, pinned)
+        return save(self._uow, plan, plan.group_id)
 
     def _live_plan(
         self, group_id: UUID | None, plan_id: UUID, expected_version: int
     ) -> StudentPlan:
-        group_id = self._the_group(group_id)
+        group_id = self._resolve_group(group_id)
         self._uow.require_lock(group_id, shared=True)
         plan = self._uow.plans.get(group_id, plan_id)
         require_version(plan, expected_version, group_id)
         if not plan.live:
-            raise InvalidInputError.of("plan_id", "the plan is not live any more")
+            raise InvalidInputError.of("plan_id", "must be the id of a live plan")
         return plan
 
 
 def _check_done_through(plan: StudentPlan, state: PlanState, done_through: int | None) -> None:
     if state is not PlanState.PART_DONE:
         if done_through is not None:
-            raise InvalidInputError.of("done_through", "is for a part-done plan alone")
+            raise InvalidInputError.of("done_through", "is allowed only with part_done")
         return
     first, last = plan.first_unit, plan.last_unit
     if type(done_through) is not int or not first <= done_through < last:
-        sentence = f"must be {first} to {last - 1}, below the plan's last unit"
+        message = f"must be from {first} to {last - 1}, less than the plan's last unit"
         if first == last:
-            sentence = "a plan of one unit cannot be part done"
-        raise InvalidInputError.of("done_through", sentence)
+            message = "is not possible: a plan of one unit cannot be part done"
+        raise InvalidInputError.of("done_through", message)

@@ -1,8 +1,8 @@
-"""Editing when a group is studied, and what belongs to a student in all groups.
+"""The services that edit the study time of a group, and the classes and exclusions of a student.
 
-An entry is one row of one weekday, or of one date. All kinds are added, changed and removed by
-the same three methods of ``_Entries``; the kinds differ in where their rows are kept and in the
-rules that an edit must not break.
+An entry is a row for a weekday or for a date. Entries of all kinds are added, changed and removed
+by the three methods of ``_Entries``; its subclasses have the rules of each kind, and insert and
+delete its rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,10 +28,10 @@ from domain.services.service import (
     accept,
     assign,
     editable_group,
+    exclusion_errors,
     flush,
-    outside,
     require_version,
-    written,
+    save,
 )
 from domain.unit_of_work.unit import UnitOfWork
 
@@ -45,18 +45,18 @@ _SETTINGS: Final[Mapping[type, type]] = {
 
 
 class GroupTimeService(Service):
-    """Edits a group's weekly time and the dates that it alone excludes.
+    """Edits a group's weekly time and its own exclusions.
 
-    Guarantees and errors are those of ``GroupEditService``, and ``TimeEntryNotFoundError``
-    for a row that is not this group's. An entry is one row of one weekday, or of one date;
-    changing it leaves the fields that are not given. Blocks that overlap merge, and a date
-    may be excluded twice.
+    The guarantees and errors are those of ``GroupEditService``, and ``TimeEntryNotFoundError`` for
+    a row that does not belong to the group. An entry is a row for a weekday or for a date; fields
+    that are not given are not changed. Blocks that overlap are merged when plans are generated, and
+    a date may be excluded twice.
     """
 
     def add_block(
         self, *, group_id: UUID | None = None, **fields: Unpack[BlockSettings]
     ) -> RowVersion:
-        """Add study time or self-study time; every field is needed."""
+        """Add study time or self-study time; all fields are required."""
         return self._blocks(group_id).add(fields)
 
     def change_block(
@@ -73,13 +73,13 @@ class GroupTimeService(Service):
     def remove_block(
         self, *, block_id: UUID, expected_version: int, group_id: UUID | None = None
     ) -> None:
-        """Remove a block; a group without any can be stored, but not generated."""
+        """Remove a block; a group without blocks can be stored, but not generated."""
         self._blocks(group_id).remove(block_id, expected_version)
 
     def add_non_study_block(
         self, *, group_id: UUID | None = None, **fields: Unpack[NonStudyBlockSettings]
     ) -> RowVersion:
-        """Add a span that is never planned; every field but ``label`` is needed."""
+        """Add a span in which nothing is planned; all fields except ``label`` are required."""
         return self._non_study_blocks(group_id).add(fields)
 
     def change_non_study_block(
@@ -90,19 +90,19 @@ class GroupTimeService(Service):
         group_id: UUID | None = None,
         **fields: Unpack[NonStudyBlockSettings],
     ) -> RowVersion:
-        """Change the given fields of a span that is never planned."""
+        """Change the given fields of a non-study block."""
         return self._non_study_blocks(group_id).change(block_id, expected_version, fields)
 
     def remove_non_study_block(
         self, *, block_id: UUID, expected_version: int, group_id: UUID | None = None
     ) -> None:
-        """Remove a span that is never planned."""
+        """Remove a non-study block."""
         self._non_study_blocks(group_id).remove(block_id, expected_version)
 
     def add_exclusion(
         self, *, group_id: UUID | None = None, **fields: Unpack[ExclusionSettings]
     ) -> RowVersion:
-        """Exclude a date of the period for this group only; ``reason`` may be left out."""
+        """Exclude a date of the period for this group only; ``reason`` may be omitted."""
         return self._exclusions(group_id).add(fields)
 
     def change_exclusion(
@@ -123,43 +123,42 @@ class GroupTimeService(Service):
         self._exclusions(group_id).remove(exclusion_id, expected_version)
 
     def _blocks(self, group_id: UUID | None) -> "_Spans[Block]":
-        group = editable_group(self._uow, self._the_group(group_id))
+        group = editable_group(self._uow, self._resolve_group(group_id))
         blocks = group.blocks
         return _Spans(self._uow, Block, blocks, {"group_id": group.id}, group, blocks)
 
     def _non_study_blocks(self, group_id: UUID | None) -> "_Spans[NonStudyBlock]":
-        group = editable_group(self._uow, self._the_group(group_id))
+        group = editable_group(self._uow, self._resolve_group(group_id))
         spans = group.non_study_blocks
         return _Spans(self._uow, NonStudyBlock, spans, {"group_id": group.id}, group, spans)
 
     def _exclusions(self, group_id: UUID | None) -> "_Exclusions":
-        group = editable_group(self._uow, self._the_group(group_id))
+        group = editable_group(self._uow, self._resolve_group(group_id))
         owner = {"student_id": group.student_id, "group_id": group.id}
         own = self._uow.student_time.exclusions_of_group(group.id)
         return _Exclusions(self._uow, Exclusion, own, owner, group)
 
 
 class StudentTimeService(Service):
-    """Edits a student's classes, and the exclusions that count in all of their groups.
+    """Edits a student's classes, and the exclusions that apply to all of the student's groups.
 
-    Every method needs the student's lock, which each generation takes too: none plans by
-    the old time and commits after the new. The caller commits. Existing plans stay until their
-    group is generated again. A group's own exclusions are not found here;
-    ``GroupTimeService`` edits them.
+    All methods need the student's lock. Each generation acquires it too, so a generation cannot
+    read the old time and commit after the edit. The caller commits. Existing plans do not change
+    until their group is generated again. ``GroupTimeService`` edits a group's own exclusions.
 
-    Errors of every method: ``TimeEntryNotFoundError`` (also for another tenant's row),
-    ``EditedMeanwhileError`` if the row is not in ``expected_version``,
-    ``InvalidInputError`` with every invalid field and ``LockNotHeldError``. After any of
-    them nothing is written. In fields such as ``academy_schedules[2].start`` the index is
-    that of the student's stored rows in their order; a new row comes after them.
+    All methods raise ``TimeEntryNotFoundError`` (also for a row of another tenant),
+    ``EditedMeanwhileError`` if the row does not have the ``expected_version``,
+    ``InvalidInputError`` with all invalid fields, and ``LockNotHeldError``. Nothing is written
+    after any of these errors. In a field such as ``academy_schedules[2].start`` the index refers to
+    the student's stored rows in their order, with a new row after them.
     """
 
     def add_class(
         self, *, student_id: UUID | None = None, **fields: Unpack[AcademyScheduleSettings]
     ) -> RowVersion:
-        """Add a weekly class; its weekday, start and end are needed.
+        """Add a weekly class; its weekday, start and end are required.
 
-        Two classes may touch, and travel may overlap, but the classes themselves may not.
+        Classes must not overlap, but one may start when another ends, and travel times may overlap.
         """
         return self._classes(student_id).add(fields)
 
@@ -183,7 +182,7 @@ class StudentTimeService(Service):
     def add_exclusion(
         self, *, student_id: UUID | None = None, **fields: Unpack[ExclusionSettings]
     ) -> RowVersion:
-        """Exclude a date in all groups; any date, for groups ignore those outside."""
+        """Exclude any date in all groups; a group ignores dates outside its period."""
         return self._exclusions(student_id).add(fields)
 
     def change_exclusion(
@@ -203,8 +202,8 @@ class StudentTimeService(Service):
         """Remove an exclusion."""
         self._exclusions(student_id).remove(exclusion_id, expected_version)
 
-    def _locked_student(self, asked: UUID | None) -> UUID:
-        student_id = self._the_student(asked)
+    def _locked_student(self, given: UUID | None) -> UUID:
+        student_id = self._resolve_student(given)
         self._uow.require_student_lock(student_id)
         return student_id
 
@@ -221,28 +220,28 @@ class StudentTimeService(Service):
 
 @dataclass(frozen=True, slots=True)
 class _Entries(Generic[Entry]):
-    """The stored rows of one kind, of a group or of a student, in their order."""
+    """The stored rows of a kind that belong to a group or a student, in order."""
 
     uow: UnitOfWork
     kind: type[Entry]
     rows: Sequence[Entry]
     owner: Mapping[str, UUID]
-    """The keys of a new row, besides the tenant's."""
+    """The foreign keys of a new row, in addition to the tenant's id."""
 
     def add(self, fields: Mapping[str, Any]) -> RowVersion:
         """Add a row after the others, and write it."""
-        values = self._checked(fields, None)
+        values = self._validated(fields, None)
         columns: dict[str, Any] = {**self.owner, **values}
         row = self.kind(id=uuid4(), tenant_id=self.uow.tenant_id, **columns)
         self._insert(row)
-        return written(self.uow, row, self.group_id)
+        return save(self.uow, row, self.group_id)
 
     def change(self, id_: UUID, expected_version: int, fields: Mapping[str, Any]) -> RowVersion:
         """Change the given fields of a row, and write it."""
         index, row = self._find(id_, expected_version)
-        assign(row, self._checked(fields, index))
+        assign(row, self._validated(fields, index))
         self._accept()
-        return written(self.uow, row, self.group_id)
+        return save(self.uow, row, self.group_id)
 
     def remove(self, id_: UUID, expected_version: int) -> None:
         """Delete a row."""
@@ -252,7 +251,7 @@ class _Entries(Generic[Entry]):
 
     @property
     def group_id(self) -> UUID | None:
-        """The group that an error is about."""
+        """The group's id, which errors report."""
         return self.owner.get("group_id")
 
     def _find(self, id_: UUID, expected_version: int) -> tuple[int, Entry]:
@@ -262,8 +261,8 @@ class _Entries(Generic[Entry]):
                 return index, row
         raise TimeEntryNotFoundError(entry_id=id_, kind=self.kind.__tablename__)
 
-    def _checked(self, fields: Mapping[str, Any], index: int | None) -> dict[str, Any]:
-        """The values of a new row, or of the one at ``index``; raises for what is refused."""
+    def _validated(self, fields: Mapping[str, Any], index: int | None) -> dict[str, Any]:
+        """Return the values for a new row, or for the one at ``index``; raise for invalid ones."""
         at = len(self.rows) if index is None else index
         path = row_path(self.kind, at)
         new = index is None
@@ -272,7 +271,7 @@ class _Entries(Generic[Entry]):
         return values
 
     def _field_errors(self, values: Mapping[str, Any], at: int) -> Iterator[FieldError]:
-        """The rules that the row at this index would break with these values."""
+        """Yield an error for each rule that the row at this index would violate."""
         yield from ()
 
     def _insert(self, row: Entry) -> None:
@@ -282,12 +281,12 @@ class _Entries(Generic[Entry]):
         self.uow.session.delete(row)
 
     def _accept(self) -> None:
-        """Check what can be checked only with the values in place."""
+        """Check rules that can only be checked after the values are assigned."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Spans(_Entries[Entry]):
-    """Weekly spans of a group, in its collection; the rules are those of the whole group."""
+    """Weekly spans of a group, which are in its collection; the entire group is validated."""
 
     group: PlanGroup
     collection: list[Entry]
@@ -305,29 +304,30 @@ class _Spans(_Entries[Entry]):
 
 @dataclass(frozen=True, slots=True)
 class _Exclusions(_Entries[Exclusion]):
-    """A group's own exclusions, which are within its period."""
+    """A group's own exclusions, which must be within its period."""
 
     group: PlanGroup
 
     def _field_errors(self, values: Mapping[str, Any], at: int) -> Iterator[FieldError]:
         if "date" in values:
-            yield from outside(self.group, [values["date"]], at)
+            yield from exclusion_errors(self.group, [values["date"]], at)
 
 
 class _Classes(_Entries[AcademySchedule]):
-    """A student's classes, which do not overlap."""
+    """A student's classes, which must not overlap."""
 
     __slots__ = ()
 
     def _field_errors(self, values: Mapping[str, Any], at: int) -> Iterator[FieldError]:
-        # A copy that no Session knows: what is refused must not be written by a later flush.
+        # The values are validated on an object that is not in the Session, because a later flush
+        # would write invalid values of a persistent object.
         lesson = AcademySchedule(travel_minutes=0)
         if at < len(self.rows):
             names = ("weekday", "start_minute", "end_minute", "travel_minutes")
             assign(lesson, {name: getattr(self.rows[at], name) for name in names})
         assign(lesson, values)
         others = [other.to_planning() for index, other in enumerate(self.rows) if index != at]
-        asked = planning.Request(
+        request = planning.Request(
             period_start=date.min,
             period_end=date.min,
             today=date.min,
@@ -335,7 +335,7 @@ class _Classes(_Entries[AcademySchedule]):
             blocks=(),
             academy_schedules=(*others, lesson.to_planning()),
         )
-        # The stored classes agree with each other: whatever is invalid is the last one.
+        # The stored classes do not overlap each other, so all errors are those of the last class.
         last, path = row_path(self.kind, len(others)), row_path(self.kind, at)
-        for field_error in field_errors(asked):
+        for field_error in field_errors(request):
             yield replace(field_error, field=field_error.field.replace(last, path))

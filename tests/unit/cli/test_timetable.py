@@ -14,7 +14,7 @@ from domain.cli.timetable import (
     print_warnings,
     weeks_of,
 )
-from domain.cli.wording import Wording
+from domain.cli.wording import Labels
 from domain.errors import Language
 from domain.scheduling.calendar import Day, DayKind
 from domain.scheduling.schedule import Quality, ScheduledPlan, Unplaced, clock
@@ -82,11 +82,11 @@ class EncodedFile(io.TextIOWrapper):
         return self.read()
 
 
-def wording_for(console: Console, titles: Sequence[str], language: Language = "ko") -> Wording:
+def labels_of(console: Console, titles: Sequence[str], language: Language = "ko") -> Labels:
     contents = [
         {**BOOK, "type": kind, "title": title} for kind, title in zip(TYPES, titles, strict=False)
     ]
-    return Wording.of(console, small(contents=contents), language)
+    return Labels.of(console, small(contents=contents), language)
 
 
 def render(
@@ -98,7 +98,7 @@ def render(
 ) -> str:
     file = EncodedFile(encoding)
     console = Console(file=file, width=width)
-    wording = wording_for(console, titles, language)
+    wording = labels_of(console, titles, language)
     print_timetable(console, wording, DAYS, PLANS, REASONS)
     warnings = [warning("nothing_left"), warning("many_contents", count=9)]
     warnings.append(warning("wrap_up_shrunk", date="2025-01-01", content=0, need=9, given=1))
@@ -171,7 +171,7 @@ def test_last_week_may_end_with_the_maximum_date() -> None:
 def test_timetable_may_be_empty() -> None:
     file = EncodedFile("utf-8")
     console = Console(file=file, width=100)
-    print_timetable(console, wording_for(console, ()), [], [])
+    print_timetable(console, labels_of(console, ()), [], [])
     assert "1주차" not in file.text()
 
 
@@ -209,7 +209,7 @@ def test_title_is_printed_without_escape_sequences_and_with_literal_markup() -> 
 def test_plans_have_the_colours_of_the_legend() -> None:
     file = EncodedFile("utf-8")
     console = Console(file=file, width=140, force_terminal=True, color_system="truecolor")
-    print_timetable(console, wording_for(console, TITLES), DAYS, PLANS)
+    print_timetable(console, labels_of(console, TITLES), DAYS, PLANS)
     assert "48;2;59;130;246m 1 " in file.text()
     assert "38;2;59;130;246m▌" in file.text()
 
