@@ -75,7 +75,9 @@ def test_objects_with_the_packages_names_are_reported_and_kept(
 ) -> None:
     with connection.begin():
         connection.exec_driver_sql(f"CREATE SCHEMA studyplan; {statement}")
-    assert_refused(connection, "of this name already: .* already exists.* did not make it")
+    assert_refused(
+        connection, "an object of this name that this package did not create: .* already exists"
+    )
 
 
 def test_database_without_the_schema_public_is_refused_with_the_servers_message(
@@ -84,7 +86,8 @@ def test_database_without_the_schema_public_is_refused_with_the_servers_message(
     with connection.begin():
         connection.exec_driver_sql("DROP SCHEMA public")
     assert_refused(
-        connection, 'lacks a schema .*: schema "public" does not exist.* create it first'
+        connection,
+        'that the database does not have: schema "public" does not exist.* Create it first',
     )
     with connection.begin():
         connection.exec_driver_sql("CREATE SCHEMA public")

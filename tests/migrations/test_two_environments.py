@@ -160,11 +160,11 @@ def test_sql_script_is_refused_if_the_schema_exists(
         run_sql(empty_url, schema.upgrade_sql())
 
     host.upgrade()
-    message = "made by another Alembic environment already"
+    message = "already created by another Alembic environment"
     assert_refused(connection, run, Exception, message)
     host.downgrade("studyplan@base")
     schema.upgrade(connection)
-    assert_refused(connection, run, Exception, r"alembic_version is there already: .* sp_0001:head")
+    assert_refused(connection, run, Exception, r"alembic_version already exists: .* sp_0001:head")
 
 
 def test_sql_script_and_package_can_be_used_alternately(

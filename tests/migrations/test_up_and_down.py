@@ -82,7 +82,7 @@ def test_failed_upgrade_changes_nothing_and_releases_the_migration_lock(
             " RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'"
         )
     before = catalog(connection)
-    with pytest.raises(SchemaError, match=r"of this name already: .* already exists"):
+    with pytest.raises(SchemaError, match=r"this package did not create: .* already exists"):
         schema.upgrade(connection)
     assert catalog(connection) == before
     assert (
