@@ -106,6 +106,6 @@ def test_backend_that_does_not_exist_cannot_be_terminated_or_cancelled(
         end(engine, MISSING_PID)
 
 
-def test_a_hope_that_fails_is_told() -> None:
+def test_eventually_names_the_condition_that_was_not_met() -> None:
     with pytest.raises(AssertionError, match="waiting until pigs fly"):
         eventually(lambda: False, "pigs fly", seconds=0)
