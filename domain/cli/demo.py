@@ -45,7 +45,7 @@ _TEXTS: Final[Texts] = {
     "holder": ("백엔드 {pid}에서 생성 중", "backend {pid} is generating"),
     "stored": (
         "데이터베이스에는 플랜 생성 {generations}회, 유효한 플랜 {rows}행만 있습니다.",
-        "The database has only {generations} generation and {rows} live plans.",
+        "The database has {generations} generation and {rows} live plans.",
     ),
 }
 

@@ -60,7 +60,7 @@ read -r _ <&1
 rm -rf -- "$1"
 """
 # The process id is written before the program starts, and until then stdin keeps the owner's pipe
-# open. So whenever the owner ends, the watcher finds the id of the process that it must stop.
+# open. Thus, whenever the owner ends, the watcher finds the id of the process that it must stop.
 LAUNCH_SCRIPT: Final = 'echo $$ > pid; exec "$@" < /dev/null'
 
 

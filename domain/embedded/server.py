@@ -242,7 +242,7 @@ class EmbeddedServer:
         """Find a free port and reserve it, also for the time while the server is stopped.
 
         On Linux two sockets may be bound to the same port if both set SO_REUSEADDR, as PostgreSQL
-        does, and neither is listening yet. So the reserving socket stays open in addition to the
+        does, and neither is listening yet. The reserving socket stays open in addition to the
         server's. On other systems it must be closed first, and another process may bind the port
         in between; the first start then tries another port.
         """

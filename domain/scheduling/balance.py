@@ -7,12 +7,12 @@ Bins ``0 … days-1`` are study time, and bins ``days … 2·days-1`` are the re
 
 This is a transportation problem, solved with augmenting paths (Ford and Fulkerson, 1956), which
 are searched breadth-first. A path leads from one content to another if the first may use a bin in
-which the second has minutes. If no path from a content leads to free time, then the bins of all
-contents that can be reached are full and contain only those contents' minutes. They then need more
-than their bins hold, which the caller excludes for all bins together. So the search for study time
-only may fail, but the search with the reserve succeeds. Minutes are integers and each path moves at
-least one of them, so the search ends. A search compares at most all pairs of contents, of which
-there are at most nine, in all of their bins.
+which the second has minutes. Suppose that no path from a content leads to free time. Then the bins
+of all contents that can be reached are full, and contain only minutes of these contents, so these
+contents need more minutes than their bins hold. That may happen in study time only, but not with
+the reserve, because the caller ensures that all minutes fit. Minutes are integers and each path
+moves at least one of them, so the search ends. One search compares at most all pairs of contents,
+of which there are at most nine, in all of their bins.
 """
 
 from collections.abc import Iterable, Sequence

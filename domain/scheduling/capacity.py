@@ -3,7 +3,7 @@
 Contents with the same days have the same day set. There are at most four day sets: that of the
 weaknesses, and those of the strategies of 2, 3 and 4 days. By Gale's supply-demand theorem (1957),
 a flow that assigns all minutes to days exists if and only if no subset of the day sets needs more
-minutes than its days hold. So feasibility is decided exactly by at most 15 sums, which are
+minutes than its days hold. Feasibility is therefore decided exactly by at most 15 sums, which are
 independent of the number of days.
 """
 

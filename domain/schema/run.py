@@ -193,7 +193,7 @@ def _require_transaction(connection: sa.Connection) -> None:
         )
     if row.isolation not in {"read committed", "read uncommitted"}:
         raise WrongTransactionError(
-            f"The transaction is {row.isolation.upper()}. Its snapshot may be older than the "
+            f"The transaction is {row.isolation.upper()}: its snapshot may be older than the "
             "migration lock, so it may not see the changes of the last run. Use READ COMMITTED, "
             "for example connection.execution_options(isolation_level='READ COMMITTED')."
         )

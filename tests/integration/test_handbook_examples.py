@@ -15,8 +15,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import GroupStatus, PlanGroup, PlanGroupLock, UnitOfWork
+from domain import GroupStatus, PlanGroup, PlanGroupLock, UnitOfWork, schema
 from domain.documents import read_json
+from domain.errors import PlanGroupNotFoundError
 from domain.events import LockEvent, emit
 from domain.repositories import PlanGroupRepository
 from tests.concurrency.overlapping import elsewhere
@@ -100,6 +101,16 @@ def test_creations_of_the_guide_store_saved_groups(
             assert [content.last_unit for content in stored.contents] == [120]
 
 
+def test_state_of_the_guide_is_changed(
+    session_factory: Factory, group: PlanGroup, ids: dict[str, UUID]
+) -> None:
+    names = {"UnitOfWork": UnitOfWork, "PlanGroupLock": PlanGroupLock}
+    run(example("state"), session_factory=session_factory, **names, **ids)
+    with session_factory() as session:
+        stored = PlanGroupRepository(session, group.tenant_id).get(group.id)
+        assert stored.status is GroupStatus.PAUSED
+
+
 def test_progress_of_the_guide_marks_the_plan_as_done(
     session_factory: Factory, group: PlanGroup, ids: dict[str, UUID]
 ) -> None:
@@ -167,24 +178,42 @@ def test_engine_for_a_pooler_prepares_no_statement(database_url: sa.URL) -> None
     engine.dispose()
 
 
-def test_listener_for_row_level_security_sets_role_and_claims(owner_engine: sa.Engine) -> None:
-    role = f"studyplan_authenticated_{os.getpid()}"
-    text = example("row-level security")
-    assert text.count("authenticated") == 1
-    factory = sessionmaker(owner_engine)
+@pytest.fixture
+def role(owner_engine: sa.Engine) -> Iterator[str]:
+    """A role with the privileges of an application, in place of ``authenticated``."""
+    name = f"studyplan_authenticated_{os.getpid()}"
     with owner_engine.begin() as connection:
-        connection.exec_driver_sql(f"CREATE ROLE {role}")
+        connection.exec_driver_sql(f"CREATE ROLE {name}")
+        schema.grant(connection, name)
+    yield name
+    with owner_engine.begin() as connection:
+        connection.exec_driver_sql(f"DROP OWNED BY {name}")
+        connection.exec_driver_sql(f"DROP ROLE {name}")
+
+
+def test_row_level_security_of_the_guide_hides_the_groups_of_other_tenants(
+    owner_engine: sa.Engine, role: str, group: PlanGroup
+) -> None:
+    texts = [example("row-level security"), example("policy")]
+    assert [text.count("authenticated") for text in texts] == [1, 1]
+    listener, policy = (text.replace("authenticated", role) for text in texts)
+    factory = sessionmaker(owner_engine)
+    tenant = group.tenant_id
+    run(listener, session_factory=factory, claims=lambda: json.dumps({"tenant_id": str(tenant)}))
+    with owner_engine.begin() as connection:
+        connection.exec_driver_sql(policy.replace("%", "%%"))
     try:
-        names = {"session_factory": factory, "claims": lambda: '{"tenant_id": "1"}'}
-        run(text.replace("authenticated", role), **names)
         with factory() as session:
-            shown = session.execute(
-                sa.text("SELECT current_user, current_setting('request.jwt.claims')")
-            )
-            assert tuple(shown.one()) == (role, '{"tenant_id": "1"}')
+            assert PlanGroupRepository(session, tenant).get(group.id).id == group.id
+        other, tenant = tenant, uuid4()
+        with factory() as session, pytest.raises(PlanGroupNotFoundError):
+            PlanGroupRepository(session, other).get(group.id)
     finally:
         with owner_engine.begin() as connection:
-            connection.exec_driver_sql(f"DROP ROLE {role}")
+            connection.exec_driver_sql("DROP POLICY tenant ON studyplan.plan_groups")
+            connection.exec_driver_sql(
+                "ALTER TABLE studyplan.plan_groups DISABLE ROW LEVEL SECURITY"
+            )
 
 
 # --- the command line -----------------------------------------------------------------------

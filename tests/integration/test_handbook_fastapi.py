@@ -1,5 +1,6 @@
 """The FastAPI application of the guide, as printed, under simultaneous requests."""
 
+import asyncio
 import contextvars
 import os
 import threading
@@ -13,7 +14,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
-from httpx2 import Response
+from httpx2 import ASGITransport, AsyncClient, Response
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock, UnitOfWork
@@ -23,6 +24,8 @@ from tests.integration.storing import live, stored_group
 
 Factory = sessionmaker[Session]
 REQUESTS = 16
+BURST = 100
+"""More simultaneous requests than FastAPI's threads and the pool's connections, 40 each."""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,8 @@ def client(database_url: sa.URL) -> Iterator[TestClient]:
     names: dict[str, Any] = {"__name__": "app"}
     url = database_url.render_as_string(hide_password=False)
     with patch.dict(os.environ, {"DATABASE_URL": url}):
-        exec(compile(example("fastapi"), "app.py", "exec"), names)  # noqa: S102 - our own document
+        for text in (example("fastapi"), example("fastapi dependency")):
+            exec(compile(text, "app.py", "exec"), names)  # noqa: S102 - the project's own document
     with TestClient(names["app"], raise_server_exceptions=False) as client:
         yield client
 
@@ -87,6 +91,37 @@ def test_expected_generation_lets_one_of_many_requests_generate(
     codes = {response.json()["code"] for response in responses if response.status_code == 409}
     assert codes <= {"plan_group_locked", "edited_meanwhile"}
     assert_lock_free(engine, group)
+
+
+def test_burst_of_requests_for_different_groups_is_served(
+    client: TestClient, session_factory: Factory
+) -> None:
+    start = date.today()  # noqa: DTZ011 - the application plans from now on
+    groups = [
+        stored_group(session_factory, period_start=start, period_end=start + timedelta(days=6))
+        for _ in range(BURST)
+    ]
+
+    async def main() -> list[Response]:
+        transport = ASGITransport(app=client.app)
+        async with AsyncClient(transport=transport, base_url="http://app") as burst:
+            urls = [f"/{group.tenant_id}/groups/{group.id}/plans" for group in groups]
+            return await asyncio.gather(*(burst.post(url, timeout=60) for url in urls))
+
+    responses = asyncio.run(main())
+    assert [response.status_code for response in responses] == [200] * BURST
+
+
+def test_dependency_of_a_coroutine_releases_the_lock_before_the_response(
+    client: TestClient, group: PlanGroup, session_factory: Factory, engine: sa.Engine
+) -> None:
+    url = f"/{group.tenant_id}/groups/{group.id}/plans/async"
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)):
+        busy = contextvars.Context().run(client.post, url)
+    assert (busy.status_code, busy.json()["code"]) == (409, "plan_group_locked")
+    response = client.post(url)
+    assert_lock_free(engine, group)
+    assert (response.status_code, response.json()) == (200, {"generation": 1})
 
 
 def test_created_group_is_read_with_its_plans(client: TestClient) -> None:

@@ -35,6 +35,7 @@ from domain.models.study_time import (
 from domain.repositories.plan_rows import PlanView
 from domain.scheduling.schedule import Quality, ScheduledPlan, Unplaced
 from domain.services.group_states import TRANSITIONS
+from domain.services.service import Service
 from domain.testing import plugin
 from domain.testing.faults import Step
 from tests.benchmarks.__main__ import WITH_DATABASE, WITHOUT_DATABASE
@@ -269,6 +270,34 @@ def test_table_of_loggers_has_every_logger() -> None:
 def test_table_of_services_has_every_service() -> None:
     listed = [name for first, _, _ in rows(GUIDE, "Services", "service") for name in code(first)]
     assert sorted(listed) == sorted(name for name in services.__all__ if name.endswith("Service"))
+
+
+def test_table_of_methods_has_every_method_and_argument() -> None:
+    listed = {
+        method: set(code(arguments))
+        for methods, arguments in rows(GUIDE, "Services", "method")
+        for method in code(methods)
+    }
+    methods = {
+        name: set(inspect.signature(method).parameters)
+        for service in (getattr(services, name) for name in services.__all__)
+        if inspect.isclass(service) and issubclass(service, Service)
+        for name, method in vars(service).items()
+        if inspect.isfunction(method) and not name.startswith("_")
+    }
+    assert listed.keys() == methods.keys()
+    common = {"self", "fields", "group_id", "student_id"}
+    for name, parameters in methods.items():
+        if not name.startswith(("change_", "remove_")):
+            named = listed[name] - {"RowVersion(id, version)", "part_done", "student_id"}
+            assert named == parameters - common, name
+
+
+def test_table_of_metrics_has_every_metric() -> None:
+    listed = rows(GUIDE, "Observability", "metric of `domain.telemetry`")
+    source = (PROJECT / "domain" / "telemetry.py").read_text("utf-8")
+    created = re.findall(r'create_\w+\(\s*"([^"]+)"', source)
+    assert sorted(code(first)[0] for first, _ in listed) == sorted(created)
 
 
 def test_table_of_editable_fields_has_every_field() -> None:
