@@ -41,7 +41,7 @@ def unchanged(connection: sa.Connection) -> Iterator[None]:
 def test_isolation_level_other_than_read_committed_is_refused(
     *, engine: sa.Engine, call: Callable[..., object], level: str, begun: bool
 ) -> None:
-    expected = "autocommit mode" if level == "AUTOCOMMIT" else rf"is {level}\. Its snapshot"
+    expected = "autocommit mode" if level == "AUTOCOMMIT" else f"is {level}: its snapshot"
     with engine.connect().execution_options(isolation_level=level) as connection:
         if begun:
             connection.begin()
