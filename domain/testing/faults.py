@@ -112,6 +112,8 @@ class FaultAt:
         self._failure: BaseException | None = None
 
     def __enter__(self) -> Self:
+        if event.contains(self._engine, "begin", self._begun):
+            return self  # a ``with`` on what the fixture ``fault_at`` returns
         if self._gate is not None:
             self._gate.__enter__()
             self._attendant.start()
@@ -125,6 +127,8 @@ class FaultAt:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if not event.contains(self._engine, "begin", self._begun):
+            return
         event.remove(self._engine, "begin", self._begun)
         event.remove(self._engine, "commit", self._committing)
         for driver, factory in list(self._factories.items()):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from threading import get_ident
 from uuid import uuid4
 
@@ -65,6 +66,17 @@ def test_action_gets_the_process_id_of_the_generating_backend(stage: Stage, step
     with FaultAt(stage.engine, step, reported_pids.append, aside=stage.direct):
         generate(stage.factory, group)
     assert set(reported_pids) == pids
+
+
+@pytest.mark.parametrize("step", Step, ids=lambda step: step.value)
+def test_fault_of_the_fixture_may_be_entered_and_exited_again(stage: Stage, step: Step) -> None:
+    with ExitStack() as fixture:
+        fault = fixture.enter_context(
+            FaultAt(stage.engine, step, lambda _: None, aside=stage.direct)
+        )
+        with fault:
+            generate(stage.factory, stored_group(stage.factory))
+    assert fault.fired
 
 
 def test_fault_occurs_once(stage: Stage) -> None:

@@ -242,7 +242,9 @@ def test_grant_by_a_role_other_than_the_owner_is_refused(
         migrator.exec_driver_sql("RESET ROLE")
         schema.upgrade(migrator)
         migrator.exec_driver_sql(f"SET ROLE {quoted(role)}")
-    message = "required privileges to .*: permission denied for schema studyplan. The owner of the sch"
+    message = (
+        "required privileges to .*: permission denied for schema studyplan. The owner of the sch"
+    )
     assert_refused(migrator, message, lambda c: schema.grant(c, [role]))
 
 
