@@ -128,7 +128,9 @@ def test_probe_accepts_the_settings(role_factory: Factory, settings: str) -> Non
     probe(role_factory.kw["bind"])
 
 
-@pytest.mark.parametrize("settings", ["dates German", "zone that had seconds", "dates SQL"])
+@pytest.mark.parametrize(
+    "settings", ["dates German", "zone with a former offset in seconds", "dates SQL"]
+)
 @pytest.mark.parametrize("instant", INSTANTS)
 def test_instant_is_read_with_the_microsecond_that_was_stored(
     role_factory: Factory, settings: str, instant: datetime

@@ -70,7 +70,7 @@ def sabotage_database(connection: sa.Connection, sabotage: Sabotage, *, safeguar
 def sabotage_process(sabotage: Sabotage, *, safeguards: bool) -> None:
     """Put the defect into the package of this process, which is used for nothing else."""
     if not safeguards:
-        _replace(student_plans, "_require", lambda _: lambda *_, **__: None)
+        _replace(student_plans, "_require_rowcount", lambda _: lambda *_, **__: None)
     match sabotage:
         case Sabotage.LOCK_SKIPPED:
             _replace(acquiring, "acquire", lambda _: _begin_only)
