@@ -134,7 +134,7 @@ CREATE TABLE studyplan.plan_groups (
   CONSTRAINT ck_plan_groups_status CHECK (
     status IN ('draft', 'saved', 'active', 'paused', 'completed', 'cancelled')),
   CONSTRAINT ck_plan_groups_period CHECK (
-    period_start <= period_end AND period_end - period_start < 3660),
+    period_start <= period_end AND period_end - period_start < 731),
   CONSTRAINT ck_plan_groups_cycle CHECK (
     study_days BETWEEN 1 AND 30 AND review_days BETWEEN 0 AND 7),
   CONSTRAINT ck_plan_groups_level CHECK (level IN ('high', 'middle', 'low')),
@@ -188,7 +188,7 @@ CREATE TABLE studyplan.contents (
     allocation = 'weakness' AND weekly_days IS NULL
     OR allocation = 'strategy' AND weekly_days IS NOT NULL AND weekly_days IN (2, 3, 4)),
   CONSTRAINT ck_contents_range CHECK (
-    1 <= first_unit AND first_unit <= last_unit AND last_unit - first_unit < 100000),
+    1 <= first_unit AND first_unit <= last_unit AND last_unit - first_unit < 20000),
   CONSTRAINT ck_contents_minutes CHECK (minutes_per_unit BETWEEN 1 AND 1440),
   CONSTRAINT ck_contents_length CHECK (
     type = 'book' AND (minutes_per_unit IS NULL OR difficulty IS NULL)

@@ -26,6 +26,9 @@ from domain.scheduling.vocabulary import (
 if TYPE_CHECKING:  # pydantic is an extra
     from pydantic_core import CoreSchema
 
+LATER_THAN_START: Final = (
+    "must be later than start; divide a span past midnight into one until 24:00 and one from 00:00"
+)
 EVERY_DAY: Final = tuple(range(7))
 # The upper limits of these numbers are rules of the group, which are checked later.
 _COUNT: Final = readers.integer(0)
@@ -60,7 +63,7 @@ class _Span:
 
     def field_errors(self) -> Iterator[tuple[str, str]]:
         if self.end <= self.start:
-            yield "end", "must be later than start"
+            yield "end", LATER_THAN_START
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

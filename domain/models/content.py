@@ -108,7 +108,7 @@ class Content(Keyed, Base):
             name="allocation",
         ),
         CheckConstraint(
-            "1 <= first_unit AND first_unit <= last_unit AND last_unit - first_unit < 100000",
+            "1 <= first_unit AND first_unit <= last_unit AND last_unit - first_unit < 20000",
             name="range",
         ),
         CheckConstraint("minutes_per_unit BETWEEN 1 AND 1440", name="minutes"),

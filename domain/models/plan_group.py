@@ -156,7 +156,7 @@ class PlanGroup(Keyed, Base):
         enum_check("status", GroupStatus),
         enum_check("level", Level),
         CheckConstraint(
-            "period_start <= period_end AND period_end - period_start < 3660", name="period"
+            "period_start <= period_end AND period_end - period_start < 731", name="period"
         ),
         CheckConstraint(
             "study_days BETWEEN 1 AND 30 AND review_days BETWEEN 0 AND 7", name="cycle"

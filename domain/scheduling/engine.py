@@ -59,12 +59,16 @@ def schedule(request: Request) -> Schedule:
     reviews, review_warnings = place_reviews(request, days, needs, rows, rooms)
     limited = [need.limited(n) for need, n in zip(needs, allotment.counts, strict=True)]
     kept = [((plan.date - request.period_start).days, plan) for plan in request.kept]
+    # If all units are placed in study time, no time is short, whatever the even deal would need.
+    is_short = any(row.reserve for row in rows) or any(
+        count < len(need.units) for need, count in zip(needs, allotment.counts, strict=True)
+    )
     return Schedule(
         plans=_plans(days, [*rows, *reviews]),
         unplaced=tuple(_unplaced(needs, allotment, rooms)),
         warnings=(
             *_input_warnings(request, needs),
-            *_shortages(days, needs, rooms),
+            *(_shortages(days, needs, rooms) if is_short else ()),
             *(one.warning(days[one.day].date.isoformat()) for one in shrunk),
             *review_warnings,
         ),

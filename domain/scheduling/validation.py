@@ -29,11 +29,19 @@ from domain.scheduling.vocabulary import (
 )
 
 MAX_CONTENTS: Final = 9
-MAX_DAYS: Final = 3660
+MAX_DAYS: Final = 731
+"""Two years, one of them a leap year."""
+MAX_SPANS: Final = 24
+"""The maximum number of spans of one kind on a weekday."""
 MAX_STUDY_DAYS: Final = 30
 MAX_REVIEW_DAYS: Final = 7
 WEEKLY_DAYS: Final = (2, 3, 4)
 MAX_FACTOR: Final = Decimal(10)
+
+PAST_MIDNIGHT: Final = (
+    "must be before end, both on the same day; "
+    "divide a span past midnight into one until 24:00 and one from 00:00"
+)
 
 
 def field_errors(request: Request) -> list[FieldError]:
@@ -43,8 +51,12 @@ def field_errors(request: Request) -> list[FieldError]:
     found += _weekly("non_study_blocks", request.non_study_blocks)
     found += _weekly("academy_schedules", request.academy_schedules)
     found += _classes(request.academy_schedules)
+    found += too_many_spans("blocks", request.blocks)
+    found += too_many_spans("non_study_blocks", request.non_study_blocks)
+    found += too_many_spans("academy_schedules", request.academy_schedules)
     if len(request.contents) > MAX_CONTENTS:
         found.append(FieldError("contents", f"at most {MAX_CONTENTS} contents are allowed"))
+    found += _units_in_total(request.contents)
     factors_are_wrong = any(field_error.field.startswith("factors") for field_error in found)
     positions = Counter(content.position for content in request.contents)
     for index, content in enumerate(request.contents):
@@ -55,6 +67,16 @@ def field_errors(request: Request) -> list[FieldError]:
         if not factors_are_wrong:
             found += _too_short(field, content, request.factors)
     return found
+
+
+def _units_in_total(contents: Iterable[Content]) -> Iterator[FieldError]:
+    """Yield an error if the contents have more units than can be planned in a short time.
+
+    A content that has too many by itself has its own error.
+    """
+    counts = [content.last_unit - content.first_unit + 1 for content in contents]
+    if max(counts, default=0) <= MAX_UNITS < sum(counts):
+        yield FieldError("contents", f"must have at most {MAX_UNITS} units in total")
 
 
 def content_errors(field: str, content: Content) -> Iterator[FieldError]:
@@ -155,7 +177,20 @@ def _weekly(
         if not 0 <= row.weekday <= 6:
             yield FieldError(f"{field}[{index}].weekday", "must be 0 (Sunday) to 6 (Saturday)")
         if not _is_in_one_day(row):
-            yield FieldError(f"{field}[{index}].start", "must be before end, both on the same day")
+            yield FieldError(f"{field}[{index}].start", PAST_MIDNIGHT)
+
+
+def too_many_spans(
+    field: str, rows: Iterable[Block | NonStudyBlock | AcademySchedule]
+) -> Iterator[FieldError]:
+    """Yield an error if there are too many spans of one kind on a weekday.
+
+    It names the field and not a row, because a document has one entry for several weekdays.
+    """
+    spans = Counter((getattr(row, "kind", None), row.weekday) for row in rows)
+    if max(spans.values(), default=0) > MAX_SPANS:
+        message = f"must have at most {MAX_SPANS} spans of one kind per weekday"
+        yield FieldError(field, message)
 
 
 def _is_in_one_day(row: Block | NonStudyBlock | AcademySchedule) -> bool:

@@ -9,7 +9,7 @@ from enum import StrEnum
 MINUTES_PER_DAY = 24 * 60
 """``24:00``, the latest valid end of a span."""
 
-MAX_UNITS = 100_000
+MAX_UNITS = 20_000
 """The maximum number of units of a content."""
 
 LAST_UNIT = 2**31 - 1

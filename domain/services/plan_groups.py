@@ -7,6 +7,7 @@ from uuid import UUID
 from domain import values
 from domain.errors import DomainError, EditedMeanwhileError, FieldError, InvalidInputError
 from domain.models import AcademySchedule, GroupStatus, PlanGroup
+from domain.scheduling.validation import too_many_spans
 from domain.services.service import Service, flush, version
 from domain.unit_of_work.ending import LockState
 
@@ -91,7 +92,9 @@ class PlanGroupService(Service):
         stored = uow.student_time.academy_schedules(group.student_id)
         InvalidInputError.raise_if_any(_overlaps(rows.academy_schedules, stored))
         existing = {_class_values(lesson) for lesson in stored}
-        new = (lesson for lesson in rows.academy_schedules if _class_values(lesson) not in existing)
+        new = [lesson for lesson in rows.academy_schedules if _class_values(lesson) not in existing]
+        lessons = [lesson.to_planning() for lesson in (*stored, *new)]
+        InvalidInputError.raise_if_any(too_many_spans("academy_schedules", lessons))
         uow.session.add_all(new)
         flush(uow, group.id)
 

@@ -52,7 +52,7 @@ PRIMARY_KEYS = [Case(f"pk_{table}", table, dict(row), new=True) for table, row i
 GROUPS = [
     Case("ck_plan_groups_status", "plan_groups", {"status": "canceled"}),
     Case("ck_plan_groups_period", "plan_groups", {"period_end": DAY - timedelta(1)}),
-    Case("ck_plan_groups_period", "plan_groups", {"period_end": DAY + timedelta(3660)}),
+    Case("ck_plan_groups_period", "plan_groups", {"period_end": DAY + timedelta(731)}),
     Case("ck_plan_groups_cycle", "plan_groups", {"study_days": 0}),
     Case("ck_plan_groups_cycle", "plan_groups", {"study_days": 31}),
     Case("ck_plan_groups_cycle", "plan_groups", {"review_days": -1}),

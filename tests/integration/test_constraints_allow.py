@@ -37,7 +37,7 @@ AT_THE_SAME_TIME = {"start_minute": 600, "end_minute": 660}
         ("plan_groups", {"period_end": DAY}),
         ("plan_groups", {"review_days": 0, "level_factor": 10}),
         ("contents", {"first_unit": 7, "last_unit": 7}),
-        ("contents", {"first_unit": 1, "last_unit": 100_000, "difficulty": "top"}),
+        ("contents", {"first_unit": 1, "last_unit": 20_000, "difficulty": "top"}),
         ("contents", {"type": "lecture"}),
         ("contents", {"type": "custom", "minutes_per_unit": 1440}),
         ("contents", {"allocation": "strategy", "weekly_days": 2}),

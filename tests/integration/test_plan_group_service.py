@@ -161,6 +161,29 @@ def test_create_stores_an_identical_class_of_the_student_once(session_factory: F
     assert [lesson.weekday for lesson in stored] == [3, 4]
 
 
+def test_create_counts_the_stored_classes_of_the_student(session_factory: Factory) -> None:
+    lock, student_id = PlanGroupLock(uuid4(), uuid4()), uuid4()
+    classes = [
+        {"weekday": 3, "start": f"{hour:02}:{minute}", "end": f"{hour:02}:{minute + 20}"}
+        for hour in range(13)
+        for minute in (10, 30)
+    ]
+    create(
+        session_factory,
+        {**FIELDS, "academy_schedules": classes[:24]},
+        lock=lock,
+        student_id=student_id,
+    )
+    other = PlanGroupLock(lock.tenant_id, uuid4())
+    with UnitOfWork(session_factory, lock=other) as uow:
+        with pytest.raises(InvalidInputError) as error:
+            PlanGroupService(uow).create(
+                {**FIELDS, "academy_schedules": classes[23:25]}, student_id=student_id
+            )
+        uow.rollback()
+    assert error.value.field == "academy_schedules"
+
+
 @pytest.mark.parametrize("other", [{"end": "16:00"}, {"name": "영어 학원"}, {"travel_minutes": 5}])
 def test_create_refuses_a_class_that_overlaps_another_class_of_the_student(
     session_factory: Factory, other: dict[str, Any]

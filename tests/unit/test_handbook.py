@@ -33,7 +33,9 @@ from domain.models.study_time import (
     NonStudyBlockSettings,
 )
 from domain.repositories.plan_rows import PlanView
+from domain.scheduling import validation
 from domain.scheduling.schedule import Quality, ScheduledPlan, Unplaced
+from domain.scheduling.vocabulary import MAX_UNITS
 from domain.services.group_states import TRANSITIONS
 from domain.services.service import Service
 from domain.testing import plugin
@@ -403,6 +405,14 @@ def test_table_of_document_fields_has_every_field_and_default() -> None:
     known = {"": set(entries(PlanGroupDocument))}
     known |= {name: set(entries(kind)) for name, kind in nested.items()}
     assert listed == known
+
+
+def test_limits_of_a_group_are_those_of_the_rules() -> None:
+    limits = (
+        f"at most {validation.MAX_DAYS} days, {validation.MAX_CONTENTS} contents with "
+        f"{MAX_UNITS:,} units in total, and {validation.MAX_SPANS} spans of one kind per weekday"
+    )
+    assert limits in DOCUMENTS[CLI]
 
 
 def test_table_of_results_has_every_member() -> None:

@@ -125,6 +125,11 @@ def test_byte_order_mark_is_accepted() -> None:
         ({"blocks": [{**BLOCK, "start": "24:00"}]}, "blocks[0].start", "must be earlier than"),
         ({"blocks": [{**BLOCK, "end": "24:01"}]}, "blocks[0].end", "must be a time"),
         ({"blocks": [{**BLOCK, "end": "10:00"}]}, "blocks[0].end", "must be later than start"),
+        (
+            {"blocks": [{**BLOCK, "start": "22:00", "end": "01:00"}]},
+            "blocks[0].end",
+            "must be later than start; divide a span past midnight into one until 24:00",
+        ),
         ({"blocks": [{**BLOCK, "weekdays": []}]}, "blocks[0].weekdays", "must have at least"),
         ({"blocks": [{**BLOCK, "weekdays": [1, 1]}]}, "blocks[0].weekdays", "must have at least"),
         ({"blocks": [{**BLOCK, "weekdays": [7]}]}, "blocks[0].weekdays[0]", "must be at most 6"),

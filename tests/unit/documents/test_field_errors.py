@@ -71,9 +71,52 @@ def test_classes_that_are_adjacent_or_on_other_weekdays_do_not_overlap() -> None
 
 
 def test_classes_that_overlap_others_are_each_reported_once() -> None:
-    assert fields(small(academy_schedules=[CLASS] * 100)) == [
-        f"academy_schedules[{index}].start" for index in range(1, 100)
+    assert fields(small(academy_schedules=[CLASS] * 24)) == [
+        f"academy_schedules[{index}].start" for index in range(1, 24)
     ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "found"),
+    [
+        ({"contents": [{**BOOK, "range": [1, 20_000]}]}, []),
+        ({"contents": [{**BOOK, "range": [1, 20_001]}]}, ["contents[0].range"]),
+        ({"contents": [{**BOOK, "range": [1, 10_000]}] * 2}, []),
+        (
+            {"contents": [{**BOOK, "range": [1, 10_000]}, {**BOOK, "range": [1, 10_001]}]},
+            ["contents"],
+        ),
+        ({"period": {"start": "2024-01-01", "end": "2025-12-31"}}, []),
+        ({"period": {"start": "2024-01-01", "end": "2026-01-01"}}, ["period"]),
+    ],
+)
+def test_size_of_a_group_is_limited(keys: dict[str, Any], found: list[str]) -> None:
+    assert fields(small(**keys)) == found
+
+
+@pytest.mark.parametrize("field", ["blocks", "non_study_blocks", "academy_schedules"])
+def test_spans_of_one_kind_are_limited_per_weekday(field: str) -> None:
+    spans = [
+        {"start": f"{hour:02}:{minute:02}", "end": f"{hour:02}:{minute + 20:02}"}
+        for hour in range(24)
+        for minute in (0, 30)
+    ]
+    weekdays = {"weekday": 3} if field == "academy_schedules" else {"weekdays": [3]}
+    kind = {"kind": "study"} if field == "blocks" else {}
+    entries = [{**span, **weekdays, **kind} for span in spans]
+    assert fields(small(**{field: entries[:24]})) == []
+    assert fields(small(**{field: entries[:25]})) == [field]
+
+
+def test_blocks_of_different_kinds_and_weekdays_are_counted_separately() -> None:
+    entry = {"start": "10:00", "end": "11:00"}
+    entries = [
+        {**entry, "kind": kind, "weekdays": [day]}
+        for kind in ("study", "self_study")
+        for day in range(7)
+        for _ in range(24)
+    ]
+    assert fields(small(blocks=entries)) == []
 
 
 def test_contents_beyond_the_limit_are_one_error_and_are_not_checked() -> None:

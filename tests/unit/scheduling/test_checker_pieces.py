@@ -28,10 +28,7 @@ def cut_in_two(**options: Any) -> Schedule:
         for day in ("2025-01-06", "2025-01-07")
     ]
     unreviewed = warning("unreviewed", cycle=1, content=1, first_unit=1, last_unit=2)
-    shortage = warning(
-        "shortage", week=1, weekday="월", weekday_en="Mon", date="2025-01-06", need=90, free=60
-    )
-    return Schedule(tuple(rows), (), (shortage, *shrunk, unreviewed), Quality(60, 60, 0, 0))
+    return Schedule(tuple(rows), (), (*shrunk, unreviewed), Quality(60, 60, 0, 0))
 
 
 def test_checker_accepts_a_unit_in_pieces_if_no_day_holds_it() -> None:
@@ -52,8 +49,16 @@ def test_checker_reports_a_wrong_piece(options: dict[str, object], expected: str
     assert expected in " | ".join(check(CUT_IN_TWO, cut_in_two(**options)))
 
 
+def test_checker_reports_a_shortage_where_everything_is_in_study_time() -> None:
+    shortage = warning(
+        "shortage", week=1, weekday="월", weekday_en="Mon", date="2025-01-06", need=90, free=60
+    )
+    short = replace(cut_in_two(), warnings=(shortage, *cut_in_two().warnings))
+    assert "all study is in study time" in " | ".join(check(CUT_IN_TWO, short))
+
+
 def test_checker_reports_a_shrunk_wrap_up_without_a_warning() -> None:
-    silent = replace(cut_in_two(), warnings=cut_in_two().warnings[:2])
+    silent = replace(cut_in_two(), warnings=cut_in_two().warnings[:1])
     assert "without a warning" in " | ".join(check(CUT_IN_TWO, silent))
 
 

@@ -270,7 +270,8 @@ def day_need(
 def _shortage(case: Case) -> Iterator[str]:
     """Check that a shortage is reported for each day that is dealt more than its study time.
 
-    The reported need may include the wrap-ups or not.
+    It is reported only if something is unplaced or in the reserve. The reported need may include
+    the wrap-ups or not.
     """
     deal = even_deal(case)
     reported = {str(data["date"]): data for data in case.warnings("shortage")}
@@ -278,6 +279,10 @@ def _shortage(case: Case) -> Iterator[str]:
     if set(reported) - known:
         yield f"a shortage is reported for {set(reported) - known}, which are not study days"
     if case.schedule.unplaced:
+        return
+    if not any(row.reserve for row in case.study):
+        if reported:
+            yield f"a shortage is reported for {set(reported)}, but all study is in study time"
         return
     for day in case.world.study_days():
         free = len(case.world.free(day, reserve=False))
