@@ -38,19 +38,19 @@ class RetryPolicy:
     """The number of attempts, the time limit, and the pauses between attempts.
 
     The pause before attempt n + 1 is random between 0 and ``first_pause`` · 2ⁿ⁻¹, at most
-    ``longest_pause``; the error's ``retry_after``, if it has one, is added to it. No attempt starts
+    ``max_pause``; the error's ``retry_after``, if it has one, is added to it. No attempt starts
     later than ``deadline`` after the start of the first one; a running attempt is not interrupted.
     """
 
     attempts: int = 5
     deadline: timedelta = timedelta(seconds=60)
     first_pause: timedelta = timedelta(milliseconds=100)
-    longest_pause: timedelta = timedelta(seconds=5)
+    max_pause: timedelta = timedelta(seconds=5)
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
             raise InvalidInputError.of("attempts", "must be 1 or more")
-        if min(self.deadline, self.first_pause, self.longest_pause) < timedelta(0):
+        if min(self.deadline, self.first_pause, self.max_pause) < timedelta(0):
             raise InvalidInputError.of("policy", "must not have a negative duration")
 
 
@@ -187,7 +187,7 @@ class _Pause(tenacity.wait.wait_base):
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._jitter = tenacity.wait_random_exponential(
-            multiplier=policy.first_pause.total_seconds(), max=policy.longest_pause.total_seconds()
+            multiplier=policy.first_pause.total_seconds(), max=policy.max_pause.total_seconds()
         )
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:

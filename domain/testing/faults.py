@@ -67,7 +67,7 @@ class FaultAt:
 
     ::
 
-        with FaultAt(engine, Step.AFTER_THE_READ, lambda pid: terminate_backend(aside, pid)):
+        with FaultAt(engine, Step.AFTER_THE_READ, lambda pid: terminate_backend(other_engine, pid)):
             with pytest.raises(OperationalError):
                 generate_plans(...)
 
@@ -84,8 +84,8 @@ class FaultAt:
         ``sync_engine``.
     :param rows: how many rows are written before ``IN_THE_WRITE``. Rows are sent to the server
         in blocks of about 32 kB.
-    :param aside: for ``DURING_COMMIT``, an engine on the same database that the action does not
-        affect (see ``CommitGate``); by default ``engine``.
+    :param gate_engine: for ``DURING_COMMIT``, an engine on the same database that the action does
+        not affect (see ``CommitGate``); by default ``engine``.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class FaultAt:
         action: Action,
         *,
         rows: int = 1,
-        aside: sa.Engine | None = None,
+        gate_engine: sa.Engine | None = None,
     ) -> None:
         self.step = step
         self.rows = rows
@@ -106,7 +106,7 @@ class FaultAt:
         self._once = threading.Lock()
         self._passed: WeakKeyDictionary[_Driver, set[Step]] = WeakKeyDictionary()
         self._factories: WeakKeyDictionary[_Driver, Any] = WeakKeyDictionary()
-        self._gate = CommitGate(aside or engine) if step is Step.DURING_COMMIT else None
+        self._gate = CommitGate(gate_engine or engine) if step is Step.DURING_COMMIT else None
         self._over = threading.Event()
         self._attendant = threading.Thread(target=self._attend, name="fault during the commit")
         self._failure: BaseException | None = None

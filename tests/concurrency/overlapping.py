@@ -87,7 +87,7 @@ def run_simultaneously(*requests: Callable[[Hold], Any]) -> Outcomes[Any]:
     return contend(len(requests), run_next)
 
 
-def elsewhere(call: Callable[[], T]) -> T:
+def in_another_thread(call: Callable[[], T]) -> T:
     """Run ``call`` as another client and return its result.
 
     It runs in a separate thread, because a nested request for a lock that the thread holds is a

@@ -144,7 +144,7 @@ def test_refused_request_that_is_retried_with_its_key_gets_the_winners_answer(
     group = stored_group(session_factory)
     lock = PlanGroupLock(group.tenant_id, group.id)
     work = partial(generate_plans, session_factory, lock, today=FIRST)
-    policy = RetryPolicy(attempts=50, deadline=LONG, longest_pause=timedelta(milliseconds=50))
+    policy = RetryPolicy(attempts=50, deadline=LONG, max_pause=timedelta(milliseconds=50))
 
     # Retries without the pause of one second that a refusal asks for.
     def generate_without_pause(*, idempotency_key: str) -> GenerationResult:

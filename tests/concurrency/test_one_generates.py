@@ -13,7 +13,7 @@ from domain import PlanGroupLockedError
 from domain.errors import PlanGroupNotFoundError
 from domain.testing import contend
 from domain.testing.contention import TIMEOUT, advisory_locks
-from tests.concurrency.overlapping import elsewhere
+from tests.concurrency.overlapping import in_another_thread
 from tests.factories import PlanGroupFactory
 from tests.integration.storing import generate, live, stored_group, traces
 
@@ -100,7 +100,7 @@ def test_refused_request_leaves_no_trace(
             generate(session_factory, group)
         assert traces(engine, group.id) == before
 
-    generate(session_factory, group, hold=lambda: elsewhere(request_and_be_refused))
+    generate(session_factory, group, hold=lambda: in_another_thread(request_and_be_refused))
     assert traces(engine, group.id)[0] == before[0] + 1
 
 
@@ -115,7 +115,7 @@ def test_refused_request_only_executes_the_lock_statement(
         with pytest.raises(PlanGroupLockedError):
             generate(session_factory, group)
 
-    generate(session_factory, group, hold=lambda: elsewhere(request_and_be_refused))
+    generate(session_factory, group, hold=lambda: in_another_thread(request_and_be_refused))
     assert len(statements) == 1, (
         "with an event listener, the lock statement is executed through SQLAlchemy"
     )

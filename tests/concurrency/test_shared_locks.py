@@ -25,7 +25,7 @@ from domain.repositories import StudentPlanRepository
 from domain.services import GroupEditService, PlanProgressService, RowVersion
 from domain.testing import assert_lock_free, assert_lock_held, contend
 from domain.testing.contention import TIMEOUT, wait_until_waiting
-from tests.concurrency.overlapping import elsewhere, exclusive, generated_group, shared
+from tests.concurrency.overlapping import exclusive, generated_group, in_another_thread, shared
 from tests.integration.storing import enter, generate, stored_group, traces
 
 Factory = sessionmaker[Session]
@@ -74,9 +74,9 @@ def rename(factory: Factory, group: PlanGroup, wait: timedelta | None = None) ->
 def marker(session_factory: Factory, group: PlanGroup) -> Iterator[UnitOfWork]:
     """The unit of work of another client, entered in another thread, that shares the lock."""
     uow = UnitOfWork(session_factory, lock=shared(group))
-    elsewhere(uow.__enter__)
+    in_another_thread(uow.__enter__)
     yield uow
-    elsewhere(lambda: uow.__exit__(None, None, None))
+    in_another_thread(lambda: uow.__exit__(None, None, None))
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_exclusive_request_waits_for_marks(
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(request_, session_factory, group)
         wait_until_waiting(engine, group)
-        elsewhere(marker.rollback)
+        in_another_thread(marker.rollback)
         assert waiting.result(TIMEOUT)
     assert_lock_free(engine, group)
 
@@ -132,18 +132,18 @@ def test_exclusive_request_waits_for_marks_no_longer_than_its_bound(
 ) -> None:
     before = traces(engine, group.id)
     with pytest.raises(LockTimeoutError) as late:
-        elsewhere(lambda: request_(session_factory, group))
+        in_another_thread(lambda: request_(session_factory, group))
     bound = WAIT_BEHIND_SHARED / timedelta(milliseconds=1)
     assert late.value.waited_ms == pytest.approx(bound, abs=bound / 2)
     assert traces(engine, group.id) == before
-    elsewhere(lambda: assert_lock_held(engine, group, by=marker))
+    in_another_thread(lambda: assert_lock_held(engine, group, by=marker))
 
 
 def test_exclusive_request_that_does_not_wait_is_refused_during_a_mark(
     session_factory: Factory, group: PlanGroup, marker: UnitOfWork
 ) -> None:
     with pytest.raises(PlanGroupLockedError) as refused:
-        elsewhere(lambda: rename(session_factory, group, wait=NEVER))
+        in_another_thread(lambda: rename(session_factory, group, wait=NEVER))
     assert refused.value.holder is not None
     assert marker.lock.shared
 
@@ -157,7 +157,7 @@ def test_exclusive_requests_behind_marks_are_refused_immediately_except_the_firs
         wait_until_waiting(engine, group)
         others = [pool.submit(generate, session_factory, group) for _ in range(7)]
         refusals = [other.exception(TIMEOUT) for other in others]
-        elsewhere(marker.rollback)
+        in_another_thread(marker.rollback)
         assert first.result(TIMEOUT).generation == 2
     assert {type(refusal) for refusal in refusals} == {PlanGroupLockedError}
 
@@ -178,8 +178,8 @@ def test_exclusive_request_is_refused_while_another_is_about_to_wait_behind_mark
     with engine.connect() as other:
         other.execute(halves, {"key": key})
         with pytest.raises(PlanGroupLockedError):
-            elsewhere(lambda: rename(session_factory, group))
-    elsewhere(marker.rollback)
+            in_another_thread(lambda: rename(session_factory, group))
+    in_another_thread(marker.rollback)
     assert rename(session_factory, group).version == 2
 
 
@@ -189,10 +189,10 @@ def test_request_that_waits_for_marks_is_served_before_later_requests(
     """No other request is served between the two statements of a request that waits for marks."""
     with engine.connect() as first, ThreadPoolExecutor(1) as pool:
         assert call_lock_function(first, group, behind_shared_ms=0)["behind_shared"]
-        elsewhere(marker.rollback)
+        in_another_thread(marker.rollback)
         for wait in (None, NEVER):
             with pytest.raises(PlanGroupLockedError):
-                elsewhere(partial(rename, session_factory, group, wait))
+                in_another_thread(partial(rename, session_factory, group, wait))
         later = pool.submit(rename, session_factory, group, LONG)
         wait_until_waiting(engine, group)
         assert call_lock_function(first, group, behind_shared_ms=20_000)["acquired"]
@@ -224,7 +224,7 @@ def test_request_does_not_queue_behind_marks_while_another_request_waits(
             assert answer["outcome"] == "busy"
             assert not answer.get("behind_shared")
             other.rollback()
-        elsewhere(marker.rollback)
+        in_another_thread(marker.rollback)
         assert waiting.result(TIMEOUT)
 
 
@@ -234,12 +234,12 @@ def test_exclusive_request_for_several_groups_waits_for_marks(
     other = stored_group(session_factory, tenant_id=group.tenant_id)
     both = PlanGroupLock.of(group.tenant_id, [group.id, other.id])
     with pytest.raises(LockTimeoutError):
-        elsewhere(lambda: enter(session_factory, both))
+        in_another_thread(lambda: enter(session_factory, both))
     assert_lock_free(engine, other)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(enter, session_factory, both)
         wait_until_waiting(engine, group)
-        elsewhere(marker.rollback)
+        in_another_thread(marker.rollback)
         waiting.result(TIMEOUT)
 
 
@@ -256,13 +256,13 @@ def test_waiting_slot_is_only_used_by_a_request_that_has_to_wait(
     monkeypatch.setattr(acquiring, "WaitingSlot", Slot)
     with UnitOfWork(session_factory, lock=shared(group)):
         with pytest.raises(LockTimeoutError):
-            elsewhere(lambda: enter(session_factory, exclusive(group)))
+            in_another_thread(lambda: enter(session_factory, exclusive(group)))
         assert slots == [False, False, True]
     slots.clear()
     with UnitOfWork(session_factory, lock=exclusive(group)):
         for lock in (exclusive(group), shared(group)):
             with pytest.raises(LockError):
-                elsewhere(partial(enter, session_factory, lock))
+                in_another_thread(partial(enter, session_factory, lock))
     assert slots == [False, False, False, True]
 
 
@@ -282,9 +282,9 @@ def test_mark_waits_for_a_generation_no_longer_than_its_bound(
     (plan, *_) = plans_of(session_factory, group)
     with UnitOfWork(session_factory, lock=exclusive(group)):
         with pytest.raises(LockTimeoutError) as late:
-            elsewhere(lambda: mark(session_factory, group, plan))
+            in_another_thread(lambda: mark(session_factory, group, plan))
         with pytest.raises(PlanGroupLockedError):
-            elsewhere(lambda: mark(session_factory, group, plan, wait=NEVER))
+            in_another_thread(lambda: mark(session_factory, group, plan, wait=NEVER))
     bound = SHARED_WAIT / timedelta(milliseconds=1)
     assert late.value.waited_ms == pytest.approx(bound, rel=0.5)
 
@@ -304,7 +304,7 @@ def test_mark_behind_a_waiting_exclusive_request_waits_and_is_served_after_it(
         wait_until_waiting(engine, group)
         marking = pool.submit(mark, session_factory, group, plan, lambda: served.append("mark"))
         wait_until_waiting(engine, group, waiters=2)
-        elsewhere(marker.rollback)
+        in_another_thread(marker.rollback)
         editing.result(TIMEOUT)
         marking.result(TIMEOUT)
     assert served == ["exclusive", "mark"]
@@ -316,7 +316,7 @@ def test_sql_function_does_not_wait_for_marks_and_succeeds_after_them(
     statement = sa.text("SELECT acquired, outcome FROM public.acquire_plan_group_lock(:id)")
     with engine.connect() as connection:
         assert connection.execute(statement, {"id": group.id}).one() == (False, "busy")
-    elsewhere(marker.rollback)
+    in_another_thread(marker.rollback)
     with engine.connect() as connection:
         assert connection.execute(statement, {"id": group.id}).one() == (True, "acquired")
 
@@ -327,10 +327,10 @@ def test_shared_lock_of_several_groups_excludes_exclusive_locks_of_each(
     other = stored_group(session_factory, tenant_id=group.tenant_id)
     both = PlanGroupLock.of(group.tenant_id, [group.id, other.id], shared=True)
     with UnitOfWork(session_factory, lock=both):
-        elsewhere(lambda: enter(session_factory, both))
+        in_another_thread(lambda: enter(session_factory, both))
         for locked in (group, other):
             with pytest.raises(LockError):
-                elsewhere(partial(enter, session_factory, exclusive(locked)))
+                in_another_thread(partial(enter, session_factory, exclusive(locked)))
 
 
 def call_lock_function(

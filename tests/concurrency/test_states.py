@@ -20,9 +20,9 @@ from tests.concurrency.overlapping import (
     Hold,
     change,
     delete_after_waiting,
-    elsewhere,
     generate_after_waiting,
     groups_of_one_student,
+    in_another_thread,
     repeatedly,
     run_simultaneously,
     statuses,
@@ -145,5 +145,5 @@ def test_change_that_frees_the_time_of_a_group_requires_the_students_lock(
         except LockError as refusal:
             refusals.append(refusal)
 
-    generate(session_factory, other, hold=lambda: elsewhere(request))
+    generate(session_factory, other, hold=lambda: in_another_thread(request))
     assert [refusal.scope for refusal in refusals] == (["student"] if freed else [])

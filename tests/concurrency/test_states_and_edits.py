@@ -10,7 +10,13 @@ from domain.errors import EditedMeanwhileError
 from domain.services import GroupEditService
 from domain.testing import contend
 from domain.testing.contention import advisory_locks
-from tests.concurrency.overlapping import Factory, Hold, elsewhere, repeatedly, run_simultaneously
+from tests.concurrency.overlapping import (
+    Factory,
+    Hold,
+    in_another_thread,
+    repeatedly,
+    run_simultaneously,
+)
 from tests.integration.editing import CALLS, World, each_call, everything, lock_of, new_world
 from tests.integration.storing import FIRST, generate, stored_group, traces
 
@@ -34,7 +40,9 @@ def test_edit_is_refused_during_a_generation(
             CALLS[name](uow, world, 1)
         assert everything(session_factory) == before
 
-    result = generate(session_factory, world.group, hold=lambda: elsewhere(edit_and_be_refused))
+    result = generate(
+        session_factory, world.group, hold=lambda: in_another_thread(edit_and_be_refused)
+    )
     assert result.generation == 2
     assert advisory_locks(engine) == 0
 
@@ -50,7 +58,7 @@ def test_generation_is_refused_during_an_edit(
     with UnitOfWork(session_factory, lock=lock_of(name, world)) as uow:
         CALLS[name](uow, world, 1)
         with pytest.raises(PlanGroupLockedError):
-            elsewhere(generation)
+            in_another_thread(generation)
         assert everything(session_factory) == before
         uow.commit()
     assert advisory_locks(engine) == 0

@@ -96,7 +96,7 @@ class Stage:
                 self.wait_for_rows(pid)
             action(pid)
 
-        return FaultAt(self.engine, step, act, rows=MIDDLE, aside=self.direct)
+        return FaultAt(self.engine, step, act, rows=MIDDLE, gate_engine=self.direct)
 
     def wait_for_rows(self, pid: int) -> None:
         """Return once the backend has stored some of the rows of its COPY."""

@@ -31,7 +31,7 @@ from domain.scheduling.schedule import Schedule
 from domain.services import PlanGenerationService
 from domain.testing import assert_lock_free, assert_lock_held, contend
 from domain.testing.contention import TIMEOUT, eventually
-from tests.concurrency.overlapping import elsewhere
+from tests.concurrency.overlapping import in_another_thread
 from tests.integration.storing import FIRST, generate, live, stored_group, traces
 from tests.servers import Standby, binaries, standby_of
 
@@ -91,7 +91,7 @@ def test_lock_can_be_held_on_the_old_primary_and_on_the_promoted_standby(pair: P
         pair.fail_over(primary_dies=False)
         assert_lock_held(pair.primary, pair.group, by=first)
         assert_lock_free(pair.standby, pair.group)
-        elsewhere(acquire_on_the_standby)
+        in_another_thread(acquire_on_the_standby)
 
 
 def test_request_that_read_before_the_failover_cannot_write_after_another_generation(

@@ -63,7 +63,7 @@ def test_action_gets_the_process_id_of_the_generating_backend(stage: Stage, step
         assert driver is not None
         pids = {driver.info.backend_pid}
     reported_pids: list[int] = []
-    with FaultAt(stage.engine, step, reported_pids.append, aside=stage.direct):
+    with FaultAt(stage.engine, step, reported_pids.append, gate_engine=stage.direct):
         generate(stage.factory, group)
     assert set(reported_pids) == pids
 
@@ -72,7 +72,7 @@ def test_action_gets_the_process_id_of_the_generating_backend(stage: Stage, step
 def test_fault_of_the_fixture_may_be_entered_and_exited_again(stage: Stage, step: Step) -> None:
     with ExitStack() as fixture:
         fault = fixture.enter_context(
-            FaultAt(stage.engine, step, lambda _: None, aside=stage.direct)
+            FaultAt(stage.engine, step, lambda _: None, gate_engine=stage.direct)
         )
         with fault:
             generate(stage.factory, stored_group(stage.factory))
@@ -91,7 +91,7 @@ def test_fault_occurs_once(stage: Stage) -> None:
 @pytest.mark.parametrize("step", Step, ids=lambda step: step.value)
 def test_fault_at_raises_if_its_step_is_not_reached(stage: Stage, step: Step) -> None:
     def run_another_statement() -> None:
-        fault = FaultAt(stage.engine, step, lambda _: None, aside=stage.direct)
+        fault = FaultAt(stage.engine, step, lambda _: None, gate_engine=stage.direct)
         with fault, stage.engine.begin() as connection:
             connection.execute(sa.select(1))
 
@@ -123,7 +123,7 @@ def test_error_of_the_action_during_the_commit_is_raised_at_the_end_of_the_block
 def test_fault_at_restores_the_connections_and_drops_its_trigger(stage: Stage) -> None:
     group = stored_group(stage.factory)
     for step in Step:
-        with FaultAt(stage.engine, step, lambda _: None, aside=stage.direct):
+        with FaultAt(stage.engine, step, lambda _: None, gate_engine=stage.direct):
             generate(stage.factory, group)
     with stage.engine.connect() as connection:
         driver = connection.connection.driver_connection
@@ -176,7 +176,7 @@ def test_async_driver_reaches_the_same_steps(stage: Stage, numbers_table: str, s
 def test_pool_keeps_its_connections_if_the_fault_breaks_none(stage: Stage) -> None:
     group = stored_group(stage.factory)
     for step in Step:
-        with FaultAt(stage.engine, step, lambda _: None, aside=stage.direct):
+        with FaultAt(stage.engine, step, lambda _: None, gate_engine=stage.direct):
             generate(sessionmaker(stage.engine), group)
     stage.assert_pool_is_complete()
     assert stage.proxy.links <= 3

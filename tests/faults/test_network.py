@@ -17,7 +17,7 @@ from domain.locking import acquiring
 from domain.services import PlanGenerationService
 from domain.testing import CuttingProxy, Step, assert_lock_free, assert_lock_held
 from domain.testing.contention import terminate_backend
-from tests.concurrency.overlapping import elsewhere
+from tests.concurrency.overlapping import in_another_thread
 from tests.faults.stage import POOL, Outcome, Stage, pool_of
 from tests.integration.storing import FIRST, generate, traces
 
@@ -44,9 +44,9 @@ def test_holder_behind_a_frozen_network_keeps_the_lock_only_for_its_limit(stage:
         with _frozen(stage.proxy):
             assert_lock_held(stage.direct, group.id)
             with pytest.raises(PlanGroupLockedError):
-                elsewhere(lambda: generate(direct, group))
+                in_another_thread(lambda: generate(direct, group))
             assert_lock_free(stage.direct, group.id, seconds=10)
-            assert elsewhere(lambda: generate(direct, group)).generation == before[0] + 1
+            assert in_another_thread(lambda: generate(direct, group)).generation == before[0] + 1
         with pytest.raises(DBAPIError):
             PlanGenerationService(uow).generate(today=FIRST)
     assert stage.outcome(group, before) is Outcome.NEW, "stored by the other request"
@@ -132,7 +132,7 @@ def test_refusal_returns_its_connection_to_the_pool(stage: Stage) -> None:
     with UnitOfWork(sessionmaker(stage.direct), lock=PlanGroupLock(group.tenant_id, group.id)):
         for _ in range(POOL + 1):
             with pytest.raises(PlanGroupLockedError):
-                elsewhere(lambda: generate(stage.factory, group))
+                in_another_thread(lambda: generate(stage.factory, group))
     group.tenant_id = group.id
     with pytest.raises(PlanGroupNotFoundError):
         generate(stage.factory, group)

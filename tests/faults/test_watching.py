@@ -17,7 +17,7 @@ from domain.testing.contention import (
     terminate_backend,
     wait_until_waiting,
 )
-from tests.concurrency.overlapping import elsewhere
+from tests.concurrency.overlapping import in_another_thread
 from tests.factories import PlanGroupFactory
 
 MISSING_PID = 2**31 - 1
@@ -56,7 +56,7 @@ def test_lock_is_reported_as_held_only_by_its_holder(
     with UnitOfWork(session_factory, lock=PlanGroupLock(uuid4(), others)) as uow:
         backend = uow.session.connection().connection.driver_connection
         assert backend is not None
-        elsewhere(lambda: check_both_locks(backend.info.backend_pid))
+        in_another_thread(lambda: check_both_locks(backend.info.backend_pid))
 
 
 def test_assertions_accept_a_group_instead_of_its_id(

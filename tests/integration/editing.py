@@ -136,7 +136,7 @@ def refused(
     return error.value
 
 
-def stranger() -> UUID:
+def unknown_tenant_id() -> UUID:
     """Return the id of a tenant that owns nothing."""
     return uuid4()
 

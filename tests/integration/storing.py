@@ -201,7 +201,7 @@ def status_of(factory: Factory, group: PlanGroup) -> GroupStatus:
         return PlanGroupRepository(session, group.tenant_id).get_row(group.id).status
 
 
-def whose(group: PlanGroup) -> dict[str, Any]:
+def ids_of(group: PlanGroup) -> dict[str, Any]:
     return {"tenant_id": group.tenant_id, "group_id": group.id}
 
 

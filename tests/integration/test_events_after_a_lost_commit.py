@@ -50,7 +50,10 @@ def test_generation_whose_commit_fails_is_reported_as_rolled_back_or_unknown(
 ) -> None:
     with (
         FaultAt(
-            faulty, Step.DURING_COMMIT, lambda pid: fault(owner_engine, pid), aside=owner_engine
+            faulty,
+            Step.DURING_COMMIT,
+            lambda pid: fault(owner_engine, pid),
+            gate_engine=owner_engine,
         ),
         pytest.raises(raised),
     ):
@@ -102,7 +105,7 @@ def test_unknown_outcome_is_logged_as_an_error(
             faulty,
             Step.DURING_COMMIT,
             lambda pid: terminate_backend(owner_engine, pid),
-            aside=owner_engine,
+            gate_engine=owner_engine,
         ),
         pytest.raises(CommitOutcomeUnknownError),
     ):

@@ -20,7 +20,7 @@ from domain.documents import read_json
 from domain.errors import PlanGroupNotFoundError
 from domain.events import LockEvent, emit
 from domain.repositories import PlanGroupRepository
-from tests.concurrency.overlapping import elsewhere
+from tests.concurrency.overlapping import in_another_thread
 from tests.handbook import code, example, rows
 from tests.integration.storing import generate, live, stored_group
 
@@ -79,7 +79,7 @@ def test_request_of_the_guide_answers_200_and_409(session_factory: Factory) -> N
     )
     post = run(example("request"), session_factory=session_factory)["post_plans"]
     with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)):
-        status, problem = elsewhere(lambda: post(group.tenant_id, group.id))
+        status, problem = in_another_thread(lambda: post(group.tenant_id, group.id))
     assert (status, problem["code"], problem["detail"]) == (409, "plan_group_locked", BUSY)
     status, body = post(group.tenant_id, group.id)
     assert (status, body["generation"]) == (200, 1)

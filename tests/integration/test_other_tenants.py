@@ -27,7 +27,7 @@ from domain.repositories import PlanGroupRepository, StudentPlanRepository, Stud
 from domain.services import PlanProgressService, StudentTimeService, activate, preview_plans
 from tests.factories import PlanGroupFactory
 from tests.integration.asking import acquire
-from tests.integration.editing import Factory, World, everything, stranger
+from tests.integration.editing import Factory, World, everything, unknown_tenant_id
 from tests.integration.storing import FIRST, enter, generate, stored_group
 
 SHORT = timedelta(milliseconds=20)
@@ -92,7 +92,7 @@ def test_busy_group_of_another_tenant_is_not_found_and_its_holder_is_not_disclos
 ) -> None:
     before = everything(session_factory)
     with pytest.raises(PlanGroupNotFoundError) as refused:
-        REQUESTS[name](session_factory, stranger(), world)
+        REQUESTS[name](session_factory, unknown_tenant_id(), world)
     assert refused.value.group_id == world.group.id
     assert refused.value.http_status == 404
     reported = repr(refused.value) + repr(vars(refused.value)) + repr(events)
@@ -107,7 +107,7 @@ def test_idle_group_of_another_tenant_is_not_found(
 ) -> None:
     before = everything(session_factory)
     with pytest.raises(PlanGroupNotFoundError) as refused:
-        REQUESTS[name](session_factory, stranger(), world)
+        REQUESTS[name](session_factory, unknown_tenant_id(), world)
     assert refused.value.to_problem()["group_id"] == str(world.group.id)
     assert everything(session_factory) == before
 
@@ -140,7 +140,7 @@ def test_problem_document_names_no_process_and_no_application(
 def test_lock_of_several_groups_reports_a_busy_group_of_another_tenant_as_not_found(
     session_factory: Factory, world: World, busy: int
 ) -> None:
-    own = stored_group(session_factory, tenant_id=stranger())
+    own = stored_group(session_factory, tenant_id=unknown_tenant_id())
     with pytest.raises(PlanGroupNotFoundError) as refused:
         enter(session_factory, PlanGroupLock.of(own.tenant_id, [own.id, world.group.id]))
     assert refused.value.group_id == world.group.id
@@ -200,7 +200,7 @@ def test_students_of_two_tenants_that_share_an_id_have_two_locks_in_one_request(
 def test_repositories_find_no_rows_of_another_tenant(
     session_factory: Factory, world: World
 ) -> None:
-    tenant_id, group_id = stranger(), world.group.id
+    tenant_id, group_id = unknown_tenant_id(), world.group.id
     student_id = world.group.student_id
     with session_factory() as session:
         groups = PlanGroupRepository(session, tenant_id)
@@ -296,7 +296,7 @@ def test_rows_of_another_tenant_are_not_flushed(
 
 def test_group_of_another_tenant_is_not_added(session_factory: Factory) -> None:
     group = PlanGroupFactory.build()
-    with UnitOfWork(session_factory, lock=PlanGroupLock(stranger(), group.id)) as uow:
+    with UnitOfWork(session_factory, lock=PlanGroupLock(unknown_tenant_id(), group.id)) as uow:
         with pytest.raises(InvalidInputError) as refused:
             uow.groups.add(group)
         uow.commit()
@@ -307,7 +307,9 @@ def test_group_of_another_tenant_is_not_added(session_factory: Factory) -> None:
 
 def test_student_of_another_tenant_is_not_edited(session_factory: Factory, world: World) -> None:
     before = everything(session_factory)
-    with UnitOfWork(session_factory, lock=StudentLock(stranger(), world.group.student_id)) as uow:
+    with UnitOfWork(
+        session_factory, lock=StudentLock(unknown_tenant_id(), world.group.student_id)
+    ) as uow:
         with pytest.raises(DomainError):
             StudentTimeService(uow).remove_class(class_id=world.lesson.id, expected_version=1)
         uow.commit()
@@ -316,7 +318,7 @@ def test_student_of_another_tenant_is_not_edited(session_factory: Factory, world
 
 def test_plan_of_another_tenant_is_not_marked(session_factory: Factory, world: World) -> None:
     before = everything(session_factory)
-    lock = PlanGroupLock(stranger(), world.group.id, shared=True)
+    lock = PlanGroupLock(unknown_tenant_id(), world.group.id, shared=True)
     with UnitOfWork(session_factory, lock=lock) as uow:
         with pytest.raises(DomainError) as refused:
             PlanProgressService(uow).pin(plan_id=world.plans[0].id, expected_version=1)

@@ -63,7 +63,7 @@ def test_error_that_is_not_retryable_is_raised_without_a_pause(pauses: list[floa
 
 def test_pause_does_not_exceed_its_exponential_bound(pauses: list[float]) -> None:
     policy = RetryPolicy(
-        attempts=9, first_pause=timedelta(seconds=0.1), longest_pause=timedelta(seconds=1)
+        attempts=9, first_pause=timedelta(seconds=0.1), max_pause=timedelta(seconds=1)
     )
     retrying(failing(8), policy=policy)
     bounds = [min(1.0, 0.1 * 2**n) for n in range(8)]

@@ -10,8 +10,8 @@ from domain import GroupStatus, PlanGroup, PlanGroupLock, UnitOfWork
 from domain.errors import EditedMeanwhileError, LockNotHeldError, PlanGroupNotFoundError
 from domain.services import GroupStateService, activate
 from domain.services.group_states import StateChange
-from tests.integration.editing import everything, stranger
-from tests.integration.storing import status_of, stored_group, whose
+from tests.integration.editing import everything, unknown_tenant_id
+from tests.integration.storing import ids_of, status_of, stored_group
 
 Factory = sessionmaker[Session]
 
@@ -30,13 +30,13 @@ def active(session_factory: Factory, group: PlanGroup) -> PlanGroup:
 def test_activation_pauses_the_other_active_group(
     session_factory: Factory, group: PlanGroup, active: PlanGroup
 ) -> None:
-    changed = activate(session_factory, **whose(group))
+    changed = activate(session_factory, **ids_of(group))
     assert changed == StateChange(
         group.id, GroupStatus.SAVED, GroupStatus.ACTIVE, 2, paused_group_id=active.id
     )
     assert status_of(session_factory, group) is GroupStatus.ACTIVE
     assert status_of(session_factory, active) is GroupStatus.PAUSED
-    back = activate(session_factory, **whose(active))
+    back = activate(session_factory, **ids_of(active))
     assert (back.from_status, back.version) == (GroupStatus.PAUSED, 3)
     assert status_of(session_factory, group) is GroupStatus.PAUSED
 
@@ -48,7 +48,7 @@ def test_activation_does_not_change_groups_of_other_students_and_tenants(
         stored_group(session_factory, status=GroupStatus.ACTIVE, tenant_id=group.tenant_id),
         stored_group(session_factory, status=GroupStatus.ACTIVE, student_id=group.student_id),
     ]
-    assert activate(session_factory, **whose(group)).paused_group_id is None
+    assert activate(session_factory, **ids_of(group)).paused_group_id is None
     assert {status_of(session_factory, other) for other in others} == {GroupStatus.ACTIVE}
 
 
@@ -86,7 +86,7 @@ def test_activation_of_a_group_of_another_tenant_raises_not_found(
 ) -> None:
     rows = everything(session_factory)
     with pytest.raises(PlanGroupNotFoundError):
-        activate(session_factory, tenant_id=stranger(), group_id=group.id)
+        activate(session_factory, tenant_id=unknown_tenant_id(), group_id=group.id)
     assert everything(session_factory) == rows
 
 
@@ -104,7 +104,7 @@ def test_unique_index_refuses_a_second_active_group_that_no_lock_prevented(
     concurrent = sessionmaker(session_factory.kw["bind"])
     sa.event.listen(concurrent, "before_flush", activate_another, once=True)
     with pytest.raises(EditedMeanwhileError) as refused:
-        activate(concurrent, **whose(group))
+        activate(concurrent, **ids_of(group))
     assert refused.value.group_id == group.id
     assert isinstance(refused.value.__cause__, sa.exc.IntegrityError)
     assert status_of(session_factory, group) is GroupStatus.SAVED

@@ -37,7 +37,7 @@ from tests.integration.editing import (
     each_call,
     everything,
     lock_of,
-    stranger,
+    unknown_tenant_id,
 )
 
 Refusal = TypeVar("Refusal", bound=Exception)
@@ -188,7 +188,7 @@ def test_edit_that_expects_another_version_is_refused(
 def test_rows_of_another_tenant_are_not_found(
     session_factory: Factory, world: World, name: str
 ) -> None:
-    lock = replace(lock_of(name, world), tenant_id=stranger())
+    lock = replace(lock_of(name, world), tenant_id=unknown_tenant_id())
     assert refused(session_factory, world, lock, name, NotFoundError).http_status == 404
 
 

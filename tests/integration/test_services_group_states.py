@@ -17,12 +17,12 @@ from tests.integration.storing import (
     done_by,
     fresh_ids,
     generate,
+    ids_of,
     live,
     mark,
     plans,
     status_of,
     stored_group,
-    whose,
 )
 
 Factory = sessionmaker[Session]
@@ -79,11 +79,11 @@ def test_activation_in_one_call_follows_the_same_table(
     group = stored_group(session_factory, status=before)
     rows = everything(session_factory)
     if (before, "active") in ALLOWED:
-        assert activate(session_factory, **whose(group)).from_status is before
+        assert activate(session_factory, **ids_of(group)).from_status is before
         assert status_of(session_factory, group) is GroupStatus.ACTIVE
         return
     with pytest.raises(TransitionNotAllowedError):
-        activate(session_factory, **whose(group))
+        activate(session_factory, **ids_of(group))
     assert everything(session_factory) == rows
 
 
@@ -113,7 +113,7 @@ def test_transition_that_expects_another_version_is_refused(
     with pytest.raises(EditedMeanwhileError):
         change_state(session_factory, group, GroupStatus.DRAFT, expected_version=seen)
     with pytest.raises(EditedMeanwhileError):
-        activate(session_factory, **whose(group), expected_version=seen)
+        activate(session_factory, **ids_of(group), expected_version=seen)
     assert everything(session_factory) == rows
 
 
@@ -167,7 +167,7 @@ def test_cancelled_group_is_activated_without_live_plans_and_can_be_generated(
     session_factory: Factory, group: PlanGroup
 ) -> None:
     change_state(session_factory, group, GroupStatus.CANCELLED)
-    changed = activate(session_factory, **whose(group))
+    changed = activate(session_factory, **ids_of(group))
     assert changed.cancelled_plans == 0
     assert not live(session_factory, group)
     result = generate(session_factory, group)

@@ -21,7 +21,7 @@ from domain import (
 from domain.driver import transaction_status
 from domain.errors import GeneratedMeanwhileError, LockNotHeldError
 from domain.unit_of_work.ending import LockState
-from tests.concurrency.overlapping import elsewhere
+from tests.concurrency.overlapping import in_another_thread
 from tests.integration.storing import FIRST, generate, stored_group
 
 Factory = sessionmaker[Session]
@@ -123,7 +123,7 @@ def generation(group: PlanGroup) -> Ender:
 
 def by_another_client(work: Callable[[], object]) -> Ender:
     """Return a step in which another client does the work."""
-    return lambda _: elsewhere(work)
+    return lambda _: in_another_thread(work)
 
 
 @each_ender

@@ -28,7 +28,7 @@ from domain.scheduling.planning import Request
 from domain.scheduling.schedule import Schedule
 from domain.testing import assert_lock_free
 from domain.testing.contention import TIMEOUT, eventually
-from tests.concurrency.overlapping import elsewhere
+from tests.concurrency.overlapping import in_another_thread
 from tests.integration.storing import FIRST, enter, stored_group
 
 Factory = sessionmaker[Session]
@@ -58,12 +58,12 @@ def test_steps_may_run_in_different_threads(
     engine: sa.Engine, session_factory: Factory, group: PlanGroup
 ) -> None:
     uow = UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id))
-    elsewhere(uow.__enter__)
-    elsewhere(lambda: uow.groups.get(group.id))
-    elsewhere(lambda: generate(uow, group))
-    elsewhere(uow.session.flush)
-    elsewhere(uow.commit)
-    elsewhere(lambda: uow.__exit__(None, None, None))
+    in_another_thread(uow.__enter__)
+    in_another_thread(lambda: uow.groups.get(group.id))
+    in_another_thread(lambda: generate(uow, group))
+    in_another_thread(uow.session.flush)
+    in_another_thread(uow.commit)
+    in_another_thread(lambda: uow.__exit__(None, None, None))
     assert_lock_free(engine, group.id)
 
 
@@ -232,9 +232,9 @@ def test_copied_context_in_another_thread_is_the_same_request(
     with UnitOfWork(session_factory, lock=lock):
         context = contextvars.copy_context()
         with pytest.raises(UnitOfWorkStateError, match="of the same request"):
-            elsewhere(lambda: context.run(enter, session_factory, lock))
+            in_another_thread(lambda: context.run(enter, session_factory, lock))
         with pytest.raises(PlanGroupLockedError):
-            elsewhere(lambda: enter(session_factory, lock))
+            in_another_thread(lambda: enter(session_factory, lock))
 
 
 def test_thread_that_a_task_starts_inside_its_block_is_the_same_request(

@@ -19,7 +19,7 @@ from domain.testing.contention import (
     eventually,
     terminate_backend,
 )
-from tests.concurrency.overlapping import elsewhere
+from tests.concurrency.overlapping import in_another_thread
 from tests.integration.storing import generate, live, stored_group, traces
 from tests.pooler.pgbouncer import BACKENDS, PgBouncer, backend, clients
 
@@ -50,7 +50,7 @@ def test_lock_is_held_through_the_pooler_until_the_commit(
     with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         for _ in range(BACKENDS):
             with pytest.raises(PlanGroupLockedError) as refused:
-                elsewhere(lambda: generate(session_factory, group))
+                in_another_thread(lambda: generate(session_factory, group))
             assert refused.value.holder is not None
             assert refused.value.holder.pid == holder(direct, group)
         assert backend(uow.session.connection()) == holder(direct, group)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import PlanGroup, PlanGroupLock, UnitOfWork
 from domain.probe import probe
 from domain.testing.contention import TIMEOUT, advisory_locks, eventually, wait_until_waiting
-from tests.concurrency.overlapping import elsewhere, generate_after_waiting
+from tests.concurrency.overlapping import generate_after_waiting, in_another_thread
 from tests.integration.storing import stored_group
 from tests.pooler.pgbouncer import BACKENDS, PgBouncer, clients
 
@@ -85,7 +85,7 @@ def test_request_that_gets_no_backend_in_time_fails_and_holds_no_lock(
         factory = sessionmaker(engine)
         with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)):
             with pytest.raises(DBAPIError, match="query_wait_timeout"):
-                elsewhere(lambda: generate_after_waiting(factory, group))
+                in_another_thread(lambda: generate_after_waiting(factory, group))
             assert advisory_locks(direct) == 1
         assert generate_after_waiting(factory, group).generation == 1
 

@@ -13,7 +13,7 @@ from domain.errors import LockTimeoutError
 from domain.locking import Limits
 from domain.testing import assert_lock_free, assert_lock_held
 from domain.testing.contention import TIMEOUT
-from tests.concurrency.overlapping import elsewhere
+from tests.concurrency.overlapping import in_another_thread
 from tests.integration.storing import enter, generate
 from tests.pooler.pgbouncer import PgBouncer, backend, clients, value_per_backend
 
@@ -72,7 +72,7 @@ def test_wait_that_times_out_ends_at_its_bound_and_leaves_no_lock_timeout(
         pid = backend(uow.session.connection())
         impatient = PlanGroupLock(group.tenant_id, group.id, wait=SHORT)
         with pytest.raises(LockTimeoutError) as late:
-            elsewhere(lambda: enter(session_factory, impatient))
+            in_another_thread(lambda: enter(session_factory, impatient))
     assert late.value.holder is not None
     assert late.value.holder.pid == pid
     assert late.value.waited_ms is not None
@@ -94,7 +94,7 @@ def test_lock_timeout_of_the_database_is_restored_after_a_wait(
         UnitOfWork(sessionmaker(engine), lock=PlanGroupLock(group.tenant_id, group.id)),
     ):
         with pytest.raises(LockTimeoutError):
-            elsewhere(lambda: enter(sessionmaker(engine), impatient))
+            in_another_thread(lambda: enter(sessionmaker(engine), impatient))
         with engine.connect() as next_client:
             assert next_client.scalar(sa.text("SHOW lock_timeout")) == "7s"
 
