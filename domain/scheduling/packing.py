@@ -120,36 +120,63 @@ def fewest_cuts(prefix: Sequence[int], lengths: Iterable[int]) -> list[int] | No
     # Dynamic programming over the spans: for each number of cuts, ``furthest`` has the furthest
     # position in minutes and the cuts that lead to it. Only that one has to be kept, because from
     # a further position every later span also ends at least as far. A span holds whole units, or
-    # is filled completely with one more cut. The cost is the number of spans × the number of cuts.
-    need = prefix[-1]
-    furthest: list[tuple[int, _Cuts]] = [(0, None)]
-    for length in lengths:
-        reached: list[tuple[int, _Cuts]] = []
-        for cuts, (position, history) in enumerate(furthest):
-            whole = prefix[bisect_right(prefix, position + length) - 1]
-            best = (max(position, whole), history)
-            if cuts and reached[cuts - 1][0] >= best[0]:
-                best = reached[cuts - 1]
-            if cuts and _filled(prefix, furthest[cuts - 1], length)[0] > best[0]:
-                best = _filled(prefix, furthest[cuts - 1], length)
-            reached.append(best)
-        more = _filled(prefix, furthest[-1], length)
-        if more[0] > reached[-1][0]:
-            reached.append(more)
-        furthest = reached
-    for position, history in furthest:
-        if position >= need:
-            return _listed(history)
-    return None
+    # is filled completely with one more cut.
+    #
+    # Two kinds of states are dropped: those from which the remaining spans cannot hold the rest
+    # (they are the ones with the fewest cuts), and those with as many cuts as a solution that is
+    # already known. The cost is the number of spans × the number of states that remain.
+    need, spans = prefix[-1], list(lengths)
+    remaining = sum(spans)
+    if remaining < need:
+        return None
+    solution: _State = (0, None)
+    fewest = len(spans) if need else 0  # no solution has more cuts
+    furthest: list[_State] = [(0, None)]
+    cuts = 0  # those of the first state
+    for length in spans:
+        if cuts >= fewest:
+            break
+        remaining -= length
+        reached = _after_span(prefix, furthest, length)
+        if reached[-1][0] >= need:
+            found = bisect_left(reached, need, key=_position)
+            solution, fewest = reached[found], cuts + found
+        del reached[fewest - cuts :]
+        dropped = bisect_left(reached, need - remaining, key=_position)
+        furthest = reached[dropped:]
+        cuts += dropped
+        if not furthest:
+            break
+    return _listed(solution[1])
 
 
 _Cuts = tuple[int, "_Cuts"] | None
+_State = tuple[int, _Cuts]
 
 
-def _filled(prefix: Sequence[int], state: tuple[int, _Cuts], length: int) -> tuple[int, _Cuts]:
-    """Return the position after a span that is filled completely, with a cut at its end."""
-    position = min(state[0] + length, prefix[-1])
-    return position, (position, state[1])
+def _after_span(prefix: Sequence[int], furthest: Sequence[_State], length: int) -> list[_State]:
+    """Return the furthest states after one more span, by number of cuts from the same number on."""
+    need = prefix[-1]
+    reached: list[_State] = []
+    previous: _State | None = None  # the state with one cut less, before this span
+    for state in furthest:
+        position, history = state
+        best = (prefix[bisect_right(prefix, position + length) - 1], history)
+        if best[0] < position:
+            best = state
+        if previous is not None and (filled := min(previous[0] + length, need)) > best[0]:
+            best = (filled, (filled, previous[1]))
+        if reached and reached[-1][0] > best[0]:
+            best = reached[-1]
+        reached.append(best)
+        previous = state
+    if previous is not None and (filled := min(previous[0] + length, need)) > reached[-1][0]:
+        reached.append((filled, (filled, previous[1])))
+    return reached
+
+
+def _position(state: _State) -> int:
+    return state[0]
 
 
 def _listed(history: _Cuts) -> list[int]:
