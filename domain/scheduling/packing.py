@@ -7,7 +7,8 @@ could end at a higher unit.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from domain.scheduling.spans import Span, front, total
@@ -122,32 +123,89 @@ def fewest_cuts(prefix: Sequence[int], lengths: Iterable[int]) -> list[int] | No
     # a further position every later span also ends at least as far. A span holds whole units, or
     # is filled completely with one more cut.
     #
-    # Two kinds of states are dropped: those from which the remaining spans cannot hold the rest
-    # (they are the ones with the fewest cuts), and those with as many cuts as a solution that is
-    # already known. The cost is the number of spans × the number of states that remain.
+    # States are dropped if the remaining spans cannot hold the rest (they are those with the fewest
+    # cuts), or if they cannot lead to fewer cuts than a solution that is already known, by a lower
+    # bound: a unit of ``u`` minutes has at least ⌈u / M⌉ − 1 cuts if no span is longer than M. The
+    # first solution is a greedy one. The cost is the number of spans × that of remaining states.
     need, spans = prefix[-1], list(lengths)
     remaining = sum(spans)
     if remaining < need:
         return None
-    solution: _State = (0, None)
-    fewest = len(spans) if need else 0  # no solution has more cuts
+    solution = _first_solution(prefix, spans)
+    fewest = len(_listed(solution))
     furthest: list[_State] = [(0, None)]
     cuts = 0  # those of the first state
-    for length in spans:
-        if cuts >= fewest:
+    for length, bound in zip(spans, _bounds(prefix, spans), strict=True):
+        while furthest and cuts + bound(furthest[0][0]) >= fewest:
+            del furthest[0]
+            cuts += 1
+        while furthest and cuts + len(furthest) - 1 + bound(furthest[-1][0]) >= fewest:
+            del furthest[-1]
+        if not furthest:
             break
         remaining -= length
         reached = _after_span(prefix, furthest, length)
         if reached[-1][0] >= need:
             found = bisect_left(reached, need, key=_position)
-            solution, fewest = reached[found], cuts + found
-        del reached[fewest - cuts :]
+            if cuts + found < fewest:
+                solution, fewest = reached[found][1], cuts + found
+        del reached[max(0, fewest - cuts) :]
         dropped = bisect_left(reached, need - remaining, key=_position)
         furthest = reached[dropped:]
         cuts += dropped
-        if not furthest:
-            break
-    return _listed(solution[1])
+    return _listed(solution)
+
+
+def _first_solution(prefix: Sequence[int], spans: Sequence[int]) -> "_Cuts":
+    """Return the cuts of a solution with few cuts: a greedy one, or else that of filling all spans.
+
+    The greedy one cuts a unit only if no later span holds what remains of it.
+    """
+    need = prefix[-1]
+    longest = list(accumulate(reversed(spans), max))[::-1]
+    for only_if_needed in (True, False):
+        position = 0
+        history: _Cuts = None
+        for length, most in zip(spans, longest, strict=True):
+            stop = min(position + length, need)
+            whole = max(position, prefix[bisect_right(prefix, stop) - 1])
+            end_of_unit = prefix[min(bisect_right(prefix, whole), len(prefix) - 1)]
+            if whole < stop and (not only_if_needed or end_of_unit - whole > most):
+                position, history = stop, (stop, history)
+            else:
+                position = whole
+        if position >= need:
+            return history
+    raise AssertionError("the spans hold all minutes")
+
+
+def _bounds(prefix: Sequence[int], spans: Sequence[int]) -> list[Callable[[int], int]]:
+    """Return a lower bound of the cuts from a position on, for each span and those after it."""
+    found: list[Callable[[int], int]] = []
+    known: dict[int, Callable[[int], int]] = {}
+    for most in accumulate(reversed(spans), max):
+        if most not in known:
+            known[most] = _bound(prefix, most)
+        found.append(known[most])
+    return found[::-1]
+
+
+def _bound(prefix: Sequence[int], most: int) -> Callable[[int], int]:
+    """Return the lower bound for spans of at most ``most`` minutes."""
+    if not most:
+        return lambda _: 0
+    units = [after - before for before, after in pairwise(prefix)]
+    # The cuts of the units from each index on.
+    later = list(accumulate((max(0, -(-unit // most) - 1) for unit in reversed(units)), initial=0))
+    later.reverse()
+
+    def bound(position: int) -> int:
+        index = bisect_right(prefix, position)  # the first unit that ends after the position
+        if index == len(prefix):
+            return 0
+        return later[index] + max(0, -(-(prefix[index] - position) // most) - 1)
+
+    return bound
 
 
 _Cuts = tuple[int, "_Cuts"] | None
