@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import Content, PlanGroup
-from tests.factories import ContentFactory
+from tests.factories import ContentFactory, lecture
 from tests.integration.storing import generate, stored_group
 
 MAX_ROUND_TRIPS = 8
@@ -40,6 +40,11 @@ def books(count: int, pages: int) -> list[Content]:
     ]
 
 
+def lectures(count: int, episodes: int) -> list[Content]:
+    """Return lectures, whose episodes are a row each."""
+    return [lecture(position, [5] * episodes) for position in range(count)]
+
+
 @pytest.fixture(scope="module")
 def counted(
     new_engine: Callable[..., sa.Engine], session_factory: sessionmaker[Session]
@@ -51,7 +56,7 @@ def counted(
         ),
         "nine contents": stored_group(session_factory, contents=books(9, 40)),
         "many rows": stored_group(
-            session_factory, period_end=start + timedelta(days=1300), contents=books(9, 2500)
+            session_factory, period_end=start + timedelta(days=730), contents=lectures(9, 2200)
         ),
     }
     return {
