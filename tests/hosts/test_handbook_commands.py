@@ -11,8 +11,8 @@ from tests.handbook import PROJECT, example
 from tests.hosts.conftest import run_command
 
 
-@pytest.fixture
-def clone(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Copy the current files of this checkout, tracked and untracked, except the ignored ones."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],  # noqa: S607 - the git on PATH
@@ -21,7 +21,7 @@ def clone(tmp_path: Path) -> Path:
         check=True,
         text=True,
     )
-    directory = tmp_path / "clone"
+    directory = tmp_path_factory.mktemp("fresh") / "clone"
     for name in filter(None, listed.stdout.split("\0")):
         if (PROJECT / name).is_file():
             (directory / name).parent.mkdir(parents=True, exist_ok=True)
