@@ -1,9 +1,13 @@
 """The project's documentation as data: its examples by name, its tables, its links."""
 
+import argparse
 import re
 import textwrap
+import tomllib
 from pathlib import Path
 from typing import NamedTuple
+
+from domain.cli import main
 
 PROJECT = Path(__file__).parents[1]
 DOCUMENTS = {
@@ -19,6 +23,9 @@ DOCUMENTS = {
     )
 }
 """The text of every document, by its path."""
+EXTRAS = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"][
+    "optional-dependencies"
+]
 _BLOCK = re.compile(
     r"^(?P<indent> *)(?:<!-- example: (?P<name>[^>]+) -->\n *)?"
     r"```(?P<language>\w*)\n(?P<text>.*?)\n *```$",
@@ -75,3 +82,13 @@ def rows(document: str, title: str, head: str) -> list[list[str]]:
 def code(text: str) -> list[str]:
     """Return what is between backticks, in order."""
     return re.findall(r"`([^`]+)`", text)
+
+
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """Return the argument parser of each command."""
+    (action,) = (
+        action
+        for action in main._parser()._actions
+        if isinstance(action, argparse._SubParsersAction)
+    )
+    return dict(action.choices)
