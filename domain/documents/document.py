@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, Self
 
 from domain.documents import readers
 from domain.errors import FieldError, InvalidInputError
+from domain.scheduling.validation import PAST_MIDNIGHT
 from domain.scheduling.vocabulary import (
     Allocation,
     BlockKind,
@@ -26,9 +27,6 @@ from domain.scheduling.vocabulary import (
 if TYPE_CHECKING:  # pydantic is an extra
     from pydantic_core import CoreSchema
 
-LATER_THAN_START: Final = (
-    "must be later than start; divide a span past midnight into one until 24:00 and one from 00:00"
-)
 EVERY_DAY: Final = tuple(range(7))
 # The upper limits of these numbers are rules of the group, which are checked later.
 _COUNT: Final = readers.integer(0)
@@ -63,7 +61,7 @@ class _Span:
 
     def field_errors(self) -> Iterator[tuple[str, str]]:
         if self.end <= self.start:
-            yield "end", LATER_THAN_START
+            yield "end", f"must be later than start; {PAST_MIDNIGHT}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

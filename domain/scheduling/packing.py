@@ -131,16 +131,16 @@ def fewest_cuts(prefix: Sequence[int], lengths: Iterable[int]) -> list[int] | No
     remaining = sum(spans)
     if remaining < need:
         return None
-    solution = _first_solution(prefix, spans)
+    longest = list(accumulate(reversed(spans), max))[::-1]  # of each span and those after it
+    solution = _first_solution(prefix, spans, longest)
     fewest = len(_listed(solution))
     furthest: list[_State] = [(0, None)]
     cuts = 0  # those of the first state
-    for length, bound in zip(spans, _bounds(prefix, spans), strict=True):
-        while furthest and cuts + bound(furthest[0][0]) >= fewest:
-            del furthest[0]
-            cuts += 1
-        while furthest and cuts + len(furthest) - 1 + bound(furthest[-1][0]) >= fewest:
-            del furthest[-1]
+    bounds: dict[int, Callable[[int], int]] = {}  # only that of the current longest span
+    for length, most in zip(spans, longest, strict=True):
+        if most not in bounds:
+            bounds = {most: _bound(prefix, most)}
+        furthest, cuts = _promising(furthest, cuts, fewest, bounds[most])
         if not furthest:
             break
         remaining -= length
@@ -156,13 +156,12 @@ def fewest_cuts(prefix: Sequence[int], lengths: Iterable[int]) -> list[int] | No
     return _listed(solution)
 
 
-def _first_solution(prefix: Sequence[int], spans: Sequence[int]) -> "_Cuts":
+def _first_solution(prefix: Sequence[int], spans: Sequence[int], longest: Sequence[int]) -> "_Cuts":
     """Return the cuts of a solution with few cuts: a greedy one, or else that of filling all spans.
 
     The greedy one cuts a unit only if no later span holds what remains of it.
     """
     need = prefix[-1]
-    longest = list(accumulate(reversed(spans), max))[::-1]
     for only_if_needed in (True, False):
         position = 0
         history: _Cuts = None
@@ -179,19 +178,8 @@ def _first_solution(prefix: Sequence[int], spans: Sequence[int]) -> "_Cuts":
     raise AssertionError("the spans hold all minutes")
 
 
-def _bounds(prefix: Sequence[int], spans: Sequence[int]) -> list[Callable[[int], int]]:
-    """Return a lower bound of the cuts from a position on, for each span and those after it."""
-    found: list[Callable[[int], int]] = []
-    known: dict[int, Callable[[int], int]] = {}
-    for most in accumulate(reversed(spans), max):
-        if most not in known:
-            known[most] = _bound(prefix, most)
-        found.append(known[most])
-    return found[::-1]
-
-
 def _bound(prefix: Sequence[int], most: int) -> Callable[[int], int]:
-    """Return the lower bound for spans of at most ``most`` minutes."""
+    """Return a lower bound of the cuts from a position on, in spans of at most ``most`` minutes."""
     if not most:
         return lambda _: 0
     units = [after - before for before, after in pairwise(prefix)]
@@ -231,6 +219,22 @@ def _after_span(prefix: Sequence[int], furthest: Sequence[_State], length: int) 
     if previous is not None and (filled := min(previous[0] + length, need)) > reached[-1][0]:
         reached.append((filled, (filled, previous[1])))
     return reached
+
+
+def _promising(
+    furthest: list[_State], cuts: int, fewest: int, bound: Callable[[int], int]
+) -> tuple[list[_State], int]:
+    """Drop the first and the last states that cannot lead to fewer cuts than ``fewest``.
+
+    States in between are kept, because the number of cuts is the index. Also returns the number of
+    cuts of the first state.
+    """
+    first, stop = 0, len(furthest)
+    while first < stop and cuts + first + bound(furthest[first][0]) >= fewest:
+        first += 1
+    while first < stop and cuts + stop - 1 + bound(furthest[stop - 1][0]) >= fewest:
+        stop -= 1
+    return furthest[first:stop], cuts + first
 
 
 def _position(state: _State) -> int:

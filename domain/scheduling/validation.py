@@ -38,10 +38,8 @@ MAX_REVIEW_DAYS: Final = 7
 WEEKLY_DAYS: Final = (2, 3, 4)
 MAX_FACTOR: Final = Decimal(10)
 
-PAST_MIDNIGHT: Final = (
-    "must be before end, both on the same day; "
-    "divide a span past midnight into one until 24:00 and one from 00:00"
-)
+PAST_MIDNIGHT: Final = "divide a span past midnight into one until 24:00 and one from 00:00"
+"""How to enter such a span; part of the error."""
 
 
 def field_errors(request: Request) -> list[FieldError]:
@@ -177,7 +175,8 @@ def _weekly(
         if not 0 <= row.weekday <= 6:
             yield FieldError(f"{field}[{index}].weekday", "must be 0 (Sunday) to 6 (Saturday)")
         if not _is_in_one_day(row):
-            yield FieldError(f"{field}[{index}].start", PAST_MIDNIGHT)
+            message = f"must be before end, both on the same day; {PAST_MIDNIGHT}"
+            yield FieldError(f"{field}[{index}].start", message)
 
 
 def too_many_spans(
