@@ -22,15 +22,25 @@ def merged(spans: Iterable[Span]) -> list[Span]:
 
 
 def without(spans: Sequence[Span], holes: Iterable[Span]) -> list[Span]:
-    """Return the minutes of tidy ``spans`` that are not in ``holes``."""
-    rest = list(spans)
-    for hole_start, hole_end in holes:
-        rest = [
-            piece
-            for start, end in rest
-            for piece in ((start, min(end, hole_start)), (max(start, hole_end), end))
-            if piece[0] < piece[1]
-        ]
+    """Return the minutes of tidy ``spans`` that are not in ``holes``, as tidy spans.
+
+    Holes may be in any order and overlap. The cost is that of sorting them, and linear otherwise.
+    """
+    gaps = merged(holes)
+    rest: list[Span] = []
+    first = 0  # the first gap that ends after the start of the span
+    for start, end in spans:
+        while first < len(gaps) and gaps[first][1] <= start:
+            first += 1
+        index = first
+        while index < len(gaps) and gaps[index][0] < end:
+            if start < gaps[index][0]:
+                rest.append((start, gaps[index][0]))
+            start = gaps[index][1]  # noqa: PLW2901 - what remains of the span begins there
+            index += 1
+        if start < end:
+            rest.append((start, end))
+        first = max(first, index - 1)  # the last gap may also cover a part of the next span
     return rest
 
 

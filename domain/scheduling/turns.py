@@ -69,8 +69,10 @@ def mend(dealt: list[Dealt], rooms: Mapping[int, Room]) -> None:
     Each ordered pair is tried once, with the other contents unchanged. At most nine contents have
     72 such pairs.
     """
+    longest_span = max((length for room in rooms.values() for length in room.lengths()), default=0)
     for index, other in permutations(range(len(dealt)), 2):
-        if not dealt[index].cuts:
+        # A unit that is longer than every span cannot be placed whole, whatever else moves.
+        if not dealt[index].cuts or dealt[index].deal.demand.longest > longest_span:
             continue
         rest = [one for i, one in enumerate(dealt) if i not in {index, other}]
         free = _room_beside(rest, rooms)
