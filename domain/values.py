@@ -18,7 +18,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from domain.errors import InvalidInputError
-from domain.scheduling.vocabulary import Difficulty, ExclusionType
+from domain.scheduling.types import Difficulty, ExclusionType
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)

@@ -22,8 +22,14 @@ from domain.models import (
     NonStudyBlock,
     PlanGroup,
 )
-from domain.scheduling.planning import Factors
-from domain.scheduling.vocabulary import Allocation, BlockKind, ContentType, ExclusionType, Level
+from domain.scheduling.types import (
+    Allocation,
+    BlockKind,
+    ContentType,
+    ExclusionType,
+    Factors,
+    Level,
+)
 
 EVERY_DAY = range(7)
 

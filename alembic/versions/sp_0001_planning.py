@@ -143,6 +143,7 @@ CREATE TABLE studyplan.plan_groups (
     AND weakness_factor > 0 AND weakness_factor <= 10
     AND strategy_factor > 0 AND strategy_factor <= 10
     AND review_factor > 0 AND review_factor <= 10),
+  CONSTRAINT ck_plan_groups_target_date CHECK (target_date >= period_start),
   CONSTRAINT ck_plan_groups_generation CHECK (generation >= 0)
 )
 """
@@ -176,6 +177,7 @@ CREATE TABLE studyplan.contents (
   minutes_per_unit smallint,
   difficulty text,
   wrap_up_minutes smallint NOT NULL DEFAULT 0,
+  deadline date,
   version integer NOT NULL DEFAULT 1,
   CONSTRAINT pk_contents PRIMARY KEY (tenant_id, id),
   CONSTRAINT fk_contents_plan_groups FOREIGN KEY (tenant_id, group_id)

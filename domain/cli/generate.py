@@ -22,7 +22,7 @@ from domain.documents.rows import field_errors_of
 from domain.errors import DomainError, FieldError, InvalidInputError, Language
 from domain.locking.policy import PlanGroupLock
 from domain.repositories.plan_rows import GenerationResult
-from domain.scheduling.warnings import PlanWarning
+from domain.scheduling.result import PlanWarning
 from domain.services.plan_generation import PlanGenerationService
 from domain.services.plan_groups import PlanGroupService
 from domain.unit_of_work.unit import UnitOfWork

@@ -27,8 +27,7 @@ from domain.documents.rows import to_request
 from domain.errors import Language
 from domain.repositories.plan_rows import GenerationResult
 from domain.scheduling.calendar import Day, DayKind, calendar
-from domain.scheduling.schedule import Quality, ScheduledPlan, Unplaced, clock
-from domain.scheduling.warnings import PlanWarning
+from domain.scheduling.result import PlanWarning, Quality, ScheduledPlan, Unplaced, clock
 
 MIN_GRID_WIDTH: Final = 98
 """The width of seven columns, each with a bar, ``10:00–10:54`` and two spaces."""

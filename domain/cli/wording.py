@@ -11,9 +11,8 @@ from domain.cli.console import clean, encodes
 from domain.documents import PlanGroupDocument
 from domain.errors import Language
 from domain.scheduling.calendar import DayKind
-from domain.scheduling.schedule import ScheduledPlan, Unplaced
-from domain.scheduling.vocabulary import ContentType, ExclusionType, PlanKind, UnplacedReason
-from domain.scheduling.warnings import PlanWarning
+from domain.scheduling.result import PlanWarning, ScheduledPlan, Unplaced
+from domain.scheduling.types import ContentType, ExclusionType, PlanKind, UnplacedReason
 
 Texts: TypeAlias = Mapping[str, tuple[str, str]]
 """Texts by name, each in Korean and in English."""

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, Self
 
 from domain.documents import readers
 from domain.errors import FieldError, InvalidInputError
-from domain.scheduling.validation import PAST_MIDNIGHT
-from domain.scheduling.vocabulary import (
+from domain.scheduling.types import (
     Allocation,
     BlockKind,
     ContentType,
@@ -23,6 +22,7 @@ from domain.scheduling.vocabulary import (
     ExclusionType,
     Level,
 )
+from domain.scheduling.validation import PAST_MIDNIGHT
 
 if TYPE_CHECKING:  # pydantic is an extra
     from pydantic_core import CoreSchema
@@ -105,6 +105,7 @@ class ContentEntry:
     difficulty: Annotated[Difficulty | None, readers.Nullable(readers.member(Difficulty))] = None
     episodes: Annotated[tuple[int | None, ...] | None, readers.EPISODES] = None
     wrap_up_minutes: Annotated[int, readers.ANY_MINUTES] = 0
+    deadline: Annotated[date | None, readers.Nullable(readers.CIVIL_DATE)] = None
 
     def field_errors(self) -> Iterator[tuple[str, str]]:
         if self.episodes is not None and self.minutes_per_unit is not None:

@@ -16,8 +16,8 @@ from typing import Any, Final, Protocol, get_type_hints
 
 from domain import values
 from domain.errors import FieldError
+from domain.scheduling.types import MINUTES_PER_DAY
 from domain.scheduling.validation import MAX_FACTOR, has_factor_places
-from domain.scheduling.vocabulary import MINUTES_PER_DAY
 from domain.values import BadValueError
 
 INVALID: Final = object()

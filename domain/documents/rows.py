@@ -9,9 +9,9 @@ from domain import models
 from domain.documents.document import ContentEntry, PlanGroupDocument
 from domain.errors import FieldError
 from domain.models.fields import values_in
-from domain.scheduling import planning
+from domain.scheduling import types as planning
+from domain.scheduling.types import MAX_UNITS, ContentType
 from domain.scheduling.validation import MAX_CONTENTS, field_errors
-from domain.scheduling.vocabulary import MAX_UNITS, ContentType
 
 
 @dataclass(frozen=True, slots=True)

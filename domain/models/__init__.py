@@ -13,7 +13,7 @@ try:
     from domain.models.plan import PlanGeneration, PlanState, StudentPlan
     from domain.models.plan_group import GroupStatus, PlanGroup
     from domain.models.study_time import AcademySchedule, Block, Exclusion, NonStudyBlock
-    from domain.scheduling.vocabulary import (
+    from domain.scheduling.types import (
         Allocation,
         BlockKind,
         ContentType,

@@ -1,6 +1,7 @@
 """The contents of a plan group: books, lectures and custom contents."""
 
 from dataclasses import dataclass
+from datetime import date
 from typing import TypedDict, Unpack
 from uuid import UUID
 
@@ -18,8 +19,8 @@ from domain.models.base import (
     group_foreign_key,
     to_input,
 )
-from domain.scheduling import planning
-from domain.scheduling.vocabulary import Allocation, ContentType, Difficulty
+from domain.scheduling import types as planning
+from domain.scheduling.types import Allocation, ContentType, Difficulty
 
 
 class ContentSettings(TypedDict, total=False):
@@ -35,6 +36,7 @@ class ContentSettings(TypedDict, total=False):
     minutes_per_unit: int | None
     difficulty: Difficulty | None
     wrap_up_minutes: int
+    deadline: date | None
 
 
 class ContentColumns(ContentSettings, total=False):
@@ -89,6 +91,7 @@ class Content(Keyed, Base):
     minutes_per_unit: Mapped[Small | None]
     difficulty: Mapped[Difficulty | None] = mapped_column(EnumText(Difficulty))
     wrap_up_minutes: Mapped[SmallZero] = mapped_column(default=0)
+    deadline: Mapped[date | None]
 
     episodes: Mapped[list["LectureEpisode"]] = relationship(
         order_by="LectureEpisode.unit", cascade="all, delete-orphan", passive_deletes=True

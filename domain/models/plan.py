@@ -20,7 +20,7 @@ from domain.models.base import (
     enum_check,
     group_foreign_key,
 )
-from domain.scheduling.vocabulary import PlanKind
+from domain.scheduling.types import PlanKind
 
 
 class PlanState(StrEnum):

@@ -13,9 +13,9 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from domain.errors import FieldError, InvalidInputError
 from domain.models.base import Base, EnumText, Keyed, No, Small, enum_check, to_input
 from domain.models.fields import row_errors
-from domain.scheduling import planning
+from domain.scheduling import types as planning
+from domain.scheduling.types import Level
 from domain.scheduling.validation import field_errors
-from domain.scheduling.vocabulary import Level
 
 if TYPE_CHECKING:
     from domain.models.content import Content, LectureEpisode
@@ -45,6 +45,7 @@ COMPUTED_INPUTS: Final = frozenset(
         "non_study_blocks",
         "academy_schedules",
         "exclusions",
+        "special_days",
         "busy",
         "kept",
     }
@@ -168,6 +169,7 @@ class PlanGroup(Keyed, Base):
             "AND review_factor > 0 AND review_factor <= 10",
             name="factors",
         ),
+        CheckConstraint("target_date >= period_start", name="target_date"),
         CheckConstraint("generation >= 0", name="generation"),
     )
 

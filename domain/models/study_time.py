@@ -19,8 +19,8 @@ from domain.models.base import (
     span_checks,
     to_input,
 )
-from domain.scheduling import planning
-from domain.scheduling.vocabulary import BlockKind, ExclusionType
+from domain.scheduling import types as planning
+from domain.scheduling.types import BlockKind, ExclusionType
 
 
 class SpanSettings(TypedDict, total=False):

@@ -21,9 +21,8 @@ from domain.database_errors import translated
 from domain.errors import Language
 from domain.models import Content, PlanGeneration, PlanState, StudentPlan
 from domain.models.content import ContentLabel
-from domain.scheduling.schedule import Quality, Schedule, ScheduledPlan, Unplaced
-from domain.scheduling.vocabulary import UnplacedReason
-from domain.scheduling.warnings import PlanWarning
+from domain.scheduling.result import PlanWarning, Quality, Schedule, ScheduledPlan, Unplaced
+from domain.scheduling.types import UnplacedReason
 
 if TYPE_CHECKING:  # only a parameter's type
     from domain.repositories.snapshot import PlanningSnapshot

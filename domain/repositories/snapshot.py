@@ -21,7 +21,7 @@ from domain.errors import ContentNotFoundError, PlanGroupNotGeneratableError
 from domain.models.base import input_names
 from domain.models.content import ContentLabel
 from domain.models.plan_group import COMPUTED_INPUTS, GENERATABLE, factors_of
-from domain.scheduling import planning
+from domain.scheduling import types as planning
 
 Input = TypeVar("Input")
 _Condition: TypeAlias = sa.ColumnElement[bool] | InstrumentedAttribute[bool]

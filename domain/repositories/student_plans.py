@@ -17,7 +17,7 @@ from domain.models import Content, PlanGeneration, PlanGroup, PlanState, Student
 from domain.models.plan import RetiredAs
 from domain.repositories.plan_rows import COPIED, VIEWED, PlanView, labeled_columns, new_plans
 from domain.repositories.snapshot import PlanningSnapshot
-from domain.scheduling.schedule import Schedule
+from domain.scheduling.result import Schedule
 from domain.values import MAX_INTEGER, civil_date, integer, validate
 
 _BY_TIME: Final = (StudentPlan.date, StudentPlan.start_minute)

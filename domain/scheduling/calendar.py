@@ -4,14 +4,13 @@ Only dates that have study time and are not excluded count in a cycle, so an exc
 the review day and does not replace it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 
-from domain.scheduling.planning import Request
 from domain.scheduling.spans import Span, merged, without
-from domain.scheduling.vocabulary import MINUTES_PER_DAY, BlockKind, ExclusionType
+from domain.scheduling.types import MINUTES_PER_DAY, BlockKind, ExclusionType, Request
 
 
 class DayKind(StrEnum):
@@ -23,6 +22,7 @@ class DayKind(StrEnum):
     """A designated holiday whose reserve can be used, by weakness contents only."""
     EXCLUDED = "excluded"
     NO_TIME = "no_time"
+    """A date without study time. Its reserve is used only as the last resort."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +43,32 @@ class Day:
     reserve: tuple[Span, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _DayTime:
+    """The study time of a date, its reserve, and the reserve if the date is a holiday."""
+
+    study: tuple[Span, ...]
+    reserve: tuple[Span, ...]
+    holiday_reserve: tuple[Span, ...]
+
+
 def calendar(request: Request) -> list[Day]:
     """Return every date of the period in order."""
-    weekly = [_weekday_time(request, weekday) for weekday in range(7)]
+    time_of = _times(request)
     excluded = _excluded(request)
     length = request.study_days + request.review_days
     days: list[Day] = []
     counted = 0
     for offset in range((request.period_end - request.period_start).days + 1):
         today = request.period_start + timedelta(days=offset)
-        study, reserve, holiday_reserve = weekly[today.isoweekday() % 7]
+        time = time_of(today)
+        study, reserve = time.study, time.reserve
         cycle, cycle_day = max(1, -(-counted // length)), None
         kind = DayKind.NO_TIME
         if today in excluded:
             kind, study, reserve = DayKind.EXCLUDED, (), ()
             if excluded[today] and request.self_study_on_holidays:
-                kind, reserve = DayKind.HOLIDAY, holiday_reserve
+                kind, reserve = DayKind.HOLIDAY, time.holiday_reserve
         elif study:
             cycle, cycle_day = counted // length + 1, counted % length + 1
             kind = DayKind.STUDY if cycle_day <= request.study_days else DayKind.REVIEW
@@ -76,13 +86,44 @@ def _excluded(request: Request) -> dict[date, bool]:
     return dates
 
 
-def _weekday_time(
-    request: Request, weekday: int
-) -> tuple[tuple[Span, ...], tuple[Span, ...], tuple[Span, ...]]:
-    """Return the study time, the reserve, and the reserve on a holiday.
+def _times(request: Request) -> Callable[[date], _DayTime]:
+    """Return a function for the time of a date: its special day's, or else its weekday's."""
+    closed = [_closed(request, weekday) for weekday in range(7)]
+    # Without any study block, self-study is the study time, so that there is no reserve.
+    kinds = {block.kind for block in request.blocks}
+    self_study_only = kinds == {BlockKind.SELF_STUDY}
 
-    On a holiday, the study time is not subtracted from the reserve.
-    """
+    def open_time(study: Iterable[Span], self_study: Iterable[Span], weekday: int) -> _DayTime:
+        if self_study_only:
+            study, self_study = (*study, *self_study), ()
+        first = without(merged(_clipped(study)), closed[weekday])
+        second = without(merged(_clipped(self_study)), closed[weekday])
+        return _DayTime(tuple(first), tuple(without(second, first)), tuple(second))
+
+    def weekly_spans(weekday: int, kind: BlockKind) -> list[Span]:
+        return [
+            (block.start_minute, block.end_minute)
+            for block in request.blocks
+            if block.weekday == weekday and block.kind is kind
+        ]
+
+    weekly = [
+        open_time(
+            weekly_spans(weekday, BlockKind.STUDY),
+            weekly_spans(weekday, BlockKind.SELF_STUDY),
+            weekday,
+        )
+        for weekday in range(7)
+    ]
+    special = {
+        day.date: open_time(day.study, day.self_study, _weekday(day.date))
+        for day in request.special_days
+    }
+    return lambda day: special.get(day) or weekly[_weekday(day)]
+
+
+def _closed(request: Request, weekday: int) -> list[Span]:
+    """Return the spans of a weekday that are never planned: non-study blocks, classes, travel."""
     closed = [
         (other.start_minute, other.end_minute)
         for other in request.non_study_blocks
@@ -93,14 +134,11 @@ def _weekday_time(
         for lesson in request.academy_schedules
         if lesson.weekday == weekday
     ]
+    return closed
 
-    def open_time(kind: BlockKind) -> list[Span]:
-        blocks = (b for b in request.blocks if b.weekday == weekday and b.kind is kind)
-        return without(merged(_clipped((b.start_minute, b.end_minute) for b in blocks)), closed)
 
-    study = open_time(BlockKind.STUDY)
-    self_study = open_time(BlockKind.SELF_STUDY)
-    return tuple(study), tuple(without(self_study, study)), tuple(self_study)
+def _weekday(day: date) -> int:
+    return day.isoweekday() % 7
 
 
 def _clipped(spans: Iterable[Span]) -> Iterable[Span]:

@@ -1,15 +1,14 @@
 """The units of each content that remain to be planned, and the days it may use."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from itertools import accumulate
 
-from domain.scheduling.allocation import own_days
 from domain.scheduling.calendar import Day, DayKind
 from domain.scheduling.minutes import unit_minutes
-from domain.scheduling.planning import Content, KeptPlan, Request
-from domain.scheduling.vocabulary import Allocation, PlanKind
+from domain.scheduling.types import Allocation, Content, KeptPlan, PlanKind, Request
 
 
 @dataclass(slots=True)
@@ -28,28 +27,27 @@ class Demand:
     units: list[int]
     prefix: list[int]
     days: list[int]
-    holidays: list[int]
+    reserve_days: list[int]
+    spare_days: list[int]
+    stop: int
+    """The first day on which the content is neither studied nor reviewed."""
     longest: int
     """Minutes of the longest remaining unit, 0 if no unit remains."""
     kept_pieces: dict[int, set[int]] = field(default_factory=dict)
 
     @property
     def own(self) -> list[int]:
-        """All days the content may use, ascending."""
-        return sorted(self.days + self.holidays) if self.holidays else self.days
+        """The days that the content may use, ascending, without the spare days."""
+        return sorted(self.days + self.reserve_days) if self.reserve_days else self.days
 
     def limited(self, count: int) -> "Demand":
         """Return the same demand with only its first ``count`` units."""
-        return Demand(
-            self.content,
-            self.minutes,
-            self.units[:count],
-            self.prefix[: count + 1],
-            self.days,
-            self.holidays,
-            self.longest,
-            self.kept_pieces,
-        )
+        return replace(self, units=self.units[:count], prefix=self.prefix[: count + 1])
+
+    def with_spare_days(self) -> "Demand":
+        """Return the same demand, whose spare days are among its own days."""
+        days = sorted(self.reserve_days + self.spare_days)
+        return replace(self, reserve_days=days, spare_days=[])
 
 
 def demands(request: Request, days: Sequence[Day], first_day: int) -> list[Demand]:
@@ -58,21 +56,26 @@ def demands(request: Request, days: Sequence[Day], first_day: int) -> list[Deman
     for plan in request.kept:
         if plan.kind is PlanKind.STUDY:
             kept[plan.content].append(plan)
-    open_holidays = [
-        index
-        for index, day in enumerate(days)
-        if index >= first_day and day.kind is DayKind.HOLIDAY and day.reserve
-    ]
     return [
-        _demand(
-            content,
-            unit_minutes(content, request.factors),
-            [index for index in own_days(content, days) if index >= first_day],
-            open_holidays if content.allocation is Allocation.WEAKNESS else [],
-            kept[content.position],
-        )
+        _demand(content, days, range(first_day, _stop(request, content)), request, kept)
         for content in sorted(request.contents, key=placing_order)
     ]
+
+
+def deadline(request: Request, content: Content) -> date | None:
+    """Return the first date on which a content is neither studied nor reviewed, if there is one.
+
+    It is the earlier of the content's deadline and of the group's target date within the period.
+    """
+    target = request.target_date
+    found = [content.deadline, target if target and target <= request.period_end else None]
+    return min((day for day in found if day), default=None)
+
+
+def _stop(request: Request, content: Content) -> int:
+    """Return the index of the first day after the days of a content."""
+    end = min(deadline(request, content) or date.max, request.period_end + timedelta(days=1))
+    return max(0, (end - request.period_start).days)
 
 
 def placing_order(content: Content) -> tuple[bool, int]:
@@ -82,12 +85,17 @@ def placing_order(content: Content) -> tuple[bool, int]:
 
 def _demand(
     content: Content,
-    minutes: list[int],
-    days: list[int],
-    holidays: list[int],
-    kept: Iterable[KeptPlan],
+    days: Sequence[Day],
+    usable: range,
+    request: Request,
+    kept: Mapping[int, list[KeptPlan]],
 ) -> Demand:
-    whole, pieces = _kept_units(kept)
+    def with_reserve(kind: DayKind) -> list[int]:
+        return [index for index in usable if days[index].kind is kind and days[index].reserve]
+
+    minutes = unit_minutes(content, request.factors)
+    is_weakness = content.allocation is Allocation.WEAKNESS
+    whole, pieces = _kept_units(kept.get(content.position, ()))
     left = dict(enumerate(minutes, content.first_unit))
     for unit in whole:
         left.pop(unit, None)
@@ -97,14 +105,16 @@ def _demand(
             if left[unit] <= 0:
                 del left[unit]
     return Demand(
-        content,
-        minutes,
-        list(left),
-        [0, *accumulate(left.values())],
-        days,
-        holidays,
-        max(left.values(), default=0),
-        {unit: set(numbers) for unit, numbers in pieces.items() if unit in left},
+        content=content,
+        minutes=minutes,
+        units=list(left),
+        prefix=[0, *accumulate(left.values())],
+        days=[index for index in own_days(content, days) if index in usable],
+        stop=usable.stop,
+        reserve_days=with_reserve(DayKind.HOLIDAY) if is_weakness else [],
+        spare_days=with_reserve(DayKind.NO_TIME),
+        longest=max(left.values(), default=0),
+        kept_pieces={unit: set(numbers) for unit, numbers in pieces.items() if unit in left},
     )
 
 
@@ -125,3 +135,29 @@ def _kept_units(kept: Iterable[KeptPlan]) -> tuple[set[int], dict[int, dict[int,
             expected[plan.first_unit] = plan.parts
     whole.update(unit for unit, numbers in pieces.items() if len(numbers) >= expected[unit])
     return whole, pieces
+
+
+def strategy_indexes(study_days: int, weekly_days: int) -> list[int]:
+    """Return the indexes of a strategy content's days among the study days of a cycle.
+
+    These are ⌊(i + 0.5)·n/k⌋ for i = 0 … k - 1: each in the middle of an equal share of the
+    ``study_days`` n. If n is at most ``weekly_days`` k, all days are returned.
+    """
+    if study_days <= weekly_days:
+        return list(range(study_days))
+    return [(2 * i + 1) * study_days // (2 * weekly_days) for i in range(weekly_days)]
+
+
+def own_days(content: Content, days: Sequence[Day]) -> list[int]:
+    """Return the content's study days as ascending indexes into ``days``, a complete calendar."""
+    cycles: dict[int, list[int]] = defaultdict(list)
+    for index, day in enumerate(days):
+        if day.kind is DayKind.STUDY:
+            cycles[day.cycle].append(index)
+    if content.allocation is Allocation.WEAKNESS or content.weekly_days is None:
+        return [index for cycle in cycles.values() for index in cycle]
+    return [
+        cycle[picked]
+        for cycle in cycles.values()
+        for picked in strategy_indexes(len(cycle), content.weekly_days)
+    ]

@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from domain.scheduling.planning import Request
+from domain.scheduling.types import Request
 
 
 def fingerprint(request: Request) -> str:
@@ -37,4 +37,6 @@ def _text(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, Decimal):
         return str(value.normalize())
+    if isinstance(value, tuple) and all(isinstance(part, tuple) for part in value):
+        return sorted(value)  # the spans of a special day
     return value

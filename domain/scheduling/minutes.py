@@ -4,13 +4,13 @@ Cumulative sums are rounded half up, and not the minutes of single units, so tha
 consecutive ranges add up to those of their union.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Final
 
-from domain.scheduling.planning import Content, Factors
-from domain.scheduling.vocabulary import Allocation, ContentType, Difficulty
+from domain.scheduling.rounding import deltas, rounded_multiples
+from domain.scheduling.types import Allocation, Content, ContentType, Difficulty, Factors
 
 UNKNOWN_PAGE_MINUTES: Final = 6
 UNKNOWN_EPISODE_MINUTES: Final = 30
@@ -42,18 +42,6 @@ def subject_factor(content: Content, factors: Factors) -> Fraction:
     """Return the factor of a content: the level's factor × that of weakness or strategy."""
     weak = content.allocation is Allocation.WEAKNESS
     return Fraction(factors.level) * Fraction(factors.weakness if weak else factors.strategy)
-
-
-def rounded_multiples(values: Iterable[int], factor: Fraction) -> list[int]:
-    """Return ``factor`` × each value, rounded half up."""
-    top, bottom = 2 * factor.numerator, 2 * factor.denominator
-    half = factor.denominator
-    return [(top * value + half) // bottom for value in values]
-
-
-def deltas(cumulative: Iterable[int]) -> list[int]:
-    """Return the differences of consecutive cumulative sums, the first one from zero."""
-    return [after - before for before, after in pairwise((0, *cumulative))]
 
 
 def _minutes_per_unit(content: Content) -> int:

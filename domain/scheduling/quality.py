@@ -4,14 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from domain.scheduling.calendar import Day, DayKind
-from domain.scheduling.capacity import DaySets
 from domain.scheduling.demand import Demand
-from domain.scheduling.packing import Room
-from domain.scheduling.placement import Row
-from domain.scheduling.planning import KeptPlan
-from domain.scheduling.schedule import Quality
+from domain.scheduling.feasibility import DaySets
+from domain.scheduling.layout import Row
+from domain.scheduling.placement import Room
+from domain.scheduling.result import Quality
 from domain.scheduling.spans import total
-from domain.scheduling.vocabulary import PlanKind
+from domain.scheduling.types import KeptPlan, PlanKind
 
 
 def quality(

@@ -12,22 +12,25 @@ from itertools import accumulate, pairwise
 
 from domain.scheduling.calendar import Day, DayKind
 from domain.scheduling.demand import Demand
-from domain.scheduling.minutes import deltas, rounded_multiples
-from domain.scheduling.packing import Room, Run, fewest_cuts, pack, reach
-from domain.scheduling.placement import Row
-from domain.scheduling.planning import Content, Request
-from domain.scheduling.spans import Span, merged, total
-from domain.scheduling.studied import studied_by_cycle
-from domain.scheduling.vocabulary import PlanKind
-from domain.scheduling.warnings import PlanWarning, warning
+from domain.scheduling.layout import Row
+from domain.scheduling.placement import Room, Run, pack, reach
+from domain.scheduling.result import PlanWarning, warning
+from domain.scheduling.rounding import deltas, rounded_multiples
+from domain.scheduling.spans import Span, merged, total, without
+from domain.scheduling.splitting import fewest_cuts
+from domain.scheduling.types import Content, KeptPlan, PlanKind, Request
 
 
 @dataclass(slots=True)
 class _Review:
-    """A contiguous range that a cycle has studied, with the minutes of its study and its review."""
+    """A contiguous range that a cycle has studied, with the minutes of its study and its review.
+
+    ``days`` are the cycle's review days from today on that are before the content's deadline.
+    """
 
     demand: Demand
     units: Span
+    days: Sequence[int]
     study: int
     minutes: int = 0
 
@@ -59,12 +62,13 @@ def place_reviews(
         if days[index].kind is DayKind.REVIEW:
             open_days[days[index].cycle].append(index)
     for cycle, studied in sorted(studied_by_cycle(request, days, rows).items()):
-        own = open_days[cycle]
-        reviews, late = _reviews(demands, studied, own)
-        warnings += _set_minutes(request, cycle, reviews, sum(_held(rooms[day]) for day in own))
-        for review in reviews:
+        reviews, late = _reviews(demands, studied, open_days[cycle])
+        free = {day: _held(rooms[day]) for day in open_days[cycle]}
+        warnings += _set_minutes(request, cycle, reviews, free)
+        # Earliest deadline first: the others can use later days.
+        for review in sorted(reviews, key=lambda review: len(review.days)):
             if review.minutes:
-                review_rows += _place(review, {day: rooms[day] for day in own})
+                review_rows += _place(review, {day: rooms[day] for day in review.days})
         warnings += [_unreviewed(cycle, r) for r in [*reviews, *late] if not r.minutes]
     return review_rows, warnings
 
@@ -81,11 +85,12 @@ def _reviews(
     timely: list[_Review] = []
     late: list[_Review] = []
     for demand in demands:
+        own = [day for day in review_days if day < demand.stop]
         found = list(_within(demand.content, studied.get(demand.content.position, ())))
-        before = [span for span, day in found if review_days and day < review_days[0]]
-        after = [span for span, day in found if not review_days or day >= review_days[0]]
-        timely += [_review(demand, units) for units in merged(before)]
-        late += [_review(demand, units) for units in merged(after)]
+        before = [span for span, day in found if own and day < own[0]]
+        after = [span for span, day in found if not own or day >= own[0]]
+        timely += [_review(demand, units, own) for units in merged(before)]
+        late += [_review(demand, units, own) for units in merged(after)]
     return timely, late
 
 
@@ -100,20 +105,20 @@ def _within(content: Content, studied: Iterable[tuple[Span, int]]) -> Iterator[t
             yield (first, last), day
 
 
-def _review(demand: Demand, units: Span) -> _Review:
+def _review(demand: Demand, units: Span, days: Sequence[int]) -> _Review:
     first = demand.content.first_unit
-    return _Review(demand, units, sum(demand.minutes[units[0] - first : units[1] - first]))
+    return _Review(demand, units, days, sum(demand.minutes[units[0] - first : units[1] - first]))
 
 
 def _set_minutes(
-    request: Request, cycle: int, reviews: Sequence[_Review], free: int
+    request: Request, cycle: int, reviews: Sequence[_Review], free: Mapping[int, int]
 ) -> list[PlanWarning]:
     """Set the minutes of the reviews: review factor × study minutes.
 
-    If the reviews need more than the ``free`` minutes, all are reduced in proportion, and a warning
-    is returned, unless there are no free minutes: each range is then reported as unreviewed.
-    Cumulative sums are rounded, so that the minutes of a content, and of all reduced reviews, have
-    only one rounding error.
+    If the reviews need more than the ``free`` minutes of their days, all are reduced in the same
+    proportion, and a warning is returned, unless there are no free minutes: each range is then
+    reported as unreviewed. Cumulative sums are rounded, so that the minutes of a content, and of
+    all reduced reviews, have only one rounding error.
     """
     ordered = sorted(reviews, key=lambda review: (review.content, review.units))
     factor = Fraction(request.factors.review)
@@ -122,15 +127,30 @@ def _set_minutes(
         costs = rounded_multiples(accumulate(review.study for review in own), factor)
         for review, minutes in zip(own, deltas(costs), strict=True):
             review.minutes = minutes
-    need = sum(review.minutes for review in ordered)
-    if need <= free:
+    ordered.sort(key=lambda review: len(review.days))
+    proportion, need, held = _fullest(ordered, free)
+    if proportion >= 1:
         return []
-    given = rounded_multiples(
-        accumulate(review.minutes for review in ordered), Fraction(free, need)
-    )
+    given = rounded_multiples(accumulate(review.minutes for review in ordered), proportion)
     for review, minutes in zip(ordered, deltas(given), strict=True):
         review.minutes = minutes
-    return [warning("review_shrunk", cycle=cycle, need=need, free=free)] if free else []
+    return [warning("review_shrunk", cycle=cycle, need=need, free=held)] if held else []
+
+
+def _fullest(reviews: Sequence[_Review], free: Mapping[int, int]) -> tuple[Fraction, int, int]:
+    """Return the least proportion of free to needed minutes, and both numbers of minutes.
+
+    The days of a review are the first ones of the cycle, so by Hall's theorem all reviews fit if
+    for each number of days those with at most so many days fit into them.
+    """
+    fullest = Fraction(1), 0, 0
+    for count in {len(review.days): None for review in reviews}:
+        members = [review for review in reviews if len(review.days) <= count]
+        need = sum(review.minutes for review in members)
+        held = sum(free[day] for day in members[-1].days)
+        if need > held and Fraction(held, need) < fullest[0]:
+            fullest = Fraction(held, need), need, held
+    return fullest
 
 
 def _place(review: _Review, rooms: Mapping[int, Room]) -> Iterator[Row]:
@@ -231,3 +251,58 @@ def _unreviewed(cycle: int, review: _Review) -> PlanWarning:
         first_unit=review.units[0],
         last_unit=review.units[1] - 1,
     )
+
+
+Studied = dict[int, dict[int, list[tuple[Span, int]]]]
+"""Cycle → content → half-open ranges of units, each with the day on which it is studied."""
+
+
+def studied_by_cycle(request: Request, days: Sequence[Day], rows: Iterable[Row]) -> Studied:
+    """Return the studied ranges by the cycle of their day.
+
+    A unit in pieces belongs to the cycle of its last piece. Ranges that a kept review of the same
+    cycle covers are omitted. A kept plan outside the period is assigned to the nearest day of the
+    period.
+    """
+    whole: dict[int, list[tuple[Span, int]]] = defaultdict(list)
+    last_piece: dict[tuple[int, int], int] = {}
+
+    def add(content: int, units: Span, parts: int, day: int) -> None:
+        if parts == 1:
+            whole[content].append((units, day))
+        else:
+            unit = content, units[0]
+            last_piece[unit] = max(day, last_piece.get(unit, day))
+
+    for row in rows:
+        add(row.content, (row.first_unit, row.last_unit + 1), row.parts, row.day)
+    for plan, day in _kept(request, PlanKind.STUDY):
+        add(plan.content, (plan.first_unit, plan.last_kept_unit + 1), plan.parts, day)
+    for (content, unit), day in last_piece.items():
+        whole[content].append(((unit, unit + 1), day))
+    cycles: Studied = defaultdict(lambda: defaultdict(list))
+    for content, ranges in whole.items():
+        for units, day in ranges:
+            cycles[days[day].cycle][content].append((units, day))
+    _leave_out_reviewed(cycles, request, days)
+    return cycles
+
+
+def _leave_out_reviewed(cycles: Studied, request: Request, days: Sequence[Day]) -> None:
+    reviewed: Mapping[tuple[int, int], list[Span]] = defaultdict(list)
+    for plan, day in _kept(request, PlanKind.REVIEW):
+        units = plan.first_unit, plan.last_kept_unit + 1
+        reviewed[days[day].cycle, plan.content].append(units)
+    for (cycle, content), ranges in reviewed.items():
+        cycles[cycle][content] = [
+            (rest, day)
+            for units, day in cycles[cycle][content]
+            for rest in without([units], merged(ranges))
+        ]
+
+
+def _kept(request: Request, kind: PlanKind) -> Iterable[tuple[KeptPlan, int]]:
+    last = (request.period_end - request.period_start).days
+    for plan in request.kept:
+        if plan.kind is kind:
+            yield plan, min(max((plan.date - request.period_start).days, 0), last)

@@ -6,26 +6,26 @@ Fields have the names that documents and applications use: ``contents[0].range``
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
 from domain.errors import FieldError
 from domain.scheduling.minutes import raw_unit_minutes, subject_factor
-from domain.scheduling.planning import (
-    AcademySchedule,
-    Block,
-    Content,
-    Factors,
-    NonStudyBlock,
-    Request,
-)
-from domain.scheduling.vocabulary import (
+from domain.scheduling.types import (
     LAST_UNIT,
     MAX_UNITS,
     MINUTES_PER_DAY,
+    AcademySchedule,
     Allocation,
+    Block,
+    Content,
     ContentType,
+    Factors,
+    NonStudyBlock,
+    Request,
+    SpecialDay,
 )
 
 MAX_CONTENTS: Final = 9
@@ -49,6 +49,7 @@ def field_errors(request: Request) -> list[FieldError]:
     found += _weekly("non_study_blocks", request.non_study_blocks)
     found += _weekly("academy_schedules", request.academy_schedules)
     found += _classes(request.academy_schedules)
+    found += _special_days(request)
     found += too_many_spans("blocks", request.blocks)
     found += too_many_spans("non_study_blocks", request.non_study_blocks)
     found += too_many_spans("academy_schedules", request.academy_schedules)
@@ -62,6 +63,7 @@ def field_errors(request: Request) -> list[FieldError]:
         if positions[content.position] > 1:
             found.append(FieldError(f"{field}.position", "must be unique in the group"))
         found += content_errors(field, content)
+        found += deadline_errors(field, content, request.period_start)
         if not factors_are_wrong:
             found += _too_short(field, content, request.factors)
     return found
@@ -93,6 +95,12 @@ def content_errors(field: str, content: Content) -> Iterator[FieldError]:
     if not 0 <= content.wrap_up_minutes <= MINUTES_PER_DAY:
         yield FieldError(f"{field}.wrap_up_minutes", "must be 0 to 1440")
     yield from _length_errors(field, content)
+
+
+def deadline_errors(field: str, content: Content, period_start: date) -> Iterator[FieldError]:
+    """Yield an error if the deadline of a content is before the period."""
+    if content.deadline is not None and content.deadline < period_start:
+        yield FieldError(f"{field}.deadline", "must not be before the start of the period")
 
 
 def _length_errors(field: str, content: Content) -> Iterator[FieldError]:
@@ -139,6 +147,8 @@ def _period(request: Request) -> Iterator[FieldError]:
         yield FieldError("period", "must not end before it starts")
     elif length > MAX_DAYS:
         yield FieldError("period", f"must have at most {MAX_DAYS} days")
+    if request.target_date is not None and request.target_date < request.period_start:
+        yield FieldError("target_date", "must not be before the start of the period")
 
 
 def _cycle(request: Request) -> Iterator[FieldError]:
@@ -190,6 +200,28 @@ def too_many_spans(
     if max(spans.values(), default=0) > MAX_SPANS:
         message = f"must have at most {MAX_SPANS} spans of one kind per weekday"
         yield FieldError(field, message)
+
+
+def _special_days(request: Request) -> Iterator[FieldError]:
+    dates = Counter(day.date for day in request.special_days)
+    for index, day in enumerate(request.special_days):
+        field = f"special_days[{index}]"
+        if dates[day.date] > 1:
+            yield FieldError(f"{field}.date", "must be unique in the group")
+        if not request.period_start <= day.date <= request.period_end:
+            yield FieldError(f"{field}.date", "must be in the period")
+        yield from special_day_errors(field, day)
+
+
+def special_day_errors(field: str, day: SpecialDay) -> Iterator[FieldError]:
+    """Yield the errors of the spans of a special day; ``field`` is the path of the day."""
+    for name, spans in (("study", day.study), ("self_study", day.self_study)):
+        if len(spans) > MAX_SPANS:
+            yield FieldError(f"{field}.{name}", f"must have at most {MAX_SPANS} spans")
+        for index, (start, stop) in enumerate(spans):
+            if not 0 <= start < stop <= MINUTES_PER_DAY:
+                message = f"must start before it ends, both on the same day; {PAST_MIDNIGHT}"
+                yield FieldError(f"{field}.{name}[{index}]", message)
 
 
 def _is_in_one_day(row: Block | NonStudyBlock | AcademySchedule) -> bool:

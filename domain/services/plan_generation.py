@@ -17,10 +17,10 @@ from domain.repositories.plan_groups import PlanGroupRepository
 from domain.repositories.plan_rows import GenerationResult, load_stored, record_of_key
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.repositories.student_plans import GenerationRecord
-from domain.scheduling import planning
-from domain.scheduling.engine import ENGINE_VERSION, schedule
+from domain.scheduling import types as planning
 from domain.scheduling.fingerprint import fingerprint
-from domain.scheduling.schedule import Schedule
+from domain.scheduling.result import Schedule
+from domain.scheduling.schedule import ENGINE_VERSION, schedule
 from domain.services.service import Service
 from domain.unit_of_work.asynchronous import AsyncUnitOfWork
 from domain.unit_of_work.ending import Ending

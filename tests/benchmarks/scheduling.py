@@ -5,9 +5,17 @@ from functools import partial
 
 from domain.documents import read_json
 from domain.documents.rows import to_request
-from domain.scheduling.engine import schedule
-from domain.scheduling.planning import AcademySchedule, Block, Content, NonStudyBlock, Request
-from domain.scheduling.vocabulary import Allocation, BlockKind, ContentType
+from domain.scheduling.schedule import schedule
+from domain.scheduling.types import (
+    AcademySchedule,
+    Allocation,
+    Block,
+    BlockKind,
+    Content,
+    ContentType,
+    NonStudyBlock,
+    Request,
+)
 from tests.benchmarks.timing import line, medians
 from tests.unit.documents.documents import EXAMPLE
 

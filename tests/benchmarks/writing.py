@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import PlanGroup, PlanGroupLock, StudentPlan, UnitOfWork
 from domain.repositories.plan_rows import COPIED, new_plans
 from domain.repositories.snapshot import PlanningSnapshot
-from domain.scheduling.engine import schedule
-from domain.scheduling.schedule import Schedule
+from domain.scheduling.result import Schedule
+from domain.scheduling.schedule import schedule
 from tests.benchmarks.scheduling import books
 from tests.benchmarks.timing import line, medians
 from tests.factories import ContentFactory, PlanGroupFactory

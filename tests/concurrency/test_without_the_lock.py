@@ -13,9 +13,9 @@ from domain.errors import GeneratedMeanwhileError, StudentPlansOverlapError
 from domain.locking import acquiring
 from domain.locking.acquiring import Acquired
 from domain.locking.statements import IDENTITY
-from domain.scheduling.engine import schedule
-from domain.scheduling.planning import Request
-from domain.scheduling.schedule import Schedule
+from domain.scheduling.result import Schedule
+from domain.scheduling.schedule import schedule
+from domain.scheduling.types import Request
 from domain.testing import contend
 from domain.testing.contention import TIMEOUT
 from tests.integration.storing import FIRST, stored_group, traces

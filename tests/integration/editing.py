@@ -28,7 +28,7 @@ from domain import (
     services,
 )
 from domain.repositories import PlanGroupRepository
-from domain.scheduling.vocabulary import Allocation, BlockKind, ContentType, ExclusionType
+from domain.scheduling.types import Allocation, BlockKind, ContentType, ExclusionType
 from domain.services import (
     GroupEditService,
     GroupStateService,

@@ -26,8 +26,8 @@ from domain import (
 from domain.events import GenerationEvent, subscribe
 from domain.models.base import SCHEMA
 from domain.repositories import PlanGroupRepository
-from domain.scheduling.planning import Request
-from domain.scheduling.schedule import Schedule, ScheduledPlan
+from domain.scheduling.result import Schedule, ScheduledPlan
+from domain.scheduling.types import Request
 from tests.factories import ContentFactory, PlanGroupFactory
 
 Factory = sessionmaker[Session]

@@ -22,7 +22,7 @@ from domain import (
     UnitOfWork,
 )
 from domain.repositories import PlanGroupRepository
-from domain.scheduling.vocabulary import Allocation, BlockKind, ContentType, Difficulty
+from domain.scheduling.types import Allocation, BlockKind, ContentType, Difficulty
 from domain.services import GroupEditService
 from tests.integration.editing import World, everything
 from tests.integration.storing import stored_group

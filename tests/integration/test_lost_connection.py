@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import PlanGenerationService, PlanGroup, PlanGroupLock
 from domain.errors import CommitOutcomeUnknownError
 from domain.retrying import is_retryable
-from domain.scheduling.engine import schedule
+from domain.scheduling.schedule import schedule
 from domain.unit_of_work import UnitOfWork
 from tests.integration.storing import FIRST, generate
 

@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import GroupStatus, PlanGroup, PlanState
 from domain.models import PlanGeneration
 from domain.repositories import PlanGroupRepository, StudentPlanRepository
-from domain.scheduling.engine import ENGINE_VERSION, schedule
 from domain.scheduling.fingerprint import fingerprint
-from domain.scheduling.vocabulary import Allocation, BlockKind, ExclusionType, PlanKind
+from domain.scheduling.schedule import ENGINE_VERSION, schedule
+from domain.scheduling.types import Allocation, BlockKind, ExclusionType, PlanKind
 from tests.factories import (
     EVERY_DAY,
     AcademyScheduleFactory,

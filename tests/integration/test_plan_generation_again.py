@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanState, StudentPlan
 from domain.models.plan import RetiredAs
-from domain.scheduling.vocabulary import PlanKind
+from domain.scheduling.types import PlanKind
 from tests.integration.storing import (
     FIRST,
     book_group,

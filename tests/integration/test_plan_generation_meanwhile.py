@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import GroupStatus, PlanGroup, PlanGroupLockedError, PlanState
 from domain.errors import GeneratedMeanwhileError, StudentPlansOverlapError
-from domain.scheduling.engine import schedule
-from domain.scheduling.planning import Request
-from domain.scheduling.schedule import Schedule
+from domain.scheduling.result import Schedule
+from domain.scheduling.schedule import schedule
+from domain.scheduling.types import Request
 from tests.integration.asking import check
 from tests.integration.storing import (
     book_group,

@@ -25,8 +25,8 @@ from domain.errors import (
     PlanGroupNotFoundError,
     PlanGroupNotGeneratableError,
 )
-from domain.scheduling.planning import Request
-from domain.scheduling.schedule import Schedule
+from domain.scheduling.result import Schedule
+from domain.scheduling.types import Request
 from domain.services import preview_plans
 from tests.factories import BlockFactory
 from tests.integration.storing import (

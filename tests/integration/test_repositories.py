@@ -17,11 +17,10 @@ from domain.repositories import PlanGroupRepository, StudentPlanRepository, Stud
 from domain.repositories.plan_rows import COPIED
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.repositories.student_plans import GenerationRecord
-from domain.scheduling.engine import schedule
 from domain.scheduling.fingerprint import fingerprint
-from domain.scheduling.planning import Request
-from domain.scheduling.schedule import Schedule
-from domain.scheduling.vocabulary import Allocation, Level
+from domain.scheduling.result import Schedule
+from domain.scheduling.schedule import schedule
+from domain.scheduling.types import Allocation, Level, Request
 from tests.factories import (
     AcademyScheduleFactory,
     ContentFactory,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from domain.scheduling.vocabulary import Allocation, ContentType, Difficulty
+from domain.scheduling.types import Allocation, ContentType, Difficulty
 from domain.services import RowVersion
 from tests.integration.editing import BOOK, SERVICE, Factory, World, content, edit, refused, stored
 from tests.integration.storing import columns

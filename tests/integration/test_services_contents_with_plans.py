@@ -8,7 +8,7 @@ import pytest
 
 from domain import PlanState, UnitOfWork
 from domain.errors import ContentNotFoundError, EditedMeanwhileError
-from domain.scheduling.vocabulary import ContentType
+from domain.scheduling.types import ContentType
 from domain.services import RowVersion
 from tests.integration.editing import (
     BOOK,

@@ -8,7 +8,7 @@ import pytest
 
 from domain import GroupStatus, UnitOfWork
 from domain.errors import PlanGroupNotEditableError
-from domain.scheduling.vocabulary import Level
+from domain.scheduling.types import Level
 from domain.services import GroupEditService, RowVersion
 from tests.integration.editing import GROUP_CALLS, Factory, World, edit, everything, refused, stored
 from tests.integration.storing import change, columns

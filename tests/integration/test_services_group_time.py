@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from domain import Block, Exclusion, NonStudyBlock, UnitOfWork
 from domain.errors import TimeEntryNotFoundError
-from domain.scheduling.vocabulary import BlockKind, ExclusionType
+from domain.scheduling.types import BlockKind, ExclusionType
 from domain.services import GroupTimeService, RowVersion
 from tests.integration.editing import Factory, World, edit, everything, new_world, refused
 from tests.integration.storing import columns

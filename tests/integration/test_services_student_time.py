@@ -11,7 +11,7 @@ from sqlalchemy.orm import sessionmaker
 
 from domain import AcademySchedule, Exclusion, InvalidInputError, StudentLock, UnitOfWork
 from domain.errors import TimeEntryNotFoundError
-from domain.scheduling.vocabulary import ExclusionType
+from domain.scheduling.types import ExclusionType
 from domain.services import RowVersion, StudentTimeService
 from tests.factories import AcademyScheduleFactory
 from tests.integration.editing import Factory, World, edit, everything, refused

@@ -27,7 +27,7 @@ from domain import (
     generate_plans,
     generate_plans_async,
 )
-from domain.scheduling.vocabulary import ExclusionType
+from domain.scheduling.types import ExclusionType
 from domain.services import (
     GroupStateService,
     PlanGroupService,

@@ -23,9 +23,9 @@ from domain import (
     UnitOfWork,
 )
 from domain.errors import UnitOfWorkStateError
-from domain.scheduling.engine import schedule
-from domain.scheduling.planning import Request
-from domain.scheduling.schedule import Schedule
+from domain.scheduling.result import Schedule
+from domain.scheduling.schedule import schedule
+from domain.scheduling.types import Request
 from domain.testing import assert_lock_free
 from domain.testing.contention import TIMEOUT, eventually
 from tests.concurrency.overlapping import in_another_thread

@@ -18,7 +18,7 @@ from domain import (
     lock_status,
 )
 from domain.errors import EditedMeanwhileError, InvalidInputError, LockNotHeldError, NotFoundError
-from domain.scheduling.vocabulary import ExclusionType
+from domain.scheduling.types import ExclusionType
 from domain.services import (
     GroupEditService,
     GroupStateService,

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from domain import PlanGenerationService, UnitOfWork
-from domain.scheduling.planning import Request
+from domain.scheduling.types import Request
 from tests.soak.history import Operation
 
 LONGER_THAN_IDLE = 0.4

@@ -27,8 +27,8 @@ from domain.models.study_time import (
 )
 from domain.repositories.plan_rows import PlanView
 from domain.scheduling import validation
-from domain.scheduling.schedule import Quality, ScheduledPlan, Unplaced
-from domain.scheduling.vocabulary import MAX_UNITS
+from domain.scheduling.result import Quality, ScheduledPlan, Unplaced
+from domain.scheduling.types import MAX_UNITS
 from domain.services.group_states import TRANSITIONS
 from domain.services.service import Service
 from domain.testing import plugin

@@ -8,7 +8,7 @@ import pytest
 
 from domain import Block, Content, GroupStatus, InvalidInputError, PlanGroup
 from domain.models import AcademySchedule, Exclusion
-from domain.scheduling.vocabulary import Allocation, BlockKind, ContentType, Level
+from domain.scheduling.types import Allocation, BlockKind, ContentType, Level
 
 TODAY = date(2025, 1, 6)
 

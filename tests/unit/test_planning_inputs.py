@@ -9,7 +9,7 @@ from domain.models import Base, Block, BlockKind, PlanGroup
 from domain.models.base import to_input
 from domain.models.plan_group import COMPUTED_INPUTS
 from domain.repositories.snapshot import _Rows
-from domain.scheduling import planning
+from domain.scheduling import types as planning
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from domain.models.study_time import (
     ExclusionSettings,
     NonStudyBlockSettings,
 )
-from domain.scheduling import planning
+from domain.scheduling import types as planning
 from domain.scheduling.validation import field_errors
 from domain.services.service import (
     RowVersion,

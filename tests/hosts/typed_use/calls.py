@@ -30,7 +30,7 @@ from domain import (
 )
 from domain.probe import probe
 from domain.retrying import retrying
-from domain.scheduling.vocabulary import Allocation, BlockKind, ContentType, Level
+from domain.scheduling.types import Allocation, BlockKind, ContentType, Level
 from domain.services import (
     GroupEditService,
     GroupStateService,

@@ -17,9 +17,8 @@ from domain.cli.timetable import (
 from domain.cli.wording import Labels
 from domain.errors import Language
 from domain.scheduling.calendar import Day, DayKind
-from domain.scheduling.schedule import Quality, ScheduledPlan, Unplaced, clock
-from domain.scheduling.vocabulary import ContentType, PlanKind, UnplacedReason
-from domain.scheduling.warnings import warning
+from domain.scheduling.result import Quality, ScheduledPlan, Unplaced, clock, warning
+from domain.scheduling.types import ContentType, PlanKind, UnplacedReason
 from tests.unit.documents.documents import BOOK, small
 
 START = date(2025, 1, 1)

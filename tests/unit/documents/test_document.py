@@ -9,7 +9,7 @@ import pytest
 
 from domain.documents import PlanGroupDocument, read_json
 from domain.errors import InvalidInputError
-from domain.scheduling.vocabulary import BlockKind, Difficulty, ExclusionType, Level
+from domain.scheduling.types import BlockKind, Difficulty, ExclusionType, Level
 from domain.values import MAX_INTEGER
 from tests.unit.documents.documents import EXAMPLE
 

@@ -16,9 +16,8 @@ from domain.models import (
     NonStudyBlock,
     PlanGroup,
 )
-from domain.scheduling.engine import schedule
-from domain.scheduling.planning import Factors
-from domain.scheduling.vocabulary import BlockKind, ContentType, ExclusionType
+from domain.scheduling.schedule import schedule
+from domain.scheduling.types import BlockKind, ContentType, ExclusionType, Factors
 from tests.unit.documents.documents import BOOK, EXAMPLE, LECTURE, small
 
 TENANT, STUDENT = UUID(int=1), UUID(int=2)

@@ -9,20 +9,24 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from domain.scheduling.engine import schedule
-from domain.scheduling.planning import (
+from domain.scheduling.result import Schedule, ScheduledPlan
+from domain.scheduling.schedule import schedule
+from domain.scheduling.types import (
     AcademySchedule,
+    Allocation,
     Block,
+    BlockKind,
     Busy,
     Content,
+    ContentType,
     Exclusion,
+    ExclusionType,
     Factors,
     KeptPlan,
     NonStudyBlock,
+    PlanKind,
     Request,
 )
-from domain.scheduling.schedule import Schedule, ScheduledPlan
-from domain.scheduling.vocabulary import Allocation, BlockKind, ContentType, ExclusionType, PlanKind
 from tests.unit.scheduling.checker import check
 from tests.unit.scheduling.checking.case import clock
 

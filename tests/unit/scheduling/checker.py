@@ -17,9 +17,8 @@ from domain.errors import (
     NoStudyDaysError,
     NothingPlacedError,
 )
-from domain.scheduling.planning import Request
-from domain.scheduling.schedule import Schedule
-from domain.scheduling.vocabulary import ContentType
+from domain.scheduling.result import Schedule
+from domain.scheduling.types import ContentType, Request
 from tests.unit.scheduling.checking.case import Case, check_places
 from tests.unit.scheduling.checking.reviews import check_evenness, check_reviews, even_counts
 from tests.unit.scheduling.checking.units import check_units

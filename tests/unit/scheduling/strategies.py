@@ -10,24 +10,22 @@ from decimal import Decimal
 
 from hypothesis import strategies as st
 
-from domain.scheduling.planning import (
+from domain.scheduling.types import (
     AcademySchedule,
+    Allocation,
     Block,
+    BlockKind,
     Busy,
     Content,
+    ContentType,
+    Difficulty,
     Exclusion,
+    ExclusionType,
     Factors,
     KeptPlan,
     NonStudyBlock,
-    Request,
-)
-from domain.scheduling.vocabulary import (
-    Allocation,
-    BlockKind,
-    ContentType,
-    Difficulty,
-    ExclusionType,
     PlanKind,
+    Request,
 )
 from tests.unit.scheduling.checking.world import Amounts, World
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from domain.scheduling.planning import Factors, Request
-from domain.scheduling.vocabulary import Difficulty, ExclusionType, PlanKind
+from domain.scheduling.types import Difficulty, ExclusionType, Factors, PlanKind, Request
 from tests.unit.scheduling.build import (
     MONDAY,
     block,

@@ -11,10 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.errors import InvalidInputError, NoStudyDaysError, NothingPlacedError
-from domain.scheduling.planning import Factors
-from domain.scheduling.schedule import Quality, Schedule, ScheduledPlan, Unplaced
-from domain.scheduling.vocabulary import PlanKind, UnplacedReason
-from domain.scheduling.warnings import warning
+from domain.scheduling.result import Quality, Schedule, ScheduledPlan, Unplaced, warning
+from domain.scheduling.types import Factors, PlanKind, UnplacedReason
 from tests.unit.scheduling.build import block, book, busy, make_request, on, reserve, row
 from tests.unit.scheduling.checker import check, check_refusal
 from tests.unit.scheduling.checking.units import fits, max_flow

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from domain.scheduling.schedule import Quality, Schedule
-from domain.scheduling.warnings import warning
+from domain.scheduling.result import Quality, Schedule, warning
 from tests.unit.scheduling.build import block, lecture, make_request, row
 from tests.unit.scheduling.checker import check
 

@@ -11,9 +11,8 @@ from domain.errors import (
     NoStudyDaysError,
     NothingPlacedError,
 )
-from domain.scheduling.engine import schedule
-from domain.scheduling.planning import Factors
-from domain.scheduling.vocabulary import UnplacedReason
+from domain.scheduling.schedule import schedule
+from domain.scheduling.types import Factors, UnplacedReason
 from tests.unit.scheduling.build import (
     at,
     block,

@@ -5,7 +5,7 @@ from itertools import accumulate, product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.scheduling.packing import fewest_cuts
+from domain.scheduling.splitting import fewest_cuts
 
 
 def positions(prefix: list[int], lengths: list[int], filled: tuple[bool, ...]) -> tuple[int, int]:

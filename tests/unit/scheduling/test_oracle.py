@@ -8,10 +8,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from domain.errors import NothingPlacedError
-from domain.scheduling.engine import schedule
-from domain.scheduling.planning import Block, Request
-from domain.scheduling.schedule import Schedule
-from domain.scheduling.vocabulary import BlockKind
+from domain.scheduling.result import Schedule
+from domain.scheduling.schedule import schedule
+from domain.scheduling.types import Block, BlockKind, Request
 from tests.unit.scheduling.build import book, lecture, make_request, on
 from tests.unit.scheduling.checker import (
     both_fit,

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.errors import DomainError
-from domain.scheduling.engine import schedule
-from domain.scheduling.planning import Request
+from domain.scheduling.schedule import schedule
+from domain.scheduling.types import Request
 from tests.unit.scheduling.build import worked_example
 from tests.unit.scheduling.checker import check, check_refusal
 from tests.unit.scheduling.strategies import (
@@ -97,7 +97,7 @@ def test_schedule_does_not_depend_on_hash_seed_time_zone_or_locale(
     environment: dict[str, str],
 ) -> None:
     program = (
-        "import sys; from domain.scheduling.engine import schedule;"
+        "import sys; from domain.scheduling.schedule import schedule;"
         "from tests.unit.scheduling.build import worked_example;"
         "sys.stdout.buffer.write(schedule(worked_example()).canonical_json().encode())"
     )

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from domain.scheduling.calendar import Day, DayKind, calendar
-from domain.scheduling.vocabulary import ExclusionType
-from tests.unit.scheduling.build import block, holiday, make_request, off, on, reserve
+from domain.scheduling.types import ExclusionType
+from tests.unit.scheduling.build import MONDAY, block, holiday, make_request, off, on, reserve
 
 LETTERS = {
     DayKind.STUDY: "s",
@@ -113,7 +113,20 @@ def test_date_with_a_single_minute_of_study_time_counts() -> None:
 
 
 def test_date_with_only_reserve_does_not_count() -> None:
-    assert [as_text(day) for day in days("01-06..01-07", blocks=reserve(10, 19))] == ["06-", "07-"]
+    found = days("01-06..01-08", blocks=block(10, 12, [MONDAY]) + reserve(13, 19))
+    assert [as_text(day) for day in found] == ["06s1/1", "07-", "08-"]
+
+
+def test_self_study_is_the_study_time_of_a_group_without_study_blocks() -> None:
+    found = days(
+        "01-06..01-07",
+        blocks=reserve(10, 19),
+        exclusions=holiday("01-07"),
+        self_study_on_holidays=True,
+    )
+    assert [as_text(day) for day in found] == ["06s1/1", "07h"]
+    assert (found[0].study, found[0].reserve) == (((600, 720), (780, 1140)), ())
+    assert found[1].reserve == ()
 
 
 def test_open_holiday_has_the_cycle_of_the_last_counted_day() -> None:

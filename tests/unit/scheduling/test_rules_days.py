@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from domain.scheduling.allocation import own_days, strategy_indexes
 from domain.scheduling.calendar import calendar
-from domain.scheduling.planning import Request
+from domain.scheduling.demand import own_days, strategy_indexes
+from domain.scheduling.types import Request
 from domain.scheduling.validation import field_errors
 from tests.unit.scheduling.build import block, book, make_request, off
 

@@ -5,13 +5,13 @@ from itertools import combinations_with_replacement, pairwise
 
 import pytest
 
-from domain.scheduling.allocation import even_deal
 from domain.scheduling.calendar import calendar
-from domain.scheduling.dealing import deal_nearest
 from domain.scheduling.demand import Demand, demands
-from domain.scheduling.engine import schedule
-from domain.scheduling.packing import Room
-from domain.scheduling.planning import AcademySchedule, Busy, Factors, NonStudyBlock
+from domain.scheduling.distribution.nearest import deal_nearest
+from domain.scheduling.placement import Room
+from domain.scheduling.rounding import even_deal
+from domain.scheduling.schedule import schedule
+from domain.scheduling.types import AcademySchedule, Busy, Factors, NonStudyBlock
 from tests.unit.scheduling.build import (
     block,
     book,

@@ -6,7 +6,7 @@ import pytest
 
 from domain.scheduling.calendar import Day, DayKind, calendar
 from domain.scheduling.spans import Span, front, merged, total, without
-from domain.scheduling.vocabulary import MINUTES_PER_DAY, ExclusionType
+from domain.scheduling.types import MINUTES_PER_DAY, ExclusionType
 from tests.unit.scheduling.build import (
     MONDAY,
     at,
@@ -97,8 +97,10 @@ def test_time_in_both_kinds_of_block_is_study_time() -> None:
 
 
 def test_reserve_excludes_meals_classes_and_travel() -> None:
-    day = monday(blocks=reserve(9, 19), academy_schedules=(lesson(MONDAY, 15, 16, 30),))
-    assert (day.study, day.reserve) == ((), spans("9-12 13-14:30 16:30-19"))
+    day = monday(
+        blocks=block(8, 9) + reserve(9, 19), academy_schedules=(lesson(MONDAY, 15, 16, 30),)
+    )
+    assert (day.study, day.reserve) == (spans("8-9"), spans("9-12 13-14:30 16:30-19"))
 
 
 def test_block_may_last_the_entire_day() -> None:

@@ -8,16 +8,10 @@ from typing import Any
 
 import pytest
 
-from domain.scheduling.minutes import (
-    DIFFICULTY_MINUTES,
-    deltas,
-    raw_unit_minutes,
-    rounded_multiples,
-    unit_minutes,
-)
-from domain.scheduling.planning import LEVEL_FACTORS, Content, Factors
+from domain.scheduling.minutes import DIFFICULTY_MINUTES, raw_unit_minutes, unit_minutes
+from domain.scheduling.rounding import deltas, rounded_multiples
+from domain.scheduling.types import LEVEL_FACTORS, Content, Difficulty, Factors, Level
 from domain.scheduling.validation import field_errors
-from domain.scheduling.vocabulary import Difficulty, Level
 from tests.unit.scheduling.build import (
     FACTOR_ONE,
     book,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from domain.scheduling.engine import schedule
-from domain.scheduling.vocabulary import PlanKind
+from domain.scheduling.schedule import schedule
+from domain.scheduling.types import PlanKind
 from tests.unit.scheduling.build import book, kept, make_request
 
 CASES = {"around": (1, 50, 21), "start": (1, 15, 6), "end": (20, 60, 11), "outside": (31, 60, 0)}

@@ -6,7 +6,7 @@ import pytest
 
 from domain.documents import PlanGroupDocument
 from domain.documents.rows import to_request
-from domain.scheduling.engine import schedule
+from domain.scheduling.schedule import schedule
 
 BLOCKS = [
     {"kind": "study", "start": "17:00", "end": "18:00"},

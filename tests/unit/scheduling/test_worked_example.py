@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import pytest
 
-from domain.scheduling.schedule import Schedule
+from domain.scheduling.result import Schedule
 from tests.unit.scheduling.build import (
     checked_schedule,
     dates,

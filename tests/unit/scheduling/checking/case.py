@@ -7,9 +7,8 @@ from datetime import date
 from functools import cached_property
 from itertools import pairwise
 
-from domain.scheduling.planning import Content, Request
-from domain.scheduling.schedule import Schedule, ScheduledPlan
-from domain.scheduling.vocabulary import MINUTES_PER_DAY, Allocation, PlanKind
+from domain.scheduling.result import Schedule, ScheduledPlan
+from domain.scheduling.types import MINUTES_PER_DAY, Allocation, Content, PlanKind, Request
 from tests.unit.scheduling.checking.world import Amounts, World, amounts_of, spans
 
 Slot = tuple[date, int, int, bool]

@@ -7,8 +7,8 @@ from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 
-from domain.scheduling.schedule import ScheduledPlan
-from domain.scheduling.vocabulary import PlanKind
+from domain.scheduling.result import ScheduledPlan
+from domain.scheduling.types import PlanKind
 from tests.unit.scheduling.checking.case import Case, Slot, listed, name, units
 from tests.unit.scheduling.checking.units import check_pieces, coverage, fits, least_peak
 from tests.unit.scheduling.checking.world import half_up, runs

@@ -6,8 +6,8 @@ from datetime import date
 from fractions import Fraction
 from itertools import chain, combinations, pairwise
 
-from domain.scheduling.schedule import ScheduledPlan
-from domain.scheduling.vocabulary import ContentType, PlanKind, UnplacedReason
+from domain.scheduling.result import ScheduledPlan
+from domain.scheduling.types import ContentType, PlanKind, UnplacedReason
 from tests.unit.scheduling.checking.case import Case, listed, name, units
 from tests.unit.scheduling.checking.world import Amounts
 

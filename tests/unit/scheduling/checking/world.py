@@ -12,14 +12,18 @@ from functools import cached_property
 from math import floor
 from typing import Literal
 
-from domain.scheduling.planning import Busy, Content, Factors, KeptPlan, Request
-from domain.scheduling.vocabulary import (
+from domain.scheduling.types import (
     Allocation,
     BlockKind,
+    Busy,
+    Content,
     ContentType,
     Difficulty,
     ExclusionType,
+    Factors,
+    KeptPlan,
     PlanKind,
+    Request,
 )
 
 Minutes = frozenset[int]

@@ -1,26 +1,98 @@
-"""The request to the scheduling core. It is frozen and contains everything that is needed.
+"""The request to the scheduling core, which is frozen and contains everything that is needed.
 
 Dates are civil dates, times are minutes of the local day, spans are half-open
 ``[start, end)`` and unit ranges are inclusive. Weekdays are 0 = Sunday … 6 = Saturday.
 A content is identified by its ``position``, which is unique in the group. The order of rows in a
 tuple has no meaning.
+
+Tables, documents and messages contain the values of the enums as text. A CHECK constraint in the
+schema repeats each list, so a new value needs a revision.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from enum import StrEnum
 from types import MappingProxyType
 
-from domain.scheduling.vocabulary import (
-    Allocation,
-    BlockKind,
-    ContentType,
-    Difficulty,
-    ExclusionType,
-    Level,
-    PlanKind,
-)
+from domain.scheduling.spans import Span
+
+MINUTES_PER_DAY = 24 * 60
+"""``24:00``, the latest valid end of a span."""
+
+MAX_UNITS = 20_000
+"""The maximum number of units of a content."""
+
+LAST_UNIT = 2**31 - 1
+"""The highest number of a unit: the maximum of PostgreSQL's ``integer``."""
+
+
+class Allocation(StrEnum):
+    """How often a subject is studied: 취약 on every study day, 전략 on some days of each cycle."""
+
+    WEAKNESS = "weakness"
+    STRATEGY = "strategy"
+
+
+class BlockKind(StrEnum):
+    """학습시간, or 자율학습, whose time is the *reserve*."""
+
+    STUDY = "study"
+    SELF_STUDY = "self_study"
+
+
+class ContentType(StrEnum):
+    """The type of a content: 교재 with pages, 강의 with episodes, or 커스텀 with other units."""
+
+    BOOK = "book"
+    LECTURE = "lecture"
+    CUSTOM = "custom"
+
+
+class Difficulty(StrEnum):
+    """The difficulty of a book: 기초, 기본, 심화, 최상 (개념 is a synonym of 기초)."""
+
+    FOUNDATION = "foundation"
+    STANDARD = "standard"
+    ADVANCED = "advanced"
+    TOP = "top"
+
+
+class ExclusionType(StrEnum):
+    """휴가, 개인사정, 기타 and 휴일지정; the reserve of the last one may remain usable."""
+
+    VACATION = "vacation"
+    PERSONAL = "personal"
+    OTHER = "other"
+    DESIGNATED_HOLIDAY = "designated_holiday"
+
+
+class Level(StrEnum):
+    """The student's level in this group."""
+
+    HIGH = "high"
+    MIDDLE = "middle"
+    LOW = "low"
+
+
+class PlanKind(StrEnum):
+    """학습 or 복습."""
+
+    STUDY = "study"
+    REVIEW = "review"
+
+
+class UnplacedReason(StrEnum):
+    """Why the last units of a content could not be placed."""
+
+    NO_DAY = "no_day"
+    """None of the remaining days belongs to the content."""
+    NO_ROOM = "no_room"
+    """The content's days are full."""
+    DAY_TOO_SHORT = "day_too_short"
+    """The next unit is longer than any of the content's days, and cannot be split over them."""
+
 
 LEVEL_FACTORS: Mapping[Level, Decimal] = MappingProxyType(
     {Level.HIGH: Decimal("0.85"), Level.MIDDLE: Decimal("1.0"), Level.LOW: Decimal("1.2")}
@@ -79,12 +151,25 @@ class Exclusion:
 
 
 @dataclass(frozen=True, slots=True)
+class SpecialDay:
+    """A date whose spans replace those of the weekly blocks; both may be empty.
+
+    Non-study blocks, classes and exclusions still apply.
+    """
+
+    date: date
+    study: tuple[Span, ...] = ()
+    self_study: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """An inclusive range of units to study.
 
     A book has ``minutes_per_unit``, ``difficulty`` or neither; a lecture has one entry of
     ``episode_minutes`` per unit (``None``: unknown); a custom content has ``minutes_per_unit``.
-    Only a strategy content has ``weekly_days``: 2, 3 or 4.
+    Only a strategy content has ``weekly_days``: 2, 3 or 4. No study is on or after its
+    ``deadline``; one after the period's end has no effect.
     """
 
     position: int
@@ -97,6 +182,7 @@ class Content:
     difficulty: Difficulty | None = None
     episode_minutes: tuple[int | None, ...] = ()
     wrap_up_minutes: int = 0
+    deadline: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +223,10 @@ class KeptPlan:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Everything on which a schedule depends; equal requests give equal schedules."""
+    """Everything on which a schedule depends; equal requests give equal schedules.
+
+    A ``target_date`` within the period is the deadline of every content without an earlier one.
+    """
 
     period_start: date
     period_end: date
@@ -148,8 +237,10 @@ class Request:
     review_days: int = 1
     factors: Factors = field(default_factory=Factors)
     self_study_on_holidays: bool = False
+    target_date: date | None = None
     non_study_blocks: tuple[NonStudyBlock, ...] = ()
     academy_schedules: tuple[AcademySchedule, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
+    special_days: tuple[SpecialDay, ...] = ()
     busy: tuple[Busy, ...] = ()
     kept: tuple[KeptPlan, ...] = ()

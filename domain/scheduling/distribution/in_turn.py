@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Final
 
-from domain.scheduling.allocation import even_deal
-from domain.scheduling.balance import set_aside
-from domain.scheduling.dealing import Deal, deal_nearest, fits_whole
 from domain.scheduling.demand import Demand
-from domain.scheduling.minutes import deltas
-from domain.scheduling.packing import Room, Run, pack
+from domain.scheduling.distribution.nearest import Deal, deal_nearest, fits_whole
+from domain.scheduling.distribution.set_aside import set_aside
+from domain.scheduling.placement import Room, Run, pack
+from domain.scheduling.rounding import deltas, even_deal
 from domain.scheduling.spans import total, without
-from domain.scheduling.vocabulary import MAX_UNITS
+from domain.scheduling.types import MAX_UNITS
 
 _EXTREMES: Final = (MAX_UNITS, 0)
 
@@ -146,7 +145,7 @@ def _targets(demand: Demand) -> list[int]:
     """
     if not demand.own:
         return []
-    days = demand.days or demand.holidays
+    days = demand.days or demand.reserve_days
     after = dict(zip(days, even_deal(len(demand.units), len(days)), strict=True))
     targets: list[int] = []
     for day in demand.own:

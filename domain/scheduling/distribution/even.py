@@ -4,13 +4,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from domain.scheduling.allocation import even_deal
-from domain.scheduling.capacity import DaySets, shares
-from domain.scheduling.dealing import Deal
 from domain.scheduling.demand import Demand
-from domain.scheduling.packing import Room, Run, pack
+from domain.scheduling.distribution.in_turn import deal_in_turn, mend
+from domain.scheduling.distribution.nearest import Deal
+from domain.scheduling.feasibility import DaySets, shares
+from domain.scheduling.placement import Room, Run, pack
+from domain.scheduling.rounding import even_deal
 from domain.scheduling.spans import total
-from domain.scheduling.turns import deal_in_turn, mend
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from itertools import accumulate, pairwise
 from typing import Final
 
 from domain.scheduling.demand import Demand
-from domain.scheduling.packing import Room, fewest_cuts, reach, reach_back
+from domain.scheduling.placement import Room, reach, reach_back
+from domain.scheduling.splitting import fewest_cuts
 
 _BAND: Final = 8
 _SMALL: Final = 40_000

@@ -1,0 +1,1 @@
+"""Distributes the units of each content over its days, by one module per strategy."""
