@@ -18,7 +18,9 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from domain.errors import InvalidInputError
-from domain.scheduling.types import Difficulty, ExclusionType
+from domain.scheduling.spans import Span, merged
+from domain.scheduling.types import MINUTES_PER_DAY, Difficulty, ExclusionType
+from domain.scheduling.validation import MAX_SPANS
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
@@ -108,6 +110,27 @@ def integer(low: int, high: int) -> Callable[[object], int]:
         return value
 
     return read
+
+
+def spans(value: object) -> tuple[Span, ...]:
+    """Accept a list of pairs of whole minutes, and return the spans as a multirange has them.
+
+    Spans that overlap or are adjacent are merged. If there are too many, or one is not a span of a
+    day, they are returned as they are: the rules of a group report which one is invalid.
+    """
+    if not isinstance(value, list | tuple) or not all(map(_is_pair, value)):
+        raise BadValueError("must be a list of (start, end), two whole minutes of the day")
+    given = tuple((start, end) for start, end in value)
+    valid = all(0 <= start < end <= MINUTES_PER_DAY for start, end in given)
+    return tuple(merged(given)) if valid and len(given) <= MAX_SPANS else given
+
+
+def _is_pair(value: object) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 2
+        and all(type(minute) is int and abs(minute) <= MAX_INTEGER for minute in value)
+    )
 
 
 def flag(value: object) -> bool:

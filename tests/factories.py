@@ -21,6 +21,7 @@ from domain.models import (
     LectureEpisode,
     NonStudyBlock,
     PlanGroup,
+    SpecialDay,
 )
 from domain.scheduling.types import (
     Allocation,
@@ -63,6 +64,18 @@ class NonStudyBlockFactory(Factory[NonStudyBlock]):
     weekday = 0
     start_minute = 12 * 60
     end_minute = 13 * 60
+
+
+class SpecialDayFactory(Factory[SpecialDay]):
+    """A Saturday with study time 10–12 and self-study time 13–15, in place of the weekly blocks."""
+
+    class Meta:
+        model = SpecialDay
+
+    id = _FRESH_ID
+    date = date(2025, 1, 18)
+    study = ((10 * 60, 12 * 60),)
+    self_study = ((13 * 60, 15 * 60),)
 
 
 class ContentFactory(Factory[Content]):
@@ -113,10 +126,11 @@ class PlanGroupFactory(Factory[PlanGroup]):
         cls, instance: PlanGroup, create: object, results: object = None
     ) -> None:
         """Give each part the group's tenant and id, which the composite keys require."""
-        parts: list[Content | Block | NonStudyBlock] = [
+        parts: list[Content | Block | NonStudyBlock | SpecialDay] = [
             *instance.contents,
             *instance.blocks,
             *instance.non_study_blocks,
+            *instance.special_days,
         ]
         for part in parts:
             part.tenant_id, part.group_id = instance.tenant_id, instance.id

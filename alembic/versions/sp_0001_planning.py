@@ -270,6 +270,26 @@ CREATE INDEX ix_non_study_blocks_tenant_id_group_id
 ON studyplan.non_study_blocks (tenant_id, group_id)
 """
 
+# The spans of a kind are one value, so that a day is one row with one version. A multirange merges
+# overlapping spans, and its bounds are checked here; it can be neither reversed nor unsorted.
+SPECIAL_DAYS = """
+CREATE TABLE studyplan.special_days (
+  tenant_id uuid NOT NULL,
+  id uuid NOT NULL,
+  group_id uuid NOT NULL,
+  date date NOT NULL,
+  study int4multirange NOT NULL DEFAULT '{}',
+  self_study int4multirange NOT NULL DEFAULT '{}',
+  version integer NOT NULL DEFAULT 1,
+  CONSTRAINT pk_special_days PRIMARY KEY (tenant_id, id),
+  CONSTRAINT fk_special_days_plan_groups FOREIGN KEY (tenant_id, group_id)
+    REFERENCES studyplan.plan_groups (tenant_id, id) ON DELETE CASCADE,
+  CONSTRAINT uq_special_days_tenant_id_group_id_date UNIQUE (tenant_id, group_id, date),
+  CONSTRAINT ck_special_days_study CHECK (study <@ int4range(0, 1440)),
+  CONSTRAINT ck_special_days_self_study CHECK (self_study <@ int4range(0, 1440))
+)
+"""
+
 EXCLUSIONS = """
 CREATE TABLE studyplan.exclusions (
   tenant_id uuid NOT NULL,
@@ -424,6 +444,7 @@ TABLES = (
     "plan_generations",
     "academy_schedules",
     "exclusions",
+    "special_days",
     "non_study_blocks",
     "blocks",
     "lecture_episodes",
@@ -446,6 +467,7 @@ def upgrade() -> None:
         BLOCKS_INDEX,
         NON_STUDY_BLOCKS,
         NON_STUDY_BLOCKS_INDEX,
+        SPECIAL_DAYS,
         EXCLUSIONS,
         EXCLUSIONS_INDEX,
         EXCLUSIONS_GROUP_INDEX,

@@ -12,7 +12,13 @@ try:
     from domain.models.content import Content, LectureEpisode
     from domain.models.plan import PlanGeneration, PlanState, StudentPlan
     from domain.models.plan_group import GroupStatus, PlanGroup
-    from domain.models.study_time import AcademySchedule, Block, Exclusion, NonStudyBlock
+    from domain.models.study_time import (
+        AcademySchedule,
+        Block,
+        Exclusion,
+        NonStudyBlock,
+        SpecialDay,
+    )
     from domain.scheduling.types import (
         Allocation,
         BlockKind,
@@ -53,5 +59,6 @@ __all__ = [
     "PlanGroup",
     "PlanKind",
     "PlanState",
+    "SpecialDay",
     "StudentPlan",
 ]

@@ -4,6 +4,7 @@ The Alembic revisions define the schema. The mapped classes describe the same sc
 compares the two; the tables are never created from the metadata.
 """
 
+import re
 from collections.abc import Collection
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -12,8 +13,11 @@ from typing import Annotated, Any, ClassVar, Final, TypeVar
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import INT4MULTIRANGE, Range
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from sqlalchemy.types import TypeDecorator
+
+from domain.scheduling.spans import Span
 
 Input = TypeVar("Input")
 SCHEMA: Final = "studyplan"
@@ -102,6 +106,31 @@ class EnumText(TypeDecorator[Any]):
         return None if value is None else self.enum_class(value)
 
 
+class MinuteSpans(TypeDecorator[tuple[Span, ...]]):
+    """Spans ``[start, end)`` of minutes of a day, as an ``int4multirange``.
+
+    One value holds all spans of a kind, so that a row is read, edited and versioned with them; a
+    table of spans would need a second statement and a version of its parent's. PostgreSQL can
+    compare a multirange with the limits of a day in a CHECK constraint, which it cannot do with the
+    elements of an array or of JSON. It sorts the spans, merges those that overlap or are adjacent,
+    omits empty ones, and refuses one that ends before it starts.
+    """
+
+    impl = INT4MULTIRANGE
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> list[Range[int]] | None:
+        return None if value is None else [Range(start, end) for start, end in value]
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> tuple[Span, ...] | None:
+        return None if value is None else tuple((span.lower, span.upper) for span in value)
+
+    @staticmethod
+    def of_text(value: str) -> tuple[Span, ...]:
+        """Return the spans of a multirange in PostgreSQL's text format, as JSON contains it."""
+        return tuple((int(start), int(end)) for start, end in re.findall(r"(\d+),(\d+)", value))
+
+
 TenantId = Annotated[UUID, mapped_column(primary_key=True)]
 """The first column of all keys: Citus distributes by it, and index entries are grouped by it."""
 Id = Annotated[UUID, mapped_column(primary_key=True)]
@@ -127,7 +156,7 @@ class Keyed(Versioned):
     id: Mapped[Id] = mapped_column(default=uuid4)
 
 
-class Span:
+class WeeklySpan:
     """A weekly time span: weekday 0 is Sunday; ``[start, end)`` is in minutes since midnight."""
 
     weekday: Mapped[Small]

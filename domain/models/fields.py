@@ -19,7 +19,7 @@ from sqlalchemy import Column, SmallInteger, inspect
 
 from domain import values
 from domain.errors import FieldError, InvalidInputError
-from domain.models.base import Base, EnumText
+from domain.models.base import Base, EnumText, MinuteSpans
 
 NAMES: Final = {
     "first_unit": "range",
@@ -48,6 +48,7 @@ _FROM_PARENT: Final = {
     "contents": frozenset({"tenant_id", "group_id"}),
     "blocks": frozenset({"tenant_id", "group_id"}),
     "non_study_blocks": frozenset({"tenant_id", "group_id"}),
+    "special_days": frozenset({"tenant_id", "group_id"}),
     "lecture_episodes": frozenset({"tenant_id", "group_id", "content_id"}),
 }
 
@@ -191,6 +192,8 @@ def _reader(key: str, column: Column[Any]) -> Callable[[object], object] | None:
     """Return the check for a column's values; ``None`` if only the package writes the column."""
     if isinstance(column.type, EnumText):
         return values.member(column.type.enum_class)
+    if isinstance(column.type, MinuteSpans):
+        return values.spans
     if key == "time_zone":
         return values.zone_name
     kind = column.type.python_type

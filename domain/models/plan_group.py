@@ -1,4 +1,4 @@
-"""The aggregate root: a plan group with its contents and weekly study time."""
+"""The aggregate root: a plan group with its contents and its study time."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -19,7 +19,7 @@ from domain.scheduling.validation import field_errors
 
 if TYPE_CHECKING:
     from domain.models.content import Content, LectureEpisode
-    from domain.models.study_time import Block, NonStudyBlock
+    from domain.models.study_time import Block, NonStudyBlock, SpecialDay
 
 
 class GroupStatus(StrEnum):
@@ -85,6 +85,7 @@ class PlanGroupColumns(PlanGroupSettings, total=False):
     contents: "list[Content]"
     blocks: "list[Block]"
     non_study_blocks: "list[NonStudyBlock]"
+    special_days: "list[SpecialDay]"
 
 
 class PlanGroup(Keyed, Base):
@@ -143,6 +144,9 @@ class PlanGroup(Keyed, Base):
         cascade="all, delete-orphan",
         passive_deletes=True,
     )
+    special_days: Mapped[list["SpecialDay"]] = relationship(
+        order_by="SpecialDay.date", cascade="all, delete-orphan", passive_deletes=True
+    )
 
     __table_args__ = (
         UniqueConstraint("tenant_id", "student_id", "id"),
@@ -189,6 +193,7 @@ class PlanGroup(Keyed, Base):
             "contents": tuple(content.to_planning() for content in self.contents),
             "blocks": tuple(block.to_planning() for block in self.blocks),
             "non_study_blocks": tuple(block.to_planning() for block in self.non_study_blocks),
+            "special_days": tuple(day.to_planning() for day in self.special_days),
         }
         others = dict.fromkeys(COMPUTED_INPUTS - own.keys(), ())
         return to_input(self, planning.Request, **own, **others)
@@ -217,10 +222,11 @@ class PlanGroup(Keyed, Base):
         episodes = [(content, episode) for content in self.contents for episode in content.episodes]
         for content, episode in episodes:
             episode.content_id = content.id
-        parts: list[Content | LectureEpisode | Block | NonStudyBlock] = [
+        parts: list[Content | LectureEpisode | Block | NonStudyBlock | SpecialDay] = [
             *self.contents,
             *self.blocks,
             *self.non_study_blocks,
+            *self.special_days,
             *(episode for _, episode in episodes),
         ]
         for part in parts:
@@ -238,6 +244,8 @@ class PlanGroup(Keyed, Base):
             yield block, f"blocks[{index}]"
         for index, span in enumerate(self.non_study_blocks):
             yield span, f"non_study_blocks[{index}]"
+        for index, day in enumerate(self.special_days):
+            yield day, f"special_days[{index}]"
 
     def _number_parts(self) -> None:
         """Set the missing positions of contents and the missing units of their episodes."""

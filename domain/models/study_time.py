@@ -1,10 +1,11 @@
-"""Weekly study time of groups, exclusions, and classes of students."""
+"""Weekly study time and special days of groups, exclusions, and classes of students."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import TypedDict, Unpack
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, column, func
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, column, func, text
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -12,14 +13,16 @@ from domain.models.base import (
     Base,
     EnumText,
     Keyed,
+    MinuteSpans,
     SmallZero,
-    Span,
+    WeeklySpan,
     enum_check,
     group_foreign_key,
     span_checks,
     to_input,
 )
 from domain.scheduling import types as planning
+from domain.scheduling.spans import Span
 from domain.scheduling.types import BlockKind, ExclusionType
 
 
@@ -58,7 +61,7 @@ class NonStudyBlockColumns(NonStudyBlockSettings, _PartColumns, total=False):
     """The arguments of the constructor of ``NonStudyBlock``."""
 
 
-class Block(Span, Keyed, Base):
+class Block(WeeklySpan, Keyed, Base):
     """A weekly span of study time or of self-study time (the reserve)."""
 
     __tablename__ = "blocks"
@@ -81,7 +84,7 @@ class Block(Span, Keyed, Base):
         return to_input(self, planning.Block)
 
 
-class NonStudyBlock(Span, Keyed, Base):
+class NonStudyBlock(WeeklySpan, Keyed, Base):
     """A weekly span in which nothing is planned, such as lunch."""
 
     __tablename__ = "non_study_blocks"
@@ -97,6 +100,51 @@ class NonStudyBlock(Span, Keyed, Base):
     def to_planning(self) -> planning.NonStudyBlock:
         """Return the span as an input of the planning core."""
         return to_input(self, planning.NonStudyBlock)
+
+
+class SpecialDaySettings(TypedDict, total=False):
+    """The fields of a special day that can be edited; spans ``(start, end)`` are in minutes."""
+
+    date: date
+    study: Sequence[Span]
+    self_study: Sequence[Span]
+
+
+class SpecialDayColumns(SpecialDaySettings, _PartColumns, total=False):
+    """The arguments of the constructor of ``SpecialDay``."""
+
+
+class SpecialDay(Keyed, Base):
+    """A date whose study time and self-study time replace those of the group's weekly blocks.
+
+    Both may be empty. When the row is validated, spans that overlap or are adjacent are merged, as
+    the database does it.
+    """
+
+    __tablename__ = "special_days"
+
+    group_id: Mapped[UUID]
+    date: Mapped[date]
+    study: Mapped[tuple[Span, ...]] = mapped_column(
+        MinuteSpans, default=(), server_default=text("'{}'")
+    )
+    self_study: Mapped[tuple[Span, ...]] = mapped_column(
+        MinuteSpans, default=(), server_default=text("'{}'")
+    )
+
+    __table_args__ = (
+        group_foreign_key(),
+        UniqueConstraint("tenant_id", "group_id", "date"),
+        CheckConstraint("study <@ int4range(0, 1440)", name="study"),
+        CheckConstraint("self_study <@ int4range(0, 1440)", name="self_study"),
+    )
+
+    def __init__(self, **columns: Unpack[SpecialDayColumns]) -> None:
+        super().__init__(**columns)
+
+    def to_planning(self) -> planning.SpecialDay:
+        """Return the special day as an input of the planning core."""
+        return to_input(self, planning.SpecialDay)
 
 
 class ExclusionSettings(TypedDict, total=False):
@@ -158,7 +206,7 @@ class Exclusion(Keyed, Base):
         return to_input(self, planning.Exclusion)
 
 
-class AcademySchedule(Span, Keyed, Base):
+class AcademySchedule(WeeklySpan, Keyed, Base):
     """A weekly class of the student, with travel time before and after it."""
 
     __tablename__ = "academy_schedules"

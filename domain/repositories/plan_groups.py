@@ -89,6 +89,7 @@ class PlanGroupRepository:
                 ),
                 self._load(PlanGroup.blocks, models.Block),
                 self._load(PlanGroup.non_study_blocks, models.NonStudyBlock),
+                self._load(PlanGroup.special_days, models.SpecialDay),
             )
         ).one_or_none()
         if group is None:
@@ -265,7 +266,13 @@ class PlanGroupRepository:
     def _load(
         self,
         parts: Any,
-        kind: type[models.Block | models.Content | models.LectureEpisode | models.NonStudyBlock],
+        kind: type[
+            models.Block
+            | models.Content
+            | models.LectureEpisode
+            | models.NonStudyBlock
+            | models.SpecialDay
+        ],
     ) -> Any:
         """Return the loader option for parts, which filters by tenant as all statements do."""
         return selectinload(parts.and_(kind.tenant_id == self._tenant_id))

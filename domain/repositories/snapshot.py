@@ -1,6 +1,6 @@
 """Reads everything that is needed to plan a group, in one statement.
 
-Loading the group as an entity with its collections would take nine round trips while the lock is
+Loading the group as an entity with its collections would take ten round trips while the lock is
 held. One statement takes one round trip and, at READ COMMITTED, sees one consistent snapshot.
 """
 
@@ -18,10 +18,11 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from domain import models
 from domain.errors import ContentNotFoundError, PlanGroupNotGeneratableError
-from domain.models.base import input_names
+from domain.models.base import MinuteSpans, input_names
 from domain.models.content import ContentLabel
 from domain.models.plan_group import COMPUTED_INPUTS, GENERATABLE, factors_of
 from domain.scheduling import types as planning
+from domain.scheduling.spans import Span
 
 Input = TypeVar("Input")
 _Condition: TypeAlias = sa.ColumnElement[bool] | InstrumentedAttribute[bool]
@@ -109,6 +110,7 @@ def load_snapshot(session: Session, tenant_id: UUID, group_id: UUID) -> Planning
             contents=tuple(content for _, content in contents),
             blocks=_BLOCKS.inputs(row.blocks),
             non_study_blocks=_NON_STUDY_BLOCKS.inputs(row.non_study_blocks),
+            special_days=_SPECIAL_DAYS.inputs(row.special_days),
             academy_schedules=_ACADEMY_SCHEDULES.inputs(row.academy_schedules),
             exclusions=_EXCLUSIONS.inputs(row.exclusions),
             busy=_BUSY.inputs(row.busy),
@@ -184,6 +186,8 @@ class _Rows(Generic[Input]):
 
 def _from_json(hint: Any) -> Callable[[str], Any] | None:
     """Return the function that converts a field's JSON value; ``None`` if none is needed."""
+    if hint == tuple[Span, ...]:
+        return MinuteSpans.of_text
     for kind in (hint, *get_args(hint)):
         if kind is date:
             return date.fromisoformat
@@ -201,6 +205,7 @@ _GROUP_COLUMNS: Final = (
 _CONTENTS: Final = _Rows(planning.Content, models.Content, "id", computed="episode_minutes")
 _BLOCKS: Final = _Rows(planning.Block, models.Block)
 _NON_STUDY_BLOCKS: Final = _Rows(planning.NonStudyBlock, models.NonStudyBlock)
+_SPECIAL_DAYS: Final = _Rows(planning.SpecialDay, models.SpecialDay)
 _ACADEMY_SCHEDULES: Final = _Rows(planning.AcademySchedule, models.AcademySchedule)
 _EXCLUSIONS: Final = _Rows(planning.Exclusion, models.Exclusion)
 _BUSY: Final = _Rows(planning.Busy, models.StudentPlan)
@@ -235,6 +240,7 @@ def _statement() -> sa.Select[*tuple[Any, ...]]:
         _NON_STUDY_BLOCKS.select(models.NonStudyBlock.group_id == group.id).label(
             "non_study_blocks"
         ),
+        _SPECIAL_DAYS.select(models.SpecialDay.group_id == group.id).label("special_days"),
         _ACADEMY_SCHEDULES.select(models.AcademySchedule.student_id == group.student_id).label(
             "academy_schedules"
         ),

@@ -43,6 +43,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "lecture_episodes": {**_IDS, "content_id": CONTENT, "unit": 1, "minutes": 30},
     "blocks": {"id": uuid4(), **_IDS, **_SPAN, "kind": "study"},
     "non_study_blocks": {"id": uuid4(), **_IDS, **_SPAN},
+    "special_days": {"id": uuid4(), **_IDS, "date": DAY, "study": "{[600,720)}"},
     "exclusions": {"id": uuid4(), **_IDS, "student_id": STUDENT, "date": DAY, "type": "vacation"},
     "academy_schedules": {"id": uuid4(), "tenant_id": TENANT, "student_id": STUDENT, **_SPAN},
     "plan_generations": {
@@ -92,6 +93,7 @@ FRESH: dict[str, dict[str, Any]] = {
     "plan_groups": {"status": "paused"},
     "plan_generations": {"number": 2, "idempotency_key": "twice"},
     "academy_schedules": {"weekday": 2},
+    "special_days": {"date": date(2025, 1, 7)},
     "student_plans": {"sequence": 2, "start_minute": 700, "end_minute": 760},
 }
 

@@ -33,8 +33,8 @@ from tests.factories import ContentFactory, PlanGroupFactory
 Factory = sessionmaker[Session]
 End = Callable[[UnitOfWork], None]
 FIRST = date(2025, 1, 6)
-WITH_A_GROUP_ID = ["contents", "lecture_episodes", "blocks", "non_study_blocks", "exclusions",
-                   "plan_generations", "student_plans"]  # fmt: skip
+WITH_A_GROUP_ID = ["contents", "lecture_episodes", "blocks", "non_study_blocks", "special_days",
+                   "exclusions", "plan_generations", "student_plans"]  # fmt: skip
 
 
 def store(factory: Factory, *rows: Base) -> None:

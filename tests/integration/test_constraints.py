@@ -63,6 +63,7 @@ GROUPS = [
         for factor in ("level", "weakness", "strategy", "review")
         for value in (0, -1, 11, float("nan"))
     ),
+    Case("ck_plan_groups_target_date", "plan_groups", {"target_date": DAY - timedelta(1)}),
     Case("ck_plan_groups_generation", "plan_groups", {"generation": -1}),
     Case("uq_plan_groups_active_student", "plan_groups", {"status": "active"}, new=True),
     Case(
@@ -116,6 +117,20 @@ TIME = [
     Case("ck_blocks_kind", "blocks", {"kind": "free"}),
     Case("fk_blocks_plan_groups", "blocks", {"tenant_id": OTHER_TENANT}),
     Case("fk_non_study_blocks_plan_groups", "non_study_blocks", {"tenant_id": OTHER_TENANT}),
+    *(
+        Case(f"ck_special_days_{kind}", "special_days", {kind: value})
+        for kind in ("study", "self_study")
+        for value in (
+            "{[-1,600)}",
+            "{[600,1441)}",
+            "{[600,)}",
+            "{(,600)}",
+            "{[600,720),[1440,1500)}",
+        )
+    ),
+    Case("fk_special_days_plan_groups", "special_days", {"tenant_id": OTHER_TENANT}),
+    Case("fk_special_days_plan_groups", "special_days", {"group_id": FOREIGN_GROUP}),
+    Case("uq_special_days_tenant_id_group_id_date", "special_days", {"date": DAY}, new=True),
     Case("ck_exclusions_type", "exclusions", {"type": "holiday"}),
     Case("fk_exclusions_plan_groups", "exclusions", {"student_id": OTHER_STUDENT}),
     Case("fk_exclusions_plan_groups", "exclusions", {"tenant_id": OTHER_TENANT}),

@@ -7,7 +7,15 @@ import pytest
 import sqlalchemy as sa
 
 from tests.integration import rows
-from tests.integration.rows import DAY, FOREIGN_GROUP, GROUP, OTHER_STUDENT, OTHER_TENANT, another
+from tests.integration.rows import (
+    DAY,
+    FOREIGN_GROUP,
+    GROUP,
+    OTHER_GROUP,
+    OTHER_STUDENT,
+    OTHER_TENANT,
+    another,
+)
 
 AT_THE_SAME_TIME = {"start_minute": 600, "end_minute": 660}
 
@@ -45,6 +53,11 @@ AT_THE_SAME_TIME = {"start_minute": 600, "end_minute": 660}
         ("blocks", {"start_minute": 0, "end_minute": 1440}),
         ("exclusions", {"group_id": None, "student_id": OTHER_STUDENT}),
         ("exclusions", {}),
+        ("special_days", {"study": "{}", "self_study": "{}"}),
+        ("special_days", {"study": "{[0,1440)}", "self_study": "{[0,600),[700,1440)}"}),
+        ("special_days", {"study": "{[600,660),[630,720)}", "self_study": "{[600,720)}"}),
+        ("special_days", {"date": DAY, "group_id": OTHER_GROUP}),
+        ("plan_groups", {"status": "paused", "target_date": DAY}),
         ("plan_generations", {"idempotency_key": None, "request_hash": None}),
         ("plan_generations", {"idempotency_key": "once", "tenant_id": OTHER_TENANT,
                               "group_id": FOREIGN_GROUP}),
@@ -108,8 +121,8 @@ def test_contents_may_swap_positions_one_by_one_if_the_check_is_deferred(
 
 def test_plan_group_is_deleted_with_everything_it_owns(valid_rows: sa.Connection) -> None:
     valid_rows.execute(sa.text("DELETE FROM studyplan.plan_groups WHERE id = :id"), {"id": GROUP})
-    for table in ("contents", "blocks", "non_study_blocks", "exclusions", "lecture_episodes",
-                  "plan_generations", "student_plans"):  # fmt: skip
+    for table in ("contents", "blocks", "non_study_blocks", "special_days", "exclusions",
+                  "lecture_episodes", "plan_generations", "student_plans"):  # fmt: skip
         target = sa.table(table, sa.column("group_id"), schema="studyplan")
         left = sa.select(sa.func.count()).select_from(target).where(target.c.group_id == GROUP)
         assert valid_rows.scalar(left) == 0, table
