@@ -221,7 +221,7 @@ class StudentPlanNotFoundError(NotFoundError):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class TimeEntryNotFoundError(NotFoundError):
-    """The block, non-study block, exclusion or class does not exist; ``kind`` is its table."""
+    """The entry does not exist, or belongs to another group or student; ``kind`` is its table."""
 
     code = "time_entry_not_found"
     ko = "시간 항목을 찾을 수 없습니다."

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, Self
 
 from domain.documents import readers
 from domain.errors import FieldError, InvalidInputError
+from domain.scheduling.spans import Span
 from domain.scheduling.types import (
     Allocation,
     BlockKind,
@@ -74,6 +75,15 @@ class BlockEntry(_Span):
 class NonStudyBlockEntry(_Span):
     label: Annotated[str | None, readers.Nullable(readers.TEXT)] = None
     weekdays: Annotated[tuple[int, ...], readers.WEEKDAYS] = EVERY_DAY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecialDayEntry:
+    """A date whose spans replace those of the blocks; both kinds may be empty."""
+
+    date: Annotated[date, readers.CIVIL_DATE]
+    study: Annotated[tuple[Span, ...], readers.SPANS] = ()
+    self_study: Annotated[tuple[Span, ...], readers.SPANS] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +151,7 @@ class PlanGroupDocument:
     non_study_blocks: Annotated[
         tuple[NonStudyBlockEntry, ...], readers.list_of(NonStudyBlockEntry)
     ] = ()
+    special_days: Annotated[tuple[SpecialDayEntry, ...], readers.list_of(SpecialDayEntry)] = ()
     academy_schedules: Annotated[
         tuple[AcademyScheduleEntry, ...], readers.list_of(AcademyScheduleEntry)
     ] = ()

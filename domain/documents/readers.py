@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol, get_type_hints
 from domain import values
 from domain.errors import FieldError
 from domain.scheduling.types import MINUTES_PER_DAY
-from domain.scheduling.validation import MAX_FACTOR, has_factor_places
+from domain.scheduling.validation import MAX_FACTOR, PAST_MIDNIGHT, has_factor_places
 from domain.values import BadValueError
 
 INVALID: Final = object()
@@ -209,6 +209,19 @@ def _start(value: object) -> int:
     return start
 
 
+def _span(value: object) -> tuple[int, int]:
+    message = 'must be [start, end], two times such as "09:30"'
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise BadValueError(message)
+    try:
+        start, end = map(_minute_of_day, value)
+    except BadValueError:
+        raise BadValueError(message) from None
+    if end <= start:
+        raise BadValueError(f"must start before it ends, both on the same day; {PAST_MIDNIGHT}")
+    return start, end
+
+
 def _factor(value: object) -> Decimal:
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?", value):
         value = Decimal(value)
@@ -269,6 +282,9 @@ WEEKDAY: Final = integer(0, 6)
 WEEKDAYS: Final = ListOf(WEEKDAY, _week)
 START: Final = Value(_start, _TIME_SCHEMA)
 END: Final = Value(_minute_of_day, _TIME_SCHEMA)
+SPANS: Final = ListOf(
+    Value(_span, {"type": "array", "items": _TIME_SCHEMA, "minItems": 2, "maxItems": 2})
+)
 UNIT_RANGE: Final = Value(
     _unit_range,
     {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 2, "maxItems": 2},

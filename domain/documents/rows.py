@@ -43,17 +43,7 @@ def to_rows(
         **of_student,
         status=status,
         **values_in(document, models.PlanGroup),
-        contents=[_content(at, entry) for at, entry in enumerate(document.contents)],
-        blocks=[
-            models.Block(weekday=weekday, **values_in(entry, models.Block))
-            for entry in document.blocks
-            for weekday in entry.weekdays
-        ],
-        non_study_blocks=[
-            models.NonStudyBlock(weekday=weekday, **values_in(entry, models.NonStudyBlock))
-            for entry in document.non_study_blocks
-            for weekday in entry.weekdays
-        ],
+        **_parts(document),
     )
     group.assign_keys()
     return GroupRows(
@@ -128,6 +118,27 @@ def _outside_period(document: PlanGroupDocument) -> Iterator[FieldError]:
     for index, exclusion in enumerate(document.exclusions):
         if not period.start <= exclusion.date <= period.end:
             yield FieldError(f"exclusions[{index}].date", "must be within the period")
+
+
+def _parts(document: PlanGroupDocument) -> dict[str, Any]:
+    """Return the rows of a document that are parts of the group."""
+    return {
+        "contents": [_content(at, entry) for at, entry in enumerate(document.contents)],
+        "blocks": [
+            models.Block(weekday=weekday, **values_in(entry, models.Block))
+            for entry in document.blocks
+            for weekday in entry.weekdays
+        ],
+        "non_study_blocks": [
+            models.NonStudyBlock(weekday=weekday, **values_in(entry, models.NonStudyBlock))
+            for entry in document.non_study_blocks
+            for weekday in entry.weekdays
+        ],
+        "special_days": [
+            models.SpecialDay(**values_in(entry, models.SpecialDay))
+            for entry in document.special_days
+        ],
+    }
 
 
 def _content(position: int, entry: ContentEntry) -> models.Content:

@@ -204,12 +204,14 @@ def too_many_spans(
 
 def _special_days(request: Request) -> Iterator[FieldError]:
     dates = Counter(day.date for day in request.special_days)
+    first, last = request.period_start, request.period_end
     for index, day in enumerate(request.special_days):
         field = f"special_days[{index}]"
-        if dates[day.date] > 1:
+        # No date is within a period that ends before it starts, which is an error of its own.
+        if first <= last and not first <= day.date <= last:
+            yield FieldError(f"{field}.date", "must be within the period")
+        elif dates[day.date] > 1:
             yield FieldError(f"{field}.date", "must be unique in the group")
-        if not request.period_start <= day.date <= request.period_end:
-            yield FieldError(f"{field}.date", "must be in the period")
         yield from special_day_errors(field, day)
 
 

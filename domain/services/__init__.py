@@ -17,7 +17,7 @@ from domain.services.plan_generation import (
     preview_plans,
 )
 from domain.services.plan_groups import PlanGroupService
-from domain.services.service import RowVersion
+from domain.services.writing import RowVersion
 
 __all__ = [
     "GenerationResult",

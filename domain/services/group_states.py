@@ -14,7 +14,8 @@ from domain.errors import EditedMeanwhileError, TransitionNotAllowedError
 from domain.locking.policy import PlanGroupLock
 from domain.models import GroupStatus, PlanGroup
 from domain.repositories.plan_groups import PlanGroupRepository
-from domain.services.service import Service, flush, require_version
+from domain.services.service import Service
+from domain.services.writing import flush, require_version
 from domain.unit_of_work.asynchronous import AsyncUnitOfWork
 from domain.unit_of_work.unit import UnitOfWork
 

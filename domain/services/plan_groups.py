@@ -8,7 +8,8 @@ from domain import values
 from domain.errors import DomainError, EditedMeanwhileError, FieldError, InvalidInputError
 from domain.models import AcademySchedule, GroupStatus, PlanGroup
 from domain.scheduling.validation import too_many_spans
-from domain.services.service import Service, flush, version
+from domain.services.service import Service
+from domain.services.writing import flush, version
 from domain.unit_of_work.ending import LockState
 
 if TYPE_CHECKING:

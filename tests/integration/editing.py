@@ -27,6 +27,7 @@ from domain import (
     UnitOfWork,
     services,
 )
+from domain.models import SpecialDay
 from domain.repositories import PlanGroupRepository
 from domain.scheduling.types import Allocation, BlockKind, ContentType, ExclusionType
 from domain.services import (
@@ -39,7 +40,7 @@ from domain.services import (
     StudentTimeService,
 )
 from domain.services.service import Service
-from tests.factories import AcademyScheduleFactory, ExclusionFactory, lecture
+from tests.factories import AcademyScheduleFactory, ExclusionFactory, SpecialDayFactory, lecture
 from tests.integration.storing import book_group, generate, live, store
 
 Factory = sessionmaker[Session]
@@ -54,6 +55,7 @@ class World:
     unplanned: Content
     block: Block
     lunch: NonStudyBlock
+    special_day: SpecialDay
     own_exclusion: Exclusion
     lesson: AcademySchedule
     exclusion: Exclusion
@@ -74,7 +76,7 @@ class World:
 
 def new_world(factory: Factory) -> World:
     """Store the rows and generate the plans of a new student."""
-    group = book_group(factory)
+    group = book_group(factory, special_days=[SpecialDayFactory.build()])
     ids = {"tenant_id": group.tenant_id, "student_id": group.student_id}
     lesson = AcademyScheduleFactory.build(**ids)
     exclusion = ExclusionFactory.build(**ids)
@@ -91,6 +93,7 @@ def new_world(factory: Factory) -> World:
         unplanned,
         group.blocks[0],
         group.non_study_blocks[0],
+        group.special_days[0],
         own,
         lesson,
         exclusion,
@@ -222,6 +225,13 @@ GROUP_CALLS: Final = dict(
         _call(GroupTimeService.add_non_study_block, weekday=6, start_minute=1080, end_minute=1140),
         _call(GroupTimeService.change_non_study_block, block_id=lambda w: w.lunch.id, label=None),
         _call(GroupTimeService.remove_non_study_block, block_id=lambda w: w.lunch.id),
+        _call(GroupTimeService.add_special_day, date=date(2025, 1, 17), study=[(600, 720)]),
+        _call(
+            GroupTimeService.change_special_day,
+            special_day_id=lambda w: w.special_day.id,
+            self_study=[],
+        ),
+        _call(GroupTimeService.remove_special_day, special_day_id=lambda w: w.special_day.id),
         _call(GroupTimeService.add_exclusion, date=date(2025, 1, 10), type=ExclusionType.PERSONAL),
         _call(
             GroupTimeService.change_exclusion,

@@ -9,7 +9,7 @@ from domain.errors import SchemaError
 from domain.locking.status import functions_version, keys_in_sql
 from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
 from domain.services import GroupEditService, preview_plans
-from domain.services.service import flush
+from domain.services.writing import flush
 from tests.factories import PlanGroupFactory, lecture
 from tests.integration.editing import CALLS, Factory, World, lock_of
 from tests.integration.storing import FIRST

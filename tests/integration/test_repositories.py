@@ -26,6 +26,7 @@ from tests.factories import (
     ContentFactory,
     ExclusionFactory,
     PlanGroupFactory,
+    SpecialDayFactory,
     lecture,
 )
 from tests.integration.rows import GROUP, STUDENT, TENANT, another, insert
@@ -151,9 +152,15 @@ def test_snapshot_returns_the_same_request_as_the_mapped_classes(session: Sessio
     group = added(
         session,
         contents=[
-            ContentFactory.build(position=4),
+            ContentFactory.build(position=4, deadline=date(2025, 1, 15)),
             lecture(1, [30, None, 45], allocation=Allocation.STRATEGY, weekly_days=2),
         ],
+        special_days=[
+            SpecialDayFactory.build(),
+            SpecialDayFactory.build(date=date(2025, 1, 9), study=((0, 60), (600, 1440))),
+            SpecialDayFactory.build(date=date(2025, 1, 10), study=(), self_study=()),
+        ],
+        target_date=date(2025, 1, 17),
         level=Level.LOW,
         self_study_on_holidays=True,
     )
@@ -173,6 +180,8 @@ def test_snapshot_returns_the_same_request_as_the_mapped_classes(session: Sessio
     assert fingerprint(found) == fingerprint(expected)
     assert found.contents == expected.contents
     assert found.factors == expected.factors
+    assert sorted(found.special_days, key=lambda day: day.date) == list(expected.special_days)
+    assert (found.target_date, len(found.special_days)) == (date(2025, 1, 17), 3)
     assert snapshot.contents == {
         c.position: ContentLabel(c.id, c.title, c.subject) for c in group.contents
     }

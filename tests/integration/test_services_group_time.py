@@ -1,4 +1,4 @@
-"""Editing a group's blocks, its non-study blocks and its own exclusions."""
+"""Editing a group's blocks, its non-study blocks, its special days and its own exclusions."""
 
 from collections.abc import Callable
 from datetime import date
@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from domain import Block, Exclusion, NonStudyBlock, UnitOfWork
 from domain.errors import TimeEntryNotFoundError
+from domain.models import SpecialDay
 from domain.scheduling.types import BlockKind, ExclusionType
 from domain.services import GroupTimeService, RowVersion
 from tests.integration.editing import Factory, World, edit, everything, new_world, refused
@@ -21,6 +22,13 @@ SPAN: dict[str, Any] = {"weekday": 6, "start_minute": 1200, "end_minute": 1440}
 KINDS: list[tuple[type[Any], str, str, str, dict[str, Any]]] = [
     (Block, "block", "blocks", "block", {**SPAN, "kind": BlockKind.SELF_STUDY}),
     (NonStudyBlock, "non_study_block", "non_study_blocks", "lunch", {**SPAN, "label": "저녁"}),
+    (
+        SpecialDay,
+        "special_day",
+        "special_days",
+        "special_day",
+        {"study": ((480, 600), (660, 720)), "self_study": ((0, 1440),), "date": date(2025, 1, 19)},
+    ),
     (
         Exclusion,
         "exclusion",
@@ -92,9 +100,10 @@ def test_new_entry_requires_the_fields_without_a_default(
     attribute: str,
     fields: dict[str, Any],
 ) -> None:
-    index = {"blocks": 7, "non_study_blocks": 7, "exclusions": 1}[table]
+    index = {"blocks": 7, "non_study_blocks": 7, "special_days": 1, "exclusions": 1}[table]
     names = {"start_minute": "start", "end_minute": "end"}
-    needed = {names.get(name, name) for name in fields if name not in {"label", "reason"}}
+    optional = {"label", "reason", "study", "self_study"}
+    needed = {names.get(name, name) for name in fields if name not in optional}
     named = {f"{table}[{index}].{name}" for name in needed}
     refused(session_factory, world, named, method(f"add_{entry}"))
     assert kind.__tablename__ == table

@@ -24,6 +24,7 @@ from domain.models.study_time import (
     BlockSettings,
     ExclusionSettings,
     NonStudyBlockSettings,
+    SpecialDaySettings,
 )
 from domain.repositories.plan_rows import PlanView
 from domain.scheduling import validation
@@ -129,6 +130,7 @@ def test_table_of_editable_fields_has_every_field() -> None:
         "content": {*get_type_hints(ContentSettings), "episodes"},
         "block": set(get_type_hints(BlockSettings)),
         "non_study_block": set(get_type_hints(NonStudyBlockSettings)),
+        "special_day": set(get_type_hints(SpecialDaySettings)),
         "class": set(get_type_hints(AcademyScheduleSettings)),
         "exclusion": set(get_type_hints(ExclusionSettings)),
     }
@@ -208,6 +210,7 @@ def test_table_of_document_fields_has_every_field_and_default() -> None:
         "factors": documents.FactorsEntry,
         "blocks": documents.BlockEntry,
         "non_study_blocks": documents.NonStudyBlockEntry,
+        "special_days": documents.SpecialDayEntry,
         "academy_schedules": documents.AcademyScheduleEntry,
         "exclusions": documents.ExclusionEntry,
         "contents": documents.ContentEntry,

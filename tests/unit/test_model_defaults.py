@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from domain import Block, Content, GroupStatus, InvalidInputError, PlanGroup
-from domain.models import AcademySchedule, Exclusion
+from domain.models import AcademySchedule, Exclusion, SpecialDay
 from domain.scheduling.types import Allocation, BlockKind, ContentType, Level
 
 TODAY = date(2025, 1, 6)
@@ -47,7 +47,9 @@ def test_plan_group_with_only_required_values_can_be_checked_and_planned() -> No
     assert request.contents[0].wrap_up_minutes == 0
 
 
-@pytest.mark.parametrize("kind", [PlanGroup, Content, Block, AcademySchedule, Exclusion])
+@pytest.mark.parametrize(
+    "kind", [PlanGroup, Content, Block, AcademySchedule, Exclusion, SpecialDay]
+)
 def test_new_rows_have_different_ids(kind: type[PlanGroup]) -> None:
     assert kind().id != kind().id
 

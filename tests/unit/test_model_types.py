@@ -31,6 +31,8 @@ INVALID = {
     "Block(start='10:00')": "start",
     "NonStudyBlock(kind=1)": "kind",
     "Exclusion(day=None)": "day",
+    "SpecialDay(study=[600, 720])": "tuple[int, int]",
+    "SpecialDay(day=None)": "day",
     "AcademySchedule(travel=30)": "travel",
 }
 
@@ -40,6 +42,7 @@ def test_mypy_accepts_columns_and_rejects_other_arguments(tmp_path: Path) -> Non
     imports = (
         "from domain import AcademySchedule, Block, Content, Exclusion, LectureEpisode,"
         " NonStudyBlock, PlanGroup\n"
+        "from domain.models import SpecialDay\n"
     )
     (tmp_path / "wrong.py").write_text(imports + "\n".join(INVALID) + "\n", "utf-8")
     checked = subprocess.run(  # noqa: S603 - our own interpreter
@@ -49,7 +52,7 @@ def test_mypy_accepts_columns_and_rejects_other_arguments(tmp_path: Path) -> Non
     )  # fmt: skip
     lines = [line for line in checked.stdout.splitlines() if ": error: " in line]
     assert {line.split(":")[0].rpartition("/")[2] for line in lines} == {"wrong.py"}
-    for number, expected in enumerate(INVALID.values(), 2):
+    for number, expected in enumerate(INVALID.values(), 3):
         assert any(f"wrong.py:{number}:" in line and expected in line for line in lines), expected
 
 

@@ -12,9 +12,9 @@ from domain.models.content import ContentSettings
 from domain.models.fields import checked_values
 from domain.models.plan_group import PlanGroupSettings
 from domain.repositories.student_plans import ContentHistory
-from domain.services.service import (
+from domain.services.service import Service
+from domain.services.writing import (
     RowVersion,
-    Service,
     accept,
     assign,
     editable_group,
@@ -57,7 +57,9 @@ class GroupEditService(Service):
     ) -> RowVersion:
         """Change the given settings of the group; the others are not changed.
 
-        The group's own exclusions must be within its new period (field ``exclusions[i].date``).
+        The group's own exclusions and special days must be within its new period (fields
+        ``exclusions[i].date`` and ``special_days[i].date``). Its target date and the deadlines of
+        its contents (``contents[i].deadline``) must not be before it.
         """
         uow = self._uow
         group = editable_group(uow, self._resolve_group(group_id))

@@ -5,7 +5,8 @@ from uuid import UUID
 from domain import values
 from domain.errors import InvalidInputError
 from domain.models import PlanState, StudentPlan
-from domain.services.service import RowVersion, Service, require_version, save
+from domain.services.service import Service
+from domain.services.writing import RowVersion, require_version, save
 
 
 class PlanProgressService(Service):

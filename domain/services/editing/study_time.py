@@ -1,56 +1,28 @@
-"""The services that edit the study time of a group, and the classes and exclusions of a student.
+"""The services that edit the study time of a group, and the classes and exclusions of a student."""
 
-An entry is a row for a weekday or for a date. Entries of all kinds are added, changed and removed
-by the three methods of ``_Entries``; its subclasses have the rules of each kind, and insert and
-delete its rows.
-"""
+from typing import Unpack
+from uuid import UUID
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date
-from typing import Any, Final, Generic, TypeVar, Unpack
-from uuid import UUID, uuid4
-
-from domain.errors import FieldError, InvalidInputError, TimeEntryNotFoundError
-from domain.models import AcademySchedule, Block, Exclusion, NonStudyBlock, PlanGroup
-from domain.models.fields import checked_values, row_path
+from domain.models import AcademySchedule, Block, Exclusion, NonStudyBlock, SpecialDay
 from domain.models.study_time import (
     AcademyScheduleSettings,
     BlockSettings,
     ExclusionSettings,
     NonStudyBlockSettings,
+    SpecialDaySettings,
 )
-from domain.scheduling import types as planning
-from domain.scheduling.validation import field_errors
-from domain.services.service import (
-    RowVersion,
-    Service,
-    accept,
-    assign,
-    editable_group,
-    exclusion_errors,
-    flush,
-    require_version,
-    save,
-)
-from domain.unit_of_work.unit import UnitOfWork
-
-Entry = TypeVar("Entry", AcademySchedule, Block, Exclusion, NonStudyBlock)
-_SETTINGS: Final[Mapping[type, type]] = {
-    AcademySchedule: AcademyScheduleSettings,
-    Block: BlockSettings,
-    Exclusion: ExclusionSettings,
-    NonStudyBlock: NonStudyBlockSettings,
-}
+from domain.services.editing.entries import Classes, Entries, Exclusions, Parts
+from domain.services.service import Service
+from domain.services.writing import RowVersion, editable_group
 
 
 class GroupTimeService(Service):
-    """Edits a group's weekly time and its own exclusions.
+    """Edits a group's weekly time, its special days and its own exclusions.
 
     The guarantees and errors are those of ``GroupEditService``, and ``TimeEntryNotFoundError`` for
     a row that does not belong to the group. An entry is a row for a weekday or for a date; fields
     that are not given are not changed. Blocks that overlap are merged when plans are generated, and
-    a date may be excluded twice.
+    a date may be excluded twice, but has at most one special day.
     """
 
     def add_block(
@@ -99,6 +71,32 @@ class GroupTimeService(Service):
         """Remove a non-study block."""
         self._non_study_blocks(group_id).remove(block_id, expected_version)
 
+    def add_special_day(
+        self, *, group_id: UUID | None = None, **fields: Unpack[SpecialDaySettings]
+    ) -> RowVersion:
+        """Replace the blocks of a date of the period by other spans; only ``date`` is required.
+
+        A date without spans has no study time, and does not count in a cycle.
+        """
+        return self._special_days(group_id).add(fields)
+
+    def change_special_day(
+        self,
+        *,
+        special_day_id: UUID,
+        expected_version: int,
+        group_id: UUID | None = None,
+        **fields: Unpack[SpecialDaySettings],
+    ) -> RowVersion:
+        """Change the date or the spans of a special day; given spans replace all of their kind."""
+        return self._special_days(group_id).change(special_day_id, expected_version, fields)
+
+    def remove_special_day(
+        self, *, special_day_id: UUID, expected_version: int, group_id: UUID | None = None
+    ) -> None:
+        """Remove a special day; the blocks of its weekday apply again."""
+        self._special_days(group_id).remove(special_day_id, expected_version)
+
     def add_exclusion(
         self, *, group_id: UUID | None = None, **fields: Unpack[ExclusionSettings]
     ) -> RowVersion:
@@ -122,21 +120,26 @@ class GroupTimeService(Service):
         """Remove one of the group's own exclusions."""
         self._exclusions(group_id).remove(exclusion_id, expected_version)
 
-    def _blocks(self, group_id: UUID | None) -> "_Spans[Block]":
+    def _blocks(self, group_id: UUID | None) -> Parts[Block]:
         group = editable_group(self._uow, self._resolve_group(group_id))
         blocks = group.blocks
-        return _Spans(self._uow, Block, blocks, {"group_id": group.id}, group, blocks)
+        return Parts(self._uow, Block, blocks, {"group_id": group.id}, group, blocks)
 
-    def _non_study_blocks(self, group_id: UUID | None) -> "_Spans[NonStudyBlock]":
+    def _non_study_blocks(self, group_id: UUID | None) -> Parts[NonStudyBlock]:
         group = editable_group(self._uow, self._resolve_group(group_id))
         spans = group.non_study_blocks
-        return _Spans(self._uow, NonStudyBlock, spans, {"group_id": group.id}, group, spans)
+        return Parts(self._uow, NonStudyBlock, spans, {"group_id": group.id}, group, spans)
 
-    def _exclusions(self, group_id: UUID | None) -> "_Exclusions":
+    def _special_days(self, group_id: UUID | None) -> Parts[SpecialDay]:
+        group = editable_group(self._uow, self._resolve_group(group_id))
+        days = group.special_days
+        return Parts(self._uow, SpecialDay, days, {"group_id": group.id}, group, days)
+
+    def _exclusions(self, group_id: UUID | None) -> Exclusions:
         group = editable_group(self._uow, self._resolve_group(group_id))
         owner = {"student_id": group.student_id, "group_id": group.id}
         own = self._uow.student_time.exclusions_of_group(group.id)
-        return _Exclusions(self._uow, Exclusion, own, owner, group)
+        return Exclusions(self._uow, Exclusion, own, owner, group)
 
 
 class StudentTimeService(Service):
@@ -207,135 +210,12 @@ class StudentTimeService(Service):
         self._uow.require_student_lock(student_id)
         return student_id
 
-    def _classes(self, student_id: UUID | None) -> "_Classes":
+    def _classes(self, student_id: UUID | None) -> Classes:
         owner = {"student_id": self._locked_student(student_id)}
         classes = self._uow.student_time.academy_schedules(owner["student_id"])
-        return _Classes(self._uow, AcademySchedule, classes, owner)
+        return Classes(self._uow, AcademySchedule, classes, owner)
 
-    def _exclusions(self, student_id: UUID | None) -> "_Entries[Exclusion]":
+    def _exclusions(self, student_id: UUID | None) -> Entries[Exclusion]:
         owner = {"student_id": self._locked_student(student_id)}
         own = self._uow.student_time.exclusions_of_student(owner["student_id"])
-        return _Entries(self._uow, Exclusion, own, owner)
-
-
-@dataclass(frozen=True, slots=True)
-class _Entries(Generic[Entry]):
-    """The stored rows of a kind that belong to a group or a student, in order."""
-
-    uow: UnitOfWork
-    kind: type[Entry]
-    rows: Sequence[Entry]
-    owner: Mapping[str, UUID]
-    """The foreign keys of a new row, in addition to the tenant's id."""
-
-    def add(self, fields: Mapping[str, Any]) -> RowVersion:
-        """Add a row after the others, and write it."""
-        values = self._validated(fields, None)
-        columns: dict[str, Any] = {**self.owner, **values}
-        row = self.kind(id=uuid4(), tenant_id=self.uow.tenant_id, **columns)
-        self._insert(row)
-        return save(self.uow, row, self.group_id)
-
-    def change(self, id_: UUID, expected_version: int, fields: Mapping[str, Any]) -> RowVersion:
-        """Change the given fields of a row, and write it."""
-        index, row = self._find(id_, expected_version)
-        assign(row, self._validated(fields, index))
-        self._accept()
-        return save(self.uow, row, self.group_id)
-
-    def remove(self, id_: UUID, expected_version: int) -> None:
-        """Delete a row."""
-        _, row = self._find(id_, expected_version)
-        self._delete(row)
-        flush(self.uow, self.group_id)
-
-    @property
-    def group_id(self) -> UUID | None:
-        """The group's id, which errors report."""
-        return self.owner.get("group_id")
-
-    def _find(self, id_: UUID, expected_version: int) -> tuple[int, Entry]:
-        for index, row in enumerate(self.rows):
-            if row.id == id_:
-                require_version(row, expected_version, self.group_id)
-                return index, row
-        raise TimeEntryNotFoundError(entry_id=id_, kind=self.kind.__tablename__)
-
-    def _validated(self, fields: Mapping[str, Any], index: int | None) -> dict[str, Any]:
-        """Return the values for a new row, or for the one at ``index``; raise for invalid ones."""
-        at = len(self.rows) if index is None else index
-        path = row_path(self.kind, at)
-        new = index is None
-        values = checked_values(self.kind, _SETTINGS[self.kind], fields, path, new=new)
-        InvalidInputError.raise_if_any(self._field_errors(values, at))
-        return values
-
-    def _field_errors(self, values: Mapping[str, Any], at: int) -> Iterator[FieldError]:
-        """Yield an error for each rule that the row at this index would violate."""
-        yield from ()
-
-    def _insert(self, row: Entry) -> None:
-        self.uow.session.add(row)
-
-    def _delete(self, row: Entry) -> None:
-        self.uow.session.delete(row)
-
-    def _accept(self) -> None:
-        """Check rules that can only be checked after the values are assigned."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Spans(_Entries[Entry]):
-    """Weekly spans of a group, which are in its collection; the entire group is validated."""
-
-    group: PlanGroup
-    collection: list[Entry]
-
-    def _insert(self, row: Entry) -> None:
-        self.collection.append(row)
-        self._accept()
-
-    def _delete(self, row: Entry) -> None:
-        self.collection.remove(row)
-
-    def _accept(self) -> None:
-        accept(self.uow, self.group)
-
-
-@dataclass(frozen=True, slots=True)
-class _Exclusions(_Entries[Exclusion]):
-    """A group's own exclusions, which must be within its period."""
-
-    group: PlanGroup
-
-    def _field_errors(self, values: Mapping[str, Any], at: int) -> Iterator[FieldError]:
-        if "date" in values:
-            yield from exclusion_errors(self.group, [values["date"]], at)
-
-
-class _Classes(_Entries[AcademySchedule]):
-    """A student's classes, which must not overlap."""
-
-    __slots__ = ()
-
-    def _field_errors(self, values: Mapping[str, Any], at: int) -> Iterator[FieldError]:
-        # The values are validated on an object that is not in the Session, because a later flush
-        # would write invalid values of a persistent object.
-        lesson = AcademySchedule(travel_minutes=0)
-        if at < len(self.rows):
-            names = ("weekday", "start_minute", "end_minute", "travel_minutes")
-            assign(lesson, {name: getattr(self.rows[at], name) for name in names})
-        assign(lesson, values)
-        others = [other.to_planning() for index, other in enumerate(self.rows) if index != at]
-        request = planning.Request(
-            period_start=date.min,
-            period_end=date.min,
-            today=date.min,
-            contents=(),
-            blocks=(),
-            academy_schedules=(*others, lesson.to_planning()),
-        )
-        # The stored classes do not overlap each other, so all errors are those of the last class.
-        last, path = row_path(self.kind, len(others)), row_path(self.kind, at)
-        for field_error in field_errors(request):
-            yield replace(field_error, field=field_error.field.replace(last, path))
+        return Entries(self._uow, Exclusion, own, owner)

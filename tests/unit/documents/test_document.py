@@ -18,6 +18,12 @@ BLOCK = {"kind": "study", "start": "10:00", "end": "19:00"}
 HOLIDAY = {"date": "2025-01-15", "type": "휴가"}
 CLASS = {"weekday": 3, "start": "14:00", "end": "17:00"}
 BOOK = {"type": "book", "title": "수학", "allocation": "weakness", "range": [1, 200]}
+MORNING = ["10:00", "12:00"]
+
+
+def special(**keys: Any) -> dict[str, Any]:
+    """Return the field of a document with one special day."""
+    return {"special_days": [{"date": "2025-01-15", **keys}]}
 
 
 def read(**keys: Any) -> PlanGroupDocument:
@@ -80,6 +86,19 @@ def test_episode_minutes_may_be_null() -> None:
     assert read(contents=[lecture]).contents[0].episodes == (30, None, 45)
 
 
+def test_special_day_has_spans_of_both_kinds_or_none() -> None:
+    spans = {"study": [MORNING, ["13:30", "24:00"]], "self_study": [["00:00", "10:00"]]}
+    [day] = read(**special(**spans)).special_days
+    assert (day.date, day.study, day.self_study) == (
+        date(2025, 1, 15),
+        ((600, 720), (810, 1440)),
+        ((0, 600),),
+    )
+    [empty] = read(**special()).special_days
+    assert (empty.study, empty.self_study) == ((), ())
+    assert read().special_days == ()
+
+
 def test_keys_with_a_leading_underscore_are_ignored_at_every_level() -> None:
     document = read(_note=1, contents=[{**BOOK, "_note": {"deep": True}}])
     assert len(document.contents) == 1
@@ -140,6 +159,24 @@ def test_byte_order_mark_is_accepted() -> None:
             "must be at most 1440",
         ),
         ({"exclusions": [{"date": "2025-01-15"}]}, "exclusions[0].type", "is required"),
+        ({"special_days": {}}, "special_days", "must be a list"),
+        ({"special_days": [None]}, "special_days[0]", "must be an object"),
+        ({"special_days": [{}]}, "special_days[0].date", "is required"),
+        ({"special_days": [{"date": "1/15"}]}, "special_days[0].date", "must be a date"),
+        (special(kind="study"), "special_days[0].kind", "is not a known key"),
+        (special(study=None), "special_days[0].study", "must be a list"),
+        (special(study="10:00"), "special_days[0].study", "must be a list"),
+        (special(study=[MORNING, "10:00"]), "special_days[0].study[1]", "must be [start, end]"),
+        (special(study=[["10:00"]]), "special_days[0].study[0]", "must be [start, end], two"),
+        (special(study=[[600, 720]]), "special_days[0].study[0]", "must be [start, end], two"),
+        (special(study=[["9:00", "12:00"]]), "special_days[0].study[0]", "must be [start, end]"),
+        (special(study=[["10:00", "24:01"]]), "special_days[0].study[0]", "must be [start, end]"),
+        (special(study=[["10:00", "10:00"]]), "special_days[0].study[0]", "must start before"),
+        (
+            special(self_study=[MORNING, ["22:00", "01:00"]]),
+            "special_days[0].self_study[1]",
+            "must start before it ends, both on the same day; divide a span past midnight into",
+        ),
         ({"exclusions": [{**HOLIDAY, "type": "x"}]}, "exclusions[0].type", "must be one of 휴가"),
         ({"contents": [{**BOOK, "title": " "}]}, "contents[0].title", "must not be empty"),
         ({"contents": [{**BOOK, "range": [1]}]}, "contents[0].range", "must be [first, last]"),

@@ -57,6 +57,21 @@ def test_draft_without_contents_and_blocks_has_no_field_errors() -> None:
         ),
         ({"academy_schedules": [CLASS, {**CLASS, "start": "16:59"}]}, "academy_schedules[1].start"),
         ({"exclusions": [{"date": "2025-01-13", "type": "기타"}]}, "exclusions[0].date"),
+        (
+            {"special_days": [{"date": "2025-01-12"}, {"date": "2025-01-13"}]},
+            "special_days[1].date",
+        ),
+        ({"special_days": [{"date": "2025-01-05"}]}, "special_days[0].date"),
+        (
+            {"special_days": [{"date": "2025-01-07", "study": [["10:00", "12:00"]] * 25}]},
+            "special_days[0].study",
+        ),
+        (
+            {"special_days": [{"date": "2025-01-07", "self_study": [["10:00", "12:00"]] * 25}]},
+            "special_days[0].self_study",
+        ),
+        ({"target_date": "2025-01-05"}, "target_date"),
+        ({"contents": [BOOK, {**BOOK, "deadline": "2025-01-05"}]}, "contents[1].deadline"),
     ],
 )
 def test_rule_violation_is_reported_under_its_document_field(
@@ -137,6 +152,32 @@ def test_episodes_are_not_checked_if_the_range_is_invalid(
     lengths: dict[str, Any], units: list[int]
 ) -> None:
     assert fields(small(contents=[{**LECTURE, **lengths, "range": units}])) == ["contents[0].range"]
+
+
+def test_special_days_of_one_date_are_each_reported() -> None:
+    days = [{"date": f"2025-01-{day}"} for day in ("07", "08", "07", "13", "13")]
+    assert fields(small(special_days=days)) == [
+        f"special_days[{index}].date" for index in (0, 2, 3, 4)
+    ]
+
+
+def test_special_day_may_have_24_spans_of_each_kind() -> None:
+    spans = [[f"{hour:02}:00", f"{hour:02}:30"] for hour in range(24)]
+    day = {"date": "2025-01-07", "study": spans, "self_study": spans}
+    assert fields(small(special_days=[day])) == []
+
+
+def test_deadlines_may_be_on_the_first_day_of_the_period_or_after_its_end() -> None:
+    for day in ("2025-01-06", "2026-01-01"):
+        document = small(target_date=day, contents=[{**BOOK, "deadline": day}])
+        assert fields(document) == []
+
+
+def test_special_days_are_not_checked_if_the_period_is_invalid() -> None:
+    document = small(
+        period={"start": "2025-01-12", "end": "2025-01-06"}, special_days=[{"date": "2025-01-08"}]
+    )
+    assert fields(document) == ["period"]
 
 
 def test_exclusions_are_not_checked_if_the_period_is_invalid() -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -15,12 +16,24 @@ from domain.models import (
     GroupStatus,
     NonStudyBlock,
     PlanGroup,
+    SpecialDay,
 )
+from domain.scheduling.calendar import calendar
 from domain.scheduling.schedule import schedule
 from domain.scheduling.types import BlockKind, ContentType, ExclusionType, Factors
 from tests.unit.documents.documents import BOOK, EXAMPLE, LECTURE, small
 
 TENANT, STUDENT = UUID(int=1), UUID(int=2)
+SPECIAL: dict[str, Any] = {
+    "special_days": [
+        {
+            "date": "2025-01-08",
+            "study": [["13:00", "15:00"], ["10:00", "12:00"]],
+            "self_study": [["19:00", "24:00"]],
+        },
+        {"date": "2025-01-07"},
+    ]
+}
 
 
 def group_of(**keys: Any) -> PlanGroup:
@@ -43,13 +56,15 @@ def test_document_becomes_a_draft_with_its_settings() -> None:
 
 def test_rows_of_a_document_belong_to_the_group_and_its_tenant() -> None:
     group_id = uuid4()
-    rows = to_rows(read_json(EXAMPLE), TENANT, STUDENT, group_id=group_id)
+    document = replace(read_json(EXAMPLE), special_days=small(**SPECIAL).special_days)
+    rows = to_rows(document, TENANT, STUDENT, group_id=group_id)
     group = rows.group
     assert group.id == group_id
-    parts: list[Content | Block | NonStudyBlock | Exclusion] = [
+    parts: list[Content | Block | NonStudyBlock | SpecialDay | Exclusion] = [
         *group.contents,
         *group.blocks,
         *group.non_study_blocks,
+        *group.special_days,
         *rows.exclusions,
     ]
     assert {(part.tenant_id, part.group_id) for part in parts} == {(TENANT, group_id)}
@@ -88,6 +103,29 @@ def test_block_becomes_a_row_per_weekday() -> None:
     assert [span(row) for row in group.blocks] == [(1, 1140, 1440), (5, 1140, 1440)]
     assert {row.kind for row in group.blocks} == {BlockKind.SELF_STUDY}
     assert [span(row) for row in group.non_study_blocks] == [(0, 720, 780), (6, 720, 780)]
+
+
+def test_special_day_of_a_document_becomes_a_row_and_an_input_of_planning() -> None:
+    group = group_of(**SPECIAL)
+    assert [(day.date.day, day.study, day.self_study) for day in group.special_days] == [
+        (8, ((780, 900), (600, 720)), ((1140, 1440),)),
+        (7, (), ()),
+    ]
+    request = to_request(small(**SPECIAL))
+    assert request.special_days == tuple(day.to_planning() for day in group.special_days)
+    assert [(day.study, day.reserve) for day in calendar(request)[:3]] == [
+        (((600, 720),), ()),
+        ((), ()),
+        (((600, 720), (780, 900)), ((1140, 1440),)),
+    ]
+
+
+def test_plan_group_check_sorts_and_merges_the_spans_of_a_special_day() -> None:
+    group = group_of(**SPECIAL)
+    overlapping: Any = [[780, 900], [600, 660], [660, 720], [630, 700]]
+    group.special_days[1].study = overlapping
+    group.check()
+    assert [day.study for day in group.special_days] == [((600, 720), (780, 900))] * 2
 
 
 def test_factors_that_are_missing_have_the_defaults() -> None:
