@@ -21,6 +21,7 @@ from domain import (
     PlanGroupService,
     UnitOfWork,
 )
+from domain.models import SpecialDay
 from domain.repositories import PlanGroupRepository
 from domain.scheduling.types import Allocation, BlockKind, ContentType, Difficulty
 from domain.services import GroupEditService
@@ -202,11 +203,15 @@ def test_groups_add_refuses_values_that_rows_cannot_store(
 def test_groups_add_fills_in_positions_units_and_enums(session_factory: Factory) -> None:
     contents = [book(), book(position=7), lecture(None, None, None), book(weekly_days=None)]
     contents[2].first_unit, contents[2].last_unit = 5, 7
-    group = add(session_factory, rows(contents=contents, status="saved", level="high"))
+    day = SpecialDay(date=date(2025, 1, 7), study=[(600, 720)])
+    group = add(
+        session_factory, rows(contents=contents, special_days=[day], status="saved", level="high")
+    )
     with session_factory() as session:
         found = PlanGroupRepository(session, group.tenant_id).get(group.id)
         assert [content.position for content in found.contents] == [0, 7, 8, 9]
         assert [episode.unit for episode in found.contents[2].episodes] == [5, 6, 7]
+        assert [(day.study, day.self_study) for day in found.special_days] == [(((600, 720),), ())]
         assert [c.type for c in found.contents] == [c.type for c in group.contents]
     assert group.contents[0].type is ContentType.BOOK
     assert group.contents[0].allocation is Allocation.WEAKNESS
