@@ -351,6 +351,8 @@ CREATE TABLE studyplan.plan_generations (
   waited_ms integer NOT NULL DEFAULT 0,
   plan_count integer NOT NULL,
   unplaced jsonb NOT NULL,
+  certificate jsonb,
+  repairs jsonb NOT NULL DEFAULT '[]',
   warnings jsonb NOT NULL,
   quality jsonb NOT NULL,
   input_hash text NOT NULL,

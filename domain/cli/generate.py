@@ -21,7 +21,7 @@ from domain.documents import PlanGroupDocument, read_json
 from domain.documents.rows import field_errors_of
 from domain.errors import DomainError, FieldError, InvalidInputError, Language
 from domain.locking.policy import PlanGroupLock
-from domain.repositories.plan_rows import GenerationResult
+from domain.repositories.plan_rows import GenerationResult, explanation_as_json
 from domain.scheduling.result import PlanWarning
 from domain.services.plan_generation import PlanGenerationService
 from domain.services.plan_groups import PlanGroupService
@@ -134,6 +134,7 @@ def _as_json(job: Job, outcome: GenerationResult | DomainError) -> dict[str, Any
         "generation": outcome.generation,
         "plans": [plan.to_dict() for plan in outcome.plans],
         "unplaced": [{**asdict(item), "reason": item.reason.value} for item in outcome.unplaced],
+        **explanation_as_json(outcome),
         "warnings": [_warning(item, titles) for item in outcome.warnings],
         "quality": asdict(outcome.quality),
     }

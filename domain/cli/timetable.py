@@ -27,7 +27,15 @@ from domain.documents.rows import to_request
 from domain.errors import Language
 from domain.repositories.plan_rows import GenerationResult
 from domain.scheduling.calendar import Day, DayKind, calendar
-from domain.scheduling.result import PlanWarning, Quality, ScheduledPlan, Unplaced, clock
+from domain.scheduling.result import (
+    Certificate,
+    PlanWarning,
+    Quality,
+    Repair,
+    ScheduledPlan,
+    Unplaced,
+    clock,
+)
 
 MIN_GRID_WIDTH: Final = 98
 """The width of seven columns, each with a bar, ``10:00–10:54`` and two spaces."""
@@ -44,7 +52,7 @@ _DAY_STYLES: Final = {
 def print_result(
     console: Console, document: PlanGroupDocument, result: GenerationResult, language: Language
 ) -> None:
-    """Print the timetable, the unplaced contents, the warnings and the quality."""
+    """Print the timetable, the unplaced contents and why, the warnings and the quality."""
     labels = Labels.of(console, document, language)
     reasons: dict[date, str] = {}
     for exclusion in document.exclusions:
@@ -53,6 +61,8 @@ def print_result(
         reasons.setdefault(exclusion.date, " · ".join(shown))
     print_timetable(console, labels, calendar(to_request(document)), result.plans, reasons)
     print_unplaced(console, labels, result.unplaced)
+    if result.unplaced:
+        print_explanation(console, labels, result.certificate, result.repairs)
     print_warnings(console, labels, result.warnings)
     print_quality(console, labels, result.quality)
 
@@ -94,7 +104,16 @@ def print_unplaced(console: Console, labels: Labels, unplaced: Sequence[Unplaced
         title = _label(item.content, labels)
         table.add_row(title, labels.units(item), amount, labels.text(item.reason))
     show(console, marked("×", "bold red", Text(labels.text("unplaced"), style="bold")))
-    show(console, Padding(table, (0, 1, 0, 3), expand=False))
+    show(console, _indented(table))
+
+
+def print_explanation(
+    console: Console, labels: Labels, certificate: Certificate | None, repairs: Sequence[Repair]
+) -> None:
+    """Print why units are unplaced, and what would help if anything is known to."""
+    show(console, _indented(Text(labels.reason(certificate))))
+    if repairs:
+        show(console, _indented(Text(labels.repairs(repairs))))
 
 
 def print_warnings(console: Console, labels: Labels, warnings: Sequence[PlanWarning]) -> None:
@@ -158,6 +177,11 @@ def weeks_of(days: Iterable[Day], plans: Iterable[ScheduledPlan]) -> Iterator[We
         missing = range(1, 8 - len(columns)) if last < date.max - timedelta(7) else ()
         columns += [DayColumn(last + timedelta(step), None) for step in missing]
         yield Week(number, columns, last)
+
+
+def _indented(content: RenderableType) -> RenderableType:
+    """Return the content aligned with the text of ``marked``."""
+    return Padding(content, (0, 1, 0, 3), expand=False)
 
 
 # --- parts of both layouts ------------------------------------------------------------

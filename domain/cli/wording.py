@@ -11,7 +11,14 @@ from domain.cli.console import clean, encodes
 from domain.documents import PlanGroupDocument
 from domain.errors import Language
 from domain.scheduling.calendar import DayKind
-from domain.scheduling.result import PlanWarning, ScheduledPlan, Unplaced
+from domain.scheduling.result import (
+    Certificate,
+    PlanWarning,
+    Repair,
+    RepairKind,
+    ScheduledPlan,
+    Unplaced,
+)
 from domain.scheduling.types import ContentType, ExclusionType, PlanKind, UnplacedReason
 
 Texts: TypeAlias = Mapping[str, tuple[str, str]]
@@ -39,6 +46,33 @@ _TEXTS: Final[Texts] = {
     "content": ("콘텐츠 {number}", "content {number}"),
     "all_placed": ("모든 내용을 배치했습니다.", "Everything was placed."),
     "unplaced": ("배치하지 못한 내용", "Not placed"),
+    "and": (", ", " and "),
+    "minutes_short": (
+        "이유: {contents}에 {need:,}분이 필요하지만 사용 가능한 시간은 {have:,}분입니다 ({days}).",
+        "Why: {need:,} min are needed for {contents}, but only {have:,} min are free ({days}).",
+    ),
+    "no_free_day": (
+        "이유: {contents}에 {need:,}분이 필요하지만 사용 가능한 날이 없습니다.",
+        "Why: {need:,} min are needed for {contents}, but no day has free time for this.",
+    ),
+    "units_do_not_fit": (
+        "이유: 전체 시간은 충분하지만, 나눌 수 없는 내용이 빈 시간에 들어가지 않습니다.",
+        "Why: the minutes would suffice, but the units do not fit whole into the free times.",
+    ),
+    "repair": ("해결 방법: {repairs}", "What would help: {repairs}"),
+    "repairs": (
+        "해결 방법 (하나로 충분합니다): {repairs}",
+        "What would help (each alone): {repairs}",
+    ),
+    RepairKind.MINUTES_PER_DAY: (
+        "공부하는 날마다 {minutes} 추가",
+        "{minutes} more on every study day",
+    ),
+    RepairKind.DAYS: ("기간 {days} 연장", "a period {days} longer"),
+    RepairKind.UNITS: (
+        "{content} 마지막 {units} 제외",
+        "leaving out the last {units} of {content}",
+    ),
     "peak": ("가장 긴 날", "longest day"),
     "least_peak": ("이론상 최소", "least possible"),
     "spread": ("날짜별 차이", "spread"),
@@ -46,6 +80,14 @@ _TEXTS: Final[Texts] = {
     UnplacedReason.NO_DAY: ("공부할 날이 없습니다", "no day is left for it"),
     UnplacedReason.NO_ROOM: ("남은 시간이 부족합니다", "its days are full"),
     UnplacedReason.DAY_TOO_SHORT: ("하루에 다 담을 수 없습니다", "longer than any of its days"),
+}
+# Counted things: the text in Korean, and the noun in English, which takes an s in the plural.
+_COUNTS: Final[Texts] = {
+    "minutes": ("{count:,}분", "{count:,} minute"),
+    "days": ("{count:,}일", "{count:,} day"),
+    ContentType.BOOK: ("{count:,}쪽", "{count:,} page"),
+    ContentType.LECTURE: ("{count:,}강", "{count:,} episode"),
+    ContentType.CUSTOM: ("{count:,}유닛", "{count:,} unit"),
 }
 # Readable on both dark and light backgrounds; one for each of the at most nine contents.
 _COLOURS: Final = (
@@ -113,6 +155,37 @@ class Labels:
         hours, rest = divmod(minutes, 60)
         name = ("duration" if rest else "hours") if hours else "minutes"
         return self.text(name, hours=hours, minutes=rest)
+
+    def count(self, name: str, count: int) -> str:
+        """Return a number of minutes, of days, or of units of a type of content."""
+        text = text_in(self.language, _COUNTS, name, count=count)
+        return f"{text}s" if self.language == "en" and count != 1 else text
+
+    def reason(self, certificate: Certificate | None) -> str:
+        """Return why units are unplaced: too few minutes, or units that do not fit uncut."""
+        if certificate is None:
+            return self.text("units_do_not_fit")
+        *others, last = [self.title(content) for content in certificate.contents]
+        return self.text(
+            "minutes_short" if certificate.days else "no_free_day",
+            contents=self.text("and").join([", ".join(others), last] if others else [last]),
+            need=certificate.need,
+            have=certificate.have,
+            days=self.count("days", len(certificate.days)),
+        )
+
+    def repairs(self, repairs: Sequence[Repair]) -> str:
+        """Return the changes of which each one suffices; there is at least one."""
+        name = "repair" if len(repairs) == 1 else "repairs"
+        return self.text(name, repairs=" · ".join(map(self._repair, repairs)))
+
+    def _repair(self, repair: Repair) -> str:
+        amount = repair.amount
+        if repair.content is None:
+            minutes, days = self.count("minutes", amount), self.count("days", amount)
+            return self.text(repair.kind, minutes=minutes, days=days)
+        units = self.count(self.types[repair.content], amount)
+        return self.text(repair.kind, units=units, content=self.title(repair.content))
 
     def message(self, warning: PlanWarning) -> str:
         """Return the warning's message, with the content's title instead of its index."""

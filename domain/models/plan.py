@@ -54,6 +54,8 @@ class PlanGeneration(Base):
     waited_ms: Mapped[int] = mapped_column(server_default=sa.text("0"))
     plan_count: Mapped[int]
     unplaced: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    certificate: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    repairs: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=sa.text("'[]'"))
     warnings: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
     quality: Mapped[dict[str, Any]] = mapped_column(JSONB)
     input_hash: Mapped[str]

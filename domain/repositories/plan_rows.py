@@ -6,7 +6,8 @@ position in the group, the table by its id.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
+from datetime import date
 from itertools import zip_longest
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -21,7 +22,16 @@ from domain.database_errors import translated
 from domain.errors import Language
 from domain.models import Content, PlanGeneration, PlanState, StudentPlan
 from domain.models.content import ContentLabel
-from domain.scheduling.result import PlanWarning, Quality, Schedule, ScheduledPlan, Unplaced
+from domain.scheduling.result import (
+    Certificate,
+    PlanWarning,
+    Quality,
+    Repair,
+    RepairKind,
+    Schedule,
+    ScheduledPlan,
+    Unplaced,
+)
 from domain.scheduling.types import UnplacedReason
 
 if TYPE_CHECKING:  # only a parameter's type
@@ -116,9 +126,10 @@ class GenerationResult:
     """The result of a generation or of a preview.
 
     ``plan_ids`` has the order of ``plans``. For a preview, ``generation`` is ``None`` and
-    ``plan_ids`` is empty. ``contents`` names the contents to which ``plans`` and ``unplaced`` refer
-    by position. ``repeated`` is true if a request with the same idempotency key was answered
-    before, so that nothing was generated this time; comparisons ignore it.
+    ``plan_ids`` is empty. ``contents`` names the contents to which ``plans``, ``unplaced``,
+    ``certificate`` and ``repairs`` refer by position. ``repeated`` is true if a request with the
+    same idempotency key was answered before, so that nothing was generated this time; comparisons
+    ignore it.
     """
 
     group_id: UUID
@@ -127,6 +138,8 @@ class GenerationResult:
     plan_ids: tuple[UUID, ...]
     contents: Mapping[int, ContentLabel]
     unplaced: tuple[Unplaced, ...]
+    certificate: Certificate | None
+    repairs: tuple[Repair, ...]
     warnings: tuple[PlanWarning, ...]
     quality: Quality
     repeated: bool = field(default=False, compare=False)
@@ -224,6 +237,8 @@ def load_stored(session: Session, record: PlanGeneration) -> GenerationResult:
     computed = Schedule(
         plans=tuple(ScheduledPlan(**row) for row in rows),
         unplaced=tuple(_unplaced(item) for item in record.unplaced),
+        certificate=_certificate(record.certificate),
+        repairs=tuple(_repair(item) for item in record.repairs),
         warnings=tuple(PlanWarning(**item) for item in record.warnings),
         quality=Quality(**record.quality),
     )
@@ -239,3 +254,30 @@ def load_stored(session: Session, record: PlanGeneration) -> GenerationResult:
 
 def _unplaced(item: Mapping[str, Any]) -> Unplaced:
     return Unplaced(**{**item, "reason": UnplacedReason(item["reason"])})
+
+
+def explanation_as_json(result: Schedule | GenerationResult) -> dict[str, Any]:
+    """Return the certificate and the repairs with values that JSON supports."""
+    certificate = result.certificate
+    return {
+        "certificate": None
+        if certificate is None
+        else {
+            "contents": list(certificate.contents),
+            "days": [day.isoformat() for day in certificate.days],
+            "need": certificate.need,
+            "have": certificate.have,
+        },
+        "repairs": [{**asdict(repair), "kind": repair.kind.value} for repair in result.repairs],
+    }
+
+
+def _certificate(item: Mapping[str, Any] | None) -> Certificate | None:
+    if item is None:
+        return None
+    days = tuple(date.fromisoformat(day) for day in item["days"])
+    return Certificate(**{**item, "contents": tuple(item["contents"]), "days": days})
+
+
+def _repair(item: Mapping[str, Any]) -> Repair:
+    return Repair(**{**item, "kind": RepairKind(item["kind"])})

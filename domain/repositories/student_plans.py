@@ -15,7 +15,14 @@ from domain.errors import GeneratedMeanwhileError, InvalidInputError, StudentPla
 from domain.locking import guards
 from domain.models import Content, PlanGeneration, PlanGroup, PlanState, StudentPlan
 from domain.models.plan import RetiredAs
-from domain.repositories.plan_rows import COPIED, VIEWED, PlanView, labeled_columns, new_plans
+from domain.repositories.plan_rows import (
+    COPIED,
+    VIEWED,
+    PlanView,
+    explanation_as_json,
+    labeled_columns,
+    new_plans,
+)
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.scheduling.result import Schedule
 from domain.values import MAX_INTEGER, civil_date, integer, validate
@@ -243,13 +250,7 @@ class StudentPlanRepository:
             .cte("fence")
         )
         columns = PlanGeneration.__table__.c
-        record_values: dict[str, Any] = {
-            **asdict(record),
-            "plan_count": len(schedule.plans),
-            "unplaced": [asdict(item) for item in schedule.unplaced],
-            "warnings": [asdict(item) for item in schedule.warnings],
-            "quality": asdict(schedule.quality),
-        }
+        record_values = _record_values(schedule, record)
         values = [sa.literal(value, columns[name].type) for name, value in record_values.items()]
         written = self._session.execute(
             sa.insert(PlanGeneration).from_select(
@@ -282,6 +283,18 @@ class StudentPlanRepository:
             .execution_options(synchronize_session=False)
         )
         _require_rowcount(retired, snapshot.replaceable, snapshot.group_id)
+
+
+def _record_values(schedule: Schedule, record: GenerationRecord) -> dict[str, Any]:
+    """Return the columns of the record of a generation, without its key."""
+    return {
+        **asdict(record),
+        "plan_count": len(schedule.plans),
+        "unplaced": [asdict(item) for item in schedule.unplaced],
+        **explanation_as_json(schedule),
+        "warnings": [asdict(item) for item in schedule.warnings],
+        "quality": asdict(schedule.quality),
+    }
 
 
 def _check_dates(first: date, last: date) -> None:

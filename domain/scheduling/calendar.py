@@ -90,8 +90,9 @@ def _times(request: Request) -> Callable[[date], _DayTime]:
     """Return a function for the time of a date: its special day's, or else its weekday's."""
     closed = [_closed(request, weekday) for weekday in range(7)]
     # Without any study block, self-study is the study time, so that there is no reserve.
-    kinds = {block.kind for block in request.blocks}
-    self_study_only = kinds == {BlockKind.SELF_STUDY}
+    self_study_only = not any(block.kind is BlockKind.STUDY for block in request.blocks) and not (
+        not request.blocks and any(day.study for day in request.special_days)
+    )
 
     def open_time(study: Iterable[Span], self_study: Iterable[Span], weekday: int) -> _DayTime:
         if self_study_only:

@@ -40,6 +40,10 @@ class Demand:
         """The days that the content may use, ascending, without the spare days."""
         return sorted(self.days + self.reserve_days) if self.reserve_days else self.days
 
+    def length(self, index: int) -> int:
+        """Return the minutes of the unit with this index."""
+        return self.prefix[index + 1] - self.prefix[index]
+
     def limited(self, count: int) -> "Demand":
         """Return the same demand with only its first ``count`` units."""
         return replace(self, units=self.units[:count], prefix=self.prefix[: count + 1])

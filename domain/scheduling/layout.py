@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple
 
-from domain.scheduling.distribution.even import Allotment, Item
-from domain.scheduling.distribution.nearest import Deal
+from domain.scheduling.distribution.deal import Deal, Share, shares_by_day
 from domain.scheduling.placement import Room, Run, pack
 from domain.scheduling.result import PlanWarning, warning
 from domain.scheduling.types import ContentType, PlanKind
@@ -18,7 +17,7 @@ class Row(NamedTuple):
 
     day: int
     start: int
-    end: int
+    stop: int
     content: int
     kind: PlanKind
     first_unit: int
@@ -45,50 +44,54 @@ class ShrunkWrapUp:
         )
 
 
-def place(allotment: Allotment, rooms: Mapping[int, Room]) -> tuple[list[Row], list[ShrunkWrapUp]]:
-    """Return the study rows of every day, and the wrap-ups that were shortened."""
+def lay_out(
+    deals: Sequence[Deal], rooms: Mapping[int, Room]
+) -> tuple[list[Row], list[ShrunkWrapUp]]:
+    """Return the study rows of every day, and the wrap-ups that were shortened.
+
+    The deals must be in the order of placing.
+    """
     rows: list[Row] = []
     shrunk: list[ShrunkWrapUp] = []
-    parts = _Parts(allotment)
-    for day in sorted(allotment.items):
-        items = allotment.items[day]
-        wraps = [item.deal.demand.content.wrap_up_minutes for item in items]
-        runs, given = _with_wrap_ups(items, wraps, rooms[day], allotment.runs.get(day))
+    parts = _Parts(deals)
+    for day, shares in sorted(shares_by_day(deals).items()):
+        wraps = [share.deal.demand.content.wrap_up_minutes for share in shares]
+        runs, given = _with_wrap_ups(shares, wraps, rooms[day])
         shrunk += [
-            ShrunkWrapUp(day, item.deal.demand.content.position, need, wrap)
-            for item, need, wrap in zip(items, wraps, given, strict=True)
+            ShrunkWrapUp(day, share.deal.demand.content.position, need, wrap)
+            for share, need, wrap in zip(shares, wraps, given, strict=True)
             if wrap < need
         ]
-        for item, item_runs, wrap in zip(items, runs, given, strict=True):
-            rows += _rows(day, item, item_runs, wrap, parts)
+        for share, own_runs, wrap in zip(shares, runs, given, strict=True):
+            rows += _rows(share, own_runs, wrap, parts)
     return rows, shrunk
 
 
 def _with_wrap_ups(
-    items: Sequence[Item], wraps: Sequence[int], room: Room, found: list[list[Run]] | None
+    shares: Sequence[Share], wraps: Sequence[int], room: Room
 ) -> tuple[list[list[Run]], list[int]]:
-    """Return the runs of a day's items and the minutes of their wrap-ups.
+    """Return the runs of a day's shares and the minutes of their wrap-ups.
 
     One content after another gets the longest wrap-up with which every unit is uncut and no unit
-    is moved from study time to the reserve. ``found`` is a valid placement, which is used if
-    packing the items one after another fails.
+    is moved from study time to the reserve. The placement that was found together with the deals
+    is used if packing the shares one after another fails.
     """
-    bare = _pack_all(items, [0] * len(items), room)
+    bare = _pack_all(shares, [0] * len(shares), room)
     if bare is None:
-        return _stretched(wraps, room, _closed_up(room, found or []))
+        return _stretched(wraps, room, _closed_up(room, [share.runs for share in shares]))
     if not any(wraps):
-        return bare, [0] * len(items)
-    max_reserve = _reserve_used(items, bare)
+        return bare, [0] * len(shares)
+    max_reserve = _reserve_used(shares, bare)
     given = list(wraps)
 
     def attempt() -> list[list[Run]] | None:
-        runs = _pack_all(items, given, room)
-        return runs if runs and _reserve_used(items, runs) <= max_reserve else None
+        runs = _pack_all(shares, given, room)
+        return runs if runs and _reserve_used(shares, runs) <= max_reserve else None
 
     if runs := attempt():
         return runs, given
     # Bisection over the minutes of one wrap-up after another: about log2(minutes) packings each.
-    given, best = [0] * len(items), bare
+    given, best = [0] * len(shares), bare
     for index, wrap in enumerate(wraps):
         fits, too_long = 0, wrap + 1
         while too_long - fits > 1:
@@ -101,12 +104,12 @@ def _with_wrap_ups(
     return best, given
 
 
-def _pack_all(items: Sequence[Item], wraps: Sequence[int], room: Room) -> list[list[Run]] | None:
-    """Return the runs of all items in the order of placing, or ``None`` if units do not fit."""
+def _pack_all(shares: Sequence[Share], wraps: Sequence[int], room: Room) -> list[list[Run]] | None:
+    """Return the runs of all shares in the order of placing, or ``None`` if units do not fit."""
     free = room.copy()
     placed: list[list[Run]] = []
-    for item, wrap in zip(items, wraps, strict=True):
-        runs = pack(item.deal.prefix, item.first, item.last, free, wrap)
+    for share, wrap in zip(shares, wraps, strict=True):
+        runs = pack(share.deal.prefix, share.items, free, wrap)
         if runs is None:
             return None
         free.take(runs)
@@ -114,11 +117,11 @@ def _pack_all(items: Sequence[Item], wraps: Sequence[int], room: Room) -> list[l
     return placed
 
 
-def _reserve_used(items: Sequence[Item], runs: Sequence[Sequence[Run]]) -> int:
+def _reserve_used(shares: Sequence[Share], runs: Sequence[Sequence[Run]]) -> int:
     """Return the minutes of study in the reserve, without wrap-ups."""
     return sum(
-        item.deal.prefix[run.last] - item.deal.prefix[run.first]
-        for item, own in zip(items, runs, strict=True)
+        share.deal.prefix[run.items.stop] - share.deal.prefix[run.items.start]
+        for share, own in zip(shares, runs, strict=True)
         for run in own
         if run.reserve
     )
@@ -133,9 +136,11 @@ def _closed_up(room: Room, runs: list[list[Run]]) -> list[list[Run]]:
     moved: dict[Run, Run] = {}
     for begin, end in (*room.study, *room.reserve):
         free = begin
-        for run in sorted(run for own in runs for run in own if begin <= run.start < end):
-            moved[run] = run._replace(start=free, end=free + run.end - run.start)
-            free = moved[run].end
+        for run in sorted(
+            (run for own in runs for run in own if begin <= run.start < end), key=_start
+        ):
+            moved[run] = run._replace(start=free, stop=free + run.stop - run.start)
+            free = moved[run].stop
     return [[moved[run] for run in own] for own in runs]
 
 
@@ -147,26 +152,29 @@ def _stretched(
     The wrap-up is shortened to the time until the next run or the end of the span.
     """
     starts = [run.start for own in runs for run in own]
-    ends = [end for _, end in (*room.study, *room.reserve)]
+    ends = [stop for _, stop in (*room.study, *room.reserve)]
     stretched, given = [], []
     for wrap, own in zip(wraps, runs, strict=True):
         last = own[-1]
-        limit = min(bound for bound in (*starts, *ends) if bound >= last.end)
-        given.append(min(wrap, limit - last.end))
-        stretched.append([*own[:-1], last._replace(end=last.end + given[-1])])
+        limit = min(bound for bound in (*starts, *ends) if bound >= last.stop)
+        given.append(min(wrap, limit - last.stop))
+        stretched.append([*own[:-1], last._replace(stop=last.stop + given[-1])])
     return stretched, given
+
+
+def _start(run: Run) -> int:
+    return run.start
 
 
 class _Parts:
     """Numbers the pieces of split units over all days."""
 
-    def __init__(self, allotment: Allotment) -> None:
+    def __init__(self, deals: Sequence[Deal]) -> None:
         self.taken: dict[int, dict[int, set[int]]] = {}
         self.pieces: dict[int, Counter[int]] = {}
-        deals = {id(item.deal): item.deal for items in allotment.items.values() for item in items}
-        for deal in deals.values():
+        for deal in deals:
             kept = deal.demand.kept_pieces
-            if kept or len(deal.units) > len(deal.demand.units):
+            if kept or deal.cuts:
                 position = deal.demand.content.position
                 self.taken[position] = {unit: set(numbers) for unit, numbers in kept.items()}
                 self.pieces[position] = Counter(deal.units)
@@ -184,41 +192,52 @@ class _Parts:
         return number
 
 
-def _rows(day: int, item: Item, runs: Iterable[Run], wrap_up: int, parts: _Parts) -> Iterator[Row]:
+def _rows(share: Share, runs: Iterable[Run], wrap_up: int, parts: _Parts) -> Iterator[Row]:
     """Yield one row for each range of consecutive whole units, each episode and each piece."""
-    position, prefix, units = item.deal.demand.content.position, item.deal.prefix, item.deal.units
+    deal, last = share.deal, share.items.stop
+    position, units, prefix = deal.demand.content.position, deal.units, deal.prefix
     pieces = parts.of(position)
     for run in runs:
-        for first, last in _stretches(item.deal, run, pieces):
+        offset = run.start - prefix[run.items.start]
+        for items in _ranges(deal, run.items, pieces):
+            first, stop = items.start, items.stop
             unit = units[first]
             split = pieces.get(unit, 1)
-            part = parts.next(position, unit) if split > 1 else 1
-            start = run.start + prefix[first] - prefix[run.first]
-            wrap = wrap_up if last == item.last else 0
-            end = start + prefix[last] - prefix[first] + wrap
-            numbers = unit, units[last - 1], part, split, wrap, run.reserve
-            yield Row(day, start, end, position, PlanKind.STUDY, *numbers)
+            wrap = wrap_up if stop == last else 0
+            yield Row(
+                day=share.day,
+                start=offset + prefix[first],
+                stop=offset + prefix[stop] + wrap,
+                content=position,
+                kind=PlanKind.STUDY,
+                first_unit=unit,
+                last_unit=units[stop - 1],
+                part=parts.next(position, unit) if split > 1 else 1,
+                parts=split,
+                wrap_up=wrap,
+                reserve=run.reserve,
+            )
 
 
-def _stretches(deal: Deal, run: Run, pieces: Mapping[int, int]) -> Iterator[tuple[int, int]]:
-    """Yield the item ranges of a run's rows.
+def _ranges(deal: Deal, items: range, pieces: Mapping[int, int]) -> Iterator[range]:
+    """Yield the items of a run's rows.
 
     A range ends at a gap between units and before and after a piece. Each episode of a lecture is
     a separate range.
     """
-    units, first, end = deal.units, run.first, run.last
+    units, first, stop = deal.units, items.start, items.stop
     if deal.demand.content.type is ContentType.LECTURE:
-        yield from ((item, item + 1) for item in range(first, end))
+        yield from (range(item, item + 1) for item in items)
         return
-    if not pieces and units[end - 1] - units[first] == end - 1 - first:
-        yield first, end
+    if not pieces and units[stop - 1] - units[first] == stop - 1 - first:
+        yield items
         return
-    for last in range(first + 1, end + 1):
+    for at in range(first + 1, stop + 1):
         if (
-            last == end
-            or units[last] != units[last - 1] + 1
-            or pieces.get(units[last], 1) > 1
-            or pieces.get(units[last - 1], 1) > 1
+            at == stop
+            or units[at] != units[at - 1] + 1
+            or pieces.get(units[at], 1) > 1
+            or pieces.get(units[at - 1], 1) > 1
         ):
-            yield first, last
-            first = last
+            yield range(first, at)
+            first = at

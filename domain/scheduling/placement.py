@@ -1,9 +1,9 @@
-"""Packs consecutive units into spans, in order of time.
+"""Places consecutive units in the free spans of one day, in order of time.
 
 The units of one content are given by a ``prefix`` of minutes (``prefix[i]`` is the sum of the first
 ``i`` units) and a range of indexes. Each span, in order, gets as many whole units as it holds. For
 units in a fixed order this greedy method is optimal: with fewer units in a span, no later span
-could end at a higher unit.
+could end at a higher unit. The cost is one binary search per span.
 """
 
 from bisect import bisect_left, bisect_right
@@ -14,12 +14,14 @@ from domain.scheduling.spans import Span, front, total
 
 
 class Run(NamedTuple):
-    """The units ``[first, last)`` at ``start``; ``end`` includes their wrap-up."""
+    """Consecutive units of a content in one span: ``items`` are their indexes.
+
+    ``stop``, the minute at which they end, includes their wrap-up.
+    """
 
     start: int
-    end: int
-    first: int
-    last: int
+    stop: int
+    items: range
     reserve: bool
 
 
@@ -32,13 +34,20 @@ class Room:
         self.study = list(study)
         self.reserve = list(reserve)
 
+    @property
+    def minutes(self) -> int:
+        """The free minutes, study time and reserve."""
+        return total(self.study) + total(self.reserve)
+
     def copy(self) -> "Room":
         """Return a room with the same free time, which can be changed separately."""
         return Room(self.study, self.reserve)
 
     def lengths(self) -> list[int]:
         """Return the lengths of all spans in order of time."""
-        return [end - start for start, end in sorted(self.study + self.reserve)]
+        if not self.reserve:
+            return [stop - start for start, stop in self.study]
+        return [stop - start for start, stop in sorted(self.study + self.reserve)]
 
     def leaving(self, study: int, reserve: int) -> "Room":
         """Return the room without its last minutes.
@@ -46,96 +55,148 @@ class Room:
         ``study`` minutes of study time and ``reserve`` minutes of the reserve are removed.
         """
         return Room(
-            front(self.study, total(self.study) - study) if study else self.study,
-            front(self.reserve, total(self.reserve) - reserve) if reserve else self.reserve,
+            front(self.study, total(self.study) - study) if study > 0 else self.study,
+            front(self.reserve, total(self.reserve) - reserve) if reserve > 0 else self.reserve,
         )
 
     def take(self, runs: Iterable[Run]) -> None:
         """Remove the time of ``runs``, each of which must start at the start of a free span."""
         for run in runs:
             spans = self.reserve if run.reserve else self.study
-            index = 0
-            while spans[index][0] != run.start:
-                index += 1
-            if spans[index][1] == run.end:
+            index = bisect_left(spans, (run.start,))
+            if spans[index][1] == run.stop:
                 del spans[index]
             else:
-                spans[index] = run.end, spans[index][1]
+                spans[index] = run.stop, spans[index][1]
 
 
-def pack(
-    prefix: Sequence[int], first: int, last: int, room: Room, wrap_up: int = 0
-) -> list[Run] | None:
-    """Return runs for the units ``[first, last)``, or ``None`` if they do not fit uncut.
+def pack(prefix: Sequence[int], items: range, room: Room, wrap_up: int = 0) -> list[Run] | None:
+    """Return runs for units, or ``None`` if they do not fit uncut.
 
     Study time is used from its first minute on. The reserve is only used if study time does not
     suffice, and then as little of it as possible. The units are in order of time even if the
     reserve is before study time. ``wrap_up`` minutes follow the last unit in its span.
     """
+    need = prefix[items.stop] - prefix[items.start] + wrap_up
     if room.study:
-        start, end = room.study[0]
-        length = prefix[last] - prefix[first] + wrap_up
-        if length <= end - start:
-            return [Run(start, start + length, first, last, reserve=False)]
-    study = [(start, end, False) for start, end in room.study]
-    runs = _fill(prefix, first, last, study, wrap_up)
-    if runs is not None or not room.reserve:
+        start, stop = room.study[0]
+        if need <= stop - start:
+            return [Run(start, start + need, items, reserve=False)]
+    study = [_Slot(start, stop, reserve=False) for start, stop in room.study]
+    runs = _filled(prefix, items, study, wrap_up)
+    if runs and runs[-1].items.stop == items.stop:
         return runs
-    # The least number of reserve minutes with which the units fit is found by bisection, because
-    # units that fit into the first minutes of the reserve also fit into more of them.
-    too_few, enough = 0, total(room.reserve)
-    runs = _fill(prefix, first, last, _with_reserve(study, room, enough), wrap_up)
-    if runs is None:
+    if not room.reserve:
         return None
-    while enough - too_few > 1:
-        middle = (too_few + enough) // 2
-        candidate = _fill(prefix, first, last, _with_reserve(study, room, middle), wrap_up)
-        if candidate is None:
-            too_few = middle
-        else:
-            enough, runs = middle, candidate
-    return runs
+    slots = sorted([*study, *(_Slot(start, stop, reserve=True) for start, stop in room.reserve)])
+    minutes = _least_reserve(prefix, items, slots, wrap_up, need - total(room.study))
+    if minutes is None:
+        return None
+    opened = [
+        slot._replace(stop=slot.start + length)
+        for slot, length in zip(slots, _lengths(slots, minutes), strict=True)
+    ]
+    return _filled(prefix, items, opened, wrap_up)
 
 
 def reach(prefix: Sequence[int], first: int, lengths: Iterable[int]) -> int:
     """Return the index up to which uncut units from ``first`` on fit into these lengths."""
+    stop = len(prefix) - 1
     for length in lengths:
+        if first == stop:
+            break
         first = bisect_right(prefix, prefix[first] + length, first) - 1
     return first
 
 
-def reach_back(prefix: Sequence[int], last: int, lengths: Sequence[int]) -> int:
-    """Return the lowest index from which uncut units up to ``last`` fit into these lengths."""
+def reach_back(prefix: Sequence[int], stop: int, lengths: Sequence[int]) -> int:
+    """Return the lowest index from which uncut units up to ``stop`` fit into these lengths."""
     for length in reversed(lengths):
-        last = bisect_left(prefix, prefix[last] - length, 0, last)
-    return last
+        if stop == 0:
+            break
+        stop = bisect_left(prefix, prefix[stop] - length, 0, stop)
+    return stop
 
 
-def _fill(
-    prefix: Sequence[int],
-    first: int,
-    last: int,
-    spans: Iterable[tuple[int, int, bool]],
-    wrap_up: int,
-) -> list[Run] | None:
-    """Return runs with as many whole units per span as it holds, or ``None`` if units remain."""
+class _Slot(NamedTuple):
+    """A free span of study time or of the reserve."""
+
+    start: int
+    stop: int
+    reserve: bool
+
+
+def _length(slot: _Slot) -> int:
+    return slot.stop - slot.start
+
+
+def _lengths(slots: Iterable[_Slot], minutes: int) -> list[int]:
+    """Return the lengths of the spans if only so many minutes of the reserve are open."""
+    lengths = []
+    for start, stop, reserve in slots:
+        length = stop - start
+        if reserve:
+            length = min(length, minutes)
+            minutes -= length
+        lengths.append(length)
+    return lengths
+
+
+def _least_reserve(
+    prefix: Sequence[int], items: range, slots: Sequence[_Slot], wrap_up: int, missing: int
+) -> int | None:
+    """Return the least number of minutes of the reserve with which units fit, if they do.
+
+    ``missing`` is the number of minutes that study time lacks. The search goes upwards from it, and
+    then by bisection: units that fit into the first minutes of the reserve also fit into more.
+    """
+
+    def fit(minutes: int) -> bool:
+        return _fits(prefix, items, _lengths(slots, minutes), wrap_up)
+
+    most = sum(_length(slot) for slot in slots if slot.reserve)
+    enough, step = max(missing, 1), 1
+    too_few = enough - 1
+    while enough < most and not fit(enough):
+        too_few, enough, step = enough, min(enough + step, most), 2 * step
+    if enough >= most and not fit(most):
+        return None
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        if fit(middle):
+            enough = middle
+        else:
+            too_few = middle
+    return enough
+
+
+def _fits(prefix: Sequence[int], items: range, lengths: Iterable[int], wrap_up: int) -> bool:
+    """Whether spans of these lengths hold units, each as many whole ones as possible.
+
+    The wrap-up must follow the last unit in its span.
+    """
+    first, stop = items.start, items.stop
+    need = prefix[stop] + wrap_up
+    for length in lengths:
+        position = prefix[first] + length
+        if need <= position:
+            return True
+        first = bisect_right(prefix, position, first, stop) - 1
+    return False
+
+
+def _filled(prefix: Sequence[int], items: range, slots: Iterable[_Slot], wrap_up: int) -> list[Run]:
+    """Return runs with as many whole units per span as it holds."""
     runs: list[Run] = []
-    for start, end, reserve in spans:
-        room = end - start
-        if prefix[last] - prefix[first] + wrap_up <= room:
-            stop = start + prefix[last] - prefix[first] + wrap_up
-            return [*runs, Run(start, stop, first, last, reserve)]
-        # The last unit is not placed here, even if it fits, because its wrap-up must follow it in
-        # the same span and does not fit.
-        to = min(bisect_right(prefix, prefix[first] + room, first, last + 1) - 1, last - 1)
-        if to > first and prefix[to] > prefix[first]:
-            runs.append(Run(start, start + prefix[to] - prefix[first], first, to, reserve))
+    first, stop = items.start, items.stop
+    for begin, end, reserve in slots:
+        rest = prefix[stop] - prefix[first] + wrap_up
+        if rest <= end - begin:
+            runs.append(Run(begin, begin + rest, range(first, stop), reserve))
+            break
+        to = bisect_right(prefix, prefix[first] + end - begin, first, stop) - 1
+        if prefix[to] > prefix[first]:
+            length = prefix[to] - prefix[first]
+            runs.append(Run(begin, begin + length, range(first, to), reserve))
             first = to
-    return None
-
-
-def _with_reserve(
-    study: list[tuple[int, int, bool]], room: Room, minutes: int
-) -> list[tuple[int, int, bool]]:
-    reserve = [(start, end, True) for start, end in front(room.reserve, minutes)]
-    return sorted(study + reserve)
+    return runs

@@ -1,90 +1,204 @@
-"""Measures how even a schedule is, and computes a lower bound for its peak."""
+"""Measures how good a schedule is, and computes lower bounds for its peak and its fullness.
+
+A lower bound is the least level at which all minutes fit if no day takes more than the level. It is
+found by bisection, because minutes that fit at a level also fit at a higher one, and each step
+decides by Gale's condition (see ``feasibility``) whether they fit. Days that are alike are grouped,
+so that the cost of a step does not grow with the length of the period.
+"""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import isqrt
+from typing import Final, NamedTuple
 
-from domain.scheduling.calendar import Day, DayKind
-from domain.scheduling.demand import Demand
+from domain.scheduling.calendar import DayKind
+from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.feasibility import DaySets
 from domain.scheduling.layout import Row
-from domain.scheduling.placement import Room
+from domain.scheduling.problem import Problem
 from domain.scheduling.result import Quality
-from domain.scheduling.spans import total
-from domain.scheduling.types import KeptPlan, PlanKind
+from domain.scheduling.spans import Span, total, without
+from domain.scheduling.types import PlanKind
+
+_SHORT_ROW: Final = 10
+_EXACT: Final = 10**12
+"""The factor with which fractions are computed as integers."""
 
 
-def quality(
-    days: Sequence[Day],
-    demands: Sequence[Demand],
-    rows: Iterable[Row],
-    rooms: Mapping[int, Room],
-    kept: Iterable[tuple[int, KeptPlan]],
-) -> Quality:
-    """Return the quality of a schedule, measured over the study days in ``rooms``.
-
-    ``demands`` are the demands that ``rows`` place, and ``kept`` has the kept plans with their
-    days.
-    """
-    kept_load: Counter[int] = Counter()
-    reserve = 0
-    for day, plan in kept:
-        if plan.kind is PlanKind.STUDY and day in rooms:
-            kept_load[day] += plan.end_minute - plan.start_minute
-            reserve += (plan.end_minute - plan.start_minute) * plan.reserve
-    load = Counter(kept_load)
-    for row in rows:
-        load[row.day] += row.end - row.start
-        reserve += (row.end - row.start) * row.reserve
-    loads = [load[day] for day in rooms if days[day].kind is DayKind.STUDY]
-    if not loads:
-        return Quality(peak=0, least_peak=0, spread=0, reserve=reserve)
+def quality(problem: Problem, deals: Sequence[Deal], rows: Sequence[Row]) -> Quality:
+    """Return the quality of the schedule that has these deals and study rows."""
+    kept = _kept_rows(problem)
+    both = [*kept, *rows]
+    load = _loads(both)
+    days = [day for day in problem.rooms if problem.days[day].kind is DayKind.STUDY]
+    loads = [load[day] for day in days]
+    times = _study_times(problem, days)
+    full = [(load[day], time) for day, time in times.items() if time]
+    has_spare_days = any(problem.days[row.day].kind is DayKind.NO_TIME for row in rows)
+    bound = _Bound(problem, deals, _loads(kept), times, has_spare_days=has_spare_days)
     return Quality(
-        peak=max(loads),
-        least_peak=_least_peak(days, demands, rooms, kept_load),
-        spread=max(loads) - min(loads),
-        reserve=reserve,
+        peak=max(loads, default=0),
+        least_peak=bound.least_level(lambda level, _: 1000 * level) if loads else 0,
+        spread=max(loads, default=0) - min(loads, default=0),
+        reserve=sum(row.stop - row.start for row in both if row.reserve),
+        fullness=max(((2000 * minutes + time) // (2 * time) for minutes, time in full), default=0),
+        least_fullness=bound.least_level(lambda level, time: level * time) if full else 0,
+        variation=_variation([_EXACT * minutes // time for minutes, time in full]),
+        short_rows=sum(row.stop - row.start < _SHORT_ROW for row in both),
+        slack_days=_slack(problem, both),
     )
 
 
-def _least_peak(
-    days: Sequence[Day],
-    demands: Sequence[Demand],
-    rooms: Mapping[int, Room],
-    kept: Mapping[int, int],
-) -> int:
-    """Return the lowest peak with which all minutes fit into the days.
+def _kept_rows(problem: Problem) -> list[Row]:
+    """Return the kept study plans from today on as rows."""
+    return [
+        Row(
+            day=day,
+            start=plan.start_minute,
+            stop=plan.end_minute,
+            content=plan.content,
+            kind=plan.kind,
+            first_unit=plan.first_unit,
+            last_unit=plan.last_unit,
+            part=plan.part,
+            parts=plan.parts,
+            wrap_up=plan.wrap_up_minutes,
+            reserve=plan.reserve,
+        )
+        for plan in problem.request.kept
+        if plan.kind is PlanKind.STUDY
+        for day in ((plan.date - problem.request.period_start).days,)
+        if day in problem.rooms
+    ]
 
-    It is found by bisection, because minutes that fit under a peak also fit under a higher one.
-    Each step decides by ``DaySets.fits`` whether they fit. A holiday is not a study day, so the
-    peak does not limit it.
+
+def _loads(rows: Sequence[Row]) -> Counter[int]:
+    load: Counter[int] = Counter()
+    for row in rows:
+        load[row.day] += row.stop - row.start
+    return load
+
+
+def _study_times(problem: Problem, days: Sequence[int]) -> dict[int, int]:
+    """Return the study time of each day without that of the student's other plans."""
+    busy: dict[int, list[Span]] = {}
+    for plan in problem.request.busy:
+        day = (plan.date - problem.request.period_start).days
+        busy.setdefault(day, []).append((plan.start_minute, plan.end_minute))
+    return {
+        day: total(
+            without(problem.days[day].study, busy[day]) if day in busy else problem.days[day].study
+        )
+        for day in days
+    }
+
+
+def _variation(values: Sequence[int]) -> int:
+    """Return the coefficient of variation in thousandths, rounded half up, in integers."""
+    sum_ = sum(values)
+    if not sum_:
+        return 0
+    squares = len(values) * sum(value * value for value in values) - sum_ * sum_
+    return (isqrt(4_000_000 * squares) // sum_ + 1) // 2
+
+
+def _slack(problem: Problem, rows: Sequence[Row]) -> int:
+    """Return the least number of days after the last study of a content, before its deadline."""
+    last_day: dict[int, int] = {}
+    for row in rows:
+        last_day[row.content] = max(row.day, last_day.get(row.content, 0))
+    return min(
+        (
+            max(0, demand.stop - 1 - last_day[demand.content.position])
+            for demand in problem.demands
+            if demand.content.position in last_day
+        ),
+        default=0,
+    )
+
+
+class _KindOfDay(NamedTuple):
+    """What days that are alike have in common: free and kept minutes, and study time.
+
+    A day without study time is a day to which no level applies: it is not a study day, or the
+    student's other plans fill it.
     """
-    day_sets = DaySets.among(demands)
-    needs = [demand.prefix[-1] for demand in demands]
-    study = [day for day in rooms if days[day].kind is DayKind.STUDY]
-    # Days with equal owners, room and kept minutes are grouped, so that the cost of a step does
-    # not grow with the length of the period. A negative number marks a holiday.
-    alike: Counter[tuple[int, int, int]] = Counter()
-    for day, owners in day_sets.day_owners.items():
-        held = total(rooms[day].study) + total(rooms[day].reserve)
-        known = kept[day] if days[day].kind is DayKind.STUDY else -held
-        alike[owners, held, known] += 1
 
-    def possible(peak: int) -> bool:
-        held = dict.fromkeys(day_sets.subsets, 0)
-        for (owners, room, known), count in alike.items():
-            open_ = count * (room if known < 0 else min(room, max(0, peak - known)))
-            for subset in day_sets.subsets:
-                if subset & owners:
-                    held[subset] += open_
-        return day_sets.fits(needs, held)
+    free: int
+    kept: int
+    time: int
 
-    too_low = max((kept[day] for day in study), default=0) - 1
-    full = (kept[day] + total(rooms[day].study) + total(rooms[day].reserve) for day in study)
-    enough = max(too_low + 1, *full)
-    while enough - too_low > 1:
-        middle = (too_low + enough) // 2
-        if possible(middle):
-            enough = middle
-        else:
-            too_low = middle
-    return enough
+
+class _Bound:
+    """Finds the least level at which the placed minutes fit."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        deals: Sequence[Deal],
+        kept: Mapping[int, int],
+        times: Mapping[int, int],
+        *,
+        has_spare_days: bool,
+    ) -> None:
+        # Days without study time are the last resort, so they count only if they are used.
+        own = [demand.with_spare_days() if has_spare_days else demand for demand in problem.demands]
+        day_sets = DaySets.among(own)
+        self.kinds: dict[int, Counter[_KindOfDay]] = {}
+        """The kinds of days, with the number of each, by the day sets that own the days."""
+        for day, owners in day_sets.day_owners.items():
+            kind = _KindOfDay(problem.rooms[day].minutes, kept.get(day, 0), times.get(day, 0))
+            self.kinds.setdefault(owners, Counter())[kind] += 1
+        needs = day_sets.needs(deal.prefix[-1] for deal in deals)
+        self.subsets = [
+            (need, [owners for owners in self.kinds if owners & subset])
+            for subset, need in needs.items()
+        ]
+        self.kept = [(kept[day], time) for day, time in times.items() if time and kept.get(day, 0)]
+
+    def least_level(self, limit: Callable[[int, int], int]) -> int:
+        """Return the least level.
+
+        ``limit`` returns the thousandths of minutes that a day may take, from the level and the
+        day's study time.
+        """
+        enough, step = self._least_without_caps(limit), 1
+        too_low = enough - 1
+        while not self._fits(enough, limit):
+            too_low, enough, step = enough, enough + step, 2 * step
+        while enough - too_low > 1:
+            middle = (too_low + enough) // 2
+            if self._fits(middle, limit):
+                enough = middle
+            else:
+                too_low = middle
+        return enough
+
+    def _least_without_caps(self, limit: Callable[[int, int], int]) -> int:
+        """Return the least level if days had no limit but the level: a lower bound."""
+        per_level = {
+            owners: sum(limit(1, kind.time) * count for kind, count in kinds.items() if kind.time)
+            for owners, kinds in self.kinds.items()
+        }
+        unlimited = {
+            owners: sum(kind.free * count for kind, count in kinds.items() if not kind.time)
+            for owners, kinds in self.kinds.items()
+        }
+        least = 0
+        for need, masks in self.subsets:
+            rest = 1000 * (need - sum(map(unlimited.__getitem__, masks)))
+            if rest > 0 and (slope := sum(map(per_level.__getitem__, masks))):
+                least = max(least, -(-rest // slope))
+        return least
+
+    def _fits(self, level: int, limit: Callable[[int, int], int]) -> bool:
+        if any(limit(level, time) < 1000 * minutes for minutes, time in self.kept):
+            return False
+        held = {
+            owners: sum(
+                count * min(1000 * free, limit(level, time) - 1000 * kept if time else 1000 * free)
+                for (free, kept, time), count in kinds.items()
+            )
+            for owners, kinds in self.kinds.items()
+        }
+        return all(1000 * need <= sum(map(held.__getitem__, masks)) for need, masks in self.subsets)

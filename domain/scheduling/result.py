@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
+from enum import StrEnum
 from typing import Any, Final, Literal, TypeAlias
 
 from domain.scheduling.types import PlanKind, UnplacedReason
@@ -115,18 +116,69 @@ class Unplaced:
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
-    """How even the schedule is: minutes per study day from today on, of new and kept study plans.
+class Certificate:
+    """Why units are unplaced, as a sum that anybody can check.
 
-    ``peak`` is the highest number of minutes of a day, and ``spread`` its difference from the
-    lowest. ``least_peak`` is a lower bound for the peak of any schedule of the same units, without
-    wrap-ups. ``reserve`` has the minutes of study that are in the reserve.
+    The remaining units of ``contents`` (positions) need ``need`` minutes, and all ``days`` that
+    these contents may use hold ``have`` free minutes, which is less.
+    """
+
+    contents: tuple[int, ...]
+    days: tuple[date, ...]
+    need: int
+    have: int
+
+
+class RepairKind(StrEnum):
+    """What a repair changes."""
+
+    MINUTES_PER_DAY = "minutes_per_day"
+    """So many more minutes of study time on every study day from today on."""
+    DAYS = "days"
+    """The period ends so many days later."""
+    UNITS = "units"
+    """So many of the last remaining units of the content are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A change with which everything is placed; it was tried, and suffices alone.
+
+    ``content`` is the position of the content that loses units, ``None`` for the other kinds.
+    """
+
+    kind: RepairKind
+    amount: int
+    content: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How good the schedule is, over the study days from today on; study rows are new and kept.
+
+    Of the minutes of study per day, ``peak`` is the highest, ``least_peak`` a lower bound for the
+    peak of any schedule of the same units on the same days, and ``spread`` the difference of the
+    highest and the lowest. ``reserve`` has the minutes of study that are in the reserve.
+
+    The fullness of a day is its minutes of study / its study time without that of the student's
+    other plans, in thousandths. ``fullness`` is the highest, ``least_fullness`` a lower bound like
+    ``least_peak``, and ``variation`` the coefficient of variation, in thousandths. Days without
+    such study time have no fullness.
+
+    ``short_rows`` is the number of study rows under ten minutes. ``slack_days`` is the number of
+    days between the last study of a content and its deadline or the end of the period, of the
+    content for which it is the lowest.
     """
 
     peak: int
     least_peak: int
     spread: int
     reserve: int
+    fullness: int
+    least_fullness: int
+    variation: int
+    short_rows: int
+    slack_days: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +209,18 @@ def warning(code: str, **data: Scalar) -> PlanWarning:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The result for a request: plans by time, unplaced ranges by position, warnings, quality."""
+    """The result for a request: plans by time, unplaced ranges by position, warnings, quality.
+
+    If something is unplaced, ``certificate`` proves that the minutes do not fit (``None`` if they
+    do, but the units do not fit uncut), and ``repairs`` has changes that would suffice.
+    """
 
     plans: tuple[ScheduledPlan, ...]
     unplaced: tuple[Unplaced, ...]
     warnings: tuple[PlanWarning, ...]
     quality: Quality
+    certificate: Certificate | None = None
+    repairs: tuple[Repair, ...] = ()
 
     def canonical_json(self) -> str:
         """Return the schedule as canonical JSON: sorted keys, no spaces, ISO dates."""

@@ -4,7 +4,7 @@ Ranges of units are half-open in this module, so that the functions for spans ca
 """
 
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,9 +14,10 @@ from domain.scheduling.calendar import Day, DayKind
 from domain.scheduling.demand import Demand
 from domain.scheduling.layout import Row
 from domain.scheduling.placement import Room, Run, pack, reach
+from domain.scheduling.problem import Problem
 from domain.scheduling.result import PlanWarning, warning
 from domain.scheduling.rounding import deltas, rounded_multiples
-from domain.scheduling.spans import Span, merged, total, without
+from domain.scheduling.spans import Span, merged, without
 from domain.scheduling.splitting import fewest_cuts
 from domain.scheduling.types import Content, KeptPlan, PlanKind, Request
 
@@ -39,20 +40,15 @@ class _Review:
         return self.demand.content.position
 
 
-def place_reviews(
-    request: Request,
-    days: Sequence[Day],
-    demands: Sequence[Demand],
-    rows: Iterable[Row],
-    rooms: Mapping[int, Room],
-) -> tuple[list[Row], list[PlanWarning]]:
+def place_reviews(problem: Problem, rows: Iterable[Row]) -> tuple[list[Row], list[PlanWarning]]:
     """Return the review rows of every cycle, and warnings about shortened and missing reviews.
 
-    ``rows`` are the new study rows. ``rooms`` has the free time by day; the time of the reviews is
-    removed from it. Review days have no new study. Reviews start on the first review day of their
-    cycle that is not in the past and continue on the next ones. A group without review days has
-    neither reviews nor warnings.
+    ``rows`` are the new study rows. The time of the reviews is removed from the problem's rooms.
+    Review days have no new study. Reviews start on the first review day of their cycle that is not
+    in the past and continue on the next ones before the content's deadline. A group without review
+    days has neither reviews nor warnings.
     """
+    request, days, rooms = problem.request, problem.days, problem.rooms
     if request.review_days == 0:
         return [], []
     review_rows: list[Row] = []
@@ -62,8 +58,8 @@ def place_reviews(
         if days[index].kind is DayKind.REVIEW:
             open_days[days[index].cycle].append(index)
     for cycle, studied in sorted(studied_by_cycle(request, days, rows).items()):
-        reviews, late = _reviews(demands, studied, open_days[cycle])
-        free = {day: _held(rooms[day]) for day in open_days[cycle]}
+        reviews, late = _reviews(problem.demands, studied, open_days[cycle])
+        free = {day: rooms[day].minutes for day in open_days[cycle]}
         warnings += _set_minutes(request, cycle, reviews, free)
         # Earliest deadline first: the others can use later days.
         for review in sorted(reviews, key=lambda review: len(review.days)):
@@ -163,34 +159,32 @@ def _place(review: _Review, rooms: Mapping[int, Room]) -> Iterator[Row]:
     pieces = [1] * len(items)
     if placed is None:
         lengths = [length for room in rooms.values() for length in room.lengths()]
-        cuts = fewest_cuts(prefix, lengths)
-        if cuts is None:
-            raise AssertionError("reviews are shrunk to what their days hold")
+        cuts = fewest_cuts(prefix, lengths, shortest=1)
         whole, prefix = prefix, sorted({*prefix, *cuts})
         origin = [bisect_left(whole, end) - 1 for end in prefix[1:]]
         items, pieces = [items[i] for i in origin], [origin.count(i) for i in origin]
         placed = _pack_over_days(prefix, rooms)
     if placed is None:
         raise AssertionError("pieces must fit into the spans for which they were cut")
-    placed_pieces = 0
+    numbers: Counter[Span] = Counter()  # of the last piece of each item
     for day, run in placed:
         rooms[day].take([run])
-        for first, last in _stretches(run, pieces):
-            split = pieces[first] > 1
-            placed_pieces = placed_pieces % pieces[first] + 1 if split else 0
-            start = run.start + prefix[first] - prefix[run.first]
+        for own in _ranges(run, pieces):
+            split = pieces[own.start]
+            numbers[items[own.start]] += 1
+            start = run.start + prefix[own.start] - prefix[run.items.start]
             yield Row(
-                day,
-                start,
-                start + prefix[last] - prefix[first],
-                review.content,
-                PlanKind.REVIEW,
-                items[first][0],
-                items[last - 1][1] - 1,
-                placed_pieces if split else 1,
-                pieces[first],
-                0,
-                run.reserve,
+                day=day,
+                start=start,
+                stop=start + prefix[own.stop] - prefix[own.start],
+                content=review.content,
+                kind=PlanKind.REVIEW,
+                first_unit=items[own.start][0],
+                last_unit=items[own.stop - 1][1] - 1,
+                part=numbers[items[own.start]],
+                parts=split,
+                wrap_up=0,
+                reserve=run.reserve,
             )
 
 
@@ -223,24 +217,20 @@ def _pack_over_days(
     for day, room in rooms.items():
         last = reach(prefix, first, room.lengths())
         if last > first:
-            placed += [(day, run) for run in pack(prefix, first, last, room) or ()]
+            placed += [(day, run) for run in pack(prefix, range(first, last), room) or ()]
             first = last
     return placed if first == len(prefix) - 1 else None
 
 
-def _stretches(run: Run, pieces: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield the item ranges of a run's rows: consecutive whole items, and each piece separately."""
-    first = run.first
-    while first < run.last:
-        last = first + 1
-        while last < run.last and pieces[first] == 1 and pieces[last] == 1:
-            last += 1
-        yield first, last
-        first = last
-
-
-def _held(room: Room) -> int:
-    return total(room.study) + total(room.reserve)
+def _ranges(run: Run, pieces: Sequence[int]) -> Iterator[range]:
+    """Yield the items of a run's rows: consecutive whole items, and each piece separately."""
+    first = run.items.start
+    while first < run.items.stop:
+        stop = first + 1
+        while stop < run.items.stop and pieces[first] == 1 and pieces[stop] == 1:
+            stop += 1
+        yield range(first, stop)
+        first = stop
 
 
 def _unreviewed(cycle: int, review: _Review) -> PlanWarning:

@@ -2,8 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
-from itertools import groupby
 from typing import Final
 
 from domain.errors import (
@@ -15,18 +13,19 @@ from domain.errors import (
     NoStudyDaysError,
     NothingPlacedError,
 )
-from domain.scheduling.calendar import Day, DayKind, calendar
-from domain.scheduling.demand import Demand, demands
-from domain.scheduling.distribution.even import Allotment, allot
-from domain.scheduling.distribution.in_turn import even_minutes
-from domain.scheduling.layout import Row, place
+from domain.scheduling.calendar import Day, DayKind
+from domain.scheduling.demand import Demand
+from domain.scheduling.distribution.even import distribute
+from domain.scheduling.distribution.single import even_minutes
+from domain.scheduling.explanation import certificate, repairs, unplaced_ranges
+from domain.scheduling.layout import Row, lay_out
 from domain.scheduling.minutes import UNKNOWN_EPISODE_MINUTES
-from domain.scheduling.placement import Room
+from domain.scheduling.problem import Problem, problem_of
 from domain.scheduling.quality import quality
-from domain.scheduling.result import PlanWarning, Schedule, ScheduledPlan, Unplaced, warning
+from domain.scheduling.result import PlanWarning, Schedule, ScheduledPlan, warning
 from domain.scheduling.review import place_reviews
-from domain.scheduling.spans import Span, merged, total, without
-from domain.scheduling.types import ContentType, Request, UnplacedReason
+from domain.scheduling.spans import merged, total
+from domain.scheduling.types import ContentType, Request
 from domain.scheduling.validation import field_errors
 
 ENGINE_VERSION: Final = "1"
@@ -46,31 +45,27 @@ def schedule(request: Request) -> Schedule:
     ``NoStudyDaysError`` and ``NothingPlacedError``.
     """
     _check(request)
-    days = calendar(request)
-    first_day = max(0, (request.today - request.period_start).days)
-    rooms = _free_time(request, days, first_day)
-    needs = demands(request, days, first_day)
-    allotment = allot(needs, rooms)
-    rows, shrunk = place(allotment, rooms)
-    if not rows and any(need.units for need in needs):
-        raise _nothing_placed(days, rooms, first_day)
-    reviews, review_warnings = place_reviews(request, days, needs, rows, rooms)
-    limited = [need.limited(n) for need, n in zip(needs, allotment.counts, strict=True)]
-    kept = [((plan.date - request.period_start).days, plan) for plan in request.kept]
+    problem = problem_of(request)
+    deals = distribute(problem.demands, problem.rooms)
+    study, shrunk_wrap_ups = lay_out(deals, problem.rooms)
+    if not study and any(demand.units for demand in problem.demands):
+        raise _nothing_placed(problem)
+    reviews, review_warnings = place_reviews(problem, study)
+    unplaced = unplaced_ranges(problem, deals)
     # If all units are placed in study time, no time is short, whatever the even deal would need.
-    is_short = any(row.reserve for row in rows) or any(
-        count < len(need.units) for need, count in zip(needs, allotment.counts, strict=True)
-    )
+    is_short = bool(unplaced) or any(row.reserve for row in study)
     return Schedule(
-        plans=_plans(days, [*rows, *reviews]),
-        unplaced=tuple(_unplaced(needs, allotment, rooms)),
+        plans=_plans(problem.days, [*study, *reviews]),
+        unplaced=unplaced,
+        certificate=certificate(problem) if unplaced else None,
+        repairs=repairs(problem, unplaced) if unplaced else (),
         warnings=(
-            *_input_warnings(request, needs),
-            *(_shortages(days, needs, rooms) if is_short else ()),
-            *(one.warning(days[one.day].date.isoformat()) for one in shrunk),
+            *_input_warnings(request, problem.demands),
+            *(_shortages(problem) if is_short else ()),
+            *(one.warning(problem.days[one.day].date.isoformat()) for one in shrunk_wrap_ups),
             *review_warnings,
         ),
-        quality=quality(days, limited, rows, rooms, kept),
+        quality=quality(problem, deals, study),
     )
 
 
@@ -79,23 +74,8 @@ def _check(request: Request) -> None:
         raise InvalidInputError(found)
     if not request.contents:
         raise NoContentsError
-    if not request.blocks:
+    if not request.blocks and not any(day.study or day.self_study for day in request.special_days):
         raise NoBlocksError
-
-
-def _free_time(request: Request, days: Sequence[Day], first_day: int) -> dict[int, Room]:
-    """Return study time and reserve of each day from today on, without the student's plans."""
-    taken: Mapping[date, list[Span]] = defaultdict(list)
-    for busy in request.busy:
-        taken[busy.date].append((busy.start_minute, busy.end_minute))
-    for plan in request.kept:
-        taken[plan.date].append((plan.start_minute, plan.end_minute))
-    rooms = {}
-    for index in range(first_day, len(days)):
-        day = days[index]
-        holes = merged(taken[day.date]) if day.date in taken else ()
-        rooms[index] = Room(without(day.study, holes), without(day.reserve, holes))
-    return rooms
 
 
 def _plans(days: Sequence[Day], rows: Sequence[Row]) -> tuple[ScheduledPlan, ...]:
@@ -106,32 +86,7 @@ def _plans(days: Sequence[Day], rows: Sequence[Row]) -> tuple[ScheduledPlan, ...
     )
 
 
-def _unplaced(
-    needs: Sequence[Demand], allotment: Allotment, rooms: Mapping[int, Room]
-) -> Iterator[Unplaced]:
-    """Yield the unplaced units of each content, by position, as ranges without gaps."""
-    tails = zip(needs, allotment.counts, strict=True)
-    for need, count in sorted(tails, key=lambda tail: tail[0].content.position):
-        if count == len(need.units):
-            continue
-        longest = max((_held(rooms[day]) for day in need.own), default=0)
-        if not need.own:
-            reason = UnplacedReason.NO_DAY
-        elif 0 < longest < need.prefix[count + 1] - need.prefix[count]:
-            reason = UnplacedReason.DAY_TOO_SHORT
-        else:
-            reason = UnplacedReason.NO_ROOM
-        tail = range(count, len(need.units))
-        for _, stretch in groupby(tail, key=lambda i: need.units[i] - i):
-            indexes = list(stretch)
-            first, last = indexes[0], indexes[-1]
-            minutes = need.prefix[last + 1] - need.prefix[first]
-            yield Unplaced(
-                need.content.position, need.units[first], need.units[last], minutes, reason
-            )
-
-
-def _input_warnings(request: Request, needs: Sequence[Demand]) -> Iterator[PlanWarning]:
+def _input_warnings(request: Request, demands: Sequence[Demand]) -> Iterator[PlanWarning]:
     length = (request.period_end - request.period_start).days + 1
     if length > 366:
         yield warning("long_period", days=length)
@@ -150,20 +105,18 @@ def _input_warnings(request: Request, needs: Sequence[Demand]) -> Iterator[PlanW
                     last_unit=after - 1,
                     minutes=UNKNOWN_EPISODE_MINUTES,
                 )
-    if not any(need.units for need in needs):
+    if not any(demand.units for demand in demands):
         yield warning("nothing_left")
 
 
-def _shortages(
-    days: Sequence[Day], needs: Sequence[Demand], rooms: Mapping[int, Room]
-) -> Iterator[PlanWarning]:
+def _shortages(problem: Problem) -> Iterator[PlanWarning]:
     """Yield a warning for each study day to which the even deal gives more than its study time."""
     dealt: Mapping[int, list[int]] = defaultdict(list)
-    for need in needs:
-        for index, minutes in even_minutes(need).items():
+    for demand in problem.demands:
+        for index, minutes in even_minutes(demand).items():
             dealt[index].append(minutes)
     for index in sorted(dealt):
-        day, free = days[index], total(rooms[index].study)
+        day, free = problem.days[index], total(problem.rooms[index].study)
         if sum(dealt[index]) > free:
             yield warning(
                 "shortage",
@@ -176,10 +129,8 @@ def _shortages(
             )
 
 
-def _nothing_placed(
-    days: Sequence[Day], rooms: Mapping[int, Room], first_day: int
-) -> NoStudyDaysError | NothingPlacedError:
-    left = days[first_day:]
+def _nothing_placed(problem: Problem) -> NoStudyDaysError | NothingPlacedError:
+    left = problem.days[problem.first_day :]
     if all(day.kind is DayKind.EXCLUDED for day in left):
         return NoStudyDaysError()
     reasons: dict[DayKind, DayReason] = {
@@ -188,15 +139,10 @@ def _nothing_placed(
     }
     return NothingPlacedError(
         days=tuple(
-            DayWithoutPlan(day.date, reasons.get(day.kind) or _fullness(rooms[index]))
-            for index, day in enumerate(left, first_day)
+            DayWithoutPlan(
+                day.date,
+                reasons.get(day.kind) or ("unused" if problem.rooms[index].minutes else "full"),
+            )
+            for index, day in enumerate(left, problem.first_day)
         )
     )
-
-
-def _fullness(room: Room) -> DayReason:
-    return "unused" if _held(room) else "full"
-
-
-def _held(room: Room) -> int:
-    return total(room.study) + total(room.reserve)

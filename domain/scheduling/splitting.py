@@ -1,15 +1,47 @@
-"""Divides units that cannot be placed whole, with as few cuts as possible."""
+"""Divides units that cannot be placed whole, with as few cuts as possible.
+
+Units of at least a given length may be cut; the others are placed whole or not at all. The method
+is dynamic programming over the spans, with bounds that drop most states; a limit on its steps
+makes the worst case linear in the number of spans, and then the best solution found is returned.
+"""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
+from typing import Final, TypeAlias
+
+SHORTEST_DIVISIBLE: Final = 20
+"""Units with fewer minutes are never cut."""
+
+_MAX_STEPS: Final = 15_000
+"""The number of states that ``fewest_cuts`` examines at most, some 0.03 s."""
+
+_MANY_SPANS: Final = 200
+
+_Cuts: TypeAlias = tuple[int, "_Cuts"] | None
+_State: TypeAlias = tuple[int, _Cuts]
 
 
-def fewest_cuts(prefix: Sequence[int], lengths: Iterable[int]) -> list[int] | None:
+def divisible_reach(prefix: Sequence[int], lengths: Sequence[int], shortest: int) -> int:
+    """Return how many units, from the first on, fit into spans of these lengths with cuts.
+
+    Units of at least ``shortest`` minutes may be cut. Each span is filled as far as possible,
+    which is optimal: from a further position, every later span also ends at least as far.
+    """
+    position = 0
+    for length in lengths:
+        position = _filled(prefix, position, length, shortest)
+        if position == prefix[-1]:
+            break
+    return bisect_right(prefix, position) - 1
+
+
+def fewest_cuts(prefix: Sequence[int], lengths: Sequence[int], shortest: int) -> list[int]:
     """Return the fewest cuts with which all units fit into spans of these lengths, in order.
 
-    The cuts are minutes from the beginning of the first unit. Returns ``None`` if the spans hold
-    fewer minutes than the units need.
+    The cuts are minutes from the beginning of the first unit. Units of at least ``shortest``
+    minutes may be cut. All units must fit (``divisible_reach``). If the search exceeds its limit of
+    steps, the result may have more cuts than necessary.
     """
     # Dynamic programming over the spans: for each number of cuts, ``furthest`` has the furthest
     # position in minutes and the cuts that lead to it. Only that one has to be kept, because from
@@ -20,24 +52,22 @@ def fewest_cuts(prefix: Sequence[int], lengths: Iterable[int]) -> list[int] | No
     # cuts), or if they cannot lead to fewer cuts than a solution that is already known, by a lower
     # bound: a unit of ``u`` minutes has at least ⌈u / M⌉ − 1 cuts if no span is longer than M. The
     # first solution is a greedy one. The cost is the number of spans × that of remaining states.
-    need, spans = prefix[-1], list(lengths)
-    remaining = sum(spans)
-    if remaining < need:
-        return None
-    longest = list(accumulate(reversed(spans), max))[::-1]  # of each span and those after it
-    solution = _first_solution(prefix, spans, longest)
+    need, remaining, steps = prefix[-1], sum(lengths), 0
+    longest = list(accumulate(reversed(lengths), max))[::-1]  # of each span and those after it
+    solution = _greedy_solution(prefix, lengths, longest, shortest)
     fewest = len(_listed(solution))
     furthest: list[_State] = [(0, None)]
     cuts = 0  # those of the first state
     bounds: dict[int, Callable[[int], int]] = {}  # only that of the current longest span
-    for length, most in zip(spans, longest, strict=True):
+    for length, most in zip(lengths, longest, strict=True):
         if most not in bounds:
             bounds = {most: _bound(prefix, most)}
         furthest, cuts = _promising(furthest, cuts, fewest, bounds[most])
-        if not furthest:
+        steps += len(furthest)
+        if not furthest or steps > _MAX_STEPS:
             break
         remaining -= length
-        reached = _after_span(prefix, furthest, length)
+        reached = _after_span(prefix, furthest, length, shortest)
         if reached[-1][0] >= need:
             found = bisect_left(reached, need, key=_position)
             if cuts + found < fewest:
@@ -49,26 +79,112 @@ def fewest_cuts(prefix: Sequence[int], lengths: Iterable[int]) -> list[int] | No
     return _listed(solution)
 
 
-def _first_solution(prefix: Sequence[int], spans: Sequence[int], longest: Sequence[int]) -> "_Cuts":
+def equal_pieces(prefix: Sequence[int], cuts: Sequence[int], longest_day: int) -> list[int]:
+    """Return as many cuts, moved so that the pieces of units over ``longest_day`` are equal."""
+    moved: list[int] = []
+    for start, stop in pairwise(prefix):
+        inner = cuts[bisect_right(cuts, start) : bisect_left(cuts, stop)]
+        if stop - start > longest_day:
+            count = len(inner) + 1
+            inner = [start + (stop - start) * piece // count for piece in range(1, count)]
+        moved += inner
+    return moved
+
+
+def longest_spans(
+    prefix: Sequence[int], cuts: list[int], lengths: Sequence[int], shortest: int
+) -> tuple[Sequence[int], list[int]]:
+    """Return the lengths without the shortest spans that are not needed for as few cuts.
+
+    The spans that are left out have the length 0. Also returns the cuts in the other spans. The
+    pieces of a unit can be more equal in long spans. Many spans are returned as they are.
+    """
+    if len(lengths) > _MANY_SPANS:
+        return lengths, cuts
+    for shortest_span in sorted(set(lengths), reverse=True):
+        kept = [length if length >= shortest_span else 0 for length in lengths]
+        if divisible_reach(prefix, kept, shortest) == len(prefix) - 1:
+            found = fewest_cuts(prefix, kept, shortest)
+            if len(found) <= len(cuts):
+                return kept, found
+    return lengths, cuts
+
+
+def level_pieces(
+    prefix: Sequence[int], cuts: Sequence[int], lengths: Sequence[int], longest_day: int
+) -> list[int]:
+    """Return as many cuts, moved so that the pieces of units over ``longest_day`` are more equal.
+
+    Each piece stays in its span of ``lengths``, so it is only as long as the span allows.
+    """
+    moved: list[int] = []
+    pieces = sorted({*prefix, *cuts})
+    caps = _caps(pieces, lengths)
+    for start, stop in pairwise(prefix):
+        first, last = bisect_left(pieces, start), bisect_left(pieces, stop)
+        inner = pieces[first + 1 : last]
+        if inner and stop - start > longest_day:
+            inner = [start + size for size in _level(stop - start, caps[first:last])][:-1]
+        moved += inner
+    return moved
+
+
+def _caps(pieces: Sequence[int], lengths: Sequence[int]) -> list[int]:
+    """Return how long each piece could be in the span in which it is, beside the others there."""
+    caps: list[int] = []
+    at = 0
+    for length in lengths:
+        stop = bisect_right(pieces, pieces[at] + length) - 1
+        spare = length - (pieces[stop] - pieces[at])
+        caps += [after - before + spare for before, after in pairwise(pieces[at : stop + 1])]
+        at = stop
+    return caps
+
+
+def _level(total: int, caps: Sequence[int]) -> list[int]:
+    """Return the ends of parts that add up to ``total``, as equal as the caps allow, in order."""
+    sizes = [0] * len(caps)
+    rest = total
+    for count, index in enumerate(sorted(range(len(caps)), key=lambda i: caps[i])):
+        sizes[index] = min(caps[index], rest // (len(caps) - count))
+        rest -= sizes[index]
+    return list(accumulate(sizes))
+
+
+def _filled(prefix: Sequence[int], position: int, length: int, shortest: int) -> int:
+    """Return the furthest position after a span: its end, or that of its last whole unit."""
+    stop = min(position + length, prefix[-1])
+    index = bisect_right(prefix, stop) - 1
+    if prefix[index] == stop or prefix[index + 1] - prefix[index] >= shortest:
+        return stop
+    return max(position, prefix[index])
+
+
+def _greedy_solution(
+    prefix: Sequence[int], lengths: Sequence[int], longest: Sequence[int], shortest: int
+) -> _Cuts:
     """Return the cuts of a solution with few cuts: a greedy one, or else that of filling all spans.
 
     The greedy one cuts a unit only if no later span holds what remains of it.
     """
     need = prefix[-1]
+    if not need:
+        return None
     for only_if_needed in (True, False):
         position = 0
         history: _Cuts = None
-        for length, most in zip(spans, longest, strict=True):
-            stop = min(position + length, need)
-            whole = max(position, prefix[bisect_right(prefix, stop) - 1])
-            end_of_unit = prefix[min(bisect_right(prefix, whole), len(prefix) - 1)]
-            if whole < stop and (not only_if_needed or end_of_unit - whole > most):
-                position, history = stop, (stop, history)
+        for length, most in zip(lengths, longest, strict=True):
+            filled = _filled(prefix, position, length, shortest)
+            index = bisect_right(prefix, filled) - 1
+            whole = max(position, prefix[index])
+            unit_stop = prefix[min(bisect_right(prefix, whole), len(prefix) - 1)]
+            if whole < filled and (not only_if_needed or unit_stop - whole > most):
+                position, history = filled, (filled, history)
             else:
                 position = whole
-        if position >= need:
-            return history
-    raise AssertionError("the spans hold all minutes")
+            if position >= need:
+                return history
+    raise AssertionError("the caller must ensure that the units fit")
 
 
 def _bound(prefix: Sequence[int], most: int) -> Callable[[int], int]:
@@ -89,28 +205,25 @@ def _bound(prefix: Sequence[int], most: int) -> Callable[[int], int]:
     return bound
 
 
-_Cuts = tuple[int, "_Cuts"] | None
-_State = tuple[int, _Cuts]
-
-
-def _after_span(prefix: Sequence[int], furthest: Sequence[_State], length: int) -> list[_State]:
+def _after_span(
+    prefix: Sequence[int], furthest: Sequence[_State], length: int, shortest: int
+) -> list[_State]:
     """Return the furthest states after one more span, by number of cuts from the same number on."""
-    need = prefix[-1]
     reached: list[_State] = []
-    previous: _State | None = None  # the state with one cut less, before this span
+    cut: _State | None = None  # the state with one cut less, after it has filled the span
     for state in furthest:
         position, history = state
-        best = (prefix[bisect_right(prefix, position + length) - 1], history)
-        if best[0] < position:
-            best = state
-        if previous is not None and (filled := min(previous[0] + length, need)) > best[0]:
-            best = (filled, (filled, previous[1]))
+        whole = prefix[bisect_right(prefix, position + length) - 1]
+        best = (whole, history) if whole > position else state
+        if cut is not None and cut[0] > best[0]:
+            best = cut
         if reached and reached[-1][0] > best[0]:
             best = reached[-1]
         reached.append(best)
-        previous = state
-    if previous is not None and (filled := min(previous[0] + length, need)) > reached[-1][0]:
-        reached.append((filled, (filled, previous[1])))
+        filled = _filled(prefix, position, length, shortest)
+        cut = (filled, (filled, history)) if filled > position else None
+    if cut is not None and cut[0] > reached[-1][0]:
+        reached.append(cut)
     return reached
 
 

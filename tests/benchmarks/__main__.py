@@ -1,19 +1,33 @@
-"""Run the benchmarks named on the command line; by default, all except ``peers``."""
+"""Run the benchmarks named on the command line; by default, all except ``peers`` and ``slowest``.
+
+``slowest`` has options of its own, so with options it must be the first name and the only one.
+"""
 
 import importlib
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import sqlalchemy as sa
 
 from domain import schema
 from domain.embedded import embedded_postgres
-from tests.benchmarks import contention, decisions, importing, scheduling, unit_of_work, writing
+from tests.benchmarks import (
+    contention,
+    decisions,
+    importing,
+    scheduling,
+    slowest,
+    unit_of_work,
+    writing,
+)
 
 WITHOUT_DATABASE: dict[str, Callable[[], None]] = {
     "importing": importing.run,
     "scheduling": scheduling.run,
+    "slowest": partial(slowest.main, ()),
 }
+NOT_BY_DEFAULT = {"peers", "slowest"}
 
 
 def peers(engine: sa.Engine) -> None:
@@ -31,7 +45,10 @@ WITH_DATABASE: dict[str, Callable[[sa.Engine], None]] = {
 
 
 def main(names: list[str]) -> None:
-    default = [name for name in (*WITHOUT_DATABASE, *WITH_DATABASE) if name != "peers"]
+    if names[:1] == ["slowest"]:
+        slowest.main(names[1:])
+        return
+    default = [name for name in (*WITHOUT_DATABASE, *WITH_DATABASE) if name not in NOT_BY_DEFAULT]
     selected = names or default
     for name, benchmark in WITHOUT_DATABASE.items():
         if name in selected:

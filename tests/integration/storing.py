@@ -28,7 +28,7 @@ from domain.models.base import SCHEMA
 from domain.repositories import PlanGroupRepository
 from domain.scheduling.result import Schedule, ScheduledPlan
 from domain.scheduling.types import Request
-from tests.factories import ContentFactory, PlanGroupFactory
+from tests.factories import EVERY_DAY, BlockFactory, ContentFactory, PlanGroupFactory
 
 Factory = sessionmaker[Session]
 End = Callable[[UnitOfWork], None]
@@ -57,6 +57,18 @@ def book_group(factory: Factory, first: int = 1, last: int = 100, **fields: Any)
     """Return a stored group with one book of these pages, 6 minutes each, and a factor of 1."""
     contents = [ContentFactory.build(position=0, first_unit=first, last_unit=last)]
     return stored_group(factory, contents=contents, weakness_factor=Decimal(1), **fields)
+
+
+def overfull_group(factory: Factory, **content: Any) -> PlanGroup:
+    """Return a stored group with 600 minutes of a book for four days of 30 minutes."""
+    book = {"position": 3, "last_unit": 300, "minutes_per_unit": 2, **content}
+    return stored_group(
+        factory,
+        contents=[ContentFactory.build(**book)],
+        blocks=[BlockFactory.build(weekday=day, end_minute=630) for day in EVERY_DAY],
+        period_end=FIRST + timedelta(3),
+        weakness_factor=Decimal(1),
+    )
 
 
 def enter(factory: Factory, lock: PlanGroupLock | StudentLock) -> None:

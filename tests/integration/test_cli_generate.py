@@ -1,6 +1,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,16 @@ import sqlalchemy as sa
 
 from domain.cli import generate
 from domain.cli.main import main
+from domain.scheduling.result import Quality
 from tests.unit.documents.documents import BOOK, EXAMPLE, written
 
 SHORT = {"blocks": [{"kind": "study", "start": "10:00", "end": "10:01"}]}
+OVERFULL: dict[str, Any] = {
+    "period": {"start": "2025-01-06", "end": "2025-01-09"},
+    "factors": {"weakness": "1"},
+    "blocks": [{"kind": "study", "start": "10:00", "end": "10:30"}],
+    "contents": [{**BOOK, "range": [1, 300], "minutes_per_unit": 2}],
+}
 TABLES = ("plan_groups", "contents", "exclusions", "academy_schedules", "student_plans")
 
 
@@ -74,6 +82,7 @@ def test_generate_plans_the_worked_example_as_specified(
     assert main(["generate", "--json", name]) == 0
     [line] = lines(capsys)
     assert (line["file"], line["generation"], line["unplaced"]) == (name, 1, [])
+    assert (line["certificate"], line["repairs"]) == (None, [])
     study = [plan for plan in line["plans"] if plan["kind"] == "study"]
     reviews = [plan for plan in line["plans"] if plan["kind"] == "review"]
     assert len({plan["date"] for plan in study}) == 24
@@ -98,7 +107,10 @@ def test_json_line_has_the_promised_keys(
     blocks = [{"kind": "study", "start": "22:00", "end": "24:00"}]
     assert main(["generate", "--json", file("a", written(contents=contents, blocks=blocks))]) == 0
     [line] = lines(capsys)
-    assert list(line) == ["file", "generation", "plans", "unplaced", "warnings", "quality"]
+    assert list(line) == [
+        *("file", "generation", "plans", "unplaced", "certificate", "repairs", "warnings"),
+        "quality",
+    ]
     assert set(line["plans"][0]) == {
         *("date", "from", "to", "content", "kind", "first_unit", "last_unit", "part", "parts"),
         *("minutes", "reserve", "week", "cycle", "cycle_day", "sequence"),
@@ -110,7 +122,9 @@ def test_json_line_has_the_promised_keys(
     assert (unplaced["content"], unplaced["last_unit"], unplaced["reason"]) == (1, 999, "no_room")
     assert all(set(warning) == {"code", "data", "messages"} for warning in line["warnings"])
     assert all(set(warning["messages"]) == {"ko", "en"} for warning in line["warnings"])
-    assert set(line["quality"]) == {"peak", "least_peak", "spread", "reserve"}
+    assert set(line["certificate"]) == {"contents", "days", "need", "have"}
+    assert {tuple(repair) for repair in line["repairs"]} == {("kind", "amount", "content")}
+    assert list(line["quality"]) == [field.name for field in fields(Quality)]
     assert rows()["student_plans"] == len(line["plans"])
 
 
@@ -125,6 +139,47 @@ def test_json_warning_has_the_title_in_its_messages_and_the_index_in_its_data(
     assert "수학" in warning["messages"]["ko"]
     assert "수학" in warning["messages"]["en"]
     assert rows()["plan_groups"] == 1
+
+
+@pytest.mark.usefixtures("rows")
+def test_generate_explains_unplaced_units_in_json_and_in_both_languages(
+    file: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    name = file("a", written(**OVERFULL))
+    assert main(["generate", "--json", name]) == 0
+    [line] = lines(capsys)
+    assert line["certificate"] == {
+        "contents": [0],
+        "days": ["2025-01-06", "2025-01-07", "2025-01-08", "2025-01-09"],
+        "need": 600,
+        "have": 120,
+    }
+    assert line["repairs"] == [
+        {"kind": "minutes_per_day", "amount": 120, "content": None},
+        {"kind": "days", "amount": 19, "content": None},
+        {"kind": "units", "amount": 240, "content": 0},
+    ]
+    assert main(["generate", name]) == 0
+    printed = capsys.readouterr().out
+    assert "이유: 수학에 600분이 필요하지만 사용 가능한 시간은 120분입니다 (4일)." in printed
+    assert "공부하는 날마다 120분 추가 · 기간 19일 연장 · 수학 마지막 240쪽 제외" in printed
+    assert main(["generate", "--language", "en", name]) == 0
+    printed = capsys.readouterr().out
+    assert "Why: 600 min are needed for 수학, but only 120 min are free (4 days)." in printed
+    assert "120 minutes more on every study day · a period 19 days longer · leaving" in printed
+
+
+@pytest.mark.usefixtures("rows")
+def test_generate_explains_nothing_if_everything_is_placed(
+    file: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    assert main(["generate", file("a")]) == 0
+    printed = capsys.readouterr().out
+    assert "모든 내용을 배치했습니다." in printed
+    assert "이유:" not in printed
+    assert "해결 방법" not in printed
 
 
 @pytest.mark.usefixtures("rows")

@@ -37,6 +37,7 @@ from tests.integration.storing import (
     dump,
     live,
     mark,
+    overfull_group,
     stored_group,
 )
 
@@ -73,6 +74,8 @@ def test_idempotency_key_with_the_same_input_returns_the_first_result(
     assert first.plans, "there is something to compare"
     assert first.unplaced
     assert first.warnings
+    assert first.certificate
+    assert first.repairs
 
 
 def test_repeated_result_has_the_type_of_each_field_again(
@@ -82,6 +85,23 @@ def test_repeated_result_has_the_type_of_each_field_again(
     again = generate(session_factory, group, "k")
     assert pformat(replace(again, repeated=False)) == pformat(first)
     assert again.warnings[0].message() == first.warnings[0].message()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{}, {"minutes_per_unit": 19, "last_unit": 5}, {"last_unit": 60}],
+    ids=["with a certificate", "without a certificate", "everything placed"],
+)
+def test_repeated_result_explains_unplaced_units_again(
+    session_factory: Factory, content: dict[str, int]
+) -> None:
+    group = overfull_group(session_factory, **content)
+    first = generate(session_factory, group, "k")
+    again = generate(session_factory, group, "k")
+    assert (again.certificate, again.repairs) == (first.certificate, first.repairs)
+    assert pformat(replace(again, repeated=False)) == pformat(first)
+    assert bool(first.certificate) == (not content)
+    assert bool(first.repairs) == bool(first.unplaced) == (content != {"last_unit": 60})
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,17 @@
 """Generations that are committed: the plans that they store, and the records of them."""
 
+from dataclasses import asdict
 from datetime import date, timedelta
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import GroupStatus, PlanGroup, PlanState
 from domain.models import PlanGeneration
 from domain.repositories import PlanGroupRepository, StudentPlanRepository
 from domain.scheduling.fingerprint import fingerprint
+from domain.scheduling.result import Certificate, Repair, RepairKind
 from domain.scheduling.schedule import ENGINE_VERSION, schedule
 from domain.scheduling.types import Allocation, BlockKind, ExclusionType, PlanKind
 from tests.factories import (
@@ -29,6 +32,7 @@ from tests.integration.storing import (
     generate,
     live,
     mark,
+    overfull_group,
     plans,
     ranges,
     store,
@@ -51,7 +55,7 @@ def varied_group(factory: Factory) -> PlanGroup:
         factory,
         self_study_on_holidays=True,
         contents=[
-            ContentFactory.build(position=0, last_unit=5, minutes_per_unit=700),
+            ContentFactory.build(position=0, last_unit=12, minutes_per_unit=700),
             lecture(
                 1,
                 [30, None, 45, 30],
@@ -90,6 +94,7 @@ def test_generation_stores_exactly_the_rows_of_the_schedule(session_factory: Fac
     result = generate(session_factory, group)
     assert (result.plans, result.unplaced) == (expected.plans, expected.unplaced)
     assert (result.warnings, result.quality) == (expected.warnings, expected.quality)
+    assert (result.certificate, result.repairs) == (expected.certificate, expected.repairs)
     with session_factory() as session:
         rows = StudentPlanRepository(session, group.tenant_id).of_generation(group.id, 1)
         stored = [columns(row) for row in rows]
@@ -132,8 +137,47 @@ def test_generation_record_describes_the_request_and_the_result(session_factory:
     assert [warning["data"] for warning in record.warnings] == [
         warning.data for warning in result.warnings
     ]
-    assert record.quality["peak"] == result.quality.peak
-    assert set(record.quality) == {"peak", "least_peak", "spread", "reserve"}
+    assert record.quality == asdict(result.quality)
+
+
+def test_generation_record_has_the_certificate_and_the_repairs_of_unplaced_units(
+    session_factory: Factory,
+) -> None:
+    group = overfull_group(session_factory)
+    result = generate(session_factory, group)
+    (record,) = records(session_factory, group)
+    days = tuple(FIRST + timedelta(day) for day in range(4))
+    assert result.certificate == Certificate((3,), days, need=600, have=120)
+    assert record.certificate == {
+        "contents": [3],
+        "days": ["2025-01-06", "2025-01-07", "2025-01-08", "2025-01-09"],
+        "need": 600,
+        "have": 120,
+    }
+    assert result.repairs == (
+        Repair(RepairKind.MINUTES_PER_DAY, 120),
+        Repair(RepairKind.DAYS, 19),
+        Repair(RepairKind.UNITS, 240, content=3),
+    )
+    assert record.repairs == [
+        {"kind": "minutes_per_day", "amount": 120, "content": None},
+        {"kind": "days", "amount": 19, "content": None},
+        {"kind": "units", "amount": 240, "content": 3},
+    ]
+
+
+def test_generation_record_without_unplaced_units_has_neither_certificate_nor_repairs(
+    session_factory: Factory,
+) -> None:
+    group = book_group(session_factory)
+    result = generate(session_factory, group)
+    assert (result.unplaced, result.certificate, result.repairs) == ((), None, ())
+    stored = sa.text(
+        "SELECT certificate IS NULL, repairs::text FROM studyplan.plan_generations "
+        "WHERE group_id = :id"
+    )
+    with session_factory() as session:
+        assert session.execute(stored, {"id": group.id}).one() == (True, "[]")
 
 
 def test_fingerprint_of_equal_input_is_equal_for_different_groups(session_factory: Factory) -> None:

@@ -13,7 +13,16 @@ from domain import GenerationResult, GroupStatus, PlanGroup, PlanGroupLock, Plan
 from domain.errors import PlanGroupNotFoundError, PlanGroupNotGeneratableError
 from domain.services import preview_plans
 from tests.integration.asking import locks_held
-from tests.integration.storing import FIRST, change, done_by, dump, generate, live, mark
+from tests.integration.storing import (
+    FIRST,
+    change,
+    done_by,
+    dump,
+    generate,
+    live,
+    mark,
+    overfull_group,
+)
 
 Factory = sessionmaker[Session]
 HAS_WRITTEN = sa.text("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")
@@ -54,6 +63,15 @@ def test_preview_equals_the_result_that_generate_then_returns(
     assert previewed.content_ids == generated.content_ids
     assert previewed.group_id == generated.group_id
     assert (previewed.generation, previewed.plan_ids) == (None, ())
+
+
+def test_preview_explains_unplaced_units_as_generate_does(session_factory: Factory) -> None:
+    group = overfull_group(session_factory)
+    previewed = preview(session_factory, group)
+    generated = generate(session_factory, group)
+    assert previewed.certificate
+    assert previewed.repairs
+    assert (previewed.certificate, previewed.repairs) == (generated.certificate, generated.repairs)
 
 
 def test_preview_writes_nothing_and_acquires_no_lock(

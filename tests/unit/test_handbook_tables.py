@@ -26,9 +26,16 @@ from domain.models.study_time import (
     NonStudyBlockSettings,
     SpecialDaySettings,
 )
-from domain.repositories.plan_rows import PlanView
+from domain.repositories.plan_rows import GenerationResult, PlanView
 from domain.scheduling import validation
-from domain.scheduling.result import Quality, ScheduledPlan, Unplaced
+from domain.scheduling.result import (
+    Certificate,
+    Quality,
+    Repair,
+    RepairKind,
+    ScheduledPlan,
+    Unplaced,
+)
 from domain.scheduling.types import MAX_UNITS
 from domain.services.group_states import TRANSITIONS
 from domain.services.service import Service
@@ -243,6 +250,18 @@ def test_table_of_results_has_every_member() -> None:
     listed = {first: set(code(names)) for first, names in rows(CLI, "Output of generate", "object")}
     assert listed["the quality"] == {field.name for field in fields(Quality)}
     assert listed["an unplaced range"] == {field.name for field in fields(Unplaced)}
+    assert listed["a certificate"] == {field.name for field in fields(Certificate)}
+    assert listed["a repair"] == {field.name for field in fields(Repair)} | set(RepairKind)
+
+
+def test_list_of_result_members_is_complete() -> None:
+    text = DOCUMENTS[GUIDE].partition("**The result** has")[2].partition("\n* ")[0]
+    assert set(code(text)) == {field.name for field in fields(GenerationResult)} | {"views"}
+
+
+def test_table_of_repairs_has_every_kind() -> None:
+    listed = [code(first)[0] for first, _ in rows(GUIDE, "Unplaced units", "repair")]
+    assert listed == [kind.name for kind in RepairKind]
 
 
 def test_table_of_functions_has_every_function_of_the_revision() -> None:

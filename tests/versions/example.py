@@ -16,7 +16,8 @@ STORED = """
     SELECT to_jsonb(c.position) || (to_jsonb(p)
       - ARRAY['id', 'tenant_id', 'student_id', 'group_id', 'content_id'])
     FROM studyplan.student_plans p JOIN studyplan.contents c ON c.id = p.content_id
-    UNION ALL SELECT jsonb_build_array(plan_count, unplaced, warnings, quality)
+    UNION ALL SELECT jsonb_build_array(
+      plan_count, unplaced, certificate, repairs, warnings, quality)
     FROM studyplan.plan_generations
 """
 

@@ -1,64 +1,139 @@
-"""Assigns units to days: by the even deal, or by the nearest deal that fits the free time."""
+"""The strategy ``even``: every content is spread evenly over its own days.
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+The even deal is used if every day can place its units uncut in study time, which costs one pass.
+Otherwise the contents are dealt one after another, each as near to its even deal as possible in
+the time that is not set aside for the others. Time is opened in stages, and each stage only if
+otherwise something would be unplaced: study time of own days, then their reserve; then the same
+with units cut; then the reserve of days without study time, at first with whole units. If not
+everything can be placed, the time that remains is given to what is unplaced.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 from domain.scheduling.demand import Demand
-from domain.scheduling.distribution.in_turn import deal_in_turn, mend
-from domain.scheduling.distribution.nearest import Deal
-from domain.scheduling.feasibility import DaySets, shares
-from domain.scheduling.placement import Room, Run, pack
+from domain.scheduling.distribution.deal import Deal, Share, shares_by_day
+from domain.scheduling.distribution.effort import Effort
+from domain.scheduling.distribution.improvement import Improvement
+from domain.scheduling.distribution.in_turn import deal_in_turn
+from domain.scheduling.distribution.single import NEVER
+from domain.scheduling.feasibility import DaySets, placeable
+from domain.scheduling.placement import Room, pack
 from domain.scheduling.rounding import even_deal
 from domain.scheduling.spans import total
+from domain.scheduling.splitting import SHORTEST_DIVISIBLE
+
+_MAX_EFFORT: Final = 80_000
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """The items ``[first, last)`` of a content's deal, which one day gets."""
+def distribute(demands: Sequence[Demand], rooms: Mapping[int, Room]) -> list[Deal]:
+    """Deal as many units of each demand as possible; the deals are in the order of the demands.
 
-    deal: Deal
-    first: int
-    last: int
-
-
-@dataclass(frozen=True, slots=True)
-class Allotment:
-    """The items of each day, in the order of placing.
-
-    ``runs`` has a valid placement for each day if the even deal did not fit, because then the
-    placement is found together with the deal; otherwise it is empty. ``counts`` has the number of
-    placed units per demand.
+    If the even deal fits, the deals have no ``runs``.
     """
+    effort = Effort(_MAX_EFFORT)
+    if deals := place_all(demands, rooms, effort):
+        return deals
+    stage = _stages(demands, rooms)[-1][-1]
+    counts = placeable(stage.demands, rooms)
+    limited = [demand.limited(count) for demand, count in zip(stage.demands, counts, strict=True)]
+    return stage.deal(SHORTEST_DIVISIBLE, limited, effort)
 
-    items: Mapping[int, list[Item]]
-    runs: Mapping[int, list[list[Run]]]
-    counts: list[int]
 
-
-def allot(demands: Sequence[Demand], rooms: Mapping[int, Room]) -> Allotment:
-    """Deal all units if their minutes fit, otherwise the share of each content.
-
-    The even deal is used if every day can place its units uncut in study time. Otherwise the
-    contents are dealt one after another, each as near to its even deal as possible in the time
-    that is not set aside for later contents. If that cuts units, pairs of contents are dealt
-    again. In a calendar that is full to the last minute, cuts are unavoidable.
-    """
+def place_all(
+    demands: Sequence[Demand], rooms: Mapping[int, Room], effort: Effort
+) -> list[Deal] | None:
+    """Deal all units of each demand, or return ``None`` if no way to place them was found."""
     deals = [_even(demand) for demand in demands]
-    items = _by_day(deals)
     if all(demand.days or not demand.units for demand in demands) and all(
-        _fits_study(day_items, rooms[day]) for day, day_items in items.items()
+        _fits_study(day_shares, rooms[day]) for day, day_shares in shares_by_day(deals).items()
     ):
-        return Allotment(items, {}, [len(demand.units) for demand in demands])
-    day_sets = DaySets.among(demands)
-    held = day_sets.held(lambda day: total(rooms[day].study) + total(rooms[day].reserve))
-    counts = shares(demands, day_sets, held)
-    limited = [demand.limited(count) for demand, count in zip(demands, counts, strict=True)]
-    dealt = deal_in_turn(limited, rooms)
-    if counts == [len(demand.units) for demand in demands]:
-        mend(dealt, rooms)
-    runs = {day: [one.runs[day] for one in dealt if day in one.runs] for day in sorted(rooms)}
-    return Allotment(_by_day([one.deal for one in dealt]), runs, counts)
+        return deals
+    for stage, shortest in _attempts(demands, rooms):
+        # Half of the effort remains for the last attempt, which places what it can.
+        if not effort.allows(stage.demands, rooms):
+            break
+        deals = stage.deal(shortest, stage.demands, effort)
+        if all(
+            deal.placed_units == len(demand.units)
+            for deal, demand in zip(deals, demands, strict=True)
+        ):
+            return deals
+    return None
+
+
+def _attempts(
+    demands: Sequence[Demand], rooms: Mapping[int, Room]
+) -> Iterator[tuple["_Stage", int]]:
+    """Yield the stages that may hold everything, each with the length from which units are cut.
+
+    Units are cut if own days cannot hold them otherwise, before spare days are opened.
+    """
+    for stages in _stages(demands, rooms):
+        possible = [stage for stage in stages if stage.holds_minutes()]
+        yield from ((stage, NEVER) for stage in possible if stage.may_hold_uncut())
+        yield from ((stage, SHORTEST_DIVISIBLE) for stage in possible)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """Demands and rooms as they are in one stage: with the days and the time that are open."""
+
+    demands: Sequence[Demand]
+    rooms: Mapping[int, Room]
+
+    def holds_minutes(self) -> bool:
+        """Whether the minutes of all demands fit into their open days."""
+        day_sets = DaySets.among(self.demands)
+        held = day_sets.held(lambda day: self.rooms[day].minutes)
+        return day_sets.fits([demand.prefix[-1] for demand in self.demands], held)
+
+    def may_hold_uncut(self) -> bool:
+        """Whether each content has a span that holds its longest unit, or may be cut."""
+        divisible = self._divisible(NEVER)
+        return all(
+            demand.longest >= shortest
+            or demand.longest
+            <= max((max(self.rooms[day].lengths(), default=0) for day in demand.own), default=0)
+            for demand, shortest in zip(self.demands, divisible, strict=True)
+        )
+
+    def deal(self, shortest: int, first: Sequence[Demand], effort: Effort) -> list[Deal]:
+        """Deal the demands, ``first`` and then what remains of them in the time that is left.
+
+        Units of at least ``shortest`` minutes may be cut, and a unit that is longer than each of
+        its days may always be.
+        """
+        divisible = self._divisible(shortest)
+        deals = deal_in_turn(first, self.rooms, divisible, effort)
+        Improvement(
+            demands=self.demands,
+            shares=[len(demand.units) for demand in first],
+            rooms=self.rooms,
+            divisible=divisible,
+            effort=effort,
+        ).improve(deals)
+        return deals
+
+    def _divisible(self, shortest: int) -> list[int]:
+        """Return the length from which units may be cut, per demand."""
+        longest_days = (
+            max((self.rooms[day].minutes for day in demand.own), default=0)
+            for demand in self.demands
+        )
+        return [min(shortest, max(SHORTEST_DIVISIBLE, day + 1)) for day in longest_days]
+
+
+def _stages(demands: Sequence[Demand], rooms: Mapping[int, Room]) -> list[list[_Stage]]:
+    """Return the stages of own days, and those with spare days if there are any."""
+    study = {day: Room(room.study, ()) for day, room in rooms.items()}
+    own = [_Stage([replace(demand, reserve_days=[]) for demand in demands], study)]
+    if any(rooms[day].reserve for demand in demands for day in demand.own):
+        own.append(_Stage(demands, rooms))
+    if not any(demand.spare_days for demand in demands):
+        return [own]
+    return [own, [_Stage([demand.with_spare_days() for demand in demands], rooms)]]
 
 
 def _even(demand: Demand) -> Deal:
@@ -66,26 +141,17 @@ def _even(demand: Demand) -> Deal:
     return Deal(demand, demand.units, demand.prefix, demand.days, counts)
 
 
-def _by_day(deals: Sequence[Deal]) -> dict[int, list[Item]]:
-    items: dict[int, list[Item]] = defaultdict(list)
-    for deal in deals:
-        for day, first, last in deal.by_day():
-            items[day].append(Item(deal, first, last))
-    return items
-
-
-def _fits_study(items: Sequence[Item], room: Room) -> bool:
-    need = sum(item.deal.prefix[item.last] - item.deal.prefix[item.first] for item in items)
-    spare = total(room.study) - need
+def _fits_study(shares: Sequence[Share], room: Room) -> bool:
+    spare = total(room.study) - sum(share.minutes for share in shares)
     # Packing keeps units whole, so each span wastes less than the length of one unit. If the
     # spare time is at least one longest unit per span, everything fits and no trial is needed.
     if spare < 0 or len(room.study) == 1:
         return spare >= 0
-    if spare >= len(room.study) * max(item.deal.demand.longest for item in items):
+    if spare >= len(room.study) * max(share.deal.demand.longest for share in shares):
         return True
     left = Room(room.study, ())
-    for item in items:
-        runs = pack(item.deal.prefix, item.first, item.last, left)
+    for share in shares:
+        runs = pack(share.deal.prefix, share.items, left)
         if runs is None:
             return False
         left.take(runs)

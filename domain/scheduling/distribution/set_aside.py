@@ -29,8 +29,8 @@ def set_aside(
 ) -> Loads:
     """Return minutes for every demand that together fit into ``room``, the minutes per bin.
 
-    ``even`` is the even deal in minutes, per demand and study bin. The caller must ensure that the
-    minutes of all demands fit (``capacity.DaySets.fits``); then all of them are set aside.
+    ``even`` is the even deal in minutes, per demand and study bin. If the minutes of all demands
+    fit (``DaySets.fits``), all of them are set aside; otherwise as many as possible.
     """
     balance = _Balance(demands, even, room)
     days = len(room) // 2

@@ -55,6 +55,7 @@ def generate(tenant_id: UUID, group_id: UUID, today: date) -> list[int | None]:
         result = PlanGenerationService(uow).generate(today=today, expected_generation=0)
         uow.commit()
     print(result.plans[0].date, result.quality, result.plan_ids, result.content_ids)
+    print(result.certificate and result.certificate.need, [r.kind for r in result.repairs])
     print([range_.reason for range_ in result.unplaced], [w.code for w in result.warnings])
     request = partial(generate_plans, sessions, lock, today=today)
     return [result.generation, retrying(request, idempotency_key="key").generation]

@@ -8,7 +8,7 @@ which takes exponential time, so they are only for a few units and a few days of
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import product
+from itertools import combinations, product
 
 from domain.errors import (
     DomainError,
@@ -19,10 +19,13 @@ from domain.errors import (
 )
 from domain.scheduling.result import Schedule
 from domain.scheduling.types import ContentType, Request
+from tests.unit.scheduling.checking.amounts import SHORTEST_SPLIT, amounts_of
 from tests.unit.scheduling.checking.case import Case, check_places
+from tests.unit.scheduling.checking.review_minutes import check_review_minutes
 from tests.unit.scheduling.checking.reviews import check_evenness, check_reviews, even_counts
 from tests.unit.scheduling.checking.units import check_units
-from tests.unit.scheduling.checking.world import World, amounts_of
+from tests.unit.scheduling.checking.unplaced import check_unplaced
+from tests.unit.scheduling.checking.world import World, spans
 
 
 def check(request: Request, schedule: Schedule) -> list[str]:
@@ -32,8 +35,10 @@ def check(request: Request, schedule: Schedule) -> list[str]:
         return ["a row names a content that the request does not have"]
     return [
         *check_units(case),
+        *check_unplaced(case),
         *check_places(case),
         *check_reviews(case),
+        *check_review_minutes(case),
         *check_evenness(case),
         *_nothing_left(case),
         *_assumed_minutes(case),
@@ -68,8 +73,15 @@ def _something_fits(request: Request) -> Iterator[str]:
         yield "nothing is left to plan, which must return a schedule and not raise an error"
     for amounts in left:
         next_unit = amounts.remaining[0]
-        room = sum(world.room(day) for day in world.open_days(amounts.content))
-        if amounts.minutes[next_unit] <= room:
+        minutes = amounts.minutes[next_unit]
+        lengths = [
+            end - start
+            for day in world.open_days(amounts.content)
+            for reserve in (False, True)
+            for start, end in spans(world.free(day, reserve=reserve))
+        ]
+        room = sum(lengths) if minutes >= SHORTEST_SPLIT else max(lengths, default=0)
+        if minutes <= room:
             yield f"unit {next_unit} of content {amounts.content.position} fits into {room} min"
 
 
@@ -135,27 +147,57 @@ def nearest_counts(minutes: Sequence[int], room: Sequence[int]) -> list[int] | N
 
 
 def fewest_cuts(minutes: Sequence[int], room: Sequence[int]) -> int | None:
-    """Return the least number of cuts that places all units, or ``None`` if they do not fit.
+    """Return the least number of cuts that places all units, or ``None`` if they cannot be placed.
 
-    A cut is a minute at which a day ends within a unit. Two days that end at the same minute, the
-    later of which is empty, have one cut together. This is dynamic programming: ``states`` maps
-    the minutes placed by the end of a day to the least number of cuts for them.
+    A cut is a minute at which a span ends within a unit, which must have at least 20 minutes. Two
+    spans that end at the same minute, the later of which is empty, have one cut together.
     """
-    boundaries = {0, *cumulative(minutes)}
+    return _least_cuts(minutes, room).get(sum(minutes))
+
+
+def most_units(minutes: Sequence[int], room: Sequence[int]) -> int:
+    """Return how many units, counted from the first, can be placed if long units may be cut."""
+    placed = _least_cuts(minutes, room)
+    return max(n for n in range(len(minutes) + 1) if sum(minutes[:n]) in placed)
+
+
+def _least_cuts(
+    minutes: Sequence[int], room: Sequence[int], shortest: int = SHORTEST_SPLIT
+) -> dict[int, int]:
+    """Return the least number of cuts for all minutes that can be placed by the end of the spans.
+
+    This is dynamic programming over the spans, which tries every end of each of them.
+    """
+    boundaries = (0, *cumulative(minutes))
+    long = [(end - cost, end) for end, cost in zip(boundaries[1:], minutes, strict=True)]
+    within = {m for start, end in long if end - start >= shortest for m in range(start, end)}
     states = {0: 0}
     for capacity in room:
         next_states: dict[int, int] = {}
         for done, cuts in states.items():
             for end in range(done, min(done + capacity, sum(minutes)) + 1):
-                total = cuts + (end not in boundaries and end != done)
-                next_states[end] = min(next_states.get(end, total), total)
+                if end in within or end in boundaries:
+                    total = cuts + (end not in boundaries and end != done)
+                    next_states[end] = min(next_states.get(end, total), total)
         states = next_states
-    return states.get(sum(minutes))
+    return states
 
 
-def most_units(minutes: Sequence[int], room: Sequence[int]) -> int:
-    """Return how many units, counted from the first, fit into the days if cuts are allowed."""
-    return max(n for n in range(len(minutes) + 1) if sum(minutes[:n]) <= sum(room))
+def longest_piece(minutes: int, room: Sequence[int]) -> int | None:
+    """Return the least length of the longest of as few pieces as possible of a single unit.
+
+    Every set of days is tried. ``None`` means that the days do not hold the unit.
+    """
+    for count in range(1, len(room) + 1):
+        lengths = [
+            longest
+            for days in combinations(room, count)
+            for longest in range(1, minutes + 1)
+            if sum(min(capacity, longest) for capacity in days) >= minutes
+        ]
+        if lengths:
+            return min(lengths)
+    return None
 
 
 def both_fit(first: int, second: int, room: Sequence[int], shared: Sequence[bool]) -> bool:
@@ -194,16 +236,48 @@ def least_reserve_counts(
     return [end - start for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
+def least_reserve_of_two(
+    needs: tuple[tuple[int, int], tuple[int, int]], study: Sequence[int], reserve: Sequence[int]
+) -> int | None:
+    """Return the least minutes in the reserve of two contents that may use every day, uncut.
+
+    ``needs`` has the number of units and the minutes of a unit of each. Every deal of the units to
+    the days is tried, and on each day every choice of those in study time. ``None`` means that
+    there is no uncut deal.
+    """
+    (first, a), (second, b) = needs
+
+    def used(day: int, m: int, n: int) -> int | None:
+        found = (
+            (m - i) * a + (n - j) * b
+            for i, j in product(range(m + 1), range(n + 1))
+            if i * a + j * b <= study[day] and (m - i) * a + (n - j) * b <= reserve[day]
+        )
+        return min(found, default=None)
+
+    states: dict[tuple[int, int], int] = {(0, 0): 0}
+    for day in range(len(study)):
+        reached: dict[tuple[int, int], int] = {}
+        for (m, n), total in states.items():
+            for to in product(range(m, first + 1), range(n, second + 1)):
+                minutes = used(day, to[0] - m, to[1] - n)
+                if minutes is not None:
+                    reached[to] = min(reached.get(to, total + minutes), total + minutes)
+        states = reached
+    return states.get((first, second))
+
+
 def fewest_cuts_of_two(
     first: Sequence[int], second: Sequence[int], room: Sequence[int], shared: Sequence[bool]
 ) -> int | None:
     """Return the least number of cuts that places both contents; ``None`` if they do not fit.
 
-    The second content uses only the shared days. Every distribution of its minutes is tried.
+    The second content uses only the shared days. Every distribution of its minutes is tried. The
+    unit of time may be several minutes, and every unit can be cut.
     """
     own = [capacity if is_shared else 0 for capacity, is_shared in zip(room, shared, strict=True)]
     found = [
-        _cuts(second, loads) + (fewest_cuts(first, left) or 0)
+        _cuts(second, loads) + (_least_cuts(first, left, shortest=0).get(sum(first)) or 0)
         for loads in product(*(range(capacity + 1) for capacity in own))
         if sum(loads) == sum(second)
         for left in [[capacity - used for capacity, used in zip(room, loads, strict=True)]]

@@ -26,8 +26,10 @@ from domain.scheduling.types import (
     NonStudyBlock,
     PlanKind,
     Request,
+    SpecialDay,
 )
-from tests.unit.scheduling.checking.world import Amounts, World
+from tests.unit.scheduling.checking.amounts import Amounts
+from tests.unit.scheduling.checking.world import World
 
 WEEK = range(7)
 STEPS = st.sampled_from([1, 5, 10, 30])
@@ -55,10 +57,14 @@ def clock_spans(draw: st.DrawFn, min_minutes: int = 10, max_minutes: int = 600) 
 
 @st.composite
 def blocks(draw: st.DrawFn) -> tuple[Block, ...]:
-    """Blocks on all or some weekdays; some are early, some overlap, some touch."""
+    """Blocks on all or some weekdays; some are early, some overlap, some touch.
+
+    One group in eight has self-study only.
+    """
     rows: list[Block] = []
-    for kind, max_count in ((BlockKind.STUDY, 3), (BlockKind.SELF_STUDY, 2)):
-        min_count = 1 if kind is BlockKind.STUDY else 0
+    self_study_only = draw(st.integers(0, 7)) == 7
+    counts = [(BlockKind.STUDY, 1, 3), (BlockKind.SELF_STUDY, 0, 2)]
+    for kind, min_count, max_count in [(BlockKind.SELF_STUDY, 1, 3)] if self_study_only else counts:
         for start, end in draw(st.lists(clock_spans(), min_size=min_count, max_size=max_count)):
             weekdays = draw(st.sampled_from([tuple(WEEK), (1, 2, 3, 4, 5), (0, 3, 6)]))
             rows += [Block(kind, weekday, start, end) for weekday in weekdays]
@@ -82,6 +88,29 @@ def exclusions(draw: st.DrawFn, start: date, days: int) -> tuple[Exclusion, ...]
     rows = st.tuples(st.integers(-1, days), types)
     found = draw(st.lists(rows, max_size=max(1, days // 3)))
     return tuple(Exclusion(start + timedelta(days=offset), type_) for offset, type_ in found)
+
+
+@st.composite
+def special_days(draw: st.DrawFn, start: date, days: int) -> tuple[SpecialDay, ...]:
+    """Special days with any spans, some without any, on distinct dates of the period."""
+    offsets = draw(st.lists(st.integers(0, days - 1), unique=True, max_size=3))
+    some = st.lists(clock_spans(), max_size=2).map(tuple)
+    return tuple(SpecialDay(start + timedelta(days=i), draw(some), draw(some)) for i in offsets)
+
+
+def deadlines(start: date, days: int) -> st.SearchStrategy[date | None]:
+    """No deadline, or one from the first day of the period to some days after its last one."""
+    offsets = st.one_of(st.integers(days // 2, days + 2), st.integers(0, days))
+    return st.one_of(st.none(), st.none(), offsets.map(lambda i: start + timedelta(days=i)))
+
+
+@st.composite
+def with_deadlines(draw: st.DrawFn, request: Request) -> Request:
+    """The same request with deadlines of some contents, and perhaps a target date."""
+    days = (request.period_end - request.period_start).days + 1
+    dates = deadlines(request.period_start, days)
+    rows = tuple(replace(content, deadline=draw(dates)) for content in request.contents)
+    return replace(request, contents=rows, target_date=draw(dates))
 
 
 @st.composite
@@ -130,7 +159,7 @@ def any_requests(draw: st.DrawFn) -> Request:
     start, days = draw(DATES), draw(st.integers(1, 45))
     today = draw(st.sampled_from([0, 0, 0, 0, -3, days // 4, days // 3, days // 2, days - 1, days]))
     meals = draw(st.lists(clock_spans(30, 90), max_size=2))
-    return Request(
+    request = Request(
         period_start=start,
         period_end=start + timedelta(days=days - 1),
         today=start + timedelta(days=today),
@@ -147,8 +176,10 @@ def any_requests(draw: st.DrawFn) -> Request:
         ),
         academy_schedules=draw(classes()),
         exclusions=draw(exclusions(start, days)),
+        special_days=draw(st.one_of(st.just(()), special_days(start, days))),
         busy=draw(busy_rows(start, days)),
     )
+    return draw(st.one_of(st.just(request), with_deadlines(request)))
 
 
 @st.composite
@@ -165,6 +196,7 @@ def loose_requests(draw: st.DrawFn) -> Request:
         academy_schedules=(),
         non_study_blocks=request.non_study_blocks[:7],
         busy=request.busy[:1],
+        special_days=(),
     )
 
 
@@ -192,6 +224,7 @@ def tight_requests(draw: st.DrawFn) -> Request:
         self_study_on_holidays=draw(st.booleans()),
         exclusions=draw(exclusions(start, days)),
     )
+    request = draw(st.one_of(st.just(request), with_deadlines(request)))
     return _cut_to_fit(request, draw(st.sampled_from([0.5, 0.8, 0.95, 1.0, 1.0, 1.1, 1.5])))
 
 
@@ -272,6 +305,7 @@ def shuffled(draw: st.DrawFn, request: Request) -> Request:
         non_study_blocks=tuple(draw(st.permutations(request.non_study_blocks))),
         academy_schedules=tuple(draw(st.permutations(request.academy_schedules))),
         exclusions=tuple(draw(st.permutations(request.exclusions))),
+        special_days=tuple(draw(st.permutations(request.special_days))),
         busy=tuple(draw(st.permutations(request.busy))),
         kept=tuple(draw(st.permutations(request.kept))),
     )

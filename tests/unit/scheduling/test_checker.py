@@ -15,9 +15,20 @@ from domain.scheduling.result import Quality, Schedule, ScheduledPlan, Unplaced,
 from domain.scheduling.types import Factors, PlanKind, UnplacedReason
 from tests.unit.scheduling.build import block, book, busy, make_request, on, reserve, row
 from tests.unit.scheduling.checker import check, check_refusal
-from tests.unit.scheduling.checking.units import fits, max_flow
+from tests.unit.scheduling.checking.flows import fits, max_flow
 
 SIX_DAYS = make_request(book(1, 100), blocks=block(10, 19) + reserve(19, 22))
+QUALITY = Quality(
+    peak=102,
+    least_peak=100,
+    spread=6,
+    reserve=0,
+    fullness=213,
+    least_fullness=209,
+    variation=28,
+    short_rows=0,
+    slack_days=1,
+)
 RANGES = [(1, 17), (18, 33), (34, 50), (51, 67), (68, 83), (84, 100)]
 
 
@@ -28,8 +39,7 @@ def valid_schedule() -> Schedule:
         row(7, 600, 720, 1, 50, kind=PlanKind.REVIEW),
         row(7, 780, 900, 51, 100, kind=PlanKind.REVIEW, sequence=8),
     ]
-    quality = Quality(peak=102, least_peak=100, spread=6, reserve=0)
-    return Schedule((*study, *reviews), (), (), quality)
+    return Schedule((*study, *reviews), (), (), QUALITY)
 
 
 def changed(index: int, **options: Any) -> Schedule:

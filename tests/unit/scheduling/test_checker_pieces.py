@@ -14,6 +14,19 @@ CUT_IN_TWO = make_request(
 )
 
 
+QUALITY = Quality(
+    peak=60,
+    least_peak=60,
+    spread=0,
+    reserve=0,
+    fullness=1000,
+    least_fullness=1000,
+    variation=0,
+    short_rows=0,
+    slack_days=0,
+)
+
+
 def cut_in_two(**options: Any) -> Schedule:
     """Return a schedule with an episode in two pieces, and no wrap-ups, as neither day has room."""
     rows = [
@@ -27,7 +40,7 @@ def cut_in_two(**options: Any) -> Schedule:
         for day in ("2025-01-06", "2025-01-07")
     ]
     unreviewed = warning("unreviewed", cycle=1, content=1, first_unit=1, last_unit=2)
-    return Schedule(tuple(rows), (), (*shrunk, unreviewed), Quality(60, 60, 0, 0))
+    return Schedule(tuple(rows), (), (*shrunk, unreviewed), QUALITY)
 
 
 def test_checker_accepts_a_unit_in_pieces_if_no_day_holds_it() -> None:

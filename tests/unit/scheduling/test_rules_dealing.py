@@ -7,7 +7,7 @@ import pytest
 
 from domain.scheduling.calendar import calendar
 from domain.scheduling.demand import Demand, demands
-from domain.scheduling.distribution.nearest import deal_nearest
+from domain.scheduling.distribution.single import NEVER, deal_one
 from domain.scheduling.placement import Room
 from domain.scheduling.rounding import even_deal
 from domain.scheduling.schedule import schedule
@@ -42,12 +42,14 @@ def demand(units: int, days: int) -> Demand:
 def nearest(units: int, capacities: list[int], reserve: list[int] | None = None) -> list[int]:
     """Return the units per day of the nearest deal of one-minute units to days of these minutes."""
     extra = reserve or [0] * len(capacities)
-    rooms = [
-        Room([(600, 600 + study)] if study else [], [(1200, 1200 + evening)] if evening else [])
-        for study, evening in zip(capacities, extra, strict=True)
-    ]
+    rooms = {
+        day: Room(
+            [(600, 600 + study)] if study else [], [(1200, 1200 + evening)] if evening else []
+        )
+        for day, (study, evening) in enumerate(zip(capacities, extra, strict=True))
+    }
     even = even_deal(units, len(capacities))
-    deal = deal_nearest(demand(units, len(capacities)), even, rooms)
+    deal = deal_one(demand(units, len(capacities)), even, rooms, NEVER)
     return [after - before for before, after in pairwise([0, *deal.counts])]
 
 

@@ -9,7 +9,8 @@ from itertools import pairwise
 
 from domain.scheduling.result import Schedule, ScheduledPlan
 from domain.scheduling.types import MINUTES_PER_DAY, Allocation, Content, PlanKind, Request
-from tests.unit.scheduling.checking.world import Amounts, World, amounts_of, spans
+from tests.unit.scheduling.checking.amounts import Amounts, amounts_of
+from tests.unit.scheduling.checking.world import World, spans
 
 Slot = tuple[date, int, int, bool]
 """A free span: its date, start minute and end minute, and whether it is reserve."""
@@ -54,6 +55,12 @@ class Case:
         """The new review rows by time."""
         return [row for row in self.rows if row.kind is PlanKind.REVIEW]
 
+    @cached_property
+    def on_spare_days(self) -> list[ScheduledPlan]:
+        """The new study rows on days without study time."""
+        spare = {day.date for day in self.world.days.values() if day.kind == "no_time"}
+        return [row for row in self.study if row.date in spare]
+
     def study_of(self, position: int) -> list[ScheduledPlan]:
         """Return the new study rows of a content by time."""
         return [row for row in self.study if row.content == position]
@@ -84,8 +91,24 @@ class Case:
 
     @cached_property
     def open_days(self) -> dict[int, list[date]]:
-        """The days that each content may use, by position."""
+        """The days that each content may use, by position, the spare days included."""
         return {p: self.world.open_days(content) for p, content in self.contents.items()}
+
+    @cached_property
+    def planned_days(self) -> dict[int, list[date]]:
+        """The days that each content may use, by position, without the spare days."""
+        return {p: self.world.planned_days(content) for p, content in self.contents.items()}
+
+    @cached_property
+    def needs(self) -> dict[int, int]:
+        """The remaining minutes of each content, by position."""
+        return {p: amounts.cost(amounts.remaining) for p, amounts in self.amounts.items()}
+
+    def first_unplaced(self, position: int) -> int | None:
+        """Return the first remaining unit of a content that the schedule does not place."""
+        placed = set(self.placed(position))
+        rest = (unit for unit in self.amounts[position].remaining if unit not in placed)
+        return next(rest, None)
 
     @cached_property
     def room(self) -> dict[date, int]:
@@ -162,6 +185,10 @@ def _day(case: Case, row: ScheduledPlan) -> Iterator[str]:
         yield f"{name(row)} does not have the week, cycle and cycle day {expected}"
     if row.kind is PlanKind.REVIEW and day.kind != "review":
         yield f"{name(row)} is not on a review day"
+    if row.date >= case.world.stop(case.contents[row.content]):
+        yield f"{name(row)} is on or after the deadline of its content"
+    if day.kind == "no_time" and not row.reserve:
+        yield f"{name(row)} is on a day without study time, but not in its reserve"
     if row.kind is PlanKind.STUDY and row.date not in case.open_days.get(row.content, []):
         yield f"{name(row)} is not on a day of its content"
     if day.kind == "holiday" and not _may_use_holidays(case, row):
@@ -220,12 +247,14 @@ def _rank(case: Case, row: ScheduledPlan) -> tuple[bool, int]:
 
 
 def _strategy_days(case: Case) -> Iterator[str]:
+    """Check the number of days per cycle; days without study time do not count."""
     for position, content in case.contents.items():
         if content.allocation is not Allocation.STRATEGY:
             continue
         used: dict[int, set[object]] = defaultdict(set)
         for row in case.study_of(position):
-            used[row.cycle].add(row.date)
+            if row not in case.on_spare_days:
+                used[row.cycle].add(row.date)
         for cycle, days in used.items():
             if len(days) > (content.weekly_days or 0):
                 yield f"content {position} is studied on {len(days)} days of cycle {cycle}"

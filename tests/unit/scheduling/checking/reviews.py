@@ -1,17 +1,17 @@
-"""Checks of the reviews of studied units, of the even deal, and of the reported quality."""
+"""Checks of which units are reviewed, of the even deal, and of the reported quality."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import date
-from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 
 from domain.scheduling.result import ScheduledPlan
 from domain.scheduling.types import PlanKind
+from tests.unit.scheduling.checking.amounts import runs
 from tests.unit.scheduling.checking.case import Case, Slot, listed, name, units
-from tests.unit.scheduling.checking.units import check_pieces, coverage, fits, least_peak
-from tests.unit.scheduling.checking.world import half_up, runs
+from tests.unit.scheduling.checking.flows import fits, least_peak
+from tests.unit.scheduling.checking.units import check_pieces, coverage
 
 
 def check_reviews(case: Case) -> Iterator[str]:
@@ -20,7 +20,6 @@ def check_reviews(case: Case) -> Iterator[str]:
     for cycle in sorted(studied.cycles | {row.cycle for row in case.reviews}):
         for position in case.contents:
             yield from _content(case, studied, cycle, position)
-        yield from _minutes(case, studied, cycle)
 
 
 class Studied:
@@ -49,8 +48,12 @@ class Studied:
         return {**self.kept[cycle, position], **self.new[cycle, position]}
 
     def reviewable(self, cycle: int, position: int) -> list[int]:
-        """Return the units that are studied before the last review day that the cycle has left."""
-        last = max(self.case.world.review_days(cycle), default=date.min)
+        """Return the units that are studied before the last review day that the content has.
+
+        It is the last one that the cycle has left before the content's deadline.
+        """
+        days = self.case.world.review_days(cycle, self.case.contents[position])
+        last = max(days, default=date.min)
         return sorted(unit for unit, day in self.units(cycle, position).items() if day < last)
 
 
@@ -71,7 +74,7 @@ def _content(case: Case, studied: Studied, cycle: int, position: int) -> Iterato
 def _coverage(case: Case, studied: Studied, cycle: int, position: int) -> Iterator[str]:
     rows = [row for row in case.reviews if (row.cycle, row.content) == (cycle, position)]
     covered = coverage(rows)
-    kept = _kept_reviews(case, cycle, position)
+    kept = kept_reviews(case, cycle, position)
     unreviewed = _unreviewed(case, position)
     twice = {unit for unit, times in (covered + kept).items() if times > 1}
     if twice:
@@ -90,7 +93,8 @@ def _coverage(case: Case, studied: Studied, cycle: int, position: int) -> Iterat
         yield f"units {listed(both)} of content {position} are reviewed but reported as unreviewed"
 
 
-def _kept_reviews(case: Case, cycle: int, position: int) -> Counter[int]:
+def kept_reviews(case: Case, cycle: int, position: int) -> Counter[int]:
+    """Count how often the kept reviews of a cycle cover each unit of a content."""
     plans = (p for p in case.request.kept if p.kind is PlanKind.REVIEW and p.part == p.parts)
     return Counter(
         unit
@@ -121,70 +125,6 @@ def _one_row_per_span(case: Case, rows: list[ScheduledPlan]) -> Iterator[str]:
         if slot in used and slot and row.parts == used[slot].parts == 1:
             yield f"{name(used[slot])} and {name(row)} should be one row"
         used[slot] = row
-
-
-def _minutes(case: Case, studied: Studied, cycle: int) -> Iterator[str]:
-    """Check that reviews have the minutes they need, or that all are shrunk by the same factor.
-
-    Two cases are not checked: kept reviews that cover a part of the need, and units studied on a
-    holiday on or after the first review day, which cannot use the room of all review days.
-    """
-    days = case.world.review_days(cycle)
-    positions = sorted({p for p in case.contents if studied.reviewable(cycle, p)})
-    late = any(
-        studied.units(cycle, p)[u] >= days[0] for p in positions for u in studied.units(cycle, p)
-    )
-    if not positions or late or any(_kept_reviews(case, cycle, p) for p in positions):
-        return
-    needs = {p: _possible_needs(case, studied.reviewable(cycle, p), p) for p in positions}
-    least, most = (sum(pick(need) for need in needs.values()) for pick in (min, max))
-    room = sum(case.room[day] for day in days)
-    reported = [data for data in case.warnings("review_shrunk") if data["cycle"] == cycle]
-    given = {
-        p: sum(r.minutes for r in case.reviews if (r.cycle, r.content) == (cycle, p))
-        for p in positions
-    }
-    if most <= room:
-        if reported:
-            yield f"reviews of cycle {cycle} are reported as shrunk, but need {most} of {room} min"
-        for p, minutes in given.items():
-            if minutes not in needs[p]:
-                yield f"content {p} is reviewed {minutes} min in cycle {cycle}, not {needs[p]}"
-    if least > room:
-        yield from _shrunk(cycle, needs, given, room, reported)
-
-
-def _possible_needs(case: Case, reviewed: list[int], position: int) -> set[int]:
-    """Return the need rounded once for the content and once per range; the rule allows both."""
-    factor = Fraction(case.request.factors.review)
-    amounts = case.amounts[position]
-    ranges = (range(first, last + 1) for first, last in runs(reviewed))
-    together = half_up(factor * amounts.cost(reviewed))
-    return {together, sum(half_up(factor * amounts.cost(r)) for r in ranges)}
-
-
-def _shrunk(
-    cycle: int,
-    needs: dict[int, set[int]],
-    given: dict[int, int],
-    room: int,
-    reported: list[dict[str, object]],
-) -> Iterator[str]:
-    possible = {sum(pick(n) for n in needs.values()) for pick in (min, max)}
-    need = next((int(str(d["need"])) for d in reported), max(possible))
-    if not reported and room:
-        yield f"the reviews of cycle {cycle} are shrunk ({need} of {room} min) without a warning"
-    if len(reported) > 1 or need not in range(min(possible), max(possible) + 1):
-        yield f"cycle {cycle} reports shrunk reviews as {reported}, but the need is {possible}"
-    if any(data["free"] != room for data in reported):
-        yield f"cycle {cycle} reports shrunk reviews as {reported}, but the room is {room}"
-    if sum(given.values()) != room:
-        yield f"the shrunk reviews of cycle {cycle} use {sum(given.values())} of {room} min"
-    for position, minutes in given.items():
-        # The engine rounds each share to a minute, so it may differ from the exact one.
-        fair = [Fraction(pick(needs[position]) * room, need) for pick in (min, max)]
-        if not fair[0] - 1 <= minutes <= fair[1] + 1:
-            yield f"content {position} is reviewed {minutes} min; its share is {float(fair[0]):.1f}"
 
 
 def even_counts(total: int, days: int) -> list[int]:
@@ -312,7 +252,10 @@ def _quality(case: Case) -> Iterator[str]:
     if (quality.peak, quality.spread) != (max(loads), max(loads) - min(loads)):
         yield f"peak {max(loads)} and spread {max(loads) - min(loads)} are reported as {quality}"
     needs = {p: a.cost(case.placed(p)) for p, a in case.amounts.items() if case.placed(p)}
-    bound = least_peak(needs, case.open_days, case.room, fixed) if _possible(case, needs) else 0
+    # The spare days are among the days of the bound only if the schedule uses them.
+    usable = case.open_days if case.on_spare_days else case.planned_days
+    possible = fits(needs, usable, case.room)  # ``least_peak`` does not end otherwise
+    bound = least_peak(needs, usable, case.room, fixed) if possible else 0
     if quality.least_peak != bound:
         yield f"the least peak is {bound}, but is reported as {quality.least_peak}"
     if quality.peak < quality.least_peak:
@@ -321,12 +264,3 @@ def _quality(case: Case) -> Iterator[str]:
     outside += sum(plan.end_minute - plan.start_minute for plan in kept if plan.reserve)
     if quality.reserve != outside:
         yield f"{outside} min of study use the reserve, but {quality.reserve} are reported"
-
-
-def _possible(case: Case, needs: dict[int, int]) -> bool:
-    """Whether the placed minutes fit into the days.
-
-    An invalid schedule may place more than that. Other checks report it, and ``least_peak`` must
-    not be called for it, because it would not end.
-    """
-    return fits(needs, case.open_days, case.room)

@@ -1,28 +1,24 @@
-"""Checks of units: each is placed once, in order and with its minutes, or is unplaced."""
+"""Checks of units: each is placed once, in order and with its minutes, or is reported."""
 
-from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import date
-from fractions import Fraction
-from itertools import chain, combinations, pairwise
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from domain.scheduling.result import ScheduledPlan
-from domain.scheduling.types import ContentType, PlanKind, UnplacedReason
+from domain.scheduling.types import ContentType, PlanKind
+from tests.unit.scheduling.checking.amounts import SHORTEST_SPLIT, Amounts
 from tests.unit.scheduling.checking.case import Case, listed, name, units
-from tests.unit.scheduling.checking.world import Amounts
 
 
 def check_units(case: Case) -> Iterator[str]:
-    """Check the cover of every range, the minutes of rows, the wrap-ups and the unplaced units."""
+    """Check the cover of every range, the minutes of rows, the pieces and the wrap-ups."""
     for amounts in case.amounts.values():
         yield from _cover(case, amounts)
         yield from _ascending(case.study_of(amounts.content.position))
         yield from _study_minutes(case.study_of(amounts.content.position), amounts)
+        yield from _short_pieces(case, amounts)
         yield from _fragments(case, amounts)
         yield from _wrap_ups(case, amounts)
-    yield from _unplaced(case)
-    yield from _everything_placed(case)
-    yield from _shares(case)
 
 
 def check_pieces(rows: Iterable[ScheduledPlan]) -> Iterator[str]:
@@ -89,6 +85,13 @@ def _study_minutes(rows: list[ScheduledPlan], amounts: Amounts) -> Iterator[str]
             yield f"the pieces of unit {unit} take {net} min, but it costs {amounts.minutes[unit]}"
 
 
+def _short_pieces(case: Case, amounts: Amounts) -> Iterator[str]:
+    for row in case.study_of(amounts.content.position):
+        minutes = amounts.minutes.get(row.first_unit, SHORTEST_SPLIT)
+        if row.parts > 1 and minutes < SHORTEST_SPLIT:
+            yield f"{name(row)} is a piece of a unit of only {minutes} min"
+
+
 def _fragments(case: Case, amounts: Amounts) -> Iterator[str]:
     """Check that rows are divided only at the ends of spans, except between episodes."""
     if amounts.content.type is ContentType.LECTURE:
@@ -143,156 +146,3 @@ def _shrunk_wrap_up(
     followed = any(r.date == row.date and r.start_minute == row.end_minute for r in case.rows)
     if row.end_minute in free and not followed:
         yield f"the wrap-up of {name(row)} is shrunk although free time follows"
-
-
-def _unplaced(case: Case) -> Iterator[str]:
-    placed = {p: a.cost(case.placed(p)) for p, a in case.amounts.items()}
-    order = [(tail.content, tail.first_unit) for tail in case.schedule.unplaced]
-    if order != sorted(order):
-        yield "the unplaced units are not ordered by position"
-    for position, amounts in case.amounts.items():
-        tails = [tail for tail in case.schedule.unplaced if tail.content == position]
-        for tail in tails:
-            cost = amounts.cost(range(tail.first_unit, tail.last_unit + 1))
-            if tail.minutes != cost:
-                yield f"{tail} costs {cost} min"
-        if not tails:
-            continue
-        next_unit = min(tail.first_unit for tail in tails)
-        if any(unit > next_unit for unit in case.placed(position)):
-            yield f"the unplaced units of content {position} are not its last units"
-        with_next = {**placed, position: placed[position] + amounts.minutes[next_unit]}
-        if fits(with_next, case.open_days, case.room):
-            yield f"unit {next_unit} of content {position} is unplaced, but would fit"
-        yield from _reasons(case, amounts, {tail.reason for tail in tails}, next_unit)
-
-
-def _reasons(
-    case: Case, amounts: Amounts, reasons: set[UnplacedReason], next_unit: int
-) -> Iterator[str]:
-    position = amounts.content.position
-    days = case.open_days[position]
-    if (UnplacedReason.NO_DAY in reasons) != (not days):
-        yield f"content {position} has {len(days)} days left, but the reasons are {reasons}"
-    longest = max((case.room[day] for day in days), default=0)
-    if UnplacedReason.DAY_TOO_SHORT in reasons and amounts.minutes[next_unit] <= longest:
-        yield f"unit {next_unit} of content {position} fits, but the reason is day_too_short"
-
-
-def _everything_placed(case: Case) -> Iterator[str]:
-    needs = {p: a.cost(a.remaining) for p, a in case.amounts.items()}
-    if case.schedule.unplaced and fits(needs, case.open_days, case.room):
-        yield f"all minutes fit, but {len(case.schedule.unplaced)} ranges are unplaced"
-
-
-def _shares(case: Case) -> Iterator[str]:
-    """Check that each content gets at least the complete units of its proportional share."""
-    needs = {p: a.cost(a.remaining) for p, a in case.amounts.items()}
-    possible = {p: need for p, need in needs.items() if case.open_days[p]}
-    share = fair_share(possible, case.open_days, case.room)
-    for position in possible:
-        amounts = case.amounts[position]
-        rest = [unit for unit in amounts.remaining if unit not in case.placed(position)]
-        got = amounts.cost(case.placed(position))
-        if rest and got + amounts.minutes[rest[0]] <= share * needs[position]:
-            yield (
-                f"content {position} got {got} min without unit {rest[0]}, "
-                f"but its share is {float(share * needs[position]):.1f} of {needs[position]} min"
-            )
-
-
-Needs = Mapping[int, int]
-Days = Mapping[int, Collection[date]]
-Room = Mapping[date, int]
-
-
-def fits(needs: Needs, days: Days, room: Room) -> bool:
-    """Whether the minutes of all contents fit into the days that each of them may use.
-
-    This asks for a flow from the contents to the days. A content may fill any of its days up to the
-    day's room, so by the max-flow min-cut theorem the minutes fit if and only if no set of contents
-    needs more minutes than its days have together. Nine contents have 511 such sets. ``max_flow``
-    computes the flow itself with augmenting paths, as a cross-check.
-    """
-    return all(need <= capacity for need, capacity in _cuts(needs, days, room))
-
-
-def fair_share(needs: Needs, days: Days, room: Room) -> Fraction:
-    """Return the greatest fraction of its need, at most 1, that all contents can get together."""
-    parts = (Fraction(capacity, need) for need, capacity in _cuts(needs, days, room) if need)
-    return min(chain([Fraction(1)], parts))
-
-
-def least_peak(needs: Needs, days: Days, room: Room, fixed: Mapping[date, int]) -> int:
-    """Return the smallest P with fixed + new minutes of at most P on every day in ``fixed``.
-
-    Days that are not in ``fixed`` (holidays) are limited only by their room. The search does not
-    end if the needs do not fit into the days.
-    """
-    peak = max(fixed.values(), default=0)
-    while not fits(needs, days, _below(peak, room, fixed)):
-        peak += 1
-    return peak
-
-
-def max_flow(needs: Needs, days: Days, room: Room) -> int:
-    """Return the maximum flow in minutes, found by shortest augmenting paths (Edmonds–Karp)."""
-    left, capacity = dict(needs), dict(room)
-    used = {(content, day): 0 for content in needs for day in days[content]}
-    total = 0
-    while path := _augmenting_path(left, capacity, days, used):
-        amount = min([left[path[0][0]], capacity[path[-1][1]], *_backward(path, used)])
-        left[path[0][0]] -= amount
-        capacity[path[-1][1]] -= amount
-        for index, (content, day) in enumerate(path):
-            used[content, day] += amount
-            if index:
-                used[content, path[index - 1][1]] -= amount
-        total += amount
-    return total
-
-
-Path = list[tuple[int, date]]
-"""Pairs of content and day; each content after the first moves minutes off the previous day."""
-
-
-def _cuts(needs: Needs, days: Days, room: Room) -> Iterator[tuple[int, int]]:
-    """Yield the need of every set of contents, and the room of its days."""
-    contents = sorted(needs)
-    subsets = chain.from_iterable(
-        combinations(contents, size) for size in range(1, len(contents) + 1)
-    )
-    for subset in subsets:
-        reached = {day for content in subset for day in days[content]}
-        yield sum(needs[content] for content in subset), sum(room[day] for day in reached)
-
-
-def _below(peak: int, room: Room, fixed: Mapping[date, int]) -> Room:
-    return {
-        day: min(capacity, peak - fixed[day]) if day in fixed else capacity
-        for day, capacity in room.items()
-    }
-
-
-def _backward(path: Path, used: Mapping[tuple[int, date], int]) -> list[int]:
-    """Return the minutes that each later content of the path can move off the previous day."""
-    return [used[path[i + 1][0], path[i][1]] for i in range(len(path) - 1)]
-
-
-def _augmenting_path(
-    left: Needs, capacity: Room, days: Days, used: Mapping[tuple[int, date], int]
-) -> Path | None:
-    """Return a shortest path, by breadth-first search, to a day with room; ``None`` if none."""
-    queue: deque[tuple[int, Path]] = deque((c, []) for c in left if left[c] > 0)
-    seen: set[date] = set()
-    while queue:
-        content, path = queue.popleft()
-        for day in days[content]:
-            if day in seen:
-                continue
-            seen.add(day)
-            longer = [*path, (content, day)]
-            if capacity[day] > 0:
-                return longer
-            queue.extend((c, longer) for c in left if used.get((c, day), 0) > 0)
-    return None

@@ -1,4 +1,4 @@
-"""The calendar of a request minute by minute, and the minutes of its contents unit by unit.
+"""The calendar of a request minute by minute.
 
 The code is simple rather than fast: a day is two sets of minutes. It shares nothing with the
 engine, so a bug remains undetected only if both implementations have it.
@@ -7,9 +7,7 @@ engine, so a bug remains undetected only if both implementations have it.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from fractions import Fraction
 from functools import cached_property
-from math import floor
 from typing import Literal
 
 from domain.scheduling.types import (
@@ -17,23 +15,23 @@ from domain.scheduling.types import (
     BlockKind,
     Busy,
     Content,
-    ContentType,
-    Difficulty,
     ExclusionType,
-    Factors,
     KeptPlan,
-    PlanKind,
     Request,
 )
 
 Minutes = frozenset[int]
-Kind = Literal["study", "review", "holiday", "none"]
+Kind = Literal["study", "review", "holiday", "no_time", "none"]
 NOTHING: Minutes = frozenset()
 
 
 @dataclass(frozen=True)
 class Day:
-    """A date of the period; a ``holiday`` is a designated holiday whose reserve is open."""
+    """A date of the period.
+
+    A ``holiday`` is a designated holiday whose reserve is open, and ``no_time`` is a date that is
+    not excluded and has no study time, and perhaps a reserve.
+    """
 
     date: date
     kind: Kind
@@ -84,26 +82,49 @@ class World:
         """Return the study days from today on."""
         return [d.date for d in self.days.values() if d.kind == "study" and d.date >= self.first]
 
-    def own_days(self, content: Content) -> list[date]:
-        """Return the study days from today on that belong to the content."""
-        own = _own_days(self.days.values(), content)
-        return [day for day in own if day >= self.first]
+    def stop(self, content: Content) -> date:
+        """Return the first date on which the content is neither studied nor reviewed.
 
-    def open_days(self, content: Content) -> list[date]:
+        It is the earliest of its deadline, a target date in the period, and the end of the period.
+        """
+        target = self.request.target_date or date.max
+        if target > self.request.period_end:
+            target = date.max
+        after = self.request.period_end + timedelta(days=1)
+        return min(content.deadline or date.max, target, after)
+
+    def own_days(self, content: Content) -> list[date]:
+        """Return the study days from today to the deadline that belong to the content."""
+        own = _own_days(self.days.values(), content)
+        return [day for day in own if self.first <= day < self.stop(content)]
+
+    def spare_days(self, content: Content) -> list[date]:
+        """Return the days without study time whose reserve is the content's last resort."""
+        return self._with_reserve("no_time", content)
+
+    def planned_days(self, content: Content) -> list[date]:
         """Return the content's own days, and the holidays whose reserve it may use."""
         if content.allocation is not Allocation.WEAKNESS:
             return self.own_days(content)
-        holidays = [d.date for d in self.days.values() if d.kind == "holiday"]
-        return sorted(self.own_days(content) + [day for day in holidays if day >= self.first])
+        return sorted(self.own_days(content) + self._with_reserve("holiday", content))
+
+    def open_days(self, content: Content) -> list[date]:
+        """Return all days that the content may use, the spare days included."""
+        return sorted(self.planned_days(content) + self.spare_days(content))
+
+    def _with_reserve(self, kind: Kind, content: Content) -> list[date]:
+        days = [day.date for day in self.days.values() if day.kind == kind and day.reserve]
+        return [day for day in days if self.first <= day < self.stop(content)]
 
     def cycle_of(self, day: date) -> int:
         """Return the cycle of a date, or that of the last counted date before it."""
         return self.days[day].cycle
 
-    def review_days(self, cycle: int) -> list[date]:
-        """Return the review days of a cycle from today on."""
+    def review_days(self, cycle: int, content: Content | None = None) -> list[date]:
+        """Return the review days of a cycle from today on, before the content's deadline if any."""
         days = (d for d in self.days.values() if d.kind == "review" and d.cycle == cycle)
-        return [d.date for d in days if d.date >= self.first]
+        stop = date.max if content is None else self.stop(content)
+        return [d.date for d in days if self.first <= d.date < stop]
 
 
 def spans(minutes: Minutes) -> list[tuple[int, int]]:
@@ -134,7 +155,10 @@ def _days(request: Request) -> Iterator[Day]:
     for offset in range((request.period_end - request.period_start).days + 1):
         day = request.period_start + timedelta(days=offset)
         study, reserve = _hours(request, day)
-        kind: Kind = "holiday" if _is_open_holiday(request, day) else "none"
+        excluded = any(exclusion.date == day for exclusion in request.exclusions)
+        kind: Kind = "none" if excluded else "no_time"
+        if _is_open_holiday(request, day):
+            kind = "holiday"
         position: int | None = None
         if study:
             cycle, index = counted // size + 1, counted % size
@@ -148,8 +172,9 @@ def _hours(request: Request, day: date) -> tuple[Minutes, Minutes]:
     if excluded and not _is_open_holiday(request, day):
         return NOTHING, NOTHING
     blocked = _blocked(request, weekday(day))
-    study = _block_minutes(request, weekday(day), BlockKind.STUDY) - blocked
-    self_study = _block_minutes(request, weekday(day), BlockKind.SELF_STUDY) - blocked
+    study, self_study = (minutes - blocked for minutes in _offered(request, day))
+    if {block.kind for block in request.blocks} == {BlockKind.SELF_STUDY}:
+        study, self_study = study | self_study, NOTHING
     # A holiday has no study time, so minutes in both kinds of block are reserve on that day.
     return (NOTHING, self_study) if excluded else (study, self_study - study)
 
@@ -159,9 +184,20 @@ def _is_open_holiday(request: Request, day: date) -> bool:
     return request.self_study_on_holidays and types == {ExclusionType.DESIGNATED_HOLIDAY}
 
 
-def _block_minutes(request: Request, on: int, kind: BlockKind) -> Minutes:
-    blocks = (b for b in request.blocks if b.weekday == on and b.kind is kind)
-    return frozenset(minute for b in blocks for minute in range(b.start_minute, b.end_minute))
+def _offered(request: Request, day: date) -> tuple[Minutes, Minutes]:
+    """Return the minutes of study and of self-study of a date: of a special day or its weekday."""
+    for special in request.special_days:
+        if special.date == day:
+            return _of_spans(special.study), _of_spans(special.self_study)
+    study, self_study = (
+        [(b.start_minute, b.end_minute) for b in request.blocks if (b.weekday, b.kind) == key]
+        for key in ((weekday(day), BlockKind.STUDY), (weekday(day), BlockKind.SELF_STUDY))
+    )
+    return _of_spans(study), _of_spans(self_study)
+
+
+def _of_spans(found: Iterable[tuple[int, int]]) -> Minutes:
+    return frozenset(minute for start, end in found for minute in range(start, end))
 
 
 def _blocked(request: Request, on: int) -> Minutes:
@@ -195,106 +231,3 @@ def _own_days(days: Iterable[Day], content: Content) -> list[date]:
         for index, day in enumerate(dates)
         if index in strategy_indices(len(dates), wanted)
     ]
-
-
-UNKNOWN_EPISODE = 30
-BY_DIFFICULTY = {
-    None: 6,
-    Difficulty.FOUNDATION: 4,
-    Difficulty.STANDARD: 6,
-    Difficulty.ADVANCED: 8,
-    Difficulty.TOP: 10,
-}
-
-
-@dataclass(frozen=True)
-class Amounts:
-    """The minutes of each unit of a content, and its kept and remaining units."""
-
-    content: Content
-    request: Request
-
-    @cached_property
-    def minutes(self) -> dict[int, int]:
-        """The minutes of every unit.
-
-        The cumulative sum is rounded and not each unit, so a range costs the sum of its units.
-        """
-        factor = factor_of(self.content, self.request.factors)
-        total, costs = Fraction(0), {}
-        for unit in self.units:
-            before = half_up(factor * total)
-            total += raw_minutes(self.content, unit)
-            costs[unit] = half_up(factor * total) - before
-        return costs
-
-    @property
-    def units(self) -> range:
-        """All units of the range."""
-        return range(self.content.first_unit, self.content.last_unit + 1)
-
-    @cached_property
-    def kept(self) -> list[int]:
-        """The units of kept plans; a unit occurs twice only if two kept plans have it.
-
-        A divided unit is kept with its last piece, because no request here keeps only some pieces.
-        """
-        return [
-            unit
-            for plan in self.request.kept
-            if plan.content == self.content.position
-            and plan.kind is PlanKind.STUDY
-            and plan.part == plan.parts
-            for unit in range(plan.first_unit, plan.last_kept_unit + 1)
-        ]
-
-    @cached_property
-    def remaining(self) -> list[int]:
-        """The units that are left to plan, in order."""
-        return [unit for unit in self.units if unit not in set(self.kept)]
-
-    def cost(self, units: Iterable[int]) -> int:
-        """Return the minutes of some units, without wrap-up."""
-        return sum(self.minutes[unit] for unit in units)
-
-    @property
-    def is_uniform(self) -> bool:
-        """Whether all remaining units have the same minutes."""
-        return len({self.minutes[unit] for unit in self.remaining}) == 1
-
-
-def amounts_of(request: Request) -> dict[int, Amounts]:
-    """Return the amounts of every content by its position."""
-    return {content.position: Amounts(content, request) for content in request.contents}
-
-
-def half_up(value: Fraction) -> int:
-    """Return the nearest integer; halves are rounded up."""
-    return floor(value + Fraction(1, 2))
-
-
-def factor_of(content: Content, factors: Factors) -> Fraction:
-    """Return the exact product of the factors of the level and of the weakness or strategy."""
-    weak = content.allocation is Allocation.WEAKNESS
-    return Fraction(factors.level) * Fraction(factors.weakness if weak else factors.strategy)
-
-
-def raw_minutes(content: Content, unit: int) -> int:
-    """Return the minutes of a unit before any factor is applied."""
-    if content.type is ContentType.LECTURE:
-        known = content.episode_minutes[unit - content.first_unit]
-        return UNKNOWN_EPISODE if known is None else known
-    if content.minutes_per_unit is not None:
-        return content.minutes_per_unit
-    return BY_DIFFICULTY[content.difficulty]
-
-
-def runs(units: Iterable[int]) -> list[tuple[int, int]]:
-    """Return the maximal inclusive ranges of some units."""
-    found: list[tuple[int, int]] = []
-    for unit in sorted(set(units)):
-        if found and found[-1][1] == unit - 1:
-            found[-1] = (found[-1][0], unit)
-        else:
-            found.append((unit, unit))
-    return found

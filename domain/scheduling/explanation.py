@@ -1,0 +1,214 @@
+"""Why units are unplaced, and what would help.
+
+The certificate is the set of contents that exceeds its days by most minutes (Gale's condition, see
+``feasibility``). A repair starts from the least amount with which the minutes fit, found by
+bisection over the same sums, and is tried by distributing again. If units do not fit although their
+minutes do, higher amounts are tried, so a repair always suffices; it is the least one if the
+smallest amounts had to be tried one by one, as in small problems.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from itertools import groupby
+from typing import Final
+
+from domain.scheduling.calendar import DayKind
+from domain.scheduling.demand import Demand
+from domain.scheduling.distribution.deal import Deal
+from domain.scheduling.distribution.effort import Effort
+from domain.scheduling.distribution.even import place_all
+from domain.scheduling.feasibility import DaySets
+from domain.scheduling.placement import Room
+from domain.scheduling.problem import Problem, problem_of
+from domain.scheduling.result import Certificate, Repair, RepairKind, Unplaced
+from domain.scheduling.spans import total
+from domain.scheduling.splitting import SHORTEST_DIVISIBLE
+from domain.scheduling.types import MINUTES_PER_DAY, UnplacedReason
+from domain.scheduling.validation import MAX_DAYS
+
+_MAX_EFFORT: Final = 60_000
+"""The number of units and spans that the trials of all repairs examine at most."""
+_ONE_BY_ONE: Final = 3_000
+"""The number of units and spans up to which amounts are tried one by one."""
+
+
+def unplaced_ranges(problem: Problem, deals: Sequence[Deal]) -> tuple[Unplaced, ...]:
+    """Return the unplaced units of each content, by position, as ranges without gaps."""
+    tails = [
+        (demand, deal.placed_units)
+        for demand, deal in zip(problem.demands, deals, strict=True)
+        if deal.placed_units < len(demand.units)
+    ]
+    return tuple(
+        unplaced
+        for demand, placed in sorted(tails, key=lambda tail: tail[0].content.position)
+        for unplaced in _tail(problem, demand, placed)
+    )
+
+
+def certificate(problem: Problem) -> Certificate | None:
+    """Return the set of contents that exceeds its days by most minutes, if one does.
+
+    Among equal sets, it is the one with the fewest sets of days.
+    """
+    opened, day_sets, held = _sums(problem)
+    needs = day_sets.needs(demand.prefix[-1] for demand in opened)
+    subset = max(needs, key=lambda subset: (needs[subset] - held[subset], -subset.bit_count()))
+    if needs[subset] <= held[subset]:
+        return None
+    owned = zip(opened, day_sets.of, strict=True)
+    members = [demand for demand, bit in owned if bit & subset and demand.units]
+    days = sorted({day for demand in members for day in demand.own if problem.rooms[day].minutes})
+    return Certificate(
+        contents=tuple(sorted(demand.content.position for demand in members)),
+        days=tuple(problem.days[day].date for day in days),
+        need=needs[subset],
+        have=sum(problem.rooms[day].minutes for day in days),
+    )
+
+
+def repairs(problem: Problem, unplaced: Sequence[Unplaced]) -> tuple[Repair, ...]:
+    """Return the least changes found with which everything is placed, each tried by itself.
+
+    In a very large problem some may be missing, because there is no time to try them.
+    """
+    effort = Effort(_MAX_EFFORT)
+    if not effort.allows(problem.demands, problem.rooms):
+        return ()
+    return tuple(
+        repair
+        for repair in (
+            _more_minutes(problem, effort),
+            _more_days(problem, effort),
+            *(_fewer_units(problem, u, effort) for u in {u.content: 0 for u in unplaced}),
+        )
+        if repair is not None
+    )
+
+
+def _tail(problem: Problem, demand: Demand, placed: int) -> Iterator[Unplaced]:
+    reason = _reason(problem, demand.with_spare_days(), demand.length(placed))
+    tail = range(placed, len(demand.units))
+    for _, stretch in groupby(tail, key=lambda i: demand.units[i] - i):
+        indexes = list(stretch)
+        first, last = indexes[0], indexes[-1]
+        yield Unplaced(
+            content=demand.content.position,
+            first_unit=demand.units[first],
+            last_unit=demand.units[last],
+            minutes=demand.prefix[last + 1] - demand.prefix[first],
+            reason=reason,
+        )
+
+
+def _reason(problem: Problem, demand: Demand, length: int) -> UnplacedReason:
+    """Return why the next unit, with a length in minutes, is not placed."""
+    if not demand.own:
+        return UnplacedReason.NO_DAY
+    spans = (span for day in demand.own for span in problem.rooms[day].lengths())
+    if length < SHORTEST_DIVISIBLE and 0 < max(spans, default=0) < length:
+        return UnplacedReason.DAY_TOO_SHORT
+    return UnplacedReason.NO_ROOM
+
+
+def _sums(problem: Problem) -> tuple[list[Demand], DaySets, dict[int, int]]:
+    """Return the demands with all their days, their day sets, and the minutes these hold."""
+    opened = [demand.with_spare_days() for demand in problem.demands]
+    day_sets = DaySets.among(opened)
+    return opened, day_sets, day_sets.held(lambda day: problem.rooms[day].minutes)
+
+
+def _minutes_fit(problem: Problem) -> bool:
+    opened, day_sets, held = _sums(problem)
+    return day_sets.fits([demand.prefix[-1] for demand in opened], held)
+
+
+def _more_minutes(problem: Problem, effort: Effort) -> Repair | None:
+    study = [day for day in problem.rooms if problem.days[day].kind is DayKind.STUDY]
+    used = (total(problem.days[day].study) + total(problem.days[day].reserve) for day in study)
+    most = MINUTES_PER_DAY - max(used, default=MINUTES_PER_DAY)
+
+    def changed(amount: int) -> Problem:
+        longer = {day: _extended(problem.rooms[day], amount) for day in study}
+        return replace(problem, rooms={**problem.rooms, **longer})
+
+    amount = _least(changed, most, effort)
+    return None if amount is None else Repair(RepairKind.MINUTES_PER_DAY, amount)
+
+
+def _extended(room: Room, minutes: int) -> Room:
+    """Return the room with more study time at the end of its last study span."""
+    # The span may end after midnight: only its length matters here.
+    *others, (start, stop) = room.study or [(MINUTES_PER_DAY, MINUTES_PER_DAY)]
+    return Room([*others, (start, stop + minutes)], room.reserve)
+
+
+def _more_days(problem: Problem, effort: Effort) -> Repair | None:
+    end = problem.request.period_end
+    most = MAX_DAYS - len(problem.days)
+
+    def changed(amount: int) -> Problem:
+        later = end + timedelta(days=amount)
+        return problem_of(replace(problem.request, period_end=later))
+
+    amount = _least(changed, most, effort)
+    return None if amount is None else Repair(RepairKind.DAYS, amount)
+
+
+def _fewer_units(problem: Problem, position: int, effort: Effort) -> Repair | None:
+    (demand,) = (d for d in problem.demands if d.content.position == position)
+    is_only_one = not any(other.units for other in problem.demands if other is not demand)
+    most = len(demand.units) - is_only_one
+
+    def changed(amount: int) -> Problem:
+        fewer = [
+            other.limited(len(other.units) - amount) if other is demand else other
+            for other in problem.demands
+        ]
+        return replace(problem, demands=fewer)
+
+    amount = _least(changed, most, effort)
+    return None if amount is None else Repair(RepairKind.UNITS, amount, position)
+
+
+def _least(changed: Callable[[int], Problem], most: int, effort: Effort) -> int | None:
+    """Return the least amount from 1 to ``most`` that was found to suffice, if one was."""
+    if most < 1 or not effort.remains or not _minutes_fit(changed(most)):
+        return None
+    too_few, enough = 0, most
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        if _minutes_fit(changed(middle)):
+            enough = middle
+        else:
+            too_few = middle
+    return _tried(changed, enough, most, effort)
+
+
+def _tried(changed: Callable[[int], Problem], least: int, most: int, effort: Effort) -> int | None:
+    """Return an amount, at least ``least``, with which all units were placed in a trial.
+
+    In a small problem the first amounts are tried one by one. Then the steps are doubled, and the
+    result is narrowed down by bisection.
+    """
+
+    def is_placed(amount: int) -> bool:
+        problem = changed(amount)
+        return place_all(problem.demands, problem.rooms, effort) is not None
+
+    too_few, amount, step = least - 1, least, 1
+    one_by_one = effort.left - _ONE_BY_ONE
+    while not is_placed(amount):
+        if amount == most or not effort.remains:
+            return None
+        if effort.left < one_by_one:
+            step *= 2
+        too_few, amount = amount, min(amount + step, most)
+    while amount - too_few > max(1, step // 4) and effort.remains:
+        middle = (too_few + amount) // 2
+        if is_placed(middle):
+            amount = middle
+        else:
+            too_few = middle
+    return amount

@@ -1,0 +1,177 @@
+"""Certificates, repairs and measures of quality are those of the schedule, and of no other."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from domain.errors import DomainError
+from domain.scheduling.result import Certificate, Quality, Repair, RepairKind, Schedule, Unplaced
+from domain.scheduling.schedule import schedule
+from domain.scheduling.types import Request, UnplacedReason
+from tests.unit.scheduling.build import block, book, custom, make_request, on, row
+from tests.unit.scheduling.checking.case import Case
+from tests.unit.scheduling.checking.explanations import (
+    check_certificate,
+    check_measures,
+    check_repairs,
+    repaired,
+    variation,
+)
+from tests.unit.scheduling.corpus import corpus
+from tests.unit.scheduling.strategies import any_requests, kept_requests, tight_requests
+from tests.unit.scheduling.test_oracle import long_rooms, tiny_request
+
+OVERFULL = make_request(
+    custom(1, 4, 30), period="01-06..01-07", blocks=block(10, "10:40"), cycle=(6, 0)
+)
+"""120 minutes for two days of 40 minutes, each of which holds one unit."""
+CERTIFICATE = Certificate((1,), (on("01-06"), on("01-07")), 120, 80)
+REPAIRS = (
+    Repair(RepairKind.MINUTES_PER_DAY, 20, None),
+    Repair(RepairKind.DAYS, 1, None),
+    Repair(RepairKind.UNITS, 2, 1),
+)
+QUALITY = Quality(
+    peak=30,
+    least_peak=30,
+    spread=0,
+    reserve=0,
+    fullness=750,
+    least_fullness=750,
+    variation=0,
+    short_rows=0,
+    slack_days=0,
+)
+
+
+def explained(**options: Any) -> Schedule:
+    """Return a correct schedule of ``OVERFULL``, written by hand, with some fields changed."""
+    unplaced = (Unplaced(1, 3, 4, 60, UnplacedReason.NO_ROOM),)
+    plans = (row(1, 600, 630, 1, 1), row(2, 600, 630, 2, 2))
+    valid = Schedule(plans, unplaced, (), QUALITY, certificate=CERTIFICATE, repairs=REPAIRS)
+    return replace(valid, **options)
+
+
+def all_violations(request: Request, result: Schedule) -> Iterator[str]:
+    case = Case(request, result)
+    yield from check_certificate(case)
+    yield from check_repairs(case, schedule)
+    yield from check_measures(case)
+
+
+def measured(**options: int) -> Schedule:
+    return explained(quality=replace(QUALITY, **options))
+
+
+def certified(**options: Any) -> Schedule:
+    return explained(certificate=replace(CERTIFICATE, **options))
+
+
+def with_repair(*repair: Any) -> Schedule:
+    return explained(repairs=(*REPAIRS[2:], Repair(*repair)))
+
+
+def test_checker_accepts_a_correct_explanation() -> None:
+    assert list(all_violations(OVERFULL, explained())) == []
+
+
+VIOLATIONS: dict[str, tuple[Callable[[], Schedule], str]] = {
+    "there is no certificate": (lambda: explained(certificate=None), "no certificate"),
+    "a certificate has no contents": (lambda: certified(contents=()), "has the contents"),
+    "a certificate has an unknown content": (lambda: certified(contents=(1, 2)), "has the conten"),
+    "a certificate lacks a day": (lambda: certified(days=(on("01-06"),)), "has 1 days, not"),
+    "a certificate does not add up": (lambda: certified(need=119), "need 120 and have 80"),
+    "nothing is unplaced": (lambda: explained(unplaced=()), "but there is Certificate"),
+    "repairs of nothing": (lambda: explained(unplaced=()), "but there are repairs"),
+    "a repair is named twice": (lambda: explained(repairs=REPAIRS + REPAIRS[:1]), "occurs twice"),
+    "a repair of 0": (lambda: with_repair(RepairKind.DAYS, 0, None), "is not well-formed"),
+    "a repair has a content": (lambda: with_repair(RepairKind.DAYS, 1, 1), "is not well-formed"),
+    "a repair has no content": (
+        lambda: with_repair(RepairKind.UNITS, 2, None),
+        "is not well-formed",
+    ),
+    "too few minutes": (lambda: with_repair(RepairKind.MINUTES_PER_DAY, 19, None), "leaves"),
+    "too many minutes": (
+        lambda: with_repair(RepairKind.MINUTES_PER_DAY, 21, None),
+        "one less is enough",
+    ),
+    "too many days": (lambda: with_repair(RepairKind.DAYS, 2, None), "one less is enough"),
+    "too few units": (lambda: explained(repairs=(Repair(RepairKind.UNITS, 1, 1),)), "leaves"),
+    "too many units": (
+        lambda: explained(repairs=(Repair(RepairKind.UNITS, 3, 1),)),
+        "one less is enough",
+    ),
+    "no units to leave out": (lambda: explained(repairs=REPAIRS[:2]), "can be left out"),
+    "the fullness is wrong": (lambda: measured(fullness=749), "fullness is 750"),
+    "the least fullness is wrong": (lambda: measured(least_fullness=749), "least_fullness is 750"),
+    "the variation is wrong": (lambda: measured(variation=1), "variation is 0"),
+    "the short rows are wrong": (lambda: measured(short_rows=1), "short_rows is 0"),
+    "the slack is wrong": (lambda: measured(slack_days=1), "slack_days is 0"),
+}
+
+
+@pytest.mark.parametrize("violation", VIOLATIONS)
+def test_checker_reports(violation: str) -> None:
+    build, expected = VIOLATIONS[violation]
+    assert expected in " | ".join(all_violations(OVERFULL, build()))
+
+
+def test_checker_reports_a_certificate_of_a_smaller_excess() -> None:
+    two = replace(OVERFULL, contents=(*OVERFULL.contents, custom(1, 1, 30, position=2)))
+    found = " | ".join(check_certificate(Case(two, explained())))
+    assert "the excess of the certificate is 40, but the largest is 70" in found
+
+
+def test_measures_are_those_of_uneven_days() -> None:
+    uneven = replace(OVERFULL, contents=(book(1, 9, 4, deadline=on("01-10")),))
+    rows = (row(1, 600, 632, 1, 8), row(2, 600, 604, 9, 9))
+    # 32 and 4 of 40 minutes: mean 0.45 and deviation 0.35, least 18 of 40 on both days.
+    quality = Quality(32, 18, 28, 0, 800, 450, 778, 1, 0)
+    result = Schedule(rows, (), (), quality, certificate=None, repairs=())
+    assert list(check_measures(Case(uneven, result))) == []
+
+
+def test_variation_is_rounded_half_up() -> None:
+    assert variation([Fraction(1, 3), Fraction(1)]) == 500
+    assert variation([Fraction(0), Fraction(1)]) == 1000
+    assert variation([Fraction(1), Fraction(2), Fraction(3)]) == 408
+    assert variation([]) == variation([Fraction(0)]) == 0
+
+
+def test_repair_is_not_tried_where_something_follows() -> None:
+    late = replace(OVERFULL, blocks=block(23, "23:50"))
+    assert repaired(late, Repair(RepairKind.MINUTES_PER_DAY, 11, None)) is None
+    assert repaired(late, Repair(RepairKind.MINUTES_PER_DAY, 10, None)) is not None
+
+
+some_examples = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@some_examples
+@given(st.one_of(any_requests(), tight_requests(), kept_requests()))
+def test_explanation_of_any_schedule_is_correct(request: Request) -> None:
+    try:
+        result = schedule(request)
+    except DomainError:
+        assume(condition=False)
+    assert list(all_violations(request, result)) == []
+
+
+@some_examples
+@given(st.lists(st.integers(20, 90), min_size=1, max_size=5), long_rooms)
+def test_explanation_of_a_tiny_schedule_is_the_least(minutes: list[int], room: list[int]) -> None:
+    assume(minutes[0] <= sum(room) < sum(minutes))
+    request = tiny_request(minutes, room)
+    result = schedule(request)
+    assert result.unplaced
+    assert list(all_violations(request, result)) == []
+
+
+@pytest.mark.parametrize("request_", list(corpus(20, seed=2)), ids=range(20))
+def test_explanation_of_a_usual_group_is_correct(request_: Request) -> None:
+    assert list(all_violations(request_, schedule(request_))) == []
