@@ -1,5 +1,9 @@
 """Deadlines, special days, days without study time, and what is unplaced."""
 
+import pytest
+
+from domain.errors import NoBlocksError
+from domain.scheduling.schedule import schedule
 from domain.scheduling.types import SpecialDay
 from tests.unit.scheduling.build import (
     FRIDAY,
@@ -95,3 +99,13 @@ def test_unit_that_no_day_holds_is_split_where_not_everything_fits() -> None:
     # long unit, 900 minutes would be unplaced, and 600 minutes of its days free.
     assert sum(tail.minutes for tail in result.unplaced) <= 300 + 4 + 9
     assert {row.parts for row in study(result)} in ({3}, {4}, {5}, {6})
+
+
+def test_group_without_blocks_is_planned_on_its_special_days() -> None:
+    days = tuple(SpecialDay(on(f"01-{day:02}"), study=((600, 660),)) for day in (7, 9))
+    result = checked_schedule(make_request(book(1, 20, 6), blocks=(), special_days=days))
+    assert {row.date for row in result.plans} == {on("01-07"), on("01-09")}
+    assert result.unplaced == ()
+    empty = make_request(book(1, 20, 6), blocks=(), special_days=(SpecialDay(on("01-07")),))
+    with pytest.raises(NoBlocksError):
+        schedule(empty)
