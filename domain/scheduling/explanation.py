@@ -14,13 +14,12 @@ from itertools import groupby
 from typing import Final
 
 from domain.scheduling.calendar import DayKind
-from domain.scheduling.demand import Demand
+from domain.scheduling.demand import Demand, Problem, problem_of
 from domain.scheduling.distribution.deal import Deal
-from domain.scheduling.distribution.effort import Effort
 from domain.scheduling.distribution.even import place_all
+from domain.scheduling.distribution.in_turn import Effort
 from domain.scheduling.feasibility import DaySets
 from domain.scheduling.placement import Room
-from domain.scheduling.problem import Problem, problem_of
 from domain.scheduling.result import Certificate, Repair, RepairKind, Unplaced
 from domain.scheduling.spans import total
 from domain.scheduling.splitting import SHORTEST_DIVISIBLE

@@ -12,10 +12,10 @@ from math import isqrt
 from typing import Final, NamedTuple
 
 from domain.scheduling.calendar import DayKind
+from domain.scheduling.demand import Problem
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.feasibility import DaySets
 from domain.scheduling.layout import Row
-from domain.scheduling.problem import Problem
 from domain.scheduling.result import Quality
 from domain.scheduling.spans import Span, total, without
 from domain.scheduling.types import PlanKind

@@ -11,10 +11,9 @@ from fractions import Fraction
 from itertools import accumulate, pairwise
 
 from domain.scheduling.calendar import Day, DayKind
-from domain.scheduling.demand import Demand
+from domain.scheduling.demand import Demand, Problem
 from domain.scheduling.layout import Row
 from domain.scheduling.placement import Room, Run, pack, reach
-from domain.scheduling.problem import Problem
 from domain.scheduling.result import PlanWarning, warning
 from domain.scheduling.rounding import deltas, rounded_multiples
 from domain.scheduling.spans import Span, merged, without

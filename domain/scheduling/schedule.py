@@ -14,13 +14,12 @@ from domain.errors import (
     NothingPlacedError,
 )
 from domain.scheduling.calendar import Day, DayKind
-from domain.scheduling.demand import Demand
+from domain.scheduling.demand import Demand, Problem, problem_of
+from domain.scheduling.distribution.deal import even_minutes
 from domain.scheduling.distribution.even import distribute
-from domain.scheduling.distribution.single import even_minutes
 from domain.scheduling.explanation import certificate, repairs, unplaced_ranges
 from domain.scheduling.layout import Row, lay_out
 from domain.scheduling.minutes import UNKNOWN_EPISODE_MINUTES
-from domain.scheduling.problem import Problem, problem_of
 from domain.scheduling.quality import quality
 from domain.scheduling.result import PlanWarning, Schedule, ScheduledPlan, warning
 from domain.scheduling.review import place_reviews

@@ -9,12 +9,15 @@ Tables, documents and messages contain the values of the enums as text. A CHECK 
 schema repeats each list, so a new value needs a revision.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
 from domain.scheduling.spans import Span
 
@@ -244,3 +247,35 @@ class Request:
     special_days: tuple[SpecialDay, ...] = ()
     busy: tuple[Busy, ...] = ()
     kept: tuple[KeptPlan, ...] = ()
+
+
+def fingerprint(request: Request) -> str:
+    """Return the SHA-256 hash of the request's canonical JSON, in hexadecimal."""
+    document = json.dumps(_plain(request), separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(document.encode()).hexdigest()
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    """Return a record as JSON values. Rows are sorted; episodes, whose order matters, are not."""
+    values = {}
+    for attribute in fields(record):
+        value = getattr(record, attribute.name)
+        if isinstance(value, tuple) and attribute.name != "episode_minutes":
+            value = sorted(
+                ([_text(getattr(row, part.name)) for part in fields(row)] for row in value),
+                key=json.dumps,
+            )
+        elif hasattr(value, "__dataclass_fields__"):
+            value = _plain(value)
+        values[attribute.name] = _text(value)
+    return values
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value.normalize())
+    if isinstance(value, tuple) and all(isinstance(part, tuple) for part in value):
+        return sorted(value)  # the spans of a special day
+    return value

@@ -18,9 +18,9 @@ from domain.repositories.plan_rows import GenerationResult, load_stored, record_
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.repositories.student_plans import GenerationRecord
 from domain.scheduling import types as planning
-from domain.scheduling.fingerprint import fingerprint
 from domain.scheduling.result import Schedule
 from domain.scheduling.schedule import ENGINE_VERSION, schedule
+from domain.scheduling.types import fingerprint
 from domain.services.service import Service
 from domain.unit_of_work.asynchronous import AsyncUnitOfWork
 from domain.unit_of_work.ending import Ending

@@ -24,10 +24,9 @@ from domain.locking.statements import IDENTITY
 from domain.repositories import StudentPlanRepository
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.repositories.student_plans import GenerationRecord
-from domain.scheduling.fingerprint import fingerprint
 from domain.scheduling.result import Schedule
 from domain.scheduling.schedule import ENGINE_VERSION, schedule
-from domain.scheduling.types import Request
+from domain.scheduling.types import Request, fingerprint
 from domain.services import PlanGenerationService
 from domain.testing import assert_lock_free, assert_lock_held, contend
 from domain.testing.contention import TIMEOUT, eventually

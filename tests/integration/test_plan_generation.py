@@ -10,10 +10,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import GroupStatus, PlanGroup, PlanState
 from domain.models import PlanGeneration
 from domain.repositories import PlanGroupRepository, StudentPlanRepository
-from domain.scheduling.fingerprint import fingerprint
 from domain.scheduling.result import Certificate, Repair, RepairKind
 from domain.scheduling.schedule import ENGINE_VERSION, schedule
-from domain.scheduling.types import Allocation, BlockKind, ExclusionType, PlanKind
+from domain.scheduling.types import Allocation, BlockKind, ExclusionType, PlanKind, fingerprint
 from tests.factories import (
     EVERY_DAY,
     AcademyScheduleFactory,

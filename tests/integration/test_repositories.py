@@ -17,10 +17,9 @@ from domain.repositories import PlanGroupRepository, StudentPlanRepository, Stud
 from domain.repositories.plan_rows import COPIED
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.repositories.student_plans import GenerationRecord
-from domain.scheduling.fingerprint import fingerprint
 from domain.scheduling.result import Schedule
 from domain.scheduling.schedule import schedule
-from domain.scheduling.types import Allocation, Level, Request
+from domain.scheduling.types import Allocation, Level, Request, fingerprint
 from tests.factories import (
     AcademyScheduleFactory,
     ContentFactory,

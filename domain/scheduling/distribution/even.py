@@ -13,11 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from domain.scheduling.demand import Demand
-from domain.scheduling.distribution.deal import Deal, Share, shares_by_day
-from domain.scheduling.distribution.effort import Effort
-from domain.scheduling.distribution.improvement import Improvement
-from domain.scheduling.distribution.in_turn import deal_in_turn
-from domain.scheduling.distribution.single import NEVER
+from domain.scheduling.distribution.deal import NEVER, Deal, Share, shares_by_day
+from domain.scheduling.distribution.in_turn import Effort, Improvement, deal_in_turn
 from domain.scheduling.feasibility import DaySets, placeable
 from domain.scheduling.placement import Room, pack
 from domain.scheduling.rounding import even_deal

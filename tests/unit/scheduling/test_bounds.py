@@ -7,9 +7,9 @@ from unittest.mock import patch
 import pytest
 
 from domain.scheduling import explanation
-from domain.scheduling.distribution import improvement, in_turn, single
-from domain.scheduling.distribution.effort import Effort
-from domain.scheduling.problem import problem_of
+from domain.scheduling.demand import problem_of
+from domain.scheduling.distribution import deal, in_turn
+from domain.scheduling.distribution.in_turn import Effort
 from domain.scheduling.schedule import schedule
 from domain.scheduling.types import Request
 from tests.benchmarks.extremes import Recipe, build
@@ -27,12 +27,9 @@ def measured(function: Callable[[Request], Any], request: Request) -> tuple[int,
         nonlocal examined
         spans = sum(len(rooms[day].study) + len(rooms[day].reserve) for day in demand.own)
         examined += spans + len(demand.units)
-        return single.deal_one(demand, targets, rooms, divisible)
+        return deal.deal_one(demand, targets, rooms, divisible)
 
-    with (
-        patch.object(in_turn, "deal_one", counting),
-        patch.object(improvement, "deal_one", counting),
-    ):
+    with patch.object(in_turn, "deal_one", counting):
         result = function(request)
     return examined, result
 

@@ -7,7 +7,7 @@ import pytest
 
 from domain.scheduling.calendar import calendar
 from domain.scheduling.demand import Demand, demands
-from domain.scheduling.distribution.single import NEVER, deal_one
+from domain.scheduling.distribution.deal import NEVER, deal_one
 from domain.scheduling.placement import Room
 from domain.scheduling.rounding import even_deal
 from domain.scheduling.schedule import schedule
