@@ -8,7 +8,7 @@ could end at a higher unit. The cost is one binary search per span.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from domain.scheduling.spans import Span, front, total
 
@@ -23,6 +23,10 @@ class Run(NamedTuple):
     stop: int
     items: range
     reserve: bool
+
+
+_Slot: TypeAlias = tuple[int, int, bool]
+"""A free span: its start and stop, and whether it is in the reserve."""
 
 
 class Room:
@@ -82,19 +86,19 @@ def pack(prefix: Sequence[int], items: range, room: Room, wrap_up: int = 0) -> l
         start, stop = room.study[0]
         if need <= stop - start:
             return [Run(start, start + need, items, reserve=False)]
-    study = [_Slot(start, stop, reserve=False) for start, stop in room.study]
+    study = [(start, stop, False) for start, stop in room.study]
     runs = _filled(prefix, items, study, wrap_up)
     if runs and runs[-1].items.stop == items.stop:
         return runs
     if not room.reserve:
         return None
-    slots = sorted([*study, *(_Slot(start, stop, reserve=True) for start, stop in room.reserve)])
+    slots = sorted([*study, *((start, stop, True) for start, stop in room.reserve)])
     minutes = _least_reserve(prefix, items, slots, wrap_up, need - total(room.study))
     if minutes is None:
         return None
     opened = [
-        slot._replace(stop=slot.start + length)
-        for slot, length in zip(slots, _lengths(slots, minutes), strict=True)
+        (start, start + length, reserve)
+        for (start, _, reserve), length in zip(slots, _lengths(slots, minutes), strict=True)
     ]
     return _filled(prefix, items, opened, wrap_up)
 
@@ -116,18 +120,6 @@ def reach_back(prefix: Sequence[int], stop: int, lengths: Sequence[int]) -> int:
             break
         stop = bisect_left(prefix, prefix[stop] - length, 0, stop)
     return stop
-
-
-class _Slot(NamedTuple):
-    """A free span of study time or of the reserve."""
-
-    start: int
-    stop: int
-    reserve: bool
-
-
-def _length(slot: _Slot) -> int:
-    return slot.stop - slot.start
 
 
 def _lengths(slots: Iterable[_Slot], minutes: int) -> list[int]:
@@ -154,7 +146,7 @@ def _least_reserve(
     def fit(minutes: int) -> bool:
         return _fits(prefix, items, _lengths(slots, minutes), wrap_up)
 
-    most = sum(_length(slot) for slot in slots if slot.reserve)
+    most = sum(stop - start for start, stop, reserve in slots if reserve)
     enough, step = max(missing, 1), 1
     too_few = enough - 1
     while enough < most and not fit(enough):

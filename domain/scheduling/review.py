@@ -161,7 +161,8 @@ def _place(review: _Review, rooms: Mapping[int, Room]) -> Iterator[Row]:
         cuts = fewest_cuts(prefix, lengths, shortest=1)
         whole, prefix = prefix, sorted({*prefix, *cuts})
         origin = [bisect_left(whole, end) - 1 for end in prefix[1:]]
-        items, pieces = [items[i] for i in origin], [origin.count(i) for i in origin]
+        counts = Counter(origin)
+        items, pieces = [items[i] for i in origin], [counts[i] for i in origin]
         placed = _pack_over_days(prefix, rooms)
     if placed is None:
         raise AssertionError("pieces must fit into the spans for which they were cut")
@@ -169,8 +170,10 @@ def _place(review: _Review, rooms: Mapping[int, Room]) -> Iterator[Row]:
     for day, run in placed:
         rooms[day].take([run])
         for own in _ranges(run, pieces):
-            split = pieces[own.start]
-            numbers[items[own.start]] += 1
+            split, part = pieces[own.start], 1
+            if split > 1:
+                numbers[items[own.start]] += 1
+                part = numbers[items[own.start]]
             start = run.start + prefix[own.start] - prefix[run.items.start]
             yield Row(
                 day=day,
@@ -180,7 +183,7 @@ def _place(review: _Review, rooms: Mapping[int, Room]) -> Iterator[Row]:
                 kind=PlanKind.REVIEW,
                 first_unit=items[own.start][0],
                 last_unit=items[own.stop - 1][1] - 1,
-                part=numbers[items[own.start]],
+                part=part,
                 parts=split,
                 wrap_up=0,
                 reserve=run.reserve,

@@ -106,7 +106,7 @@ def even_minutes(demand: Demand) -> dict[int, int]:
     return dict(zip(demand.days, minutes, strict=True))
 
 
-def targets(demand: Demand) -> list[int]:
+def even_targets(demand: Demand) -> list[int]:
     """Return the even cumulative counts for all own days.
 
     Days with only reserve have a share only if the demand has no study days.

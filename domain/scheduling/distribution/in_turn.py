@@ -8,14 +8,14 @@ cancel out. To place all contents in the best possible way is a bin packing prob
 NP-hard, so the result is good but not always the best: ``Improvement`` searches for a better one.
 """
 
-from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, permutations
 from typing import Final
 
 from domain.scheduling.demand import Demand
-from domain.scheduling.distribution.deal import Deal, deal_one, even_minutes, targets
+from domain.scheduling.distribution.deal import Deal, deal_one, even_minutes, even_targets
+from domain.scheduling.distribution.nearest import nearest_count
 from domain.scheduling.distribution.set_aside import set_aside
 from domain.scheduling.feasibility import DaySets
 from domain.scheduling.placement import Room
@@ -67,7 +67,7 @@ def deal_in_turn(
             deals[index] = _deal_before(demands[index], later, free, divisible[index], effort)
         else:
             demand = demands[index]
-            deals[index] = deal_one(demand, targets(demand), free, divisible[index])
+            deals[index] = deal_one(demand, even_targets(demand), free, divisible[index])
         effort.spend(demands[index], free)
         for day, runs in deals[index].runs.items():
             free[day].take(runs)
@@ -117,7 +117,7 @@ class Improvement:
         for index in indexes:
             demand = self.demands[index]
             self.effort.spend(demand, self.rooms)
-            found.append(deal_one(demand, targets(demand), free, self.divisible[index]))
+            found.append(deal_one(demand, even_targets(demand), free, self.divisible[index]))
             for day, runs in found[-1].runs.items():
                 free[day].take(runs)
         if _merit(found) > _merit([deals[index] for index in indexes]) and all(
@@ -176,7 +176,7 @@ class _SetAside:
         minutes = accumulate(own[day] + own[days + day] for day in demand.own)
         self.demand, self.free = demand, free
         self.kept_study, self.kept_reserve = kept[:days], kept[days:]
-        self.targets = [_nearest_count(demand.prefix, minute) for minute in minutes]
+        self.targets = [nearest_count(demand.prefix, minute) for minute in minutes]
         """The cumulative numbers of units that are nearest to the minutes set aside."""
 
     def usable(self, strict: Collection[int]) -> dict[int, Room]:
@@ -202,14 +202,6 @@ def _lacking_days(
     held = day_sets.held(lambda day: free[day].minutes - taken.get(day, 0))
     needs = day_sets.needs(demand.prefix[-1] for demand in demands)
     return day_sets.days_of(subset for subset, need in needs.items() if need > held[subset])
-
-
-def _nearest_count(prefix: Sequence[int], minute: int) -> int:
-    """Return the number of units whose minutes are nearest; in case of a tie, the higher one."""
-    index = min(bisect_left(prefix, minute), len(prefix) - 1)
-    if index and minute - prefix[index - 1] < prefix[index] - minute:
-        return index - 1
-    return index
 
 
 def _merit(deals: Sequence[Deal]) -> tuple[int, int, int]:

@@ -49,6 +49,14 @@ def furthest(prefix: Sequence[int], lengths: Sequence[Sequence[int]]) -> list[in
     return list(accumulate(lengths, lambda at, spans: reach(prefix, at, spans), initial=0))
 
 
+def nearest_count(prefix: Sequence[int], minute: int) -> int:
+    """Return the number of items whose minutes are nearest; in case of a tie, the higher one."""
+    index = min(bisect_left(prefix, minute), len(prefix) - 1)
+    if index and minute - prefix[index - 1] < prefix[index] - minute:
+        return index - 1
+    return index
+
+
 class Search:
     """The search for the counts after each day, each of which is bounded by the previous one.
 
@@ -117,14 +125,7 @@ class Search:
         levels = [(2 * sum_ + days) // (2 * days) for sum_, days in pools for _ in range(days)]
         limited = (min(max(level, need - held[-1]), 0) for level in levels)
         dealt = (level + sum_ for level, sum_ in zip(limited, held, strict=True))
-        return [self._nearest_item(units * unit) for units in dealt]
-
-    def _nearest_item(self, minute: int) -> int:
-        """Return the count of items whose minutes are nearest."""
-        index = min(bisect_left(self.prefix, minute), self.items)
-        if index and minute - self.prefix[index - 1] < self.prefix[index] - minute:
-            return index - 1
-        return index
+        return [nearest_count(self.prefix, units * unit) for units in dealt]
 
     def _kept_close(self, targets: Sequence[int]) -> list[int] | None:
         """Return feasible counts, greedily: each as near to its target as its day allows."""
