@@ -1,6 +1,7 @@
 """Places the items of each day: rows with start and end, and the wrap-ups that fit."""
 
-from collections import Counter
+from bisect import bisect_left
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -134,11 +135,11 @@ def _closed_up(room: Room, runs: list[list[Run]]) -> list[list[Run]]:
     the time that the pair used before is free.
     """
     moved: dict[Run, Run] = {}
-    for begin, end in (*room.study, *room.reserve):
+    waiting = deque(sorted((run for own in runs for run in own), key=_start))
+    for begin, end in sorted([*room.study, *room.reserve]):
         free = begin
-        for run in sorted(
-            (run for own in runs for run in own if begin <= run.start < end), key=_start
-        ):
+        while waiting and waiting[0].start < end:
+            run = waiting.popleft()
             moved[run] = run._replace(start=free, stop=free + run.stop - run.start)
             free = moved[run].stop
     return [[moved[run] for run in own] for own in runs]
@@ -151,12 +152,12 @@ def _stretched(
 
     The wrap-up is shortened to the time until the next run or the end of the span.
     """
-    starts = [run.start for own in runs for run in own]
-    ends = [stop for _, stop in (*room.study, *room.reserve)]
+    bounds = [run.start for own in runs for run in own]
+    bounds = sorted([*bounds, *(stop for _, stop in (*room.study, *room.reserve))])
     stretched, given = [], []
     for wrap, own in zip(wraps, runs, strict=True):
         last = own[-1]
-        limit = min(bound for bound in (*starts, *ends) if bound >= last.stop)
+        limit = bounds[bisect_left(bounds, last.stop)]
         given.append(min(wrap, limit - last.stop))
         stretched.append([*own[:-1], last._replace(stop=last.stop + given[-1])])
     return stretched, given
