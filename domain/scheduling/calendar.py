@@ -1,7 +1,8 @@
 """The days of a period: the kind of each day, its position in the cycle, and its time.
 
 Only dates that have study time and are not excluded count in a cycle, so an exclusion postpones
-the review day and does not replace it.
+the review day and does not replace it. The time of a date is that of its special day or of its
+weekday. One pass over the dates; the time of a weekday is computed once.
 """
 
 from collections.abc import Callable, Iterable

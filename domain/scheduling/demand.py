@@ -1,7 +1,8 @@
 """What has to be solved: the units that remain of each content, its days, and the free time.
 
 A day is identified by its index in the calendar, which is the number of days since the start of
-the period.
+the period. What remains of a content are the units of its range that no kept plan has; the days of
+a strategy are in the middle of equal shares of each cycle. The cost is linear in units and days.
 """
 
 from collections import defaultdict

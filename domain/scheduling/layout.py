@@ -1,4 +1,10 @@
-"""Places the items of each day: rows with start and end, and the wrap-ups that fit."""
+"""Lays out each day: rows with start and stop, and the wrap-ups that fit.
+
+The contents of a day are packed one after another, in the order of placing, from the earliest free
+minute on. If that cuts a unit or does not hold all, the placement that was found together with the
+distribution is used. Wrap-ups are shortened by bisection. The cost is a few passes over the spans
+of the day for each content.
+"""
 
 from bisect import bisect_left
 from collections import Counter, deque

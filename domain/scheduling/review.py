@@ -1,5 +1,10 @@
 """Places the reviews: the units that a cycle has studied, on the review days of the cycle.
 
+The minutes of a review are a share of those of its study, and all reviews of a cycle are shortened
+alike if they do not fit. Contents with an earlier deadline are placed first, because others can use
+later days; whether all fit is decided by one sum per number of days (Hall's condition). The cost is
+linear in the reviewed units and the spans of the review days, unless units have to be cut.
+
 Ranges of units are half-open in this module, so that the functions for spans can be used for them.
 """
 

@@ -1,4 +1,9 @@
-"""The computation of a schedule, for both generation and preview."""
+"""The computation of a schedule, for both generation and preview, step by step.
+
+The problem (``demand``), the distribution of units over days (``distribution``), the rows of each
+day (``layout``), the reviews (``review``), what is unplaced and why (``explanation``), and how good
+the result is (``quality``).
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence

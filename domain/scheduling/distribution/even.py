@@ -47,10 +47,7 @@ def place_all(
         _fits_study(day_shares, rooms[day]) for day, day_shares in shares_by_day(deals).items()
     ):
         return deals
-    for stage, shortest in _attempts(demands, rooms):
-        # Half of the effort remains for the last attempt, which places what it can.
-        if not effort.allows(stage.demands, rooms):
-            break
+    for stage, shortest in _attempts(demands, rooms, effort):
         deals = stage.deal(shortest, stage.demands, effort)
         if all(
             deal.placed_units == len(demand.units)
@@ -61,16 +58,20 @@ def place_all(
 
 
 def _attempts(
-    demands: Sequence[Demand], rooms: Mapping[int, Room]
+    demands: Sequence[Demand], rooms: Mapping[int, Room], effort: Effort
 ) -> Iterator[tuple["_Stage", int]]:
     """Yield the stages that may hold everything, each with the length from which units are cut.
 
-    Units are cut if own days cannot hold them otherwise, before spare days are opened.
+    Units are cut if own days cannot hold them otherwise, before spare days are opened. Half of the
+    effort is left for an attempt that places what it can.
     """
     for stages in _stages(demands, rooms):
-        possible = [stage for stage in stages if stage.holds_minutes()]
-        yield from ((stage, NEVER) for stage in possible if stage.may_hold_uncut())
-        yield from ((stage, SHORTEST_DIVISIBLE) for stage in possible)
+        for shortest in (NEVER, SHORTEST_DIVISIBLE):
+            for stage in stages:
+                if not effort.allows(stage.demands, rooms):
+                    return
+                if stage.holds_minutes() and (shortest < NEVER or stage.may_hold_uncut()):
+                    yield stage, shortest
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +116,9 @@ class _Stage:
 
     def _divisible(self, shortest: int) -> list[int]:
         """Return the length from which units may be cut, per demand."""
+        minutes = {day: room.minutes for day, room in self.rooms.items()}
         longest_days = (
-            max((self.rooms[day].minutes for day in demand.own), default=0)
-            for demand in self.demands
+            max((minutes[day] for day in demand.own), default=0) for demand in self.demands
         )
         return [min(shortest, max(SHORTEST_DIVISIBLE, day + 1)) for day in longest_days]
 

@@ -9,10 +9,9 @@ This is a transportation problem, solved with augmenting paths (Ford and Fulkers
 are searched breadth-first. A path leads from one content to another if the first may use a bin in
 which the second has minutes. Suppose that no path from a content leads to free time. Then the bins
 of all contents that can be reached are full, and contain only minutes of these contents, so these
-contents need more minutes than their bins hold. That may happen in study time only, but not with
-the reserve, because the caller ensures that all minutes fit. Minutes are integers and each path
-moves at least one of them, so the search ends. One search compares at most all pairs of contents,
-of which there are at most nine, in all of their bins.
+contents need more minutes than their bins hold, and what remains has no place. Minutes are integers
+and each path moves at least one of them, so the search ends. One search compares at most all pairs
+of contents, of which there are at most nine, in all of their bins.
 """
 
 from collections.abc import Iterable, Sequence
