@@ -7,7 +7,7 @@ could end at a higher unit. The cost is one binary search per span.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from domain.scheduling.spans import Span, front, total
@@ -53,15 +53,9 @@ class Room:
             return [stop - start for start, stop in self.study]
         return [stop - start for start, stop in sorted(self.study + self.reserve)]
 
-    def leaving(self, study: int, reserve: int) -> "Room":
-        """Return the room without its last minutes.
-
-        ``study`` minutes of study time and ``reserve`` minutes of the reserve are removed.
-        """
-        return Room(
-            front(self.study, total(self.study) - study) if study > 0 else self.study,
-            front(self.reserve, total(self.reserve) - reserve) if reserve > 0 else self.reserve,
-        )
+    def first(self, study: int, reserve: int) -> "Room":
+        """Return the room with only its first ``study`` and ``reserve`` minutes."""
+        return Room(front(self.study, study), front(self.reserve, reserve))
 
     def take(self, runs: Iterable[Run]) -> None:
         """Remove the time of ``runs``, each of which must start at the start of a free span."""
@@ -87,20 +81,17 @@ def pack(prefix: Sequence[int], items: range, room: Room, wrap_up: int = 0) -> l
         if need <= stop - start:
             return [Run(start, start + need, items, reserve=False)]
     study = [(start, stop, False) for start, stop in room.study]
-    runs = _filled(prefix, items, study, wrap_up)
-    if runs and runs[-1].items.stop == items.stop:
-        return runs
+    if need <= total(room.study):
+        runs = _filled(prefix, items, study, wrap_up)
+        if runs and runs[-1].items.stop == items.stop:
+            return runs
     if not room.reserve:
         return None
     slots = sorted([*study, *((start, stop, True) for start, stop in room.reserve)])
-    minutes = _least_reserve(prefix, items, slots, wrap_up, need - total(room.study))
+    minutes = _least_reserve(prefix, items, slots, wrap_up)
     if minutes is None:
         return None
-    opened = [
-        (start, start + length, reserve)
-        for (start, _, reserve), length in zip(slots, _lengths(slots, minutes), strict=True)
-    ]
-    return _filled(prefix, items, opened, wrap_up)
+    return _filled(prefix, items, _opened(slots, minutes), wrap_up)
 
 
 def reach(prefix: Sequence[int], first: int, lengths: Iterable[int]) -> int:
@@ -122,73 +113,72 @@ def reach_back(prefix: Sequence[int], stop: int, lengths: Sequence[int]) -> int:
     return stop
 
 
-def _lengths(slots: Iterable[_Slot], minutes: int) -> list[int]:
-    """Return the lengths of the spans if only so many minutes of the reserve are open."""
-    lengths = []
-    for start, stop, reserve in slots:
-        length = stop - start
-        if reserve:
-            length = min(length, minutes)
-            minutes -= length
-        lengths.append(length)
-    return lengths
+def _opened(slots: Iterable[_Slot], minutes: int) -> Iterator[_Slot]:
+    """Yield the spans if only so many minutes of the reserve are open."""
+    for slot in slots:
+        start, stop, reserve = slot
+        if not reserve:
+            yield slot
+        elif minutes > 0:
+            yield start, min(stop, start + minutes), True
+            minutes -= stop - start
 
 
 def _least_reserve(
-    prefix: Sequence[int], items: range, slots: Sequence[_Slot], wrap_up: int, missing: int
+    prefix: Sequence[int], items: range, slots: Sequence[_Slot], wrap_up: int
 ) -> int | None:
     """Return the least number of minutes of the reserve with which units fit, if they do.
 
-    ``missing`` is the number of minutes that study time lacks. The search goes upwards from it, and
-    then by bisection: units that fit into the first minutes of the reserve also fit into more.
+    Spans of the reserve are opened one after another, until the study time after them holds what
+    remains. Of the last one, only as much is opened as the units need that no later study span
+    holds. The cost is one pass over the spans in each direction.
     """
-
-    def fit(minutes: int) -> bool:
-        return _fits(prefix, items, _lengths(slots, minutes), wrap_up)
-
-    most = sum(stop - start for start, stop, reserve in slots if reserve)
-    enough, step = max(missing, 1), 1
-    too_few = enough - 1
-    while enough < most and not fit(enough):
-        too_few, enough, step = enough, min(enough + step, most), 2 * step
-    if enough >= most and not fit(most):
-        return None
-    while enough - too_few > 1:
-        middle = (too_few + enough) // 2
-        if fit(middle):
-            enough = middle
-        else:
-            too_few = middle
-    return enough
+    later = _lowest_before(prefix, items, slots, wrap_up)
+    opened = 0
+    first = items.start
+    for (start, stop, reserve), lowest in zip(slots, reversed(later), strict=True):
+        length = stop - start
+        if reserve:
+            need = prefix[lowest] - prefix[first]
+            if lowest == items.stop:
+                need += wrap_up
+            if need <= length:
+                return opened + need
+            opened += length
+        first = bisect_right(prefix, prefix[first] + length, first, items.stop) - 1
+    return None
 
 
-def _fits(prefix: Sequence[int], items: range, lengths: Iterable[int], wrap_up: int) -> bool:
-    """Whether spans of these lengths hold units, each as many whole ones as possible.
+def _lowest_before(
+    prefix: Sequence[int], items: range, slots: Sequence[_Slot], wrap_up: int
+) -> list[int]:
+    """Return the lowest index from which the study spans after each span hold the units.
 
-    The wrap-up must follow the last unit in its span.
+    The spans are from the last to the first. The wrap-up must be in the span of the last unit.
     """
-    first, stop = items.start, items.stop
-    need = prefix[stop] + wrap_up
-    for length in lengths:
-        position = prefix[first] + length
-        if need <= position:
-            return True
-        first = bisect_right(prefix, position, first, stop) - 1
-    return False
+    lowest = items.stop
+    found = []
+    for start, stop, reserve in reversed(slots):
+        found.append(lowest)
+        if not reserve:
+            end = prefix[lowest] + (wrap_up if lowest == items.stop else 0)
+            lowest = bisect_left(prefix, end - (stop - start), items.start, lowest)
+    return found
 
 
 def _filled(prefix: Sequence[int], items: range, slots: Iterable[_Slot], wrap_up: int) -> list[Run]:
     """Return runs with as many whole units per span as it holds."""
     runs: list[Run] = []
     first, stop = items.start, items.stop
+    need = prefix[stop] + wrap_up
     for begin, end, reserve in slots:
-        rest = prefix[stop] - prefix[first] + wrap_up
-        if rest <= end - begin:
-            runs.append(Run(begin, begin + rest, range(first, stop), reserve))
+        position = prefix[first]
+        reached = position + end - begin
+        if need <= reached:
+            runs.append(Run(begin, begin + need - position, range(first, stop), reserve))
             break
-        to = bisect_right(prefix, prefix[first] + end - begin, first, stop) - 1
-        if prefix[to] > prefix[first]:
-            length = prefix[to] - prefix[first]
-            runs.append(Run(begin, begin + length, range(first, to), reserve))
+        to = bisect_right(prefix, reached, first, stop) - 1
+        if to > first:
+            runs.append(Run(begin, begin + prefix[to] - position, range(first, to), reserve))
             first = to
     return runs

@@ -46,15 +46,15 @@ def without(spans: Sequence[Span], holes: Iterable[Span]) -> list[Span]:
 
 def total(spans: Iterable[Span]) -> int:
     """Return the number of minutes in spans that do not overlap."""
-    return sum(end - start for start, end in spans)
+    return sum([end - start for start, end in spans])
 
 
 def front(spans: Sequence[Span], minutes: int) -> list[Span]:
     """Return the first ``minutes`` minutes of tidy ``spans``, or all if they have fewer."""
-    taken: list[Span] = []
-    for start, end in spans:
-        if minutes <= 0:
-            break
-        taken.append((start, min(end, start + minutes)))
+    if minutes <= 0:
+        return []
+    for index, (start, end) in enumerate(spans):
         minutes -= end - start
-    return taken
+        if minutes <= 0:
+            return [*spans[:index], (start, end + minutes)]
+    return list(spans)

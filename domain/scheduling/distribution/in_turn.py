@@ -8,7 +8,7 @@ cancel out. To place all contents in the best possible way is a bin packing prob
 NP-hard, so the result is good but not always the best: ``Improvement`` searches for a better one.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, permutations
 from typing import Final
@@ -150,7 +150,7 @@ def _deal_before(
     strict: set[int] = set()
     deal = deal_one(demand, aside.targets, aside.usable(strict), divisible)
     for _ in range(_MAX_RETRIES):
-        lacking = _lacking_days(day_sets, later, deal, free)
+        lacking = _lacking_days(day_sets, later, deal, aside.minutes)
         if lacking <= strict or lacking.issuperset(demand.own) or not effort.remains:
             break
         strict |= lacking
@@ -167,10 +167,12 @@ class _SetAside:
         closed = Room((), ())
         rooms = [free.get(day, closed) for day in range(days)]
         both = [demand, *later]
+        self.study = [total(room.study) for room in rooms]
+        self.reserve = [total(room.reserve) for room in rooms]
         own, *others = set_aside(
             both,
             [[minutes.get(day, 0) for day in range(days)] for minutes in map(even_minutes, both)],
-            [total(room.study) for room in rooms] + [total(room.reserve) for room in rooms],
+            self.study + self.reserve,
         )
         kept = [sum(loads) for loads in zip(*others, strict=True)]
         minutes = accumulate(own[day] + own[days + day] for day in demand.own)
@@ -178,6 +180,10 @@ class _SetAside:
         self.kept_study, self.kept_reserve = kept[:days], kept[days:]
         self.targets = [nearest_count(demand.prefix, minute) for minute in minutes]
         """The cumulative numbers of units that are nearest to the minutes set aside."""
+
+    def minutes(self, day: int) -> int:
+        """Return the free minutes of a day."""
+        return self.study[day] + self.reserve[day]
 
     def usable(self, strict: Collection[int]) -> dict[int, Room]:
         """Return the time that the demand may use on each of its days.
@@ -188,18 +194,22 @@ class _SetAside:
         rooms = {}
         for day in self.demand.own:
             spare = 0 if day in strict else self.demand.longest - 1
-            rooms[day] = self.free[day].leaving(
-                self.kept_study[day] - spare, self.kept_reserve[day] - spare
+            rooms[day] = self.free[day].first(
+                self.study[day] - max(0, self.kept_study[day] - spare),
+                self.reserve[day] - max(0, self.kept_reserve[day] - spare),
             )
         return rooms
 
 
 def _lacking_days(
-    day_sets: DaySets, demands: Sequence[Demand], deal: Deal, free: Mapping[int, Room]
+    day_sets: DaySets, demands: Sequence[Demand], deal: Deal, free: Callable[[int], int]
 ) -> set[int]:
-    """Return the days of demands whose minutes do not fit beside a deal."""
+    """Return the days of demands whose minutes do not fit beside a deal.
+
+    ``free`` returns the free minutes of a day without the deal.
+    """
     taken = {share.day: share.minutes for share in deal.shares}
-    held = day_sets.held(lambda day: free[day].minutes - taken.get(day, 0))
+    held = day_sets.held(lambda day: free(day) - taken.get(day, 0))
     needs = day_sets.needs(demand.prefix[-1] for demand in demands)
     return day_sets.days_of(subset for subset, need in needs.items() if need > held[subset])
 
