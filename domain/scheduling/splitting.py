@@ -167,23 +167,24 @@ def _greedy_solution(
 
     The greedy one cuts a unit only if no later span holds what remains of it.
     """
-    need = prefix[-1]
-    if not need:
+    last = len(prefix) - 1
+    if not last:
         return None
     for only_if_needed in (True, False):
-        position = 0
+        position = index = 0
         history: _Cuts = None
         for length, most in zip(lengths, longest, strict=True):
-            filled = _filled(prefix, position, length, shortest)
-            index = bisect_right(prefix, filled) - 1
+            stop = position + length
+            index = bisect_right(prefix, stop, index) - 1
+            if index == last:
+                return history
             whole = max(position, prefix[index])
-            unit_stop = prefix[min(bisect_right(prefix, whole), len(prefix) - 1)]
-            if whole < filled and (not only_if_needed or unit_stop - whole > most):
-                position, history = filled, (filled, history)
+            unit_stop = prefix[index + 1]
+            is_divisible = whole < stop and unit_stop - prefix[index] >= shortest
+            if is_divisible and (not only_if_needed or unit_stop - whole > most):
+                position, history = stop, (stop, history)
             else:
                 position = whole
-            if position >= need:
-                return history
     raise AssertionError("the caller must ensure that the units fit")
 
 
@@ -211,16 +212,19 @@ def _after_span(
     """Return the furthest states after one more span, by number of cuts from the same number on."""
     reached: list[_State] = []
     cut: _State | None = None  # the state with one cut less, after it has filled the span
+    need = prefix[-1]
     for state in furthest:
         position, history = state
-        whole = prefix[bisect_right(prefix, position + length) - 1]
+        stop = min(position + length, need)
+        index = bisect_right(prefix, stop) - 1
+        whole = prefix[index]
         best = (whole, history) if whole > position else state
         if cut is not None and cut[0] > best[0]:
             best = cut
         if reached and reached[-1][0] > best[0]:
             best = reached[-1]
         reached.append(best)
-        filled = _filled(prefix, position, length, shortest)
+        filled = stop if whole == stop or prefix[index + 1] - whole >= shortest else whole
         cut = (filled, (filled, history)) if filled > position else None
     if cut is not None and cut[0] > reached[-1][0]:
         reached.append(cut)
