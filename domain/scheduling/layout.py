@@ -7,10 +7,9 @@ of the day for each content.
 """
 
 from bisect import bisect_left
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import NamedTuple
 
 from domain.scheduling.distribution.deal import Deal, Share, shares_by_day
@@ -140,15 +139,19 @@ def _closed_up(room: Room, runs: list[list[Run]]) -> list[list[Run]]:
     Gaps exist if a pair of contents was dealt again: the runs of the others have not moved, and
     the time that the pair used before is free.
     """
-    moved: dict[Run, Run] = {}
-    waiting = deque(sorted((run for own in runs for run in own), key=_start))
-    for begin, end in sorted([*room.study, *room.reserve]):
-        free = begin
-        while waiting and waiting[0].start < end:
-            run = waiting.popleft()
-            moved[run] = run._replace(start=free, stop=free + run.stop - run.start)
-            free = moved[run].stop
-    return [[moved[run] for run in own] for own in runs]
+    closed_up: list[list[Run]] = [[] for _ in runs]
+    spans = iter(sorted([*room.study, *room.reserve]))
+    end = free = 0
+    for share, run in sorted(
+        ((share, run) for share, own in enumerate(runs) for run in own), key=_start
+    ):
+        while run.start >= end:
+            free, end = next(spans)
+        stop = free + run.stop - run.start
+        is_moved = run.start != free
+        closed_up[share].append(run._replace(start=free, stop=stop) if is_moved else run)
+        free = stop
+    return closed_up
 
 
 def _stretched(
@@ -169,21 +172,22 @@ def _stretched(
     return stretched, given
 
 
-def _start(run: Run) -> int:
-    return run.start
+def _start(numbered: tuple[int, Run]) -> int:
+    return numbered[1].start
 
 
 class _Parts:
     """Numbers the pieces of split units over all days."""
 
     def __init__(self, deals: Sequence[Deal]) -> None:
-        self.taken: dict[int, dict[int, set[int]]] = {}
+        self.kept: dict[int, Mapping[int, set[int]]] = {}
+        self.last: dict[int, dict[int, int]] = {}
         self.pieces: dict[int, Counter[int]] = {}
         for deal in deals:
             kept = deal.demand.kept_pieces
             if kept or deal.cuts:
                 position = deal.demand.content.position
-                self.taken[position] = {unit: set(numbers) for unit, numbers in kept.items()}
+                self.kept[position], self.last[position] = kept, {}
                 self.pieces[position] = Counter(deal.units)
                 self.pieces[position].update({u: len(numbers) for u, numbers in kept.items()})
 
@@ -193,9 +197,11 @@ class _Parts:
 
     def next(self, content: int, unit: int) -> int:
         """Return the lowest number that no other piece of the unit has, including kept pieces."""
-        taken = self.taken[content].setdefault(unit, set())
-        number = next(number for number in count(1) if number not in taken)
-        taken.add(number)
+        kept = self.kept[content].get(unit, ())
+        number = self.last[content].get(unit, 0) + 1
+        while number in kept:
+            number += 1
+        self.last[content][unit] = number
         return number
 
 
