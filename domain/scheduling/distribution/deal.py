@@ -131,7 +131,7 @@ def deal_one(
     """
     days = [rooms[day] for day in demand.own]
     study = [[stop - start for start, stop in room.study] for room in days]
-    both = [room.lengths() for room in days]
+    both = [room.lengths() for room in days] if any(room.reserve for room in days) else study
     items = _Items(demand, demand.units, demand.prefix)
     counts = nearest_counts(demand.prefix, targets, study, both) if demand.units else []
     if counts is None:

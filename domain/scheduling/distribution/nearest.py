@@ -17,7 +17,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from domain.scheduling.placement import reach, reach_back
 
@@ -33,20 +33,32 @@ def nearest_counts(
 ) -> list[int] | None:
     """Return the nearest cumulative counts with all items uncut, or ``None`` if there are none.
 
-    ``study`` has the lengths of each day's study spans, and ``both`` those of all its spans. The
-    reserve is only used if study time does not suffice, and then as little of it as possible.
+    ``study`` has the lengths of each day's study spans, and ``both`` those of all its spans; they
+    are the same list if there is no reserve. The reserve is only used if study time does not
+    suffice, and then as little of it as possible.
     """
     items = len(prefix) - 1
-    if furthest(prefix, study)[-1] == items:
-        return Search(prefix, study, None).nearest(even)
-    if furthest(prefix, both)[-1] == items:
-        return Search(prefix, both, study).nearest(even)
-    return None
+    opened = Opened(both, furthest(prefix, both))
+    if opened.furthest[-1] < items:
+        return None
+    if study is both:
+        return Search(prefix, opened, None).nearest(even)
+    first = Opened(study, furthest(prefix, study))
+    if first.furthest[-1] == items:
+        return Search(prefix, first, None).nearest(even)
+    return Search(prefix, opened, first).nearest(even)
 
 
 def furthest(prefix: Sequence[int], lengths: Sequence[Sequence[int]]) -> list[int]:
     """Return 0 and the highest possible count after each day: each takes as much as it holds."""
     return list(accumulate(lengths, lambda at, spans: reach(prefix, at, spans), initial=0))
+
+
+class Opened(NamedTuple):
+    """The lengths of the spans that are open on each day, and their ``furthest`` counts."""
+
+    lengths: Sequence[Sequence[int]]
+    furthest: list[int]
 
 
 def nearest_count(prefix: Sequence[int], minute: int) -> int:
@@ -60,26 +72,21 @@ def nearest_count(prefix: Sequence[int], minute: int) -> int:
 class Search:
     """The search for the counts after each day, each of which is bounded by the previous one.
 
-    ``lengths`` has the lengths of all spans per day. ``first`` has the lengths of the spans that a
-    day must fill before it uses others (study time before the reserve), or is ``None`` if there
-    is no such rule.
+    ``opened`` is all open time. ``first`` is the time that a day must fill before it uses other
+    time (study time before the reserve), or ``None`` if there is no such rule.
     """
 
-    def __init__(
-        self,
-        prefix: Sequence[int],
-        lengths: Sequence[Sequence[int]],
-        first: Sequence[Sequence[int]] | None,
-    ) -> None:
-        self.prefix, self.lengths, self.first = prefix, lengths, first
+    def __init__(self, prefix: Sequence[int], opened: Opened, first: Opened | None) -> None:
+        self.prefix, self.lengths = prefix, opened.lengths
+        self.first = first and first.lengths
         self.items = len(prefix) - 1
         # If all units have the same length, a span holds the same number of them whichever is
         # first, so no search is needed in _reached.
         self.unit = _common_length(prefix)
-        self.lowest = self._latest(lengths)
-        self.highest = furthest(prefix, lengths)[1:]
+        self.lowest = self._latest(opened.lengths)
+        self.furthest = self.highest = opened.furthest[1:]
         if first is not None:
-            early, late = furthest(prefix, first)[1:], self._latest(first)
+            early, late = first.furthest[1:], self._latest(first.lengths)
             self.lowest = [max(pair) for pair in zip(self.lowest, early, strict=True)]
             # With higher counts, later days would not have enough units to fill ``first``.
             capped = [min(pair) for pair in zip(self.highest, late, strict=True)]
@@ -103,7 +110,7 @@ class Search:
         if found is None:
             # With items of different lengths, no counts may be feasible within the caps of
             # __init__. Without these caps there is a solution, because the caller has checked it.
-            self.highest = furthest(self.prefix, self.lengths)[1:]
+            self.highest = self.furthest
             return self.nearest(even)
         return found
 
