@@ -6,7 +6,7 @@ decides by Gale's condition (see ``feasibility``) whether they fit. Days that ar
 so that the cost of a step does not grow with the length of the period.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from math import isqrt
 from typing import Final, NamedTuple
@@ -29,13 +29,14 @@ def quality(problem: Problem, deals: Sequence[Deal], rows: Sequence[Row]) -> Qua
     """Return the quality of the schedule that has these deals and study rows."""
     kept = _kept_rows(problem)
     both = [*kept, *rows]
-    load = _loads(both)
+    kept_load, new_load = _loads(kept), _loads(rows)
+    load = kept_load + new_load
     days = [day for day in problem.rooms if problem.days[day].kind is DayKind.STUDY]
     loads = [load[day] for day in days]
     times = _study_times(problem, days)
     full = [(load[day], time) for day, time in times.items() if time]
-    has_spare_days = any(problem.days[row.day].kind is DayKind.NO_TIME for row in rows)
-    bound = _Bound(problem, deals, _loads(kept), times, has_spare_days=has_spare_days)
+    has_spare_days = any(problem.days[day].kind is DayKind.NO_TIME for day in new_load)
+    bound = _Bound(problem, deals, kept_load, times, has_spare_days=has_spare_days)
     return Quality(
         peak=max(loads, default=0),
         least_peak=bound.least_level(lambda level, _: 1000 * level) if loads else 0,
@@ -106,7 +107,8 @@ def _slack(problem: Problem, rows: Sequence[Row]) -> int:
     """Return the least number of days after the last study of a content, before its deadline."""
     last_day: dict[int, int] = {}
     for row in rows:
-        last_day[row.content] = max(row.day, last_day.get(row.content, 0))
+        if row.day > last_day.get(row.content, -1):
+            last_day[row.content] = row.day
     return min(
         (
             max(0, demand.stop - 1 - last_day[demand.content.position])
@@ -144,11 +146,11 @@ class _Bound:
         # Days without study time are the last resort, so they count only if they are used.
         own = [demand.with_spare_days() if has_spare_days else demand for demand in problem.demands]
         day_sets = DaySets.among(own)
-        self.kinds: dict[int, Counter[_KindOfDay]] = {}
+        self.kinds: dict[int, Counter[_KindOfDay]] = defaultdict(Counter)
         """The kinds of days, with the number of each, by the day sets that own the days."""
         for day, owners in day_sets.day_owners.items():
             kind = _KindOfDay(problem.rooms[day].minutes, kept.get(day, 0), times.get(day, 0))
-            self.kinds.setdefault(owners, Counter())[kind] += 1
+            self.kinds[owners][kind] += 1
         needs = day_sets.needs(deal.prefix[-1] for deal in deals)
         self.subsets = [
             (need, [owners for owners in self.kinds if owners & subset])
