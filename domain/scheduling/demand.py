@@ -14,7 +14,7 @@ from itertools import accumulate
 from domain.scheduling.calendar import Day, DayKind, calendar
 from domain.scheduling.minutes import unit_minutes
 from domain.scheduling.placement import Room
-from domain.scheduling.spans import Span, merged, without
+from domain.scheduling.spans import Span, without
 from domain.scheduling.types import Allocation, Content, KeptPlan, PlanKind, Request
 
 
@@ -213,6 +213,8 @@ def _free_time(request: Request, days: Sequence[Day], first_day: int) -> dict[in
     rooms = {}
     for index in range(first_day, len(days)):
         day = days[index]
-        holes = merged(taken[day.date]) if day.date in taken else ()
-        rooms[index] = Room(without(day.study, holes), without(day.reserve, holes))
+        if holes := taken.get(day.date):
+            rooms[index] = Room(without(day.study, holes), without(day.reserve, holes))
+        else:
+            rooms[index] = Room(day.study, day.reserve)
     return rooms

@@ -33,9 +33,13 @@ def even_deal(total: int, days: int) -> list[int]:
 
 def rounded_multiples(values: Iterable[int], factor: Fraction) -> list[int]:
     """Return ``factor`` × each value, rounded half up."""
-    top, bottom = 2 * factor.numerator, 2 * factor.denominator
-    half = factor.denominator
-    return [(top * value + half) // bottom for value in values]
+    return rounded_shares(values, factor.numerator, factor.denominator)
+
+
+def rounded_shares(values: Iterable[int], part: int, whole: int) -> list[int]:
+    """Return ``part`` / ``whole`` of each value, rounded half up."""
+    top, bottom = 2 * part, 2 * whole
+    return [(top * value + whole) // bottom for value in values]
 
 
 def deltas(cumulative: Iterable[int]) -> list[int]:
