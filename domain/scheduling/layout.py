@@ -10,7 +10,9 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from itertools import pairwise
+from typing import Final, NamedTuple
 
 from domain.scheduling.distribution.deal import Deal, Share, shares_by_day
 from domain.scheduling.placement import Room, Run, pack
@@ -32,6 +34,10 @@ class Row(NamedTuple):
     parts: int
     wrap_up: int
     reserve: bool
+
+
+new_row: Final = partial(Row.__new__, Row)
+"""Creates a row by names, twice as fast as the class, which copies the names to a dictionary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +223,7 @@ def _rows(share: Share, runs: Iterable[Run], wrap_up: int, parts: _Parts) -> Ite
             unit = units[first]
             split = pieces.get(unit, 1)
             wrap = wrap_up if stop == last else 0
-            yield Row(
+            yield new_row(
                 day=share.day,
                 start=offset + prefix[first],
                 stop=offset + prefix[stop] + wrap,
@@ -232,25 +238,22 @@ def _rows(share: Share, runs: Iterable[Run], wrap_up: int, parts: _Parts) -> Ite
             )
 
 
-def _ranges(deal: Deal, items: range, pieces: Mapping[int, int]) -> Iterator[range]:
-    """Yield the items of a run's rows.
+def _ranges(deal: Deal, items: range, pieces: Mapping[int, int]) -> Iterable[range]:
+    """Return the items of a run's rows.
 
     A range ends at a gap between units and before and after a piece. Each episode of a lecture is
     a separate range.
     """
     units, first, stop = deal.units, items.start, items.stop
     if deal.demand.content.type is ContentType.LECTURE:
-        yield from (range(item, item + 1) for item in items)
-        return
+        return [range(item, item + 1) for item in items]
     if not pieces and units[stop - 1] - units[first] == stop - 1 - first:
-        yield items
-        return
-    for at in range(first + 1, stop + 1):
-        if (
-            at == stop
-            or units[at] != units[at - 1] + 1
-            or pieces.get(units[at], 1) > 1
-            or pieces.get(units[at - 1], 1) > 1
-        ):
-            yield range(first, at)
-            first = at
+        return [items]
+    bounds = [
+        at
+        for at in range(first + 1, stop)
+        if units[at] != units[at - 1] + 1
+        or pieces.get(units[at], 1) > 1
+        or pieces.get(units[at - 1], 1) > 1
+    ]
+    return [range(*bound) for bound in pairwise([first, *bounds, stop])]

@@ -13,14 +13,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import accumulate, pairwise
+from itertools import accumulate, groupby, pairwise
 
 from domain.scheduling.calendar import Day, DayKind
 from domain.scheduling.demand import Demand, Problem
-from domain.scheduling.layout import Row
+from domain.scheduling.layout import Row, new_row
 from domain.scheduling.placement import Room, Run, pack, reach
 from domain.scheduling.result import PlanWarning, warning
-from domain.scheduling.rounding import deltas, rounded_multiples
+from domain.scheduling.rounding import deltas, rounded_multiples, rounded_shares
 from domain.scheduling.spans import Span, merged, without
 from domain.scheduling.splitting import fewest_cuts
 from domain.scheduling.types import Content, KeptPlan, PlanKind, Request
@@ -55,6 +55,7 @@ def place_reviews(problem: Problem, rows: Iterable[Row]) -> tuple[list[Row], lis
     request, days, rooms = problem.request, problem.days, problem.rooms
     if request.review_days == 0:
         return [], []
+    factor = Fraction(request.factors.review)
     review_rows: list[Row] = []
     warnings: list[PlanWarning] = []
     open_days: dict[int, list[int]] = defaultdict(list)
@@ -64,7 +65,7 @@ def place_reviews(problem: Problem, rows: Iterable[Row]) -> tuple[list[Row], lis
     for cycle, studied in sorted(studied_by_cycle(request, days, rows).items()):
         reviews, late = _reviews(problem.demands, studied, open_days[cycle])
         free = {day: rooms[day].minutes for day in open_days[cycle]}
-        warnings += _set_minutes(request, cycle, reviews, free)
+        warnings += _set_minutes(factor, cycle, reviews, free)
         # Earliest deadline first: the others can use later days.
         for review in sorted(reviews, key=lambda review: len(review.days)):
             if review.minutes:
@@ -86,9 +87,11 @@ def _reviews(
     late: list[_Review] = []
     for demand in demands:
         own = [day for day in review_days if day < demand.stop]
-        found = list(_within(demand.content, studied.get(demand.content.position, ())))
-        before = [span for span, day in found if own and day < own[0]]
-        after = [span for span, day in found if not own or day >= own[0]]
+        first = own[0] if own else -1
+        before: list[Span] = []
+        after: list[Span] = []
+        for units, day in _within(demand.content, studied.get(demand.content.position, ())):
+            (before if day < first else after).append(units)
         timely += [_review(demand, units, own) for units in merged(before)]
         late += [_review(demand, units, own) for units in merged(after)]
     return timely, late
@@ -111,9 +114,9 @@ def _review(demand: Demand, units: Span, days: Sequence[int]) -> _Review:
 
 
 def _set_minutes(
-    request: Request, cycle: int, reviews: Sequence[_Review], free: Mapping[int, int]
+    factor: Fraction, cycle: int, reviews: Sequence[_Review], free: Mapping[int, int]
 ) -> list[PlanWarning]:
-    """Set the minutes of the reviews: review factor × study minutes.
+    """Set the minutes of the reviews: the review factor × study minutes.
 
     If the reviews need more than the ``free`` minutes of their days, all are reduced in the same
     proportion, and a warning is returned, unless there are no free minutes: each range is then
@@ -121,9 +124,8 @@ def _set_minutes(
     all reduced reviews, have only one rounding error.
     """
     ordered = sorted(reviews, key=lambda review: (review.content, review.units))
-    factor = Fraction(request.factors.review)
-    for content in dict.fromkeys(review.content for review in ordered):
-        own = [review for review in ordered if review.content == content]
+    for _, group in groupby(ordered, key=lambda review: review.content):
+        own = list(group)
         costs = rounded_multiples(accumulate(review.study for review in own), factor)
         for review, minutes in zip(own, deltas(costs), strict=True):
             review.minutes = minutes
@@ -160,7 +162,7 @@ def _place(review: _Review, rooms: Mapping[int, Room]) -> Iterator[Row]:
     """
     items, prefix = _items(review)
     placed = _pack_over_days(prefix, rooms)
-    pieces = [1] * len(items)
+    pieces: Sequence[int] = ()
     if placed is None:
         lengths = [length for room in rooms.values() for length in room.lengths()]
         cuts = fewest_cuts(prefix, lengths, shortest=1)
@@ -171,22 +173,22 @@ def _place(review: _Review, rooms: Mapping[int, Room]) -> Iterator[Row]:
         placed = _pack_over_days(prefix, rooms)
     if placed is None:
         raise AssertionError("pieces must fit into the spans for which they were cut")
-    numbers: Counter[Span] = Counter()  # of the last piece of each item
+    numbers: dict[Span, int] = {}  # of the last piece of each item
     for day, run in placed:
         rooms[day].take([run])
         for own in _ranges(run, pieces):
-            split, part = pieces[own.start], 1
+            item = items[own.start]
+            split, part = pieces[own.start] if pieces else 1, 1
             if split > 1:
-                numbers[items[own.start]] += 1
-                part = numbers[items[own.start]]
+                numbers[item] = part = numbers.get(item, 0) + 1
             start = run.start + prefix[own.start] - prefix[run.items.start]
-            yield Row(
+            yield new_row(
                 day=day,
                 start=start,
                 stop=start + prefix[own.stop] - prefix[own.start],
                 content=review.content,
                 kind=PlanKind.REVIEW,
-                first_unit=items[own.start][0],
+                first_unit=item[0],
                 last_unit=items[own.stop - 1][1] - 1,
                 part=part,
                 parts=split,
@@ -203,7 +205,7 @@ def _items(review: _Review) -> tuple[list[Span], list[int]]:
     first = review.demand.content.first_unit
     start, end = review.units
     study = review.demand.minutes[start - first : end - first]
-    after = rounded_multiples(accumulate(study), Fraction(review.minutes, review.study))
+    after = rounded_shares(accumulate(study), review.minutes, review.study)
     bounds = [start]
     prefix = [0]
     for unit, minutes in enumerate(after, start):
@@ -230,7 +232,13 @@ def _pack_over_days(
 
 
 def _ranges(run: Run, pieces: Sequence[int]) -> Iterator[range]:
-    """Yield the items of a run's rows: consecutive whole items, and each piece separately."""
+    """Yield the items of a run's rows: consecutive whole items, and each piece separately.
+
+    ``pieces`` has the number of pieces of each item; it is empty if all are whole.
+    """
+    if not pieces:
+        yield run.items
+        return
     first = run.items.start
     while first < run.items.stop:
         stop = first + 1
