@@ -96,11 +96,16 @@ def pack(prefix: Sequence[int], items: range, room: Room, wrap_up: int = 0) -> l
 
 def reach(prefix: Sequence[int], first: int, lengths: Iterable[int]) -> int:
     """Return the index up to which uncut units from ``first`` on fit into these lengths."""
+    # If a day has many spans, most hold no unit or one, so these are tried before the search.
     stop = len(prefix) - 1
     for length in lengths:
         if first == stop:
             break
-        first = bisect_right(prefix, prefix[first] + length, first) - 1
+        position = prefix[first] + length
+        if position >= prefix[first + 1]:
+            first += 1
+            if first < stop and position >= prefix[first + 1]:
+                first = bisect_right(prefix, position, first) - 1
     return first
 
 
@@ -109,7 +114,11 @@ def reach_back(prefix: Sequence[int], stop: int, lengths: Sequence[int]) -> int:
     for length in reversed(lengths):
         if stop == 0:
             break
-        stop = bisect_left(prefix, prefix[stop] - length, 0, stop)
+        position = prefix[stop] - length
+        if position <= prefix[stop - 1]:
+            stop -= 1
+            if stop and position <= prefix[stop - 1]:
+                stop = bisect_left(prefix, position, 0, stop)
     return stop
 
 
@@ -177,8 +186,8 @@ def _filled(prefix: Sequence[int], items: range, slots: Iterable[_Slot], wrap_up
         if need <= reached:
             runs.append(Run(begin, begin + need - position, range(first, stop), reserve))
             break
-        to = bisect_right(prefix, reached, first, stop) - 1
-        if to > first:
+        if first + 1 < stop and reached >= prefix[first + 1]:
+            to = bisect_right(prefix, reached, first, stop) - 1
             runs.append(Run(begin, begin + prefix[to] - position, range(first, to), reserve))
             first = to
     return runs
