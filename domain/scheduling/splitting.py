@@ -55,7 +55,7 @@ def fewest_cuts(prefix: Sequence[int], lengths: Sequence[int], shortest: int) ->
     need, remaining, steps = prefix[-1], sum(lengths), 0
     longest = list(accumulate(reversed(lengths), max))[::-1]  # of each span and those after it
     solution = _greedy_solution(prefix, lengths, longest, shortest)
-    fewest = len(_listed(solution))
+    fewest = len(solution)
     furthest: list[_State] = [(0, None)]
     cuts = 0  # those of the first state
     bounds: dict[int, Callable[[int], int]] = {}  # only that of the current longest span
@@ -71,12 +71,12 @@ def fewest_cuts(prefix: Sequence[int], lengths: Sequence[int], shortest: int) ->
         if reached[-1][0] >= need:
             found = bisect_left(reached, need, key=_position)
             if cuts + found < fewest:
-                solution, fewest = reached[found][1], cuts + found
+                solution, fewest = _listed(reached[found][1]), cuts + found
         del reached[max(0, fewest - cuts) :]
         dropped = bisect_left(reached, need - remaining, key=_position)
         furthest = reached[dropped:]
         cuts += dropped
-    return _listed(solution)
+    return solution
 
 
 def equal_pieces(prefix: Sequence[int], cuts: Sequence[int], longest_day: int) -> list[int]:
@@ -162,27 +162,29 @@ def _filled(prefix: Sequence[int], position: int, length: int, shortest: int) ->
 
 def _greedy_solution(
     prefix: Sequence[int], lengths: Sequence[int], longest: Sequence[int], shortest: int
-) -> _Cuts:
+) -> list[int]:
     """Return the cuts of a solution with few cuts: a greedy one, or else that of filling all spans.
 
     The greedy one cuts a unit only if no later span holds what remains of it.
     """
     last = len(prefix) - 1
     if not last:
-        return None
+        return []
     for only_if_needed in (True, False):
         position = index = 0
-        history: _Cuts = None
+        cuts: list[int] = []
         for length, most in zip(lengths, longest, strict=True):
             stop = position + length
-            index = bisect_right(prefix, stop, index) - 1
+            if stop >= prefix[index + 1]:
+                index = bisect_right(prefix, stop, index) - 1
             if index == last:
-                return history
+                return cuts
             whole = max(position, prefix[index])
             unit_stop = prefix[index + 1]
             is_divisible = whole < stop and unit_stop - prefix[index] >= shortest
             if is_divisible and (not only_if_needed or unit_stop - whole > most):
-                position, history = stop, (stop, history)
+                position = stop
+                cuts.append(stop)
             else:
                 position = whole
     raise AssertionError("the caller must ensure that the units fit")
@@ -212,10 +214,10 @@ def _after_span(
     """Return the furthest states after one more span, by number of cuts from the same number on."""
     reached: list[_State] = []
     cut: _State | None = None  # the state with one cut less, after it has filled the span
-    need = prefix[-1]
+    last = len(prefix) - 1
     for state in furthest:
         position, history = state
-        stop = min(position + length, need)
+        stop = position + length
         index = bisect_right(prefix, stop) - 1
         whole = prefix[index]
         best = (whole, history) if whole > position else state
@@ -224,7 +226,8 @@ def _after_span(
         if reached and reached[-1][0] > best[0]:
             best = reached[-1]
         reached.append(best)
-        filled = stop if whole == stop or prefix[index + 1] - whole >= shortest else whole
+        is_divisible = index < last and prefix[index + 1] - whole >= shortest
+        filled = stop if is_divisible else whole
         cut = (filled, (filled, history)) if filled > position else None
     if cut is not None and cut[0] > reached[-1][0]:
         reached.append(cut)
