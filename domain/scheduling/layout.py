@@ -247,7 +247,7 @@ def _ranges(deal: Deal, items: range, pieces: Mapping[int, int]) -> Iterable[ran
     units, first, stop = deal.units, items.start, items.stop
     if deal.demand.content.type is ContentType.LECTURE:
         return [range(item, item + 1) for item in items]
-    if not pieces and units[stop - 1] - units[first] == stop - 1 - first:
+    if len(items) == 1 or (not pieces and units[stop - 1] - units[first] == stop - 1 - first):
         return [items]
     bounds = [
         at

@@ -104,8 +104,9 @@ class _Balance:
             carried += unassigned.pop(bin_, 0)
             fits = min(carried, self.slack[bin_])
             fits -= fits % step
-            self._load(demand, bin_, fits)
-            carried -= fits
+            if fits:
+                self._load(demand, bin_, fits)
+                carried -= fits
         if carried:
             unassigned[last] = unassigned.get(last, 0) + carried
 
