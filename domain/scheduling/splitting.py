@@ -28,12 +28,17 @@ def divisible_reach(prefix: Sequence[int], lengths: Sequence[int], shortest: int
     Units of at least ``shortest`` minutes may be cut. Each span is filled as far as possible,
     which is optimal: from a further position, every later span also ends at least as far.
     """
-    position = 0
+    position = index = 0
+    last = len(prefix) - 1
     for length in lengths:
-        position = _filled(prefix, position, length, shortest)
-        if position == prefix[-1]:
+        if index == last:
             break
-    return bisect_right(prefix, position) - 1
+        stop = position + length
+        if stop >= prefix[index + 1]:
+            index = bisect_right(prefix, stop, index) - 1
+        is_divisible = index < last and prefix[index + 1] - prefix[index] >= shortest
+        position = stop if is_divisible else max(position, prefix[index])
+    return index
 
 
 def fewest_cuts(prefix: Sequence[int], lengths: Sequence[int], shortest: int) -> list[int]:
@@ -149,15 +154,6 @@ def _level(total: int, caps: Sequence[int]) -> list[int]:
         sizes[index] = min(caps[index], rest // (len(caps) - count))
         rest -= sizes[index]
     return list(accumulate(sizes))
-
-
-def _filled(prefix: Sequence[int], position: int, length: int, shortest: int) -> int:
-    """Return the furthest position after a span: its end, or that of its last whole unit."""
-    stop = min(position + length, prefix[-1])
-    index = bisect_right(prefix, stop) - 1
-    if prefix[index] == stop or prefix[index + 1] - prefix[index] >= shortest:
-        return stop
-    return max(position, prefix[index])
 
 
 def _greedy_solution(

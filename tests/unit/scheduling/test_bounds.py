@@ -41,10 +41,19 @@ def measured(function: Callable[[Request], Any], request: Request) -> tuple[int,
         Recipe(days=731, study_spans=12, shortest=2, longest=8, deadlines=9, percent_full=98),
         Recipe(days=92, study_spans=24, shortest=1, longest=7, kept=2000, percent_full=110),
         Recipe(days=60, study_spans=4, lectures=5, percent_full=105),
+        Recipe(days=92, study_spans=12, classes=24, lectures=9, shortest=2, longest=240),
         Recipe(self_study_spans=24, meals=24, classes=24, weaknesses=6, busy=2000, study_days=4),
         Recipe(self_study_spans=24, meals=24, classes=24, percent_full=90, study_days=4),
     ],
-    ids=["long lectures", "short units", "kept plans", "small", "100 spans", "90 % of 100 spans"],
+    ids=[
+        "long lectures",
+        "short units",
+        "kept plans",
+        "small",
+        "lectures cut into many spans",
+        "100 spans",
+        "90 % of 100 spans",
+    ],
 )
 def test_deals_of_a_schedule_examine_a_limited_number_of_units_and_spans(recipe: Recipe) -> None:
     examined, _ = measured(schedule, build(recipe))
