@@ -30,6 +30,7 @@ from domain.scheduling.types import (
     ExclusionType,
     Factors,
     Level,
+    Strategy,
 )
 
 EVERY_DAY = range(7)
@@ -96,7 +97,11 @@ class ContentFactory(Factory[Content]):
 
 
 class PlanGroupFactory(Factory[PlanGroup]):
-    """A saved group for two weeks of January 2025 with one book; its parts have its tenant."""
+    """A saved group for two weeks of January 2025 with one book; its parts have its tenant.
+
+    Its strategy is ``even`` because tests state which units and minutes a day gets, which is simple
+    there: the units of the book are divided by the number of days.
+    """
 
     class Meta:
         model = PlanGroup
@@ -115,6 +120,7 @@ class PlanGroupFactory(Factory[PlanGroup]):
     strategy_factor = Factors().strategy
     review_factor = Factors().review
     self_study_on_holidays = False
+    strategy = Strategy.EVEN
     contents = _computed(lambda: [ContentFactory.build(position=0)])
     blocks = _computed(lambda: [BlockFactory.build(weekday=day) for day in EVERY_DAY])
     non_study_blocks = _computed(

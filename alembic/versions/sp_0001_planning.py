@@ -126,6 +126,12 @@ CREATE TABLE studyplan.plan_groups (
   strategy_factor numeric NOT NULL DEFAULT 1.0,
   review_factor numeric NOT NULL DEFAULT 0.4,
   self_study_on_holidays boolean NOT NULL DEFAULT false,
+  strategy text NOT NULL DEFAULT 'balanced',
+  balance text NOT NULL DEFAULT 'room',
+  shortest_session smallint NOT NULL DEFAULT 15,
+  longest_sitting smallint NOT NULL DEFAULT 100,
+  pause_minutes smallint NOT NULL DEFAULT 10,
+  buffer_days smallint NOT NULL DEFAULT 0,
   generation integer NOT NULL DEFAULT 0,
   version integer NOT NULL DEFAULT 1,
   created_at timestamptz NOT NULL DEFAULT now(),
@@ -144,6 +150,12 @@ CREATE TABLE studyplan.plan_groups (
     AND strategy_factor > 0 AND strategy_factor <= 10
     AND review_factor > 0 AND review_factor <= 10),
   CONSTRAINT ck_plan_groups_target_date CHECK (target_date >= period_start),
+  CONSTRAINT ck_plan_groups_strategy CHECK (strategy IN ('even', 'balanced')),
+  CONSTRAINT ck_plan_groups_balance CHECK (balance IN ('room', 'minutes')),
+  CONSTRAINT ck_plan_groups_shortest_session CHECK (shortest_session BETWEEN 0 AND 240),
+  CONSTRAINT ck_plan_groups_longest_sitting CHECK (longest_sitting BETWEEN 1 AND 1440),
+  CONSTRAINT ck_plan_groups_pause_minutes CHECK (pause_minutes BETWEEN 0 AND 120),
+  CONSTRAINT ck_plan_groups_buffer_days CHECK (buffer_days BETWEEN 0 AND 730),
   CONSTRAINT ck_plan_groups_generation CHECK (generation >= 0)
 )
 """
@@ -178,6 +190,7 @@ CREATE TABLE studyplan.contents (
   difficulty text,
   wrap_up_minutes smallint NOT NULL DEFAULT 0,
   deadline date,
+  day_shift smallint,
   version integer NOT NULL DEFAULT 1,
   CONSTRAINT pk_contents PRIMARY KEY (tenant_id, id),
   CONSTRAINT fk_contents_plan_groups FOREIGN KEY (tenant_id, group_id)
@@ -198,7 +211,9 @@ CREATE TABLE studyplan.contents (
     OR type = 'custom' AND minutes_per_unit IS NOT NULL AND difficulty IS NULL),
   CONSTRAINT ck_contents_difficulty CHECK (
     difficulty IN ('foundation', 'standard', 'advanced', 'top')),
-  CONSTRAINT ck_contents_wrap_up CHECK (wrap_up_minutes BETWEEN 0 AND 1440)
+  CONSTRAINT ck_contents_wrap_up CHECK (wrap_up_minutes BETWEEN 0 AND 1440),
+  CONSTRAINT ck_contents_day_shift CHECK (
+    day_shift IS NULL OR allocation = 'strategy' AND day_shift BETWEEN 0 AND 29)
 )
 """
 
@@ -353,6 +368,7 @@ CREATE TABLE studyplan.plan_generations (
   unplaced jsonb NOT NULL,
   certificate jsonb,
   repairs jsonb NOT NULL DEFAULT '[]',
+  day_shifts jsonb NOT NULL DEFAULT '{}',
   warnings jsonb NOT NULL,
   quality jsonb NOT NULL,
   input_hash text NOT NULL,

@@ -21,7 +21,7 @@ from domain.documents import PlanGroupDocument, read_json
 from domain.documents.rows import field_errors_of
 from domain.errors import DomainError, FieldError, InvalidInputError, Language
 from domain.locking.policy import PlanGroupLock
-from domain.repositories.plan_rows import GenerationResult, explanation_as_json
+from domain.repositories.plan_rows import GenerationResult, day_shifts_as_json, explanation_as_json
 from domain.scheduling.result import PlanWarning
 from domain.services.plan_generation import PlanGenerationService
 from domain.services.plan_groups import PlanGroupService
@@ -137,6 +137,7 @@ def _as_json(job: Job, outcome: GenerationResult | DomainError) -> dict[str, Any
         **explanation_as_json(outcome),
         "warnings": [_warning(item, titles) for item in outcome.warnings],
         "quality": asdict(outcome.quality),
+        "day_shifts": day_shifts_as_json(outcome),
     }
 
 

@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, Self
 
 from domain.documents import readers
 from domain.errors import FieldError, InvalidInputError
+from domain.scheduling import validation
 from domain.scheduling.spans import Span
 from domain.scheduling.types import (
     Allocation,
+    Balance,
     BlockKind,
     ContentType,
     Difficulty,
     ExclusionType,
     Level,
+    Strategy,
 )
-from domain.scheduling.validation import PAST_MIDNIGHT
 
 if TYPE_CHECKING:  # pydantic is an extra
     from pydantic_core import CoreSchema
@@ -62,7 +64,7 @@ class _Span:
 
     def field_errors(self) -> Iterator[tuple[str, str]]:
         if self.end <= self.start:
-            yield "end", f"must be later than start; {PAST_MIDNIGHT}"
+            yield "end", f"must be later than start; {validation.PAST_MIDNIGHT}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,9 @@ class ContentEntry:
     episodes: Annotated[tuple[int | None, ...] | None, readers.EPISODES] = None
     wrap_up_minutes: Annotated[int, readers.ANY_MINUTES] = 0
     deadline: Annotated[date | None, readers.Nullable(readers.CIVIL_DATE)] = None
+    day_shift: Annotated[
+        int | None, readers.Nullable(readers.integer(0, validation.MAX_STUDY_DAYS - 1))
+    ] = None
 
     def field_errors(self) -> Iterator[tuple[str, str]]:
         if self.episodes is not None and self.minutes_per_unit is not None:
@@ -144,6 +149,12 @@ class PlanGroupDocument:
     target_date: Annotated[date | None, readers.Nullable(readers.CIVIL_DATE)] = None
     time_zone: Annotated[str, readers.ZONE_NAME] = "Asia/Seoul"
     cycle: Annotated[CycleEntry, readers.Entry(CycleEntry)] = CycleEntry()
+    strategy: Annotated[Strategy, readers.member(Strategy)] = Strategy.BALANCED
+    balance: Annotated[Balance, readers.member(Balance)] = Balance.ROOM
+    shortest_session: Annotated[int, readers.integer(0, validation.MAX_SESSION)] = 15
+    longest_sitting: Annotated[int, readers.MINUTES] = 100
+    pause_minutes: Annotated[int, readers.integer(0, validation.MAX_PAUSE)] = 10
+    buffer_days: Annotated[int, readers.integer(0, validation.MAX_DAYS - 1)] = 0
     level: Annotated[Level, readers.member(Level)] = Level.MIDDLE
     factors: Annotated[FactorsEntry, readers.Entry(FactorsEntry)] = FactorsEntry()
     blocks: Annotated[tuple[BlockEntry, ...], readers.list_of(BlockEntry)] = ()

@@ -37,6 +37,7 @@ class ContentSettings(TypedDict, total=False):
     difficulty: Difficulty | None
     wrap_up_minutes: int
     deadline: date | None
+    day_shift: int | None
 
 
 class ContentColumns(ContentSettings, total=False):
@@ -92,6 +93,7 @@ class Content(Keyed, Base):
     difficulty: Mapped[Difficulty | None] = mapped_column(EnumText(Difficulty))
     wrap_up_minutes: Mapped[SmallZero] = mapped_column(default=0)
     deadline: Mapped[date | None]
+    day_shift: Mapped[Small | None]
 
     episodes: Mapped[list["LectureEpisode"]] = relationship(
         order_by="LectureEpisode.unit", cascade="all, delete-orphan", passive_deletes=True
@@ -122,6 +124,10 @@ class Content(Keyed, Base):
             name="length",
         ),
         CheckConstraint("wrap_up_minutes BETWEEN 0 AND 1440", name="wrap_up"),
+        CheckConstraint(
+            "day_shift IS NULL OR allocation = 'strategy' AND day_shift BETWEEN 0 AND 29",
+            name="day_shift",
+        ),
     )
 
     def __init__(self, **columns: Unpack[ContentColumns]) -> None:

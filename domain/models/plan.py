@@ -56,6 +56,7 @@ class PlanGeneration(Base):
     unplaced: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
     certificate: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     repairs: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=sa.text("'[]'"))
+    day_shifts: Mapped[dict[str, int]] = mapped_column(JSONB, server_default=sa.text("'{}'"))
     warnings: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
     quality: Mapped[dict[str, Any]] = mapped_column(JSONB)
     input_hash: Mapped[str]

@@ -11,10 +11,10 @@ from sqlalchemy import CheckConstraint, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from domain.errors import FieldError, InvalidInputError
-from domain.models.base import Base, EnumText, Keyed, No, Small, enum_check, to_input
+from domain.models.base import Base, EnumText, Keyed, No, Small, SmallZero, enum_check, to_input
 from domain.models.fields import row_errors
 from domain.scheduling import types as planning
-from domain.scheduling.types import Level
+from domain.scheduling.types import Balance, Level, Strategy
 from domain.scheduling.validation import field_errors
 
 if TYPE_CHECKING:
@@ -70,6 +70,12 @@ class PlanGroupSettings(TypedDict, total=False):
     strategy_factor: Decimal
     review_factor: Decimal
     self_study_on_holidays: bool
+    strategy: Strategy
+    balance: Balance
+    shortest_session: int
+    longest_sitting: int
+    pause_minutes: int
+    buffer_days: int
 
 
 class PlanGroupColumns(PlanGroupSettings, total=False):
@@ -126,6 +132,16 @@ class PlanGroup(Keyed, Base):
         default=planning.Factors().review, server_default=text("0.4")
     )
     self_study_on_holidays: Mapped[No] = mapped_column(default=False)
+    strategy: Mapped[Strategy] = mapped_column(
+        EnumText(Strategy), default=Strategy.BALANCED, server_default=text("'balanced'")
+    )
+    balance: Mapped[Balance] = mapped_column(
+        EnumText(Balance), default=Balance.ROOM, server_default=text("'room'")
+    )
+    shortest_session: Mapped[Small] = mapped_column(default=15, server_default=text("15"))
+    longest_sitting: Mapped[Small] = mapped_column(default=100, server_default=text("100"))
+    pause_minutes: Mapped[Small] = mapped_column(default=10, server_default=text("10"))
+    buffer_days: Mapped[SmallZero] = mapped_column(default=0)
     generation: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(
         default=lambda: datetime.now(UTC), server_default=func.now()
@@ -174,6 +190,12 @@ class PlanGroup(Keyed, Base):
             name="factors",
         ),
         CheckConstraint("target_date >= period_start", name="target_date"),
+        enum_check("strategy", Strategy),
+        enum_check("balance", Balance),
+        CheckConstraint("shortest_session BETWEEN 0 AND 240", name="shortest_session"),
+        CheckConstraint("longest_sitting BETWEEN 1 AND 1440", name="longest_sitting"),
+        CheckConstraint("pause_minutes BETWEEN 0 AND 120", name="pause_minutes"),
+        CheckConstraint("buffer_days BETWEEN 0 AND 730", name="buffer_days"),
         CheckConstraint("generation >= 0", name="generation"),
     )
 

@@ -127,9 +127,9 @@ class GenerationResult:
 
     ``plan_ids`` has the order of ``plans``. For a preview, ``generation`` is ``None`` and
     ``plan_ids`` is empty. ``contents`` names the contents to which ``plans``, ``unplaced``,
-    ``certificate`` and ``repairs`` refer by position. ``repeated`` is true if a request with the
-    same idempotency key was answered before, so that nothing was generated this time; comparisons
-    ignore it.
+    ``certificate``, ``repairs`` and ``day_shifts`` refer by position. ``repeated`` is true if a
+    request with the same idempotency key was answered before, so that nothing was generated this
+    time; comparisons ignore it.
     """
 
     group_id: UUID
@@ -142,6 +142,7 @@ class GenerationResult:
     repairs: tuple[Repair, ...]
     warnings: tuple[PlanWarning, ...]
     quality: Quality
+    day_shifts: Mapping[int, int]
     repeated: bool = field(default=False, compare=False)
 
     @property
@@ -241,6 +242,7 @@ def load_stored(session: Session, record: PlanGeneration) -> GenerationResult:
         repairs=tuple(_repair(item) for item in record.repairs),
         warnings=tuple(PlanWarning(**item) for item in record.warnings),
         quality=Quality(**record.quality),
+        day_shifts={int(position): shift for position, shift in record.day_shifts.items()},
     )
     return GenerationResult.of(
         computed,
@@ -270,6 +272,11 @@ def explanation_as_json(result: Schedule | GenerationResult) -> dict[str, Any]:
         },
         "repairs": [{**asdict(repair), "kind": repair.kind.value} for repair in result.repairs],
     }
+
+
+def day_shifts_as_json(result: Schedule | GenerationResult) -> dict[str, int]:
+    """Return the shifts by position, whose keys JSON supports only as text."""
+    return {str(position): shift for position, shift in sorted(result.day_shifts.items())}
 
 
 def _certificate(item: Mapping[str, Any] | None) -> Certificate | None:

@@ -15,10 +15,12 @@ from domain.errors import GeneratedMeanwhileError, InvalidInputError, StudentPla
 from domain.locking import guards
 from domain.models import Content, PlanGeneration, PlanGroup, PlanState, StudentPlan
 from domain.models.plan import RetiredAs
+from domain.repositories.day_shifts import store_day_shifts
 from domain.repositories.plan_rows import (
     COPIED,
     VIEWED,
     PlanView,
+    day_shifts_as_json,
     explanation_as_json,
     labeled_columns,
     new_plans,
@@ -175,9 +177,10 @@ class StudentPlanRepository:
         """Write a generation, and return its number and the ids of its plans, in sequence.
 
         The group's fence is incremented first. The write fails there if another writer has
-        incremented it since the snapshot, or if the transaction no longer holds the lock. Then the
-        plans that are not kept are retired, and the new plans are copied or inserted. This takes at
-        most four round trips for any number of rows.
+        incremented it since the snapshot, or if the transaction no longer holds the lock. Then
+        chosen day shifts are stored, the plans that are not kept are retired, and the new plans are
+        copied or inserted. This takes at most four round trips for any number of rows, and a fifth
+        if there are day shifts to store.
 
         Raises ``LockNotHeldError`` outside a unit of work that holds the group's lock;
         ``GeneratedMeanwhileError`` if the group or its plans have changed since the snapshot;
@@ -192,6 +195,8 @@ class StudentPlanRepository:
             idempotency_key=record.idempotency_key,
         ):
             self._increment_fence(snapshot, schedule, record, guard.identity)
+            if not store_day_shifts(self._session, snapshot, schedule):
+                raise GeneratedMeanwhileError(group_id=snapshot.group_id)
             self._retire(snapshot, record.today)
             ids = self.copy_plans(snapshot, schedule)
         return snapshot.generation + 1, ids
@@ -294,6 +299,7 @@ def _record_values(schedule: Schedule, record: GenerationRecord) -> dict[str, An
         **explanation_as_json(schedule),
         "warnings": [asdict(item) for item in schedule.warnings],
         "quality": asdict(schedule.quality),
+        "day_shifts": day_shifts_as_json(schedule),
     }
 
 

@@ -5,7 +5,7 @@ The messages of warnings are in Korean and English, and are formatted from the w
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from enum import StrEnum
 from typing import Any, Final, Literal, TypeAlias
@@ -213,6 +213,7 @@ class Schedule:
 
     If something is unplaced, ``certificate`` proves that the minutes do not fit (``None`` if they
     do, but the units do not fit uncut), and ``repairs`` has changes that would suffice.
+    ``day_shifts`` has the shift of each strategy content by position, if the strategy has shifts.
     """
 
     plans: tuple[ScheduledPlan, ...]
@@ -221,6 +222,7 @@ class Schedule:
     quality: Quality
     certificate: Certificate | None = None
     repairs: tuple[Repair, ...] = ()
+    day_shifts: Mapping[int, int] = field(default_factory=dict)
 
     def canonical_json(self) -> str:
         """Return the schedule as canonical JSON: sorted keys, no spaces, ISO dates."""

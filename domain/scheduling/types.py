@@ -38,6 +38,15 @@ class Allocation(StrEnum):
     STRATEGY = "strategy"
 
 
+class Balance(StrEnum):
+    """What is equal on all days under the strategy ``balanced``."""
+
+    ROOM = "room"
+    """The share of the study time that is used: for blocks in which the student means to study."""
+    MINUTES = "minutes"
+    """The minutes of study: for blocks in which the student could study."""
+
+
 class BlockKind(StrEnum):
     """학습시간, or 자율학습, whose time is the *reserve*."""
 
@@ -84,6 +93,15 @@ class PlanKind(StrEnum):
 
     STUDY = "study"
     REVIEW = "review"
+
+
+class Strategy(StrEnum):
+    """How the units of a group are distributed over days, and how its days are laid out."""
+
+    EVEN = "even"
+    """Every content is spread evenly over its own days."""
+    BALANCED = "balanced"
+    """All days are filled alike, with sessions of a reasonable length and pauses."""
 
 
 class UnplacedReason(StrEnum):
@@ -172,7 +190,9 @@ class Content:
     A book has ``minutes_per_unit``, ``difficulty`` or neither; a lecture has one entry of
     ``episode_minutes`` per unit (``None``: unknown); a custom content has ``minutes_per_unit``.
     Only a strategy content has ``weekly_days``: 2, 3 or 4. No study is on or after its
-    ``deadline``; one after the period's end has no effect.
+    ``deadline``; one after the period's end has no effect. Under the strategy ``balanced``, the
+    days of a strategy content are turned by ``day_shift`` study days in each cycle; ``None`` means
+    that a schedule chooses it.
     """
 
     position: int
@@ -186,6 +206,7 @@ class Content:
     episode_minutes: tuple[int | None, ...] = ()
     wrap_up_minutes: int = 0
     deadline: date | None = None
+    day_shift: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +250,11 @@ class Request:
     """Everything on which a schedule depends; equal requests give equal schedules.
 
     A ``target_date`` within the period is the deadline of every content without an earlier one.
+
+    The settings from ``balance`` on are those of the strategy ``balanced``. A session is what a
+    content gets on one day; it has at least ``shortest_session`` minutes. After ``longest_sitting``
+    minutes of study there is a pause of ``pause_minutes``. The last ``buffer_days`` study days have
+    no new study if everything fits without them.
     """
 
     period_start: date
@@ -241,6 +267,12 @@ class Request:
     factors: Factors = field(default_factory=Factors)
     self_study_on_holidays: bool = False
     target_date: date | None = None
+    strategy: Strategy = Strategy.BALANCED
+    balance: Balance = Balance.ROOM
+    shortest_session: int = 15
+    longest_sitting: int = 100
+    pause_minutes: int = 10
+    buffer_days: int = 0
     non_study_blocks: tuple[NonStudyBlock, ...] = ()
     academy_schedules: tuple[AcademySchedule, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()

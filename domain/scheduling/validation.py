@@ -36,6 +36,9 @@ MAX_SPANS: Final = 24
 MAX_STUDY_DAYS: Final = 30
 MAX_REVIEW_DAYS: Final = 7
 WEEKLY_DAYS: Final = (2, 3, 4)
+MAX_SESSION: Final = 240
+"""The maximum of the shortest session, in minutes."""
+MAX_PAUSE: Final = 120
 MAX_FACTOR: Final = Decimal(10)
 
 PAST_MIDNIGHT: Final = "divide a span past midnight into one until 24:00 and one from 00:00"
@@ -45,6 +48,7 @@ PAST_MIDNIGHT: Final = "divide a span past midnight into one until 24:00 and one
 def field_errors(request: Request) -> list[FieldError]:
     """Return all errors of a request. A request without errors can be scheduled."""
     found = [*_period(request), *_cycle(request), *_factors(request.factors)]
+    found += balance_errors(request)
     found += _weekly("blocks", request.blocks)
     found += _weekly("non_study_blocks", request.non_study_blocks)
     found += _weekly("academy_schedules", request.academy_schedules)
@@ -64,6 +68,7 @@ def field_errors(request: Request) -> list[FieldError]:
             found.append(FieldError(f"{field}.position", "must be unique in the group"))
         found += content_errors(field, content)
         found += deadline_errors(field, content, request.period_start)
+        found += day_shift_errors(field, content, request.study_days)
         if not factors_are_wrong:
             found += _too_short(field, content, request.factors)
     return found
@@ -95,6 +100,30 @@ def content_errors(field: str, content: Content) -> Iterator[FieldError]:
     if not 0 <= content.wrap_up_minutes <= MINUTES_PER_DAY:
         yield FieldError(f"{field}.wrap_up_minutes", "must be 0 to 1440")
     yield from _length_errors(field, content)
+
+
+def balance_errors(request: Request) -> Iterator[FieldError]:
+    """Yield the errors of the settings of the strategy ``balanced``."""
+    limits = {
+        "shortest_session": MAX_SESSION,
+        "longest_sitting": MINUTES_PER_DAY,
+        "pause_minutes": MAX_PAUSE,
+        "buffer_days": MAX_DAYS - 1,
+    }
+    for name, most in limits.items():
+        least = 1 if name == "longest_sitting" else 0
+        if not least <= getattr(request, name) <= most:
+            yield FieldError(name, f"must be {least} to {most}")
+
+
+def day_shift_errors(field: str, content: Content, study_days: int) -> Iterator[FieldError]:
+    """Yield an error if the days of a content cannot be turned by its ``day_shift``."""
+    if content.day_shift is None:
+        return
+    if content.allocation is not Allocation.STRATEGY:
+        yield FieldError(f"{field}.day_shift", "is only allowed for strategy contents")
+    elif not 0 <= content.day_shift < study_days:
+        yield FieldError(f"{field}.day_shift", "must be 0 to the number of study days - 1")
 
 
 def deadline_errors(field: str, content: Content, period_start: date) -> Iterator[FieldError]:

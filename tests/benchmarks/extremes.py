@@ -27,6 +27,7 @@ from domain.scheduling.types import (
     PlanKind,
     Request,
     SpecialDay,
+    Strategy,
 )
 from domain.scheduling.validation import MAX_CONTENTS, MAX_DAYS, MAX_SPANS
 
@@ -106,6 +107,7 @@ def build(recipe: Recipe) -> Request:
     chance = random.Random(recipe.seed)  # noqa: S311 - the requests must be the same every time
     end = START + timedelta(days=recipe.days - 1)
     bare = Request(
+        strategy=Strategy.EVEN,
         period_start=START,
         period_end=end,
         today=START + timedelta(days=recipe.days * recipe.today_percent // 100),

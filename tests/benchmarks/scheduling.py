@@ -19,6 +19,7 @@ from domain.scheduling.types import (
     ContentType,
     NonStudyBlock,
     Request,
+    Strategy,
 )
 from tests.benchmarks.timing import line, medians
 from tests.unit.documents.documents import EXAMPLE
@@ -100,6 +101,7 @@ def books(days: int, count: int, pages: int, minutes: int = 4) -> Request:
     """
     start = date(2025, 1, 1)
     return Request(
+        strategy=Strategy.EVEN,
         period_start=start,
         period_end=start + timedelta(days=days - 1),
         today=start,

@@ -1,6 +1,8 @@
 """Every operation of the package, none of which commits a change, and which of them fail."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 from domain import PlanGenerationService, PlanGroupLock, PlanGroupService, UnitOfWork, lock_status
@@ -8,6 +10,9 @@ from domain.documents import read_json
 from domain.errors import SchemaError
 from domain.locking.status import functions_version, keys_in_sql
 from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
+from domain.scheduling.result import Schedule
+from domain.scheduling.schedule import schedule
+from domain.scheduling.types import Request
 from domain.services import GroupEditService, preview_plans
 from domain.services.writing import flush
 from tests.factories import PlanGroupFactory, lecture
@@ -102,6 +107,21 @@ def replace_episodes(factory: Factory, world: World) -> None:
         uow.rollback()
 
 
+def choose_day_shifts(factory: Factory, world: World) -> None:
+    """Store the shift of a strategy content, and clear it for a cycle that is too short for it."""
+
+    def compute(request: Request) -> Schedule:
+        return replace(schedule(request), day_shifts={0: 5})
+
+    fields: dict[str, Any] = {"allocation": "strategy", "weekly_days": 2}
+    with UnitOfWork(factory, lock=world.lock) as uow:
+        service = GroupEditService(uow)
+        service.change_content(content_id=world.planned.id, expected_version=1, **fields)
+        PlanGenerationService(uow, compute=compute).generate(today=FIRST)
+        service.change_settings(expected_version=1, study_days=2)
+        uow.rollback()
+
+
 OPERATIONS: dict[str, Operation] = {
     "generate": generate,
     "store a group": store_group,
@@ -113,6 +133,7 @@ OPERATIONS: dict[str, Operation] = {
     "functions_version": read_functions_version,
     "keys_in_sql": compute_keys,
     "replace episodes": replace_episodes,
+    "choose day shifts": choose_day_shifts,
     **{name: edit(name) for name in CALLS},
 }
 

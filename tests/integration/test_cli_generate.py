@@ -1,7 +1,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,13 @@ import sqlalchemy as sa
 
 from domain.cli import generate
 from domain.cli.main import main
+from domain.repositories.plan_rows import GenerationResult
 from domain.scheduling.result import Quality
 from tests.unit.documents.documents import BOOK, EXAMPLE, written
 
 SHORT = {"blocks": [{"kind": "study", "start": "10:00", "end": "10:01"}]}
 OVERFULL: dict[str, Any] = {
+    "strategy": "even",
     "period": {"start": "2025-01-06", "end": "2025-01-09"},
     "factors": {"weakness": "1"},
     "blocks": [{"kind": "study", "start": "10:00", "end": "10:30"}],
@@ -82,7 +84,7 @@ def test_generate_plans_the_worked_example_as_specified(
     assert main(["generate", "--json", name]) == 0
     [line] = lines(capsys)
     assert (line["file"], line["generation"], line["unplaced"]) == (name, 1, [])
-    assert (line["certificate"], line["repairs"]) == (None, [])
+    assert (line["certificate"], line["repairs"], line["day_shifts"]) == (None, [], {})
     study = [plan for plan in line["plans"] if plan["kind"] == "study"]
     reviews = [plan for plan in line["plans"] if plan["kind"] == "review"]
     assert len({plan["date"] for plan in study}) == 24
@@ -105,11 +107,12 @@ def test_json_line_has_the_promised_keys(
 ) -> None:
     contents = [{**BOOK, "title": "수학"}, {**BOOK, "range": [1, 999], "title": "국어"}]
     blocks = [{"kind": "study", "start": "22:00", "end": "24:00"}]
-    assert main(["generate", "--json", file("a", written(contents=contents, blocks=blocks))]) == 0
+    document = written(strategy="even", contents=contents, blocks=blocks)
+    assert main(["generate", "--json", file("a", document)]) == 0
     [line] = lines(capsys)
     assert list(line) == [
         *("file", "generation", "plans", "unplaced", "certificate", "repairs", "warnings"),
-        "quality",
+        *("quality", "day_shifts"),
     ]
     assert set(line["plans"][0]) == {
         *("date", "from", "to", "content", "kind", "first_unit", "last_unit", "part", "parts"),
@@ -128,10 +131,25 @@ def test_json_line_has_the_promised_keys(
     assert rows()["student_plans"] == len(line["plans"])
 
 
+@pytest.mark.usefixtures("rows")
+def test_json_line_has_the_day_shifts_by_the_index_of_the_content(
+    file: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = generate.generate
+
+    def shifted(*arguments: Any) -> GenerationResult:
+        return replace(original(*arguments), day_shifts={3: 0, 1: 5})
+
+    monkeypatch.setattr(generate, "generate", shifted)
+    assert main(["generate", "--json", file("a")]) == 0
+    [line] = lines(capsys)
+    assert list(line["day_shifts"].items()) == [("1", 5), ("3", 0)]
+
+
 def test_json_warning_has_the_title_in_its_messages_and_the_index_in_its_data(
     rows: Callable[[], dict[str, int]], file: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    document = written(period={"start": "2025-01-06", "end": "2025-01-10"})
+    document = written(strategy="even", period={"start": "2025-01-06", "end": "2025-01-10"})
     assert main(["generate", "--json", file("a", document)]) == 0
     [line] = lines(capsys)
     [warning] = [item for item in line["warnings"] if item["code"] == "unreviewed"]

@@ -64,6 +64,18 @@ GROUPS = [
         for value in (0, -1, 11, float("nan"))
     ),
     Case("ck_plan_groups_target_date", "plan_groups", {"target_date": DAY - timedelta(1)}),
+    *(
+        Case(f"ck_plan_groups_{name}", "plan_groups", {name: value})
+        for name, values in {
+            "strategy": ("weighted", ""),
+            "balance": ("pages", ""),
+            "shortest_session": (-1, 241),
+            "longest_sitting": (0, 1441),
+            "pause_minutes": (-1, 121),
+            "buffer_days": (-1, 731),
+        }.items()
+        for value in values
+    ),
     Case("ck_plan_groups_generation", "plan_groups", {"generation": -1}),
     Case("uq_plan_groups_active_student", "plan_groups", {"status": "active"}, new=True),
     Case(
@@ -104,6 +116,15 @@ CONTENTS = [
     Case("ck_contents_difficulty", "contents", {"difficulty": "hard"}),
     Case("ck_contents_wrap_up", "contents", {"wrap_up_minutes": -1}),
     Case("ck_contents_wrap_up", "contents", {"wrap_up_minutes": 1441}),
+    Case("ck_contents_day_shift", "contents", {"day_shift": 0}),
+    *(
+        Case(
+            "ck_contents_day_shift",
+            "contents",
+            {"allocation": "strategy", "weekly_days": 3, "day_shift": shift},
+        )
+        for shift in (-1, 30)
+    ),
     Case("fk_lecture_episodes_contents", "lecture_episodes", {"group_id": OTHER_GROUP}),
     Case("ck_lecture_episodes_unit", "lecture_episodes", {"unit": 0}),
     Case("ck_lecture_episodes_minutes", "lecture_episodes", {"minutes": 0}),

@@ -32,6 +32,8 @@ from tests.unit.documents.documents import BOOK, SMALL
 Factory = sessionmaker[Session]
 Interface = Callable[[Factory, str, Any], "set[str]"]
 LONG = "가" * 201
+NOT_WHOLE = (None, 2**40, True, 1.5, "5")
+CONTENT_FIELDS = {*BOOK, "day_shift"}
 
 
 def rows(**columns: Any) -> PlanGroup:
@@ -87,13 +89,17 @@ def errors_of_adding(factory: Factory, group: PlanGroup) -> set[str]:
 
 
 def by_add(factory: Factory, name: str, value: Any) -> set[str]:
-    group = rows(contents=[book(**{name: value})]) if name in BOOK else rows(**{name: value})
+    group = (
+        rows(contents=[book(**{name: value})]) if name in CONTENT_FIELDS else rows(**{name: value})
+    )
     return errors_of_adding(factory, group)
 
 
 def by_document(factory: Factory, name: str, value: Any) -> set[str]:
     fields = (
-        {**SMALL, "contents": [{**BOOK, name: value}]} if name in BOOK else {**SMALL, name: value}
+        {**SMALL, "contents": [{**BOOK, name: value}]}
+        if name in CONTENT_FIELDS
+        else {**SMALL, name: value}
     )
     with UnitOfWork(factory, lock=PlanGroupLock(uuid4(), uuid4())) as uow:
         with pytest.raises(InvalidInputError) as error:
@@ -108,7 +114,7 @@ def by_edit(factory: Factory, name: str, value: Any) -> set[str]:
     with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         service: Any = GroupEditService(uow)
         edit = service.change_settings
-        if name in BOOK:
+        if name in CONTENT_FIELDS:
             edit = partial(service.change_content, content_id=content.id)
         with pytest.raises(InvalidInputError) as error:
             edit(expected_version=1, **{name: value})
@@ -126,6 +132,13 @@ def by_edit(factory: Factory, name: str, value: Any) -> set[str]:
         *(("level", value) for value in (None, "", "genius", 1)),
         *(("target_date", value) for value in ("soon", 20250101, True)),
         *(("self_study_on_holidays", value) for value in (None, 0, "yes")),
+        *(("strategy", value) for value in (None, "", "weighted", "EVEN", 1)),
+        *(("balance", value) for value in (None, "", "pages", True)),
+        *(("shortest_session", value) for value in (-1, 241, *NOT_WHOLE)),
+        *(("longest_sitting", value) for value in (0, 1441, *NOT_WHOLE)),
+        *(("pause_minutes", value) for value in (-1, 121, *NOT_WHOLE)),
+        *(("buffer_days", value) for value in (-1, 731, *NOT_WHOLE)),
+        *(("day_shift", value) for value in (0, -1, 30, 2**40, True, 1.5, "5")),
         *(("title", value) for value in (None, "", " ", 5, "a\0b", "\ud800", LONG)),
         *(("type", value) for value in (None, "film", 1)),
         *(("allocation", value) for value in (None, "often")),
@@ -136,7 +149,7 @@ def test_value_is_refused_by_every_interface_under_the_same_name(
     session_factory: Factory, interface: Interface, name: str, value: Any
 ) -> None:
     assert interface(session_factory, name, value) == {
-        f"contents[0].{name}" if name in BOOK else name
+        f"contents[0].{name}" if name in CONTENT_FIELDS else name
     }
 
 

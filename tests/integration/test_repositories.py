@@ -19,7 +19,7 @@ from domain.repositories.snapshot import PlanningSnapshot
 from domain.repositories.student_plans import GenerationRecord
 from domain.scheduling.result import Schedule
 from domain.scheduling.schedule import schedule
-from domain.scheduling.types import Allocation, Level, Request, fingerprint
+from domain.scheduling.types import Allocation, Balance, Level, Request, Strategy, fingerprint
 from tests.factories import (
     AcademyScheduleFactory,
     ContentFactory,
@@ -148,11 +148,19 @@ def test_groups_of_a_student_are_ordered_by_start_of_period(session: Session) ->
 
 def test_snapshot_returns_the_same_request_as_the_mapped_classes(session: Session) -> None:
     """The snapshot's one query and the mapped classes load the same input."""
+    balance = {
+        "strategy": Strategy.EVEN,
+        "balance": Balance.MINUTES,
+        "shortest_session": 20,
+        "longest_sitting": 90,
+        "pause_minutes": 15,
+        "buffer_days": 2,
+    }
     group = added(
         session,
         contents=[
             ContentFactory.build(position=4, deadline=date(2025, 1, 15)),
-            lecture(1, [30, None, 45], allocation=Allocation.STRATEGY, weekly_days=2),
+            lecture(1, [30, None, 45], allocation=Allocation.STRATEGY, weekly_days=2, day_shift=5),
         ],
         special_days=[
             SpecialDayFactory.build(),
@@ -162,6 +170,7 @@ def test_snapshot_returns_the_same_request_as_the_mapped_classes(session: Sessio
         target_date=date(2025, 1, 17),
         level=Level.LOW,
         self_study_on_holidays=True,
+        **balance,
     )
     ids = {"tenant_id": group.tenant_id, "student_id": group.student_id}
     lesson = AcademyScheduleFactory.build(**ids)
@@ -179,6 +188,7 @@ def test_snapshot_returns_the_same_request_as_the_mapped_classes(session: Sessio
     assert fingerprint(found) == fingerprint(expected)
     assert found.contents == expected.contents
     assert found.factors == expected.factors
+    assert {name: getattr(found, name) for name in balance} == balance
     assert sorted(found.special_days, key=lambda day: day.date) == list(expected.special_days)
     assert (found.target_date, len(found.special_days)) == (date(2025, 1, 17), 3)
     assert snapshot.contents == {

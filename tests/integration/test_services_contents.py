@@ -9,6 +9,8 @@ from domain.services import RowVersion
 from tests.integration.editing import BOOK, SERVICE, Factory, World, content, edit, refused, stored
 from tests.integration.storing import columns
 
+STRATEGY: dict[str, Any] = {"allocation": "strategy", "weekly_days": 3}
+
 
 def test_content_is_added_after_the_last(session_factory: Factory, world: World) -> None:
     written = edit(session_factory, world, SERVICE.add_content, **BOOK, difficulty="top")
@@ -36,6 +38,19 @@ def test_content_accepts_the_values_of_enums_as_text(
     added = stored(session_factory, world).contents[-1]
     assert added.to_planning().difficulty is Difficulty.TOP
     assert added.to_planning().allocation is Allocation.STRATEGY
+
+
+def test_strategy_content_has_a_day_shift_below_the_number_of_study_days(
+    session_factory: Factory, world: World
+) -> None:
+    edit(session_factory, world, SERVICE.add_content, **(BOOK | STRATEGY), day_shift=5)
+    content(session_factory, world, **STRATEGY, day_shift=0)
+    found = stored(session_factory, world).contents
+    assert [(row.day_shift, row.to_planning().day_shift) for row in found] == [
+        (0, 0),
+        (None, None),
+        (5, 5),
+    ]
 
 
 def test_lecture_is_added_with_its_episodes(session_factory: Factory, world: World) -> None:
@@ -67,6 +82,10 @@ def test_lecture_is_added_with_its_episodes(session_factory: Factory, world: Wor
          {"contents[2].title", "contents[2].episodes[0]", "contents[2].episodes[2]"}),
         ({"episodes": [1, 2]}, {"contents[2].episodes"}),
         ({"wrap_up_minutes": -1}, {"contents[2].wrap_up_minutes"}),
+        ({"day_shift": 0}, {"contents[2].day_shift"}),
+        ({**STRATEGY, "day_shift": 6}, {"contents[2].day_shift"}),
+        ({**STRATEGY, "day_shift": -1}, {"contents[2].day_shift"}),
+        ({**STRATEGY, "day_shift": "1"}, {"contents[2].day_shift"}),
         ({"type": "film"}, {"contents[2].type"}),
         ({"title": ""}, {"contents[2].title"}),
         ({"title": None, "first_unit": None}, {"contents[2].title", "contents[2].range"}),
@@ -129,6 +148,9 @@ def test_episodes_are_replaced_and_increment_the_version_of_the_content(
         ("planned", {"minutes_per_unit": 0}, {"contents[0].minutes_per_unit"}),
         ("planned", {"episodes": [1]}, {"contents[0].episodes"}),
         ("planned", {"title": None}, {"contents[0].title"}),
+        ("planned", {"day_shift": 0}, {"contents[0].day_shift"}),
+        ("planned", {**STRATEGY, "day_shift": 6}, {"contents[0].day_shift"}),
+        ("planned", {"allocation": "weakness", "day_shift": 2}, {"contents[0].day_shift"}),
         ("unplanned", {"last_unit": 4}, {"contents[1].episodes"}),
         ("unplanned", {"episodes": [1, 2, 3, 4]}, {"contents[1].episodes"}),
         ("unplanned", {"episodes": [1]}, {"contents[1].episodes"}),

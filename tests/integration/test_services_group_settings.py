@@ -8,7 +8,8 @@ import pytest
 
 from domain import GroupStatus, UnitOfWork
 from domain.errors import PlanGroupNotEditableError
-from domain.scheduling.types import Level
+from domain.models.plan_group import PlanGroupSettings
+from domain.scheduling.types import Balance, Level, Strategy
 from domain.services import GroupEditService, RowVersion
 from tests.integration.editing import GROUP_CALLS, Factory, World, edit, everything, refused, stored
 from tests.integration.storing import change, columns
@@ -62,7 +63,14 @@ def test_settings_change_only_in_the_given_fields(session_factory: Factory, worl
         "strategy_factor": Decimal("1.1"),
         "review_factor": Decimal("0.5"),
         "self_study_on_holidays": True,
+        "strategy": Strategy.EVEN,
+        "balance": Balance.MINUTES,
+        "shortest_session": 0,
+        "longest_sitting": 90,
+        "pause_minutes": 5,
+        "buffer_days": 3,
     }
+    assert fields.keys() == PlanGroupSettings.__annotations__.keys()
     expected, version = columns(stored(session_factory, world)), 1
     for name, value in fields.items():
         version = settings(
@@ -110,6 +118,10 @@ def test_setting_that_is_equal_to_the_stored_one_changes_nothing(
         ({"period_start": "2025-01-06"}, {"period.start"}),
         ({"period_start": datetime(2025, 1, 6)}, {"period.start"}),  # noqa: DTZ001 - the type is wrong
         ({"self_study_on_holidays": 1}, {"self_study_on_holidays"}),
+        ({"strategy": "weighted", "balance": None}, {"strategy", "balance"}),
+        ({"shortest_session": 241, "longest_sitting": 0, "pause_minutes": 121, "buffer_days": -1},
+         {"shortest_session", "longest_sitting", "pause_minutes", "buffer_days"}),
+        ({"study_days": 3, "pause_minutes": 1.5}, {"pause_minutes"}),
         ({"name": "", "level": "genius"}, {"name", "level"}),
     ],
 )  # fmt: skip
@@ -119,11 +131,16 @@ def test_settings_that_break_a_rule_are_refused_with_every_field_named(
     refused(session_factory, world, named, SERVICE.change_settings, expected_version=1, **fields)
 
 
-def test_level_accepts_the_value_of_the_enum_as_text(
+def test_setting_accepts_the_value_of_an_enum_as_text(
     session_factory: Factory, world: World
 ) -> None:
-    settings(session_factory, world, level="high")
-    assert stored(session_factory, world).level is Level.HIGH
+    settings(session_factory, world, level="high", strategy="balanced", balance="minutes")
+    found = stored(session_factory, world)
+    assert (found.level, found.strategy, found.balance) == (
+        Level.HIGH,
+        Strategy.BALANCED,
+        Balance.MINUTES,
+    )
 
 
 @pytest.mark.parametrize(

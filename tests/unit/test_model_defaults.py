@@ -8,7 +8,7 @@ import pytest
 
 from domain import Block, Content, GroupStatus, InvalidInputError, PlanGroup
 from domain.models import AcademySchedule, Exclusion, SpecialDay
-from domain.scheduling.types import Allocation, BlockKind, ContentType, Level
+from domain.scheduling.types import Allocation, BlockKind, ContentType, Level, Request, Strategy
 
 TODAY = date(2025, 1, 6)
 
@@ -45,6 +45,15 @@ def test_plan_group_with_only_required_values_can_be_checked_and_planned() -> No
     )  # fmt: skip
     assert (request.study_days, request.review_days) == (6, 1)
     assert request.contents[0].wrap_up_minutes == 0
+    assert request.contents[0].day_shift is None
+
+
+def test_settings_of_a_new_plan_group_have_the_defaults_of_a_request() -> None:
+    request = build_group().to_request(TODAY)
+    required = {"period_start", "period_end", "today", "contents", "blocks"}
+    given: dict[str, Any] = {name: getattr(request, name) for name in required}
+    assert request == Request(**given)
+    assert request.strategy is Strategy.BALANCED
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,14 @@ from uuid import UUID, uuid4
 from sqlalchemy.orm.attributes import flag_modified
 
 from domain import errors
+from domain.database_errors import translated
 from domain.models import Content, LectureEpisode, PlanGroup
 from domain.models.content import ContentSettings
 from domain.models.fields import checked_values
 from domain.models.plan_group import PlanGroupSettings
+from domain.repositories.day_shifts import clear_day_shifts, clear_loaded_day_shifts
 from domain.repositories.student_plans import ContentHistory
+from domain.scheduling.types import Allocation
 from domain.services.service import Service
 from domain.services.writing import (
     RowVersion,
@@ -59,7 +62,9 @@ class GroupEditService(Service):
 
         The group's own exclusions and special days must be within its new period (fields
         ``exclusions[i].date`` and ``special_days[i].date``). Its target date and the deadlines of
-        its contents (``contents[i].deadline``) must not be before it.
+        its contents (``contents[i].deadline``) must not be before it. A ``day_shift`` that is too
+        large for the new number of study days is set to ``None``, so that the next generation
+        chooses another; the content keeps its version.
         """
         uow = self._uow
         group = editable_group(uow, self._resolve_group(group_id))
@@ -67,8 +72,13 @@ class GroupEditService(Service):
         changes = checked_values(PlanGroup, PlanGroupSettings, fields)
         own = uow.student_time.exclusions_of_group(group.id)
         assign(group, changes)
+        outdated_shifts = clear_loaded_day_shifts(group)
         accept(uow, group, [exclusion.date for exclusion in own])
-        return save(uow, group, group.id)
+        written = save(uow, group, group.id)
+        if outdated_shifts:
+            with translated(uow.connection, group_id=group.id):
+                clear_day_shifts(uow.session, group)
+        return written
 
     def add_content(
         self, *, group_id: UUID | None = None, **fields: Unpack[ContentFields]
@@ -99,7 +109,8 @@ class GroupEditService(Service):
 
         The range must contain the units of all plans that are done, started or pinned. The type of
         a content that has plans cannot be changed, because the plans count its units, which are
-        pages of a book but episodes of a lecture.
+        pages of a book but episodes of a lecture. A content that becomes a weakness loses its
+        ``day_shift``, which a generation may have stored.
         """
         uow = self._uow
         group = editable_group(uow, self._resolve_group(group_id))
@@ -107,6 +118,8 @@ class GroupEditService(Service):
         require_version(content, expected_version, group.id)
         path = f"contents[{index}]"
         changes, minutes = _content_values(fields, path)
+        if changes.get("allocation") is Allocation.WEAKNESS:
+            changes.setdefault("day_shift", None)
         history = uow.plans.content_history(content_id)
         errors.InvalidInputError.raise_if_any(_history_errors(path, content, changes, history))
         assign(content, changes)

@@ -9,7 +9,7 @@ import pytest
 
 from domain.documents import PlanGroupDocument, read_json
 from domain.errors import InvalidInputError
-from domain.scheduling.types import BlockKind, Difficulty, ExclusionType, Level
+from domain.scheduling.types import Balance, BlockKind, Difficulty, ExclusionType, Level, Strategy
 from domain.values import MAX_INTEGER
 from tests.unit.documents.documents import EXAMPLE
 
@@ -50,6 +50,7 @@ def test_example_document_is_read() -> None:
     assert (document.blocks[0].start, document.blocks[0].end) == (600, 1140)
     assert document.academy_schedules[0].travel_minutes == 60
     assert document.exclusions[0].type is ExclusionType.VACATION
+    assert document.strategy is Strategy.EVEN
     assert [content.range[1] for content in document.contents] == [200, 150, 30, 180]
 
 
@@ -57,6 +58,7 @@ def test_document_has_defaults_for_missing_keys() -> None:
     document = read()
     assert (document.cycle.study_days, document.cycle.review_days) == (6, 1)
     assert (document.level, document.time_zone) == (Level.MIDDLE, "Asia/Seoul")
+    assert (document.strategy, document.balance) == (Strategy.BALANCED, Balance.ROOM)
     assert set(asdict(document.factors).values()) == {None}
     assert (document.blocks, document.contents) == ((), ())
     assert read(blocks=[BLOCK]).blocks[0].weekdays == (0, 1, 2, 3, 4, 5, 6)
@@ -136,6 +138,24 @@ def test_byte_order_mark_is_accepted() -> None:
         ({"factors": {"review": "1e3"}}, "factors.review", "must be a number greater than 0"),
         ({"factors": {"level": float("nan")}}, "factors.level", "must be a finite number"),
         ({"factors": {"level": float("inf")}}, "factors.level", "must be a finite number"),
+        ({"strategy": "weighted"}, "strategy", "must be one of even, balanced"),
+        ({"strategy": None}, "strategy", "must be one of even, balanced"),
+        ({"balance": "pages"}, "balance", "must be one of room, minutes"),
+        ({"shortest_session": -1}, "shortest_session", "must be at least 0"),
+        ({"shortest_session": 241}, "shortest_session", "must be at most 240"),
+        ({"longest_sitting": 0}, "longest_sitting", "must be at least 1"),
+        ({"longest_sitting": 1441}, "longest_sitting", "must be at most 1440"),
+        ({"pause_minutes": 121}, "pause_minutes", "must be at most 120"),
+        ({"pause_minutes": 1.5}, "pause_minutes", "must be a whole number"),
+        ({"buffer_days": 731}, "buffer_days", "must be at most 730"),
+        ({"buffer_days": None}, "buffer_days", "must be a whole number"),
+        ({"contents": [{**BOOK, "day_shift": 30}]}, "contents[0].day_shift", "must be at most 29"),
+        ({"contents": [{**BOOK, "day_shift": -1}]}, "contents[0].day_shift", "must be at least 0"),
+        (
+            {"contents": [{**BOOK, "day_shift": "1"}]},
+            "contents[0].day_shift",
+            "must be a whole number",
+        ),
         ({"self_study_on_holidays": 0}, "self_study_on_holidays", "must be true or false"),
         ({"blocks": {}}, "blocks", "must be a list"),
         ({"blocks": [BLOCK, "x"]}, "blocks[1]", "must be an object"),

@@ -12,6 +12,7 @@ from tests.unit.documents.documents import BOOK, EXAMPLE, LECTURE, SMALL, small
 
 CLASS = {"weekday": 3, "start": "14:00", "end": "17:00"}
 STRATEGY = {**BOOK, "allocation": "strategy"}
+SHIFTED = {**STRATEGY, "weekly_days": 3, "day_shift": 3}
 
 
 def fields(document: PlanGroupDocument) -> list[str]:
@@ -71,6 +72,9 @@ def test_draft_without_contents_and_blocks_has_no_field_errors() -> None:
             "special_days[0].self_study",
         ),
         ({"target_date": "2025-01-05"}, "target_date"),
+        ({"contents": [BOOK, {**BOOK, "day_shift": 0}]}, "contents[1].day_shift"),
+        ({"contents": [{**SHIFTED, "day_shift": 6}]}, "contents[0].day_shift"),
+        ({"contents": [SHIFTED], "cycle": {"study_days": 3}}, "contents[0].day_shift"),
         ({"contents": [BOOK, {**BOOK, "deadline": "2025-01-05"}]}, "contents[1].deadline"),
     ],
 )
@@ -171,6 +175,12 @@ def test_deadlines_may_be_on_the_first_day_of_the_period_or_after_its_end() -> N
     for day in ("2025-01-06", "2026-01-01"):
         document = small(target_date=day, contents=[{**BOOK, "deadline": day}])
         assert fields(document) == []
+
+
+def test_day_shift_may_be_any_number_below_that_of_the_study_days() -> None:
+    for study_days, shift in ((6, 0), (6, 5), (1, 0), (30, 29)):
+        contents = [{**SHIFTED, "day_shift": shift}, {**BOOK, "day_shift": None}]
+        assert fields(small(contents=contents, cycle={"study_days": study_days})) == []
 
 
 def test_special_days_are_not_checked_if_the_period_is_invalid() -> None:

@@ -113,3 +113,19 @@ def test_pydantic_json_schema_has_every_field() -> None:
     content = schema["properties"]["contents"]["items"]
     assert content["required"] == ["type", "title", "allocation", "range"]
     assert content["properties"]["type"]["enum"] == ["book", "lecture", "custom"]
+
+
+def test_pydantic_json_schema_has_the_limits_of_the_settings_of_the_strategy() -> None:
+    schema = PlanGroupModel.model_json_schema()["properties"]
+    assert schema["strategy"] == {"type": "string", "enum": ["even", "balanced"]}
+    assert schema["balance"] == {"type": "string", "enum": ["room", "minutes"]}
+    limits = {
+        "shortest_session": (0, 240),
+        "longest_sitting": (1, 1440),
+        "pause_minutes": (0, 120),
+        "buffer_days": (0, 730),
+    }
+    found = {name: (schema[name]["minimum"], schema[name]["maximum"]) for name in limits}
+    assert found == limits
+    shift = schema["contents"]["items"]["properties"]["day_shift"]
+    assert shift["anyOf"] == [{"type": "integer", "minimum": 0, "maximum": 29}, {"type": "null"}]

@@ -20,7 +20,7 @@ from domain.models import (
 )
 from domain.scheduling.calendar import calendar
 from domain.scheduling.schedule import schedule
-from domain.scheduling.types import BlockKind, ContentType, ExclusionType, Factors
+from domain.scheduling.types import BlockKind, ContentType, ExclusionType, Factors, Request
 from tests.unit.documents.documents import BOOK, EXAMPLE, LECTURE, small
 
 TENANT, STUDENT = UUID(int=1), UUID(int=2)
@@ -126,6 +126,30 @@ def test_plan_group_check_sorts_and_merges_the_spans_of_a_special_day() -> None:
     group.special_days[1].study = overlapping
     group.check()
     assert [day.study for day in group.special_days] == [((600, 720), (780, 900))] * 2
+
+
+def test_settings_of_a_document_that_are_missing_have_the_defaults_of_a_request() -> None:
+    request = to_request(small())
+    required = {"period_start", "period_end", "today", "contents", "blocks"}
+    assert request == Request(**{name: getattr(request, name) for name in required})
+    assert request.contents[0].day_shift is None
+
+
+def test_settings_of_the_planning_strategy_become_inputs_of_planning() -> None:
+    settings = {
+        "strategy": "even",
+        "balance": "minutes",
+        "shortest_session": 20,
+        "longest_sitting": 90,
+        "pause_minutes": 15,
+        "buffer_days": 2,
+    }
+    content = {**BOOK, "allocation": "strategy", "weekly_days": 3, "day_shift": 5}
+    document = small(**settings, contents=[content])
+    request, group = to_request(document), group_of(**settings, contents=[content])
+    for found in (document, request, group):
+        assert {name: getattr(found, name) for name in settings} == settings
+    assert [found.contents[0].day_shift for found in (document, request, group)] == [5, 5, 5]
 
 
 def test_factors_that_are_missing_have_the_defaults() -> None:

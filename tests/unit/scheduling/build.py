@@ -26,6 +26,7 @@ from domain.scheduling.types import (
     NonStudyBlock,
     PlanKind,
     Request,
+    Strategy,
 )
 from tests.unit.scheduling.checker import check
 from tests.unit.scheduling.checking.case import clock
@@ -140,6 +141,7 @@ def make_request(*contents: Content, period: str = "01-06..01-12", **options: An
         "factors": FACTOR_ONE,
     }
     return Request(
+        strategy=Strategy.EVEN,
         period_start=start,
         period_end=end,
         today=today,

@@ -26,6 +26,7 @@ from domain.scheduling.types import (
     NonStudyBlock,
     Request,
     SpecialDay,
+    Strategy,
 )
 from tests.unit.scheduling.checking.amounts import Amounts
 from tests.unit.scheduling.checking.world import World
@@ -47,6 +48,7 @@ def _group(chance: random.Random) -> Request:
     study_days, review_days = chance.choice(CYCLES)
     late = chance.choice([0, 0, 0, 0, days // 4])
     request = Request(
+        strategy=Strategy.EVEN,
         period_start=start,
         period_end=start + timedelta(days=days - 1),
         today=start + timedelta(days=late),

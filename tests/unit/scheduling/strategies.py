@@ -27,6 +27,7 @@ from domain.scheduling.types import (
     PlanKind,
     Request,
     SpecialDay,
+    Strategy,
 )
 from tests.unit.scheduling.checking.amounts import Amounts
 from tests.unit.scheduling.checking.world import World
@@ -160,6 +161,7 @@ def any_requests(draw: st.DrawFn) -> Request:
     today = draw(st.sampled_from([0, 0, 0, 0, -3, days // 4, days // 3, days // 2, days - 1, days]))
     meals = draw(st.lists(clock_spans(30, 90), max_size=2))
     request = Request(
+        strategy=Strategy.EVEN,
         period_start=start,
         period_end=start + timedelta(days=days - 1),
         today=start + timedelta(days=today),
@@ -213,6 +215,7 @@ def tight_requests(draw: st.DrawFn) -> Request:
         for begin, length in some
     ]
     request = Request(
+        strategy=Strategy.EVEN,
         period_start=start,
         period_end=start + timedelta(days=days - 1),
         today=start + timedelta(days=draw(st.sampled_from([0, 0, 0, days // 2]))),

@@ -37,6 +37,7 @@ def reported(**fields: Any) -> tuple[set[str], bool, bool]:
     document = PlanGroupDocument.from_mapping(
         {
             "name": "shortages",
+            "strategy": "even",
             "period": {"start": "2026-10-29", "end": "2026-11-04"},
             "blocks": BLOCKS,
             "contents": CONTENTS,
