@@ -14,7 +14,7 @@ from itertools import accumulate
 from domain.scheduling.calendar import Day, DayKind, calendar
 from domain.scheduling.minutes import unit_minutes
 from domain.scheduling.placement import Room
-from domain.scheduling.spans import Span, without
+from domain.scheduling.spans import Span, total, without
 from domain.scheduling.types import Allocation, Content, KeptPlan, PlanKind, Request
 
 
@@ -41,6 +41,8 @@ class Demand:
     longest: int
     """Minutes of the longest remaining unit, 0 if no unit remains."""
     kept_pieces: dict[int, set[int]] = field(default_factory=dict)
+    wanted: Mapping[int, float] | None = None
+    """The part of each study day in minutes that a strategy wants; ``None`` for the even deal."""
 
     @property
     def own(self) -> list[int]:
@@ -148,18 +150,20 @@ def _kept_units(kept: Iterable[KeptPlan]) -> tuple[set[int], dict[int, dict[int,
     return whole, pieces
 
 
-def strategy_indexes(study_days: int, weekly_days: int) -> list[int]:
+def strategy_indexes(study_days: int, weekly_days: int, shift: int = 0) -> list[int]:
     """Return the indexes of a strategy content's days among the study days of a cycle.
 
-    These are ⌊(i + 0.5)·n/k⌋ for i = 0 … k - 1: each in the middle of an equal share of the
-    ``study_days`` n. If n is at most ``weekly_days`` k, all days are returned.
+    These are ⌊(i + 0.5)·n/k⌋ + ``shift`` mod n for i = 0 … k - 1: each in the middle of an equal
+    share of the ``study_days`` n, if the shift is 0. If n is at most ``weekly_days`` k, all days
+    are returned.
     """
     if study_days <= weekly_days:
         return list(range(study_days))
-    return [(2 * i + 1) * study_days // (2 * weekly_days) for i in range(weekly_days)]
+    middles = ((2 * i + 1) * study_days // (2 * weekly_days) for i in range(weekly_days))
+    return sorted((middle + shift) % study_days for middle in middles)
 
 
-def own_days(content: Content, days: Sequence[Day]) -> list[int]:
+def own_days(content: Content, days: Sequence[Day], shift: int = 0) -> list[int]:
     """Return the content's study days as ascending indexes into ``days``, a complete calendar."""
     cycles: dict[int, list[int]] = defaultdict(list)
     for index, day in enumerate(days):
@@ -170,7 +174,7 @@ def own_days(content: Content, days: Sequence[Day]) -> list[int]:
     return [
         cycle[picked]
         for cycle in cycles.values()
-        for picked in strategy_indexes(len(cycle), content.weekly_days)
+        for picked in strategy_indexes(len(cycle), content.weekly_days, shift)
     ]
 
 
@@ -188,6 +192,8 @@ class Problem:
     first_day: int
     rooms: Mapping[int, Room]
     demands: Sequence[Demand]
+    buffer: frozenset[int] = frozenset()
+    """Study days without new study, because they are a buffer before the end."""
 
 
 def problem_of(request: Request) -> Problem:
@@ -218,3 +224,16 @@ def _free_time(request: Request, days: Sequence[Day], first_day: int) -> dict[in
         else:
             rooms[index] = Room(day.study, day.reserve)
     return rooms
+
+
+def study_times(problem: Problem) -> dict[int, int]:
+    """Return the study time of each study day from today on, without the student's other plans."""
+    busy: dict[int, list[Span]] = defaultdict(list)
+    for plan in problem.request.busy:
+        day = (plan.date - problem.request.period_start).days
+        busy[day].append((plan.start_minute, plan.end_minute))
+    return {
+        index: total(without(day.study, busy[index]) if index in busy else day.study)
+        for index, day in ((index, problem.days[index]) for index in problem.rooms)
+        if day.kind is DayKind.STUDY
+    }

@@ -16,8 +16,8 @@ from typing import Final
 from domain.scheduling.calendar import DayKind
 from domain.scheduling.demand import Demand, Problem, problem_of
 from domain.scheduling.distribution.deal import Deal
-from domain.scheduling.distribution.even import place_all
 from domain.scheduling.distribution.in_turn import Effort
+from domain.scheduling.distribution.strategies import places_all
 from domain.scheduling.feasibility import DaySets
 from domain.scheduling.placement import Room
 from domain.scheduling.result import Certificate, Repair, RepairKind, Unplaced
@@ -193,8 +193,7 @@ def _tried(changed: Callable[[int], Problem], least: int, most: int, effort: Eff
     """
 
     def is_placed(amount: int) -> bool:
-        problem = changed(amount)
-        return place_all(problem.demands, problem.rooms, effort) is not None
+        return places_all(changed(amount), effort)
 
     too_few, amount, step = least - 1, least, 1
     one_by_one = effort.left - _ONE_BY_ONE

@@ -6,38 +6,16 @@ distribution is used. Wrap-ups are shortened by bisection. The cost is a few pas
 of the day for each content.
 """
 
-from bisect import bisect_left
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise
-from typing import Final, NamedTuple
 
+from domain.scheduling.arrangement import Comfort, FreeSpan, Session, arrange
 from domain.scheduling.distribution.deal import Deal, Share, shares_by_day
 from domain.scheduling.placement import Room, Run, pack
 from domain.scheduling.result import PlanWarning, warning
-from domain.scheduling.types import ContentType, PlanKind
-
-
-class Row(NamedTuple):
-    """A row on one day. The order of the fields is the sort order of rows."""
-
-    day: int
-    start: int
-    stop: int
-    content: int
-    kind: PlanKind
-    first_unit: int
-    last_unit: int
-    part: int
-    parts: int
-    wrap_up: int
-    reserve: bool
-
-
-new_row: Final = partial(Row.__new__, Row)
-"""Creates a row by names, twice as fast as the class, which copies the names to a dictionary."""
+from domain.scheduling.rows import Parts, Row, ranges_of, rows_of
+from domain.scheduling.types import Allocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +35,30 @@ class ShrunkWrapUp:
 
 
 def lay_out(
-    deals: Sequence[Deal], rooms: Mapping[int, Room]
+    deals: Sequence[Deal], rooms: Mapping[int, Room], comfort: Comfort | None = None
 ) -> tuple[list[Row], list[ShrunkWrapUp]]:
     """Return the study rows of every day, and the wrap-ups that were shortened.
 
-    The deals must be in the order of placing.
+    The deals must be in the order of placing. With ``comfort``, the sessions of a day are arranged
+    so that they are pleasant to work through, as far as the day has the room.
     """
     rows: list[Row] = []
     shrunk: list[ShrunkWrapUp] = []
-    parts = _Parts(deals)
+    parts = Parts(deals)
+    turns = _Turns()
     for day, shares in sorted(shares_by_day(deals).items()):
         wraps = [share.deal.demand.content.wrap_up_minutes for share in shares]
         runs, given = _with_wrap_ups(shares, wraps, rooms[day])
+        if comfort is not None:
+            arrangement = _Arrangement(shares, turns.of(shares), rooms[day], parts, comfort)
+            runs, given = arrangement.with_wrap_ups(wraps, runs, given)
         shrunk += [
             ShrunkWrapUp(day, share.deal.demand.content.position, need, wrap)
             for share, need, wrap in zip(shares, wraps, given, strict=True)
             if wrap < need
         ]
         for share, own_runs, wrap in zip(shares, runs, given, strict=True):
-            rows += _rows(share, own_runs, wrap, parts)
+            rows += rows_of(share, own_runs, wrap, parts)
     return rows, shrunk
 
 
@@ -89,7 +72,7 @@ def _with_wrap_ups(
     is used if packing the shares one after another fails.
     """
     bare = _pack_all(shares, [0] * len(shares), room)
-    if bare is None:
+    if bare is None or _uses_more_reserve(shares, bare):
         return _stretched(wraps, room, _closed_up(room, [share.runs for share in shares]))
     if not any(wraps):
         return bare, [0] * len(shares)
@@ -127,6 +110,18 @@ def _pack_all(shares: Sequence[Share], wraps: Sequence[int], room: Room) -> list
         free.take(runs)
         placed.append(runs)
     return placed
+
+
+def _uses_more_reserve(shares: Sequence[Share], runs: Sequence[Sequence[Run]]) -> bool:
+    """Whether a content uses more of the reserve than in the placement that was found before.
+
+    A content that has study time on other days would not need it then.
+    """
+    return any(
+        share.day in share.deal.runs
+        and _reserve_used([share], [own]) > _reserve_used([share], [share.runs])
+        for share, own in zip(shares, runs, strict=True)
+    )
 
 
 def _reserve_used(shares: Sequence[Share], runs: Sequence[Sequence[Run]]) -> int:
@@ -182,78 +177,86 @@ def _start(numbered: tuple[int, Run]) -> int:
     return numbered[1].start
 
 
-class _Parts:
-    """Numbers the pieces of split units over all days."""
+@dataclass(frozen=True, slots=True)
+class _Arrangement:
+    """The shares of a day, to be arranged in ``order`` as a person would do it."""
 
-    def __init__(self, deals: Sequence[Deal]) -> None:
-        self.kept: dict[int, Mapping[int, set[int]]] = {}
-        self.last: dict[int, dict[int, int]] = {}
-        self.pieces: dict[int, Counter[int]] = {}
-        for deal in deals:
-            kept = deal.demand.kept_pieces
-            if kept or deal.cuts:
-                position = deal.demand.content.position
-                self.kept[position], self.last[position] = kept, {}
-                self.pieces[position] = Counter(deal.units)
-                self.pieces[position].update({u: len(numbers) for u, numbers in kept.items()})
+    shares: Sequence[Share]
+    order: Sequence[int]
+    room: Room
+    parts: Parts
+    comfort: Comfort
 
-    def of(self, content: int) -> Mapping[int, int]:
-        """Return the number of pieces of each unit of a content; empty if none is split."""
-        return self.pieces.get(content, {})
+    def with_wrap_ups(
+        self, wraps: Sequence[int], plain: list[list[Run]], given: list[int]
+    ) -> tuple[list[list[Run]], list[int]]:
+        """Return the runs and the wrap-ups, from those that are found already.
 
-    def next(self, content: int, unit: int) -> int:
-        """Return the lowest number that no other piece of the unit has, including kept pieces."""
-        kept = self.kept[content].get(unit, ())
-        number = self.last[content].get(unit, 0) + 1
-        while number in kept:
-            number += 1
-        self.last[content][unit] = number
-        return number
+        If these wrap-ups are shorter than requested, it is tried with the whole ones, and then to
+        lengthen them.
+        """
+        arranged = self._arranged(given, plain) or plain
+        if given == wraps:
+            return arranged, given
+        whole = self._arranged(wraps, None)
+        if whole and _reserve_used(self.shares, whole) <= _reserve_used(self.shares, plain):
+            return whole, list(wraps)
+        missing = [need - wrap for need, wrap in zip(wraps, given, strict=True)]
+        stretched, more = _stretched(missing, self.room, arranged)
+        return stretched, [wrap + added for wrap, added in zip(given, more, strict=True)]
+
+    def _arranged(
+        self, wraps: Sequence[int], plain: Sequence[Sequence[Run]] | None
+    ) -> list[list[Run]] | None:
+        """Return the runs that a person would choose, or ``None`` if the day has not the room.
+
+        The reserve is only used if the ``plain`` runs use it, and no more of it.
+        """
+        sessions = [self._session(index, wraps[index]) for index in self.order]
+        spans = [FreeSpan(start, stop, reserve=False) for start, stop in self.room.study]
+        used = _reserve_minutes(plain or ())
+        if used:
+            spans += [FreeSpan(start, stop, reserve=True) for start, stop in self.room.reserve]
+        bare = None if plain is None else [plain[index] for index in self.order]
+        found = arrange(sessions, spans, self.comfort, bare)
+        if found is None or _reserve_minutes(found) > used:
+            return None
+        by_index = dict(zip(self.order, found, strict=True))
+        return [by_index[index] for index in range(len(self.shares))]
+
+    def _session(self, index: int, wrap_up: int) -> Session:
+        share = self.shares[index]
+        content = share.deal.demand.content
+        return Session(
+            share.deal.prefix,
+            list(ranges_of(share.deal, share.items, self.parts.of(content.position))),
+            wrap_up,
+            is_weakness=content.allocation is Allocation.WEAKNESS,
+        )
 
 
-def _rows(share: Share, runs: Iterable[Run], wrap_up: int, parts: _Parts) -> Iterator[Row]:
-    """Yield one row for each range of consecutive whole units, each episode and each piece."""
-    deal, last = share.deal, share.items.stop
-    position, units, prefix = deal.demand.content.position, deal.units, deal.prefix
-    pieces = parts.of(position)
-    for run in runs:
-        offset = run.start - prefix[run.items.start]
-        for items in _ranges(deal, run.items, pieces):
-            first, stop = items.start, items.stop
-            unit = units[first]
-            split = pieces.get(unit, 1)
-            wrap = wrap_up if stop == last else 0
-            yield new_row(
-                day=share.day,
-                start=offset + prefix[first],
-                stop=offset + prefix[stop] + wrap,
-                content=position,
-                kind=PlanKind.STUDY,
-                first_unit=unit,
-                last_unit=units[stop - 1],
-                part=parts.next(position, unit) if split > 1 else 1,
-                parts=split,
-                wrap_up=wrap,
-                reserve=run.reserve,
-            )
+def _reserve_minutes(runs: Sequence[Sequence[Run]]) -> int:
+    return sum(run.stop - run.start for own in runs for run in own if run.reserve)
 
 
-def _ranges(deal: Deal, items: range, pieces: Mapping[int, int]) -> Iterable[range]:
-    """Return the items of a run's rows.
+class _Turns:
+    """Lets another content open each day, within weakness and within strategy."""
 
-    A range ends at a gap between units and before and after a piece. Each episode of a lecture is
-    a separate range.
-    """
-    units, first, stop = deal.units, items.start, items.stop
-    if deal.demand.content.type is ContentType.LECTURE:
-        return [range(item, item + 1) for item in items]
-    if len(items) == 1 or (not pieces and units[stop - 1] - units[first] == stop - 1 - first):
-        return [items]
-    bounds = [
-        at
-        for at in range(first + 1, stop)
-        if units[at] != units[at - 1] + 1
-        or pieces.get(units[at], 1) > 1
-        or pieces.get(units[at - 1], 1) > 1
-    ]
-    return [range(*bound) for bound in pairwise([first, *bounds, stop])]
+    def __init__(self) -> None:
+        self.last: dict[Allocation, int] = {}
+
+    def of(self, shares: Sequence[Share]) -> list[int]:
+        """Return the order of a day's shares: the one after that which was first the last time."""
+        order: list[int] = []
+        for allocation in Allocation:
+            own = [
+                index
+                for index, share in enumerate(shares)
+                if share.deal.demand.content.allocation is allocation
+            ]
+            if own:
+                positions = [shares[index].deal.demand.content.position for index in own]
+                first = bisect_right(positions, self.last.get(allocation, -1)) % len(own)
+                self.last[allocation] = positions[first]
+                order += own[first:] + own[:first]
+        return order

@@ -47,6 +47,13 @@ class Room:
         """Return a room with the same free time, which can be changed separately."""
         return Room(self.study, self.reserve)
 
+    def moved(self, minutes: int) -> "Room":
+        """Return a room whose spans begin so many minutes later."""
+        return Room(
+            ((start + minutes, stop + minutes) for start, stop in self.study),
+            ((start + minutes, stop + minutes) for start, stop in self.reserve),
+        )
+
     def lengths(self) -> list[int]:
         """Return the lengths of all spans in order of time."""
         if not self.reserve:
@@ -66,6 +73,11 @@ class Room:
                 del spans[index]
             else:
                 spans[index] = run.stop, spans[index][1]
+
+
+def longest_span(room: Room) -> int:
+    """Return the length of the longest span of study time."""
+    return max((stop - start for start, stop in room.study), default=0)
 
 
 def pack(prefix: Sequence[int], items: range, room: Room, wrap_up: int = 0) -> list[Run] | None:

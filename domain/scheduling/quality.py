@@ -12,12 +12,12 @@ from math import isqrt
 from typing import Final, NamedTuple
 
 from domain.scheduling.calendar import DayKind
-from domain.scheduling.demand import Problem
+from domain.scheduling.demand import Problem, study_times
 from domain.scheduling.distribution.deal import Deal
+from domain.scheduling.distribution.goals import Minimum
 from domain.scheduling.feasibility import DaySets
-from domain.scheduling.layout import Row
 from domain.scheduling.result import Quality
-from domain.scheduling.spans import Span, total, without
+from domain.scheduling.rows import Row
 from domain.scheduling.types import PlanKind
 
 _SHORT_ROW: Final = 10
@@ -25,18 +25,28 @@ _EXACT: Final = 10**12
 """The factor with which fractions are computed as integers."""
 
 
-def quality(problem: Problem, deals: Sequence[Deal], rows: Sequence[Row]) -> Quality:
-    """Return the quality of the schedule that has these deals and study rows."""
+def quality(
+    problem: Problem, deals: Sequence[Deal], rows: Sequence[Row], minimums: Sequence[Minimum] = ()
+) -> Quality:
+    """Return the quality of the schedule that has these deals and study rows.
+
+    ``minimums`` has those of each deal; the least levels are those of schedules that have them.
+    """
     kept = _kept_rows(problem)
     both = [*kept, *rows]
     kept_load, new_load = _loads(kept), _loads(rows)
     load = kept_load + new_load
-    days = [day for day in problem.rooms if problem.days[day].kind is DayKind.STUDY]
-    loads = [load[day] for day in days]
-    times = _study_times(problem, days)
+    times = study_times(problem)
+    loads = [load[day] for day in times]
     full = [(load[day], time) for day, time in times.items() if time]
+    # Minimums give way to whatever needs the reserve, or finds no place.
+    is_roomy = not any(row.reserve for row in rows) and all(
+        deal.placed_units == len(deal.demand.units) for deal in deals
+    )
     has_spare_days = any(problem.days[day].kind is DayKind.NO_TIME for day in new_load)
-    bound = _Bound(problem, deals, kept_load, times, has_spare_days=has_spare_days)
+    bound = _bound(
+        problem, deals, minimums if is_roomy else (), kept_load, has_spare_days=has_spare_days
+    )
     return Quality(
         peak=max(loads, default=0),
         least_peak=bound.least_level(lambda level, _: 1000 * level) if loads else 0,
@@ -48,6 +58,38 @@ def quality(problem: Problem, deals: Sequence[Deal], rows: Sequence[Row]) -> Qua
         short_rows=sum(row.stop - row.start < _SHORT_ROW for row in both),
         slack_days=_slack(problem, both),
     )
+
+
+def _bound(
+    problem: Problem,
+    deals: Sequence[Deal],
+    minimums: Sequence[Minimum],
+    kept: Mapping[int, int],
+    *,
+    has_spare_days: bool,
+) -> "_Bound":
+    """Return the bound for schedules with the minimums, or without them if there are none such."""
+    taken, needs = _with_minimums(deals, minimums)
+    times = study_times(problem)
+    # Days without study time are the last resort, so they count only if they are used.
+    own = [demand.with_spare_days() if has_spare_days else demand for demand in problem.demands]
+    day_sets = DaySets.among(own)
+    bound = _Bound(problem, day_sets, day_sets.needs(needs), _Days(taken, kept, times))
+    if minimums and not bound.is_possible():  # other contents need the time of the minimums
+        return _bound(problem, deals, (), kept, has_spare_days=has_spare_days)
+    return bound
+
+
+def _with_minimums(
+    deals: Sequence[Deal], minimums: Sequence[Minimum]
+) -> tuple[Counter[int], list[int]]:
+    """Return the minimums per day, and the minutes of each deal without them."""
+    taken: Counter[int] = Counter()
+    needs = [deal.prefix[-1] for deal in deals]
+    for index, minimum in enumerate(minimums):
+        needs[index] -= minimum.minutes * len(minimum.days)
+        taken.update(dict.fromkeys(minimum.days, minimum.minutes))
+    return taken, needs
 
 
 def _kept_rows(problem: Problem) -> list[Row]:
@@ -80,20 +122,6 @@ def _loads(rows: Sequence[Row]) -> Counter[int]:
     return load
 
 
-def _study_times(problem: Problem, days: Sequence[int]) -> dict[int, int]:
-    """Return the study time of each day without that of the student's other plans."""
-    busy: dict[int, list[Span]] = {}
-    for plan in problem.request.busy:
-        day = (plan.date - problem.request.period_start).days
-        busy.setdefault(day, []).append((plan.start_minute, plan.end_minute))
-    return {
-        day: total(
-            without(problem.days[day].study, busy[day]) if day in busy else problem.days[day].study
-        )
-        for day in days
-    }
-
-
 def _variation(values: Sequence[int]) -> int:
     """Return the coefficient of variation in thousandths, rounded half up, in integers."""
     sum_ = sum(values)
@@ -119,8 +147,18 @@ def _slack(problem: Problem, rows: Sequence[Row]) -> int:
     )
 
 
+class _Days(NamedTuple):
+    """Minutes per day: those of minimums, those of kept plans, and the study time."""
+
+    taken: Mapping[int, int]
+    kept: Mapping[int, int]
+    times: Mapping[int, int]
+
+
 class _KindOfDay(NamedTuple):
-    """What days that are alike have in common: free and kept minutes, and study time.
+    """What days that are alike have in common: free minutes, decided ones, and study time.
+
+    Decided are the minutes of kept plans and of minimums, which are not free any more.
 
     A day without study time is a day to which no level applies: it is not a study day, or the
     student's other plans fill it.
@@ -135,28 +173,36 @@ class _Bound:
     """Finds the least level at which the placed minutes fit."""
 
     def __init__(
-        self,
-        problem: Problem,
-        deals: Sequence[Deal],
-        kept: Mapping[int, int],
-        times: Mapping[int, int],
-        *,
-        has_spare_days: bool,
+        self, problem: Problem, day_sets: DaySets, needs: Mapping[int, int], days: "_Days"
     ) -> None:
-        # Days without study time are the last resort, so they count only if they are used.
-        own = [demand.with_spare_days() if has_spare_days else demand for demand in problem.demands]
-        day_sets = DaySets.among(own)
         self.kinds: dict[int, Counter[_KindOfDay]] = defaultdict(Counter)
         """The kinds of days, with the number of each, by the day sets that own the days."""
         for day, owners in day_sets.day_owners.items():
-            kind = _KindOfDay(problem.rooms[day].minutes, kept.get(day, 0), times.get(day, 0))
+            taken = days.taken.get(day, 0)
+            kind = _KindOfDay(
+                free=problem.rooms[day].minutes - taken,
+                kept=days.kept.get(day, 0) + taken,
+                time=days.times.get(day, 0),
+            )
             self.kinds[owners][kind] += 1
-        needs = day_sets.needs(deal.prefix[-1] for deal in deals)
         self.subsets = [
             (need, [owners for owners in self.kinds if owners & subset])
             for subset, need in needs.items()
         ]
-        self.kept = [(kept[day], time) for day, time in times.items() if time and kept.get(day, 0)]
+        decided = {d: days.kept.get(d, 0) + days.taken.get(d, 0) for d in days.times}
+        self.kept = [
+            (minutes, days.times[day])
+            for day, minutes in decided.items()
+            if minutes and days.times[day]
+        ]
+
+    def is_possible(self) -> bool:
+        """Whether the minutes fit at any level."""
+        held = {
+            owners: sum(count * kind.free for kind, count in kinds.items())
+            for owners, kinds in self.kinds.items()
+        }
+        return all(need <= sum(map(held.__getitem__, masks)) for need, masks in self.subsets)
 
     def least_level(self, limit: Callable[[int, int], int]) -> int:
         """Return the least level.

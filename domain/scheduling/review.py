@@ -8,49 +8,32 @@ linear in the reviewed units and the spans of the review days, unless units have
 Ranges of units are half-open in this module, so that the functions for spans can be used for them.
 """
 
-from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
-from itertools import accumulate, groupby, pairwise
+from itertools import accumulate, groupby
 
+from domain.scheduling.arrangement import Comfort
 from domain.scheduling.calendar import Day, DayKind
 from domain.scheduling.demand import Demand, Problem
-from domain.scheduling.layout import Row, new_row
-from domain.scheduling.placement import Room, Run, pack, reach
 from domain.scheduling.result import PlanWarning, warning
-from domain.scheduling.rounding import deltas, rounded_multiples, rounded_shares
+from domain.scheduling.review_layout import Review, lay_out_reviews
+from domain.scheduling.rounding import deltas, rounded_multiples
+from domain.scheduling.rows import Row
 from domain.scheduling.spans import Span, merged, without
-from domain.scheduling.splitting import fewest_cuts
 from domain.scheduling.types import Content, KeptPlan, PlanKind, Request
 
 
-@dataclass(slots=True)
-class _Review:
-    """A contiguous range that a cycle has studied, with the minutes of its study and its review.
-
-    ``days`` are the cycle's review days from today on that are before the content's deadline.
-    """
-
-    demand: Demand
-    units: Span
-    days: Sequence[int]
-    study: int
-    minutes: int = 0
-
-    @property
-    def content(self) -> int:
-        return self.demand.content.position
-
-
-def place_reviews(problem: Problem, rows: Iterable[Row]) -> tuple[list[Row], list[PlanWarning]]:
+def place_reviews(
+    problem: Problem, rows: Sequence[Row], comfort: Comfort | None = None
+) -> tuple[list[Row], list[PlanWarning]]:
     """Return the review rows of every cycle, and warnings about shortened and missing reviews.
 
     ``rows`` are the new study rows. The time of the reviews is removed from the problem's rooms.
     Review days have no new study. Reviews start on the first review day of their cycle that is not
     in the past and continue on the next ones before the content's deadline. A group without review
-    days has neither reviews nor warnings.
+    days has neither reviews nor warnings. With ``comfort``, the reviews are arranged like study,
+    and spread over the review days of a cycle, as far as these have the room.
     """
     request, days, rooms = problem.request, problem.days, problem.rooms
     if request.review_days == 0:
@@ -62,14 +45,18 @@ def place_reviews(problem: Problem, rows: Iterable[Row]) -> tuple[list[Row], lis
     for index in sorted(rooms):
         if days[index].kind is DayKind.REVIEW:
             open_days[days[index].cycle].append(index)
+    if rows and problem.buffer:
+        # A last cycle that has no review day is reviewed on the days that are kept free.
+        last = max(days[row.day].cycle for row in rows)
+        if not any(day.kind is DayKind.REVIEW and day.cycle == last for day in days):
+            open_days[last] = sorted(problem.buffer)
     for cycle, studied in sorted(studied_by_cycle(request, days, rows).items()):
         reviews, late = _reviews(problem.demands, studied, open_days[cycle])
         free = {day: rooms[day].minutes for day in open_days[cycle]}
         warnings += _set_minutes(factor, cycle, reviews, free)
         # Earliest deadline first: the others can use later days.
-        for review in sorted(reviews, key=lambda review: len(review.days)):
-            if review.minutes:
-                review_rows += _place(review, {day: rooms[day] for day in review.days})
+        planned = sorted((r for r in reviews if r.minutes), key=lambda review: len(review.days))
+        review_rows += lay_out_reviews(planned, open_days[cycle], rooms, comfort)
         warnings += [_unreviewed(cycle, r) for r in [*reviews, *late] if not r.minutes]
     return review_rows, warnings
 
@@ -78,13 +65,13 @@ def _reviews(
     demands: Sequence[Demand],
     studied: Mapping[int, Sequence[tuple[Span, int]]],
     review_days: Sequence[int],
-) -> tuple[list[_Review], list[_Review]]:
+) -> tuple[list[Review], list[Review]]:
     """Return the ranges studied before the first review day, and the ones studied later.
 
     Both are in the order of placing. Ranges that were studied later cannot be reviewed.
     """
-    timely: list[_Review] = []
-    late: list[_Review] = []
+    timely: list[Review] = []
+    late: list[Review] = []
     for demand in demands:
         own = [day for day in review_days if day < demand.stop]
         first = own[0] if own else -1
@@ -108,13 +95,13 @@ def _within(content: Content, studied: Iterable[tuple[Span, int]]) -> Iterator[t
             yield (first, last), day
 
 
-def _review(demand: Demand, units: Span, days: Sequence[int]) -> _Review:
+def _review(demand: Demand, units: Span, days: Sequence[int]) -> Review:
     first = demand.content.first_unit
-    return _Review(demand, units, days, sum(demand.minutes[units[0] - first : units[1] - first]))
+    return Review(demand, units, days, sum(demand.minutes[units[0] - first : units[1] - first]))
 
 
 def _set_minutes(
-    factor: Fraction, cycle: int, reviews: Sequence[_Review], free: Mapping[int, int]
+    factor: Fraction, cycle: int, reviews: Sequence[Review], free: Mapping[int, int]
 ) -> list[PlanWarning]:
     """Set the minutes of the reviews: the review factor × study minutes.
 
@@ -139,7 +126,7 @@ def _set_minutes(
     return [warning("review_shrunk", cycle=cycle, need=need, free=held)] if held else []
 
 
-def _fullest(reviews: Sequence[_Review], free: Mapping[int, int]) -> tuple[Fraction, int, int]:
+def _fullest(reviews: Sequence[Review], free: Mapping[int, int]) -> tuple[Fraction, int, int]:
     """Return the least proportion of free to needed minutes, and both numbers of minutes.
 
     The days of a review are the first ones of the cycle, so by Hall's theorem all reviews fit if
@@ -155,100 +142,7 @@ def _fullest(reviews: Sequence[_Review], free: Mapping[int, int]) -> tuple[Fract
     return fullest
 
 
-def _place(review: _Review, rooms: Mapping[int, Room]) -> Iterator[Row]:
-    """Yield the rows of a review, and remove their time from the rooms.
-
-    Units are only cut if they do not fit uncut.
-    """
-    items, prefix = _items(review)
-    placed = _pack_over_days(prefix, rooms)
-    pieces: Sequence[int] = ()
-    if placed is None:
-        lengths = [length for room in rooms.values() for length in room.lengths()]
-        cuts = fewest_cuts(prefix, lengths, shortest=1)
-        whole, prefix = prefix, sorted({*prefix, *cuts})
-        origin = [bisect_left(whole, end) - 1 for end in prefix[1:]]
-        counts = Counter(origin)
-        items, pieces = [items[i] for i in origin], [counts[i] for i in origin]
-        placed = _pack_over_days(prefix, rooms)
-    if placed is None:
-        raise AssertionError("pieces must fit into the spans for which they were cut")
-    numbers: dict[Span, int] = {}  # of the last piece of each item
-    for day, run in placed:
-        rooms[day].take([run])
-        for own in _ranges(run, pieces):
-            item = items[own.start]
-            split, part = pieces[own.start] if pieces else 1, 1
-            if split > 1:
-                numbers[item] = part = numbers.get(item, 0) + 1
-            start = run.start + prefix[own.start] - prefix[run.items.start]
-            yield new_row(
-                day=day,
-                start=start,
-                stop=start + prefix[own.stop] - prefix[own.start],
-                content=review.content,
-                kind=PlanKind.REVIEW,
-                first_unit=item[0],
-                last_unit=items[own.stop - 1][1] - 1,
-                part=part,
-                parts=split,
-                wrap_up=0,
-                reserve=run.reserve,
-            )
-
-
-def _items(review: _Review) -> tuple[list[Span], list[int]]:
-    """Return the items of a review, as ranges of units, and their cumulative minutes.
-
-    A unit whose review has 0 minutes belongs to the item before it.
-    """
-    first = review.demand.content.first_unit
-    start, end = review.units
-    study = review.demand.minutes[start - first : end - first]
-    after = rounded_shares(accumulate(study), review.minutes, review.study)
-    bounds = [start]
-    prefix = [0]
-    for unit, minutes in enumerate(after, start):
-        if minutes > prefix[-1]:
-            prefix.append(minutes)
-            bounds.append(unit + 1)
-        elif len(bounds) > 1:
-            bounds[-1] = unit + 1
-    return list(pairwise(bounds)), prefix
-
-
-def _pack_over_days(
-    prefix: Sequence[int], rooms: Mapping[int, Room]
-) -> list[tuple[int, Run]] | None:
-    """Return runs with as many items as fit on each day, or ``None`` if items remain."""
-    placed: list[tuple[int, Run]] = []
-    first = 0
-    for day, room in rooms.items():
-        last = reach(prefix, first, room.lengths())
-        if last > first:
-            placed += [(day, run) for run in pack(prefix, range(first, last), room) or ()]
-            first = last
-    return placed if first == len(prefix) - 1 else None
-
-
-def _ranges(run: Run, pieces: Sequence[int]) -> Iterator[range]:
-    """Yield the items of a run's rows: consecutive whole items, and each piece separately.
-
-    ``pieces`` has the number of pieces of each item; it is empty if all are whole.
-    """
-    if not pieces:
-        yield run.items
-        return
-    first = run.items.start
-    while first < run.items.stop:
-        stop = first + 1
-        while stop < run.items.stop and pieces[first] == 1 and pieces[stop] == 1:
-            stop += 1
-        yield range(first, stop)
-        first = stop
-
-
-def _unreviewed(cycle: int, review: _Review) -> PlanWarning:
+def _unreviewed(cycle: int, review: Review) -> PlanWarning:
     return warning(
         "unreviewed",
         cycle=cycle,

@@ -18,16 +18,18 @@ from domain.errors import (
     NoStudyDaysError,
     NothingPlacedError,
 )
+from domain.scheduling.arrangement import comfort_of
 from domain.scheduling.calendar import Day, DayKind
 from domain.scheduling.demand import Demand, Problem, problem_of
 from domain.scheduling.distribution.deal import even_minutes
-from domain.scheduling.distribution.even import distribute
+from domain.scheduling.distribution.strategies import distribute
 from domain.scheduling.explanation import certificate, repairs, unplaced_ranges
-from domain.scheduling.layout import Row, lay_out
+from domain.scheduling.layout import lay_out
 from domain.scheduling.minutes import UNKNOWN_EPISODE_MINUTES
 from domain.scheduling.quality import quality
 from domain.scheduling.result import PlanWarning, Schedule, ScheduledPlan, warning
 from domain.scheduling.review import place_reviews
+from domain.scheduling.rows import Row
 from domain.scheduling.spans import merged, total
 from domain.scheduling.types import ContentType, Request
 from domain.scheduling.validation import field_errors
@@ -50,11 +52,13 @@ def schedule(request: Request) -> Schedule:
     """
     _check(request)
     problem = problem_of(request)
-    deals = distribute(problem.demands, problem.rooms)
-    study, shrunk_wrap_ups = lay_out(deals, problem.rooms)
+    distribution = distribute(problem)
+    problem, deals = distribution.problem, distribution.deals
+    comfort = comfort_of(request)
+    study, shrunk_wrap_ups = lay_out(deals, problem.rooms, comfort)
     if not study and any(demand.units for demand in problem.demands):
         raise _nothing_placed(problem)
-    reviews, review_warnings = place_reviews(problem, study)
+    reviews, review_warnings = place_reviews(problem, study, comfort)
     unplaced = unplaced_ranges(problem, deals)
     # If all units are placed in study time, no time is short, whatever the even deal would need.
     is_short = bool(unplaced) or any(row.reserve for row in study)
@@ -69,7 +73,8 @@ def schedule(request: Request) -> Schedule:
             *(one.warning(problem.days[one.day].date.isoformat()) for one in shrunk_wrap_ups),
             *review_warnings,
         ),
-        quality=quality(problem, deals, study),
+        quality=quality(problem, deals, study, distribution.minimums),
+        day_shifts=distribution.day_shifts,
     )
 
 

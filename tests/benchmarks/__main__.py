@@ -1,6 +1,6 @@
-"""Run the benchmarks named on the command line; by default, all except ``peers`` and ``slowest``.
+"""Run the benchmarks named on the command line; by default, all that need no other options.
 
-``slowest`` has options of its own, so with options it must be the first name and the only one.
+``balanced`` and ``slowest`` have options of their own, so each must be the only name.
 """
 
 import importlib
@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from domain import schema
 from domain.embedded import embedded_postgres
 from tests.benchmarks import (
+    balanced,
     contention,
     decisions,
     importing,
@@ -26,8 +27,10 @@ WITHOUT_DATABASE: dict[str, Callable[[], None]] = {
     "importing": importing.run,
     "scheduling": scheduling.run,
     "slowest": partial(slowest.main, ()),
+    "balanced": partial(balanced.main, ()),
 }
-NOT_BY_DEFAULT = {"peers", "slowest"}
+WITH_OPTIONS = {"slowest": slowest.main, "balanced": balanced.main}
+NOT_BY_DEFAULT = {"peers", *WITH_OPTIONS}
 
 
 def peers(engine: sa.Engine) -> None:
@@ -45,8 +48,8 @@ WITH_DATABASE: dict[str, Callable[[sa.Engine], None]] = {
 
 
 def main(names: list[str]) -> None:
-    if names[:1] == ["slowest"]:
-        slowest.main(names[1:])
+    if names and names[0] in WITH_OPTIONS:
+        WITH_OPTIONS[names[0]](names[1:])
         return
     default = [name for name in (*WITHOUT_DATABASE, *WITH_DATABASE) if name not in NOT_BY_DEFAULT]
     selected = names or default

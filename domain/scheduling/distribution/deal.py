@@ -8,11 +8,12 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
-from domain.scheduling.demand import Demand
-from domain.scheduling.distribution.nearest import nearest_counts
+from domain.scheduling.demand import Demand, Problem
+from domain.scheduling.distribution.goals import Minimum
+from domain.scheduling.distribution.nearest import nearest_count, nearest_counts
 from domain.scheduling.placement import Room, Run, pack
 from domain.scheduling.rounding import deltas, even_deal
 from domain.scheduling.splitting import (
@@ -93,6 +94,20 @@ def shares_by_day(deals: Sequence[Deal]) -> Mapping[int, list[Share]]:
     return by_day
 
 
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """The result of a strategy: deals in the order of the demands of the problem.
+
+    The problem has the days that the strategy has chosen, if it chooses any, by ``day_shifts`` per
+    position. ``minimums`` has those of each demand, if the strategy has minimums.
+    """
+
+    problem: Problem
+    deals: Sequence[Deal]
+    minimums: Sequence[Minimum] = ()
+    day_shifts: Mapping[int, int] = field(default_factory=dict)
+
+
 NEVER: Final = 24 * 60 + 1
 """The length of the shortest divisible unit if none is: longer than any day."""
 
@@ -101,9 +116,20 @@ def even_minutes(demand: Demand) -> dict[int, int]:
     """Return the minutes of the even deal of a demand by study day; empty if it has no days."""
     if not demand.days:
         return {}
+    if demand.wanted is not None:
+        return _wanted_minutes(demand, demand.wanted)
     counts = even_deal(len(demand.units), len(demand.days))
     minutes = deltas(demand.prefix[count] for count in counts)
     return dict(zip(demand.days, minutes, strict=True))
+
+
+def _wanted_minutes(demand: Demand, wanted: Mapping[int, float]) -> dict[int, int]:
+    """Return the wanted minutes as integers that add up to those of the demand."""
+    sums = list(accumulate(wanted.get(day, 0.0) for day in demand.days))
+    if not sums[-1]:
+        return {}
+    scale = demand.prefix[-1] / sums[-1]
+    return dict(zip(demand.days, deltas(round(scale * minute) for minute in sums), strict=True))
 
 
 def even_targets(demand: Demand) -> list[int]:
@@ -113,6 +139,10 @@ def even_targets(demand: Demand) -> list[int]:
     """
     if not demand.own:
         return []
+    if demand.wanted is not None and demand.days:
+        minutes = even_minutes(demand)
+        sums = accumulate(minutes.get(day, 0) for day in demand.own)
+        return [nearest_count(demand.prefix, minute) for minute in sums]
     days = demand.days or demand.reserve_days
     after = dict(zip(days, even_deal(len(demand.units), len(days)), strict=True))
     counts: list[int] = []

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from domain.scheduling.demand import Demand
-from domain.scheduling.distribution.deal import NEVER, Deal, Share, shares_by_day
+from domain.scheduling.demand import Demand, Problem
+from domain.scheduling.distribution.deal import NEVER, Deal, Distribution, Share, shares_by_day
 from domain.scheduling.distribution.in_turn import Effort, Improvement, deal_in_turn
 from domain.scheduling.feasibility import DaySets, placeable
 from domain.scheduling.placement import Room, pack
@@ -21,15 +21,25 @@ from domain.scheduling.rounding import even_deal
 from domain.scheduling.spans import total
 from domain.scheduling.splitting import SHORTEST_DIVISIBLE
 
-_MAX_EFFORT: Final = 80_000
+MAX_EFFORT: Final = 80_000
 
 
-def distribute(demands: Sequence[Demand], rooms: Mapping[int, Room]) -> list[Deal]:
+def distribute(problem: Problem) -> Distribution:
+    """Deal as many units of each demand as possible."""
+    return Distribution(problem, deal_all(problem.demands, problem.rooms))
+
+
+def places_all(problem: Problem, effort: Effort) -> bool:
+    """Whether a way to place everything was found."""
+    return place_all(problem.demands, problem.rooms, effort) is not None
+
+
+def deal_all(demands: Sequence[Demand], rooms: Mapping[int, Room]) -> list[Deal]:
     """Deal as many units of each demand as possible; the deals are in the order of the demands.
 
     If the even deal fits, the deals have no ``runs``.
     """
-    effort = Effort(_MAX_EFFORT)
+    effort = Effort(MAX_EFFORT)
     if deals := place_all(demands, rooms, effort):
         return deals
     stage = _stages(demands, rooms)[-1][-1]
@@ -43,8 +53,13 @@ def place_all(
 ) -> list[Deal] | None:
     """Deal all units of each demand, or return ``None`` if no way to place them was found."""
     deals = [_even(demand) for demand in demands]
-    if all(demand.days or not demand.units for demand in demands) and all(
-        _fits_study(day_shares, rooms[day]) for day, day_shares in shares_by_day(deals).items()
+    is_even = all(demand.wanted is None for demand in demands)
+    if (
+        is_even
+        and all(demand.days or not demand.units for demand in demands)
+        and all(
+            _fits_study(day_shares, rooms[day]) for day, day_shares in shares_by_day(deals).items()
+        )
     ):
         return deals
     for stage, shortest in _attempts(demands, rooms, effort):

@@ -112,7 +112,7 @@ class Improvement:
         """Deal the demands with these indexes again in this order, and keep them if better."""
         if not self.effort.remains:
             return
-        free = _room_beside([deal for i, deal in enumerate(deals) if i not in indexes], self.rooms)
+        free = room_beside([deal for i, deal in enumerate(deals) if i not in indexes], self.rooms)
         found = []
         for index in indexes:
             demand = self.demands[index]
@@ -223,7 +223,7 @@ def _merit(deals: Sequence[Deal]) -> tuple[int, int, int]:
     )
 
 
-def _room_beside(deals: Sequence[Deal], rooms: Mapping[int, Room]) -> dict[int, Room]:
+def room_beside(deals: Sequence[Deal], rooms: Mapping[int, Room]) -> dict[int, Room]:
     """Return the time of the rooms that the deals leave free."""
     taken: dict[int, list[tuple[int, int]]] = {}
     for deal in deals:

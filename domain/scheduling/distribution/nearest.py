@@ -54,6 +54,16 @@ def furthest(prefix: Sequence[int], lengths: Sequence[Sequence[int]]) -> list[in
     return list(accumulate(lengths, lambda at, spans: reach(prefix, at, spans), initial=0))
 
 
+def latest_counts(prefix: Sequence[int], lengths: Sequence[Sequence[int]]) -> list[int]:
+    """Return the lowest count after each day with which the rest fits into later days."""
+    need = len(prefix) - 1
+    backwards = []
+    for spans in reversed(lengths):
+        backwards.append(need)
+        need = reach_back(prefix, need, spans)
+    return backwards[::-1]
+
+
 class Opened(NamedTuple):
     """The lengths of the spans that are open on each day, and their ``furthest`` counts."""
 
@@ -83,10 +93,10 @@ class Search:
         # If all units have the same length, a span holds the same number of them whichever is
         # first, so no search is needed in _reached.
         self.unit = _common_length(prefix)
-        self.lowest = self._latest(opened.lengths)
+        self.lowest = latest_counts(prefix, opened.lengths)
         self.furthest = self.highest = opened.furthest[1:]
         if first is not None:
-            early, late = first.furthest[1:], self._latest(first.lengths)
+            early, late = first.furthest[1:], latest_counts(prefix, first.lengths)
             self.lowest = [max(pair) for pair in zip(self.lowest, early, strict=True)]
             # With higher counts, later days would not have enough units to fill ``first``.
             capped = [min(pair) for pair in zip(self.highest, late, strict=True)]
@@ -159,15 +169,6 @@ class Search:
         (high,) = self._reached(one, self.lengths[day])
         (low,) = one if self.first is None else self._reached(one, self.first[day])
         return low, high
-
-    def _latest(self, lengths: Sequence[Sequence[int]]) -> list[int]:
-        """Return the lowest count after each day with which the rest fits into later days."""
-        need = self.items
-        backwards = []
-        for spans in reversed(lengths):
-            backwards.append(need)
-            need = reach_back(self.prefix, need, spans)
-        return backwards[::-1]
 
     def _optimum(self, even: Sequence[int]) -> list[int] | None:
         """Return the feasible counts with the least squared distance from ``even``, or ``None``.

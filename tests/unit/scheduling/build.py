@@ -192,7 +192,7 @@ def row(day: int, start: int, end: int, first: int, last: int, **options: Any) -
 def checked_schedule(request: Request) -> Schedule:
     """Return the schedule of a request after the checker has found no violation."""
     result = schedule(request)
-    assert check(request, result) == []
+    assert not (found := check(request, result)), found
     return result
 
 

@@ -21,6 +21,9 @@ from domain.scheduling.result import Schedule
 from domain.scheduling.types import ContentType, Request
 from tests.unit.scheduling.checking.amounts import SHORTEST_SPLIT, amounts_of
 from tests.unit.scheduling.checking.case import Case, check_places
+from tests.unit.scheduling.checking.day_layout import check_layout
+from tests.unit.scheduling.checking.fullness import check_fullness
+from tests.unit.scheduling.checking.goals import check_goals, check_shifts
 from tests.unit.scheduling.checking.review_minutes import check_review_minutes
 from tests.unit.scheduling.checking.reviews import check_evenness, check_reviews, even_counts
 from tests.unit.scheduling.checking.units import check_units
@@ -29,9 +32,26 @@ from tests.unit.scheduling.checking.world import World, spans
 
 
 def check(request: Request, schedule: Schedule) -> list[str]:
-    """Return all violations, one sentence per violation."""
+    """Return all violations of rules and all missed goals, one sentence each."""
+    return [*check_rules(request, schedule), *missed_goals(request, schedule)]
+
+
+def missed_goals(request: Request, schedule: Schedule) -> list[str]:
+    """Return the goals of ``balanced`` that a schedule misses although a change would reach them.
+
+    A schedule of which ``check_rules`` finds no violation may miss a goal where days are tight,
+    because ``balanced`` searches for a limited time.
+    """
     case = Case(request, schedule)
-    if any(plan.content not in case.contents for plan in schedule.plans):
+    if not case.is_balanced or not _names_its_contents(case):
+        return []
+    return [*check_goals(case), *check_layout(case)]
+
+
+def check_rules(request: Request, schedule: Schedule) -> list[str]:
+    """Return all violations of the rules that hold for every input, one sentence each."""
+    case = Case(request, schedule)
+    if not _names_its_contents(case):
         return ["a row names a content that the request does not have"]
     return [
         *check_units(case),
@@ -40,9 +60,15 @@ def check(request: Request, schedule: Schedule) -> list[str]:
         *check_reviews(case),
         *check_review_minutes(case),
         *check_evenness(case),
+        *check_fullness(case),
+        *check_shifts(case),
         *_nothing_left(case),
         *_assumed_minutes(case),
     ]
+
+
+def _names_its_contents(case: Case) -> bool:
+    return all(plan.content in case.contents for plan in case.schedule.plans)
 
 
 def check_refusal(request: Request, error: DomainError) -> list[str]:

@@ -1,8 +1,10 @@
 """A corpus of groups as students and tutors enter them, the same for the same seed.
 
 Hypothesis tries unusual requests; these are usual ones: 7 to 112 days, school days shorter than
-weekends, lunch, classes with travel, holidays, special days, exams, and contents that fill 20 to
-110 % of their days.
+weekends, lunch, classes with travel, holidays, special days, exams, plans of another group, and
+contents that fill 20 to 110 % of their days. Their strategy is ``even``; the settings of the
+strategy ``balanced`` differ from the default in some groups, so that ``balanced(group)`` is the
+same group under the other strategy.
 """
 
 import random
@@ -10,13 +12,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 from domain.scheduling.types import (
     LEVEL_FACTORS,
     AcademySchedule,
     Allocation,
+    Balance,
     Block,
     BlockKind,
+    Busy,
     Content,
     ContentType,
     Difficulty,
@@ -32,7 +37,7 @@ from tests.unit.scheduling.checking.amounts import Amounts
 from tests.unit.scheduling.checking.world import World
 
 WEEK = range(7)
-CYCLES = ((6, 1), (6, 1), (6, 1), (5, 2), (3, 1), (6, 0))
+CYCLES = (*[(6, 1)] * 6, (5, 2), (5, 2), (6, 0), (3, 1), (4, 2), (2, 1), (5, 1), (9, 3), (13, 1))
 MAX_CONTENT_UNITS = 2_000
 
 
@@ -70,8 +75,32 @@ def _group(chance: random.Random) -> Request:
     dated = tuple(
         replace(content, deadline=_exam(chance, start, days)) for content in request.contents
     )
-    fraction = chance.choice([chance.uniform(0.2, 0.8), chance.uniform(0.8, 1.1)])
-    return _filled(replace(request, contents=dated), fraction, chance)
+    low, high = chance.choice([(0.2, 0.8), (0.2, 0.8), (0.8, 1.1), (1.0, 1.1)])
+    fraction = chance.uniform(low, high)
+    if chance.random() < 0.5:
+        dated = tuple(replace(content, wrap_up_minutes=0) for content in dated)
+    request = replace(request, contents=dated, busy=tuple(_busy(chance, start, days)))
+    return replace(_filled(request, fraction, chance), **_balance_settings(chance))
+
+
+def balanced(request: Request) -> Request:
+    """Return the same group under the strategy ``balanced``."""
+    return replace(request, strategy=Strategy.BALANCED)
+
+
+def _balance_settings(chance: random.Random) -> dict[str, Any]:
+    """Return the settings of the strategy ``balanced``; four groups of five have usual sessions."""
+    settings: dict[str, Any] = {}
+    if chance.random() < 0.25:
+        settings["balance"] = Balance.MINUTES
+    if chance.random() < 0.2:
+        settings["shortest_session"] = chance.choice([5, 10, 20, 25, 30])
+    if chance.random() < 0.2:
+        settings["longest_sitting"] = chance.choice([45, 50, 60, 90, 120])
+        settings["pause_minutes"] = chance.choice([5, 10, 15, 20])
+    if chance.random() < 0.15:
+        settings["buffer_days"] = chance.choice([1, 1, 2, 3])
+    return settings
 
 
 def _blocks(chance: random.Random) -> Iterator[Block]:
@@ -117,6 +146,14 @@ def _special_days(chance: random.Random, start: date, days: int) -> Iterator[Spe
         yield SpecialDay(start + timedelta(days=offset), study, self_study)
 
 
+def _busy(chance: random.Random, start: date, days: int) -> Iterator[Busy]:
+    """Yield plans of another group, in a tenth of the groups."""
+    if chance.random() < 0.1:
+        for offset in chance.sample(range(days), days // 5):
+            minute = chance.choice([10, 14, 17, 19, 20]) * 60
+            yield Busy(start + timedelta(days=offset), minute, minute + chance.choice([25, 40, 60]))
+
+
 def _exam(chance: random.Random, start: date, days: int) -> date | None:
     if chance.random() < 0.75:
         return None
@@ -158,10 +195,10 @@ def _filled(request: Request, fraction: float, chance: random.Random) -> Request
     """Return the request with contents that need about a fraction of the time of their days.
 
     The contents divide the days unequally, by random weights. The reserve counts in half of the
-    groups, so that some of them are overfull.
+    groups that are not overfull.
     """
     world = World(request)
-    with_reserve = chance.random() < 0.5
+    with_reserve = chance.random() < 0.5 or fraction > 1
     weights = {content.position: chance.uniform(0.5, 2) for content in request.contents}
     days = {content.position: set(world.own_days(content)) for content in request.contents}
     share = dict.fromkeys(weights, 0.0)

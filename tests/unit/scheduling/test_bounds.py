@@ -62,7 +62,7 @@ def test_deals_of_a_schedule_examine_a_limited_number_of_units_and_spans(recipe:
 
 def test_schedule_without_remaining_effort_breaks_no_rule() -> None:
     request = build(Recipe(days=40, study_spans=3, self_study_spans=1, percent_full=97))
-    with patch("domain.scheduling.distribution.even._MAX_EFFORT", 0):
+    with patch("domain.scheduling.distribution.even.MAX_EFFORT", 0):
         assert check(request, schedule(request)) == []
 
 

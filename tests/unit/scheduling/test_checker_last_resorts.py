@@ -101,7 +101,9 @@ TWO_DAYS = make_request(
 def two_days(*rows: ScheduledPlan, unplaced: int = 0) -> Schedule:
     """Return rows of 12-minute units, and the last ``unplaced`` of three units as unplaced."""
     tail = (Unplaced(1, 4 - unplaced, 3, 12 * unplaced, UnplacedReason.NO_ROOM),)
-    quality = replace(QUALITY, peak=12, least_peak=12, spread=0, reserve=0)
+    quality = replace(
+        QUALITY, peak=12, least_peak=12, spread=0, reserve=0, fullness=667, variation=0
+    )
     return Schedule(rows, tail if unplaced else (), (), quality)
 
 

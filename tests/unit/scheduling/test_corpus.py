@@ -24,7 +24,10 @@ def test_corpus_is_the_same_for_the_same_seed() -> None:
 
 def test_corpus_has_groups_of_all_kinds() -> None:
     contents = [content for group in GROUPS for content in group.contents]
-    assert {group.study_days for group in GROUPS} == {3, 5, 6}
+    assert {group.study_days for group in GROUPS} >= {2, 3, 4, 5, 6, 9, 13}
+    assert {group.review_days for group in GROUPS} >= {0, 1, 2, 3}
+    assert any(group.busy for group in GROUPS)
+    assert {group.balance.value for group in GROUPS} == {"room", "minutes"}
     assert {len(group.contents) for group in GROUPS} >= {1, 2, 3, 4, 5, 6, 9}
     assert any(group.special_days for group in GROUPS)
     assert any(group.target_date for group in GROUPS)

@@ -13,7 +13,7 @@ from domain.errors import DomainError
 from domain.scheduling.schedule import schedule
 from domain.scheduling.types import Request
 from tests.unit.scheduling.build import worked_example
-from tests.unit.scheduling.checker import check, check_refusal
+from tests.unit.scheduling.checker import check_refusal, check_rules
 from tests.unit.scheduling.strategies import (
     any_requests,
     kept_requests,
@@ -36,7 +36,7 @@ def violations(request: Request) -> list[str]:
         result = schedule(request)
     except DomainError as error:
         return check_refusal(request, error)
-    return check(request, result)
+    return check_rules(request, result)
 
 
 def result_text(request: Request) -> str:

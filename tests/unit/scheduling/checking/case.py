@@ -2,13 +2,20 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from itertools import pairwise
 
 from domain.scheduling.result import Schedule, ScheduledPlan
-from domain.scheduling.types import MINUTES_PER_DAY, Allocation, Content, PlanKind, Request
+from domain.scheduling.types import (
+    MINUTES_PER_DAY,
+    Allocation,
+    Content,
+    PlanKind,
+    Request,
+    Strategy,
+)
 from tests.unit.scheduling.checking.amounts import Amounts, amounts_of
 from tests.unit.scheduling.checking.world import World, spans
 
@@ -25,8 +32,24 @@ class Case:
 
     @cached_property
     def world(self) -> World:
-        """The calendar of the request."""
-        return World(self.request)
+        """The calendar of the request, with the shifts that the schedule has chosen.
+
+        If everything is placed, the buffer days without study are no days of the contents.
+        """
+        world = World(self.request, self.schedule.day_shifts)
+        if not self.is_balanced or self.schedule.unplaced:
+            return world
+        count = self.request.buffer_days
+        while any(
+            row.date in world.buffer_days(self.contents[row.content], count) for row in self.study
+        ):
+            count -= 1
+        return replace(world, buffer=count)
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether the strategy of the request is ``balanced``."""
+        return self.request.strategy is Strategy.BALANCED
 
     @cached_property
     def amounts(self) -> dict[int, Amounts]:
@@ -80,6 +103,22 @@ class Case:
             )
             for day in self.world.days
         }
+
+    def rows_on(self, day: date) -> list[ScheduledPlan]:
+        """Return the rows of a day by time."""
+        return self._rows_by_day.get(day, [])
+
+    @cached_property
+    def _rows_by_day(self) -> dict[date, list[ScheduledPlan]]:
+        found: dict[date, list[ScheduledPlan]] = defaultdict(list)
+        for row in self.rows:
+            found[row.date].append(row)
+        return found
+
+    @cached_property
+    def own_days(self) -> dict[int, list[date]]:
+        """The study days of each content, by position."""
+        return {p: self.world.own_days(content) for p, content in self.contents.items()}
 
     def slot_of(self, row: ScheduledPlan) -> Slot | None:
         """Return the free span that contains a row, or ``None``."""
@@ -183,7 +222,7 @@ def _day(case: Case, row: ScheduledPlan) -> Iterator[str]:
     expected = (day.week, day.cycle, day.cycle_day)
     if (row.week, row.cycle, row.cycle_day) != expected:
         yield f"{name(row)} does not have the week, cycle and cycle day {expected}"
-    if row.kind is PlanKind.REVIEW and day.kind != "review":
+    if row.kind is PlanKind.REVIEW and day.kind != "review" and not _is_owed(case, row):
         yield f"{name(row)} is not on a review day"
     if row.date >= case.world.stop(case.contents[row.content]):
         yield f"{name(row)} is on or after the deadline of its content"
@@ -193,6 +232,14 @@ def _day(case: Case, row: ScheduledPlan) -> Iterator[str]:
         yield f"{name(row)} is not on a day of its content"
     if day.kind == "holiday" and not _may_use_holidays(case, row):
         yield f"{name(row)} is on a holiday that is not open to its content"
+
+
+def _is_owed(case: Case, row: ScheduledPlan) -> bool:
+    """Whether a review is on a buffer day because its cycle has no review day left."""
+    content = case.contents[row.content]
+    has_review_day = bool(case.world.review_days(row.cycle, content))
+    is_buffer = row.date in case.world.buffer_days(content, case.world.buffer)
+    return is_buffer and bool(case.request.review_days) and not has_review_day
 
 
 def _may_use_holidays(case: Case, row: ScheduledPlan) -> bool:
@@ -218,8 +265,11 @@ def _overlaps(case: Case) -> Iterator[str]:
 def _gaps(case: Case) -> Iterator[str]:
     """Check that a row begins with its span or at the end of another row.
 
-    Free time is used from its earliest minute on, so no gap is left before a row.
+    Free time is used from its earliest minute on, so no gap is left before a row. The days of
+    ``balanced`` have gaps for which its own rules give the reasons.
     """
+    if case.is_balanced:
+        return
     ends = {(row.date, row.end_minute) for row in case.rows}
     for row in case.rows:
         slot = case.slot_of(row)
@@ -231,7 +281,10 @@ def _order_within_days(case: Case) -> Iterator[str]:
     """Check the order of contents on days that use a single span.
 
     With several spans, a later content may fill the end of an earlier span, so the order differs.
+    The days of ``balanced`` have an order of their own.
     """
+    if case.is_balanced:
+        return
     by_day: dict[object, list[ScheduledPlan]] = defaultdict(list)
     for row in case.study:
         by_day[row.date].append(row)

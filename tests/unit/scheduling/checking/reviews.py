@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from datetime import date
 from functools import cached_property
 from itertools import pairwise
+from math import ceil
 
 from domain.scheduling.result import ScheduledPlan
-from domain.scheduling.types import PlanKind
+from domain.scheduling.types import Balance, PlanKind
 from tests.unit.scheduling.checking.amounts import runs
 from tests.unit.scheduling.checking.case import Case, Slot, listed, name, units
 from tests.unit.scheduling.checking.flows import fits, least_peak
+from tests.unit.scheduling.checking.levels import least_level
 from tests.unit.scheduling.checking.units import check_pieces, coverage
 
 
@@ -114,7 +116,7 @@ def _unreviewed(case: Case, position: int) -> set[int]:
 
 
 def _one_row_per_span(case: Case, rows: list[ScheduledPlan]) -> Iterator[str]:
-    """Check that the review of a contiguous range is divided only at the ends of spans."""
+    """Check that the review of a contiguous range is divided only at ends of spans and pauses."""
     used: dict[Slot | None, ScheduledPlan] = {}
     for before, after in pairwise(rows):
         continued = before.last_unit == after.first_unit and before.part + 1 == after.part
@@ -122,7 +124,8 @@ def _one_row_per_span(case: Case, rows: list[ScheduledPlan]) -> Iterator[str]:
             yield f"{name(after)} is not in ascending order after {name(before)}"
     for row in rows:
         slot = case.slot_of(row)
-        if slot in used and slot and row.parts == used[slot].parts == 1:
+        is_pause = case.is_balanced and slot in used and row.start_minute > used[slot].end_minute
+        if slot in used and slot and row.parts == used[slot].parts == 1 and not is_pause:
             yield f"{name(used[slot])} and {name(row)} should be one row"
         used[slot] = row
 
@@ -143,8 +146,12 @@ def even_counts(total: int, days: int) -> list[int]:
 
 
 def check_evenness(case: Case) -> Iterator[str]:
-    """Check the even deal, the warnings about shortages, and the quality."""
-    yield from _deal(case)
+    """Check the even deal, the warnings about shortages, and the quality.
+
+    ``balanced`` has no even deal, so only which days may be reported as a shortage is checked.
+    """
+    if not case.is_balanced:
+        yield from _deal(case)
     yield from _shortage(case)
     yield from _quality(case)
 
@@ -224,6 +231,8 @@ def _shortage(case: Case) -> Iterator[str]:
         if reported:
             yield f"a shortage is reported for {set(reported)}, but all study is in study time"
         return
+    if case.is_balanced:
+        return
     for day in case.world.study_days():
         free = len(case.world.free(day, reserve=False))
         least, most = (day_need(case, deal, day, wrap_ups=w) for w in (False, True))
@@ -256,7 +265,12 @@ def _quality(case: Case) -> Iterator[str]:
     usable = case.open_days if case.on_spare_days else case.planned_days
     possible = fits(needs, usable, case.room)  # ``least_peak`` does not end otherwise
     bound = least_peak(needs, usable, case.room, fixed) if possible else 0
-    if quality.least_peak != bound:
+    # Under ``balanced``, the bound may include the minimums of goal 4.
+    most = bound
+    if case.is_balanced and possible:
+        level = least_level(case.world, case.amounts, needs, Balance.MINUTES)
+        most = max(bound, ceil(level or 0))
+    if not bound <= quality.least_peak <= most:
         yield f"the least peak is {bound}, but is reported as {quality.least_peak}"
     if quality.peak < quality.least_peak:
         yield f"the peak {quality.peak} is below the least peak {quality.least_peak}"

@@ -4,8 +4,8 @@ The code is simple rather than fast: a day is two sets of minutes. It shares not
 engine, so a bug remains undetected only if both implementations have it.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
 from typing import Literal
@@ -44,9 +44,15 @@ class Day:
 
 @dataclass(frozen=True)
 class World:
-    """The days and the free time of a request before anything is planned."""
+    """The days and the free time of a request before anything is planned.
+
+    ``shifts`` has the shifts of strategy contents by position; a content without one has shift 0.
+    The last ``buffer`` study days before its deadline are no days of a content.
+    """
 
     request: Request
+    shifts: Mapping[int, int] = field(default_factory=dict)
+    buffer: int = 0
 
     @cached_property
     def first(self) -> date:
@@ -71,8 +77,19 @@ class World:
         """Return the minutes of study time, or of the reserve, that are free for new plans."""
         if day not in self.days or day < self.first:
             return NOTHING
-        minutes = self.days[day].reserve if reserve else self.days[day].study
-        return minutes - self.occupied.get(day, NOTHING)
+        return self._free[day][reserve]
+
+    @cached_property
+    def _free(self) -> dict[date, tuple[Minutes, Minutes]]:
+        """The free minutes of every date of the period: of study time, and of the reserve."""
+        occupied = self.occupied
+        return {
+            day.date: (
+                day.study - occupied.get(day.date, NOTHING),
+                day.reserve - occupied.get(day.date, NOTHING),
+            )
+            for day in self.days.values()
+        }
 
     def room(self, day: date) -> int:
         """Return the number of free minutes of a day, study time and reserve."""
@@ -95,8 +112,14 @@ class World:
 
     def own_days(self, content: Content) -> list[date]:
         """Return the study days from today to the deadline that belong to the content."""
-        own = _own_days(self.days.values(), content)
-        return [day for day in own if self.first <= day < self.stop(content)]
+        own = _own_days(self.days.values(), content, self.shifts.get(content.position, 0))
+        shut = set(self.buffer_days(content, self.buffer))
+        return [day for day in own if self.first <= day < self.stop(content) and day not in shut]
+
+    def buffer_days(self, content: Content, count: int) -> list[date]:
+        """Return the last study days before the content's deadline or the end of the period."""
+        days = [day for day in self.study_days() if day < self.stop(content)]
+        return days[max(0, len(days) - count) :]
 
     def spare_days(self, content: Content) -> list[date]:
         """Return the days without study time whose reserve is the content's last resort."""
@@ -217,7 +240,7 @@ def _blocked(request: Request, on: int) -> Minutes:
     return frozenset(meals | classes)
 
 
-def _own_days(days: Iterable[Day], content: Content) -> list[date]:
+def _own_days(days: Iterable[Day], content: Content, shift: int) -> list[date]:
     cycles: dict[int, list[date]] = {}
     for day in days:
         if day.kind == "study":
@@ -229,5 +252,5 @@ def _own_days(days: Iterable[Day], content: Content) -> list[date]:
         day
         for dates in cycles.values()
         for index, day in enumerate(dates)
-        if index in strategy_indices(len(dates), wanted)
+        if (index - shift) % len(dates) in strategy_indices(len(dates), wanted)
     ]

@@ -1,0 +1,75 @@
+"""Chooses the days of each content: shifts of strategies, and a buffer at the end."""
+
+from dataclasses import dataclass, replace
+
+from domain.scheduling.calendar import DayKind
+from domain.scheduling.demand import Demand, Problem, own_days
+from domain.scheduling.distribution.goals import goals_of
+from domain.scheduling.distribution.shifts import Pattern, Shifts
+from domain.scheduling.types import Allocation
+
+
+@dataclass(frozen=True, slots=True)
+class DayChoice:
+    """A problem whose demands have the chosen days, and the day shifts by position."""
+
+    problem: Problem
+    day_shifts: dict[int, int]
+
+
+def choose_days(problem: Problem, buffer_days: int) -> DayChoice:
+    """Choose the day shifts of the strategy contents together.
+
+    The last ``buffer_days`` study days before the end of each content are none of its days.
+    """
+    usable = [_usable(problem, demand, buffer_days) for demand in problem.demands]
+    limited = [
+        replace(demand, days=[day for day in demand.days if day in days])
+        for demand, days in zip(problem.demands, usable, strict=True)
+    ]
+    goals = goals_of(problem, limited)
+    patterns = [
+        _patterns(problem, demand, days) for demand, days in zip(limited, usable, strict=True)
+    ]
+    both = {day: problem.rooms[day].minutes for day in goals.weights}
+    chosen = Shifts(patterns, goals.needs, goals.times, both).best()
+    picked = [own[index] for own, index in zip(patterns, chosen, strict=True)]
+    demands = [
+        replace(demand, days=list(pattern.days))
+        for demand, pattern in zip(limited, picked, strict=True)
+    ]
+    shifts = {
+        demand.content.position: pattern.shift
+        for demand, pattern in zip(limited, picked, strict=True)
+        if demand.content.allocation is Allocation.STRATEGY
+    }
+    last = max((days.stop for days in usable), default=0)
+    buffer = frozenset(day for day in _study_days(problem) if day >= last)
+    return DayChoice(replace(problem, demands=demands, buffer=buffer), shifts)
+
+
+def _study_days(problem: Problem) -> list[int]:
+    return [day for day in problem.rooms if problem.days[day].kind is DayKind.STUDY]
+
+
+def _usable(problem: Problem, demand: Demand, buffer_days: int) -> range:
+    """Return the days of a demand from today on, without so many study days before its end."""
+    own = [day for day in _study_days(problem) if day < demand.stop]
+    if not buffer_days:
+        return range(problem.first_day, demand.stop)
+    return range(problem.first_day, own[-buffer_days] if buffer_days < len(own) else 0)
+
+
+def _patterns(problem: Problem, demand: Demand, usable: range) -> list[Pattern]:
+    """Return the different days that shifts lead to; only one if the shift is fixed."""
+    content = demand.content
+    if content.allocation is Allocation.WEAKNESS:
+        return [Pattern(0, demand.days)]
+    shifts = range(problem.request.study_days)
+    if content.day_shift is not None:
+        shifts = range(content.day_shift, content.day_shift + 1)
+    found: dict[tuple[int, ...], int] = {}
+    for shift in shifts:
+        days = own_days(content, problem.days, shift)
+        found.setdefault(tuple(day for day in days if day in usable), shift)
+    return [Pattern(shift, days) for days, shift in found.items()]

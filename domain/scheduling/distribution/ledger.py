@@ -1,0 +1,133 @@
+"""The ledger of a search: the minutes of each day, and what a change of sessions would do.
+
+A change gives one content other numbers of units on some of its days. Its cost is the difference of
+the sum of squared minutes of the days divided by their times, where minutes above the level of a
+day count more; sessions that are too short outweigh all of it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+from domain.scheduling.distribution.sessions import Sessions
+
+_PEAK: Final = 8
+"""How much more a squared minute above the level costs."""
+FAULT: Final = 1e9
+"""What a minute costs that a session lacks, so that no squares outweigh it."""
+
+
+class Change(NamedTuple):
+    """Other counts of a content, from the index ``first`` of its days on, and their effect.
+
+    The last of the counts is as before, so that later days are not affected.
+    """
+
+    content: int
+    first: int
+    counts: Sequence[int]
+    minutes: Mapping[int, int]
+    """The difference of the minutes of each day, where there is one."""
+    days: Sequence[int]
+    """All days whose units may change, even if their minutes do not."""
+    faults: int
+    """How many more minutes the sessions lack than before; negative if fewer."""
+
+
+Held: TypeAlias = Callable[[int, Mapping[int, range]], int | None]
+"""Returns the minutes of the reserve that a day needs for units of contents; ``None``: too many."""
+
+
+class Ledger:
+    """The sessions of all contents, with the minutes of each day.
+
+    ``weights`` has the time of each day by which its squared minutes are divided, ``base`` the
+    minutes that are decided already, and ``levels`` the minutes of other study that each day should
+    have. A change is only possible if no day needs more of the reserve than it used before.
+    """
+
+    def __init__(
+        self,
+        contents: Sequence[Sessions],
+        weights: Mapping[int, int],
+        base: Mapping[int, int],
+        levels: Mapping[int, float],
+        held: Held,
+    ) -> None:
+        self.contents, self.weights, self._held = contents, weights, held
+        self.levels = {day: levels.get(day, 0.0) + base.get(day, 0) for day in weights}
+        self.load = {day: base.get(day, 0) for day in weights}
+        self.reserve: dict[int, int] = {}
+        """The minutes of the reserve that each day uses, if any."""
+        self.changed: set[int] = set()
+        """The days whose units have been changed."""
+        self.at: dict[int, dict[int, int]] = {day: {} for day in weights}
+        """Day → content → the index of the day among the days of the content."""
+        for number, sessions in enumerate(contents):
+            for index, day in enumerate(sessions.days):
+                self.at[day][number] = index
+                self.load[day] += sessions.minutes(index)
+
+    def fullness(self, day: int) -> float:
+        """Return the minutes of a day divided by its time."""
+        return self.load[day] / self.weights[day]
+
+    def day_cost(self, day: int, load: int) -> float:
+        """Return the cost of a day with so many minutes."""
+        excess = max(0.0, load - self.levels[day])
+        return (load * load + _PEAK * excess * excess) / self.weights[day]
+
+    def faults(self, content: int, index: int) -> int:
+        """Return how many minutes a session lacks."""
+        sessions = self.contents[content]
+        return sessions.faults(index, *sessions.bounds(index))
+
+    def change(self, content: int, first: int, counts: Sequence[int]) -> Change:
+        """Return the effect of other counts from an index on."""
+        sessions = self.contents[content]
+        new = old = sessions.counts[first - 1] if first else 0
+        minutes: dict[int, int] = {}
+        faults = 0
+        for index, after in enumerate(counts, first):
+            was = sessions.counts[index]
+            faults += sessions.faults(index, new, after) - sessions.faults(index, old, was)
+            if more := sessions.length(new, after) - sessions.length(old, was):
+                minutes[sessions.days[index]] = more
+            new, old = after, was
+        days = sessions.days[first : first + len(counts)]
+        return Change(content, first, counts, minutes, days, faults)
+
+    def cost(self, change: Change) -> float:
+        """Return the cost of a change; it is negative if the change is an improvement."""
+        load = self.load
+        return FAULT * change.faults + sum(
+            self.day_cost(day, load[day] + more) - self.day_cost(day, load[day])
+            for day, more in change.minutes.items()
+        )
+
+    def apply(self, change: Change) -> None:
+        """Make a change."""
+        counts = self.contents[change.content].counts
+        counts[change.first : change.first + len(change.counts)] = change.counts
+        for day, more in change.minutes.items():
+            self.load[day] += more
+        self.changed.update(change.days)
+
+    def is_possible(self, change: Change) -> bool:
+        """Whether all days hold their units after a change."""
+        return all(self.holds(day, change) for day in change.days)
+
+    def holds(self, day: int, change: Change | None = None) -> bool:
+        """Whether a day holds its units, after a change, with no more of the reserve."""
+        items = {}
+        for number, index in self.at[day].items():
+            first, stop = self.contents[number].bounds(index)
+            if change is not None and change.content == number:
+                at = index - change.first
+                if 0 <= at < len(change.counts):
+                    stop = change.counts[at]
+                if 0 < at <= len(change.counts):
+                    first = change.counts[at - 1]
+            if first < stop:
+                items[number] = range(first, stop)
+        needed = self._held(day, items)
+        return needed is not None and needed <= self.reserve.get(day, 0)

@@ -1,0 +1,111 @@
+"""The rows of a day: one for each range of consecutive whole units, each episode and each piece.
+
+Pieces of a unit are numbered over all days. The cost is linear in the units.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from domain.scheduling.distribution.deal import Deal, Share
+from domain.scheduling.placement import Run
+from domain.scheduling.types import ContentType, PlanKind
+
+
+class Row(NamedTuple):
+    """A row on one day. The order of the fields is the sort order of rows."""
+
+    day: int
+    start: int
+    stop: int
+    content: int
+    kind: PlanKind
+    first_unit: int
+    last_unit: int
+    part: int
+    parts: int
+    wrap_up: int
+    reserve: bool
+
+
+new_row: Final = partial(Row.__new__, Row)
+"""Creates a row by names, twice as fast as the class, which copies the names to a dictionary."""
+
+
+class Parts:
+    """Numbers the pieces of split units over all days."""
+
+    def __init__(self, deals: Sequence[Deal]) -> None:
+        self.kept: dict[int, Mapping[int, set[int]]] = {}
+        self.last: dict[int, dict[int, int]] = {}
+        self.pieces: dict[int, Counter[int]] = {}
+        for deal in deals:
+            kept = deal.demand.kept_pieces
+            if kept or deal.cuts:
+                position = deal.demand.content.position
+                self.kept[position], self.last[position] = kept, {}
+                self.pieces[position] = Counter(deal.units)
+                self.pieces[position].update({u: len(numbers) for u, numbers in kept.items()})
+
+    def of(self, content: int) -> Mapping[int, int]:
+        """Return the number of pieces of each unit of a content; empty if none is split."""
+        return self.pieces.get(content, {})
+
+    def next(self, content: int, unit: int) -> int:
+        """Return the lowest number that no other piece of the unit has, including kept pieces."""
+        kept = self.kept[content].get(unit, ())
+        number = self.last[content].get(unit, 0) + 1
+        while number in kept:
+            number += 1
+        self.last[content][unit] = number
+        return number
+
+
+def rows_of(share: Share, runs: Iterable[Run], wrap_up: int, parts: Parts) -> Iterator[Row]:
+    """Yield one row for each range of consecutive whole units, each episode and each piece."""
+    deal, last = share.deal, share.items.stop
+    position, units, prefix = deal.demand.content.position, deal.units, deal.prefix
+    pieces = parts.of(position)
+    for run in runs:
+        offset = run.start - prefix[run.items.start]
+        for items in ranges_of(deal, run.items, pieces):
+            first, stop = items.start, items.stop
+            unit = units[first]
+            split = pieces.get(unit, 1)
+            wrap = wrap_up if stop == last else 0
+            yield new_row(
+                day=share.day,
+                start=offset + prefix[first],
+                stop=offset + prefix[stop] + wrap,
+                content=position,
+                kind=PlanKind.STUDY,
+                first_unit=unit,
+                last_unit=units[stop - 1],
+                part=parts.next(position, unit) if split > 1 else 1,
+                parts=split,
+                wrap_up=wrap,
+                reserve=run.reserve,
+            )
+
+
+def ranges_of(deal: Deal, items: range, pieces: Mapping[int, int]) -> Iterable[range]:
+    """Return the items of a run's rows.
+
+    A range ends at a gap between units and before and after a piece. Each episode of a lecture is
+    a separate range.
+    """
+    units, first, stop = deal.units, items.start, items.stop
+    if deal.demand.content.type is ContentType.LECTURE:
+        return [range(item, item + 1) for item in items]
+    if len(items) == 1 or (not pieces and units[stop - 1] - units[first] == stop - 1 - first):
+        return [items]
+    bounds = [
+        at
+        for at in range(first + 1, stop)
+        if units[at] != units[at - 1] + 1
+        or pieces.get(units[at], 1) > 1
+        or pieces.get(units[at - 1], 1) > 1
+    ]
+    return [range(*bound) for bound in pairwise([first, *bounds, stop])]
