@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
+_BARS: Final = ("▁▂▃▄▅▆▇█", "12345678")
 _SUBSTITUTES: Final = dict(zip("–…▌·×✓≈›", "-~|-x+=>", strict=True))
 
 
@@ -28,6 +29,20 @@ def marked(mark: str, style: str, text: Text) -> RenderableType:
     table = Table.grid(Column(), Column(overflow="fold"), padding=(0, 1, 0, 0))
     table.add_row(Text(mark, style=style), text)
     return Padding(table, (0, 1), expand=False)
+
+
+def indented(content: RenderableType) -> RenderableType:
+    """Return the content aligned with the text of ``marked``."""
+    return Padding(content, (0, 1, 0, 3), expand=False)
+
+
+def bar_characters(encoding: str) -> str:
+    """Return eight characters for bars of increasing height: blocks, or else digits.
+
+    Some encodings have only a few of the blocks, which beside digits could not be compared.
+    """
+    blocks, digits = _BARS
+    return blocks if encodes(blocks, encoding) else digits
 
 
 def encodes(text: str, encoding: str) -> bool:
@@ -56,12 +71,12 @@ def clipped(text: str, width: int) -> str:
     return f"{text.rstrip()}…"
 
 
-def folded(words: Iterable[str], width: int) -> list[str]:
+def folded(words: Iterable[str], width: int, separator: str = " ") -> list[str]:
     """Return the words in lines of at most ``width`` columns; a longer word has its own line."""
     lines: list[str] = []
     for word in words:
-        if lines and cell_len(f"{lines[-1]} {word}") <= width:
-            lines[-1] += f" {word}"
+        if lines and cell_len(f"{lines[-1]}{separator}{word}") <= width:
+            lines[-1] += f"{separator}{word}"
         else:
             lines.append(word)
     return lines

@@ -1,10 +1,13 @@
-"""``demo``: eight simultaneous requests for the plans of one group, of which one generates."""
+"""``demo``: eight simultaneous requests for the plans of one group, of which one generates.
+
+Its plans are compared with those that the strategy ``even`` would have made.
+"""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from importlib import resources
 from time import perf_counter
@@ -20,15 +23,20 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain.cli.console import encodes, marked, new_console, show
 from domain.cli.database import engine_for, upgrade, without_libpq_variables
+from domain.cli.quality import BarRow, day_loads, print_bars, summary
 from domain.cli.timetable import print_result
-from domain.cli.wording import Texts, readable_language, text_in
+from domain.cli.wording import Labels, Texts, readable_language, text_in
 from domain.documents import PlanGroupDocument, read_json
+from domain.documents.rows import to_request
 from domain.embedded import embedded_postgres
 from domain.errors import DomainError, Language, LockHolder
 from domain.locking.policy import PlanGroupLock
 from domain.repositories.plan_groups import PlanGroupRepository
 from domain.repositories.plan_rows import GenerationResult
 from domain.repositories.student_plans import StudentPlanRepository
+from domain.scheduling.calendar import calendar
+from domain.scheduling.schedule import schedule
+from domain.scheduling.types import Strategy
 from domain.services.plan_generation import PlanGenerationService
 from domain.services.plan_groups import PlanGroupService
 from domain.unit_of_work.unit import UnitOfWork
@@ -47,6 +55,10 @@ _TEXTS: Final[Texts] = {
         "데이터베이스에는 플랜 생성 {generations}회, 유효한 플랜 {rows}행만 있습니다.",
         "The database has {generations} generation and {rows} live plans.",
     ),
+    "compared": (
+        "같은 그룹을 두 전략으로 계획하면 (아래 시간표는 balanced):",
+        "The same group by both strategies (the timetable below is by balanced):",
+    ),
 }
 
 
@@ -60,13 +72,18 @@ def run(*, language: Language) -> bool:
         attempts = _race(reporter, factory, document)
     won = [one.answer for one in attempts if isinstance(one.answer, GenerationResult)]
     for result in won:
-        print_result(console, document, result, language)
+        reporter.print_comparison(document, result)
+        print_result(console, document, result, language, document.period.start)
     return len(won) == 1
 
 
 def example() -> PlanGroupDocument:
-    """Return the example document that is part of the package."""
-    return read_json(resources.files("domain.documents").joinpath("example.json").read_bytes())
+    """Return the example document that is part of the package, with the strategy ``balanced``.
+
+    The document itself names ``even``.
+    """
+    data = resources.files("domain.documents").joinpath("example.json").read_bytes()
+    return replace(read_json(data), strategy=Strategy.BALANCED)
 
 
 # --- simultaneous requests ------------------------------------------------------------
@@ -234,6 +251,20 @@ class _Reporter:
             for message in (error.message("ko"), error.message("en")):
                 if encodes(message, self.console.encoding):
                     show(self.console, marked(f"{error.http_status}", "bold red", Text(message)))
+
+    def print_comparison(self, document: PlanGroupDocument, result: GenerationResult) -> None:
+        """Print the fullness of the days by ``even``, which is only computed, and in the result."""
+        labels = Labels.of(self.console, document, self.language)
+        request = to_request(document)
+        days = calendar(request)
+        even = schedule(replace(request, strategy=Strategy.EVEN))
+        rows = [
+            BarRow(day_loads(days, planned.plans), strategy, summary(labels, planned.quality))
+            for strategy, planned in ((Strategy.EVEN, even), (document.strategy, result))
+        ]
+        show(self.console, Text())
+        show(self.console, marked("≈", "bold cyan", Text(self.text("compared"))))
+        print_bars(self.console, labels, rows)
 
     def _row(self, attempt: Attempt) -> tuple[Text, ...]:
         number = Text(f"{attempt.number}", style="bold")

@@ -118,7 +118,7 @@ def _print(
         message = outcome.message(readable_language(console, language))
         show(console, marked("×", "bold red", Text(f"{message} ({outcome.code})")))
     else:
-        print_result(console, job.document, outcome, language)
+        print_result(console, job.document, outcome, language, job.today)
 
 
 # --- one line of JSON -----------------------------------------------------------------

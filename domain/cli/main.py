@@ -116,7 +116,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser(
-        "demo", help="run eight simultaneous requests, of which one generates"
+        "demo",
+        help="run eight simultaneous requests, of which one generates, and compare two strategies",
     )
     command.set_defaults(run=_demo)
     _add_language(command)

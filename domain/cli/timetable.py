@@ -20,7 +20,8 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from domain.cli.console import clean, clipped, encodes, folded, marked, show
+from domain.cli.console import clean, clipped, encodes, folded, indented, marked, show
+from domain.cli.quality import BarRow, day_loads, print_bars, print_quality
 from domain.cli.wording import Labels
 from domain.documents import PlanGroupDocument
 from domain.documents.rows import to_request
@@ -30,7 +31,6 @@ from domain.scheduling.calendar import Day, DayKind, calendar
 from domain.scheduling.result import (
     Certificate,
     PlanWarning,
-    Quality,
     Repair,
     ScheduledPlan,
     Unplaced,
@@ -50,7 +50,11 @@ _DAY_STYLES: Final = {
 
 
 def print_result(
-    console: Console, document: PlanGroupDocument, result: GenerationResult, language: Language
+    console: Console,
+    document: PlanGroupDocument,
+    result: GenerationResult,
+    language: Language,
+    today: date,
 ) -> None:
     """Print the timetable, the unplaced contents and why, the warnings and the quality."""
     labels = Labels.of(console, document, language)
@@ -59,12 +63,15 @@ def print_result(
         parts = [labels.text(exclusion.type), exclusion.reason or ""]
         shown = [part for part in parts if part and encodes(part, console.encoding)]
         reasons.setdefault(exclusion.date, " · ".join(shown))
-    print_timetable(console, labels, calendar(to_request(document)), result.plans, reasons)
+    days = calendar(to_request(document))
+    print_timetable(console, labels, days, result.plans, reasons)
     print_unplaced(console, labels, result.unplaced)
     if result.unplaced:
         print_explanation(console, labels, result.certificate, result.repairs)
     print_warnings(console, labels, result.warnings)
-    print_quality(console, labels, result.quality)
+    print_quality(console, labels, result.quality, document.balance)
+    bars = BarRow(day_loads(days, result.plans, today))
+    print_bars(console, labels, [bars], document.balance)
 
 
 def print_timetable(
@@ -104,37 +111,22 @@ def print_unplaced(console: Console, labels: Labels, unplaced: Sequence[Unplaced
         title = _label(item.content, labels)
         table.add_row(title, labels.units(item), amount, labels.text(item.reason))
     show(console, marked("×", "bold red", Text(labels.text("unplaced"), style="bold")))
-    show(console, _indented(table))
+    show(console, indented(table))
 
 
 def print_explanation(
     console: Console, labels: Labels, certificate: Certificate | None, repairs: Sequence[Repair]
 ) -> None:
     """Print why units are unplaced, and what would help if anything is known to."""
-    show(console, _indented(Text(labels.reason(certificate))))
+    show(console, indented(Text(labels.reason(certificate))))
     if repairs:
-        show(console, _indented(Text(labels.repairs(repairs))))
+        show(console, indented(Text(labels.repairs(repairs))))
 
 
 def print_warnings(console: Console, labels: Labels, warnings: Sequence[PlanWarning]) -> None:
     """Print one line per warning; contents are named by their titles."""
     for warning in warnings:
         show(console, marked("!", "bold yellow", Text(labels.message(warning))))
-
-
-def print_quality(console: Console, labels: Labels, quality: Quality) -> None:
-    """Print how even the study days are."""
-    values = {
-        "peak": quality.peak,
-        "least_peak": quality.least_peak,
-        "spread": quality.spread,
-        "reserve_used": quality.reserve,
-    }
-    parts = [
-        Text.assemble((f"{labels.text(name)} ", "dim"), labels.duration(minutes))
-        for name, minutes in values.items()
-    ]
-    show(console, marked("≈", "bold cyan", Text("  ·  ", style="dim").join(parts)))
 
 
 # --- weeks ----------------------------------------------------------------------------
@@ -177,11 +169,6 @@ def weeks_of(days: Iterable[Day], plans: Iterable[ScheduledPlan]) -> Iterator[We
         missing = range(1, 8 - len(columns)) if last < date.max - timedelta(7) else ()
         columns += [DayColumn(last + timedelta(step), None) for step in missing]
         yield Week(number, columns, last)
-
-
-def _indented(content: RenderableType) -> RenderableType:
-    """Return the content aligned with the text of ``marked``."""
-    return Padding(content, (0, 1, 0, 3), expand=False)
 
 
 # --- parts of both layouts ------------------------------------------------------------

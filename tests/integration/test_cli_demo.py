@@ -3,6 +3,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -12,12 +13,15 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain.cli import demo
 from domain.cli.demo import Race
 from domain.cli.main import main
+from domain.documents import read_json
 from domain.embedded.server import MissingBinariesError
 from domain.errors import PlanGroupLockedError
 from domain.locking import PlanGroupLock
 from domain.repositories import PlanGroupRepository, StudentPlanRepository
+from domain.scheduling.types import Strategy
 from domain.services import GenerationResult, PlanGroupService
 from domain.unit_of_work import UnitOfWork
+from tests.unit.documents.documents import EXAMPLE
 
 
 def test_race_lets_one_of_eight_simultaneous_requests_generate(
@@ -50,6 +54,12 @@ def test_race_that_fails_ends_immediately_and_raises_the_cause() -> None:
         race.run(8)
 
 
+def test_demo_stores_the_example_with_the_strategy_balanced() -> None:
+    document = demo.example()
+    assert document == replace(read_json(EXAMPLE), strategy=Strategy.BALANCED)
+    assert document != read_json(EXAMPLE)
+
+
 def test_demo_prints_the_winner_and_the_errors_of_the_others() -> None:
     printed = subprocess.run(
         [sys.executable, "-m", "domain", "demo"],
@@ -66,7 +76,12 @@ def test_demo_prints_the_winner_and_the_errors_of_the_others() -> None:
     assert "Plans are already being generated for this group." in printed.stdout
     assert "플랜 생성 1회" in printed.stdout
     assert "4주차" in printed.stdout
-    assert "≈ 가장 긴 날 4시간 31분" in printed.stdout
+    lines = [line.split() for line in printed.stdout.splitlines()]
+    bars = {line[0]: "".join(line[1:5]) for line in lines if line[:1] in (["even"], ["balanced"])}
+    assert {name: len(row) for name, row in bars.items()} == {"even": 24, "balanced": 24}
+    assert set(bars["even"]) > set(bars["balanced"])
+    assert "≈ 가장 찬 날" in printed.stdout
+    assert "".join(lines[-2]) == bars["balanced"]
 
 
 def test_demo_prints_english_on_request(

@@ -206,6 +206,9 @@ def test_today_option_sets_the_first_planned_day(
 ) -> None:
     assert main(["generate", "--json", "--today", "2025-01-10", file("a")]) == 0
     assert min(plan["date"] for plan in lines(capsys)[0]["plans"]) == "2025-01-10"
+    assert main(["generate", "--today", "2025-01-10", file("a")]) == 0
+    bars = capsys.readouterr().out.splitlines()[-2]
+    assert len("".join(bars.split())) == 24 - 8
 
 
 def test_generate_plans_each_document_for_a_separate_student(

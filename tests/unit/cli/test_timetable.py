@@ -7,9 +7,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from domain.cli.console import clipped, folded
+from domain.cli.quality import print_quality
 from domain.cli.timetable import (
     print_explanation,
-    print_quality,
     print_timetable,
     print_unplaced,
     print_warnings,
@@ -228,7 +228,7 @@ def test_ascii_output_keeps_titles_that_it_can_show() -> None:
 def test_timetable_is_printed_in_english_on_request() -> None:
     text = render(140, language="en")
     assert "review p.1–50" in text
-    assert "longest day 4h 31m" in text
+    assert "fullest day 57% (least possible 45%)" in text
     assert "its days are full" in text
 
 
@@ -256,7 +256,7 @@ def test_unplaced_contents_are_listed_with_length_and_reason() -> None:
     assert "배치하지 못한 내용" in text
     assert "3–30강  2시간 30분  남은 시간이 부족합니다" in text
     assert "모든 내용을 배치했습니다." in text
-    assert "이론상 최소 3시간 36분" in text
+    assert "가장 찬 날 57% (최소 45%)" in text
 
 
 def test_clock_formats_minutes_of_the_day() -> None:
@@ -276,3 +276,5 @@ def test_clipped_counts_a_korean_character_as_two_columns(
 def test_folded_breaks_lines_only_between_words() -> None:
     assert folded(["복습", "p.101–150", "[자율]"], 11) == ["복습", "p.101–150", "[자율]"]
     assert folded(["복습", "p.1–50"], 11) == ["복습 p.1–50"]
+    assert folded(["복습", "p.1–50"], 13, " · ") == ["복습 · p.1–50"]
+    assert folded(["복습", "p.1–50"], 12, " · ") == ["복습", "p.1–50"]
