@@ -84,14 +84,17 @@ class Ledger:
     def change(self, content: int, first: int, counts: Sequence[int]) -> Change:
         """Return the effect of other counts from an index on."""
         sessions = self.contents[content]
+        prefix = sessions.prefix
         new = old = sessions.counts[first - 1] if first else 0
         minutes: dict[int, int] = {}
         faults = 0
         for index, after in enumerate(counts, first):
             was = sessions.counts[index]
-            faults += sessions.faults(index, new, after) - sessions.faults(index, old, was)
-            if more := sessions.length(new, after) - sessions.length(old, was):
-                minutes[sessions.days[index]] = more
+            # A session with as many units and minutes as before is neither better nor worse.
+            if after - new != was - old or prefix[after] - prefix[new] != prefix[was] - prefix[old]:
+                faults += sessions.faults(index, new, after) - sessions.faults(index, old, was)
+                if more := sessions.length(new, after) - sessions.length(old, was):
+                    minutes[sessions.days[index]] = more
             new, old = after, was
         days = sessions.days[first : first + len(counts)]
         return Change(content, first, counts, minutes, days, faults)

@@ -108,7 +108,9 @@ class Smoothing:
         ledger = self.ledger
         if ledger.load[day] <= ledger.levels[day] + 1:
             return None
-        moves = (move for move in _moves(ledger, day, _NEAR) if self._seems_better(move))
+        moves = (
+            move for move in _moves(ledger, day, _NEAR, emptier=True) if self._seems_better(move)
+        )
         found = [(ledger.cost(change), change) for change in self._moved(moves)]
         for cost, change in sorted(found, key=lambda one: one[0]):
             if cost >= -_LEAST_GAIN:
@@ -223,14 +225,18 @@ class _Move(NamedTuple):
     units: int
 
 
-def _moves(ledger: Ledger, day: int, near: int) -> Iterator[_Move]:
-    """Yield moves of all contents away from a day, to at most so many days before and after it."""
+def _moves(ledger: Ledger, day: int, near: int, *, emptier: bool = False) -> Iterator[_Move]:
+    """Yield moves of all contents away from a day, to at most so many days before and after it.
+
+    With ``emptier``, only moves to days that are less full.
+    """
+    full = ledger.fullness(day) if emptier else float("inf")
     for content, index in ledger.at[day].items():
         sessions = ledger.contents[content]
         first, stop = sessions.bounds(index)
         if first < stop and not sessions.is_fixed:
             for target in range(max(0, index - near), min(len(sessions.days), index + near + 1)):
-                if target != index:
+                if target != index and ledger.fullness(sessions.days[target]) < full:
                     for units in _amounts(ledger, sessions, index, target):
                         yield _Move(content, index, target, units)
 
