@@ -44,12 +44,15 @@ def quality(
         deal.placed_units == len(deal.demand.units) for deal in deals
     )
     has_spare_days = any(problem.days[day].kind is DayKind.NO_TIME for day in new_load)
-    bound = _bound(
-        problem, deals, minimums if is_roomy else (), kept_load, has_spare_days=has_spare_days
-    )
+    minimums = minimums if is_roomy else ()
+    days = _Days({}, kept_load, times)
+    bound = peak_bound = _bound(problem, deals, minimums, days, has_spare_days=has_spare_days)
+    if not all(times.values()):  # a day that the student's other plans fill has no fullness
+        days = _Days({}, kept_load, {day: time or 1 for day, time in times.items()})
+        peak_bound = _bound(problem, deals, minimums, days, has_spare_days=has_spare_days)
     return Quality(
         peak=max(loads, default=0),
-        least_peak=bound.least_level(lambda level, _: 1000 * level) if loads else 0,
+        least_peak=peak_bound.least_level(lambda level, _: 1000 * level) if loads else 0,
         spread=max(loads, default=0) - min(loads, default=0),
         reserve=sum(row.stop - row.start for row in both if row.reserve),
         fullness=max(((2000 * minutes + time) // (2 * time) for minutes, time in full), default=0),
@@ -64,19 +67,18 @@ def _bound(
     problem: Problem,
     deals: Sequence[Deal],
     minimums: Sequence[Minimum],
-    kept: Mapping[int, int],
+    days: "_Days",
     *,
     has_spare_days: bool,
 ) -> "_Bound":
     """Return the bound for schedules with the minimums, or without them if there are none such."""
     taken, needs = _with_minimums(deals, minimums)
-    times = study_times(problem)
     # Days without study time are the last resort, so they count only if they are used.
     own = [demand.with_spare_days() if has_spare_days else demand for demand in problem.demands]
     day_sets = DaySets.among(own)
-    bound = _Bound(problem, day_sets, day_sets.needs(needs), _Days(taken, kept, times))
+    bound = _Bound(problem, day_sets, day_sets.needs(needs), days._replace(taken=taken))
     if minimums and not bound.is_possible():  # other contents need the time of the minimums
-        return _bound(problem, deals, (), kept, has_spare_days=has_spare_days)
+        return _bound(problem, deals, (), days, has_spare_days=has_spare_days)
     return bound
 
 

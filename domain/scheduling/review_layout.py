@@ -238,8 +238,23 @@ def _cut(
         if placed is not None:
             origin = [bisect_left(whole, end) - 1 for end in divided[1:]]
             counts = Counter(origin)
-            return [items[i] for i in origin], divided, [counts[i] for i in origin], placed
+            single = _single_units(items, counts)
+            return [single[i] for i in origin], divided, [counts[i] for i in origin], placed
     raise AssertionError("pieces must fit into the spans for which they were cut")
+
+
+def _single_units(items: Sequence[Span], counts: Mapping[int, int]) -> list[Span]:
+    """Return the items such that one in several pieces is a single unit, except for the last item.
+
+    Its further units, whose review has 0 minutes, belong to the item after it.
+    """
+    single = list(items)
+    for index in range(len(items) - 1):
+        start, stop = single[index]
+        if counts[index] > 1 and stop - start > 1:
+            single[index] = start, start + 1
+            single[index + 1] = start + 1, single[index + 1][1]
+    return single
 
 
 def _moved(

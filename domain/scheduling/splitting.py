@@ -111,7 +111,22 @@ def longest_spans(
         if divisible_reach(prefix, kept, shortest) == len(prefix) - 1:
             found = fewest_cuts(prefix, kept, shortest)
             if len(found) <= len(cuts):
-                return kept, found
+                return _without_equal_spans(prefix, found, kept, shortest)
+    return lengths, cuts
+
+
+def _without_equal_spans(
+    prefix: Sequence[int], cuts: list[int], lengths: list[int], shortest: int
+) -> tuple[list[int], list[int]]:
+    """Return the lengths without those of the shortest spans that are not needed either."""
+    least = min((length for length in lengths if length), default=0)
+    for index, length in enumerate(lengths):
+        if length == least:
+            fewer = [*lengths[:index], 0, *lengths[index + 1 :]]
+            if divisible_reach(prefix, fewer, shortest) == len(prefix) - 1:
+                found = fewest_cuts(prefix, fewer, shortest)
+                if len(found) <= len(cuts):
+                    lengths, cuts = fewer, found
     return lengths, cuts
 
 
