@@ -39,17 +39,7 @@ def quality(
     times = study_times(problem)
     loads = [load[day] for day in times]
     full = [(load[day], time) for day, time in times.items() if time]
-    # Minimums give way to whatever needs the reserve, or finds no place.
-    is_roomy = not any(row.reserve for row in rows) and all(
-        deal.placed_units == len(deal.demand.units) for deal in deals
-    )
-    has_spare_days = any(problem.days[day].kind is DayKind.NO_TIME for day in new_load)
-    minimums = minimums if is_roomy else ()
-    days = _Days({}, kept_load, times)
-    bound = peak_bound = _bound(problem, deals, minimums, days, has_spare_days=has_spare_days)
-    if not all(times.values()):  # a day that the student's other plans fill has no fullness
-        days = _Days({}, kept_load, {day: time or 1 for day, time in times.items()})
-        peak_bound = _bound(problem, deals, minimums, days, has_spare_days=has_spare_days)
+    bound, peak_bound = _bounds(problem, deals, minimums, rows, _Days({}, kept_load, times))
     return Quality(
         peak=max(loads, default=0),
         least_peak=peak_bound.least_level(lambda level, _: 1000 * level) if loads else 0,
@@ -61,6 +51,28 @@ def quality(
         short_rows=sum(row.stop - row.start < _SHORT_ROW for row in both),
         slack_days=_slack(problem, both),
     )
+
+
+def _bounds(
+    problem: Problem,
+    deals: Sequence[Deal],
+    minimums: Sequence[Minimum],
+    rows: Sequence[Row],
+    days: "_Days",
+) -> tuple["_Bound", "_Bound"]:
+    """Return the bounds of the fullness and of the peak."""
+    # Minimums give way to whatever needs the reserve, or finds no place.
+    if any(row.reserve for row in rows) or any(
+        deal.placed_units < len(deal.demand.units) for deal in deals
+    ):
+        minimums = ()
+    has_spare_days = any(problem.days[row.day].kind is DayKind.NO_TIME for row in rows)
+    bound = _bound(problem, deals, minimums, days, has_spare_days=has_spare_days)
+    if all(days.times.values()):
+        return bound, bound
+    # A day that the student's other plans fill has no fullness, but counts for the peak.
+    days = days._replace(times={day: time or 1 for day, time in days.times.items()})
+    return bound, _bound(problem, deals, minimums, days, has_spare_days=has_spare_days)
 
 
 def _bound(

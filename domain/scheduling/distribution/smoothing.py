@@ -77,18 +77,21 @@ class Smoothing:
 
     def _relief(self, day: int, overfull: Collection[int]) -> Change | None:
         """Return the best change that takes units from a day and makes no other one overfull."""
-        found = [
-            change
-            for change in self._moved(_moves(self.ledger, day, _FAR))
-            if change.minutes.get(day, 0) < 0
-            and all(
+        ledger = self.ledger
+
+        def helps(change: Change) -> bool:
+            return change.minutes.get(day, 0) < 0 and all(
                 (change.minutes.get(other, 0) <= 0 and other in overfull)
-                or self.ledger.holds(other, change)
+                or ledger.holds(other, change)
                 for other in change.days
                 if other != day
             )
-        ]
-        return min(found, key=self.ledger.cost, default=None)
+
+        for near in (_NEAR, _FAR):
+            found = [change for change in self._moved(_moves(ledger, day, near)) if helps(change)]
+            if found:
+                return min(found, key=ledger.cost)
+        return None
 
     def _mend_all(self, content: int) -> None:
         """Lengthen, move or divide sessions of a content that are not as they should be."""
