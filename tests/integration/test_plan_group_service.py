@@ -280,9 +280,10 @@ def test_create_refuses_a_student_that_a_foreign_key_of_the_application_refuses(
     assert error.value.field == "student_id"
     cause = error.value.__cause__
     assert isinstance(cause, sa.exc.IntegrityError)
-    # In a pipeline the error arrives with the result of a later statement. The exception must
-    # not show the parameters of that statement, which did not fail.
-    assert (cause.statement, cause.params) == ("one of the statements of a pipeline", None)
+    # In a pipeline the error arrives with the result of a later statement, or at its end. The
+    # exception must not show the parameters of that statement, which did not fail.
+    assert cause.statement == "one of the statements of a pipeline"
+    assert not cause.params
 
 
 @pytest.mark.parametrize("method", ["create", "add"])
