@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from domain.scheduling.calendar import Day, DayKind, calendar
 from domain.scheduling.minutes import unit_minutes
@@ -43,6 +43,11 @@ class Demand:
     kept_pieces: dict[int, set[int]] = field(default_factory=dict)
     wanted: Mapping[int, float] | None = None
     """The part of each study day in minutes that a strategy wants; ``None`` for the even deal."""
+
+    @property
+    def shortest(self) -> int:
+        """Minutes of the shortest remaining unit, 0 if no unit remains."""
+        return min((after - before for before, after in pairwise(self.prefix)), default=0)
 
     @property
     def own(self) -> list[int]:

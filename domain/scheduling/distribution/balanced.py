@@ -6,9 +6,11 @@ it each content gets (``levels``), then whole units (``sessions``), which are mo
 another, as near to their parts as possible, with all the last resorts of the strategy ``even``.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from math import ceil
 from typing import Final
 
 from domain.scheduling.demand import Demand, Problem
@@ -19,9 +21,9 @@ from domain.scheduling.distribution.goals import Goals, goals_of
 from domain.scheduling.distribution.in_turn import Effort, room_beside
 from domain.scheduling.distribution.ledger import Ledger
 from domain.scheduling.distribution.levels import Cells, parts
-from domain.scheduling.distribution.sessions import Sessions, deal_sessions, fits, reserve_needed
+from domain.scheduling.distribution.sessions import Sessions, deal_sessions, packed, reserve_needed
 from domain.scheduling.distribution.smoothing import Smoothing
-from domain.scheduling.placement import Room, longest_span, pack
+from domain.scheduling.placement import Room, Run
 
 _MAX_EFFORT: Final = 4_000
 """The number of changes that the smoothing of a schedule examines at most."""
@@ -64,52 +66,73 @@ class _Attempt:
         self.levels: dict[int, float] = {}
         plain = self.goals.without_minimums()
         # Minimums give way if they would take time that others need.
-        self.fits_study = any(
-            self._deal(goals, with_reserve=False) for goals in (self.goals, plain)
-        )
+        self.fits_study = any(self._deal(goals) for goals in (self.goals, plain))
         if not self.fits_study:
             rooms = choice.problem.rooms
             for goals in (self.goals, plain):
-                if self._deal(goals.with_reserve(rooms), with_reserve=True):
+                if self._deal(goals.with_reserve(rooms)):
                     break
 
-    def _deal(self, goals: Goals, *, with_reserve: bool) -> bool:
+    def _deal(self, goals: Goals) -> bool:
         """Set the contents and levels; return whether the days hold all minutes."""
         rooms = self.choice.problem.rooms
+        if not goals.reserve:
+            rooms = {day: Room(room.study, ()) for day, room in rooms.items()}
         contents = [_sessions(goals, number, rooms) for number in range(len(goals.demands))]
-        wanted = wanted_minutes(goals, [one.days for one in contents])
+        usable = [one.days for one in contents]
+        wanted = wanted_minutes(goals, usable)
         if wanted is None:
             return False
         self.contents = contents
-        for own in wanted:
-            for day, minutes in own.items():
-                self.levels[day] = self.levels.get(day, 0.0) + minutes
-        spans = {
-            day: (rooms[day] if with_reserve else Room(rooms[day].study, ())).lengths()
-            for day in goals.weights
+        self.levels = _sums(wanted)
+        if any(one.is_sparse for one in contents):
+            _choose_sparse_days(goals, contents)
+            wanted = wanted_minutes(goals, [one.days for one in contents]) or wanted
+        spans = {day: rooms[day].lengths() for day in goals.weights}
+        levels = _sums(wanted)
+        held = {
+            day: max(free, ceil(levels.get(day, 0.0) - 1e-6)) for day, free in goals.free.items()
         }
-        deal_sessions(contents, wanted, self.levels, spans)
+        deal_sessions(contents, wanted, levels, spans, held)
+        self._level_with_wrap_ups(goals, usable)
         for one in contents:
-            one.open_all_days([day for day in one.demand.days if day in goals.weights])
+            one.open_days_for_a_unit(spans)
         return True
 
+    def _level_with_wrap_ups(self, goals: Goals, usable: Sequence[Sequence[int]]) -> None:
+        """Set the levels again, once the days of the wrap-ups are known."""
+        wrap_ups: dict[int, int] = {}
+        for one in self.contents:
+            for index, day in enumerate(one.days):
+                if wrap_up := one.minutes(index) - one.study(index):
+                    wrap_ups[day] = wrap_ups.get(day, 0) + wrap_up
+        if wrap_ups and (wanted := wanted_minutes(replace(goals, wrap_ups=wrap_ups), usable)):
+            self.levels = _sums([*wanted, wrap_ups])
+
     def spread(self) -> list[Deal] | None:
-        """Return smoothed deals in study time, or ``None`` if a day does not hold its units."""
+        """Return smoothed deals, or ``None`` if a day does not hold its units uncut.
+
+        The reserve is only used if study time does not hold all minutes.
+        """
         contents, goals, rooms = self.contents, self.goals, self.choice.problem.rooms
-        if not self.fits_study:
+        if not contents:
             return None
 
         def held(day: int, items: Mapping[int, range]) -> int | None:
-            return 0 if fits(contents, items, rooms[day]) else None
+            return reserve_needed(contents, items, rooms[day])
 
         ledger = Ledger(contents, goals.weights, goals.base, self.levels, held)
         smoothing = Smoothing(ledger, _MAX_EFFORT)
-        if not smoothing.relieve():
+        if not smoothing.relieve(with_reserve=not self.fits_study):
             return None
         smoothing.smooth()
-        return [
+        smoothing.save_reserve(rooms)
+        deals = [
             Deal(one.demand, one.demand.units, one.prefix, one.days, one.counts) for one in contents
         ]
+        for day in goals.weights:
+            _pack_again(deals, contents, day, rooms[day])
+        return deals
 
     def placed_in_turn(self) -> list[Deal] | None:
         """Return smoothed deals of all units in study time, dealt in turn, or ``None``."""
@@ -145,35 +168,59 @@ def _sessions(goals: Goals, number: int, rooms: Mapping[int, Room]) -> Sessions:
     holding = [
         day
         for day in demand.days
-        if day in goals.weights and longest_span(rooms[day]) >= demand.longest
+        if day in goals.weights and max(rooms[day].lengths(), default=0) >= demand.longest
     ]
     # The minimums of other contents must fit beside the unit, too.
     times = goals.times
     days = [
         day
         for day in holding
-        if times[day].free + (minimum.minutes if day in minimum.days else 0) >= demand.longest
+        if times[day].free
+        + goals.reserve.get(day, 0)
+        + (minimum.minutes if day in minimum.days else 0)
+        >= demand.longest
     ] or holding
-    required = minimum.days
-    if minimum.sessions:
-        days = _roomiest(days, minimum.sessions, goals.weights)
-        required = frozenset(days)
     return Sessions(
         demand,
         days,
         shortest=min(goals.shortest, demand.prefix[-1]),
         least_units=minimum.units,
-        required=required,
+        required=minimum.days,
         is_sparse=minimum.sessions > 0,
     )
 
 
-def _roomiest(days: Sequence[int], count: int, weights: Mapping[int, int]) -> list[int]:
-    """Return one day, with the most time, of each of ``count`` equal stretches of days."""
-    if len(days) <= count:
-        return list(days)
-    bounds = [len(days) * i // count for i in range(count + 1)]
-    return [max(days[a:b], key=lambda day: (weights[day], -day)) for a, b in pairwise(bounds)]
+def _choose_sparse_days(goals: Goals, contents: Sequence[Sessions]) -> None:
+    """Let each sparse content have one day of each of as many equal stretches as it has sessions.
+
+    It is the day that is least full then: contents with longer sessions choose first.
+    """
+    load = {day: time.base for day, time in goals.times.items()}
+
+    def length(number: int) -> int:
+        return -(-contents[number].prefix[-1] // goals.minimums[number].sessions)
+
+    sparse = [number for number, one in enumerate(contents) if one.is_sparse]
+    for number in sorted(sparse, key=length, reverse=True):
+        one, minutes = contents[number], length(number)
+        count = min(goals.minimums[number].sessions, len(one.days))
+        bounds = [len(one.days) * i // count for i in range(count + 1)] if count else [0]
+        one.days = [
+            min(one.days[a:b], key=lambda day: ((load[day] + minutes) / goals.weights[day], day))
+            for a, b in pairwise(bounds)
+        ]
+        one.required = frozenset(one.days)
+        for day in one.days:
+            load[day] += minutes
+
+
+def _sums(wanted: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    """Return the minutes of each day together."""
+    sums: dict[int, float] = {}
+    for own in wanted:
+        for day, minutes in own.items():
+            sums[day] = sums.get(day, 0.0) + minutes
+    return sums
 
 
 def _smooth(
@@ -202,28 +249,37 @@ def _smooth(
     weights = {day: goals.weights.get(day) or max(1, problem.rooms[day].minutes) for day in rooms}
     ledger = Ledger(contents, weights, goals.base, levels, held)
     for deal in deals:
-        for day, runs in deal.runs.items():
+        for day, runs in deal.runs.items() if not deal.cuts else ():
             used = sum(run.stop - run.start for run in runs if run.reserve)
             ledger.reserve[day] = ledger.reserve.get(day, 0) + used
-    Smoothing(ledger, _MAX_EFFORT).smooth()
+    ledger.is_settled = True
+    smoothing = Smoothing(ledger, _MAX_EFFORT)
+    smoothing.smooth()
+    smoothing.save_reserve(rooms)
     for day in ledger.changed:
         _pack_again(deals, contents, day, rooms[day])
 
 
 def _pack_again(deals: Sequence[Deal], contents: Sequence[Sessions], day: int, room: Room) -> None:
     """Set the runs of a day whose units have been changed."""
-    free = room.copy()
-    for deal, one in zip(deals, contents, strict=True):
-        if one.is_fixed or day not in one.days:
-            continue
-        deal.runs.pop(day, None)
-        first, stop = one.bounds(one.days.index(day))
-        if first < stop:
-            runs = pack(one.prefix, range(first, stop), free)
-            if runs is None:
-                raise AssertionError("a change is only made if the day holds its units")
-            free.take(runs)
-            deal.runs[day] = runs
+    items: dict[int, range] = {}
+    for number, one in enumerate(contents):
+        if not one.is_fixed and day in one.days:
+            first, stop = one.bounds(bisect_left(one.days, day))
+            if first < stop:
+                items[number] = range(first, stop)
+            else:
+                deals[number].runs.pop(day, None)
+    placed = packed(contents, items, room)
+    for number, own in items.items():
+        runs = deals[number].runs
+        runs[day] = _shifted(runs[day], own.start) if placed is None else placed[number]
+
+
+def _shifted(runs: Sequence[Run], first: int) -> list[Run]:
+    """Return the runs for as many units of the same length, from another one on."""
+    by = first - runs[0].items.start
+    return [run._replace(items=range(run.items.start + by, run.items.stop + by)) for run in runs]
 
 
 def wanted_minutes(goals: Goals, usable: Sequence[Sequence[int]]) -> list[dict[int, float]] | None:
@@ -236,11 +292,16 @@ def wanted_minutes(goals: Goals, usable: Sequence[Sequence[int]]) -> list[dict[i
     for bit, days in zip(bits, usable, strict=True):
         for day in days:
             owners[day] = owners.get(day, 0) | bit
-    cells = Cells(goals.times, owners)
+    times = goals.times
+    for day in goals.reserve:
+        owners[~day] = owners.get(day, 0)
+    cells = Cells(times, owners)
     wanted = parts(cells, [cells.owned_by(bit) for bit in bits], goals.needs)
     for own, need, minimum in zip(wanted, goals.needs, goals.minimums, strict=True):
         if need and not own:
             return None
+        for day in [day for day in own if day < 0]:
+            own[~day] = own.get(~day, 0.0) + own.pop(day)
         for day in minimum.days:
             own[day] = own.get(day, 0.0) + minimum.minutes
     return wanted

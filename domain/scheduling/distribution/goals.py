@@ -7,7 +7,7 @@ allow. The minimums are decided before the levels of the days are.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from domain.scheduling.demand import Demand, Problem, study_times
@@ -46,6 +46,10 @@ class Goals:
     base: dict[int, int]
     free: dict[int, int]
     minimums: Sequence[Minimum]
+    wrap_ups: Mapping[int, int] = field(default_factory=dict)
+    """The minutes of wrap-ups of each day, if its sessions are known."""
+    reserve: Mapping[int, int] = field(default_factory=dict)
+    """The minutes of the reserve of each day that has one, if it is open."""
 
     @property
     def needs(self) -> list[int]:
@@ -60,20 +64,31 @@ class Goals:
         return replace(self, minimums=[replace(one, days=frozenset()) for one in self.minimums])
 
     def with_reserve(self, rooms: Mapping[int, Room]) -> "Goals":
-        """Return the same goals if the reserve of the days is free, too."""
-        return replace(self, free={day: rooms[day].minutes for day in self.free})
+        """Return the same goals if the reserve of the days is open, too."""
+        reserve = {day: total(rooms[day].reserve) for day in self.free}
+        return replace(self, reserve={day: found for day, found in reserve.items() if found})
 
     @property
     def times(self) -> dict[int, DayTime]:
-        """The time of each day, with the minimums as a part of its base."""
-        taken: Counter[int] = Counter()
+        """The time of each day, with the minimums as a part of its base.
+
+        The reserve of day ``d`` is a day ``~d`` of its own. It opens at a level at which the study
+        time of all days is full, so that contents use no more of it than they must.
+        """
+        taken: Counter[int] = Counter(self.wrap_ups)
         for minimum in self.minimums:
             for day in minimum.days:
                 taken[day] += minimum.minutes
-        return {
-            day: DayTime(weight, self.base[day] + taken[day], self.free[day] - taken[day])
+        times = {
+            day: DayTime(weight, self.base[day] + taken[day], max(0, self.free[day] - taken[day]))
             for day, weight in self.weights.items()
         }
+        if self.reserve:
+            full = max(-(-(time.base + time.free) // time.weight) for time in times.values())
+            for day, minutes in self.reserve.items():
+                weight = self.weights[day]
+                times[~day] = DayTime(weight, full * weight, minutes)
+        return times
 
 
 def goals_of(problem: Problem, demands: Sequence[Demand]) -> Goals:

@@ -42,7 +42,7 @@ class Ledger:
 
     ``weights`` has the time of each day by which its squared minutes are divided, ``base`` the
     minutes that are decided already, and ``levels`` the minutes of other study that each day should
-    have. A change is only possible if no day needs more of the reserve than it used before.
+    have. A change is only possible if its days together need no more of the reserve than before.
     """
 
     def __init__(
@@ -58,6 +58,8 @@ class Ledger:
         self.load = {day: base.get(day, 0) for day in weights}
         self.reserve: dict[int, int] = {}
         """The minutes of the reserve that each day uses, if any."""
+        self.is_settled = False
+        """Whether ``reserve`` follows the changes. Before, it has what each day may use."""
         self.changed: set[int] = set()
         """The days whose units have been changed."""
         self.at: dict[int, dict[int, int]] = {day: {} for day in weights}
@@ -70,6 +72,10 @@ class Ledger:
     def fullness(self, day: int) -> float:
         """Return the minutes of a day divided by its time."""
         return self.load[day] / self.weights[day]
+
+    def study(self, day: int) -> int:
+        """Return the minutes of units that a day has."""
+        return sum(self.contents[number].study(index) for number, index in self.at[day].items())
 
     def day_cost(self, day: int, load: int) -> float:
         """Return the cost of a day with so many minutes."""
@@ -99,6 +105,19 @@ class Ledger:
         days = sessions.days[first : first + len(counts)]
         return Change(content, first, counts, minutes, days, faults)
 
+    def settle(self) -> None:
+        """Let the reserve of each day be what it needs, from now on."""
+        self.is_settled = True
+        if self.reserve:
+            self.reserve = {day: self.needed(day) or 0 for day in self.at}
+
+    def opposite(self, change: Change) -> Change:
+        """Return the change that takes another one back, once it is made."""
+        counts = self.contents[change.content].counts
+        before = counts[change.first : change.first + len(change.counts)]
+        minutes = {day: -more for day, more in change.minutes.items()}
+        return change._replace(counts=before, minutes=minutes, faults=-change.faults)
+
     def cost(self, change: Change) -> float:
         """Return the cost of a change; it is negative if the change is an improvement."""
         load = self.load
@@ -114,13 +133,37 @@ class Ledger:
         for day, more in change.minutes.items():
             self.load[day] += more
         self.changed.update(change.days)
+        if self.is_settled and self.reserve:
+            for day in change.days:
+                self.reserve[day] = self.needed(day) or 0
 
     def is_possible(self, change: Change) -> bool:
-        """Whether all days hold their units after a change."""
-        return all(self.holds(day, change) for day in change.days)
+        """Whether all days hold their units after a change, with no more of the reserve."""
+        days = self.concerned(change)
+        left = sum(self.reserve.get(day, 0) for day in days)
+        for day in days:
+            needed = self.needed(day, change)
+            if needed is None or needed > left:
+                return False
+            left -= needed
+        return True
+
+    def concerned(self, change: Change) -> list[int]:
+        """Return the days whose units have other lengths after a change, the fuller ones first.
+
+        Where all units have the same length, other units of the same number make no difference.
+        """
+        if self.contents[change.content].is_uniform:
+            return sorted(change.minutes, key=lambda day: -change.minutes[day])
+        return sorted(change.days, key=lambda day: -change.minutes.get(day, 0))
 
     def holds(self, day: int, change: Change | None = None) -> bool:
         """Whether a day holds its units, after a change, with no more of the reserve."""
+        needed = self.needed(day, change)
+        return needed is not None and needed <= self.reserve.get(day, 0)
+
+    def needed(self, day: int, change: Change | None = None) -> int | None:
+        """Return the minutes of the reserve that a day needs; ``None`` if it is too full."""
         items = {}
         for number, index in self.at[day].items():
             first, stop = self.contents[number].bounds(index)
@@ -132,5 +175,4 @@ class Ledger:
                     first = change.counts[at - 1]
             if first < stop:
                 items[number] = range(first, stop)
-        needed = self._held(day, items)
-        return needed is not None and needed <= self.reserve.get(day, 0)
+        return self._held(day, items)

@@ -5,15 +5,15 @@ content lags behind its part. A session has no units, or at least those that a s
 The cost is a few sums per content and day.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Final, NamedTuple
+from typing import Final
 
 from domain.scheduling.demand import Demand
 from domain.scheduling.distribution.nearest import latest_counts
-from domain.scheduling.placement import Room, pack
+from domain.scheduling.placement import Room, Run, pack
 from domain.scheduling.rounding import deltas
 
 _LAG: Final = 0.25
@@ -43,6 +43,11 @@ class Sessions:
     """Whether the sessions must not be changed."""
 
     @property
+    def is_uniform(self) -> bool:
+        """Whether all units have the same length."""
+        return self.demand.longest * (len(self.prefix) - 1) == self.prefix[-1]
+
+    @property
     def prefix(self) -> list[int]:
         """The minutes of the first units of the demand."""
         return self.demand.prefix
@@ -54,6 +59,11 @@ class Sessions:
     def minutes(self, index: int) -> int:
         """Return the length of a session with its wrap-up."""
         return self.length(*self.bounds(index))
+
+    def study(self, index: int) -> int:
+        """Return the length of a session without its wrap-up."""
+        first, stop = self.bounds(index)
+        return self.prefix[stop] - self.prefix[first]
 
     def length(self, first: int, stop: int) -> int:
         """Return the length of a session of some units with its wrap-up."""
@@ -88,45 +98,75 @@ class Sessions:
         lacking = lacking or int(is_required and stop - first < self.least_units)
         return lacking or (-2 * self.shortest - 1 if self.is_sparse else 0)
 
-    def open_all_days(self, days: list[int]) -> None:
-        """Let sparse sessions be on all of these days, of which some were chosen at first."""
-        if not self.is_sparse:
-            return
+    def open_days_for_a_unit(self, spans: Mapping[int, Sequence[int]]) -> None:
+        """Let the sessions be on all days whose spans hold a unit, of which some had been chosen.
+
+        ``spans`` has the lengths of the spans of each day.
+        """
+        shortest = self.demand.shortest
+        days = [day for day in self.demand.days if max(spans.get(day, ()), default=0) >= shortest]
+        days = sorted({*days, *self.days})
         after = dict(zip(self.days, self.counts, strict=True))
         counts: list[int] = []
         for day in days:
             counts.append(after.get(day, counts[-1] if counts else 0))
-        self.days, self.counts, self.required = days, counts, frozenset()
-
-
-def fits(contents: Sequence[Sessions], items: Mapping[int, range], room: Room) -> bool:
-    """Whether the study time of a day holds units of contents, given by their numbers, uncut."""
-    if _fits_easily(contents, items, room):
-        return True
-    return len(room.study) > 1 and reserve_needed(contents, items, Room(room.study, ())) == 0
+        self.days, self.counts = days, counts
+        if self.is_sparse:
+            self.required = frozenset()
 
 
 def reserve_needed(
     contents: Sequence[Sessions], items: Mapping[int, range], room: Room
 ) -> int | None:
-    """Return the minutes of the reserve that a day needs for units of contents, packed in turn.
+    """Return the minutes of the reserve that a day needs for units of contents.
 
-    Returns ``None`` if the units do not fit uncut.
+    Returns ``None`` if they are not placed uncut in any of the orders that are tried.
     """
-    if _fits_easily(contents, items, room):
+    if fits_easily(contents, items, room):
         return 0
+    placed = packed(contents, items, room)
+    return None if placed is None else _reserve_of(placed)
+
+
+def packed(
+    contents: Sequence[Sessions], items: Mapping[int, range], room: Room
+) -> dict[int, list[Run]] | None:
+    """Return the runs of units of contents, placed in turn, or else the longest units first."""
+    need = sum(
+        contents[number].prefix[own.stop] - contents[number].prefix[own.start]
+        for number, own in items.items()
+    )
+    if need > room.minutes:
+        return None
+    in_turn = sorted(items)
+    longest_first = sorted(in_turn, key=lambda number: -contents[number].demand.longest)
+    best = _packed(contents, items, room, in_turn)
+    if longest_first != in_turn and (best is None or _reserve_of(best)):
+        other = _packed(contents, items, room, longest_first)
+        if other is not None and (best is None or _reserve_of(other) < _reserve_of(best)):
+            return other
+    return best
+
+
+def _packed(
+    contents: Sequence[Sessions], items: Mapping[int, range], room: Room, order: Sequence[int]
+) -> dict[int, list[Run]] | None:
     free = room.copy()
-    reserve = 0
-    for number in sorted(items):
+    placed: dict[int, list[Run]] = {}
+    for number in order:
         runs = pack(contents[number].prefix, items[number], free)
         if runs is None:
             return None
         free.take(runs)
-        reserve += sum(run.stop - run.start for run in runs if run.reserve)
-    return reserve
+        placed[number] = runs
+    return placed
 
 
-def _fits_easily(contents: Sequence[Sessions], items: Mapping[int, range], room: Room) -> bool:
+def _reserve_of(placed: Mapping[int, Sequence[Run]]) -> int:
+    return sum(run.stop - run.start for runs in placed.values() for run in runs if run.reserve)
+
+
+def fits_easily(contents: Sequence[Sessions], items: Mapping[int, range], room: Room) -> bool:
     """Whether study time surely holds the units, because each span wastes less than one unit."""
     spare = longest = 0
     for start, stop in room.study:
@@ -143,32 +183,42 @@ def deal_sessions(
     parts: Sequence[Mapping[int, float]],
     levels: Mapping[int, float],
     spans: Mapping[int, Sequence[int]],
+    held: Mapping[int, int],
 ) -> None:
     """Set the counts of all contents, so that all of their units are dealt.
 
     ``parts`` has the wanted minutes per day of each content, ``levels`` those of each day, and
-    ``spans`` has the lengths of the spans of each day. A day may get more than it holds.
+    ``spans`` has the lengths of the spans of each day. A day may get more minutes than it should
+    hold (``held``).
     """
-    held = {day: sum(lengths) for day, lengths in spans.items()}
-    by_day: dict[int, list[tuple[_Dealer, int]]] = {}
+    by_day: dict[int, list[_Dealer]] = {}
     for sessions, own in zip(contents, parts, strict=True):
         dealer = _Dealer(sessions, own, spans)
-        for index, day in enumerate(sessions.days):
-            by_day.setdefault(day, []).append((dealer, index))
+        for day in sessions.days:
+            by_day.setdefault(day, []).append(dealer)
     for day in sorted(by_day):
-        dealers = by_day[day]
-        options = [dealer.options(index, held[day]) for dealer, index in dealers]
-        chosen = _together(options, levels.get(day, 0.0), held[day])
-        for (dealer, _), option in zip(dealers, chosen, strict=True):
-            dealer.sessions.counts.append(option.after)
+        _deal_day(by_day[day], levels.get(day, 0.0), held[day])
 
 
-class _Option(NamedTuple):
-    """The number of units that are dealt after a session, its minutes, and the cost of its lag."""
+def _deal_day(dealers: Sequence["_Dealer"], level: float, held: int) -> None:
+    """Set the counts of a day's contents, so that it is near to its level.
 
-    after: int
-    minutes: int
-    cost: float
+    One content after another is changed for the better, as long as that is possible.
+    """
+    chosen = [dealer.begin() for dealer in dealers]
+    minutes = [dealer.minutes(after) for dealer, after in zip(dealers, chosen, strict=True)]
+    load = sum(minutes)
+    for _ in range(_SWEEPS):
+        before = list(chosen)
+        for index, dealer in enumerate(dealers):
+            rest = load - minutes[index]
+            chosen[index] = dealer.best(rest, level, held)
+            minutes[index] = dealer.minutes(chosen[index])
+            load = rest + minutes[index]
+        if chosen == before:
+            break
+    for dealer, after in zip(dealers, chosen, strict=True):
+        dealer.sessions.counts.append(after)
 
 
 class _Dealer:
@@ -183,70 +233,76 @@ class _Dealer:
         self.least = latest_counts(sessions.prefix, [spans[day] for day in sessions.days])
         self.later_required = [0] * len(sessions.days)
         """The units that later days must have."""
+        self.index = self.first = self.least_now = self.most = 0
+        self.target = 0.0
         required = 0
         for index in range(len(sessions.days) - 1, -1, -1):
             self.later_required[index] = required
             if sessions.days[index] in sessions.required:
                 required += sessions.least_units
 
-    def options(self, index: int, held: int) -> list[_Option]:
-        """Return the numbers of units that may be dealt after a day, the nearest ones first."""
+    def begin(self) -> int:
+        """Turn to the next day; return the count that is nearest to the parts until then."""
         sessions, prefix = self.sessions, self.sessions.prefix
-        first = sessions.counts[-1] if sessions.counts else 0
+        index = self.index = len(sessions.counts)
+        self.first = sessions.counts[-1] if index else 0
+        self.target = self.targets[index]
         units = len(prefix) - 1
-        target = self.targets[index]
         if index == len(sessions.days) - 1:
-            return [_Option(units, prefix[units] - prefix[first], 0.0)]
-        most = max(first, units - self.later_required[index])
-        upper = min(max(first, bisect_left(prefix, target)), most)
-        least = min(max(first, self.least[index]), most)
-        shortest = bisect_left(prefix, prefix[first] + sessions.shortest)
-        if sessions.days[index] in sessions.required:
-            shortest = max(shortest, first + sessions.least_units)
-        lags = {
-            after: abs(prefix[after] - target)
-            for after in (first, upper - 1, upper, shortest, least, units)
-            if least <= after <= most and self._leaves_enough(index, first, after)
-        }
-        fitting = {
-            after: lag for after, lag in lags.items() if prefix[after] - prefix[first] <= held
-        }
-        lags = fitting or lags or {least: 0.0}
-        nearest = sorted(lags, key=lambda after: (lags[after], after))
-        return [
-            _Option(after, prefix[after] - prefix[first], _LAG * lags[after] ** 2)
-            for after in nearest[:3]
-        ]
+            self.least_now = self.most = units
+            return units
+        self.most = max(self.first, units - self.later_required[index])
+        self.least_now = min(max(self.first, self.least[index]), self.most)
+        return self.best(0, 0.0, 24 * 60, lag=1e6)
 
-    def _leaves_enough(self, index: int, first: int, after: int) -> bool:
+    def minutes(self, after: int) -> int:
+        """Return the length of the session that ends with a count."""
+        prefix = self.sessions.prefix
+        return prefix[after] - prefix[self.first]
+
+    def best(self, rest: int, level: float, held: int, lag: float = _LAG) -> int:
+        """Return the best count if the other contents of the day have ``rest`` minutes."""
+        first, prefix = self.first, self.sessions.prefix
+        if self.least_now == self.most:
+            return self.most
+        start = prefix[first]
+        wanted = (level - rest + lag * (self.target - start)) / (1 + lag)
+        near = bisect_left(prefix, start + wanted, first)
+        most = bisect_right(prefix, start + held - rest, first) - 1
+        best, least = self.least_now, float("inf")
+        for after in {
+            first,
+            self._shortest(),
+            near - 1,
+            near,
+            min(near, most),
+            most,
+            self.most,
+            self.least_now,
+        }:
+            if self.least_now <= after <= self.most and self._leaves_enough(after):
+                cost = _cost(rest + prefix[after] - start, level, held)
+                cost += lag * (prefix[after] - self.target) ** 2
+                if (cost, after) < (least, best) or least == float("inf"):
+                    best, least = after, cost
+        return best
+
+    def _shortest(self) -> int:
+        """Return the count after the shortest session that is allowed."""
+        sessions, first = self.sessions, self.first
+        shortest = bisect_left(sessions.prefix, sessions.prefix[first] + sessions.shortest)
+        if sessions.days[self.index] in sessions.required:
+            shortest = max(shortest, first + sessions.least_units)
+        return shortest
+
+    def _leaves_enough(self, after: int) -> bool:
         """Whether a session is allowed, and what remains is enough for another one."""
         sessions = self.sessions
         rest = sessions.prefix[-1] - sessions.prefix[after]
         is_enough = rest == 0 or rest >= sessions.shortest
-        return is_enough and sessions.faults(index, first, after) <= 0
+        return is_enough and sessions.faults(self.index, self.first, after) <= 0
 
 
-def _together(options: Sequence[Sequence[_Option]], level: float, held: int) -> list[_Option]:
-    """Return one option of each content, with which the day is near to its level.
-
-    One content after another is changed for the better, as long as that is possible.
-    """
-    chosen = [own[0] for own in options]
-    load = sum(option.minutes for option in chosen)
-    for _ in range(_SWEEPS):
-        before = list(chosen)
-        for content, own in enumerate(options):
-            if len(own) > 1:
-                rest = load - chosen[content].minutes
-                costs = [_cost(option, rest, level, held) for option in own]
-                chosen[content] = own[costs.index(min(costs))]
-                load = rest + chosen[content].minutes
-        if chosen == before:
-            break
-    return chosen
-
-
-def _cost(option: _Option, rest: int, level: float, held: int) -> float:
-    load = rest + option.minutes
+def _cost(load: int, level: float, held: int) -> float:
     excess = max(0, load - held)
-    return (load - level) ** 2 + option.cost + _EXCESS * excess * excess
+    return (load - level) ** 2 + _EXCESS * excess * excess

@@ -138,6 +138,15 @@ def test_small_weakness_is_studied_on_as_many_days_as_its_units_allow() -> None:
     assert sorted(minutes for minutes in load.values() if minutes) == [21, 21, 22, 22]
 
 
+def test_small_weaknesses_are_studied_on_different_days() -> None:
+    """Each has only one unit, and the days have the same time, so that no day has two of them."""
+    small = [book(1, 1, 60, position=position) for position in (1, 2, 3)]
+    request = group(*small, book(1, 12, 10, weekly=4, position=4), period="2026-06-01..2026-06-06",
+                    blocks=block(17, 20))  # fmt: skip
+    load = minutes_of_study_days(request, checked_schedule(request))
+    assert max(load.values()) <= 80
+
+
 # --- review-rows-of-one-minute -------------------------------------------------------
 
 

@@ -1,0 +1,62 @@
+"""Moves: which units of a content could go from one of its days to another one.
+
+The days between keep their numbers of units, so the units of all of them get other numbers.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from domain.scheduling.distribution.ledger import Ledger
+from domain.scheduling.distribution.sessions import Sessions
+
+
+class Move(NamedTuple):
+    """Units of a content that go from one of its days to another one: indexes of its days."""
+
+    content: int
+    source: int
+    target: int
+    units: int
+
+
+def moves(ledger: Ledger, day: int, near: int, *, emptier: bool = False) -> Iterator[Move]:
+    """Yield moves of all contents away from a day, to at most so many days before and after it.
+
+    With ``emptier``, only moves to days that are less full.
+    """
+    full = ledger.fullness(day) if emptier else float("inf")
+    for content, index in ledger.at[day].items():
+        sessions = ledger.contents[content]
+        first, stop = sessions.bounds(index)
+        if first < stop and not sessions.is_fixed:
+            for target in range(max(0, index - near), min(len(sessions.days), index + near + 1)):
+                if target != index and ledger.fullness(sessions.days[target]) < full:
+                    for units in _amounts(ledger, sessions, index, target):
+                        yield Move(content, index, target, units)
+
+
+def _amounts(ledger: Ledger, sessions: Sessions, index: int, target: int) -> list[int]:
+    """Return numbers of units to move: one, all, and about those that level the two days."""
+    first, stop = sessions.bounds(index)
+    day, other = sessions.days[index], sessions.days[target]
+    weight, other_weight = ledger.weights[day], ledger.weights[other]
+    level = (ledger.load[day] * other_weight - ledger.load[other] * weight) // (
+        weight + other_weight
+    )
+    prefix = sessions.prefix
+    half = bisect_left(prefix, prefix[first] + max(0, level), first, stop) - first
+    return sorted({1, half, half - 1, stop - first} & set(range(1, stop - first + 1)))
+
+
+def mending_moves(sessions: Sessions, content: int, index: int, near: int) -> Iterator[Move]:
+    """Yield moves that lengthen a session, or move it away as a whole."""
+    first, stop = sessions.bounds(index)
+    lacking = sessions.lacking_units(index)
+    for other in range(max(0, index - near), min(len(sessions.days), index + near + 1)):
+        if other != index:
+            if first < stop:
+                yield Move(content, index, other, stop - first)
+            begin, end = sessions.bounds(other)
+            for units in {min(lacking, end - begin), end - begin} - {0}:
+                yield Move(content, other, index, units)

@@ -1,0 +1,77 @@
+"""How ``balanced`` searches: chains of moves, orders of packing, and what levels contain."""
+
+import random
+
+import pytest
+
+from domain.scheduling.demand import problem_of
+from domain.scheduling.distribution.balanced import _Attempt
+from domain.scheduling.distribution.day_choice import choose_days
+from domain.scheduling.distribution.ledger import Ledger
+from domain.scheduling.distribution.sessions import Sessions, packed
+from domain.scheduling.distribution.smoothing import Smoothing
+from domain.scheduling.placement import Room
+from domain.scheduling.schedule import schedule
+from domain.scheduling.types import Request
+from tests.unit.scheduling.build import block, book, make_request
+from tests.unit.scheduling.checker import check_rules
+from tests.unit.scheduling.corpus import _group, balanced
+
+
+def request_of(*units: tuple[int, int], wrap_up: int = 0) -> Request:
+    """Return a week in which each content has so many units of so many minutes."""
+    contents = [
+        book(1, count, minutes, weekly=3, position=position, wrap_up_minutes=wrap_up)
+        for position, (count, minutes) in enumerate(units, 1)
+    ]
+    return balanced(
+        make_request(
+            *contents, period="2026-06-01..2026-06-06", blocks=block(17, 20), non_study_blocks=()
+        )
+    )
+
+
+def sessions_of(request: Request, days: list[list[int]], counts: list[list[int]]) -> list[Sessions]:
+    """Return the sessions of the contents of a request, with these days and counts."""
+    return [
+        Sessions(demand, own, shortest=15, counts=count)
+        for demand, own, count in zip(problem_of(request).demands, days, counts, strict=True)
+    ]
+
+
+def test_chain_of_two_moves_relieves_a_day_that_no_single_move_relieves() -> None:
+    """Days with 4, 3 and 2 units: the first and the last day have no content in common."""
+    contents = sessions_of(request_of((4, 20), (5, 20)), [[0, 1], [1, 2]], [[4, 4], [3, 5]])
+    days = range(3)
+    ledger = Ledger(
+        contents,
+        dict.fromkeys(days, 180),
+        dict.fromkeys(days, 0),
+        dict.fromkeys(days, 60.0),
+        lambda _day, _items: 0,
+    )
+    Smoothing(ledger, effort=4_000).smooth()
+    assert ledger.load == {0: 60, 1: 60, 2: 60}
+
+
+def test_day_is_packed_with_the_longest_units_first_if_that_holds_them() -> None:
+    """In turn, the first content takes the only span that holds the unit of the second one."""
+    contents = sessions_of(request_of((1, 30), (1, 85)), [[0], [0]], [[1], [1]])
+    room = Room([(1020, 1110), (1140, 1170)], [])
+    placed = packed(contents, {0: range(1), 1: range(1)}, room)
+    assert placed is not None
+    assert {number: runs[0].start for number, runs in placed.items()} == {0: 1140, 1: 1020}
+
+
+def test_levels_contain_the_wrap_ups_of_the_sessions() -> None:
+    attempt = _Attempt(choose_days(problem_of(request_of((30, 8), (40, 6), wrap_up=10)), 0))
+    minutes = sum(one.minutes(index) for one in attempt.contents for index in range(len(one.days)))
+    assert minutes > 480
+    assert sum(attempt.levels.values()) == pytest.approx(minutes)
+
+
+def test_study_time_that_smoothing_frees_is_used_before_the_reserve() -> None:
+    request = balanced(_group(random.Random("13/307")))  # noqa: S311 - it must be repeatable
+    result = schedule(request)
+    assert any(row.reserve for row in result.plans)
+    assert check_rules(request, result) == []
