@@ -21,7 +21,13 @@ from domain.scheduling.distribution.goals import Goals, goals_of
 from domain.scheduling.distribution.in_turn import Effort, room_beside
 from domain.scheduling.distribution.ledger import Ledger
 from domain.scheduling.distribution.levels import Cells, parts
-from domain.scheduling.distribution.sessions import Sessions, deal_sessions, packed, reserve_needed
+from domain.scheduling.distribution.sessions import (
+    Sessions,
+    deal_sessions,
+    fits_easily,
+    packed,
+    reserve_needed,
+)
 from domain.scheduling.distribution.smoothing import Smoothing
 from domain.scheduling.placement import Room, Run
 
@@ -131,7 +137,9 @@ class _Attempt:
             Deal(one.demand, one.demand.units, one.prefix, one.days, one.counts) for one in contents
         ]
         for day in goals.weights:
-            _pack_again(deals, contents, day, rooms[day])
+            # Where study time surely holds the units, they are packed with the rows of the day.
+            if not fits_easily(contents, ledger.items(day), rooms[day]):
+                _pack_again(deals, contents, day, rooms[day])
         return deals
 
     def placed_in_turn(self) -> list[Deal] | None:

@@ -164,6 +164,10 @@ class Ledger:
 
     def needed(self, day: int, change: Change | None = None) -> int | None:
         """Return the minutes of the reserve that a day needs; ``None`` if it is too full."""
+        return self._held(day, self.items(day, change))
+
+    def items(self, day: int, change: Change | None = None) -> dict[int, range]:
+        """Return the units of each content on a day."""
         items = {}
         for number, index in self.at[day].items():
             first, stop = self.contents[number].bounds(index)
@@ -175,4 +179,4 @@ class Ledger:
                     first = change.counts[at - 1]
             if first < stop:
                 items[number] = range(first, stop)
-        return self._held(day, items)
+        return items
