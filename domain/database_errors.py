@@ -149,6 +149,8 @@ _CONSTRAINTS: Final[Mapping[str, Meaning]] = {
     "ex_student_plans_overlap": lambda failure: errors.StudentPlansOverlapError(
         student_id=failure.student_id
     ),
+    "ex_student_plans_units": _generated_meanwhile,
+    "uq_student_plans_lineage": _generated_meanwhile,
     # The content has been deleted since the snapshot, or now has plans that prevent its deletion.
     "fk_student_plans_contents": _generated_meanwhile,
     "pk_plan_groups": lambda _: errors.InvalidInputError.of("id", "already exists"),

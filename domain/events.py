@@ -58,24 +58,40 @@ class LockEvent:
         return f"{'plan_group' if self.scope == 'group' else 'student'}_lock.{self.outcome}"
 
 
+Operation: TypeAlias = Literal["generate", "reschedule", "undo", "redo"]
+GenerationOutcome: TypeAlias = Literal[
+    "generated", "rescheduled", "undone", "repeated", "refused", "failed", "rolled_back", "unknown"
+]
+OUTCOMES: Final[Mapping[Operation, GenerationOutcome]] = {
+    "generate": "generated",
+    "reschedule": "rescheduled",
+    "undo": "undone",
+    "redo": "undone",
+}
+"""The outcome of each operation if it is written and committed."""
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationEvent:
-    """The outcome of a call of ``generate``, reported once, when its unit of work has ended.
+    """The outcome of a run: a generation, a reschedule or an undo.
 
-    ``generated`` and ``repeated`` (the result was read from the record of the idempotency key) are
-    committed. ``rolled_back`` means that the plans were computed and written, but the unit of work
-    ended without a commit; ``unknown`` means that the connection was lost, or the wait was
-    interrupted, before the commit was answered. ``refused`` means that ``generate`` itself raised a
+    It is reported once, when the unit of work has ended. ``generated``, ``rescheduled``, ``undone``
+    and ``repeated`` (the result was read from the record of the idempotency key) are committed.
+    ``rolled_back`` means that the plans were computed and written, but the unit of work ended
+    without a commit; ``unknown`` means that the connection was lost, or the wait was interrupted,
+    before the commit was answered. ``refused`` means that the operation itself raised a
     ``DomainError`` and ``failed`` that it raised any other exception, regardless of how the unit of
     work ended.
 
-    ``seconds`` is the duration of ``generate``, which ended at ``ended_at``; the commit is later.
+    ``seconds`` is the duration of the operation, which ended at ``ended_at``; the commit is later.
+    ``rows`` is the number of plans of the schedule, or of plans that an undo has made live again.
     ``error_type`` is the code, the SQLSTATE or the class of the error that caused the outcome.
     """
 
-    outcome: Literal["generated", "repeated", "refused", "failed", "rolled_back", "unknown"]
+    outcome: GenerationOutcome
     group_id: UUID
     seconds: float
+    operation: Operation = "generate"
     generation: int | None = None
     rows: int = 0
     unplaced: int = 0
@@ -236,6 +252,7 @@ def _fields(event: Event) -> dict[str, Any]:
     if isinstance(event, GenerationEvent):
         return {
             **common,
+            "operation": event.operation,
             "generation": event.generation,
             "rows": event.rows,
             "unplaced": event.unplaced,

@@ -12,14 +12,8 @@ from domain.locking.statements import FUNCTIONS
 from domain.models import Base
 
 _ALL: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
-# DELETE is not needed here: when a group is deleted, the foreign keys delete its plans and their
-# records with the privileges of the tables' owner.
-_WITHOUT_DELETE: Final[Mapping[str, Sequence[str]]] = {
-    "plan_generations": ("SELECT", "INSERT"),
-    "student_plans": ("SELECT", "INSERT", "UPDATE"),
-}
 TABLES: Final[Mapping[str, Sequence[str]]] = {
-    table.fullname: _WITHOUT_DELETE.get(table.name, _ALL) for table in Base.metadata.sorted_tables
+    table.fullname: _ALL for table in Base.metadata.sorted_tables
 }
 """The privileges on each table that the package's operations require."""
 _GRANTED_TABLES: Final = {**TABLES, "studyplan.alembic_version": ("SELECT",)}

@@ -355,22 +355,38 @@ CREATE TABLE studyplan.academy_schedules (
 )
 """
 
+# plan_ids and kept_ids have the plans that were live when the run had ended: those of its schedule,
+# in order, and those that it did not plan again. To undo a run, the plans of made_ids are retired,
+# and those that it has retired become live again; made_versions shows whether a plan was changed in
+# the meantime. made_ids is null if a part of the history that an undo needs has been removed.
 PLAN_GENERATIONS = """
 CREATE TABLE studyplan.plan_generations (
   tenant_id uuid NOT NULL,
   group_id uuid NOT NULL,
   number integer NOT NULL,
+  kind text NOT NULL DEFAULT 'generated',
+  undoes integer,
+  undone_in integer,
   generated_at timestamptz NOT NULL DEFAULT now(),
   requested_by text,
   today date NOT NULL,
   waited_ms integer NOT NULL DEFAULT 0,
   plan_count integer NOT NULL,
+  kept_count integer NOT NULL DEFAULT 0,
+  moved_count integer NOT NULL DEFAULT 0,
+  new_count integer NOT NULL DEFAULT 0,
+  dropped_count integer NOT NULL DEFAULT 0,
+  plan_ids uuid[] NOT NULL DEFAULT '{}',
+  kept_ids uuid[] NOT NULL DEFAULT '{}',
+  made_ids uuid[] DEFAULT '{}',
+  made_versions integer[] NOT NULL DEFAULT '{}',
   unplaced jsonb NOT NULL,
   certificate jsonb,
   repairs jsonb NOT NULL DEFAULT '[]',
   day_shifts jsonb NOT NULL DEFAULT '{}',
   warnings jsonb NOT NULL,
-  quality jsonb NOT NULL,
+  quality jsonb,
+  calendar jsonb,
   input_hash text NOT NULL,
   engine_version text NOT NULL,
   idempotency_key text,
@@ -380,10 +396,17 @@ CREATE TABLE studyplan.plan_generations (
     REFERENCES studyplan.plan_groups (tenant_id, id) ON DELETE CASCADE,
   CONSTRAINT uq_plan_generations_tenant_id_idempotency_key UNIQUE (tenant_id, idempotency_key),
   CONSTRAINT ck_plan_generations_number CHECK (number >= 1),
+  CONSTRAINT ck_plan_generations_kind CHECK (kind IN ('generated', 'rescheduled', 'undone')),
+  CONSTRAINT ck_plan_generations_undoes CHECK (
+    (kind = 'undone') = (undoes IS NOT NULL) AND undoes < number AND number < undone_in),
+  CONSTRAINT ck_plan_generations_quality CHECK (kind = 'undone' OR quality IS NOT NULL),
+  CONSTRAINT ck_plan_generations_calendar CHECK (calendar IS NULL OR kind = 'generated'),
   CONSTRAINT ck_plan_generations_idempotency CHECK (
     (idempotency_key IS NULL) = (request_hash IS NULL)),
   CONSTRAINT ck_plan_generations_waited CHECK (waited_ms >= 0),
-  CONSTRAINT ck_plan_generations_plan_count CHECK (plan_count >= 0)
+  CONSTRAINT ck_plan_generations_counts CHECK (
+    plan_count >= 0 AND kept_count >= 0 AND moved_count >= 0 AND new_count >= 0
+    AND dropped_count >= 0)
 )
 """
 
@@ -394,8 +417,9 @@ CREATE TABLE studyplan.student_plans (
   student_id uuid NOT NULL,
   group_id uuid NOT NULL,
   content_id uuid NOT NULL,
+  lineage uuid NOT NULL,
   generation integer NOT NULL,
-  sequence integer NOT NULL,
+  sequence integer,
   kind text NOT NULL,
   date date NOT NULL,
   start_minute smallint NOT NULL,
@@ -411,9 +435,13 @@ CREATE TABLE studyplan.student_plans (
   cycle_day smallint,
   state text NOT NULL DEFAULT 'planned',
   done_through integer,
+  done_at timestamptz,
+  actual_minutes smallint,
   pinned boolean NOT NULL DEFAULT false,
   live boolean NOT NULL DEFAULT true,
   retired_as text,
+  retired_in integer,
+  retired_at timestamptz,
   version integer NOT NULL DEFAULT 1,
   CONSTRAINT pk_student_plans PRIMARY KEY (tenant_id, id),
   CONSTRAINT fk_student_plans_plan_groups FOREIGN KEY (tenant_id, student_id, group_id)
@@ -421,6 +449,8 @@ CREATE TABLE studyplan.student_plans (
   CONSTRAINT fk_student_plans_contents FOREIGN KEY (tenant_id, group_id, content_id)
     REFERENCES studyplan.contents (tenant_id, group_id, id),
   CONSTRAINT fk_student_plans_plan_generations FOREIGN KEY (tenant_id, group_id, generation)
+    REFERENCES studyplan.plan_generations (tenant_id, group_id, number),
+  CONSTRAINT fk_student_plans_retired_in FOREIGN KEY (tenant_id, group_id, retired_in)
     REFERENCES studyplan.plan_generations (tenant_id, group_id, number),
   CONSTRAINT uq_student_plans_tenant_id_group_id_generation_sequence
     UNIQUE (tenant_id, group_id, generation, sequence),
@@ -438,13 +468,33 @@ CREATE TABLE studyplan.student_plans (
   CONSTRAINT ck_student_plans_done_through CHECK (
     (state = 'part_done') = (done_through IS NOT NULL)
     AND first_unit <= done_through AND done_through < last_unit),
+  CONSTRAINT ck_student_plans_done_at CHECK (
+    state IN ('part_done', 'done') OR done_at IS NULL AND actual_minutes IS NULL),
+  CONSTRAINT ck_student_plans_actual_minutes CHECK (actual_minutes BETWEEN 0 AND 1440),
   CONSTRAINT ck_student_plans_live CHECK (
-    live = (retired_as IS NULL)
-    AND (retired_as IS NULL OR retired_as IN ('replaced', 'missed', 'cancelled'))),
+    live = (retired_as IS NULL) AND live = (retired_at IS NULL)
+    AND (retired_as IS NULL
+      OR retired_as IN ('replaced', 'missed', 'moved', 'undone', 'cancelled'))
+    AND (retired_in IS NULL OR NOT live)),
   CONSTRAINT ex_student_plans_overlap EXCLUDE USING gist (
     tenant_id WITH =, student_id WITH =, date WITH =, int4range(start_minute, end_minute) WITH &&)
-    WHERE (live)
+    WHERE (live),
+  CONSTRAINT ex_student_plans_units EXCLUDE USING gist (
+    tenant_id WITH =, content_id WITH =,
+    int8range(first_unit, coalesce(done_through, last_unit) + bigint '1') WITH &&)
+    WHERE (live AND kind = 'study' AND parts = 1)
 )
+"""
+
+STUDENT_PLANS_LINEAGE = """
+CREATE UNIQUE INDEX uq_student_plans_lineage
+ON studyplan.student_plans (tenant_id, lineage) WHERE live
+"""
+
+# For an undo, for the removal of old plans, and for the foreign key.
+STUDENT_PLANS_RETIRED_IN_INDEX = """
+CREATE INDEX ix_student_plans_tenant_id_group_id_retired_in
+ON studyplan.student_plans (tenant_id, group_id, retired_in) WHERE NOT live
 """
 
 STUDENT_PLANS_INDEX = """
@@ -492,6 +542,8 @@ def upgrade() -> None:
         ACADEMY_SCHEDULES,
         PLAN_GENERATIONS,
         STUDENT_PLANS,
+        STUDENT_PLANS_LINEAGE,
+        STUDENT_PLANS_RETIRED_IN_INDEX,
         STUDENT_PLANS_INDEX,
         STUDENT_PLANS_CONTENT_INDEX,
     ):

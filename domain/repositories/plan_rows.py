@@ -1,84 +1,51 @@
-"""Plans as rows: how they are written, read for display, and read again as a result.
+"""Plans as they are read: for display, and again as the result of a generation.
 
-All three use the fields of ``ScheduledPlan``, each of which has the name of an attribute of
+Both use the fields of ``ScheduledPlan``, each of which has the name of an attribute of
 ``StudentPlan``. The only exception is ``content``: the planning core identifies a content by its
 position in the group, the table by its id.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from datetime import date
+from datetime import datetime
 from itertools import zip_longest
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 from uuid import UUID
 
-import psycopg
-from sqlalchemy import select
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, literal
+from sqlalchemy.orm import InstrumentedAttribute
 
-from domain.database_errors import translated
 from domain.errors import Language
-from domain.models import Content, PlanGeneration, PlanState, StudentPlan
+from domain.models import Content, PlanState, StudentPlan
 from domain.models.content import ContentLabel
+from domain.scheduling.difference import PlanChanges
 from domain.scheduling.result import (
     Certificate,
     PlanWarning,
     Quality,
     Repair,
-    RepairKind,
     Schedule,
     ScheduledPlan,
     Unplaced,
 )
-from domain.scheduling.types import UnplacedReason
-
-if TYPE_CHECKING:  # only a parameter's type
-    from domain.repositories.snapshot import PlanningSnapshot
 
 _FIELDS: Final = tuple(item.name for item in fields(ScheduledPlan))
-_COPIED_FIELDS: Final = tuple(name for name in _FIELDS if name != "content")
-_KEYS: Final = ("id", "tenant_id", "student_id", "group_id", "content_id", "generation")
-_SELECTED: Final[Mapping[str, InstrumentedAttribute[Any]]] = {
+SELECTED: Final[Mapping[str, InstrumentedAttribute[Any]]] = {
     name: Content.position if name == "content" else getattr(StudentPlan, name) for name in _FIELDS
 }
-_DIALECT: Final[Any] = postgresql.dialect  # a class without types
-
-
-def _type_in_postgres(name: str) -> str:
-    """Return the name of a column's type in psycopg and ``pg_catalog``, such as ``int2``."""
-    sql_name = StudentPlan.__table__.columns[name].type.compile(_DIALECT())
-    return psycopg.postgres.types[sql_name.lower()].name
-
-
-COPIED: Final[Mapping[str, str]] = {
-    name: _type_in_postgres(name) for name in (*_KEYS, *_COPIED_FIELDS)
-}
-"""The columns of a new plan, in the order in which they are written, and their types."""
-_copied_values = attrgetter(*_COPIED_FIELDS)
-
-
-def new_plans(
-    snapshot: "PlanningSnapshot", schedule: Schedule, ids: Sequence[UUID]
-) -> Iterator[tuple[Any, ...]]:
-    """Yield the plans of a schedule as rows with the columns of ``COPIED`` and the given ids."""
-    owner = (snapshot.tenant_id, snapshot.student_id, snapshot.group_id)
-    generation = snapshot.generation + 1
-    content_ids = {position: label.id for position, label in snapshot.contents.items()}
-    for plan_id, plan in zip(ids, schedule.plans, strict=True):
-        yield plan_id, *owner, content_ids[plan.content], generation, *_copied_values(plan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanView(ScheduledPlan):
     """A plan with the title and subject of its content, and with the student's progress.
 
-    ``id`` and ``generation`` are ``None`` in a preview. ``version`` is the ``expected_version`` of
-    the next edit of the plan.
+    ``id``, ``lineage`` and ``generation`` are ``None`` in a preview. ``version`` is the
+    ``expected_version`` of the next edit of the plan. ``sequence`` is ``None`` for a plan that was
+    moved by hand.
     """
 
     id: UUID | None
+    lineage: UUID | None
     group_id: UUID
     content_id: UUID
     title: str
@@ -86,13 +53,16 @@ class PlanView(ScheduledPlan):
     generation: int | None
     state: PlanState = PlanState.PLANNED
     done_through: int | None = None
+    done_at: datetime | None = None
+    actual_minutes: int | None = None
     pinned: bool = False
     version: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields of the plan and of the view with values that JSON supports."""
         return {
-            "id": None if self.id is None else str(self.id),
+            "id": _text(self.id),
+            "lineage": _text(self.lineage),
             "group_id": str(self.group_id),
             "content_id": str(self.content_id),
             "title": self.title,
@@ -102,17 +72,23 @@ class PlanView(ScheduledPlan):
             "generation": self.generation,
             "state": self.state.value,
             "done_through": self.done_through,
+            "done_at": None if self.done_at is None else self.done_at.isoformat(),
+            "actual_minutes": self.actual_minutes,
             "pinned": self.pinned,
             "version": self.version,
         }
+
+
+def _text(id_: UUID | None) -> str | None:
+    return None if id_ is None else str(id_)
 
 
 _CONTENT_FIELDS: Final = frozenset({"title", "subject"})
 VIEWED: Final[Mapping[str, InstrumentedAttribute[Any]]] = {
     item.name: getattr(Content if item.name in _CONTENT_FIELDS else StudentPlan, item.name)
     for item in fields(PlanView)
-    if item.name not in _SELECTED
-} | dict(_SELECTED)
+    if item.name not in SELECTED
+} | dict(SELECTED)
 """The columns of a plan and its content, by the field of ``PlanView`` that they are read into."""
 
 
@@ -121,21 +97,40 @@ def labeled_columns(columns: Mapping[str, InstrumentedAttribute[Any]]) -> list[A
     return [column.label(name) for name, column in columns.items()]
 
 
+class StoredColumns(NamedTuple):
+    """The columns of stored plans that a schedule does not have, with a value per plan."""
+
+    plan_ids: tuple[UUID, ...] = ()
+    lineages: tuple[UUID, ...] = ()
+    generations: tuple[int, ...] = ()
+    versions: tuple[int, ...] = ()
+
+
+_NOT_STORED: Final = StoredColumns()
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationResult:
     """The result of a generation or of a preview.
 
     ``plan_ids`` has the order of ``plans``. For a preview, ``generation`` is ``None`` and
     ``plan_ids`` is empty. ``contents`` names the contents to which ``plans``, ``unplaced``,
-    ``certificate``, ``repairs`` and ``day_shifts`` refer by position. ``repeated`` is true if a
-    request with the same idempotency key was answered before, so that nothing was generated this
-    time; comparisons ignore it.
+    ``certificate``, ``repairs`` and ``day_shifts`` refer by position. ``lineages`` has the lineage
+    of each plan, ``generations`` the run that made it, which is an earlier one for a plan that was
+    kept, and ``versions`` the ``expected_version`` of its next edit. ``changes`` counts what the
+    generation changed in the live plans. ``repeated`` is true if a request with the same
+    idempotency key was answered before, so that nothing was generated this time; comparisons ignore
+    it.
     """
 
     group_id: UUID
     generation: int | None
     plans: tuple[ScheduledPlan, ...]
     plan_ids: tuple[UUID, ...]
+    lineages: tuple[UUID, ...]
+    generations: tuple[int, ...]
+    versions: tuple[int, ...]
+    changes: PlanChanges
     contents: Mapping[int, ContentLabel]
     unplaced: tuple[Unplaced, ...]
     certificate: Certificate | None
@@ -144,6 +139,16 @@ class GenerationResult:
     quality: Quality
     day_shifts: Mapping[int, int]
     repeated: bool = field(default=False, compare=False)
+
+    @property
+    def rows(self) -> int:
+        """The number of plans."""
+        return len(self.plans)
+
+    @property
+    def unplaced_ranges(self) -> int:
+        """The number of ranges that could not be placed."""
+        return len(self.unplaced)
 
     @property
     def content_ids(self) -> dict[int, UUID]:
@@ -171,8 +176,9 @@ class GenerationResult:
         *,
         group_id: UUID,
         contents: Mapping[int, ContentLabel],
+        changes: PlanChanges,
         generation: int | None = None,
-        plan_ids: tuple[UUID, ...] = (),
+        stored: StoredColumns = _NOT_STORED,
         repeated: bool = False,
     ) -> Self:
         """Return the result for a schedule, by default that of a preview."""
@@ -180,82 +186,35 @@ class GenerationResult:
             **{item.name: getattr(computed, item.name) for item in fields(Schedule)},
             group_id=group_id,
             generation=generation,
-            plan_ids=plan_ids,
+            **stored._asdict(),
+            changes=changes,
             contents=contents,
             repeated=repeated,
         )
 
 
 def _new_views(result: GenerationResult) -> Iterator[PlanView]:
-    for plan, plan_id in zip_longest(result.plans, result.plan_ids):
+    stored = zip_longest(
+        result.plans, result.plan_ids, result.lineages, result.generations, result.versions
+    )
+    for plan, plan_id, lineage, generation, version in stored:
         label = result.contents[plan.content]
         yield PlanView(
             **{name: getattr(plan, name) for name in _FIELDS},
             id=plan_id,
+            lineage=lineage,
             group_id=result.group_id,
             content_id=label.id,
             title=label.title,
             subject=label.subject,
-            generation=result.generation,
+            generation=generation,
+            version=1 if version is None else version,
         )
 
 
-@translated()
-def record_of_key(session: Session, tenant_id: UUID, key: str) -> PlanGeneration | None:
-    """Return the tenant's generation record with this idempotency key, of any group, if any."""
-    return session.scalars(
-        select(PlanGeneration).where(
-            PlanGeneration.tenant_id == tenant_id, PlanGeneration.idempotency_key == key
-        )
-    ).one_or_none()
-
-
-@translated()
-def load_stored(session: Session, record: PlanGeneration) -> GenerationResult:
-    """Read the result of a recorded generation in two statements.
-
-    The result has the values that the generation wrote; it does not depend on whether a plan was
-    completed or replaced since. The contents and their positions are the current ones.
-    """
-    contents = session.execute(
-        select(Content.position, Content.id, Content.title, Content.subject)
-        .where(Content.tenant_id == record.tenant_id, Content.group_id == record.group_id)
-        .order_by(Content.position)
-    )
-    plans = session.execute(
-        select(StudentPlan.id, *labeled_columns(_SELECTED))
-        .join(Content, Content.id == StudentPlan.content_id)
-        .where(
-            StudentPlan.tenant_id == record.tenant_id,
-            Content.tenant_id == record.tenant_id,
-            StudentPlan.group_id == record.group_id,
-            StudentPlan.generation == record.number,
-        )
-        .order_by(StudentPlan.sequence)
-    )
-    rows = [dict(row) for row in plans.mappings()]
-    plan_ids = tuple(row.pop("id") for row in rows)
-    computed = Schedule(
-        plans=tuple(ScheduledPlan(**row) for row in rows),
-        unplaced=tuple(_unplaced(item) for item in record.unplaced),
-        certificate=_certificate(record.certificate),
-        repairs=tuple(_repair(item) for item in record.repairs),
-        warnings=tuple(PlanWarning(**item) for item in record.warnings),
-        quality=Quality(**record.quality),
-        day_shifts={int(position): shift for position, shift in record.day_shifts.items()},
-    )
-    return GenerationResult.of(
-        computed,
-        group_id=record.group_id,
-        contents={row.position: ContentLabel(row.id, row.title, row.subject) for row in contents},
-        generation=record.number,
-        plan_ids=plan_ids,
-        repeated=True,
-    )
-
-
-def _unplaced(item: Mapping[str, Any]) -> Unplaced:
-    return Unplaced(**{**item, "reason": UnplacedReason(item["reason"])})
+def has_id(ids: Collection[UUID]) -> ColumnElement[bool]:
+    """Return the condition that a plan has one of the ids, which are sent as one parameter."""
+    return StudentPlan.id == any_(literal(list(ids), ARRAY(Uuid)))
 
 
 def explanation_as_json(result: Schedule | GenerationResult) -> dict[str, Any]:
@@ -277,14 +236,3 @@ def explanation_as_json(result: Schedule | GenerationResult) -> dict[str, Any]:
 def day_shifts_as_json(result: Schedule | GenerationResult) -> dict[str, int]:
     """Return the shifts by position, whose keys JSON supports only as text."""
     return {str(position): shift for position, shift in sorted(result.day_shifts.items())}
-
-
-def _certificate(item: Mapping[str, Any] | None) -> Certificate | None:
-    if item is None:
-        return None
-    days = tuple(date.fromisoformat(day) for day in item["days"])
-    return Certificate(**{**item, "contents": tuple(item["contents"]), "days": days})
-
-
-def _repair(item: Mapping[str, Any]) -> Repair:
-    return Repair(**{**item, "kind": RepairKind(item["kind"])})

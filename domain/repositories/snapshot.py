@@ -4,11 +4,10 @@ Loading the group as an entity with its collections would take ten round trips w
 held. One statement takes one round trip and, at READ COMMITTED, sees one consistent snapshot.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import date
-from enum import StrEnum
-from typing import Any, Final, Generic, TypeAlias, TypeVar, get_args, get_type_hints
+from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -18,28 +17,70 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from domain import models
 from domain.errors import ContentNotFoundError, PlanGroupNotGeneratableError
-from domain.models.base import MinuteSpans, input_names
+from domain.models.base import input_names
 from domain.models.content import ContentLabel
 from domain.models.plan_group import COMPUTED_INPUTS, GENERATABLE, factors_of
+from domain.repositories.json_rows import TENANT_ID, Rows, arrays
 from domain.scheduling import types as planning
-from domain.scheduling.spans import Span
+from domain.scheduling.difference import Difference, StoredPlan, difference
+from domain.scheduling.result import Schedule, ScheduledPlan
 
-Input = TypeVar("Input")
-_Condition: TypeAlias = sa.ColumnElement[bool] | InstrumentedAttribute[bool]
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What a run has read of a group, which must still hold when it writes.
+
+    ``live_plans`` and ``live_versions`` are the number of the group's live plans and the sum of
+    their versions, which every mark increases.
+    """
+
+    tenant_id: UUID
+    student_id: UUID
+    group_id: UUID
+    generation: int
+    status: models.GroupStatus
+    live_plans: int
+    live_versions: int
+
+    @property
+    def number(self) -> int:
+        """The number of the run that is written next."""
+        return self.generation + 1
+
+    def require_generatable(self) -> None:
+        """Raise ``PlanGroupNotGeneratableError`` unless the group is saved or active."""
+        if self.status not in GENERATABLE:
+            raise PlanGroupNotGeneratableError(
+                group_id=self.group_id, group_status=self.status.value
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotPlan:
-    """A live plan of the group, as an input of planning, with its state."""
+    """A live plan of the group with the student's progress."""
 
-    plan: planning.KeptPlan
+    stored: StoredPlan
     state: models.PlanState
     pinned: bool
+    done_through: int | None
+
+    def is_kept(self, today: date) -> bool:
+        """Whether a generation on this day keeps the plan.
+
+        It keeps plans that are done or part done, and those from today on that are started or
+        pinned. Earlier ones are missed: their units are planned again.
+        """
+        if self.state in _DONE:
+            return True
+        begun = self.pinned or self.state is models.PlanState.STARTED
+        return begun and self.stored.plan.date >= today
 
     @property
-    def kept(self) -> bool:
-        """Whether a generation keeps the plan: it is done, part done, started or pinned."""
-        return self.pinned or self.state is not models.PlanState.PLANNED
+    def kept_plan(self) -> planning.KeptPlan:
+        """The plan as an input of planning."""
+        plan = self.stored.plan
+        fields = {name: getattr(plan, name) for name in _KEPT_FIELDS}
+        return planning.KeptPlan(**fields, done_through=self.done_through)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +96,34 @@ class PlanningSnapshot:
     contents: Mapping[int, ContentLabel]
     """The ids and names of the contents by position."""
     plans: tuple[SnapshotPlan, ...]
+    """The live plans of the group; their ``sequence`` is not read, and is 0."""
     settings: planning.Request
     """The planning request without kept plans and with the start of the period as ``today``."""
     copyable: bool
     """Whether COPY can write new plans. PostgreSQL refuses it under row-level security, which would
     abort the transaction, and COPY does not invoke the rules of a table."""
 
-    def require_generatable(self) -> None:
-        """Raise ``PlanGroupNotGeneratableError`` unless the group is saved or active."""
-        if self.status not in GENERATABLE:
-            raise PlanGroupNotGeneratableError(
-                group_id=self.group_id, group_status=self.status.value
-            )
+    @property
+    def fence(self) -> Fence:
+        """What must still hold when a run is written that depends on this snapshot."""
+        return Fence(
+            tenant_id=self.tenant_id,
+            student_id=self.student_id,
+            group_id=self.group_id,
+            generation=self.generation,
+            status=self.status,
+            live_plans=len(self.plans),
+            live_versions=sum(plan.stored.version for plan in self.plans),
+        )
+
+    def kept(self, today: date) -> list[SnapshotPlan]:
+        """Return the live plans that a generation on this day keeps."""
+        return [live for live in self.plans if live.is_kept(today)]
+
+    def difference(self, schedule: Schedule, today: date) -> Difference:
+        """Return what the schedule changes in the live plans that a generation does not keep."""
+        replaceable = (live.stored for live in self.plans if not live.is_kept(today))
+        return difference(replaceable, schedule.plans)
 
     def request(self, today: date) -> planning.Request:
         """Return the planning request; its ``today`` is not before the first day of the period."""
@@ -74,13 +131,8 @@ class PlanningSnapshot:
             self.settings,
             today=max(today, self.settings.period_start),
             busy=tuple(busy for busy in self.settings.busy if busy.date >= today),
-            kept=tuple(live.plan for live in self.plans if live.kept),
+            kept=tuple(live.kept_plan for live in self.kept(today)),
         )
-
-    @property
-    def replaceable(self) -> int:
-        """The number of live plans that a generation retires."""
-        return sum(not live.kept for live in self.plans)
 
 
 def load_snapshot(session: Session, tenant_id: UUID, group_id: UUID) -> PlanningSnapshot | None:
@@ -139,79 +191,38 @@ def _contents(row: sa.Row[Any]) -> list[tuple[ContentLabel, planning.Content]]:
 
 
 def _plan(values: Sequence[Any], positions: Mapping[str, int]) -> SnapshotPlan:
-    (content_id, state, pinned), given = _PLANS.split(values)
+    others, given = _PLANS.split(values)
+    content_id, plan_id, lineage, generation, version, state, pinned, done_through = others
     if content_id not in positions:  # row-level security shows the plan but not its content
         raise ContentNotFoundError(content_id=UUID(content_id))
-    plan = planning.KeptPlan(**given, content=positions[content_id])
-    return SnapshotPlan(plan, models.PlanState(state), pinned)
+    plan = ScheduledPlan(**given, content=positions[content_id], sequence=0)
+    stored = StoredPlan(UUID(plan_id), UUID(lineage), generation, version, plan)
+    return SnapshotPlan(stored, models.PlanState(state), pinned, done_through)
 
 
-class _Rows(Generic[Input]):
-    """Rows of a table that are read as JSON arrays and converted to inputs of the planning core.
-
-    An array has the columns ``others``, followed by one column per field of ``kind``, with the same
-    name, except for the ``computed`` field. One list of names is used to select and to read the
-    columns, so that the two cannot differ.
-    """
-
-    def __init__(
-        self, kind: type[Input], table: type[models.Base], *others: str, computed: str = ""
-    ) -> None:
-        self._kind = kind
-        self._others = others
-        self._names = input_names(kind, but={computed})
-        self._table: Any = table
-        hints = get_type_hints(kind)
-        converters = {name: _from_json(hints[name]) for name in self._names}
-        self._converters = {name: call for name, call in converters.items() if call is not None}
-
-    def select(self, *where: _Condition) -> sa.ColumnElement[list[list[Any]]]:
-        """Return a scalar subquery: an array of the tenant's rows that meet the conditions."""
-        columns = [getattr(self._table, name) for name in (*self._others, *self._names)]
-        return _arrays(columns, self._table.tenant_id == _TENANT_ID, *where)
-
-    def split(self, values: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
-        """Return the values of ``others`` in an array, and the fields of the input by name."""
-        count = len(self._others)
-        given = dict(zip(self._names, values[count:], strict=True))
-        for name, convert in self._converters.items():
-            if given[name] is not None:
-                given[name] = convert(given[name])
-        return values[:count], given
-
-    def inputs(self, arrays: Sequence[Sequence[Any]]) -> tuple[Input, ...]:
-        """Return the inputs for arrays of a table that has no computed field."""
-        return tuple(self._kind(**self.split(values)[1]) for values in arrays)
-
-
-def _from_json(hint: Any) -> Callable[[str], Any] | None:
-    """Return the function that converts a field's JSON value; ``None`` if none is needed."""
-    if hint == tuple[Span, ...]:
-        return MinuteSpans.of_text
-    for kind in (hint, *get_args(hint)):
-        if kind is date:
-            return date.fromisoformat
-        if isinstance(kind, type) and issubclass(kind, StrEnum):
-            return kind
-    return None
-
-
-_TENANT_ID: Final = sa.bindparam("tenant_id", type_=sa.Uuid)
 _SETTINGS: Final = input_names(planning.Request, but=COMPUTED_INPUTS)
 _GROUP_COLUMNS: Final = (
     *("student_id", "status", "time_zone", "generation", "level"),
     *("level_factor", "weakness_factor", "strategy_factor", "review_factor"),
 )
-_CONTENTS: Final = _Rows(planning.Content, models.Content, "id", computed="episode_minutes")
-_BLOCKS: Final = _Rows(planning.Block, models.Block)
-_NON_STUDY_BLOCKS: Final = _Rows(planning.NonStudyBlock, models.NonStudyBlock)
-_SPECIAL_DAYS: Final = _Rows(planning.SpecialDay, models.SpecialDay)
-_ACADEMY_SCHEDULES: Final = _Rows(planning.AcademySchedule, models.AcademySchedule)
-_EXCLUSIONS: Final = _Rows(planning.Exclusion, models.Exclusion)
-_BUSY: Final = _Rows(planning.Busy, models.StudentPlan)
-_PLANS: Final = _Rows(
-    planning.KeptPlan, models.StudentPlan, "content_id", "state", "pinned", computed="content"
+_CONTENTS: Final = Rows(planning.Content, models.Content, "id", computed=["episode_minutes"])
+_BLOCKS: Final = Rows(planning.Block, models.Block)
+_NON_STUDY_BLOCKS: Final = Rows(planning.NonStudyBlock, models.NonStudyBlock)
+_SPECIAL_DAYS: Final = Rows(planning.SpecialDay, models.SpecialDay)
+_ACADEMY_SCHEDULES: Final = Rows(planning.AcademySchedule, models.AcademySchedule)
+_EXCLUSIONS: Final = Rows(planning.Exclusion, models.Exclusion)
+_BUSY: Final = Rows(planning.Busy, models.StudentPlan)
+_PLANS: Final = Rows(
+    ScheduledPlan,
+    models.StudentPlan,
+    *("content_id", "id", "lineage", "generation", "version"),
+    *("state", "pinned", "done_through"),
+    computed=["content", "sequence"],
 )
+_KEPT_FIELDS: Final = tuple(
+    item.name for item in fields(planning.KeptPlan) if item.name != "done_through"
+)
+_DONE: Final = frozenset({models.PlanState.DONE, models.PlanState.PART_DONE})
 
 
 def _statement() -> sa.Select[*tuple[Any, ...]]:
@@ -227,13 +238,13 @@ def _statement() -> sa.Select[*tuple[Any, ...]]:
         _CONTENTS.select(models.Content.group_id == group.id).label("contents"),
         _texts(models.Content.title).label("titles"),
         _texts(models.Content.subject).label("subjects"),
-        _arrays(
+        arrays(
             [
                 models.LectureEpisode.content_id,
                 models.LectureEpisode.unit,
                 models.LectureEpisode.minutes,
             ],
-            models.LectureEpisode.tenant_id == _TENANT_ID,
+            models.LectureEpisode.tenant_id == TENANT_ID,
             models.LectureEpisode.group_id == group.id,
         ).label("episodes"),
         _BLOCKS.select(models.Block.group_id == group.id).label("blocks"),
@@ -257,19 +268,7 @@ def _statement() -> sa.Select[*tuple[Any, ...]]:
         ).label("busy"),
         _PLANS.select(plan.group_id == group.id, plan.live).label("plans"),
         sa.func.studyplan.plans_are_copyable(type_=sa.Boolean).label("copyable"),
-    ).where(group.tenant_id == _TENANT_ID, group.id == sa.bindparam("group_id"))
-
-
-def _arrays(
-    columns: Sequence[InstrumentedAttribute[Any]], *where: _Condition
-) -> sa.ColumnElement[list[list[Any]]]:
-    row = sa.func.pg_catalog.json_build_array(*columns)
-    rows = sa.func.coalesce(
-        sa.func.pg_catalog.json_agg(row, type_=sa.JSON),
-        sa.literal_column("'[]'::json"),
-        type_=sa.JSON,
-    )
-    return select(rows).where(*where).scalar_subquery()
+    ).where(group.tenant_id == TENANT_ID, group.id == sa.bindparam("group_id"))
 
 
 def _texts(column: InstrumentedAttribute[Any]) -> sa.ColumnElement[list[str | None]]:
@@ -281,7 +280,7 @@ def _texts(column: InstrumentedAttribute[Any]) -> sa.ColumnElement[list[str | No
     listed = sa.func.pg_catalog.array_agg(
         aggregate_order_by(column, models.Content.position), type_=sa.ARRAY(sa.Text)
     )
-    where = (models.Content.tenant_id == _TENANT_ID, models.Content.group_id == models.PlanGroup.id)
+    where = (models.Content.tenant_id == TENANT_ID, models.Content.group_id == models.PlanGroup.id)
     return select(listed).where(*where).scalar_subquery()
 
 

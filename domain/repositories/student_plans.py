@@ -1,50 +1,27 @@
-"""The repository of student plans, which is also the only code that writes a generation."""
+"""The repository of student plans."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final, cast
-from uuid import UUID, uuid4
+from typing import Any, Final, TypeAlias
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from domain.database_errors import translated
-from domain.driver import copy_rows, insert_rows
-from domain.errors import GeneratedMeanwhileError, InvalidInputError, StudentPlanNotFoundError
+from domain.errors import EditedMeanwhileError, InvalidInputError, StudentPlanNotFoundError
 from domain.locking import guards
-from domain.models import Content, PlanGeneration, PlanGroup, PlanState, StudentPlan
+from domain.models import Content, PlanState, StudentPlan
 from domain.models.plan import RetiredAs
-from domain.repositories.day_shifts import store_day_shifts
-from domain.repositories.plan_rows import (
-    COPIED,
-    VIEWED,
-    PlanView,
-    day_shifts_as_json,
-    explanation_as_json,
-    labeled_columns,
-    new_plans,
-)
-from domain.repositories.snapshot import PlanningSnapshot
-from domain.scheduling.result import Schedule
+from domain.repositories.plan_rows import VIEWED, PlanView, has_id, labeled_columns
+from domain.repositories.progress import GroupProgress, load_progress
+from domain.scheduling.types import PlanKind
 from domain.values import MAX_INTEGER, civil_date, integer, validate
 
 _BY_TIME: Final = (StudentPlan.date, StudentPlan.start_minute)
-_TABLE: Final[sa.Table] = cast("sa.Table", StudentPlan.__table__)
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationRecord:
-    """The data that is stored about a generation in addition to its plans."""
-
-    today: date
-    requested_by: str | None
-    waited_ms: int
-    input_hash: str
-    engine_version: str
-    idempotency_key: str | None = None
-    request_hash: str | None = None
-    """The hash of the request that used the key; ``None`` without a key."""
+StudiedUnits: TypeAlias = tuple[UUID, UUID, int, int]
+"""The id of a plan, that of its content, and its first and last unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +93,15 @@ class StudentPlanRepository:
 
     @translated()
     def of_generation(self, group_id: UUID, number: int) -> Sequence[StudentPlan]:
-        """Return the plans that a generation wrote, live or not, in its sequence."""
+        """Return the plans that a generation made, live or not, in its sequence.
+
+        Plans that it kept were made by an earlier one.
+        """
         own = self._conditions(group_id=group_id)
         validate("number", integer(0, MAX_INTEGER), number)
         return self._session.scalars(
             sa.select(StudentPlan)
-            .where(*own, StudentPlan.generation == number)
+            .where(*own, StudentPlan.generation == number, StudentPlan.sequence.is_not(None))
             .order_by(StudentPlan.sequence)
         ).all()
 
@@ -142,6 +122,54 @@ class StudentPlanRepository:
         return plan
 
     @translated()
+    def get_all(self, group_id: UUID, plan_ids: Sequence[UUID]) -> list[StudentPlan]:
+        """Return plans of the group in the order of the ids, refreshed, in one statement.
+
+        Raises ``StudentPlanNotFoundError``, and ``InvalidInputError`` if an id is given twice.
+        """
+        for plan_id in plan_ids:
+            InvalidInputError.require_uuids(plan_id=plan_id)
+        if len(set(plan_ids)) < len(plan_ids):
+            raise InvalidInputError.of("plan_id", "must not be given twice")
+        found = {
+            plan.id: plan
+            for plan in self._session.scalars(
+                sa.select(StudentPlan)
+                .where(*self._conditions(group_id=group_id), has_id(plan_ids))
+                .execution_options(populate_existing=True)
+            )
+        }
+        for plan_id in plan_ids:
+            if plan_id not in found:
+                raise StudentPlanNotFoundError(plan_id=plan_id)
+        return [found[plan_id] for plan_id in plan_ids]
+
+    @translated()
+    def progress(self, group_id: UUID) -> GroupProgress:
+        """Return how much of each content of the group is done, in one statement."""
+        InvalidInputError.require_uuids(group_id=group_id)
+        return load_progress(self._session, self._tenant_id, group_id)
+
+    @translated()
+    def studied_units(self, group_id: UUID, content_ids: Collection[UUID]) -> list[StudiedUnits]:
+        """Return the id, content, first and last kept unit of live study plans with whole units."""
+        found = self._session.execute(
+            sa.select(
+                StudentPlan.id,
+                StudentPlan.content_id,
+                StudentPlan.first_unit,
+                sa.func.coalesce(StudentPlan.done_through, StudentPlan.last_unit),
+            ).where(
+                *self._conditions(group_id=group_id),
+                StudentPlan.live,
+                StudentPlan.kind == PlanKind.STUDY,
+                StudentPlan.parts == 1,
+                StudentPlan.content_id.in_(content_ids),
+            )
+        )
+        return [(*row,) for row in found]
+
+    @translated()
     def content_history(self, content_id: UUID) -> ContentHistory:
         """Return what limits the edits of a content: its plans, and the units of the kept ones."""
         kept = sa.and_(
@@ -156,6 +184,26 @@ class StudentPlanRepository:
         ).one()
         return ContentHistory(*found)
 
+    def retire(self, plan: StudentPlan, reason: RetiredAs) -> None:
+        """Retire a live plan by hand, which leaves its version as it is.
+
+        Raises ``LockNotHeldError`` outside a unit of work that holds the group's lock, and
+        ``EditedMeanwhileError`` if the plan is no longer live in its version.
+        """
+        guards.require_lock(self._session, self._tenant_id, plan.group_id)
+        own = self._conditions(group_id=plan.group_id)
+        same = (StudentPlan.id == plan.id, StudentPlan.version == plan.version, StudentPlan.live)
+        with translated(self._connection(), group_id=plan.group_id):
+            retired: Any = self._session.execute(
+                sa.update(StudentPlan)
+                .where(*own, *same)
+                .values(live=False, retired_as=reason, retired_at=sa.func.pg_catalog.now())
+                .execution_options(synchronize_session=False)
+            )
+            self._session.expire(plan)
+        if retired.rowcount != 1:
+            raise EditedMeanwhileError(group_id=plan.group_id)
+
     def retire_as_cancelled(self, group_id: UUID) -> int:
         """Retire all live plans of a group in any state, and return their number.
 
@@ -167,56 +215,11 @@ class StudentPlanRepository:
             retired: Any = self._session.execute(
                 sa.update(StudentPlan)
                 .where(*self._conditions(group_id=group_id), StudentPlan.live)
-                .values(live=False, retired_as=RetiredAs.CANCELLED, version=StudentPlan.version + 1)
+                .values(
+                    live=False, retired_as=RetiredAs.CANCELLED, retired_at=sa.func.pg_catalog.now()
+                )
             )
         return int(retired.rowcount)
-
-    def store_generation(
-        self, snapshot: PlanningSnapshot, schedule: Schedule, record: GenerationRecord
-    ) -> tuple[int, list[UUID]]:
-        """Write a generation, and return its number and the ids of its plans, in sequence.
-
-        The group's fence is incremented first. The write fails there if another writer has
-        incremented it since the snapshot, or if the transaction no longer holds the lock. Then
-        chosen day shifts are stored, the plans that are not kept are retired, and the new plans are
-        copied or inserted. This takes at most four round trips for any number of rows, and a fifth
-        if there are day shifts to store.
-
-        Raises ``LockNotHeldError`` outside a unit of work that holds the group's lock;
-        ``GeneratedMeanwhileError`` if the group or its plans have changed since the snapshot;
-        ``StudentPlansOverlapError``; and ``IdempotencyMismatchError`` if another group has used the
-        record's key in the meantime.
-        """
-        guard = guards.require_lock(self._session, snapshot.tenant_id, snapshot.group_id)
-        with translated(
-            self._connection(),
-            group_id=snapshot.group_id,
-            student_id=snapshot.student_id,
-            idempotency_key=record.idempotency_key,
-        ):
-            self._increment_fence(snapshot, schedule, record, guard.identity)
-            if not store_day_shifts(self._session, snapshot, schedule):
-                raise GeneratedMeanwhileError(group_id=snapshot.group_id)
-            self._retire(snapshot, record.today)
-            ids = self.copy_plans(snapshot, schedule)
-        return snapshot.generation + 1, ids
-
-    def copy_plans(self, snapshot: PlanningSnapshot, schedule: Schedule) -> list[UUID]:
-        """Write the plans of the snapshot's next generation, and return their ids.
-
-        This takes two round trips, or one INSERT if the table does not support COPY. It neither
-        increments the fence nor retires plans; ``store_generation`` does. Raises
-        ``LockNotHeldError``.
-        """
-        guards.require_lock(self._session, snapshot.tenant_id, snapshot.group_id)
-        ids = [uuid4() for _ in schedule.plans]
-        rows = new_plans(snapshot, schedule, ids)
-        write = copy_rows if snapshot.copyable else insert_rows
-        connection = self._connection()
-        group_id, student_id = snapshot.group_id, snapshot.student_id
-        with translated(connection, group_id=group_id, student_id=student_id):
-            write(connection, _TABLE, COPIED, rows)
-        return ids
 
     def _conditions(self, **ids: UUID) -> list[sa.ColumnElement[bool]]:
         """Return the conditions for the tenant's plans with these ids, such as ``group_id``."""
@@ -227,89 +230,8 @@ class StudentPlanRepository:
     def _connection(self) -> sa.Connection:
         return self._session.connection(bind_arguments={"mapper": StudentPlan})
 
-    def _increment_fence(
-        self,
-        snapshot: PlanningSnapshot,
-        schedule: Schedule,
-        record: GenerationRecord,
-        identity: str,
-    ) -> None:
-        """Increment the group's fence and insert the record of the generation in one statement.
-
-        The UPDATE matches no row, and nothing is inserted, if the group's generation or state has
-        changed since the snapshot, or if this is not the transaction that acquired the lock.
-        """
-        fence = (
-            sa.update(PlanGroup)
-            .where(
-                PlanGroup.tenant_id == self._tenant_id,
-                PlanGroup.id == snapshot.group_id,
-                PlanGroup.generation == snapshot.generation,
-                PlanGroup.status == snapshot.status,
-                sa.func.studyplan.is_plan_transaction(
-                    PlanGroup.tenant_id, identity, type_=sa.Boolean
-                ),
-            )
-            .values(generation=PlanGroup.generation + 1)
-            .returning(PlanGroup.tenant_id, PlanGroup.id, PlanGroup.generation)
-            .cte("fence")
-        )
-        columns = PlanGeneration.__table__.c
-        record_values = _record_values(schedule, record)
-        values = [sa.literal(value, columns[name].type) for name, value in record_values.items()]
-        written = self._session.execute(
-            sa.insert(PlanGeneration).from_select(
-                ["tenant_id", "group_id", "number", *record_values],
-                sa.select(fence.c.tenant_id, fence.c.id, fence.c.generation, *values),
-                include_defaults=False,
-            ),
-            execution_options={"preserve_rowcount": True},
-        )
-        _require_rowcount(written, 1, snapshot.group_id)
-
-    def _retire(self, snapshot: PlanningSnapshot, today: date) -> None:
-        """Retire the live plans that are not kept, which must be as many as in the snapshot."""
-        retired = self._session.execute(
-            sa.update(StudentPlan)
-            .where(
-                *self._conditions(group_id=snapshot.group_id),
-                StudentPlan.live,
-                StudentPlan.state == PlanState.PLANNED,
-                ~StudentPlan.pinned,
-            )
-            .values(
-                live=False,
-                retired_as=sa.case(
-                    (StudentPlan.date < today, RetiredAs.MISSED.value),
-                    else_=RetiredAs.REPLACED.value,
-                ),
-                version=StudentPlan.version + 1,
-            )
-            .execution_options(synchronize_session=False)
-        )
-        _require_rowcount(retired, snapshot.replaceable, snapshot.group_id)
-
-
-def _record_values(schedule: Schedule, record: GenerationRecord) -> dict[str, Any]:
-    """Return the columns of the record of a generation, without its key."""
-    return {
-        **asdict(record),
-        "plan_count": len(schedule.plans),
-        "unplaced": [asdict(item) for item in schedule.unplaced],
-        **explanation_as_json(schedule),
-        "warnings": [asdict(item) for item in schedule.warnings],
-        "quality": asdict(schedule.quality),
-        "day_shifts": day_shifts_as_json(schedule),
-    }
-
 
 def _check_dates(first: date, last: date) -> None:
     validate("first", civil_date, first)
     if validate("last", civil_date, last) < first:
         raise InvalidInputError.of("last", "must not be before first")
-
-
-def _require_rowcount(result: Any, expected: int, group_id: UUID) -> None:
-    cursor_result: sa.CursorResult[Any] = result
-    if cursor_result.rowcount != expected:
-        raise GeneratedMeanwhileError(group_id=group_id)

@@ -201,10 +201,16 @@ class Problem:
     """Study days without new study, because they are a buffer before the end."""
 
 
-def problem_of(request: Request) -> Problem:
-    """Return the problem of a valid request."""
-    days = calendar(request)
-    first_day = max(0, (request.today - request.period_start).days)
+def problem_of(
+    request: Request, days: Sequence[Day] | None = None, first_date: date | None = None
+) -> Problem:
+    """Return the problem of a valid request.
+
+    :param days: the days of the period, by default those of its calendar.
+    :param first_date: the first date that is planned, by default today.
+    """
+    days = calendar(request) if days is None else days
+    first_day = max(0, ((first_date or request.today) - request.period_start).days)
     return Problem(
         request=request,
         days=days,

@@ -51,17 +51,17 @@ def place_reviews(
         if not any(day.kind is DayKind.REVIEW and day.cycle == last for day in days):
             open_days[last] = sorted(problem.buffer)
     for cycle, studied in sorted(studied_by_cycle(request, days, rows).items()):
-        reviews, late = _reviews(problem.demands, studied, open_days[cycle])
+        reviews, late = timely_reviews(problem.demands, studied, open_days[cycle])
         free = {day: rooms[day].minutes for day in open_days[cycle]}
-        warnings += _set_minutes(factor, cycle, reviews, free)
+        warnings += set_minutes(factor, cycle, reviews, free)
         # Earliest deadline first: the others can use later days.
         planned = sorted((r for r in reviews if r.minutes), key=lambda review: len(review.days))
         review_rows += lay_out_reviews(planned, open_days[cycle], rooms, comfort)
-        warnings += [_unreviewed(cycle, r) for r in [*reviews, *late] if not r.minutes]
+        warnings += [unreviewed(cycle, r) for r in [*reviews, *late] if not r.minutes]
     return review_rows, warnings
 
 
-def _reviews(
+def timely_reviews(
     demands: Sequence[Demand],
     studied: Mapping[int, Sequence[tuple[Span, int]]],
     review_days: Sequence[int],
@@ -100,7 +100,7 @@ def _review(demand: Demand, units: Span, days: Sequence[int]) -> Review:
     return Review(demand, units, days, sum(demand.minutes[units[0] - first : units[1] - first]))
 
 
-def _set_minutes(
+def set_minutes(
     factor: Fraction, cycle: int, reviews: Sequence[Review], free: Mapping[int, int]
 ) -> list[PlanWarning]:
     """Set the minutes of the reviews: the review factor × study minutes.
@@ -142,7 +142,7 @@ def _fullest(reviews: Sequence[Review], free: Mapping[int, int]) -> tuple[Fracti
     return fullest
 
 
-def _unreviewed(cycle: int, review: Review) -> PlanWarning:
+def unreviewed(cycle: int, review: Review) -> PlanWarning:
     return warning(
         "unreviewed",
         cycle=cycle,

@@ -50,7 +50,7 @@ def schedule(request: Request) -> Schedule:
     Raises ``InvalidInputError`` (with every error), ``NoContentsError``, ``NoBlocksError``,
     ``NoStudyDaysError`` and ``NothingPlacedError``.
     """
-    _check(request)
+    check(request)
     problem = problem_of(request)
     distribution = distribute(problem)
     problem, deals = distribution.problem, distribution.deals
@@ -78,7 +78,8 @@ def schedule(request: Request) -> Schedule:
     )
 
 
-def _check(request: Request) -> None:
+def check(request: Request) -> None:
+    """Raise the errors of a request that cannot be planned."""
     if found := field_errors(request):
         raise InvalidInputError(found)
     if not request.contents:

@@ -7,7 +7,7 @@ commit it.
 
 from domain.repositories.plan_rows import GenerationResult
 from domain.services.editing.groups import GroupEditService
-from domain.services.editing.progress import PlanProgressService
+from domain.services.editing.progress import Mark, PlanProgressService
 from domain.services.editing.study_time import GroupTimeService, StudentTimeService
 from domain.services.group_states import GroupStateService, activate, activate_async
 from domain.services.plan_generation import (
@@ -17,6 +17,7 @@ from domain.services.plan_generation import (
     preview_plans,
 )
 from domain.services.plan_groups import PlanGroupService
+from domain.services.undo import UndoService
 from domain.services.writing import RowVersion
 
 __all__ = [
@@ -24,11 +25,13 @@ __all__ = [
     "GroupEditService",
     "GroupStateService",
     "GroupTimeService",
+    "Mark",
     "PlanGenerationService",
     "PlanGroupService",
     "PlanProgressService",
     "RowVersion",
     "StudentTimeService",
+    "UndoService",
     "activate",
     "activate_async",
     "generate_plans",

@@ -1,4 +1,4 @@
-"""Faults at a named step of a generation, and a gate that blocks commits.
+"""Faults at a named step of a generation or an undo, and a gate that blocks commits.
 
 The package runs as it does in production. Only the cursors of a watched connection are replaced:
 their class recognizes the steps by the statements that are executed.
@@ -55,7 +55,7 @@ class Step(Enum):
     AFTER_THE_READ = "after the read"
     """The first statement after the locks has returned its rows; nothing has been written."""
     IN_THE_WRITE = "in the middle of the write"
-    """Between two rows of the COPY."""
+    """Between two rows of the COPY. It is not reached if no plan is added, as by an undo."""
     BEFORE_COMMIT = "before the commit"
     """All rows have been written; COMMIT has not been sent."""
     DURING_COMMIT = "during the commit"
@@ -63,7 +63,7 @@ class Step(Enum):
 
 
 class FaultAt:
-    """Runs ``action`` once, for the first generation that reaches ``step`` in the block.
+    """Runs ``action`` once, for the first generation or undo that reaches ``step`` in the block.
 
     ::
 
@@ -188,7 +188,9 @@ class FaultAt:
 
 
 class CommitGate:
-    """Blocks all commits of generations from the start of the block until ``open()`` or its end.
+    """Blocks all commits of generations and undos from the start of the block until ``open()``.
+
+    The end of the block opens it, too.
 
     It is for test databases: a trigger is created at the start and dropped at the end, which the
     role must be allowed to do. If the process is killed in between, the trigger remains but does

@@ -1,4 +1,8 @@
-"""Writing plans within a transaction, compared with raw COPY and with ``add_all``."""
+"""Writing plans within a transaction, compared with raw COPY and with ``add_all``.
+
+Also a generation that changes nothing and an undo, compared with a first generation of the same
+plans: requests with a schedule that is computed before, so that only the database's time counts.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,11 +12,19 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import PlanGroup, PlanGroupLock, StudentPlan, UnitOfWork
-from domain.repositories.plan_rows import COPIED, new_plans
+from domain import (
+    GroupStatus,
+    PlanGenerationService,
+    PlanGroup,
+    PlanGroupLock,
+    StudentPlan,
+    UnitOfWork,
+)
+from domain.repositories.plan_writing import COPIED, NewPlan, insert_plans
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.scheduling.result import Schedule
 from domain.scheduling.schedule import schedule
+from domain.services.undo import UndoService
 from tests.benchmarks.scheduling import books
 from tests.benchmarks.timing import line, medians
 from tests.factories import ContentFactory, PlanGroupFactory
@@ -36,26 +48,42 @@ def run(engine: sa.Engine) -> None:
     found = medians(contestants(engine, 2000), rounds=9)
     line("2,000 plans: the repository / add_all and flush",
          f"{found['ours'] / found['add_all']:.2f}", "goal ≤ 0.4")  # fmt: skip
+    for rows in (100, 1000):
+        found = medians(runs(engine, rows), rounds=15)
+        line(f"{rows:,} plans: a generation that changes nothing / a first one",
+             f"{found['again'] / found['first']:.2f}", "goal ≤ 0.6")  # fmt: skip
+        line(f"{rows:,} plans: an undo of all of them / a first generation",
+             f"{found['undo'] / found['first']:.2f}")  # fmt: skip
 
 
 def contestants(engine: sa.Engine, rows: int) -> dict[str, Callable[[], None]]:
     """Return functions that write the same rows to the same table; each rolls back."""
     factory: sessionmaker[Session] = sessionmaker(engine)
     group, snapshot, planned = stored_group(factory, rows)
-    ids = [uuid4() for _ in planned.plans]
-    values = [row[1:] for row in new_plans(snapshot, planned, ids)]
+    content_ids = {position: label.id for position, label in snapshot.contents.items()}
+    values = [
+        (
+            *(group.tenant_id, group.student_id, group.id),
+            *(content_ids[plan.content], uuid4(), 1),
+            *(getattr(plan, name) for name in list(COPIED)[7:]),
+        )
+        for plan in planned.plans
+    ]
+
+    def write(*, copyable: bool) -> None:
+        with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+            uow.session.execute(PARENT, parent(group))
+            new = [
+                NewPlan(uuid4(), uuid4(), content_ids[plan.content], plan) for plan in planned.plans
+            ]
+            insert_plans(uow.connection, snapshot.fence, new, copyable=copyable)
+            uow.rollback()
 
     def ours() -> None:
-        with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
-            uow.session.execute(PARENT, parent(group))
-            uow.plans.copy_plans(snapshot, planned)
-            uow.rollback()
+        write(copyable=True)
 
     def insert() -> None:
-        with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
-            uow.session.execute(PARENT, parent(group))
-            uow.plans.copy_plans(replace(snapshot, copyable=False), planned)
-            uow.rollback()
+        write(copyable=False)
 
     def copy() -> None:
         with factory() as session:
@@ -64,7 +92,7 @@ def contestants(engine: sa.Engine, rows: int) -> dict[str, Callable[[], None]]:
             with driver.cursor() as cursor, cursor.copy(COPY) as copying:
                 copying.set_types(list(COPIED.values()))
                 for row in values:
-                    copying.write_row([uuid4(), *row])
+                    copying.write_row((uuid4(), *row))
             session.rollback()
 
     def add_all() -> None:
@@ -79,6 +107,38 @@ def contestants(engine: sa.Engine, rows: int) -> dict[str, Callable[[], None]]:
     return {"ours": ours, "insert": insert, "copy": copy, "add_all": add_all}
 
 
+def runs(engine: sa.Engine, rows: int) -> dict[str, Callable[[], None]]:
+    """Return functions that generate and undo the same plans; each rolls back."""
+    factory: sessionmaker[Session] = sessionmaker(engine)
+    first_group, _, planned = stored_group(factory, rows)
+    group, _, _ = stored_group(factory, rows)
+    request(factory, group, planned, UnitOfWork.commit)
+
+    def undo() -> None:
+        with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+            UndoService(uow).undo()
+            uow.rollback()
+
+    return {
+        "first": lambda: request(factory, first_group, planned, UnitOfWork.rollback),
+        "again": lambda: request(factory, group, planned, UnitOfWork.rollback),
+        "undo": undo,
+    }
+
+
+def request(
+    factory: sessionmaker[Session],
+    group: PlanGroup,
+    planned: Schedule,
+    end: Callable[[UnitOfWork], None],
+) -> None:
+    """Generate the given schedule."""
+    with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+        service = PlanGenerationService(uow, compute=lambda _: planned)
+        service.generate(today=group.period_start)
+        end(uow)
+
+
 def stored_group(
     factory: sessionmaker[Session], rows: int
 ) -> tuple[PlanGroup, PlanningSnapshot, Schedule]:
@@ -88,6 +148,7 @@ def stored_group(
         period_start=request.period_start,
         period_end=request.period_end,
         contents=[ContentFactory.build(position=i) for i in range(9)],
+        status=GroupStatus.SAVED,
     )
     with UnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
         uow.groups.add(group)

@@ -28,8 +28,8 @@ from tests.integration.storing import FIRST, stored_group, traces
 
 Factory = sessionmaker[Session]
 LONG = timedelta(seconds=TIMEOUT)
-ROUND_TRIPS_WITHOUT_A_KEY = 8
-MAX_ROUND_TRIPS = 12
+ROUND_TRIPS_WITHOUT_A_KEY = 7
+MAX_ROUND_TRIPS = 10
 BLOCKED_WRITERS = sa.text(
     "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) "
     "WHERE NOT granted AND locktype = 'transactionid' AND datname = current_database()"

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import threading
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,7 +16,7 @@ from domain.testing import contend
 from domain.testing.contention import TIMEOUT, advisory_locks
 from tests.concurrency.overlapping import in_another_thread
 from tests.factories import PlanGroupFactory
-from tests.integration.storing import generate, live, stored_group, traces
+from tests.integration.storing import FIRST, generate, live, stored_group, traces
 
 BUSY = "플랜 생성이 이미 진행 중입니다. 잠시 후 다시 시도해주세요."
 
@@ -140,18 +141,23 @@ def test_next_request_sees_and_replaces_the_plans_of_the_last_commit(
     assert all(plan.first_unit > rows[first.plan_ids[0]].last_unit for plan in second.plans[:1])
 
 
-def test_requests_that_race_freely_leave_the_plans_of_one_generation(
+def test_requests_that_race_freely_leave_the_plans_of_the_last_generation(
     engine: sa.Engine, session_factory: sessionmaker[Session]
 ) -> None:
     group = stored_group(session_factory)
+    days = [FIRST + timedelta(days=number % 3) for number in range(40)]
     for _ in range(10):
-        answers = contend(4, lambda _: generate(session_factory, group))
+        answers = contend(4, lambda _: generate(session_factory, group, days.pop()))
         assert answers.results, "at least one request succeeds"
     generation, records, plans = traces(engine, group.id)
     assert [record.number for record in records] == list(range(1, generation + 1))
     live = [row for row in plans if row.live]
-    assert {row.generation for row in live} == {generation}
+    assert {row.id for row in live} == set(records[-1].plan_ids)
     assert len(live) == records[-1].plan_count
+    # Each run has retired what it does not keep, and inserted the rest.
+    assert {row.retired_in for row in plans if not row.live} > {2}
+    ranges = sorted((row.first_unit, row.last_unit) for row in live if row.kind == "study")
+    assert sum(last - first + 1 for first, last in ranges) == 100
 
 
 def test_missing_group_is_refused_and_its_lock_is_released(

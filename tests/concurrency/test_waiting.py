@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.errors import LockTimeoutError
 from domain.locking import acquiring
+from domain.scheduling.difference import PlanChanges
 from domain.testing import assert_lock_free
 from domain.testing.contention import TIMEOUT, wait_until_waiting
 from tests.concurrency.overlapping import generate_after_waiting
@@ -198,7 +199,7 @@ def test_wait_ends_when_the_holders_transaction_ends(
     assert_lock_free(engine, group_id)
 
 
-def test_waiting_request_sees_and_replaces_the_holders_plans(
+def test_waiting_request_sees_and_keeps_the_holders_plans(
     engine: sa.Engine, session_factory: Factory
 ) -> None:
     group = stored_group(session_factory)
@@ -213,7 +214,8 @@ def test_waiting_request_sees_and_replaces_the_holders_plans(
         second = waiting[0].result(TIMEOUT)
     assert (first.generation, second.generation) == (1, 2)
     assert [row.id for row in live(session_factory, group)] == list(second.plan_ids)
-    assert not set(first.plan_ids) & set(second.plan_ids)
+    assert second.plan_ids == first.plan_ids
+    assert second.changes == PlanChanges(kept=len(first.plans))
 
 
 def test_generation_record_contains_the_time_waited(

@@ -36,6 +36,9 @@ from domain.testing.contention import (
 from domain.testing.faults import Action, CommitGate, wait_until_commit_ended
 from tests.factories import ContentFactory, PlanGroupFactory
 from tests.integration.storing import generate, stored_group, traces
+from tests.soak import rules_of_runs
+from tests.soak.facts import read_facts
+from tests.soak.violation import Violation
 
 MIDDLE = 1400
 """A row in the middle of a large COPY, whose rows the server stores in batches of 1000."""
@@ -50,6 +53,21 @@ def _large_group() -> dict[str, Any]:
     """Return the fields of a group with a year of four books: about 1460 plans."""
     books = [ContentFactory.build(position=i, last_unit=2000, minutes_per_unit=1) for i in range(4)]
     return {"period_end": date(2026, 1, 5), "contents": books}
+
+
+def _two_books() -> dict[str, Any]:
+    return {"contents": [ContentFactory.build(position=i, last_unit=60) for i in range(2)]}
+
+
+# All plans of the next generation are at another time.
+MOVE_ALL: Final = (
+    "UPDATE studyplan.blocks SET start_minute = start_minute + 5 WHERE group_id = :group"
+)
+# The plans of the first book stay, in another week and cycle; those of the second one differ.
+CHANGE_SOME: Final = (
+    "UPDATE studyplan.plan_groups SET period_start = period_start - 7 WHERE id = :group",
+    "UPDATE studyplan.contents SET last_unit = 50 WHERE group_id = :group AND position = 1",
+)
 
 
 class Outcome(Enum):
@@ -77,10 +95,17 @@ class Stage:
         return sessionmaker(self.engine)
 
     def planned_group(self, step: Step) -> PlanGroup:
-        """Store a group with the plans of generation 1, and fill the pool with connections."""
-        direct = sessionmaker(self.direct)
-        group = stored_group(direct, **_large_group() if step is Step.IN_THE_WRITE else {})
+        """Store a group with the plans of generation 1, and fill the pool with connections.
+
+        The next generation retires, recounts and inserts plans. If the fault occurs in the middle
+        of the write, it moves all of about 1460 plans.
+        """
+        direct, large = sessionmaker(self.direct), step is Step.IN_THE_WRITE
+        group = stored_group(direct, **_large_group() if large else _two_books())
         generate(direct, group)
+        with self.direct.begin() as connection:
+            for statement in (MOVE_ALL,) if large else CHANGE_SOME:
+                connection.execute(sa.text(statement), {"group": group.id})
         for connection in [self.engine.connect() for _ in range(POOL)]:
             connection.close()
         return group
@@ -103,23 +128,24 @@ class Stage:
         eventually(lambda: self._copied(pid) > 0, "the server has received rows")
 
     def outcome(self, group: PlanGroup, before: tuple[Any, ...]) -> Outcome:
-        """Return which plans the group has; assert that they are complete and of one generation."""
+        """Return which plans the group has; assert that they are complete and of one run."""
         after = traces(self.direct, group.id)
         generation, records, plans = after
         assert [record.number for record in records] == list(range(1, generation + 1))
-        live = [row for row in plans if row.live]
-        assert {row.generation for row in live} == {generation}, (
-            "the live plans belong to one generation"
-        )
-        assert len(live) == records[-1].plan_count, "the generation is complete"
-        for record in records:
-            written = [row for row in plans if row.generation == record.number]
-            assert len(written) == record.plan_count
+        live = {row.id for row in plans if row.live}
+        assert live == {*records[-1].plan_ids, *records[-1].kept_ids}, "the last run is complete"
+        violations = list(self.violations(group))
+        assert not violations, violations
         if generation == before[0]:
             assert after == before, "the failed request left no trace"
             return Outcome.OLD
         assert generation == before[0] + 1
         return Outcome.NEW
+
+    def violations(self, group: PlanGroup) -> Iterator[Violation]:
+        """Yield what the checker of the soak load finds in the runs and plans of the group."""
+        conninfo = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        yield from rules_of_runs.violations([], read_facts(conninfo, group.id), frozenset())
 
     def assert_locks_are_free(self, group: PlanGroup) -> None:
         """Assert that the locks of the group and of its student are free.

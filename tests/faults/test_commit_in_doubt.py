@@ -12,9 +12,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import sessionmaker
 
-from domain import PlanGroupLock, generate_plans
+from domain import PlanGroupLock, UnitOfWork, generate_plans
+from domain.services.undo import UndoResult, UndoService
 from domain.testing import Step, assert_lock_held
 from domain.testing.contention import TIMEOUT, cancel_backend, eventually, terminate_backend
+from tests.faults.operations import live, plans_of
 from tests.faults.stage import BROKEN, Outcome, Stage
 from tests.integration.storing import FIRST, generate, traces
 
@@ -73,6 +75,31 @@ def test_request_repeated_with_its_key_after_an_unknown_commit_generates_once(
     stage.assert_locks_are_free(group)
     assert request().generation == before[0] + 1
     assert stage.outcome(group, before) is Outcome.NEW
+
+
+@pytest.mark.parametrize("lose", ["cut_before", "cut_after"])
+def test_undo_repeated_with_its_key_after_an_unknown_commit_undoes_once(
+    stage: Stage, lose: str
+) -> None:
+    group = stage.planned_group(Step.DURING_COMMIT)
+    first = {plan.id for plan in live(plans_of(stage.direct, group))}
+    generate(stage.factory, group)
+    before = traces(stage.direct, group.id)
+
+    def request() -> UndoResult:
+        with UnitOfWork(stage.factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+            result = UndoService(uow).undo(idempotency_key=f"undo {lose} {group.id}")
+            uow.commit()
+        return result
+
+    getattr(stage.proxy, lose)(COMMIT)
+    with pytest.raises(BROKEN):
+        request()
+    stage.assert_locks_are_free(group)
+    found = request()
+    assert (found.generation, found.undone, found.repeated) == (3, 2, lose == "cut_after")
+    assert stage.outcome(group, before) is Outcome.NEW
+    assert {plan.id for plan in live(plans_of(stage.direct, group))} == first
 
 
 @pytest.mark.parametrize("end", [terminate_backend, cancel_backend])

@@ -21,9 +21,8 @@ from domain.embedded import EmbeddedServer, embedded_postgres
 from domain.errors import GeneratedMeanwhileError
 from domain.locking import guards
 from domain.locking.statements import IDENTITY
-from domain.repositories import StudentPlanRepository
+from domain.repositories.generations import GenerationRecord, write_generation
 from domain.repositories.snapshot import PlanningSnapshot
-from domain.repositories.student_plans import GenerationRecord
 from domain.scheduling.result import Schedule
 from domain.scheduling.schedule import ENGINE_VERSION, schedule
 from domain.scheduling.types import Request, fingerprint
@@ -104,7 +103,7 @@ def test_request_that_read_before_the_failover_cannot_write_after_another_genera
         ) as uow,
         pytest.raises(GeneratedMeanwhileError) as refusal,
     ):
-        uow.plans.store_generation(*planned)
+        write_generation(uow.session, *planned)
     assert refusal.value.retryable
     assert refusal.value.__cause__ is None, BY_THE_FENCE
     assert second.generation == 2
@@ -148,7 +147,7 @@ def test_write_without_the_lock_waits_for_the_holder_and_is_refused(pair: Pair) 
             session.execute(
                 sa.select(sa.func.set_config(IDENTITY, UncheckedUnitOfWork.identity, sa.true()))
             )
-            StudentPlanRepository(session, pair.group.tenant_id).store_generation(*planned)
+            write_generation(session, *planned)
 
     factory, lock = sessionmaker(pair.standby), PlanGroupLock(pair.group.tenant_id, pair.group.id)
     with ThreadPoolExecutor(1) as pool, UnitOfWork(factory, lock=lock) as uow:
@@ -201,7 +200,7 @@ def _read_and_lose_the_connection(pair: Pair) -> Planned:
         planned = snapshot, schedule(request), record
         pair.fail_over(primary_dies=True)
         with pytest.raises(DBAPIError):
-            uow.plans.store_generation(*planned)
+            write_generation(uow.session, *planned)
     return planned
 
 

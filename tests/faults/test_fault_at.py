@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from threading import get_ident
 from uuid import uuid4
 
@@ -15,8 +16,9 @@ from sqlalchemy.orm import sessionmaker
 from domain.driver import copy_rows
 from domain.testing import FaultAt, Step, assert_lock_held
 from domain.testing.contention import advisory_locks
+from tests.faults.operations import undo
 from tests.faults.stage import DeliberateError, Stage
-from tests.integration.storing import generate, stored_group, traces
+from tests.integration.storing import FIRST, generate, stored_group, traces
 
 
 @pytest.fixture
@@ -53,6 +55,29 @@ def test_generation_reaches_every_step_in_order(stage: Stage) -> None:
     assert reached == list(Step)
     # The closed gate of the commit is one more advisory lock, which is held during every step.
     assert locks == [1 + held for held in (0, 1, 2, 2, 2)]
+
+
+@pytest.mark.parametrize("step", [step for step in Step if step is not Step.IN_THE_WRITE])
+def test_undo_reaches_every_step_except_the_copy(stage: Stage, step: Step) -> None:
+    group = stored_group(stage.factory)
+    generate(stage.factory, group)
+    reported_pids: list[int] = []
+    with FaultAt(stage.engine, step, reported_pids.append, gate_engine=stage.direct):
+        undo(stage.factory, group)
+    assert len(reported_pids) == 1
+    assert traces(stage.direct, group.id)[0] == 2
+
+
+def test_generation_that_adds_no_plan_does_not_reach_the_copy(stage: Stage) -> None:
+    group = stored_group(stage.factory)
+    generate(stage.factory, group)
+
+    def generate_again() -> None:
+        with FaultAt(stage.engine, Step.IN_THE_WRITE, lambda _: None):
+            generate(stage.factory, group)
+
+    with pytest.raises(AssertionError, match=r"in the middle of the write"):
+        generate_again()
 
 
 @pytest.mark.parametrize("step", Step, ids=lambda step: step.value)
@@ -122,9 +147,9 @@ def test_error_of_the_action_during_the_commit_is_raised_at_the_end_of_the_block
 
 def test_fault_at_restores_the_connections_and_drops_its_trigger(stage: Stage) -> None:
     group = stored_group(stage.factory)
-    for step in Step:
+    for days, step in enumerate(Step):  # on another day, a generation copies other plans
         with FaultAt(stage.engine, step, lambda _: None, gate_engine=stage.direct):
-            generate(stage.factory, group)
+            generate(stage.factory, group, FIRST + timedelta(days))
     with stage.engine.connect() as connection:
         driver = connection.connection.driver_connection
         assert driver is not None
@@ -175,8 +200,8 @@ def test_async_driver_reaches_the_same_steps(stage: Stage, numbers_table: str, s
 
 def test_pool_keeps_its_connections_if_the_fault_breaks_none(stage: Stage) -> None:
     group = stored_group(stage.factory)
-    for step in Step:
+    for days, step in enumerate(Step):
         with FaultAt(stage.engine, step, lambda _: None, gate_engine=stage.direct):
-            generate(sessionmaker(stage.engine), group)
+            generate(sessionmaker(stage.engine), group, FIRST + timedelta(days))
     stage.assert_pool_is_complete()
     assert stage.proxy.links <= 3

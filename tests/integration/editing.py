@@ -34,14 +34,16 @@ from domain.services import (
     GroupEditService,
     GroupStateService,
     GroupTimeService,
+    Mark,
     PlanGroupService,
     PlanProgressService,
     RowVersion,
     StudentTimeService,
+    UndoService,
 )
 from domain.services.service import Service
 from tests.factories import AcademyScheduleFactory, ExclusionFactory, SpecialDayFactory, lecture
-from tests.integration.storing import book_group, generate, live, store
+from tests.integration.storing import FIRST, book_group, generate, live, store
 
 Factory = sessionmaker[Session]
 
@@ -198,6 +200,25 @@ def _call(method: Callable[..., object], case: str = "", **fields: Any) -> tuple
     return method.__qualname__ + (case and f" ({case})"), call
 
 
+def mark_all(uow: UnitOfWork, world: World, version: int) -> object:
+    marks = [
+        Mark(plan_id=plan.id, expected_version=version, state=PlanState.DONE)
+        for plan in world.plans[:2]
+    ]
+    return PlanProgressService(uow).mark_all(marks)
+
+
+def undo(uow: UnitOfWork, _: World, version: int) -> object:
+    """Undo the generation of the world, whose number is that of the first version."""
+    return UndoService(uow).undo(expected_generation=version)
+
+
+def redo(uow: UnitOfWork, world: World, version: int) -> object:
+    """Redo the generation after an undo, of which only the counts and the records remain."""
+    undo(uow, world, version)
+    return UndoService(uow).redo(expected_generation=version + 1)
+
+
 # At least one call of every public method; a test compares the names with those of the classes.
 GROUP_CALLS: Final = dict(
     (
@@ -241,6 +262,17 @@ GROUP_CALLS: Final = dict(
         _call(GroupTimeService.remove_exclusion, exclusion_id=lambda w: w.own_exclusion.id),
         _call(PlanProgressService.mark, plan_id=lambda w: w.plans[0].id, state=PlanState.DONE),
         _call(PlanProgressService.pin, plan_id=lambda w: w.plans[0].id),
+        ("PlanProgressService.mark_all", mark_all),
+        _call(PlanProgressService.mark_missed, plan_id=lambda w: w.plans[0].id),
+        _call(
+            PlanProgressService.move,
+            plan_id=lambda w: w.plans[0].id,
+            date=date(2025, 1, 7),
+            start_minute=1080,
+            today=FIRST,
+        ),
+        ("UndoService.undo", undo),
+        ("UndoService.redo", redo),
     )
 )
 STUDENT_CALLS: Final = dict(
@@ -258,6 +290,8 @@ STUDENT_CALLS: Final = dict(
     )
 )
 CALLS: Final = {**GROUP_CALLS, **STUDENT_CALLS}
+MARKS: Final = {f"PlanProgressService.{name}" for name in ("mark", "mark_all", "pin")}
+"""The calls for which a shared lock is sufficient."""
 each_call = pytest.mark.parametrize("name", CALLS)
 WITHOUT_A_VERSION: Final = {name for name in CALLS if ".add_" in name}
 

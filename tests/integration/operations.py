@@ -9,7 +9,14 @@ from domain import PlanGenerationService, PlanGroupLock, PlanGroupService, UnitO
 from domain.documents import read_json
 from domain.errors import SchemaError
 from domain.locking.status import functions_version, keys_in_sql
-from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
+from domain.repositories import (
+    HistoryRepository,
+    PlanGroupRepository,
+    StudentPlanRepository,
+    StudentTimeRepository,
+)
+from domain.repositories.undo import UndoRepository
+from domain.scheduling.difference import PlanChanges
 from domain.scheduling.result import Schedule
 from domain.scheduling.schedule import schedule
 from domain.scheduling.types import Request
@@ -17,7 +24,7 @@ from domain.services import GroupEditService, preview_plans
 from domain.services.writing import flush
 from tests.factories import PlanGroupFactory, lecture
 from tests.integration.editing import CALLS, Factory, World, lock_of
-from tests.integration.storing import FIRST
+from tests.integration.storing import FIRST, changed
 from tests.unit.documents.documents import EXAMPLE
 
 Operation = Callable[[Factory, World], object]
@@ -61,8 +68,47 @@ def read(factory: Factory, world: World) -> None:
         plans.views(FIRST, FIRST, group_id=group_id)
         groups.page(after=groups.page(limit=1).next_page)
         plans.of_student(world.group.student_id, FIRST, FIRST)
+        plans.get_all(group_id, [plan.id for plan in world.plans])
+        plans.progress(group_id)
+        plans.studied_units(group_id, [world.planned.id])
         StudentTimeRepository(session, tenant_id).exclusions(world.group.student_id)
         StudentTimeRepository(session, tenant_id).academy_schedules(world.group.student_id)
+
+
+def read_history(factory: Factory, world: World) -> None:
+    with factory() as session:
+        history = HistoryRepository(session, world.tenant_id)
+        history.runs(world.group.id, limit=1, before=2)
+        history.as_of(world.group.id, 1)
+        undo = UndoRepository(session, world.tenant_id)
+        undo.last_undo(world.group.id)
+        run = undo.last_run(world.group.id)
+        assert run.record is not None
+        undo.undone_plans(run.fence, run.record)
+
+
+def remove_history(factory: Factory, world: World) -> None:
+    """Undo the generation, then remove its record with the plans that it had made."""
+    with UnitOfWork(factory, lock=world.lock) as uow:
+        CALLS["UndoService.undo"](uow, world, 1)
+        history = HistoryRepository(uow.session, uow.tenant_id)
+        history.close(world.group.id)
+        removed = history.remove_retired_plans(world.group.id, limit=1000)
+        assert removed == len(world.plans)
+        assert history.remove_closed_runs(world.group.id) == 2
+        uow.rollback()
+
+
+def generate_again(factory: Factory, world: World) -> None:
+    """Write a run that retires, recounts and inserts plans."""
+
+    def compute(request: Request) -> Schedule:
+        return changed(schedule(replace(request, contents=request.contents[:1])))
+
+    with UnitOfWork(factory, lock=world.lock) as uow:
+        result = PlanGenerationService(uow, compute=compute).generate(today=FIRST)
+        assert result.changes == PlanChanges(len(world.plans) - 2, moved=1, new=0, dropped=1)
+        uow.rollback()
 
 
 def preview(factory: Factory, world: World) -> None:
@@ -128,6 +174,9 @@ OPERATIONS: dict[str, Operation] = {
     "create a group": create,
     "commit": commit,
     "read": read,
+    "read the history": read_history,
+    "remove the history": remove_history,
+    "generate again": generate_again,
     "preview": preview,
     "lock_status": read_lock_status,
     "functions_version": read_functions_version,

@@ -4,7 +4,7 @@ The rows are not mapped classes, which would refuse an invalid value before Post
 """
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,6 +16,13 @@ TENANT, STUDENT, GROUP, CONTENT = (UUID(int=number) for number in range(1, 5))
 OTHER_TENANT, OTHER_STUDENT, OTHER_GROUP, OTHER_CONTENT = (UUID(int=n) for n in range(11, 15))
 FOREIGN_GROUP = UUID(int=23)
 DAY = date(2025, 1, 6)
+AT = datetime(2025, 1, 6, 12, tzinfo=UTC)
+
+
+def retired(reason: str, run: int | None = None) -> dict[str, Any]:
+    """Return the changes that make a valid plan one that is no longer live."""
+    return {"live": False, "retired_as": reason, "retired_at": AT, "retired_in": run}
+
 
 _IDS = {"tenant_id": TENANT, "group_id": GROUP}
 _SPAN = {"weekday": 1, "start_minute": 600, "end_minute": 720}
@@ -64,6 +71,7 @@ ROWS: dict[str, dict[str, Any]] = {
         **_IDS,
         "student_id": STUDENT,
         "content_id": CONTENT,
+        "lineage": uuid4(),
         **_UNITS,
         "generation": 1,
         "sequence": 1,
@@ -94,7 +102,13 @@ FRESH: dict[str, dict[str, Any]] = {
     "plan_generations": {"number": 2, "idempotency_key": "twice"},
     "academy_schedules": {"weekday": 2},
     "special_days": {"date": date(2025, 1, 7)},
-    "student_plans": {"sequence": 2, "start_minute": 700, "end_minute": 760},
+    "student_plans": {
+        "sequence": 2,
+        "start_minute": 700,
+        "end_minute": 760,
+        "first_unit": 11,
+        "last_unit": 20,
+    },
 }
 
 
@@ -108,8 +122,9 @@ def insert_valid_rows(connection: sa.Connection) -> None:
 def another(table: str, **changes: Any) -> dict[str, Any]:
     """Return a second valid row, with ``changes``."""
     row = {**ROWS[table], **FRESH.get(table, {})}
-    if "id" in row:
-        row["id"] = uuid4()
+    for name in ("id", "lineage"):
+        if name in row:
+            row[name] = uuid4()
     return {**row, **changes}
 
 

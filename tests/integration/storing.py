@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -26,8 +28,10 @@ from domain import (
 from domain.events import GenerationEvent, subscribe
 from domain.models.base import SCHEMA
 from domain.repositories import PlanGroupRepository
+from domain.repositories.plan_writing import NewPlan
+from domain.repositories.snapshot import PlanningSnapshot
 from domain.scheduling.result import Schedule, ScheduledPlan
-from domain.scheduling.types import Request
+from domain.scheduling.types import PlanKind, Request
 from tests.factories import EVERY_DAY, BlockFactory, ContentFactory, PlanGroupFactory
 
 Factory = sessionmaker[Session]
@@ -105,11 +109,19 @@ def plans(factory: Factory, group: PlanGroup, **where: Any) -> list[StudentPlan]
 
 
 def live(factory: Factory, group: PlanGroup) -> list[StudentPlan]:
-    return plans(factory, group, live=True)
+    """Return the group's live plans by time, whichever generations made them."""
+    return sorted(plans(factory, group, live=True), key=attrgetter("date", "start_minute"))
 
 
 def mark(factory: Factory, plan: StudentPlan, **fields: Any) -> None:
-    """Change a plan as a student or a tutor would."""
+    """Change a plan as a student or a tutor would; one that is not live was retired now.
+
+    Retiring leaves the version as it is.
+    """
+    if "live" in fields:
+        fields = {"retired_at": None if fields["live"] else sa.func.now(), **fields}
+    else:
+        fields = {"version": StudentPlan.version + 1, **fields}
     with factory.begin() as session:
         session.execute(sa.update(StudentPlan).where(StudentPlan.id == plan.id).values(fields))
 
@@ -184,6 +196,7 @@ def as_columns(
         "student_id": group.student_id,
         "group_id": group.id,
         "content_id": result.content_ids[plan.content],
+        "lineage": result.lineages[plan.sequence - 1],
         "generation": result.generation,
         "sequence": plan.sequence,
         "kind": plan.kind,
@@ -201,11 +214,34 @@ def as_columns(
         "cycle_day": plan.cycle_day,
         "state": PlanState.PLANNED,
         "done_through": None,
+        "done_at": None,
+        "actual_minutes": None,
         "pinned": False,
         "live": True,
         "retired_as": None,
+        "retired_in": None,
+        "retired_at": None,
         "version": 1,
     }
+
+
+def new_plans(snapshot: PlanningSnapshot, computed: Schedule) -> list[NewPlan]:
+    """Return the rows of a first generation, each of a lineage of its own."""
+    ids = [uuid4() for _ in computed.plans]
+    return [
+        NewPlan(plan_id, plan_id, snapshot.contents[plan.content].id, plan)
+        for plan_id, plan in zip(ids, computed.plans, strict=True)
+    ]
+
+
+def changed(computed: Schedule) -> Schedule:
+    """Return the schedule with a plan at 18:00, another in another cycle, and one dropped."""
+    first, second, *others = computed.plans
+    others.remove(next(plan for plan in reversed(others) if plan.kind is PlanKind.STUDY))
+    moved = replace(first, start_minute=1080, end_minute=1080 + first.minutes)
+    plans = (moved, replace(second, cycle=second.cycle + 1), *others)
+    numbered = (replace(plan, sequence=number) for number, plan in enumerate(plans, 1))
+    return replace(computed, plans=tuple(numbered))
 
 
 def status_of(factory: Factory, group: PlanGroup) -> GroupStatus:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from tests.integration import rows
 from tests.integration.rows import (
+    AT,
     DAY,
     FOREIGN_GROUP,
     OTHER_CONTENT,
@@ -19,6 +20,7 @@ from tests.integration.rows import (
     OTHER_TENANT,
     ROWS,
     another,
+    retired,
 )
 
 
@@ -175,7 +177,34 @@ GENERATIONS = [
     ),
     Case("ck_plan_generations_number", "plan_generations", {"number": 0}, new=True),
     Case("ck_plan_generations_waited", "plan_generations", {"waited_ms": -1}),
-    Case("ck_plan_generations_plan_count", "plan_generations", {"plan_count": -1}),
+    Case("ck_plan_generations_kind", "plan_generations", {"kind": "replanned"}),
+    Case("ck_plan_generations_undoes", "plan_generations", {"undoes": 1}, new=True),
+    *(
+        Case("ck_plan_generations_undoes", "plan_generations", {"kind": "undone", "undoes": undoes})
+        for undoes in (None, 1, 2)
+    ),
+    Case("ck_plan_generations_undoes", "plan_generations", {"undone_in": 1}),
+    Case("ck_plan_generations_undoes", "plan_generations", {"undone_in": 1}, new=True),
+    Case("ck_plan_generations_quality", "plan_generations", {"quality": None}),
+    Case(
+        "ck_plan_generations_quality",
+        "plan_generations",
+        {"kind": "rescheduled", "quality": None},
+        new=True,
+    ),
+    *(
+        Case(
+            "ck_plan_generations_calendar",
+            "plan_generations",
+            {"kind": kind, "undoes": undoes, "calendar": "{}"},
+            new=True,
+        )
+        for kind, undoes in (("rescheduled", None), ("undone", 1))
+    ),
+    *(
+        Case("ck_plan_generations_counts", "plan_generations", {f"{count}_count": -1})
+        for count in ("plan", "kept", "moved", "new", "dropped")
+    ),
     Case("ck_plan_generations_idempotency", "plan_generations", {"request_hash": None}),
     Case("ck_plan_generations_idempotency", "plan_generations", {"idempotency_key": None}),
     Case(
@@ -205,6 +234,15 @@ PLANS = [
     second_plan("fk_student_plans_contents", content_id=UUID(int=99)),
     second_plan("fk_student_plans_plan_generations", generation=2),
     second_plan("uq_student_plans_tenant_id_group_id_generation_sequence", sequence=1),
+    second_plan("fk_student_plans_retired_in", **retired("replaced", run=2)),
+    second_plan("uq_student_plans_lineage", lineage=ROWS["student_plans"]["lineage"]),
+    *(
+        second_plan("ex_student_plans_units", first_unit=first, last_unit=last)
+        for first, last in [(1, 10), (10, 11), (5, 6), (1, 1), (1, 30)]
+    ),
+    second_plan(
+        "ex_student_plans_units", first_unit=10, last_unit=20, state="part_done", done_through=10
+    ),
     *(
         second_plan("ex_student_plans_overlap", start_minute=start, end_minute=end)
         for start, end in [(600, 660), (540, 601), (659, 720), (610, 620), (500, 800)]
@@ -231,9 +269,22 @@ PLANS = [
     plan("done_through", state="part_done"),
     plan("done_through", state="part_done", done_through=0),
     plan("done_through", state="part_done", done_through=10),
+    *(
+        plan("done_at", state=state, **{name: value})
+        for state in ("planned", "started")
+        for name, value in (("done_at", AT), ("actual_minutes", 30))
+    ),
+    plan("actual_minutes", state="done", actual_minutes=-1),
+    plan("actual_minutes", state="done", actual_minutes=1441),
     plan("live", live=False),
     plan("live", retired_as="missed"),
-    plan("live", live=False, retired_as="lost"),
+    plan("live", retired_at=AT),
+    plan("live", retired_in=1),
+    plan("live", live=False, retired_as="missed"),
+    plan("live", live=False, retired_at=AT),
+    plan("live", live=False, retired_in=1),
+    plan("live", **retired("lost")),
+    plan("live", **{**retired("missed", run=1), "live": True}),
 ]
 
 CASES = [*PRIMARY_KEYS, *GROUPS, *CONTENTS, *TIME, *GENERATIONS, *PLANS]

@@ -8,16 +8,20 @@ import sqlalchemy as sa
 
 from tests.integration import rows
 from tests.integration.rows import (
+    AT,
     DAY,
     FOREIGN_GROUP,
     GROUP,
     OTHER_GROUP,
     OTHER_STUDENT,
     OTHER_TENANT,
+    ROWS,
     another,
+    retired,
 )
 
 AT_THE_SAME_TIME = {"start_minute": 600, "end_minute": 660}
+SAME_UNITS = {"first_unit": 1, "last_unit": 10}
 
 
 @pytest.mark.parametrize(
@@ -26,13 +30,23 @@ AT_THE_SAME_TIME = {"start_minute": 600, "end_minute": 660}
         ("student_plans", {"start_minute": 540, "end_minute": 600}),
         ("student_plans", {"start_minute": 660, "end_minute": 720}),
         ("student_plans", {**AT_THE_SAME_TIME, "date": DAY + timedelta(1)}),
-        ("student_plans", {**AT_THE_SAME_TIME, "live": False, "retired_as": "replaced"}),
-        ("student_plans", {**AT_THE_SAME_TIME, "live": False, "retired_as": "missed"}),
-        ("student_plans", {**AT_THE_SAME_TIME, "live": False, "retired_as": "cancelled"}),
+        ("student_plans", {**AT_THE_SAME_TIME, **retired("replaced", run=1)}),
+        ("student_plans", {**AT_THE_SAME_TIME, **retired("missed")}),
+        ("student_plans", {**AT_THE_SAME_TIME, **retired("moved")}),
+        ("student_plans", {**AT_THE_SAME_TIME, **retired("undone", run=1)}),
+        ("student_plans", {**AT_THE_SAME_TIME, **retired("cancelled")}),
+        ("student_plans", {"lineage": ROWS["student_plans"]["lineage"], **retired("moved")}),
+        ("student_plans", {**SAME_UNITS, **retired("missed")}),
+        ("student_plans", {**SAME_UNITS, "kind": "review"}),
+        ("student_plans", {"first_unit": 5, "last_unit": 5, "part": 2, "parts": 2}),
+        ("student_plans", {"sequence": None}),
+        ("student_plans", {"state": "done", "done_at": AT, "actual_minutes": 0}),
+        ("student_plans", {"state": "done", "actual_minutes": 1440}),
+        ("student_plans", {"state": "part_done", "done_through": 12, "done_at": AT}),
         ("student_plans", {"start_minute": 1380, "end_minute": 1440}),
-        ("student_plans", {"state": "part_done", "done_through": 1}),
-        ("student_plans", {"state": "part_done", "done_through": 9}),
-        ("student_plans", {"part": 2, "parts": 3, "last_unit": 1, "cycle_day": None}),
+        ("student_plans", {"state": "part_done", "done_through": 11}),
+        ("student_plans", {"state": "part_done", "done_through": 19}),
+        ("student_plans", {"part": 2, "parts": 3, "last_unit": 11, "cycle_day": None}),
         ("student_plans", {"wrap_up_minutes": 59}),
         ("academy_schedules", {"weekday": 1, "start_minute": 720, "end_minute": 800}),
         ("academy_schedules", {"weekday": 1, "travel_minutes": 60, "start_minute": 500,
@@ -65,6 +79,10 @@ AT_THE_SAME_TIME = {"start_minute": 600, "end_minute": 660}
         ("plan_groups", {"strategy": "balanced", "balance": "room", "shortest_session": 240,
                          "longest_sitting": 1440, "pause_minutes": 120, "buffer_days": 730}),
         ("plan_generations", {"idempotency_key": None, "request_hash": None}),
+        ("plan_generations", {"kind": "rescheduled", "undone_in": 3}),
+        ("plan_generations", {"kind": "undone", "undoes": 1, "quality": None, "undone_in": 3}),
+        ("plan_generations", {"made_ids": None}),
+        ("plan_generations", {"calendar": "{}"}),
         ("plan_generations", {"idempotency_key": "once", "tenant_id": OTHER_TENANT,
                               "group_id": FOREIGN_GROUP}),
     ],
@@ -78,8 +96,36 @@ def test_constraints_accept_the_row(
 def test_plan_that_is_no_longer_live_frees_its_time_in_the_same_transaction(
     valid_rows: sa.Connection,
 ) -> None:
-    rows.update(valid_rows, "student_plans", {"live": False, "retired_as": "replaced"})
+    rows.update(valid_rows, "student_plans", retired("replaced"))
     rows.insert(valid_rows, "student_plans", another("student_plans", **AT_THE_SAME_TIME))
+
+
+def test_plan_that_is_no_longer_live_frees_its_units_and_its_lineage(
+    valid_rows: sa.Connection,
+) -> None:
+    rows.update(valid_rows, "student_plans", retired("moved"))
+    lineage = {"lineage": ROWS["student_plans"]["lineage"]}
+    rows.insert(valid_rows, "student_plans", another("student_plans", **SAME_UNITS, **lineage))
+
+
+def test_plan_that_is_part_done_frees_its_other_units(valid_rows: sa.Connection) -> None:
+    rows.update(valid_rows, "student_plans", {"state": "part_done", "done_through": 4})
+    rest = another("student_plans", first_unit=5, last_unit=10)
+    rows.insert(valid_rows, "student_plans", rest)
+    with pytest.raises(sa.exc.IntegrityError, match="ex_student_plans_units"):
+        rows.update(valid_rows, "student_plans", {"done_through": 5})
+
+
+def test_plans_of_two_contents_may_have_the_same_units(valid_rows: sa.Connection) -> None:
+    content = another("contents")
+    rows.insert(valid_rows, "contents", content)
+    same = another("student_plans", **SAME_UNITS, content_id=content["id"])
+    rows.insert(valid_rows, "student_plans", same)
+
+
+def test_several_plans_of_a_generation_may_have_no_sequence(valid_rows: sa.Connection) -> None:
+    rows.update(valid_rows, "student_plans", {"sequence": None})
+    rows.insert(valid_rows, "student_plans", another("student_plans", sequence=None))
 
 
 def test_students_of_two_tenants_with_the_same_id_may_have_simultaneous_plans(

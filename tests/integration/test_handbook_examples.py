@@ -120,6 +120,16 @@ def test_progress_of_the_guide_marks_the_plan_as_done(
     assert marked.state == "done"
 
 
+def test_undo_of_the_guide_takes_the_generation_back(
+    session_factory: Factory, group: PlanGroup, ids: dict[str, UUID]
+) -> None:
+    generate(session_factory, group)
+    names = run(example("undo"), session_factory=session_factory, **ids)
+    assert names["undone"] == 1
+    assert len(names["plans_then"]) > 0
+    assert live(session_factory, group) == []
+
+
 def test_reading_of_the_guide_returns_plans_and_groups(
     session_factory: Factory, ids: dict[str, UUID]
 ) -> None:

@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGenerationService, PlanGroup, PlanGroupLock
 from domain.errors import CommitOutcomeUnknownError
+from domain.repositories.plan_writing import insert_plans
 from domain.retrying import is_retryable
 from domain.scheduling.schedule import schedule
 from domain.unit_of_work import UnitOfWork
-from tests.integration.storing import FIRST, generate
+from tests.integration.storing import FIRST, generate, new_plans
 
 Factory = sessionmaker[Session]
 Work = Callable[[UnitOfWork, PlanGroup, sa.Engine], object]
@@ -81,7 +82,8 @@ def lose_then_copy(uow: UnitOfWork, group: PlanGroup, admin: sa.Engine) -> None:
     snapshot = uow.groups.snapshot(group.id)
     computed = schedule(snapshot.request(FIRST))
     terminate(uow.connection, admin)
-    uow.plans.copy_plans(snapshot, computed)
+    plans = new_plans(snapshot, computed)
+    insert_plans(uow.connection, snapshot.fence, plans, copyable=True)
 
 
 def lose_then_commit(uow: UnitOfWork, group: PlanGroup, admin: sa.Engine) -> None:

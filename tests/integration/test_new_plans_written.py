@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain.driver import copy_rows, insert_rows
 from domain.repositories import PlanGroupRepository
-from domain.repositories.plan_rows import COPIED
+from domain.repositories.plan_writing import COPIED
 from tests.integration.asking import counted
-from tests.integration.storing import book_group, generate, live, plans
+from tests.integration.storing import FIRST, book_group, generate, live, plans
 
 Write = Callable[..., None]
 KINDS = ("study", """re'view \\ "{,}" NULL 복습""")
@@ -37,6 +37,7 @@ def rows(count: int, cycle_day: Callable[[int], int | None] = lambda n: n % 7 or
                 "student_id": UUID(int=2),
                 "group_id": UUID(int=3),
                 "content_id": UUID(int=n % 9),
+                "lineage": UUID(int=n // 2),
                 "generation": 2**31 - 1,
                 "sequence": n,
                 "kind": KINDS[n % 2],
@@ -184,7 +185,8 @@ def test_generation_works_with_changes_that_a_host_makes_to_the_table(
     with changed_database(new_database, template, change) as engine:
         factory = sessionmaker(engine)
         group = book_group(factory)
-        results = [generate(factory, group), generate(factory, group)]
+        results = [generate(factory, group), generate(factory, group, FIRST + timedelta(days=1))]
+        assert set(results[0].plan_ids).isdisjoint(results[1].plan_ids)
         assert [row.id for row in live(factory, group)] == list(results[1].plan_ids)
         assert [row.id for row in plans(factory, group)] == [
             plan_id for result in results for plan_id in result.plan_ids

@@ -4,10 +4,12 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanState, StudentPlan
 from domain.models.plan import RetiredAs
+from domain.scheduling.difference import PlanChanges
 from domain.scheduling.types import PlanKind
 from tests.integration.storing import (
     FIRST,
@@ -20,11 +22,18 @@ from tests.integration.storing import (
     mark,
     plans,
     ranges,
+    traces,
     units,
 )
 
 Factory = sessionmaker[Session]
 KEPT: list[dict[str, Any]] = [done_by(PlanState.DONE), done_by(PlanState.STARTED), {"pinned": True}]
+KEPT_ON = [
+    *((fields, FIRST) for fields in KEPT),
+    *((fields, FIRST + timedelta(1)) for fields in KEPT),
+    (done_by(PlanState.DONE), FIRST + timedelta(3)),
+]
+"""Marks of a plan of the day after ``FIRST``, and days on which a generation keeps it."""
 
 
 def three_days(factory: Factory) -> tuple[PlanGroup, list[StudentPlan]]:
@@ -51,8 +60,7 @@ def test_generation_plans_the_unfinished_ranges_again(session_factory: Factory) 
     assert (retired.id, retired.retired_as) == (missed.id, RetiredAs.MISSED)
 
 
-@pytest.mark.parametrize("fields", KEPT, ids=["done", "started", "pinned"])
-@pytest.mark.parametrize("today", [FIRST, FIRST + timedelta(3)], ids=["future", "past"])
+@pytest.mark.parametrize(("fields", "today"), KEPT_ON)
 def test_kept_plan_is_unchanged_and_is_not_planned_again(
     session_factory: Factory, fields: dict[str, Any], today: date
 ) -> None:
@@ -66,6 +74,25 @@ def test_kept_plan_is_unchanged_and_is_not_planned_again(
     assert units(plans(session_factory, group, generation=2)) == {*range(11, 16), *range(21, 26)}
 
 
+@pytest.mark.parametrize("fields", KEPT[1:], ids=["started", "pinned"])
+def test_started_or_pinned_plan_of_a_past_day_is_missed_and_planned_again(
+    session_factory: Factory, fields: dict[str, Any]
+) -> None:
+    group, rows = three_days(session_factory)
+    mark(session_factory, rows[1], **fields)
+    (before,) = plans(session_factory, group, id=rows[1].id)
+    generate(session_factory, group, FIRST + timedelta(2))
+    (after,) = plans(session_factory, group, id=rows[1].id)
+    assert (after.live, after.retired_as, after.retired_in) == (False, RetiredAs.MISSED, 2)
+    assert (after.version, after.state, after.pinned) == (
+        before.version,
+        before.state,
+        before.pinned,
+    )
+    assert units(live(session_factory, group)) == {*range(11, 26)}
+    assert units(plans(session_factory, group, generation=2)) >= {*range(16, 21)}
+
+
 def test_kept_plan_keeps_its_time(session_factory: Factory) -> None:
     group, rows = three_days(session_factory)
     mark(session_factory, rows[0], pinned=True)
@@ -74,7 +101,9 @@ def test_kept_plan_keeps_its_time(session_factory: Factory) -> None:
     assert all(p.id == rows[0].id or p.start_minute >= rows[0].end_minute for p in on_the_day)
 
 
-def test_past_plans_become_missed_and_later_plans_replaced(session_factory: Factory) -> None:
+def test_past_plans_become_missed_and_later_plans_replaced(
+    session_factory: Factory, engine: sa.Engine
+) -> None:
     group, rows = three_days(session_factory)
     generate(session_factory, group, FIRST + timedelta(1))
     retired = plans(session_factory, group, generation=1)
@@ -85,7 +114,9 @@ def test_past_plans_become_missed_and_later_plans_replaced(session_factory: Fact
         RetiredAs.REPLACED,
     ]
     assert not any(row.live for row in retired)
-    assert [row.version for row in retired] == [2, 2, 2]
+    assert [(row.version, row.retired_in) for row in retired] == [(1, 2)] * 3
+    records = traces(engine, group.id)[1]
+    assert {row.retired_at for row in retired} == {records[1].generated_at}
 
 
 def test_retired_plans_are_not_changed_by_a_later_generation(session_factory: Factory) -> None:
@@ -135,8 +166,26 @@ def test_live_plans_cover_the_complete_range_once_after_several_generations(
         assert sorted(covered) == list(range(1, 61))
 
 
-def test_second_generation_on_the_same_day_returns_the_same_plans(session_factory: Factory) -> None:
+def test_second_generation_on_the_same_day_keeps_all_plans_and_writes_none(
+    session_factory: Factory, engine: sa.Engine
+) -> None:
     group = book_group(session_factory)
-    first, second = generate(session_factory, group), generate(session_factory, group)
-    assert first.plans == second.plans
-    assert set(first.plan_ids).isdisjoint(second.plan_ids)
+    first = generate(session_factory, group)
+    written = stored_versions(engine, group)
+    second = generate(session_factory, group)
+    assert second.generation == 2
+    assert (second.plans, second.plan_ids, second.lineages) == (
+        first.plans,
+        first.plan_ids,
+        first.lineages,
+    )
+    assert first.changes == PlanChanges(new=len(first.plans))
+    assert second.changes == PlanChanges(kept=len(first.plans))
+    assert stored_versions(engine, group) == written
+
+
+def stored_versions(engine: sa.Engine, group: PlanGroup) -> list[Any]:
+    """Return the plans with the ids of the transactions that wrote them."""
+    text = "SELECT xmin::text, xmax::text, p.* FROM studyplan.student_plans p WHERE group_id = :id"
+    with engine.connect() as connection:
+        return list(connection.execute(sa.text(f"{text} ORDER BY id"), {"id": group.id}))

@@ -44,10 +44,12 @@ STEPS = [
     "domain.repositories.PlanGroupRepository.snapshot",
     "domain.repositories.snapshot.PlanningSnapshot.request",
     "domain.services.plan_generation.fingerprint",
-    "domain.repositories.StudentPlanRepository.store_generation",
-    "domain.repositories.StudentPlanRepository._increment_fence",
-    "domain.repositories.StudentPlanRepository._retire",
-    "domain.repositories.student_plans.copy_rows",
+    "domain.services.plan_generation.write_generation",
+    "domain.repositories.generations.write_record",
+    "domain.repositories.generations.store_day_shifts",
+    "domain.repositories.generations.update_plans",
+    "domain.repositories.generations.insert_plans",
+    "domain.repositories.plan_writing.copy_rows",
 ]
 
 
@@ -153,13 +155,15 @@ def test_failure_at_any_step_leaves_the_group_unchanged(
             original(*arguments, **keywords)
         raise UnexpectedError
 
+    later = date(2025, 1, 8)
     before = dump(session_factory, group.id)
     with monkeypatch.context() as patched:
         patched.setattr(step, fail)
         with pytest.raises(UnexpectedError):
-            generate(session_factory, group)
+            generate(session_factory, group, later)
     assert dump(session_factory, group.id) == before
-    assert generate(session_factory, group).generation == 2
+    assert generate(session_factory, group, later).changes.new
+    assert dump(session_factory, group.id) != before
 
 
 def test_commit_that_fails_leaves_the_group_unchanged(

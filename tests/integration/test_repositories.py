@@ -13,10 +13,17 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import InvalidInputError, PlanGroup, PlanGroupLock, StudentPlan, UnitOfWork
 from domain.errors import LockNotHeldError, PlanGroupNotFoundError
 from domain.models.content import ContentLabel
-from domain.repositories import PlanGroupRepository, StudentPlanRepository, StudentTimeRepository
-from domain.repositories.plan_rows import COPIED
+from domain.models.plan import PlanGeneration, RetiredAs, RunKind
+from domain.repositories import (
+    HistoryRepository,
+    PlanGroupRepository,
+    StudentPlanRepository,
+    StudentTimeRepository,
+)
+from domain.repositories.generations import GenerationRecord, write_generation
+from domain.repositories.plan_writing import COPIED
 from domain.repositories.snapshot import PlanningSnapshot
-from domain.repositories.student_plans import GenerationRecord
+from domain.repositories.undo import RunToUndo, UndonePlans, UndoRecord, UndoRepository
 from domain.scheduling.result import Schedule
 from domain.scheduling.schedule import schedule
 from domain.scheduling.types import Allocation, Balance, Level, Request, Strategy, fingerprint
@@ -28,7 +35,7 @@ from tests.factories import (
     SpecialDayFactory,
     lecture,
 )
-from tests.integration.rows import GROUP, STUDENT, TENANT, another, insert
+from tests.integration.rows import GROUP, STUDENT, TENANT, another, insert, retired
 from tests.integration.storing import FIRST, fresh_ids, stored_group
 
 
@@ -97,18 +104,35 @@ WRITES: dict[str, Callable[[Session, PlanGroup], object]] = {
     "retire_as_cancelled": lambda session, group: StudentPlanRepository(
         session, group.tenant_id
     ).retire_as_cancelled(group.id),
-    "copy_plans": lambda session, group: StudentPlanRepository(session, group.tenant_id).copy_plans(
-        *planned(session, group)
+    "retire": lambda session, group: StudentPlanRepository(session, group.tenant_id).retire(
+        StudentPlan(id=uuid4(), group_id=group.id), RetiredAs.MISSED
     ),
-    "store_generation": lambda session, group: StudentPlanRepository(
+    "take_back": lambda session, group: UndoRepository(session, group.tenant_id).take_back(
+        *undone(session, group), UndoRecord(None, 0)
+    ),
+    "close": lambda session, group: HistoryRepository(session, group.tenant_id).close(group.id),
+    "remove_retired_plans": lambda session, group: HistoryRepository(
         session, group.tenant_id
-    ).store_generation(*planned(session, group), GenerationRecord(FIRST, None, 0, "", "")),
+    ).remove_retired_plans(group.id, limit=1),
+    "remove_closed_runs": lambda session, group: HistoryRepository(
+        session, group.tenant_id
+    ).remove_closed_runs(group.id),
+    "write_generation": lambda session, group: write_generation(
+        session, *planned(session, group), GenerationRecord(FIRST, None, 0, "", "")
+    ),
 }
 
 
 def planned(session: Session, group: PlanGroup) -> tuple[PlanningSnapshot, Schedule]:
     snapshot = PlanGroupRepository(session, group.tenant_id).snapshot(group.id)
     return snapshot, schedule(snapshot.request(FIRST))
+
+
+def undone(session: Session, group: PlanGroup) -> tuple[RunToUndo, UndonePlans]:
+    """Return an undo of a run that made no plans."""
+    run = UndoRepository(session, group.tenant_id).last_run(group.id)
+    record = PlanGeneration(number=1, kind=RunKind.GENERATED)
+    return replace(run, record=record), UndonePlans({}, (), 0, (), (), is_complete=True)
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=list(WRITES))
@@ -195,7 +219,7 @@ def test_snapshot_returns_the_same_request_as_the_mapped_classes(session: Sessio
         c.position: ContentLabel(c.id, c.title, c.subject) for c in group.contents
     }
     assert (snapshot.student_id, snapshot.time_zone) == (group.student_id, "Asia/Seoul")
-    assert (snapshot.generation, snapshot.plans, snapshot.replaceable) == (0, (), 0)
+    assert (snapshot.generation, snapshot.plans, snapshot.fence.number) == (0, (), 1)
 
 
 def test_level_factor_of_the_group_overrides_the_factor_of_its_level(session: Session) -> None:
@@ -210,7 +234,7 @@ def test_live_returns_only_live_plans_ordered_by_time(
 ) -> None:
     insert(valid_rows, "student_plans", another("student_plans", sequence=3, start_minute=540,
                                            end_minute=600))  # fmt: skip
-    insert(valid_rows, "student_plans", another("student_plans", live=False, retired_as="missed"))
+    insert(valid_rows, "student_plans", another("student_plans", **retired("missed")))
     reader = Session(valid_rows)
     plans, foreign = (StudentPlanRepository(reader, tenant) for tenant in (TENANT, uuid4()))
     assert [p.start_minute for p in plans.live(GROUP)] == [540, 600]
@@ -266,4 +290,5 @@ def test_copied_columns_have_the_types_of_the_table(connection: sa.Connection) -
     types = {row.attname: row.typname for row in rows}
     assert COPIED.items() <= types.items()
     remaining = StudentPlan.__table__.columns.keys() - COPIED.keys()
-    assert remaining == {"state", "done_through", "pinned", "live", "retired_as", "version"}
+    progress = {"state", "done_through", "done_at", "actual_minutes", "pinned", "version"}
+    assert remaining == {*progress, "live", "retired_as", "retired_in", "retired_at"}

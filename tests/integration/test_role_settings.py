@@ -183,4 +183,6 @@ def test_mapped_instants_have_the_type_utc_date_time() -> None:
     assert [str(column) for column in columns if isinstance(column.type, UtcDateTime)] == [
         "plan_groups.created_at",
         "plan_generations.generated_at",
+        "student_plans.done_at",
+        "student_plans.retired_at",
     ]

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -90,9 +91,9 @@ def write(
 
 
 def generate(
-    secured: Tenants, api: str, group: PlanGroup, key: str | None = None
+    secured: Tenants, api: str, group: PlanGroup, key: str | None = None, today: date = FIRST
 ) -> GenerationResult:
-    options: dict[str, Any] = {"today": FIRST, "idempotency_key": key}
+    options: dict[str, Any] = {"today": today, "idempotency_key": key}
     lock = PlanGroupLock(group.tenant_id, group.id)
 
     async def main() -> GenerationResult:
@@ -141,7 +142,7 @@ def test_plans_equal_those_that_an_unrestricted_role_writes(secured: Tenants, ap
         else:
             generate(secured, api, group)
         position = {content.id: content.position for content in group.contents}
-        ids = {"id", "tenant_id", "student_id", "group_id", "content_id"}
+        ids = {"id", "tenant_id", "student_id", "group_id", "content_id", "lineage"}
         written.append(
             [
                 [position[row.content_id]]
@@ -292,13 +293,14 @@ def test_policy_that_hides_or_refuses_rows_leaves_the_old_plans(
     store(secured, group)
     generate(secured, api, group)
     before = everything(secured.everything)
+    later = FIRST + timedelta(days=1)
     with secured.policy(policy), pytest.raises(POLICIES[policy]) as refused:
-        generate(secured, api, group)
+        generate(secured, api, group, today=later)
     assert everything(secured.everything) == before
     if isinstance(refused.value, DBAPIError):
         assert isinstance(refused.value.orig, psycopg.errors.InsufficientPrivilege)
         assert "violates row-level security policy" in str(refused.value)
-    assert generate(secured, api, group).generation == 2
+    assert generate(secured, api, group, today=later).generation == 2
 
 
 def set_role(executor: Session | sa.Connection, role: str, tenant_id: UUID) -> None:

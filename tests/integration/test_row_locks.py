@@ -31,6 +31,7 @@ from domain.services import (
     GroupTimeService,
     PlanGroupService,
     PlanProgressService,
+    UndoService,
 )
 from domain.testing.contention import TIMEOUT, eventually
 from tests.integration.asking import backend_pid
@@ -44,7 +45,22 @@ def with_short_row_limit(world: World) -> PlanGroupLock:
 
 
 def generate(uow: UnitOfWork, _: World) -> None:
+    """Retire the plan of the first day as missed, and others as replaced."""
+    PlanGenerationService(uow).generate(today=FIRST + timedelta(days=1))
+
+
+def generate_the_same(uow: UnitOfWork, world: World) -> None:
+    """Generate after the removal of what was added, so that only the record is written."""
+    GroupEditService(uow).remove_content(content_id=world.unplanned.id, expected_version=1)
     PlanGenerationService(uow).generate(today=FIRST)
+
+
+def undo(uow: UnitOfWork, _: World) -> None:
+    UndoService(uow).undo()
+
+
+def mark_missed(uow: UnitOfWork, world: World) -> None:
+    PlanProgressService(uow).mark_missed(plan_id=world.plans[0].id, expected_version=1)
 
 
 def rename(uow: UnitOfWork, _: World) -> None:
@@ -83,6 +99,10 @@ Write = Callable[[UnitOfWork, World], object]
 CASES: list[tuple[Write, type[Any], Callable[[World], Any]]] = [
     (generate, PlanGroup, lambda world: world.group.id),
     (generate, StudentPlan, lambda world: world.plans[0].id),
+    (generate_the_same, PlanGroup, lambda world: world.group.id),
+    (undo, PlanGroup, lambda world: world.group.id),
+    (undo, StudentPlan, lambda world: world.plans[-1].id),
+    (mark_missed, StudentPlan, lambda world: world.plans[0].id),
     (rename, PlanGroup, lambda world: world.group.id),
     (retitle, Content, lambda world: world.planned.id),
     (move, Block, lambda world: world.block.id),

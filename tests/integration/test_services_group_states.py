@@ -1,5 +1,6 @@
 """The transitions between the states of a group, and their effect on the plans."""
 
+from datetime import timedelta
 from itertools import product
 from typing import Any
 
@@ -12,6 +13,7 @@ from domain.services import GroupStateService, activate
 from domain.services.group_states import StateChange
 from tests.integration.editing import everything
 from tests.integration.storing import (
+    FIRST,
     book_group,
     change,
     done_by,
@@ -136,7 +138,7 @@ def group(session_factory: Factory) -> PlanGroup:
 def test_cancellation_retires_all_live_plans_and_no_others(
     session_factory: Factory, group: PlanGroup
 ) -> None:
-    generate(session_factory, group)
+    generate(session_factory, group, FIRST + timedelta(days=1))
     replaced = {plan.id: plan for plan in plans(session_factory, group, live=False)}
     live_plans = {plan.id: plan for plan in live(session_factory, group)}
     assert replaced
@@ -146,7 +148,9 @@ def test_cancellation_retires_all_live_plans_and_no_others(
         old = replaced.get(plan.id) or live_plans[plan.id]
         expected = "replaced" if plan.id in replaced else "cancelled"
         assert (plan.live, plan.retired_as) == (False, expected)
-        assert plan.version - old.version == (plan.id in live_plans)
+        assert plan.version == old.version
+        assert plan.retired_in == (2 if plan.id in replaced else None)
+        assert plan.retired_at is not None
         assert (plan.state, plan.pinned, plan.done_through) == (
             old.state,
             old.pinned,

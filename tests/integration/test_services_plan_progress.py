@@ -1,5 +1,6 @@
 """Progress and pins of plans: which marks are accepted, and which are refused."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from domain import (
     UnitOfWork,
 )
 from domain.errors import StudentPlanNotFoundError
-from domain.services import PlanProgressService, RowVersion
+from domain.scheduling.types import ExclusionType
+from domain.services import GroupTimeService, PlanProgressService, RowVersion
 from tests.integration.editing import Factory, World, everything, new_world
 from tests.integration.storing import FIRST, book_group, generate, live, plans
 
@@ -128,13 +130,13 @@ def test_plan_of_one_unit_cannot_be_part_done(session_factory: Factory, world: W
 def test_plan_that_is_not_live_cannot_be_marked_or_pinned(
     session_factory: Factory, world: World
 ) -> None:
-    generate(session_factory, world.group)
+    generate(session_factory, world.group, FIRST + timedelta(days=1))
     before = everything(session_factory)
     with pytest.raises(InvalidInputError) as refused:
-        mark(session_factory, world, PlanState.DONE, seen=2)
+        mark(session_factory, world, PlanState.DONE)
     assert refused.value.field == "plan_id"
     with pytest.raises(InvalidInputError), UnitOfWork(session_factory, lock=world.lock) as uow:
-        pin(uow, world, seen=2)
+        pin(uow, world)
     assert everything(session_factory) == before
 
 
@@ -148,11 +150,17 @@ def test_plan_of_another_group_is_not_found(session_factory: Factory, world: Wor
     assert refused.value.plan_id == other.plans[0].id
 
 
+def exclude(uow: UnitOfWork, plan: StudentPlan) -> None:
+    """Exclude the plan's day, on which the next generation then plans nothing."""
+    GroupTimeService(uow).add_exclusion(date=plan.date, type=ExclusionType.OTHER)
+
+
 def test_pinned_plan_is_kept_by_a_generation_and_an_unpinned_plan_is_not(
     session_factory: Factory, world: World
 ) -> None:
     with UnitOfWork(session_factory, lock=world.lock) as uow:
         assert pin(uow, world).version == 2
+        exclude(uow, world.plans[0])
         uow.commit()
     generate(session_factory, world.group)
     assert current(session_factory, world.plans[0], world.group).live
@@ -170,10 +178,11 @@ def test_plan_that_a_generation_replaced_is_not_live_in_the_same_unit_of_work(
         loaded = uow.plans.live(world.group.id)
         done = pin(uow, world)
         pin(uow, world, plan=1, pinned=False)
+        exclude(uow, world.plans[1])
         PlanGenerationService(uow).generate(today=FIRST)
         assert pin(uow, world, seen=done.version, pinned=False).version == 3
         with pytest.raises(InvalidInputError):
-            pin(uow, world, plan=1, seen=2)
+            pin(uow, world, plan=1)
         assert [plan.live for plan in loaded[:2]] == [True, False]
         uow.commit()
 

@@ -7,6 +7,7 @@ a statement cannot read or change rows of another tenant.
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final, TypeAlias
 from uuid import UUID, uuid4
 
@@ -36,12 +37,13 @@ from domain.services import (
     activate,
     activate_async,
 )
+from domain.services.removal import remove_history, remove_student, remove_tenant
 from tests.factories import PlanGroupFactory, lecture
 from tests.integration.asking import acquire
-from tests.integration.editing import Factory, World
+from tests.integration.editing import CALLS, Factory, World
 from tests.integration.operations import OPERATIONS
 from tests.integration.statements import Statement, engine_at, recorded, violations
-from tests.integration.storing import FIRST
+from tests.integration.storing import FIRST, stored_group
 
 AsyncFactory: TypeAlias = async_sessionmaker[AsyncSession]
 Lock: TypeAlias = PlanGroupLock | StudentLock
@@ -150,6 +152,24 @@ def test_refusal_filters_every_table_by_the_tenant(
     with pytest.raises(PlanGroupLockedError), UnitOfWork(recording, lock=world.lock):
         pass
     assert_all_filtered(sent, world.tenant_id, nodes=nodes)
+
+
+@each_number_of_nodes
+def test_removal_filters_every_table_by_the_tenant(
+    recording: Factory, world: World, sent: list[Statement], nodes: bool
+) -> None:
+    tenant_id = world.tenant_id
+    for name in ("UndoService.undo", "GroupTimeService.add_exclusion"):
+        with UnitOfWork(recording, lock=world.lock) as uow:
+            CALLS[name](uow, world, 1)
+            uow.commit()
+    removed = remove_history(recording, tenant_id=tenant_id, before=datetime.now(UTC))
+    assert (removed.plans, removed.runs) == (len(world.plans), 2)
+    removed = remove_student(recording, tenant_id=tenant_id, student_id=world.group.student_id)
+    assert removed.groups == 1
+    stored_group(recording, tenant_id=tenant_id)
+    assert remove_tenant(recording, tenant_id=tenant_id).groups == 1
+    assert_all_filtered(sent, tenant_id, nodes=nodes)
 
 
 @each_number_of_nodes

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,21 +18,53 @@ from domain import (
     lock_status,
 )
 from domain.errors import EditedMeanwhileError, InvalidInputError, LockNotHeldError, NotFoundError
+from domain.repositories.history import HistoryRepository
+from domain.repositories.undo import UndoRepository
 from domain.scheduling.types import ExclusionType
 from domain.services import (
     GroupEditService,
     GroupStateService,
     GroupTimeService,
+    Mark,
     PlanProgressService,
     StudentTimeService,
+    UndoService,
     preview_plans,
 )
+from domain.services.removal import remove_history, remove_student, remove_tenant
 from tests.integration.editing import World, everything, new_world
 from tests.integration.storing import FIRST
 
 Factory = sessionmaker[Session]
 Call = Callable[[UnitOfWork, World, Any], object]
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 WRONG = [None, "x", "a\0b", b"a", 5, True, 1.5, 2**70, [], {}, object(), UUID(int=7)]
+
+
+def _history(uow: UnitOfWork) -> HistoryRepository:
+    return HistoryRepository(uow.session, uow.tenant_id)
+
+
+def mark_of(world: World, **fields: Any) -> Mark:
+    given = {"plan_id": world.plans[0].id, "expected_version": 1, "state": PlanState.DONE}
+    return Mark(**{**given, **fields})
+
+
+def move(uow: UnitOfWork, world: World, **fields: Any) -> object:
+    given = {
+        "plan_id": world.plans[0].id,
+        "expected_version": 1,
+        "date": date(2025, 1, 7),
+        "start_minute": 1080,
+        "today": FIRST,
+    }
+    return PlanProgressService(uow).move(**{**given, **fields})
+
+
+def redo(uow: UnitOfWork, **fields: Any) -> object:
+    UndoService(uow).undo()
+    return UndoService(uow).redo(**fields)
+
 
 GROUP: dict[str, Call] = {
     "mark plan_id": lambda u, w, x: PlanProgressService(u).mark(
@@ -47,6 +79,37 @@ GROUP: dict[str, Call] = {
     "mark done_through": lambda u, w, x: PlanProgressService(u).mark(
         plan_id=w.plans[0].id, expected_version=1, state=PlanState.PART_DONE, done_through=x
     ),
+    "mark actual_minutes": lambda u, w, x: PlanProgressService(u).mark(
+        plan_id=w.plans[0].id, expected_version=1, state=PlanState.DONE, actual_minutes=x
+    ),
+    "mark done_at": lambda u, w, x: PlanProgressService(u).mark(
+        plan_id=w.plans[0].id, expected_version=1, state=PlanState.DONE, done_at=x
+    ),
+    "mark_all": lambda u, w, x: PlanProgressService(u).mark_all(x),
+    "mark_all of": lambda u, w, x: PlanProgressService(u).mark_all([x]),
+    "mark_all plan_id": lambda u, w, x: PlanProgressService(u).mark_all([mark_of(w, plan_id=x)]),
+    "mark_all expected_version": lambda u, w, x: PlanProgressService(u).mark_all(
+        [mark_of(w, expected_version=x)]
+    ),
+    "mark_all state": lambda u, w, x: PlanProgressService(u).mark_all([mark_of(w, state=x)]),
+    "mark_missed plan_id": lambda u, w, x: PlanProgressService(u).mark_missed(
+        plan_id=x, expected_version=1
+    ),
+    "mark_missed expected_version": lambda u, w, x: PlanProgressService(u).mark_missed(
+        plan_id=w.plans[0].id, expected_version=x
+    ),
+    "move plan_id": lambda u, w, x: move(u, w, plan_id=x),
+    "move expected_version": lambda u, w, x: move(u, w, expected_version=x),
+    "move date": lambda u, w, x: move(u, w, date=x),
+    "move start_minute": lambda u, w, x: move(u, w, start_minute=x),
+    "move today": lambda u, w, x: move(u, w, today=x),
+    "undo expected_generation": lambda u, w, x: UndoService(u).undo(expected_generation=x),
+    "undo idempotency_key": lambda u, w, x: UndoService(u).undo(idempotency_key=x),
+    "undo requested_by": lambda u, w, x: UndoService(u).undo(requested_by=x),
+    "undo group_id": lambda u, w, x: UndoService(u).undo(group_id=x),
+    "redo expected_generation": lambda u, w, x: redo(u, expected_generation=x),
+    "redo idempotency_key": lambda u, w, x: redo(u, idempotency_key=x),
+    "redo requested_by": lambda u, w, x: redo(u, requested_by=x),
     "pin": lambda u, w, x: PlanProgressService(u).pin(
         plan_id=w.plans[0].id, expected_version=1, pinned=x
     ),
@@ -93,6 +156,20 @@ GROUP: dict[str, Call] = {
     "plans.of_generation": lambda u, w, x: u.plans.of_generation(x, 1),
     "plans.of_generation number": lambda u, w, x: u.plans.of_generation(w.group.id, x),
     "plans.views": lambda u, w, x: u.plans.views(FIRST, FIRST, student_id=x),
+    "plans.get_all": lambda u, w, x: u.plans.get_all(x, [w.plans[0].id]),
+    "plans.get_all plan_ids": lambda u, w, x: u.plans.get_all(w.group.id, [x]),
+    "plans.progress": lambda u, w, x: u.plans.progress(x),
+    "plans.studied_units": lambda u, w, x: u.plans.studied_units(x, [w.planned.id]),
+    "history.runs": lambda u, w, x: _history(u).runs(x),
+    "history.runs limit": lambda u, w, x: _history(u).runs(w.group.id, limit=x),
+    "history.runs before": lambda u, w, x: _history(u).runs(w.group.id, before=x),
+    "history.as_of": lambda u, w, x: _history(u).as_of(x, 1),
+    "history.as_of number": lambda u, w, x: _history(u).as_of(w.group.id, x),
+    "history.close": lambda u, w, x: _history(u).close(x),
+    "history.remove_retired_plans": lambda u, w, x: _history(u).remove_retired_plans(x, limit=1),
+    "history.remove_closed_runs": lambda u, w, x: _history(u).remove_closed_runs(x),
+    "undo.last_run": lambda u, w, x: UndoRepository(u.session, w.tenant_id).last_run(x),
+    "undo.last_undo": lambda u, w, x: UndoRepository(u.session, w.tenant_id).last_undo(x),
     "student_time.exclusions": lambda u, w, x: u.student_time.exclusions(x),
     "student_time.exclusions_of_student": lambda u, w, x: u.student_time.exclusions_of_student(x),
     "student_time.exclusions_of_group": lambda u, w, x: u.student_time.exclusions_of_group(x),
@@ -106,6 +183,24 @@ GROUP: dict[str, Call] = {
         u.session, tenant_id=w.tenant_id, group_id=x, today=FIRST
     ),
     "lock_status": lambda u, w, x: lock_status(u.session, w.tenant_id, x),
+}
+# Complete requests, which enter units of work of their own.
+REMOVALS: dict[str, Callable[[Factory, World, Any], object]] = {
+    "remove_history tenant_id": lambda f, w, x: remove_history(f, tenant_id=x, before=LONG_AGO),
+    "remove_history group_id": lambda f, w, x: remove_history(
+        f, tenant_id=w.tenant_id, group_id=x, before=LONG_AGO
+    ),
+    "remove_history before": lambda f, w, x: remove_history(f, tenant_id=w.tenant_id, before=x),
+    "remove_history wait": lambda f, w, x: remove_history(
+        f, tenant_id=w.tenant_id, group_id=w.group.id, before=LONG_AGO, wait=x
+    ),
+    "remove_student tenant_id": lambda f, w, x: remove_student(
+        f, tenant_id=x, student_id=w.group.student_id
+    ),
+    "remove_student student_id": lambda f, w, x: remove_student(
+        f, tenant_id=w.tenant_id, student_id=x
+    ),
+    "remove_tenant": lambda f, w, x: remove_tenant(f, tenant_id=x),
 }
 STUDENT: dict[str, Call] = {
     "class start": lambda u, w, x: StudentTimeService(u).add_class(
@@ -140,4 +235,17 @@ def test_value_of_a_wrong_type_raises_only_errors_of_the_package_and_writes_noth
             with suppress(*EXPECTED_ERRORS):
                 call(uow, stored, wrong)
             uow.rollback()
+    assert everything(session_factory) == before
+
+
+@pytest.mark.parametrize("name", REMOVALS)
+def test_removal_with_a_value_of_a_wrong_type_removes_nothing(
+    session_factory: Factory, stored: World, name: str
+) -> None:
+    before = everything(session_factory)
+    for wrong in WRONG:
+        if name == "remove_history group_id" and wrong is None:
+            continue  # all groups
+        with suppress(*EXPECTED_ERRORS):
+            REMOVALS[name](session_factory, stored, wrong)
     assert everything(session_factory) == before

@@ -48,4 +48,4 @@ def test_btree_gist_in_another_schema_is_used(connection: sa.Connection) -> None
         connection.exec_driver_sql("CREATE SCHEMA extensions")
         connection.exec_driver_sql("CREATE EXTENSION btree_gist SCHEMA extensions")
     schema.upgrade(connection)
-    assert connection.scalar(sa.text("SELECT count(*) FROM pg_constraint WHERE contype = 'x'")) == 2
+    assert connection.scalar(sa.text("SELECT count(*) FROM pg_constraint WHERE contype = 'x'")) == 3

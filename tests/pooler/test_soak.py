@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from tests.pooler.pgbouncer import pgbouncer
 from tests.soak.checker import check_run
+from tests.soak.draws import CONTENDING
 from tests.soak.history import Kind, Outcome
 from tests.soak.load import Load, conninfo_of, run
 from tests.soak.sabotage import Sabotage
@@ -33,7 +34,7 @@ def test_session_lock_is_detected_by_overlapping_holders_and_leaked_locks(
 ) -> None:
     url = new_database(template)
     load = Load(
-        240, processes=2, threads=4, tasks=4, students=(2,), faults=0, kills=0, mixed=False,
+        240, processes=2, threads=4, tasks=4, students=(2,), faults=0, kills=0, weights=CONTENDING,
         external_fault_interval=None, sabotage=Sabotage.SESSION_LOCK,
     )  # fmt: skip
     with pgbouncer(server_url, pool_size=FEW_BACKENDS) as pooler:

@@ -19,23 +19,26 @@ from domain.errors import (
     EditedMeanwhileError,
     GeneratedMeanwhileError,
     IdempotencyMismatchError,
+    InvalidInputError,
     LockNotHeldError,
     LockTimeoutError,
     PlanGroupNotGeneratableError,
     SchedulingError,
     StudentPlansOverlapError,
     TransitionNotAllowedError,
+    UndoNotPossibleError,
 )
 from tests.soak import jobs
 from tests.soak.draws import Draw
 from tests.soak.faults import DeliberateError, Fault, InterruptionError, inject
-from tests.soak.history import Journal, Operation, Outcome
+from tests.soak.history import Journal, Kind, Operation, Outcome
 
 ENDS: Final[dict[type[Exception], Outcome]] = {
     PlanGroupLockedError: Outcome.BUSY,
     LockTimeoutError: Outcome.TIMEOUT,
     PlanGroupNotGeneratableError: Outcome.DECLINED,
     TransitionNotAllowedError: Outcome.DECLINED,
+    UndoNotPossibleError: Outcome.DECLINED,
     SchedulingError: Outcome.DECLINED,
     EditedMeanwhileError: Outcome.COLLIDED,
     GeneratedMeanwhileError: Outcome.COLLIDED,
@@ -44,6 +47,13 @@ ENDS: Final[dict[type[Exception], Outcome]] = {
     CommitOutcomeUnknownError: Outcome.UNKNOWN,
     LockNotHeldError: Outcome.FAILED,
     DeliberateError: Outcome.FAILED,
+}
+# A mark is declined if it would include units that have been planned again, and a move if the time
+# is not free.
+DECLINED_FIELDS: Final = {
+    Kind.MARK: ("state",),
+    Kind.MARK_ALL: ("state",),
+    Kind.MOVE: ("date", "start_minute"),
 }
 FRAMES: Final = 8
 FAULT_SQLSTATES: Final = frozenset({None, "57014", "57P01", "25P03", "08P01"})
@@ -81,7 +91,8 @@ class Attempt:
         """
         self._read_groups(uow)
         self.has_changes = jobs.JOBS[self.draw.kind](uow, self.draw, self.operation)
-        self.operation.planned = time.monotonic()
+        if self.has_changes or self.draw.kind is Kind.ROLL_BACK:
+            self.operation.planned = time.monotonic()
         return self.draw.dwell + inject(self.draw.fault, uow)
 
     def before_commit(self) -> None:
@@ -126,6 +137,9 @@ def recorded(journal: Journal, operation: Operation) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 - the checker judges every error
         if operation.outcome is Outcome.UNKNOWN:
             operation.outcome = _outcome(operation, error)
+        if isinstance(error, UndoNotPossibleError):
+            operation.reason = error.reason
+            operation.in_the_way = [str(plan.plan_id) for plan in error.plans]
         operation.error = _name(error)
         if operation.outcome is Outcome.CRASHED:
             operation.error += f": {' '.join(str(error).split())[:150]}, {_where(error)}"
@@ -139,6 +153,10 @@ def _outcome(operation: Operation, error: Exception) -> Outcome:
         return Outcome.FAILED if operation.committing is None else Outcome.UNKNOWN
     if operation.shared and isinstance(error, EditedMeanwhileError):
         return Outcome.OVERTAKEN
+    if operation.key and isinstance(error, EditedMeanwhileError):
+        return Outcome.UNDONE
+    if isinstance(error, InvalidInputError):
+        return Outcome.DECLINED if _is_declined(operation, error) else Outcome.CRASHED
     known = (outcome for kind, outcome in ENDS.items() if isinstance(error, kind))
     return next(known, Outcome.CRASHED)
 
@@ -150,6 +168,11 @@ def _caused_by_fault(error: Exception, fault: str) -> bool:
         return isinstance(original, TimeoutError | InterruptionError)
     aborted = original.sqlstate == "25P02" and fault == Fault.CANCEL_AND_COMMIT.value
     return aborted or original.sqlstate in FAULT_SQLSTATES
+
+
+def _is_declined(operation: Operation, error: InvalidInputError) -> bool:
+    fields = DECLINED_FIELDS.get(operation.kind, ())
+    return all(one.field.rpartition(".")[2] in fields for one in error.errors)
 
 
 def _name(error: Exception) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.soak import rules_of_edits, rules_of_rows, rules_of_time
+from tests.soak import rules_of_edits, rules_of_rows, rules_of_runs, rules_of_time
 from tests.soak.facts import Facts, read_facts
 from tests.soak.history import Operation, Outcome, read_histories
 from tests.soak.resolved import stored
@@ -31,7 +31,7 @@ class Verdict:
     """The number of operations whose worker does not know their outcome."""
     unanswered_stored: int
     """The number of unanswered operations whose changes are in the database."""
-    generations: int
+    runs: int
     plans: int
     held: int
     """The number of compared spans during which an operation held a group's lock."""
@@ -59,7 +59,7 @@ class Verdict:
                 f"injected faults: {_listed(self.faults)}",
                 f"errors: {_listed(self.errors)}",
                 f"{self.unanswered} unanswered, {self.unanswered_stored} of them stored",
-                f"checked: {self.generations} generations, {self.plans} plans",
+                f"checked: {self.runs} runs, {self.plans} plans",
                 f"compared: {self.held} spans in which a group's lock was held,",
                 f"  {self.shared} of them shared, {self.overlapping_shared} of these overlapping",
                 *_report(self.violations),
@@ -82,7 +82,8 @@ def check(operations: list[Operation], facts: Facts) -> Verdict:
         violations=[
             *rules_of_time.violations(operations, stored_ids),
             *rules_of_rows.violations(operations, facts, stored_ids),
-            *rules_of_edits.violations(operations, facts),
+            *rules_of_runs.violations(operations, facts, stored_ids),
+            *rules_of_edits.violations(operations, facts, stored_ids),
             *_unexpected_outcomes(operations),
         ],
         outcomes=Counter((one.kind.value, one.outcome.value) for one in operations),
@@ -90,7 +91,7 @@ def check(operations: list[Operation], facts: Facts) -> Verdict:
         errors=Counter(one.error for one in operations if one.error),
         unanswered=len(unknown),
         unanswered_stored=sum(one.id in stored_ids for one in unknown),
-        generations=len(facts.generations),
+        runs=len(facts.runs),
         plans=len(facts.plans),
         held=len(held),
         shared=sum(span.shared for span in held),

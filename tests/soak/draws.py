@@ -2,14 +2,14 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from uuid import UUID
 
 from domain import Limits, PlanGroupLock
 from tests.soak.faults import Fault
-from tests.soak.history import Kind, Operation
+from tests.soak.history import RUNS, Kind, Operation
 
 FIRST_DAY = date(2025, 1, 6)
 DAYS_OF_TODAY = 6
@@ -20,10 +20,19 @@ MAX_DWELL = 0.004
 IDLE = Limits(idle=timedelta(milliseconds=150))
 
 MIXED = {
-    Kind.GENERATE: 58, Kind.ROLL_BACK: 6, Kind.MARK: 12, Kind.EDIT: 8, Kind.STATE: 6, Kind.READ: 10,
+    Kind.GENERATE: 42, Kind.ROLL_BACK: 4, Kind.UNDO: 12, Kind.REDO: 3, Kind.MARK: 9,
+    Kind.MARK_ALL: 4, Kind.MISS: 3, Kind.MOVE: 5, Kind.EDIT: 4, Kind.STATE: 3, Kind.READ: 9,
 }  # fmt: skip
+REDO_PROBABILITY = 0.5
+"""The probability that a worker's operation after an undo is the redo."""
+SHARED = frozenset({Kind.MARK, Kind.MARK_ALL})
 CONTENDING = {Kind.GENERATE: 85, Kind.ROLL_BACK: 5, Kind.EDIT: 5, Kind.READ: 5}
 """The weights for loads with a sabotaged lock, which consist mostly of generations."""
+ALONE = {
+    Kind.GENERATE: 34, Kind.UNDO: 18, Kind.MARK: 14, Kind.MARK_ALL: 8, Kind.MISS: 6, Kind.MOVE: 10,
+    Kind.READ: 10,
+}  # fmt: skip
+"""The weights for the load of a single worker; each other undo is followed by a redo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,7 @@ class Draw:
         several = self.kind is Kind.STATE and self.target.activates
         ids = {self.target.group_id, *(self.target.others if several else ())}
         return PlanGroupLock.of(
-            self.target.tenant_id, ids, wait=self.wait, limits=limits, shared=self.kind is Kind.MARK
+            self.target.tenant_id, ids, wait=self.wait, limits=limits, shared=self.kind in SHARED
         )
 
     def operation(self, name: str) -> Operation:
@@ -88,20 +97,30 @@ class Draw:
 
 
 def draws(
-    seed: str, targets: tuple[Target, ...], numbers: Iterator[int], *, faults: float, mixed: bool
+    seed: str,
+    targets: tuple[Target, ...],
+    numbers: Iterator[int],
+    *,
+    faults: float,
+    weights: Mapping[Kind, int] = MIXED,
 ) -> Iterator[Draw]:
     """Yield one draw per number; ``faults`` is the probability of a fault."""
     rng = random.Random(seed)  # noqa: S311 - not for cryptography
-    weights = MIXED if mixed else CONTENDING
+    kind = Kind.READ
+    target = targets[0]
     for number in numbers:
-        (kind,) = rng.choices(list(weights), weights=list(weights.values()))
-        yield _draw(rng, number, kind, rng.choice(targets), faults)
+        if kind is Kind.UNDO and rng.random() < REDO_PROBABILITY:
+            kind = Kind.REDO  # of the same group
+        else:
+            (kind,) = rng.choices(list(weights), weights=list(weights.values()))
+            target = rng.choice(targets)
+        yield _draw(rng, number, kind, target, faults)
 
 
 def _draw(rng: random.Random, number: int, kind: Kind, target: Target, faults: float) -> Draw:
     locked = kind is not Kind.READ  # a Session without a unit of work is not safe to cancel
     faulty = rng.random() < faults and locked
-    keyed = rng.random() < KEY_PROBABILITY and kind is Kind.GENERATE
+    keyed = rng.random() < KEY_PROBABILITY and kind in RUNS
     key = number // OPERATIONS_PER_KEY
     patient = timedelta(milliseconds=rng.randint(20, 400))
     day = key if keyed else rng.randrange(DAYS_OF_TODAY)
@@ -112,7 +131,7 @@ def _draw(rng: random.Random, number: int, kind: Kind, target: Target, faults: f
         wait=rng.choice((None, timedelta(0), patient, patient)),
         fault=rng.choice(list(Fault)[1:]) if faulty else Fault.NONE,
         today=FIRST_DAY + timedelta(days=day % DAYS_OF_TODAY),
-        key=f"{target.group_id}/{key}" if keyed else "",
+        key=f"{target.group_id}/{kind.name}/{key}" if keyed else "",
         selector=rng.random(),
         dwell=rng.choice((0.0, rng.uniform(0, MAX_DWELL))),
         patience=rng.uniform(0.005, 0.1) if rng.random() < faults and locked else None,

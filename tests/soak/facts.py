@@ -2,24 +2,29 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from uuid import UUID
 
 import psycopg
 
 GROUPS = """
-SELECT id::text, student_id::text, generation, version, name, status FROM studyplan.plan_groups
+SELECT id::text, student_id::text, generation, version, name, status
+FROM studyplan.plan_groups WHERE id = coalesce(%(group)s, id)
 """
-GENERATIONS = """
+RUNS = """
 SELECT group_id::text, number, coalesce(requested_by, ''), plan_count,
-  coalesce(idempotency_key, '')
-FROM studyplan.plan_generations ORDER BY group_id, number
+  coalesce(idempotency_key, ''), kind, undoes, undone_in, today, kept_count, moved_count, new_count,
+  dropped_count, plan_ids::text[], kept_ids::text[], made_ids::text[], made_versions
+FROM studyplan.plan_generations WHERE group_id = coalesce(%(group)s, group_id)
+ORDER BY group_id, number
 """
-# Later generations keep plans that are started, done or pinned.
 PLANS = """
 SELECT id::text, student_id::text, group_id::text, generation, sequence, date,
-  start_minute, end_minute, live, pinned OR state <> 'planned', version
-FROM studyplan.student_plans
+  start_minute, end_minute, live, state, version, lineage::text, content_id::text, kind,
+  first_unit, last_unit, done_through, part, parts, retired_in, retired_as
+FROM studyplan.student_plans WHERE group_id = coalesce(%(group)s, group_id)
 """
 LOCKS = """
 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
@@ -40,12 +45,44 @@ class GroupFact:
 
 
 @dataclass(frozen=True, slots=True)
-class GenerationFact:
+class RunFact:
+    """The record of a generation or of an undo; the defaults are those of a generation."""
+
     group: str
     number: int
     requested_by: str
     plan_count: int
     key: str = ""
+    kind: str = "generated"
+    undoes: int | None = None
+    undone_in: int | None = None
+    today: date = date.min
+    kept: int = 0
+    moved: int = 0
+    new: int = 0
+    dropped: int = 0
+    plan_ids: Sequence[str] = ()
+    kept_ids: Sequence[str] = ()
+    made_ids: Sequence[str] = ()
+    made_versions: Sequence[int] = ()
+
+    @property
+    def name(self) -> str:
+        return f"run {self.number} of {self.group}"
+
+    @property
+    def is_undo(self) -> bool:
+        """Whether it took back another run, which may itself be an undo."""
+        return self.kind == "undone"
+
+    @property
+    def live(self) -> frozenset[str]:
+        """The plans that were live when it had ended."""
+        return frozenset([*self.plan_ids, *self.kept_ids])
+
+    @property
+    def has_changes(self) -> bool:
+        return self.moved + self.new + self.dropped > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,47 +91,73 @@ class PlanFact:
     student: str
     group: str
     generation: int
-    sequence: int
+    sequence: int | None
+    """The place in its generation; None for a plan that was moved by hand."""
     date: date
     start: int
     end: int
     live: bool
-    kept: bool
+    state: str
     version: int
+    lineage: str
+    content: str
+    kind: str
+    first: int
+    last: int
+    done_through: int | None = None
+    part: int = 1
+    parts: int = 1
+    retired_in: int | None = None
+    retired_as: str | None = None
 
     @property
-    def edited(self) -> int:
-        """The version that edits have produced, without the increment when the plan is retired."""
-        return self.version - (not self.live)
+    def range(self) -> tuple[object, ...]:
+        """What a plan and its successor have in common if it only moves."""
+        return self.content, self.kind, self.first, self.last, self.part, self.parts
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """What identifies a plan: its range, date and time."""
+        return *self.range, self.date, self.start, self.end
 
 
 @dataclass(frozen=True)
 class Facts:
-    """The rows of the database, and an index of the plans by group and generation."""
+    """The rows of the database, and indexes of the plans and of the runs."""
 
     groups: dict[str, GroupFact]
-    generations: list[GenerationFact]
+    runs: list[RunFact]
     plans: list[PlanFact]
     advisory_locks: int
-    by_generation: dict[tuple[str, int], list[PlanFact]] = field(init=False)
+    by_id: dict[str, PlanFact] = field(init=False)
+    by_run: dict[tuple[str, int], list[PlanFact]] = field(init=False)
+    """The plans that each run has inserted."""
+    by_number: dict[tuple[str, int], RunFact] = field(init=False)
 
     def __post_init__(self) -> None:
         found: dict[tuple[str, int], list[PlanFact]] = defaultdict(list)
         for plan in self.plans:
-            found[plan.group, plan.generation].append(plan)
-        object.__setattr__(self, "by_generation", dict(found))
+            if plan.sequence is not None:
+                found[plan.group, plan.generation].append(plan)
+        object.__setattr__(self, "by_run", dict(found))
+        object.__setattr__(self, "by_id", {plan.id: plan for plan in self.plans})
+        numbered = {(run.group, run.number): run for run in self.runs}
+        object.__setattr__(self, "by_number", numbered)
 
 
-def read_facts(conninfo: str) -> Facts:
-    """Read all rows in one snapshot, after all clients of the load have ended."""
+def read_facts(conninfo: str, group: UUID | None = None) -> Facts:
+    """Read all rows in one snapshot, after all clients of the load have ended.
+
+    If a group is given, only its rows are read.
+    """
     with psycopg.connect(conninfo, autocommit=True) as connection:
         locks = _advisory_locks(connection)
     with psycopg.connect(conninfo) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        groups = [GroupFact(*row) for row in connection.execute(GROUPS)]
-        generations = [GenerationFact(*row) for row in connection.execute(GENERATIONS)]
-        plans = [PlanFact(*row) for row in connection.execute(PLANS)]
-    return Facts({group.id: group for group in groups}, generations, plans, locks)
+        groups = [GroupFact(*row) for row in connection.execute(GROUPS, {"group": group})]
+        runs = [RunFact(*row) for row in connection.execute(RUNS, {"group": group})]
+        plans = [PlanFact(*row) for row in connection.execute(PLANS, {"group": group})]
+    return Facts({group.id: group for group in groups}, runs, plans, locks)
 
 
 def _advisory_locks(connection: psycopg.Connection) -> int:

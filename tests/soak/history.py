@@ -19,7 +19,12 @@ class Kind(StrEnum):
 
     GENERATE = "generate"
     ROLL_BACK = "roll back"
+    UNDO = "undo"
+    REDO = "redo"
     MARK = "mark a plan"
+    MARK_ALL = "mark several plans"
+    MISS = "miss a plan"
+    MOVE = "move a plan"
     EDIT = "edit a group"
     STATE = "change a state"
     READ = "read"
@@ -40,6 +45,8 @@ class Outcome(StrEnum):
     """The lock was held, but the state of the group did not allow the operation."""
     OVERTAKEN = "overtaken"
     """Another mark changed the same plan first; both shared the lock."""
+    UNDONE = "undone since"
+    """The run that had answered the idempotency key was undone; nothing was written."""
     FAILED = "failed"
     """A fault ended the operation before its commit was sent; nothing was stored."""
     COLLIDED = "collided"
@@ -49,6 +56,12 @@ class Outcome(StrEnum):
 
 
 REFUSED = frozenset({Outcome.BUSY, Outcome.TIMEOUT})
+RUNS = frozenset({Kind.GENERATE, Kind.UNDO, Kind.REDO})
+"""The kinds that write a numbered run."""
+BY_HAND = frozenset({Kind.MISS, Kind.MOVE})
+"""The kinds that retire a plan without a run."""
+PLANS = frozenset({*RUNS, *BY_HAND, Kind.ROLL_BACK})
+"""The kinds that also acquire the student's lock."""
 
 
 @dataclass(slots=True)
@@ -76,14 +89,26 @@ class Operation:
     ended: float | None = None
     outcome: Outcome = Outcome.UNKNOWN
     number: int | None = None
-    """The number of the generation that was stored, returned again or read."""
+    """The number of the run that was stored, returned again or read."""
+    undone: int | None = None
+    """The number of the run that an undo took back."""
     repeated: bool = False
     """Whether the number is that of an earlier answer to its idempotency key."""
     rows: int = 0
     digest: str = ""
-    """The digest of the ids of the generation's plans."""
-    foreign: int = 0
-    """The number of plans read that were never edited and belong to another generation."""
+    """The digest of the ids of the generation's plans, or of the plans read as of the run."""
+    gone: list[str] = field(default_factory=list)
+    """The plans as of the run that were read and are no longer live."""
+    added: list[str] = field(default_factory=list)
+    """The live plans that were read and are not among the plans as of the run."""
+    retired: list[str] = field(default_factory=list)
+    """The plan that it retires by hand."""
+    made: list[str] = field(default_factory=list)
+    """The plan that a move makes."""
+    reason: str = ""
+    """Why an undo was not possible."""
+    in_the_way: list[str] = field(default_factory=list)
+    """The plans that made it impossible."""
     writes: dict[str, int] = field(default_factory=dict)
     """The row versions that it writes if it is stored, or would have written if overtaken."""
     key: str = ""
@@ -93,9 +118,9 @@ class Operation:
     error: str = ""
 
     @property
-    def made_generation(self) -> bool:
-        """Whether it stored a generation, as far as its worker knows."""
-        return self.kind is Kind.GENERATE and self.outcome is Outcome.DONE
+    def made_run(self) -> bool:
+        """Whether it stored a run, as far as its worker knows."""
+        return self.kind in RUNS and self.outcome is Outcome.DONE
 
     @property
     def may_be_stored(self) -> bool:

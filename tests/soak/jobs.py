@@ -1,19 +1,25 @@
 """The work of each kind of operation, done by the package's services under the lock."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
 from domain import GroupStatus, PlanState, StudentPlan, UnitOfWork
 from domain.repositories import PlanGroupRepository, StudentPlanRepository
+from domain.repositories.history import HistoryRepository
 from domain.services import GroupEditService, GroupStateService, PlanProgressService, RowVersion
+from domain.services.editing.progress import Mark
+from domain.services.undo import UndoResult, UndoService
 from tests.soak.draws import Draw
 from tests.soak.faults import service_for
 from tests.soak.history import Kind, Operation, digest
 
 WITHDRAWAL_PROBABILITY: Final = 0.2
 """The probability that a group which can be generated is paused or made a draft."""
+MARKS: Final = 3
+"""The number of plans that are marked at once."""
 
 Job = Callable[[UnitOfWork, Draw, Operation], bool]
 
@@ -33,6 +39,14 @@ def generate_and_roll_back(uow: UnitOfWork, draw: Draw, operation: Operation) ->
     return False
 
 
+def undo(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
+    return _took_back(UndoService(uow).undo, draw, operation)
+
+
+def redo(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
+    return _took_back(UndoService(uow).redo, draw, operation)
+
+
 def mark(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
     """Mark one of the plans so that it is kept, or undo the mark of a kept plan."""
     plans = uow.plans.live(draw.target.group_id)
@@ -45,6 +59,43 @@ def mark(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
     operation.writes = {str(chosen.id): chosen.version + 1}
     written = _marked(uow, draw, chosen)
     operation.writes = {str(written.id): written.version}
+    return True
+
+
+def mark_all(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
+    """Mark consecutive plans: those of which nothing is done, and back."""
+    plans = uow.plans.live(draw.target.group_id)
+    first = int(draw.selector * len(plans))
+    marks = [_mark(plan, draw.number) for plan in plans[first : first + MARKS]]
+    if not marks:
+        return False
+    operation.writes = {str(mark.plan_id): mark.expected_version + 1 for mark in marks}
+    PlanProgressService(uow).mark_all(marks)
+    return True
+
+
+def miss(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
+    plan = _without_progress(uow, draw)
+    if plan is None:
+        return False
+    PlanProgressService(uow).mark_missed(plan_id=plan.id, expected_version=plan.version)
+    operation.retired = [str(plan.id)]
+    return True
+
+
+def move(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
+    """Move a plan to an afternoon, where the student may have another plan already."""
+    plan = _without_progress(uow, draw)
+    if plan is None:
+        return False
+    moved = PlanProgressService(uow).move(
+        plan_id=plan.id,
+        expected_version=plan.version,
+        date=draw.today + timedelta(draw.number % 8),
+        start_minute=60 * (13 + draw.number % 5),
+        today=draw.today,
+    )
+    operation.retired, operation.made = [str(plan.id)], [str(moved.id)]
     return True
 
 
@@ -72,28 +123,62 @@ def change_state(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
 
 
 def read(session: Session, draw: Draw, operation: Operation) -> None:
-    """Read the generation and its plans through the repositories, in one snapshot."""
+    """Read the live plans and those as of the last run, in one snapshot."""
     session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     target = draw.target
     group = PlanGroupRepository(session, target.tenant_id).get(target.group_id)
-    plans = StudentPlanRepository(session, target.tenant_id).live(target.group_id)
-    current = [plan.id for plan in plans if plan.generation == group.generation]
+    live = _ids(StudentPlanRepository(session, target.tenant_id).live(target.group_id))
     operation.number = group.generation
-    operation.rows, operation.digest = len(current), digest(current)
-    operation.foreign = sum(
-        plan.generation != group.generation and plan.version == 1 for plan in plans
-    )
+    history = HistoryRepository(session, target.tenant_id)
+    as_of = _ids(history.as_of(group.id, group.generation)) if group.generation else set()
+    operation.rows, operation.digest = len(as_of), digest(as_of)
+    operation.gone, operation.added = sorted(as_of - live), sorted(live - as_of)
     session.rollback()
 
 
 JOBS: Mapping[Kind, Job] = {
     Kind.GENERATE: generate,
     Kind.ROLL_BACK: generate_and_roll_back,
+    Kind.UNDO: undo,
+    Kind.REDO: redo,
     Kind.MARK: mark,
+    Kind.MARK_ALL: mark_all,
+    Kind.MISS: miss,
+    Kind.MOVE: move,
     Kind.EDIT: edit,
     Kind.STATE: change_state,
 }
 """Each job returns whether there are changes to commit."""
+
+
+def _took_back(call: Callable[..., UndoResult], draw: Draw, operation: Operation) -> bool:
+    result = call(requested_by=operation.id, idempotency_key=draw.key or None)
+    operation.number, operation.undone = result.generation, result.undone
+    operation.repeated = result.repeated
+    return True
+
+
+def _without_progress(uow: UnitOfWork, draw: Draw) -> StudentPlan | None:
+    """Return one of the plans that can be moved or missed; ``None`` if there is none."""
+    plans = uow.plans.live(draw.target.group_id)
+    undone = [plan for plan in plans if plan.state in {PlanState.PLANNED, PlanState.STARTED}]
+    return undone[int(draw.selector * len(undone))] if undone else None
+
+
+def _mark(plan: StudentPlan, number: int) -> Mark:
+    """Return a mark that changes the plan."""
+    state, done_through = PlanState.PLANNED, None
+    if plan.state is PlanState.PLANNED:
+        state = PlanState.DONE
+        if plan.first_unit < plan.last_unit and number % 2:
+            state, done_through = PlanState.PART_DONE, plan.first_unit
+    return Mark(
+        plan_id=plan.id, expected_version=plan.version, state=state, done_through=done_through
+    )
+
+
+def _ids(plans: Sequence[StudentPlan]) -> set[str]:
+    return {str(plan.id) for plan in plans}
 
 
 def _marked(uow: UnitOfWork, draw: Draw, plan: StudentPlan) -> RowVersion:

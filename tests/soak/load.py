@@ -3,9 +3,9 @@
 import multiprocessing
 import random
 from collections import Counter
-from collections.abc import Iterator, MutableSequence
+from collections.abc import Iterator, Mapping, MutableSequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -17,10 +17,11 @@ from sqlalchemy.orm import sessionmaker
 from domain import PlanGroupLock, UnitOfWork
 from domain.testing import CuttingProxy
 from tests.factories import PlanGroupFactory
-from tests.soak.draws import Target
+from tests.soak.draws import MIXED, Target
 from tests.soak.external_faults import inject_external_faults
+from tests.soak.history import Kind
 from tests.soak.sabotage import Sabotage, sabotage_database
-from tests.soak.worker import WorkerConfig, main
+from tests.soak.worker import WorkerConfig, main, work
 
 POLL = 0.05
 SPAWN = multiprocessing.get_context("spawn")
@@ -45,8 +46,8 @@ class Load:
     cuts: bool = True
     """Whether the connections of one process are cut; the server must listen on TCP."""
     seed: int = 1
-    mixed: bool = True
-    """Whether the operations are of all kinds instead of mostly generations."""
+    weights: Mapping[Kind, int] = field(default_factory=lambda: MIXED)
+    """The relative frequency of each kind of operation."""
     sabotage: Sabotage = Sabotage.NOTHING
     safeguards: bool = True
     """Whether the constraints and the fence behind the lock are kept."""
@@ -80,6 +81,17 @@ def run(
         ) as counts:
             killed = _work(configs, load)
     return counts + Counter({"kill -9 of a process": killed})
+
+
+def run_alone(load: Load, database: sa.URL, directory: Path) -> None:
+    """Run the operations of one worker in this thread."""
+    engine = sa.create_engine(database)
+    targets = tuple(_store_groups(load, engine))
+    with engine.connect() as connection:
+        sabotage_database(connection, load.sabotage, safeguards=load.safeguards)
+    (config,) = _configs(load, database, directory, targets)
+    work(config, 0, sessionmaker(engine))
+    engine.dispose()
 
 
 def conninfo_of(url: sa.URL) -> str:
@@ -125,7 +137,7 @@ def _configs(
         operations=-(-load.operations // load.workers),
         seed=load.seed,
         faults=load.faults,
-        mixed=load.mixed,
+        weights=load.weights,
         sabotage=load.sabotage,
         safeguards=load.safeguards,
     )

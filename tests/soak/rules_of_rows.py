@@ -1,12 +1,14 @@
-"""The rules of the rows of generations, on their own and compared with the histories."""
+"""The rules of the rows of runs, on their own and compared with the histories."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import combinations, pairwise
 from math import inf
 
-from tests.soak.facts import Facts, GenerationFact, PlanFact
-from tests.soak.history import Kind, Operation, digest
+from tests.soak.facts import Facts, PlanFact, RunFact
+from tests.soak.history import RUNS, Kind, Operation
+from tests.soak.replay import changes_by_hand
+from tests.soak.rules_of_edits import is_answer
 from tests.soak.violation import Rule, Violation
 
 Lifetime = tuple[float, float, list[PlanFact]]
@@ -20,10 +22,11 @@ def violations(
     known = {operation.id: operation for operation in operations}
     yield from _numbers(facts)
     yield from _traces(known, facts)
-    yield from _generations([one for one in operations if one.id in stored], facts)
-    yield from _live(facts)
+    yield from _runs([one for one in operations if one.id in stored], facts)
     yield from _overlapping("after the load", [plan for plan in facts.plans if plan.live])
-    yield from _student_time(known, facts)
+    by_hand = changes_by_hand(operations, facts, stored)
+    retired = {one for changes in by_hand.values() for change in changes for one in change.retired}
+    yield from _student_time(known, facts, frozenset(retired))
     yield from _states(facts)
     if facts.advisory_locks:
         yield Violation(Rule.LEAK, f"{facts.advisory_locks} advisory locks")
@@ -31,8 +34,8 @@ def violations(
 
 def _numbers(facts: Facts) -> Iterator[Violation]:
     numbers: dict[str, list[int]] = defaultdict(list)
-    for generation in facts.generations:
-        numbers[generation.group].append(generation.number)
+    for run in facts.runs:
+        numbers[run.group].append(run.number)
     for group in facts.groups.values():
         found = numbers[group.id]
         if len(set(found)) != len(found):
@@ -42,44 +45,29 @@ def _numbers(facts: Facts) -> Iterator[Violation]:
 
 
 def _traces(known: Known, facts: Facts) -> Iterator[Violation]:
-    for generation in facts.generations:
-        request = known.get(generation.requested_by)
-        if request is None or request.kind is not Kind.GENERATE or not request.may_be_stored:
+    for run in facts.runs:
+        request = known.get(run.requested_by)
+        kinds = {Kind.UNDO, Kind.REDO} if run.is_undo else {Kind.GENERATE}
+        if request is None or request.kind not in kinds or not request.may_be_stored:
             how = f"{request.kind}, {request.outcome}" if request else "unknown"
-            yield Violation(Rule.TRACE, f"{_name(generation)} by a request that was {how}")
-    recorded = {(generation.group, generation.number) for generation in facts.generations}
-    for group, number in facts.by_generation.keys() - recorded:
-        yield Violation(Rule.TRACE, f"plans of generation {number} of {group}, which has no row")
+            yield Violation(Rule.TRACE, f"{run.name} by a request that was {how}")
+    for group, number in facts.by_run.keys() - facts.by_number.keys():
+        yield Violation(Rule.TRACE, f"plans of run {number} of {group}, which has no record")
 
 
-def _generations(stored: list[Operation], facts: Facts) -> Iterator[Violation]:
-    """Check the generations that were answered and those that were stored without an answer."""
-    made = {one.requested_by: one for one in facts.generations}
+def _runs(stored: list[Operation], facts: Facts) -> Iterator[Violation]:
+    """Check the runs that were answered and those that were stored without an answer."""
+    made = {one.requested_by: one for one in facts.runs}
     for one in stored:
-        if one.kind is not Kind.GENERATE:
+        if one.kind not in RUNS:
             continue
-        fact = made.get(one.id)
-        if fact is None or ([fact.group], fact.number) != (one.groups, one.number):
-            yield Violation(Rule.LOST, f"{one.id}, generation {one.number} of {one.groups}")
+        run = made.get(one.id)
+        if run is None or ([run.group], run.number) != (one.groups, one.number):
+            yield Violation(Rule.LOST, f"{one.id}, run {one.number} of {one.groups}")
             continue
-        rows = facts.by_generation.get((fact.group, fact.number), [])
-        same = digest(row.id for row in rows) == one.digest
-        complete = sorted(row.sequence for row in rows) == list(range(1, fact.plan_count + 1))
-        if not same or not complete or len(rows) != one.rows:
-            yield Violation(Rule.ROWS, f"{_name(fact)}: {len(rows)} rows instead of {one.rows}")
-
-
-def _live(facts: Facts) -> Iterator[Violation]:
-    for (group, number), plans in facts.by_generation.items():
-        last = facts.groups[group].generation == number
-        if last and (gone := [plan for plan in plans if not plan.live]):
-            yield Violation(Rule.LIVE, f"{len(gone)} plans of {number} of {group} are not live")
-        # A plan whose mark was undone stays live until the next generation; its version is not 1.
-        left = [plan for plan in plans if plan.live and not plan.kept and plan.version == 1]
-        if left and not last:
-            yield Violation(Rule.LIVE, f"{len(left)} plans of {number} of {group} are still live")
-        if retired := [plan.id for plan in plans if plan.kept and not plan.live]:
-            yield Violation(Rule.KEPT, f"plans {retired} of {group}")
+        counted = run.plan_count == len(run.live if run.is_undo else run.plan_ids)
+        if not is_answer(one, run) or not counted or (one.rows or run.plan_count) != run.plan_count:
+            yield Violation(Rule.ROWS, f"{run.name}: {run.plan_count} plans instead of {one.rows}")
 
 
 def _states(facts: Facts) -> Iterator[Violation]:
@@ -89,12 +77,13 @@ def _states(facts: Facts) -> Iterator[Violation]:
             yield Violation(Rule.STATES, f"student {student} has {count} active groups")
 
 
-def _student_time(known: Known, facts: Facts) -> Iterator[Violation]:
-    """Find overlaps that a later generation has removed.
+def _student_time(known: Known, facts: Facts, by_hand: frozenset[str]) -> Iterator[Violation]:
+    """Find overlaps that a later run has removed.
 
-    Two generations are compared if their plans were certainly live at the same time.
+    Two runs are compared if their plans were certainly live at the same time. Plans that were
+    retired by hand are left out, because only the runs tell how long they were live.
     """
-    lifetimes = _lifetimes(known, facts)
+    lifetimes = _lifetimes(known, facts, by_hand)
     groups: dict[str, list[str]] = defaultdict(list)
     for group in facts.groups.values():
         groups[group.student].append(group.id)
@@ -103,25 +92,24 @@ def _student_time(known: Known, facts: Facts) -> Iterator[Violation]:
             yield from _simultaneous_overlaps(lifetimes[one], lifetimes[other])
 
 
-def _lifetimes(known: Known, facts: Facts) -> dict[str, list[Lifetime]]:
-    """Return, by group, the times between which each generation's plans were certainly live.
+def _lifetimes(known: Known, facts: Facts, by_hand: frozenset[str]) -> dict[str, list[Lifetime]]:
+    """Return, by group, the times between which the plans as of each run were certainly live.
 
     They were live at the latest when the request was answered, and at least until the request for
-    the next generation sent its commit.
+    the next run sent its commit.
     """
     found: dict[str, list[Lifetime]] = defaultdict(list)
-    by_number = {(one.group, one.number): one for one in facts.generations}
-    for generation in facts.generations:
-        request = known.get(generation.requested_by)
-        begun = request.ended if request and request.made_generation else None
-        successor = by_number.get((generation.group, generation.number + 1))
-        rows = facts.by_generation.get((generation.group, generation.number), [])
+    for run in facts.runs:
+        request = known.get(run.requested_by)
+        begun = request.ended if request and request.made_run else None
+        successor = facts.by_number.get((run.group, run.number + 1))
+        rows = [facts.by_id[one] for one in run.live - by_hand if one in facts.by_id]
         if begun is not None:
-            found[generation.group].append((begun, _replaced_at(known, successor), rows))
+            found[run.group].append((begun, _replaced_at(known, successor), rows))
     return found
 
 
-def _replaced_at(known: Known, successor: GenerationFact | None) -> float:
+def _replaced_at(known: Known, successor: RunFact | None) -> float:
     if successor is None:
         return inf
     request = known.get(successor.requested_by)
@@ -130,7 +118,7 @@ def _replaced_at(known: Known, successor: GenerationFact | None) -> float:
 
 
 def _simultaneous_overlaps(one: list[Lifetime], other: list[Lifetime]) -> Iterator[Violation]:
-    """Compare the generations of two groups whose lifetimes overlap.
+    """Compare the runs of two groups whose lifetimes overlap.
 
     Both lists are sorted by time. The merge advances the one whose current lifetime ends
     first, so it visits each pair of overlapping lifetimes once, in linear time.
@@ -155,7 +143,3 @@ def _overlapping(when: str, plans: list[PlanFact]) -> Iterator[Violation]:
             yield Violation(
                 Rule.STUDENT_TIME, f"{when}: {first.id} and {second.id} on {first.date}"
             )
-
-
-def _name(generation: GenerationFact) -> str:
-    return f"generation {generation.number} of {generation.group}"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from math import inf
 
-from tests.soak.history import REFUSED, Kind, Operation, Outcome
+from tests.soak.history import PLANS, REFUSED, RUNS, Kind, Operation, Outcome
 from tests.soak.resolved import writers
 from tests.soak.violation import Rule, Violation
 
@@ -24,8 +24,6 @@ BROKEN_LINGERS = 5.0
 """The seconds for which a transaction may continue after its client has lost the connection."""
 KILLED_LINGERS = 15.0
 """The same limit, from the start of an operation whose worker was killed."""
-
-PLANS = frozenset({Kind.GENERATE, Kind.ROLL_BACK})
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -45,7 +43,7 @@ def violations(operations: list[Operation], stored: Stored) -> Iterator[Violatio
     """Yield all violations in the times; ``operations`` must be sorted by start time."""
     for group, mine in _grouped(operations, lambda operation: operation.groups).items():
         yield from _overlaps(Rule.OVERLAP, spans(mine, stored, lambda one: one.entered))
-        made = [one for one in mine if one.kind is Kind.GENERATE and one.id in stored]
+        made = [one for one in mine if one.kind in RUNS and one.id in stored]
         yield from _order(made)
         yield from _stale_holders(group, mine, stored)
         yield from _reads(mine, {one.number: one for one in made})
@@ -126,7 +124,7 @@ def _stale_holders(group: str, operations: list[Operation], stored: Stored) -> I
     It has waited for the lock, which the commit released.
     """
     commits = sorted(
-        (one.committing, one.number if one.kind is Kind.GENERATE else 0, one.writes.get(group, 0))
+        (one.committing, one.number if one.kind in RUNS else 0, one.writes.get(group, 0))
         for one in operations
         if one.id in stored and one.committing is not None
     )
@@ -143,9 +141,7 @@ def _stale_holders(group: str, operations: list[Operation], stored: Stored) -> I
 
 
 def _reads(group: list[Operation], made: dict[int | None, Operation]) -> Iterator[Violation]:
-    answered = sorted(
-        (one.ended or 0, one.number or 0) for one in made.values() if one.made_generation
-    )
+    answered = sorted((one.ended or 0, one.number or 0) for one in made.values() if one.made_run)
     ends = [end for end, _ in answered]
     highest = list(accumulate((number for _, number in answered), max))
     for read in group:
@@ -154,16 +150,10 @@ def _reads(group: list[Operation], made: dict[int | None, Operation]) -> Iterato
         before = bisect_right(ends, read.started)
         least = highest[before - 1] if before else 0
         if (read.number or 0) < least:
-            yield Violation(
-                Rule.STALE_READ, f"{read.id} saw generation {read.number} after {least}"
-            )
+            yield Violation(Rule.STALE_READ, f"{read.id} saw run {read.number} after {least}")
         maker = made.get(read.number)
         if maker is not None and maker.started > (read.ended or 0):
             yield Violation(Rule.STALE_READ, f"{read.id} saw {read.number} before it was started")
-        if read.foreign or (maker is not None and maker.digest != read.digest):
-            yield Violation(
-                Rule.STALE_READ, f"{read.id} saw plans of several generations with {read.number}"
-            )
 
 
 def _groundless(student: list[Operation]) -> Iterator[Violation]:

@@ -1,8 +1,8 @@
 """Defects that are put into the unit of work to prove that the checker detects them.
 
-The database has safeguards behind the lock: the exclusion constraint, the unique sequence numbers
-and the fence. They turn most of the damage into refusals; the checker must detect a failing lock
-nevertheless. Without the safeguards, the damage reaches the rows.
+The database has safeguards behind the lock: the exclusion constraints, the unique sequence numbers
+and lineages, and the fence. They turn most of the damage into refusals; the checker must detect a
+failing lock nevertheless. Without the safeguards, the damage reaches the rows.
 """
 
 from collections.abc import Callable, Collection
@@ -18,7 +18,7 @@ from domain.locking import StudentLock, acquiring
 from domain.locking.acquiring import Acquired
 from domain.locking.policy import student_lock_key
 from domain.locking.statements import IDENTITY
-from domain.repositories import student_plans
+from domain.repositories import plan_writing
 
 
 class Sabotage(Enum):
@@ -35,6 +35,8 @@ class Sabotage(Enum):
 _DROP: Final = "ALTER TABLE studyplan.student_plans DROP CONSTRAINT"
 DROP_CONSTRAINTS: Final = (
     f"{_DROP} ex_student_plans_overlap",
+    f"{_DROP} ex_student_plans_units",
+    "DROP INDEX studyplan.uq_student_plans_lineage",
     f"{_DROP} uq_student_plans_tenant_id_group_id_generation_sequence",
 )
 FUNCTIONS: Final = """
@@ -70,7 +72,7 @@ def sabotage_database(connection: sa.Connection, sabotage: Sabotage, *, safeguar
 def sabotage_process(sabotage: Sabotage, *, safeguards: bool) -> None:
     """Put the defect into the package of this process, which is used for nothing else."""
     if not safeguards:
-        _replace(student_plans, "_require_rowcount", lambda _: lambda *_, **__: None)
+        _replace(plan_writing, "_require_rowcount", lambda _: lambda *_, **__: None)
     match sabotage:
         case Sabotage.LOCK_SKIPPED:
             _replace(acquiring, "acquire", lambda _: _begin_only)

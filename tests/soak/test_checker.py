@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.soak.facts import Facts, GenerationFact, GroupFact
+from tests.soak.facts import Facts, GroupFact
 from tests.soak.histories import (
     broken,
     changed,
@@ -15,6 +15,7 @@ from tests.soak.histories import (
     plan,
     read,
     refused,
+    run,
     two_generations,
 )
 from tests.soak.history import Kind, Operation, Outcome, digest
@@ -54,8 +55,7 @@ def killed(at: float, *, committing: float | None) -> Operation:
 
 def only_first_generation() -> Facts:
     """Return the rows of a database with only the first generation."""
-    rows = [plan(1, 1, live=True, version=1), plan(1, 2, live=True, version=1)]
-    return facts(rows, facts().generations[:1], generation=1)
+    return facts([plan(1, 1, live=True), plan(1, 2, live=True)], [run(1)])
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,8 @@ def test_killed_worker_counts_as_holder_until_its_last_answered_statement() -> N
         (Rule.STALE_READ, [*two_generations(), read(1, 25)]),
         (Rule.STALE_READ, [*two_generations(), read(2, 15)]),
         (Rule.STALE_READ, [*two_generations(), read(2, 25, digest="of some plans")]),
-        (Rule.STALE_READ, [*two_generations(), read(2, 25, foreign=1)]),
+        (Rule.STALE_READ, [*two_generations(), read(2, 25, added=["g1.1"])]),
+        (Rule.STALE_READ, [*two_generations(), read(2, 25, gone=["g2.1"])]),
         (Rule.GROUNDLESS, [*two_generations(), refused(15)]),
         (Rule.GROUNDLESS, [*two_generations(), refused(15, outcome=Outcome.TIMEOUT)]),
         (Rule.GROUNDLESS, [*two_generations(), marked(14.5, 15.5), refused(15, shared=True)]),
@@ -151,7 +152,7 @@ def test_history_that_breaks_a_rule_is_reported(rule: Rule, history: list[Operat
 def test_overtaken_mark_needs_another_mark_that_overtook_it(
     winner: dict[str, Any], rules: set[Rule]
 ) -> None:
-    rows = facts([*facts().plans[:3], plan(2, 2, version=2, kept=True)])
+    rows = facts([*facts().plans[:3], plan(2, 2, version=2, state="done")])
     before = edited(2, 30.2, id="m", kind=Kind.MARK, seen={}, writes={"g2.2": 2})
     # The span in which it certainly held the lock ends before the other one enters.
     late = overtaken(30, ended=31.5)
@@ -179,11 +180,11 @@ def test_generations_with_the_same_number_are_reported() -> None:
         (Rule.LEAK, facts(locks=1)),
         (Rule.ROWS, facts([plan(1, 1), plan(1, 2), plan(2, 1)])),
         (Rule.LIVE, facts([plan(1, 1, live=True, date=TUESDAY), *facts().plans[1:]])),
-        (Rule.LIVE, facts([*facts().plans[:3], plan(2, 2, live=False)])),
-        (Rule.KEPT, facts([plan(1, 1, kept=True), *facts().plans[1:]])),
+        (Rule.LIVE, facts([*facts().plans[:3], plan(2, 2, live=False, retired_in=2)])),
+        (Rule.KEPT, facts([plan(1, 1, state="done"), *facts().plans[1:]])),
         (Rule.STUDENT_TIME, facts([*facts().plans[:3], plan(2, 2, start=90)])),
         (Rule.TRACE, facts([*facts().plans, plan(9, 1)])),
-        (Rule.REPEAT, facts(generations=[*facts().generations, facts().generations[1]])),
+        (Rule.REPEAT, facts(runs=[run(1), run(2), run(2)], generation=2)),
     ],
 )
 def test_rows_that_break_a_rule_are_reported(rule: Rule, rows: Facts) -> None:
@@ -191,7 +192,7 @@ def test_rows_that_break_a_rule_are_reported(rule: Rule, rows: Facts) -> None:
 
 
 def test_gap_in_the_generation_numbers_is_reported() -> None:
-    rows = facts([plan(2, 1), plan(2, 2)], facts().generations[1:])
+    rows = facts([plan(2, 1), plan(2, 2)], [run(2)], generation=2)
     assert broken([generated(2, 20)], rows) == {Rule.GAP}
     raised = facts([plan(2, 1, generation=3), *facts().plans], generation=3)
     assert Rule.GAP in broken(two_generations(), raised), (
@@ -208,11 +209,12 @@ def test_student_with_two_active_groups_is_reported() -> None:
 
 
 def test_overlap_of_a_students_groups_is_reported_even_if_it_was_removed_later() -> None:
-    at_another_hour = [plan(2, 1, start=600, end=660), plan(2, 2, start=700, end=760)]
-    others = plan(1, 1, id="h", group="h", live=True, version=1)
+    at_another_hour = [plan(2, 1, start=900, end=960), plan(2, 2, start=1000, end=1060)]
+    others = plan(1, 1, id="h", group="h", lineage="h", content="d", live=True)
+    record = run(1, group="h", requested_by="h1", plan_count=1, new=1, plan_ids=["h"],
+                 made_ids=["h"])  # fmt: skip
     rows = facts(
-        [*facts().plans[:2], *at_another_hour, others],
-        [*facts().generations, GenerationFact("h", 1, "h1", 1)],
+        [*facts().plans[:2], *at_another_hour, others], [run(1), run(2), record], generation=2
     )
     rows.groups["h"] = GroupFact("h", "s", 1)
     other = generated(1, 14, id="h1", groups=["h"], seen={}, rows=1, digest=digest(["h"]))

@@ -2,13 +2,12 @@
 
 import pytest
 
-from tests.soak.facts import GenerationFact
-from tests.soak.histories import broken, edited, facts, generated, plan, two_generations
+from tests.soak.histories import broken, edited, facts, generated, plan, run, two_generations
 from tests.soak.history import Operation, Outcome
 from tests.soak.resolved import stored
 from tests.soak.violation import Rule
 
-KEYED = [GenerationFact("g", 1, "o1", 2), GenerationFact("g", 2, "o2", 2, "key")]
+KEYED = [run(1), run(2, key="key")]
 
 
 def unanswered(operation: Operation) -> Operation:
@@ -18,7 +17,13 @@ def unanswered(operation: Operation) -> Operation:
 
 def repeated(number: int, at: float) -> Operation:
     return generated(
-        number, at, id="again", outcome=Outcome.REPEATED, repeated=True, key="key", seen={}
+        number,
+        at,
+        id="again",
+        outcome=Outcome.REPEATED,
+        repeated=True,
+        key="key",
+        seen={"g": [2, 1]},
     )
 
 
@@ -55,13 +60,8 @@ def test_group_named_by_an_edit_that_failed_is_reported() -> None:
     }
 
 
-def test_retired_plan_whose_version_did_not_change_is_reported() -> None:
-    rows = facts([plan(1, 1, version=1), *facts().plans[1:]])
-    assert broken(two_generations(), rows) == {Rule.VERSIONS}
-
-
 def test_marked_plan_has_one_version_per_mark() -> None:
-    rows = facts([*facts().plans[:3], plan(2, 2, version=2, kept=True)])
+    rows = facts([*facts().plans[:3], plan(2, 2, version=2, state="done")])
     marked = edited(2, 30, id="m", seen={}, writes={"g2.2": 2})
     assert broken([*two_generations(), marked], rows) == set()
     assert broken(two_generations(), rows) == {Rule.TRACE}
@@ -69,8 +69,7 @@ def test_marked_plan_has_one_version_per_mark() -> None:
 
 def test_unanswered_generation_is_resolved_from_the_database() -> None:
     lost = unanswered(generated(2, 20))
-    rows = facts([plan(1, 1, live=True), plan(1, 2, live=True)], facts().generations[:1])
-    rows.groups.update(facts(generation=1).groups)
+    rows = facts([plan(1, 1, live=True), plan(1, 2, live=True)], [run(1)])
     assert broken([generated(1, 10), lost], facts()) == set()
     assert stored([generated(1, 10), lost], facts()) == {"o1", "o2"}
     assert broken([generated(1, 10), lost], rows) == set()
@@ -104,7 +103,7 @@ def test_unanswered_edit_is_resolved_from_the_row_versions() -> None:
 
 def test_idempotency_key_with_one_answer_breaks_no_rule() -> None:
     history = [generated(1, 10), generated(2, 20, key="key"), repeated(2, 30)]
-    assert broken(history, facts(generations=KEYED)) == set()
+    assert broken(history, facts(runs=KEYED)) == set()
 
 
 @pytest.mark.parametrize(
@@ -120,4 +119,4 @@ def test_idempotency_key_with_one_answer_breaks_no_rule() -> None:
     ],
 )
 def test_idempotency_key_with_two_answers_is_reported(history: list[Operation]) -> None:
-    assert broken(history, facts(generations=KEYED)) == {Rule.KEY}
+    assert broken(history, facts(runs=KEYED)) == {Rule.KEY}

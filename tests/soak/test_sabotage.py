@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.soak.checker import Verdict, check_run
+from tests.soak.draws import CONTENDING, MIXED
 from tests.soak.load import Load, conninfo_of, run
 from tests.soak.sabotage import Sabotage
 from tests.soak.violation import Rule
@@ -29,8 +30,8 @@ def judged(template: str, new_database: Callable[[str], sa.URL], tmp_path: Path)
         url = new_database(template)
         load = Load(
             OPERATIONS, processes=2, threads=4, tasks=4, students=(2,), faults=0, cuts=False,
-            external_fault_interval=None, kills=0, mixed=mixed, sabotage=sabotage,
-            safeguards=safeguards,
+            external_fault_interval=None, kills=0, sabotage=sabotage, safeguards=safeguards,
+            weights=MIXED if mixed else CONTENDING,
         )  # fmt: skip
         run(load, url, tmp_path)
         return check_run(tmp_path, conninfo_of(url))

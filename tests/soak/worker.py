@@ -6,7 +6,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Iterator, MutableSequence
+from collections.abc import Iterator, Mapping, MutableSequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import AsyncUnitOfWork, UnitOfWork
 from tests.soak.attempts import Attempt, recorded
-from tests.soak.draws import Target, draws
+from tests.soak.draws import CONTENDING, Target, draws
 from tests.soak.external_faults import APPLICATION
 from tests.soak.faults import InterruptionError, interrupted
 from tests.soak.history import Journal, Kind
@@ -51,7 +51,7 @@ class WorkerConfig:
     """The number of operations per worker."""
     seed: int
     faults: float
-    mixed: bool
+    weights: Mapping[Kind, int]
     sabotage: Sabotage
     safeguards: bool
 
@@ -74,7 +74,7 @@ def main(config: WorkerConfig) -> None:
 
     def thread(worker: int) -> None:
         try:
-            _work(config, worker, factory)
+            work(config, worker, factory)
         except BaseException as error:
             failures.append(error)
             raise
@@ -144,7 +144,7 @@ def _interrupted_operation(config: WorkerConfig, factory: sessionmaker[Session])
     name = f"{config.name}.first"
     seed = f"{config.seed} {name}"
     journal = Journal(config.directory / f"{name}.jsonl")
-    (draw,) = draws(seed, config.targets, iter([0]), faults=0, mixed=False)
+    (draw,) = draws(seed, config.targets, iter([0]), faults=0, weights=CONTENDING)
     attempt = Attempt(draw, draw.operation(name), journal)
     after = random.Random(seed).uniform(0.001, FIRST_SECONDS)  # noqa: S311 - not for cryptography
     with (
@@ -156,7 +156,8 @@ def _interrupted_operation(config: WorkerConfig, factory: sessionmaker[Session])
     journal.close()
 
 
-def _work(config: WorkerConfig, worker: int, factory: sessionmaker[Session]) -> None:
+def work(config: WorkerConfig, worker: int, factory: sessionmaker[Session]) -> None:
+    """Do all operations of one synchronous worker."""
     for attempt in _attempts(config, worker):
         with recorded(attempt.journal, attempt.operation):
             perform(factory, attempt)
@@ -188,7 +189,7 @@ def _attempts(config: WorkerConfig, worker: int) -> Iterator[Attempt]:
         config.targets,
         iter(numbers),
         faults=config.faults,
-        mixed=config.mixed,
+        weights=config.weights,
     ):
         yield Attempt(draw, draw.operation(f"{name}.{draw.number}"), journal)
         config.progress[worker] += 1

@@ -3,7 +3,7 @@
 import json
 import pickle
 from datetime import UTC, date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 import pytest
@@ -18,6 +18,9 @@ from domain.errors import (
     NothingPlacedError,
     PlanGroupLockedError,
     PlanGroupNotFoundError,
+    PlanInTheWay,
+    UndoNotPossibleError,
+    UndoReason,
 )
 
 GROUP = UUID("123e4567-e89b-12d3-a456-426614174000")
@@ -85,6 +88,31 @@ def test_invalid_input_has_an_entry_per_field_error() -> None:
 def test_problem_of_nothing_placed_has_a_reason_per_day() -> None:
     days = NothingPlacedError(days=(DayWithoutPlan(date(2025, 1, 6), "full"),)).to_problem()
     assert days["days"] == [{"date": "2025-01-06", "reason": "full"}]
+
+
+def test_problem_of_an_undo_has_the_plans_that_stand_in_the_way() -> None:
+    plan = PlanInTheWay(UUID(int=1), GROUP, date(2025, 1, 6), 600, 660)
+    error = UndoNotPossibleError(group_id=GROUP, reason="time_occupied", plans=(plan,))
+    assert error.to_problem()["plans"] == [
+        {
+            "plan_id": str(UUID(int=1)),
+            "group_id": str(GROUP),
+            "date": "2025-01-06",
+            "start_minute": 600,
+            "end_minute": 660,
+        }
+    ]
+
+
+def test_message_of_an_undo_says_whether_there_is_anything_to_undo() -> None:
+    messages = {
+        reason: UndoNotPossibleError(group_id=GROUP, reason=reason).message("en")
+        for reason in get_args(UndoReason)
+    }
+    nothing = messages["nothing_to_undo"]
+    assert nothing == "There is no change of the plans to undo."
+    assert messages["history_removed"] == nothing
+    assert messages["plans_changed"] == messages["time_occupied"] != nothing
 
 
 def test_error_data_are_read_only() -> None:

@@ -8,7 +8,7 @@ from domain import database_errors
 from domain.models import Base, Block, BlockKind, PlanGroup
 from domain.models.base import to_input
 from domain.models.plan_group import COMPUTED_INPUTS
-from domain.repositories.snapshot import _Rows
+from domain.repositories.json_rows import Rows
 from domain.scheduling import types as planning
 
 
@@ -25,7 +25,7 @@ def test_input_field_without_a_column_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="room"):
         to_input(block, BlockWithRoom)
     with pytest.raises(AttributeError, match="room"):
-        _Rows(BlockWithRoom, Block).select()
+        Rows(BlockWithRoom, Block).select()
 
 
 def test_request_fields_are_columns_of_the_plan_group_or_computed() -> None:

@@ -1,0 +1,159 @@
+"""The difference between the live plans of a group and the plans of a new schedule.
+
+Plans are matched in three steps, each among those that the steps before have left:
+
+1. A live plan that the schedule has too, at the same place, stays. Its place is its content, kind,
+   range and piece, its date and time, its wrap-up, and whether it is in the reserve.
+2. A live plan of the same content, kind, range and piece has moved to another place.
+3. A live plan of the same content, kind and day with units in common has changed its range.
+
+In steps 2 and 3 the new plan continues the *lineage* of the live one. The rest of the schedule is
+new, and the rest of the live plans is dropped. So the kept, moved and dropped plans are those that
+were live before, and the kept, moved and new ones are those that are live after.
+
+Step 1 needs no choice, because no two live plans of a student overlap. Steps 2 and 3 take plans in
+order of time, and step 3 prefers the live plan with the most units in common. Linear in the number
+of plans, except for step 3, which is quadratic in the plans of a content, kind and day.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Final
+from uuid import UUID
+
+from domain.scheduling.result import ScheduledPlan
+
+PLACE: Final = (
+    *("content", "kind", "date", "start_minute", "end_minute", "first_unit", "last_unit"),
+    *("part", "parts", "wrap_up_minutes", "reserve"),
+)
+"""The fields that identify a plan. The others follow the calendar and may change in place."""
+CALENDAR: Final = ("week", "cycle", "cycle_day")
+_place: Final[Callable[[ScheduledPlan], Hashable]] = attrgetter(*PLACE)
+_range: Final[Callable[[ScheduledPlan], Hashable]] = attrgetter(
+    "content", "kind", "first_unit", "last_unit", "part", "parts"
+)
+_day: Final[Callable[[ScheduledPlan], Hashable]] = attrgetter("content", "kind", "date")
+_time: Final = attrgetter("date", "start_minute")
+calendar_of: Final = attrgetter(*CALENDAR)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPlan:
+    """A live plan as it is stored; ``plan`` has its place and range.
+
+    ``generation`` is the number of the run that made it.
+    """
+
+    id: UUID
+    lineage: UUID
+    generation: int
+    version: int
+    plan: ScheduledPlan
+
+
+@dataclass(frozen=True, slots=True)
+class PlanChanges:
+    """How many live plans a run has kept, moved, added and dropped.
+
+    A moved plan is continued by another one of its lineage, at another time or with another range.
+    ``kept``, ``moved`` and ``dropped`` are all plans that were live before; ``kept``, ``moved`` and
+    ``new`` are all that are live afterwards.
+    """
+
+    kept: int = 0
+    moved: int = 0
+    new: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What a schedule changes, in order of time; ``kept`` and ``moved`` pair the old with the new.
+
+    ``moved`` includes the plans whose range has changed; they continue a lineage, too.
+    """
+
+    kept: tuple[tuple[StoredPlan, ScheduledPlan], ...] = ()
+    moved: tuple[tuple[StoredPlan, ScheduledPlan], ...] = ()
+    new: tuple[ScheduledPlan, ...] = ()
+    dropped: tuple[StoredPlan, ...] = ()
+
+    def changes(self, others: int) -> PlanChanges:
+        """Return the counts; ``others`` is the number of live plans that were not compared."""
+        kept = len(self.kept) + others
+        return PlanChanges(kept, len(self.moved), len(self.new), len(self.dropped))
+
+    @property
+    def retired(self) -> tuple[StoredPlan, ...]:
+        """The live plans that are not live any more."""
+        return (*(old for old, _ in self.moved), *self.dropped)
+
+    @property
+    def recounted(self) -> tuple[tuple[StoredPlan, ScheduledPlan], ...]:
+        """The kept plans whose week, cycle or day of the cycle differs."""
+        return tuple(
+            pair for pair in self.kept if calendar_of(pair[0].plan) != calendar_of(pair[1])
+        )
+
+
+def difference(live: Iterable[StoredPlan], planned: Iterable[ScheduledPlan]) -> Difference:
+    """Match the live plans that may be replaced with a schedule's plans, both in any order."""
+    old = {_place(stored.plan): stored for stored in sorted(live, key=lambda row: _time(row.plan))}
+    kept, wanted = [], []
+    for plan in sorted(planned, key=_time):
+        stored = old.pop(_place(plan), None)
+        if stored is None:
+            wanted.append(plan)
+        else:
+            kept.append((stored, plan))
+    moved, wanted, rest = _pair_ranges(wanted, old.values())
+    changed, new, dropped = _pair_days(wanted, rest)
+    moved = sorted([*moved, *changed], key=lambda pair: _time(pair[1]))
+    return Difference(tuple(kept), tuple(moved), tuple(new), tuple(dropped))
+
+
+_Pairs = list[tuple[StoredPlan, ScheduledPlan]]
+_Matched = tuple[_Pairs, list[ScheduledPlan], list[StoredPlan]]
+
+
+def _pair_ranges(wanted: Iterable[ScheduledPlan], old: Iterable[StoredPlan]) -> _Matched:
+    """Pair plans of the same range, the earliest with the earliest."""
+    queues: dict[Hashable, deque[StoredPlan]] = defaultdict(deque)
+    for stored in old:
+        queues[_range(stored.plan)].append(stored)
+    pairs, unmatched = [], []
+    for plan in wanted:
+        if queue := queues.get(_range(plan)):
+            pairs.append((queue.popleft(), plan))
+        else:
+            unmatched.append(plan)
+    return pairs, unmatched, _by_time(stored for queue in queues.values() for stored in queue)
+
+
+def _pair_days(wanted: Iterable[ScheduledPlan], old: Sequence[StoredPlan]) -> _Matched:
+    """Pair plans of the same day that have units in common, as many as possible for each."""
+    days: dict[Hashable, list[StoredPlan]] = defaultdict(list)
+    for stored in old:
+        days[_day(stored.plan)].append(stored)
+    pairs, unmatched = [], []
+    for plan in wanted:
+        candidates = days.get(_day(plan), [])
+        best = max(candidates, key=lambda stored: _common(stored.plan, plan), default=None)
+        if best is not None and _common(best.plan, plan) > 0:
+            candidates.remove(best)
+            pairs.append((best, plan))
+        else:
+            unmatched.append(plan)
+    return pairs, unmatched, _by_time(stored for rest in days.values() for stored in rest)
+
+
+def _common(one: ScheduledPlan, other: ScheduledPlan) -> int:
+    """Return the number of units that two plans have in common."""
+    return min(one.last_unit, other.last_unit) - max(one.first_unit, other.first_unit) + 1
+
+
+def _by_time(plans: Iterable[StoredPlan]) -> list[StoredPlan]:
+    return sorted(plans, key=lambda stored: _time(stored.plan))

@@ -1,0 +1,78 @@
+"""A plan at another time: whether the time is free, and the fields that follow from it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import date
+
+from domain.errors import FieldError, InvalidInputError
+from domain.scheduling.calendar import Day, DayKind, calendar
+from domain.scheduling.result import ScheduledPlan
+from domain.scheduling.spans import Span, merged
+from domain.scheduling.types import MINUTES_PER_DAY, Allocation, Busy, Request
+
+
+def move(
+    request: Request, plan: ScheduledPlan, day: date, start: int, taken: Iterable[Busy]
+) -> ScheduledPlan:
+    """Return the plan at ``start`` minutes of another day, or of the same one, with its length.
+
+    The time has to be free: within the study time or the reserve of the day, which may be on any
+    weekday of the period that is not excluded. On a designated holiday only a weakness content has
+    a reserve. ``taken`` has the times of the student's other live plans. The content may be studied
+    there although it is not one of its own days, and after its deadline.
+
+    :raises InvalidInputError: for ``date`` and ``start_minute``.
+    """
+
+    InvalidInputError.raise_if_any(_date_errors(request, day))
+    found = calendar(request)[(day - request.period_start).days]
+    span = (start, start + plan.minutes)
+    InvalidInputError.raise_if_any(
+        _time_errors(found, span, taken, is_weakness=_is_weakness(request, plan))
+    )
+    return replace(
+        plan,
+        date=day,
+        start_minute=span[0],
+        end_minute=span[1],
+        reserve=not _contains(found.study, span),
+        week=found.week,
+        cycle=found.cycle,
+        cycle_day=found.cycle_day,
+    )
+
+
+def _date_errors(request: Request, day: date) -> Iterator[FieldError]:
+    if not request.period_start <= day <= request.period_end:
+        yield FieldError("date", "must be within the period")
+    elif day < request.today:
+        yield FieldError("date", "must not be before today")
+
+
+def _time_errors(
+    day: Day, span: Span, taken: Iterable[Busy], *, is_weakness: bool
+) -> Iterator[FieldError]:
+    if span[0] < 0 or span[1] > MINUTES_PER_DAY:
+        yield FieldError("start_minute", "must leave room for the plan within the day")
+        return
+    if day.kind is DayKind.EXCLUDED or (day.kind is DayKind.HOLIDAY and not is_weakness):
+        yield FieldError("date", "is an excluded day")
+        return
+    if not _contains(merged([*day.study, *day.reserve]), span):
+        yield FieldError("start_minute", "must be within study time or self-study time")
+    for busy in taken:
+        if busy.date == day.date and busy.start_minute < span[1] and span[0] < busy.end_minute:
+            yield FieldError("start_minute", "overlaps another plan of the student")
+            return
+
+
+def _is_weakness(request: Request, plan: ScheduledPlan) -> bool:
+    return any(
+        content.allocation is Allocation.WEAKNESS
+        for content in request.contents
+        if content.position == plan.content
+    )
+
+
+def _contains(spans: Sequence[Span], span: Span) -> bool:
+    return any(start <= span[0] and span[1] <= end for start, end in spans)

@@ -1,0 +1,1 @@
+"""Reschedule: planning again what is not done, with the least change of what stands."""

@@ -1,0 +1,202 @@
+"""Histories of a group in the database: services do each step, and every row is compared.
+
+After each step all plans, live or not, equal those of the model, and a plan that was not live
+before and after the step is the same to the byte. ``HISTORIES`` sets the number of histories, for
+example 500.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+from hypothesis.stateful import run_state_machine_as_test
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import GroupStatus, PlanGroup, PlanState, StudentLock, StudentPlan, UnitOfWork
+from domain.documents import PlanGroupDocument
+from domain.documents.rows import to_rows
+from domain.errors import InvalidInputError, UndoNotPossibleError
+from domain.repositories import PlanGroupRepository
+from domain.repositories.history import HistoryRepository
+from domain.scheduling.difference import PlanChanges
+from domain.scheduling.result import Schedule
+from domain.scheduling.types import Request
+from domain.services import (
+    GroupEditService,
+    GroupTimeService,
+    PlanProgressService,
+    RowVersion,
+    StudentTimeService,
+)
+from domain.services.undo import UndoService
+from tests.benchmarks.group_document import document
+from tests.integration.storing import store, unit_of_work
+from tests.integration.undoing import generate
+from tests.unit.scheduling.history_model import PLACE, Model, ModelRun, Plan
+from tests.unit.scheduling.history_rules import CLASS, Histories, machine_settings
+
+Factory = sessionmaker[Session]
+COLUMNS = ["id", "lineage", "generation", "sequence", "week", "cycle", "cycle_day", "version",
+           "state", "done_through", "pinned", "live", "retired_as", "retired_in"]  # fmt: skip
+Row = tuple[Any, ...]
+
+
+class Database:
+    """The services, and what they have stored of one group."""
+
+    group: PlanGroup
+
+    def __init__(self, factory: Factory) -> None:
+        self._factory = factory
+        self._positions: dict[UUID, int] = {}
+        self._exclusions: dict[date, RowVersion] = {}
+        self._lesson: RowVersion | None = None
+        self._retired: dict[UUID, str] = {}
+
+    def start(self, request: Request) -> None:
+        entries = PlanGroupDocument.from_mapping(document(request))
+        self.group = to_rows(entries, uuid4(), uuid4(), status=GroupStatus.SAVED).group
+        store(self._factory, self.group)
+        self._positions = {content.id: content.position for content in self.group.contents}
+
+    def generate(self, today: date) -> tuple[Schedule, Sequence[UUID], Sequence[UUID], PlanChanges]:
+        found = generate(self._factory, self.group, today)
+        names = Schedule.__dataclass_fields__
+        result = Schedule(**{name: getattr(found, name) for name in names})
+        return result, found.plan_ids, found.lineages, found.changes
+
+    def take_back(self, *, redo: bool) -> str | PlanChanges:
+        with unit_of_work(self._factory, self.group) as uow:
+            service = UndoService(uow)
+            try:
+                result = service.redo() if redo else service.undo()
+            except UndoNotPossibleError as error:
+                uow.commit()
+                return error.reason
+            uow.commit()
+        return result.changes
+
+    def _progress(self, method: Callable[..., Any], row: Plan, **fields: Any) -> Any:
+        """Call a method for a plan; return the field that was refused, or what was written."""
+        with unit_of_work(self._factory, self.group) as uow:
+            try:
+                written = method(
+                    PlanProgressService(uow), plan_id=row.id, expected_version=row.version, **fields
+                )
+            except InvalidInputError as error:
+                uow.commit()
+                return error.field
+            uow.commit()
+        return written
+
+    def mark(self, row: Plan, state: PlanState, through: int | None) -> str | None:
+        fields = {"state": state, "done_through": through}
+        written = self._progress(PlanProgressService.mark, row, **fields)
+        return written if isinstance(written, str) else None
+
+    def pin(self, row: Plan, *, pinned: bool) -> None:
+        assert self._progress(PlanProgressService.pin, row, pinned=pinned).id == row.id
+
+    def miss(self, row: Plan) -> str | None:
+        refused: str | None = self._progress(PlanProgressService.mark_missed, row)
+        return refused
+
+    def move(self, row: Plan, today: date, day: date, start: int) -> UUID | str:
+        fields = {"date": day, "start_minute": start, "today": today}
+        written = self._progress(PlanProgressService.move, row, **fields)
+        return written if isinstance(written, str) else UUID(str(written.id))
+
+    def change_range(self, position: int, last: int) -> str | None:
+        with unit_of_work(self._factory, self.group) as uow:
+            contents = PlanGroupRepository(uow.session, self.group.tenant_id).get(self.group.id)
+            content = contents.contents[position]
+            try:
+                GroupEditService(uow).change_content(
+                    content_id=content.id, expected_version=content.version, last_unit=last
+                )
+            except InvalidInputError as error:
+                uow.commit()
+                return error.field.rpartition(".")[2]
+            uow.commit()
+        return None
+
+    def change_time(self, request: Request) -> None:
+        """Store the exclusions and the class of a request."""
+        wanted = {exclusion.date: exclusion for exclusion in request.exclusions}
+        with unit_of_work(self._factory, self.group) as uow:
+            time = GroupTimeService(uow)
+            for day in wanted.keys() - self._exclusions.keys():
+                self._exclusions[day] = time.add_exclusion(date=day, type=wanted[day].type)
+            for day in self._exclusions.keys() - wanted.keys():
+                row = self._exclusions.pop(day)
+                time.remove_exclusion(exclusion_id=row.id, expected_version=row.version)
+            uow.commit()
+        if bool(request.academy_schedules) != bool(self._lesson):
+            self._change_class()
+
+    def _change_class(self) -> None:
+        lock = StudentLock(self.group.tenant_id, self.group.student_id)
+        with UnitOfWork(self._factory, lock=lock) as uow:
+            time = StudentTimeService(uow)
+            if self._lesson is None:
+                self._lesson = time.add_class(
+                    weekday=CLASS.weekday,
+                    start_minute=CLASS.start_minute,
+                    end_minute=CLASS.end_minute,
+                    travel_minutes=CLASS.travel_minutes,
+                )
+            else:
+                time.remove_class(class_id=self._lesson.id, expected_version=self._lesson.version)
+                self._lesson = None
+            uow.commit()
+
+    def compare(self, model: Model) -> None:
+        own = StudentPlan.group_id == self.group.id
+        with self._factory() as session:
+            rows = session.scalars(sa.select(StudentPlan).where(own))
+            stored = {row.id: self._values(row) for row in rows}
+            text: Any = sa.literal_column("student_plans::text")
+            texts = session.execute(sa.select(StudentPlan.id, text).where(own, ~StudentPlan.live))
+            retired = {row.id: row[1] for row in texts}
+            number = session.scalar(
+                sa.select(PlanGroup.generation).where(PlanGroup.id == self.group.id)
+            )
+        assert number == model.number
+        expected = {row.id: _expected(row) for row in model.plans.values()}
+        for id_ in stored.keys() | expected.keys():
+            assert stored.get(id_) == expected.get(id_), (stored.get(id_), expected.get(id_))
+        for id_ in retired.keys() & self._retired.keys():
+            assert retired[id_] == self._retired[id_]
+        self._retired = retired
+
+    def _values(self, row: StudentPlan) -> Row:
+        at = (self._positions[row.content_id] if name == "content" else getattr(row, name)
+              for name in PLACE)  # fmt: skip
+        return *at, *(getattr(row, name) for name in COLUMNS)
+
+    def compare_as_of(self, run: ModelRun, model: Model) -> None:
+        with self._factory() as session:
+            history = HistoryRepository(session, self.group.tenant_id)
+            found = {row.id: self._values(row) for row in history.as_of(self.group.id, run.number)}
+        assert found.keys() == run.after
+        for id_, values in found.items():
+            assert values[: len(PLACE)] == _expected(model.plans[id_])[: len(PLACE)]
+
+
+def _expected(row: Plan) -> Row:
+    names = {"generation": "made_in"}
+    of_plan = {"week", "cycle", "cycle_day"}
+    return (
+        *(getattr(row.plan, name) for name in PLACE),
+        *(getattr(row.plan if n in of_plan else row, names.get(n, n)) for n in COLUMNS),
+    )
+
+
+def test_history_of_a_group_in_the_database_agrees_with_the_model(session_factory: Factory) -> None:
+    class DatabaseHistories(Histories):
+        def new_backend(self) -> Database:
+            return Database(session_factory)
+
+    run_state_machine_as_test(DatabaseHistories, settings=machine_settings(12, 30))

@@ -1,0 +1,96 @@
+"""Plans that are missed by hand: they are retired, and their units are planned again."""
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from domain import GroupStatus, PlanState, StudentPlan
+from domain.models.plan import RetiredAs
+from domain.services import Mark, PlanProgressService, RowVersion
+from tests.integration.editing import Factory, World, edit, refused
+from tests.integration.storing import change, columns, generate, live, plans, units
+
+SERVICE = PlanProgressService
+PLANNED, STARTED, PART_DONE, DONE = PlanState
+AT = datetime(2025, 1, 6, 23, 30, tzinfo=timezone(timedelta(hours=9)))
+
+
+def mark(factory: Factory, world: World, plan: int = 0, **fields: Any) -> RowVersion:
+    given = {"plan_id": world.plans[plan].id, "expected_version": 1, "state": DONE, **fields}
+    written: RowVersion = edit(factory, world, SERVICE.mark, **given)
+    return written
+
+
+def current(factory: Factory, world: World, plan: int = 0) -> StudentPlan:
+    (found,) = plans(factory, world.group, id=world.plans[plan].id)
+    return found
+
+
+def mark_of(world: World, plan: int, **fields: Any) -> Mark:
+    given = {"plan_id": world.plans[plan].id, "expected_version": 1, "state": DONE}
+    return Mark(**{**given, **fields})
+
+
+@pytest.mark.parametrize("state", [PLANNED, STARTED])
+@pytest.mark.parametrize("pinned", [False, True])
+def test_plan_that_is_missed_by_hand_is_retired_in_its_version(
+    session_factory: Factory, world: World, state: PlanState, pinned: bool
+) -> None:
+    plan_id = world.plans[3].id
+    version = mark(session_factory, world, 3, state=state).version
+    fields = {"plan_id": plan_id, "expected_version": version, "pinned": pinned}
+    edit(session_factory, world, SERVICE.pin, **fields)
+    before = columns(current(session_factory, world, 3))
+    version = before["version"]
+    edit(session_factory, world, SERVICE.mark_missed, plan_id=plan_id, expected_version=version)
+    after = columns(current(session_factory, world, 3))
+    assert after.pop("retired_at") is not None
+    expected = {**before, "live": False, "retired_as": RetiredAs.MISSED}
+    del expected["retired_at"]
+    assert after == expected
+
+
+def test_units_of_a_plan_that_is_missed_by_hand_are_planned_again(
+    session_factory: Factory, world: World
+) -> None:
+    """Its day is not past, and its time is free for the plans of the same day."""
+    missed = world.plans[0]
+    edit(session_factory, world, SERVICE.mark_missed, plan_id=missed.id, expected_version=1)
+    generate(session_factory, world.group)
+    rows = [row for row in live(session_factory, world.group) if row.content_id == world.planned.id]
+    assert units(rows) == set(range(1, 101))
+    assert missed.id not in {row.id for row in rows}
+    first = next(row for row in rows if row.date == missed.date)
+    assert (first.first_unit, first.start_minute) == (missed.first_unit, missed.start_minute)
+
+
+@pytest.mark.parametrize("state", [PART_DONE, DONE])
+def test_plan_that_is_done_cannot_be_missed(
+    session_factory: Factory, world: World, state: PlanState
+) -> None:
+    plan = world.plans[0]
+    through = plan.first_unit if state is PART_DONE else None
+    mark(session_factory, world, state=state, done_through=through)
+    fields = {"plan_id": plan.id, "expected_version": 2}
+    refused(session_factory, world, {"plan_id"}, SERVICE.mark_missed, **fields)
+
+
+def test_plan_that_was_missed_cannot_be_missed_marked_or_pinned_again(
+    session_factory: Factory, world: World
+) -> None:
+    fields = {"plan_id": world.plans[0].id, "expected_version": 1}
+    edit(session_factory, world, SERVICE.mark_missed, **fields)
+    for method in (SERVICE.mark_missed, SERVICE.pin):
+        refused(session_factory, world, {"plan_id"}, method, **fields)
+    refused(session_factory, world, {"plan_id"}, SERVICE.mark, **fields, state=DONE)
+
+
+@pytest.mark.parametrize("status", [GroupStatus.PAUSED, GroupStatus.COMPLETED])
+def test_plan_of_a_group_in_any_state_can_be_missed(
+    session_factory: Factory, world: World, status: GroupStatus
+) -> None:
+    change(session_factory, world.group, status=status)
+    fields = {"plan_id": world.plans[0].id, "expected_version": 1}
+    edit(session_factory, world, SERVICE.mark_missed, **fields)
+    assert not current(session_factory, world).live
