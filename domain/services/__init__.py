@@ -17,6 +17,12 @@ from domain.services.plan_generation import (
     preview_plans,
 )
 from domain.services.plan_groups import PlanGroupService
+from domain.services.rescheduling import (
+    ReschedulingService,
+    preview_reschedule,
+    reschedule_plans,
+    reschedule_plans_async,
+)
 from domain.services.undo import UndoService
 from domain.services.writing import RowVersion
 
@@ -29,6 +35,7 @@ __all__ = [
     "PlanGenerationService",
     "PlanGroupService",
     "PlanProgressService",
+    "ReschedulingService",
     "RowVersion",
     "StudentTimeService",
     "UndoService",
@@ -37,4 +44,7 @@ __all__ = [
     "generate_plans",
     "generate_plans_async",
     "preview_plans",
+    "preview_reschedule",
+    "reschedule_plans",
+    "reschedule_plans_async",
 ]

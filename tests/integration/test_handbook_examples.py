@@ -130,6 +130,15 @@ def test_undo_of_the_guide_takes_the_generation_back(
     assert live(session_factory, group) == []
 
 
+def test_reschedule_of_the_guide_catches_up(session_factory: Factory, ids: dict[str, UUID]) -> None:
+    names = run(example("create"), session_factory=session_factory, **ids)
+    created = names["group"]
+    generate(session_factory, created, today=date(2025, 3, 3))
+    known = {**ids, "group_id": created.id}
+    names = run(example("reschedule"), session_factory=session_factory, **known)
+    assert names["result"].changes.moved > 0
+
+
 def test_reading_of_the_guide_returns_plans_and_groups(
     session_factory: Factory, ids: dict[str, UUID]
 ) -> None:

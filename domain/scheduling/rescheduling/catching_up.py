@@ -1,0 +1,182 @@
+"""One content: which units each of its days gets, so that what is undone is caught up.
+
+The *old curve* says how many of the remaining units were due by the end of each day: missed units
+at once, planned ones on their day, and units that were never planned on the last day. Day by day
+the content gets as many units as it can hold up to that curve, in order of units; as soon as the
+curve is met, the days after it keep their rows. A second curve, computed from the last day
+backwards, says how many units have to be done by the end of a day because later days cannot hold
+them; it also fills the days with units that were added to the end of the range.
+
+A day does not get more minutes than its limit, unless the second curve needs them. The cost is
+linear in the days, with one binary search for each day that changes.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final
+
+from domain.scheduling.demand import Demand
+from domain.scheduling.distribution.deal import Deal
+from domain.scheduling.placement import Room, reach_back
+from domain.scheduling.rescheduling.session import Layout, Standing, lay_out_session
+from domain.scheduling.rescheduling.timetable import Timetable
+from domain.scheduling.rows import Row
+
+
+@dataclass(slots=True)
+class Content:
+    """The remaining items of a content, its days, and the rows that stand.
+
+    Items are whole units, and pieces of units that the generation has cut; ``numbers`` has the part
+    and the parts of each. ``due`` has the position in ``days`` by which each item was due,
+    ``AT_ONCE`` for missed ones. ``standing`` has the rows by day; rows that something has hit are
+    not among them.
+    """
+
+    deal: Deal
+    numbers: Sequence[tuple[int, int]]
+    days: Sequence[int]
+    due: Sequence[int]
+    standing: Mapping[int, Sequence[Standing]]
+    reserve_days: frozenset[int]
+    """The days of which the content has used the reserve, standing or not."""
+
+    @property
+    def demand(self) -> Demand:
+        """The remaining units."""
+        return self.deal.demand
+
+    @property
+    def count(self) -> int:
+        """The number of items."""
+        return len(self.deal.units)
+
+    @property
+    def position(self) -> int:
+        """The position of the content."""
+        return self.demand.content.position
+
+    def with_days(self, more: Sequence[int]) -> "Content":
+        """Return the same content with more days."""
+        days = sorted({*self.days, *more})
+        at = [bisect_left(days, day) for day in self.days]
+        due = [at[item] if item >= 0 else item for item in self.due]
+        return replace(self, days=days, due=due)
+
+
+AT_ONCE: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """The rows of a content, and the number of items that are placed."""
+
+    rows: list[Row]
+    placed: int
+
+
+def catch_up(
+    content: Content, timetable: Timetable, limit: Callable[[int], int], *, reserve: bool
+) -> CaughtUp:
+    """Place the units of a content from its first day on, and return its rows.
+
+    :param limit: the minutes of study that a day should not exceed.
+    :param reserve: whether the reserve is used on days of which it was not used before.
+    """
+    old = _old_curve(content)
+    rooms = {
+        day: timetable.free(day, content.position, reserve=reserve or day in content.reserve_days)
+        for day in content.days
+    }
+    search = _Search(
+        content,
+        rooms,
+        {day: limit(day) - timetable.load(day, content.position) for day in content.days},
+    )
+    needed = search.needed(old)
+    rows: list[Row] = []
+    done, before = 0, 0
+    for index, day in enumerate(content.days):
+        standing = content.standing.get(day, ())
+        wanted = max(old[index], needed[index])
+        if done == before and wanted == old[index] and search.stands(day, done, wanted):
+            rows += (one.row for one in standing)
+            done = wanted
+        else:
+            layout, done = search.most(day, done, wanted, needed[index])
+            rows += layout.rows(content.deal, day, content.numbers) if layout else ()
+        before = old[index]
+    return CaughtUp(rows, done)
+
+
+def _old_curve(content: Content) -> list[int]:
+    due = sorted(content.due)
+    return [bisect_right(due, index) for index in range(len(content.days))]
+
+
+class _Search:
+    """Finds how many units the days hold."""
+
+    def __init__(
+        self, content: Content, rooms: Mapping[int, Room], limits: Mapping[int, int]
+    ) -> None:
+        self._content = content
+        self._rooms = rooms
+        self._limits = limits
+
+    def stands(self, day: int, first: int, stop: int) -> bool:
+        """Whether the rows of the day have exactly these units."""
+        items = [one.items for one in self._content.standing.get(day, ())]
+        if first == stop:
+            return not items
+        if not items or items[0].start != first or items[-1].stop != stop:
+            return False
+        return all(one.stop == next_.start for one, next_ in pairwise(items))
+
+    def needed(self, old: Sequence[int]) -> list[int]:
+        """Return how many units have to be done by the end of each day."""
+        content, prefix = self._content, self._content.deal.prefix
+        after = content.count
+        needed = [after] * len(content.days)
+        for index in range(len(content.days) - 1, 0, -1):
+            needed[index] = after
+            before = old[index - 1]
+            if not (after == old[index] and self.stands(content.days[index], before, after)):
+                room = self._rooms[content.days[index]]
+                lowest = reach_back(prefix, after, room.lengths())
+                before = max(before, lowest)
+            after = before
+        if needed:
+            needed[0] = after
+        return needed
+
+    def most(self, day: int, first: int, wanted: int, needed: int) -> tuple[Layout | None, int]:
+        """Lay out as many units from ``first`` on as the day holds, up to ``wanted``.
+
+        The limit of the day is exceeded for units that are needed.
+        """
+        prefix, limit = self._content.deal.prefix, self._limits[day]
+        within = bisect_right(prefix, prefix[first] + max(0, limit), first) - 1
+        target = min(wanted, max(within, needed))
+        layout = self._lay_out(day, first, target)
+        if layout is not None or target <= first:
+            return layout, target if layout is not None else first
+        low, high = first, target
+        best: Layout | None = None
+        while high - low > 1:
+            middle = (low + high) // 2
+            found = self._lay_out(day, first, middle)
+            if found is None:
+                high = middle
+            else:
+                low, best = middle, found
+        return best, low
+
+    def _lay_out(self, day: int, first: int, stop: int) -> Layout | None:
+        if stop <= first:
+            return None
+        content = self._content
+        standing = content.standing.get(day, ())
+        return lay_out_session(content.deal, range(first, stop), standing, self._rooms[day])

@@ -1,0 +1,325 @@
+"""The computation of a reschedule: what stands, what is missing, and where there is room for it.
+
+Contents with fewer days of their own come first, because the others have more choice; while one of
+them is caught up, the rows of all others hold their time. If units remain, the reserve is used, and
+then the reserve of days without study time. If something remains even so, the contents that failed
+are caught up before the others.
+"""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from enum import StrEnum
+from itertools import accumulate
+from operator import attrgetter
+from typing import Final
+
+from domain.scheduling.demand import Demand, Problem, own_days, placing_order, problem_of
+from domain.scheduling.distribution.deal import Deal
+from domain.scheduling.explanation import certificate, repairs, unplaced_ranges
+from domain.scheduling.quality import quality
+from domain.scheduling.rescheduling.baseline import Baseline
+from domain.scheduling.rescheduling.catching_up import AT_ONCE, CaughtUp, Content, catch_up
+from domain.scheduling.rescheduling.reviews import Follow
+from domain.scheduling.rescheduling.session import Standing
+from domain.scheduling.rescheduling.standing import (
+    as_kept,
+    counted_whole,
+    even_due,
+    items_of,
+    kept_minutes,
+    row_of,
+    standing_items,
+    whole_units,
+)
+from domain.scheduling.rescheduling.timetable import Timetable
+from domain.scheduling.result import PlanWarning, Schedule, ScheduledPlan
+from domain.scheduling.review import studied_by_cycle
+from domain.scheduling.rows import Row
+from domain.scheduling.types import PlanKind, Request, Strategy
+
+
+class CatchUp(StrEnum):
+    """How undone work is caught up: as soon as possible, or spread over more days."""
+
+    SOONEST = "soonest"
+    SPREAD = "spread"
+
+
+def reschedule(
+    request: Request,
+    planned: Sequence[ScheduledPlan],
+    baseline: Baseline,
+    *,
+    frozen_until: date | None = None,
+    how: CatchUp = CatchUp.SOONEST,
+) -> Schedule:
+    """Plan what is not done, from today on, with the least change of the planned rows.
+
+    ``request.kept`` are the plans that are done or part done, and from today on started or pinned.
+    ``planned`` are the other live plans; those before today are missed. Plans before
+    ``frozen_until`` stay, and nothing is planned there. If nothing was missed, hit or added, the
+    planned rows are returned as they are.
+
+    The function is pure and deterministic. The plans of the result are those that are not kept.
+    """
+    first = max(request.today, frozen_until or request.today)
+    frozen = [plan for plan in planned if request.today <= plan.date < first]
+    kept = (*request.kept, *map(as_kept, frozen))
+    problem = problem_of(replace(request, kept=kept), baseline.days(request), first)
+    stand = _Stand(problem, planned, baseline, how)
+    problem = stand.problem
+    if not stand.is_disturbed:
+        plans = sorted((p for p in planned if p.date >= request.today), key=_BY_TIME)
+        return Schedule(
+            plans=_numbered(plans),
+            unplaced=baseline.unplaced,
+            certificate=baseline.certificate,
+            repairs=baseline.repairs,
+            warnings=(),
+            quality=quality(problem, stand.deals({}), stand.rows(PlanKind.STUDY)),
+        )
+    caught = stand.caught_up()
+    warnings = stand.follow_with_reviews()
+    deals = stand.deals(caught)
+    unplaced = unplaced_ranges(problem, deals)
+    return Schedule(
+        plans=_numbered(sorted([*frozen, *stand.plans()], key=_BY_TIME)),
+        unplaced=unplaced,
+        certificate=certificate(problem) if unplaced else None,
+        repairs=repairs(problem, unplaced) if unplaced else (),
+        warnings=tuple(warnings),
+        quality=quality(problem, deals, stand.rows(PlanKind.STUDY)),
+    )
+
+
+_BY_TIME: Final = attrgetter("date", "start_minute")
+
+
+class _Stand:
+    """What stands, and what is missing."""
+
+    def __init__(
+        self, problem: Problem, planned: Sequence[ScheduledPlan], baseline: Baseline, how: CatchUp
+    ) -> None:
+        self.problem = problem
+        self._baseline = baseline
+        self._how = how
+        self._demands = {demand.content.position: demand for demand in problem.demands}
+        self._remaining = {d.content.position: frozenset(d.units) for d in problem.demands}
+        start, today = problem.request.period_start, problem.request.today
+        rows = [row_of(plan, (plan.date - start).days) for plan in planned]
+        self._missed = [row for row, plan in zip(rows, planned, strict=True) if plan.date < today]
+        self._planned = [row for row in rows if row.day >= problem.first_day]
+        self.timetable = Timetable(problem.rooms, self._planned, kept_minutes(problem.request))
+        self._hit = [row for row in self._planned if not self._stands(row)]
+        self.timetable.remove(self._hit)
+        self._before = studied_by_cycle(
+            counted_whole(problem.request),
+            problem.days,
+            [row for row in (*self._planned, *self._missed) if row.kind is PlanKind.STUDY],
+        )
+        self.contents = [self._content(demand) for demand in problem.demands]
+        self.problem = replace(
+            problem, demands=[replace(one.demand, days=list(one.days)) for one in self.contents]
+        )
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether anything was missed or hit, or is neither planned nor reported as unplaced."""
+        if self._missed or self._hit:
+            return True
+        reported: dict[int, set[int]] = defaultdict(set)
+        for item in self._baseline.unplaced:
+            reported[item.content].update(range(item.first_unit, item.last_unit + 1))
+        return any(
+            item not in standing and unit not in reported[content.position]
+            for content in self.contents
+            for standing in (standing_items(content),)
+            for item, unit in enumerate(content.deal.units)
+        )
+
+    def rows(self, kind: PlanKind) -> list[Row]:
+        """Return the planned rows of a kind."""
+        return [row for row in self.timetable.rows if row.kind is kind]
+
+    def plans(self) -> list[ScheduledPlan]:
+        """Return the planned rows as plans."""
+        days = self.problem.days
+        return [
+            ScheduledPlan(0, day.date, *row[1:], day.week, day.cycle, day.cycle_day)
+            for row in self.timetable.rows
+            for day in (days[row.day],)
+        ]
+
+    def caught_up(self) -> dict[int, CaughtUp]:
+        """Catch up all contents; those that failed are tried again before the others."""
+        order = sorted(
+            self.contents, key=lambda one: (len(one.days), placing_order(one.demand.content))
+        )
+        standing = self.timetable
+        self.timetable = standing.copy()
+        found = {content.position: self._catch_up(content) for content in order}
+        failed = [one for one in order if found[one.position].placed < one.count]
+        if failed and len(order) > len(failed):
+            first, self.timetable = self.timetable, standing.copy()
+            order = [*failed, *(one for one in order if one not in failed)]
+            again = {content.position: self._catch_up(content) for content in order}
+            if self._undone(again) < self._undone(found):
+                return again
+            self.timetable = first
+        return found
+
+    def _undone(self, found: Mapping[int, CaughtUp]) -> int:
+        return sum(
+            one.deal.prefix[-1] - one.deal.prefix[found[one.position].placed]
+            for one in self.contents
+        )
+
+    def _catch_up(self, content: Content) -> CaughtUp:
+        """Catch up one content in study time, then with the reserve, then on more days."""
+        own = [one.row for rows in content.standing.values() for one in rows]
+        if len(standing_items(content)) == content.count:
+            return CaughtUp(own, content.count)
+        best: CaughtUp | None = None
+        for reserve, more in ((False, False), (True, False), (True, True)):
+            if more and not content.demand.spare_days:
+                break
+            tried = content.with_days(content.demand.spare_days) if more else content
+            found = catch_up(tried, self.timetable, self._limit, reserve=reserve)
+            if best is None or found.placed > best.placed:
+                best = found
+            if best.placed == content.count:
+                break
+        assert best is not None  # noqa: S101 - the loop has run
+        best = whole_units(content, best)
+        self.timetable.remove(own)
+        self.timetable.add(best.rows)
+        return best
+
+    def follow_with_reviews(self) -> list[PlanWarning]:
+        """Let the reviews follow the study rows, and return what could not be reviewed."""
+        if self.problem.request.review_days == 0:
+            return []
+        after = studied_by_cycle(self.problem.request, self.problem.days, self.rows(PlanKind.STUDY))
+        follow = Follow(self.problem, self._demands, self.timetable)
+        hit = [row for row in self._hit if row.kind is PlanKind.REVIEW]
+        missed = [row for row in self._missed if row.kind is PlanKind.REVIEW]
+        return follow.follow(self._before, after, hit, missed)
+
+    def deals(self, caught: Mapping[int, CaughtUp]) -> list[Deal]:
+        """Return the placed units of each demand, as the strategies do."""
+        found = []
+        for content in self.contents:
+            demand, done = content.demand, caught.get(content.position)
+            placed = len(standing_items(content)) if done is None else done.placed
+            units = len(set(content.deal.units[:placed]))
+            # Rows keep their minutes, even if those of the units were edited since.
+            rows = self.timetable.of(content.position)
+            minutes = sum(row.stop - row.start - row.wrap_up for row in rows)
+            found.append(Deal(demand, demand.units[:units], [0, minutes], [], []))
+        return found
+
+    def _limit(self, day: int) -> int:
+        if self._how is CatchUp.SPREAD:
+            return self._baseline.given(self.problem.days[day].date) * 5 // 4
+        return self._fullest * 3 // 2
+
+    @property
+    def _fullest(self) -> int:
+        return max(self._baseline.minutes, default=0)
+
+    def _stands(self, row: Row) -> bool:
+        """Whether the row still has its time, its day and its units."""
+        demand = self._demands.get(row.content)
+        if demand is None or row.day >= demand.stop or not self.timetable.is_free(row):
+            return False
+        if row.kind is PlanKind.REVIEW:
+            content = demand.content
+            return content.first_unit <= row.first_unit and row.last_unit <= content.last_unit
+        remaining = self._remaining[row.content]
+        return all(unit in remaining for unit in range(row.first_unit, row.last_unit + 1))
+
+    def _content(self, demand: Demand) -> Content:
+        position = demand.content.position
+        planned = [
+            row
+            for row in (*self._planned, *self._missed)
+            if row.content == position and row.kind is PlanKind.STUDY
+        ]
+        deal, numbers = items_of(demand, planned)
+        index = {
+            (unit, part): item
+            for item, (unit, (part, _)) in enumerate(zip(deal.units, numbers, strict=True))
+        }
+        standing: dict[int, list[Standing]] = defaultdict(list)
+        for row in self.timetable.of(position):
+            items = range(index[row.first_unit, row.part], index[row.last_unit, row.part] + 1)
+            standing[row.day].append(Standing(row, items))
+        days = sorted({*self._own_days(demand), *standing})
+        due = self._due(deal, days, standing, index)
+        reserve_days = frozenset(row.day for row in planned if row.reserve)
+        return Content(deal, numbers, days, due, standing, reserve_days)
+
+    def _own_days(self, demand: Demand) -> set[int]:
+        """Return the days that the last generation gave the content, and days of hit plans.
+
+        A plan that only lost units keeps its day, also if that is not one of the content's own.
+        """
+        content, request = demand.content, self.problem.request
+        shift = (content.day_shift or 0) if request.strategy is Strategy.BALANCED else 0
+        hit = {
+            row.day
+            for row in self._hit
+            if row.content == content.position
+            and row.kind is PlanKind.STUDY
+            and self.timetable.is_free(row)
+        }
+        usable = range(self.problem.first_day, demand.stop)
+        return {*own_days(content, self.problem.days, shift), *hit}.intersection(usable)
+
+    def _due(
+        self,
+        deal: Deal,
+        days: Sequence[int],
+        standing: Mapping[int, Sequence[Standing]],
+        index: Mapping[tuple[int, int], int],
+    ) -> list[int]:
+        """Return the position in ``days`` by which each remaining item was due."""
+        position = deal.demand.content.position
+        due: dict[int, int] = {}
+        for row in (*self._hit, *self._missed):
+            if row.content == position and row.kind is PlanKind.STUDY:
+                at = bisect_right(days, row.day) - 1
+                for unit in range(row.first_unit, row.last_unit + 1):
+                    if (item := index.get((unit, row.part))) is not None:
+                        due[item] = at
+        for at, day in enumerate(days):
+            due.update((item, at) for one in standing.get(day, ()) for item in one.items)
+        if not due and not self._has_rows(position):
+            return even_due(len(deal.units), len(days))
+        # Items below a planned or kept one were left undone, others were added to the end.
+        highest = max(due, default=-1)
+        kept = self._last_kept_unit(position)
+        found = [
+            due.get(i, AT_ONCE if i < highest or unit <= kept else len(days) - 1)
+            for i, unit in enumerate(deal.units)
+        ]
+        # An item is due at the latest when a later one is.
+        return list(accumulate(reversed(found), min))[::-1]
+
+    def _last_kept_unit(self, position: int) -> int:
+        kept = self.problem.request.kept
+        return max((plan.last_unit for plan in kept if plan.content == position), default=0)
+
+    def _has_rows(self, position: int) -> bool:
+        return any(
+            plan.content == position and plan.kind is PlanKind.STUDY
+            for plan in self.problem.request.kept
+        )
+
+
+def _numbered(plans: Iterable[ScheduledPlan]) -> tuple[ScheduledPlan, ...]:
+    return tuple(replace(plan, sequence=number) for number, plan in enumerate(plans, 1))

@@ -1,0 +1,148 @@
+"""Reviews follow what they review: those of a cycle change only if its set of units changes.
+
+A unit belongs to the cycle in which it is studied. A changed review shrinks or grows in its place,
+and moves only if its place does not hold it. A missed review is offered once, on the next review
+day with room, for the units that are done and not planned for review elsewhere.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TypeAlias
+
+from domain.scheduling.calendar import DayKind
+from domain.scheduling.demand import Demand, Problem
+from domain.scheduling.rescheduling.session import within
+from domain.scheduling.rescheduling.timetable import Timetable
+from domain.scheduling.result import PlanWarning
+from domain.scheduling.review import Studied, set_minutes, timely_reviews, unreviewed
+from domain.scheduling.review_layout import Review, lay_out_reviews
+from domain.scheduling.rows import Row
+from domain.scheduling.spans import Span, merged, without
+from domain.scheduling.types import MINUTES_PER_DAY, PlanKind
+
+Key: TypeAlias = tuple[int, int]
+"""A cycle and the position of a content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Changes the reviews in a timetable after the study rows have changed.
+
+    ``demands`` are by position. ``hit`` has the reviews that lost their time.
+    """
+
+    problem: Problem
+    demands: Mapping[int, Demand]
+    timetable: Timetable
+
+    def follow(
+        self, before: Studied, after: Studied, hit: Sequence[Row], missed: Sequence[Row]
+    ) -> list[PlanWarning]:
+        """Change the reviews whose units differ, then offer the missed ones again."""
+        keys = {self._key(row) for row in hit}
+        for cycle, position in _keys(before) | _keys(after):
+            if _units(before, cycle, position) != _units(after, cycle, position):
+                keys.add((cycle, position))
+        warnings = [found for key in sorted(keys) for found in self._renew(key, after)]
+        return warnings + [found for row in missed for found in self._offer(row)]
+
+    def _renew(self, key: Key, studied: Studied) -> Iterator[PlanWarning]:
+        cycle, position = key
+        demand = self.demands[position]
+        old = [row for row in self.timetable.of(position, PlanKind.REVIEW) if self._key(row) == key]
+        self.timetable.remove(old)
+        days = [day for day in self._review_days(demand) if self.problem.days[day].cycle == cycle]
+        reviews, late = timely_reviews([demand], studied.get(cycle, {}), days)
+        if not days and not old:
+            return
+        free = {day: self.timetable.free(day).minutes for day in days}
+        factor = Fraction(self.problem.request.factors.review)
+        yield from set_minutes(factor, cycle, reviews, free)
+        planned = [review for review in reviews if review.minutes]
+        self.timetable.add(self._placed(planned, days, old))
+        yield from (unreviewed(cycle, one) for one in [*reviews, *late] if not one.minutes)
+
+    def _placed(
+        self, reviews: Sequence[Review], days: Sequence[int], old: Sequence[Row]
+    ) -> list[Row]:
+        """Return the rows of reviews, from the place of the old rows on if it holds them."""
+        need = sum(review.minutes for review in reviews)
+        if not need:
+            return []
+        free = {day: self.timetable.free(day) for day in days}
+        if old:
+            place = min(old)
+            rooms = {
+                day: room if day > place.day else within(room, (place.start, MINUTES_PER_DAY))
+                for day, room in free.items()
+                if day >= place.day
+            }
+            own = list(rooms)
+            if sum(room.minutes for room in rooms.values()) >= need:
+                for review in reviews:
+                    review.days = own
+                return lay_out_reviews(reviews, own, rooms, None)
+        return lay_out_reviews(reviews, days, free, None)
+
+    def _offer(self, row: Row) -> Iterator[PlanWarning]:
+        """Place a missed review on the next review day with room."""
+        demand = self.demands[row.content]
+        for units in self._still_due(row):
+            first = demand.content.first_unit
+            study = sum(demand.minutes[units[0] - first : units[1] - first])
+            factor = Fraction(self.problem.request.factors.review)
+            minutes = int(study * factor + Fraction(1, 2))
+            if not minutes:
+                continue
+            review = Review(demand, units, [], study, minutes)
+            for day in self._review_days(demand):
+                room = self.timetable.free(day)
+                if room.minutes >= minutes:
+                    review.days = [day]
+                    self.timetable.add(lay_out_reviews([review], [day], {day: room}, None))
+                    break
+            else:
+                yield unreviewed(self.problem.days[row.day].cycle, review)
+
+    def _still_due(self, row: Row) -> list[Span]:
+        """Return the units of a missed review that are done and not planned for review."""
+        kept = self.problem.request.kept
+        content = self.demands[row.content].content
+        done = merged(
+            (plan.first_unit, plan.last_kept_unit + 1)
+            for plan in kept
+            if plan.kind is PlanKind.STUDY and plan.content == row.content
+        )
+        planned = [
+            (other.first_unit, other.last_unit + 1)
+            for other in self.timetable.of(row.content, PlanKind.REVIEW)
+        ]
+        planned += [
+            (plan.first_unit, plan.last_kept_unit + 1)
+            for plan in kept
+            if plan.kind is PlanKind.REVIEW and plan.content == row.content
+        ]
+        span = max(row.first_unit, content.first_unit), min(row.last_unit, content.last_unit) + 1
+        if span[0] >= span[1]:
+            return []
+        return without(without([span], without([span], done)), merged(planned))
+
+    def _review_days(self, demand: Demand) -> list[int]:
+        days = self.problem.days
+        return [
+            day
+            for day in sorted(self.problem.rooms)
+            if days[day].kind is DayKind.REVIEW and day < demand.stop
+        ]
+
+    def _key(self, row: Row) -> Key:
+        return self.problem.days[row.day].cycle, row.content
+
+
+def _keys(studied: Studied) -> set[Key]:
+    return {(cycle, position) for cycle, own in studied.items() for position in own}
+
+
+def _units(studied: Studied, cycle: int, position: int) -> list[Span]:
+    return merged(units for units, _ in studied.get(cycle, {}).get(position, ()))

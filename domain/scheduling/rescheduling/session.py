@@ -1,0 +1,148 @@
+"""The units of one content on one day, laid out with the least change of its rows.
+
+Rows of the content that lie wholly within the units stay, if the units before them find room before
+them, and those after them behind them. Otherwise the session is laid out anew, from the minute at
+which it began or, if the day does not hold it so, from the first free minute. Units stay in order
+of time. The cost is linear in the spans of the day and the rows of the content on it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from domain.scheduling.distribution.deal import Deal
+from domain.scheduling.placement import Room, Run, pack
+from domain.scheduling.rows import Row, new_row, ranges_of
+from domain.scheduling.spans import Span
+from domain.scheduling.types import PlanKind
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A row that stands, with the half-open range of indexes of its units in the demand."""
+
+    row: Row
+    items: range
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The rows that stay, and the runs of the other units, each with its wrap-up."""
+
+    kept: tuple[Row, ...]
+    runs: tuple[tuple[range, list[Run], int], ...]
+
+    def rows(self, deal: Deal, day: int, numbers: Sequence[tuple[int, int]]) -> Iterator[Row]:
+        """Yield all rows of the session; ``numbers`` has the part and the parts of each item."""
+        yield from self.kept
+        pieces = {
+            unit: parts for unit, (_, parts) in zip(deal.units, numbers, strict=True) if parts > 1
+        }
+        for items, runs, wrap_up in self.runs:
+            for run in runs:
+                offset = run.start - deal.prefix[run.items.start]
+                for own in ranges_of(deal, run.items, pieces):
+                    wrap = wrap_up if own.stop == items.stop else 0
+                    part, parts = numbers[own.start]
+                    yield new_row(
+                        day=day,
+                        start=offset + deal.prefix[own.start],
+                        stop=offset + deal.prefix[own.stop] + wrap,
+                        content=deal.demand.content.position,
+                        kind=PlanKind.STUDY,
+                        first_unit=deal.units[own.start],
+                        last_unit=deal.units[own.stop - 1],
+                        part=part,
+                        parts=parts,
+                        wrap_up=wrap,
+                        reserve=run.reserve,
+                    )
+
+
+def lay_out_session(
+    deal: Deal, items: range, standing: Sequence[Standing], room: Room
+) -> Layout | None:
+    """Return the layout of the items in the free time of a day, or ``None`` if they do not fit.
+
+    ``standing`` are the content's rows on the day, in order; ``room`` includes their time.
+    """
+    wrap_up = deal.demand.content.wrap_up_minutes
+    for wrap in (wrap_up, 0) if wrap_up else (0,):
+        found = _around(deal, items, standing, room, wrap)
+        if found is None:
+            runs = _anew(deal, items, standing, room, wrap)
+            found = None if runs is None else Layout((), ((items, runs, wrap),))
+        if found is not None:
+            return found
+    return None
+
+
+def _around(
+    deal: Deal, items: range, standing: Sequence[Standing], room: Room, wrap_up: int
+) -> Layout | None:
+    """Return a layout in which the rows within the items stay, if there are any."""
+    inside = _inside(items, standing)
+    if inside and inside[-1].items.stop < items.stop and inside[-1].row.wrap_up:
+        inside.pop()  # the wrap-up is behind the last unit of the day
+    if not inside or (wrap_up and inside[-1].items.stop == items.stop and not _wraps(inside)):
+        return None
+    before = range(items.start, inside[0].items.start)
+    after = range(inside[-1].items.stop, items.stop)
+    others = Room(_without(room.study, inside), _without(room.reserve, inside))
+    runs = []
+    for part, span, wrap in (
+        (before, (0, inside[0].row.start), 0),
+        (after, (inside[-1].row.stop, 24 * 60), wrap_up),
+    ):
+        if part:
+            packed = pack(deal.prefix, part, within(others, span), wrap)
+            if packed is None:
+                return None
+            runs.append((part, packed, wrap))
+    return Layout(tuple(one.row for one in inside), tuple(runs))
+
+
+def _anew(
+    deal: Deal, items: range, standing: Sequence[Standing], room: Room, wrap_up: int
+) -> list[Run] | None:
+    if standing:
+        began = standing[0].row.start
+        runs = pack(deal.prefix, items, within(room, (began, 24 * 60)), wrap_up)
+        if runs is not None:
+            return runs
+    return pack(deal.prefix, items, room, wrap_up)
+
+
+def _inside(items: range, standing: Sequence[Standing]) -> list[Standing]:
+    """Return the longest sequence of adjacent rows, in order of time, within the items."""
+    found: list[Standing] = []
+    for one in standing:
+        if items.start <= one.items.start and one.items.stop <= items.stop:
+            if found and found[-1].items.stop != one.items.start:
+                found = []
+            found.append(one)
+    return found
+
+
+def _wraps(inside: Sequence[Standing]) -> bool:
+    return inside[-1].row.wrap_up > 0
+
+
+def _without(spans: Sequence[Span], inside: Sequence[Standing]) -> list[Span]:
+    """Return the spans without the time from the first of the rows to the last."""
+    start, stop = inside[0].row.start, inside[-1].row.stop
+    return [
+        part
+        for span in spans
+        for part in ((span[0], min(span[1], start)), (max(span[0], stop), span[1]))
+        if part[0] < part[1]
+    ]
+
+
+def within(room: Room, span: Span) -> Room:
+    """Return the part of the free time within a span."""
+    return Room(_clipped(room.study, span), _clipped(room.reserve, span))
+
+
+def _clipped(spans: Sequence[Span], span: Span) -> list[Span]:
+    clipped = ((max(start, span[0]), min(stop, span[1])) for start, stop in spans)
+    return [(start, stop) for start, stop in clipped if start < stop]

@@ -1,0 +1,113 @@
+"""What stands before a reschedule: items of contents, rows of plans, and kept plans."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import accumulate
+
+from domain.scheduling.demand import Demand
+from domain.scheduling.distribution.deal import Deal
+from domain.scheduling.rescheduling.catching_up import AT_ONCE, CaughtUp, Content
+from domain.scheduling.result import ScheduledPlan
+from domain.scheduling.rounding import even_deal
+from domain.scheduling.rows import Row
+from domain.scheduling.types import KeptPlan, PlanKind, Request
+
+
+def even_due(units: int, days: int) -> list[int]:
+    if not days:
+        return [AT_ONCE] * units
+    counts = even_deal(units, days)
+    return [sum(count <= unit for count in counts) for unit in range(units)]
+
+
+def whole_units(content: Content, found: CaughtUp) -> CaughtUp:
+    """Return the result without the pieces of a unit that could not be placed completely."""
+    units, placed = content.deal.units, found.placed
+    if placed == len(units) or not placed or units[placed] != units[placed - 1]:
+        return found
+    partial = units[placed]
+    rows = [row for row in found.rows if row.parts == 1 or row.first_unit != partial]
+    return CaughtUp(rows, units.index(partial))
+
+
+def standing_items(content: Content) -> set[int]:
+    return {item for rows in content.standing.values() for one in rows for item in one.items}
+
+
+def items_of(demand: Demand, planned: Iterable[Row]) -> tuple[Deal, list[tuple[int, int]]]:
+    """Return the remaining units as items: pieces as they were planned, and whole units.
+
+    The second result has the part and the parts of each item. What remains of a unit beside its
+    planned pieces is one more piece.
+    """
+    pieces: dict[int, dict[int, Row]] = defaultdict(dict)
+    for row in planned:
+        if row.parts > 1:
+            pieces[row.first_unit][row.part] = row
+    units: list[int] = []
+    minutes: list[int] = []
+    numbers: list[tuple[int, int]] = []
+    for i, unit in enumerate(demand.units):
+        rest, own = demand.length(i), pieces.get(unit, {})
+        taken = {*own, *demand.kept_pieces.get(unit, ())}
+        for part, row in sorted(own.items()):
+            length = min(rest, row.stop - row.start - row.wrap_up)
+            if length:
+                units.append(unit)
+                minutes.append(length)
+                numbers.append((part, row.parts))
+                rest -= length
+        if rest:
+            free = next(number for number in range(1, len(taken) + 2) if number not in taken)
+            units.append(unit)
+            minutes.append(rest)
+            numbers.append((free, max(len(taken) + 1, *(row.parts for row in own.values()), 1)))
+    cuts = len(units) - len(demand.units)
+    return Deal(demand, units, [0, *accumulate(minutes)], [], [], cuts=cuts), numbers
+
+
+def row_of(plan: ScheduledPlan, day: int) -> Row:
+    return Row(
+        day=day,
+        start=plan.start_minute,
+        stop=plan.end_minute,
+        content=plan.content,
+        kind=plan.kind,
+        first_unit=plan.first_unit,
+        last_unit=plan.last_unit,
+        part=plan.part,
+        parts=plan.parts,
+        wrap_up=plan.wrap_up_minutes,
+        reserve=plan.reserve,
+    )
+
+
+def as_kept(plan: ScheduledPlan) -> KeptPlan:
+    return KeptPlan(
+        content=plan.content,
+        kind=plan.kind,
+        date=plan.date,
+        start_minute=plan.start_minute,
+        end_minute=plan.end_minute,
+        first_unit=plan.first_unit,
+        last_unit=plan.last_unit,
+        part=plan.part,
+        parts=plan.parts,
+        wrap_up_minutes=plan.wrap_up_minutes,
+        reserve=plan.reserve,
+    )
+
+
+def counted_whole(request: Request) -> Request:
+    """Return the request in which part done plans count as a whole."""
+    return replace(request, kept=tuple(replace(plan, done_through=None) for plan in request.kept))
+
+
+def kept_minutes(request: Request) -> dict[int, int]:
+    minutes: dict[int, int] = defaultdict(int)
+    for plan in request.kept:
+        if plan.kind is PlanKind.STUDY:
+            day = (plan.date - request.period_start).days
+            minutes[day] += plan.end_minute - plan.start_minute
+    return minutes

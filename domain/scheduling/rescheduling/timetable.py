@@ -1,0 +1,86 @@
+"""The rows that stand, by day and content, and the time that they leave free."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from domain.scheduling.placement import Room
+from domain.scheduling.rows import Row
+from domain.scheduling.spans import Span, without
+from domain.scheduling.types import PlanKind
+
+
+class Timetable:
+    """The planned rows of all contents in the rooms that kept and other plans leave."""
+
+    def __init__(
+        self, rooms: Mapping[int, Room], rows: Iterable[Row], base: Mapping[int, int]
+    ) -> None:
+        self._rooms = rooms
+        self._base = base
+        self._rows: dict[int, list[Row]] = defaultdict(list)
+        for row in rows:
+            self._rows[row.day].append(row)
+
+    def copy(self) -> "Timetable":
+        """Return a timetable with the same rows, which can be changed separately."""
+        return Timetable(self._rooms, self.rows, self._base)
+
+    @property
+    def rows(self) -> list[Row]:
+        """All rows in order of time."""
+        return sorted(row for rows in self._rows.values() for row in rows)
+
+    def of(self, content: int, kind: PlanKind = PlanKind.STUDY) -> list[Row]:
+        """Return the rows of a content."""
+        return [row for row in self.rows if row.content == content and row.kind is kind]
+
+    def remove(self, rows: Iterable[Row]) -> None:
+        """Remove rows; their time becomes free."""
+        for row in rows:
+            self._rows[row.day].remove(row)
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Add rows."""
+        for row in rows:
+            self._rows[row.day].append(row)
+
+    def free(self, day: int, content: int | None = None, *, reserve: bool = True) -> Room:
+        """Return the free time of a day, as if the study rows of ``content`` were not there."""
+        room = self._rooms.get(day)
+        if room is None:
+            return Room((), ())
+        holes = [
+            (row.start, row.stop)
+            for row in self._rows.get(day, ())
+            if row.content != content or row.kind is not PlanKind.STUDY
+        ]
+        study = without(room.study, holes) if holes else room.study
+        if not reserve:
+            return Room(study, ())
+        return Room(study, without(room.reserve, holes) if holes else room.reserve)
+
+    def load(self, day: int, content: int) -> int:
+        """Return the minutes of study on a day, kept and planned, without those of ``content``."""
+        return self._base.get(day, 0) + sum(
+            row.stop - row.start
+            for row in self._rows.get(day, ())
+            if row.kind is PlanKind.STUDY and row.content != content
+        )
+
+    def is_free(self, row: Row) -> bool:
+        """Whether a row lies in time that is open, apart from the other rows."""
+        room = self._rooms.get(row.day)
+        return room is not None and _contains(
+            sorted([*room.study, *room.reserve]), (row.start, row.stop)
+        )
+
+
+def _contains(spans: Sequence[Span], span: Span) -> bool:
+    """Whether adjacent spans contain a span together."""
+    at = span[0]
+    for start, stop in spans:
+        if start <= at < stop:
+            at = stop
+        if at >= span[1]:
+            return True
+    return False

@@ -1,0 +1,86 @@
+"""A session of a reschedule is laid out around the rows that can stay."""
+
+import pytest
+
+from domain.scheduling.demand import problem_of
+from domain.scheduling.distribution.deal import Deal
+from domain.scheduling.placement import Room
+from domain.scheduling.rescheduling.session import Standing, lay_out_session
+from domain.scheduling.rows import Row
+from domain.scheduling.types import PlanKind
+from tests.unit.scheduling.build import book, make_request
+
+DAY = 0
+Placed = tuple[int, int, int, int]
+
+
+def deal(wrap_up: int = 0) -> Deal:
+    """Return six pages of ten minutes each."""
+    (demand,) = problem_of(make_request(book(1, 6, 10, wrap_up_minutes=wrap_up))).demands
+    return Deal(demand, demand.units, demand.prefix, [], [])
+
+
+def standing(start: int, first: int, last: int, wrap_up: int = 0) -> Standing:
+    """Return a row of pages, whose first page is the first item."""
+    row = Row(
+        day=DAY,
+        start=start,
+        stop=start + 10 * (last - first + 1) + wrap_up,
+        content=0,
+        kind=PlanKind.STUDY,
+        first_unit=first,
+        last_unit=last,
+        part=1,
+        parts=1,
+        wrap_up=wrap_up,
+        reserve=False,
+    )
+    return Standing(row, range(first - 1, last))
+
+
+def laid_out(given: Deal, items: range, rows: list[Standing], room: Room) -> list[Placed] | None:
+    layout = lay_out_session(given, items, rows, room)
+    if layout is None:
+        return None
+    found = layout.rows(given, DAY, [(1, 1)] * 6)
+    return sorted((row.start, row.stop, row.first_unit, row.last_unit) for row in found)
+
+
+def test_row_stays_if_the_units_before_it_and_behind_it_find_room() -> None:
+    rows = [standing(600, 3, 4)]
+    found = laid_out(deal(), range(6), rows, Room([(540, 720)], []))
+    assert found == [(540, 560, 1, 2), (600, 620, 3, 4), (620, 640, 5, 6)]
+
+
+def test_session_is_laid_out_anew_from_its_start_if_nothing_fits_before_it() -> None:
+    rows = [standing(600, 3, 4)]
+    found = laid_out(deal(), range(4), rows, Room([(600, 720)], []))
+    assert found == [(600, 640, 1, 4)]
+
+
+def test_session_begins_earlier_only_if_the_day_does_not_hold_it_from_its_start() -> None:
+    rows = [standing(600, 5, 6)]
+    found = laid_out(deal(), range(4), rows, Room([(500, 515), (580, 620)], []))
+    assert found == [(500, 510, 1, 1), (580, 610, 2, 4)]
+
+
+def test_row_outside_the_units_does_not_stay() -> None:
+    rows = [standing(600, 5, 6)]
+    found = laid_out(deal(), range(2), rows, Room([(540, 720)], []))
+    assert found == [(600, 620, 1, 2)]
+
+
+def test_session_that_does_not_fit_has_no_layout() -> None:
+    assert laid_out(deal(), range(6), [], Room([(600, 650)], [])) is None
+
+
+@pytest.mark.parametrize(
+    ("stop", "expected"), [(720, (620, 645)), (640, (620, 640))], ids=["with wrap-up", "without"]
+)
+def test_wrap_up_follows_the_last_unit_if_there_is_room_for_it(
+    stop: int, expected: tuple[int, int]
+) -> None:
+    rows = [standing(600, 1, 2)]
+    found = laid_out(deal(wrap_up=5), range(4), rows, Room([(600, stop)], []))
+    assert found is not None
+    assert found[-1][1] == expected[1]
