@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Final
+from uuid import UUID
 
 import psycopg
 from sqlalchemy import Engine
@@ -141,8 +142,36 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_generate)
     _add_language(command)
 
+    _add_group_commands(commands)
     _add_migrations(commands)
     return parser
+
+
+def _add_group_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    for name, text in (
+        ("reschedule", "plan again what was missed, with the least change, in DATABASE_URL"),
+        ("history", "print the runs of a group in DATABASE_URL, newest first"),
+        ("undo", "take back the last run of a group in DATABASE_URL"),
+    ):
+        command = commands.add_parser(
+            name, help=text, epilog="Exit code 1: the request was refused. 2: a usage error."
+        )
+        command.add_argument("group", type=_uuid, metavar="GROUP", help="the group's id")
+        command.add_argument(
+            "--tenant", type=_uuid, required=True, metavar="ID", help="the tenant's id"
+        )
+        if name == "reschedule":
+            command.add_argument(
+                "--today",
+                type=_date,
+                metavar="DATE",
+                help="plan from this day on; by default the date in the group's time zone",
+            )
+            command.add_argument(
+                "--preview", action="store_true", help="only compute; nothing is written"
+            )
+        command.set_defaults(run=_group_command, command=name)
+        _add_language(command)
 
 
 def _add_migrations(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -194,6 +223,13 @@ def _date(text: str) -> date:
     return found
 
 
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be a UUID") from None
+
+
 def _roles(text: str) -> str:
     if not text.replace(",", "").strip():
         raise argparse.ArgumentTypeError("must name a role, or several roles separated by commas")
@@ -216,6 +252,20 @@ def _generate(options: argparse.Namespace) -> int:
     jobs = generate.read_jobs(options.files, options.today)
     code = _run(run) if jobs else 0
     return EXIT_USAGE if len(jobs) < len(options.files) else code
+
+
+def _group_command(options: argparse.Namespace) -> int:
+    from domain.cli import groups  # noqa: PLC0415 - the other commands do not need it
+
+    ids = (options.tenant, options.group)
+    match options.command:
+        case "reschedule":
+            done = groups.reschedule(*ids, options.today, options.language, preview=options.preview)
+        case "undo":
+            done = groups.undo(*ids, options.language)
+        case _:
+            done = groups.history(*ids, options.language)
+    return 0 if done else EXIT_FAILURE
 
 
 def _upgrade(options: argparse.Namespace) -> int:

@@ -178,7 +178,7 @@ def test_table_of_commands_has_every_command_and_option() -> None:
     listed = {}
     for first, _ in rows(CLI, "Command line and documents", "command"):
         usage = code(first)[0]
-        listed[usage.split()[0]] = set(re.findall(r"--[\w-]+|\bFILE\b", usage))
+        listed[usage.split()[0]] = set(re.findall(r"--[\w-]+|\b(?:FILE|GROUP)\b", usage))
     known = {
         name: {
             action.option_strings[-1] if action.option_strings else str(action.metavar)
