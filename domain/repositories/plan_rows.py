@@ -120,7 +120,7 @@ class GenerationResult:
     kept, and ``versions`` the ``expected_version`` of its next edit. ``changes`` counts what the
     generation changed in the live plans. ``repeated`` is true if a request with the same
     idempotency key was answered before, so that nothing was generated this time; comparisons ignore
-    it.
+    it. ``fingerprint`` is that of a preview, with which the same request confirms it.
     """
 
     group_id: UUID
@@ -139,6 +139,7 @@ class GenerationResult:
     quality: Quality
     day_shifts: Mapping[int, int]
     repeated: bool = field(default=False, compare=False)
+    fingerprint: str | None = None
 
     @property
     def rows(self) -> int:
@@ -180,6 +181,7 @@ class GenerationResult:
         generation: int | None = None,
         stored: StoredColumns = _NOT_STORED,
         repeated: bool = False,
+        fingerprint: str | None = None,
     ) -> Self:
         """Return the result for a schedule, by default that of a preview."""
         return cls(
@@ -190,6 +192,7 @@ class GenerationResult:
             changes=changes,
             contents=contents,
             repeated=repeated,
+            fingerprint=fingerprint,
         )
 
 

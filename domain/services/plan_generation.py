@@ -14,12 +14,11 @@ from domain.repositories.plan_groups import PlanGroupRepository
 from domain.repositories.plan_rows import GenerationResult
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.repositories.stored_results import load_stored
-from domain.scheduling import types as planning
+from domain.scheduling import types
 from domain.scheduling.rescheduling.baseline import Baseline
 from domain.scheduling.result import Schedule
 from domain.scheduling.schedule import ENGINE_VERSION, schedule
-from domain.scheduling.types import fingerprint
-from domain.services.run_requests import RunRequest, reported, require_one_group
+from domain.services.run_requests import RunRequest, fingerprint_of, reported, require_one_group
 from domain.services.service import Service
 from domain.unit_of_work.asynchronous import AsyncUnitOfWork
 from domain.unit_of_work.unit import UnitOfWork
@@ -27,7 +26,7 @@ from domain.unit_of_work.unit import UnitOfWork
 if TYPE_CHECKING:  # needs greenlet, which only asyncio applications have to install
     from sqlalchemy.ext.asyncio import AsyncSession
 
-Compute: TypeAlias = Callable[[planning.Request], Schedule]
+Compute: TypeAlias = Callable[[types.Request], Schedule]
 
 
 class PlanGenerationService(Service):
@@ -47,27 +46,26 @@ class PlanGenerationService(Service):
         requested_by: str | None = None,
         idempotency_key: str | None = None,
         expected_generation: int | None = None,
+        fingerprint: str | None = None,
         group_id: UUID | None = None,
     ) -> GenerationResult:
         """Plan what is not done from ``today`` on, and write the difference from the live plans.
 
-        Needs a unit of work that holds the group's lock; the caller commits. Plans that are done or
-        part done are kept, and from ``today`` on those that are started or pinned; other plans in
-        the past become missed. A plan that the new schedule has too, at the same place, is not
-        written; one that moves continues its lineage. ``today`` is the current date in the group's
-        time zone.
+        Needs a unit of work that holds the group's lock; the caller commits. ``today`` is the date
+        in the group's time zone. Done and part done plans are kept, and from ``today`` on started
+        and pinned ones; others in the past become missed. Plans at the same place are not written.
 
-        An ``idempotency_key`` has 1 to 200 characters and is unique within the tenant. A request
-        with the same key and input returns the first result again, with ``repeated`` set, whatever
-        happened since then. Only then ``expected_generation`` is checked, the number of the last
-        run that the caller has read (0 before the first one). ``EditedMeanwhileError`` is raised if
-        there is a later run, or if the generation of the key was undone.
+        A request with the same ``idempotency_key`` (1 to 200 characters, unique within the tenant)
+        and input returns the first result again, as ``repeated``. Only then ``expected_generation``
+        is checked, the number of the last run that the caller has read (0 before the first), and
+        ``fingerprint``, that of the preview to confirm. ``EditedMeanwhileError`` is raised if there
+        is a later run, if the preview no longer holds, or if the run of the key was undone.
 
         Also raises ``PlanGroupNotFoundError``, ``PlanGroupNotGeneratableError``,
         ``InvalidInputError``, subclasses of ``SchedulingError``, ``LockNotHeldError``,
         ``GeneratedMeanwhileError``, ``StudentPlansOverlapError``, ``IdempotencyMismatchError``, and
         for the student's lock ``PlanGroupLockedError`` and ``LockTimeoutError``. After any error
-        nothing of it is stored. The outcome is reported to ``domain.events``.
+        nothing is stored. The outcome is reported to ``domain.events``.
         """
         group_id = self._resolve_group(group_id)
 
@@ -81,6 +79,7 @@ class PlanGenerationService(Service):
                 idempotency_key=idempotency_key,
                 expected_generation=expected_generation,
                 inputs=(today.isoformat(),),
+                fingerprint=fingerprint,
             )
             return self._generate(request, today)
 
@@ -96,12 +95,13 @@ class PlanGenerationService(Service):
         uow.lock_student(group_id)
         snapshot = uow.groups.snapshot(group_id)
         request.require_expected(snapshot.generation)
+        request.require_previewed(snapshot, today)
         planning_request, computed = _plan(snapshot, today, self._compute)
         new_record = GenerationRecord(
             today=today,
             requested_by=request.requested_by,
             waited_ms=uow.waited_ms,
-            input_hash=fingerprint(planning_request),
+            input_hash=types.fingerprint(planning_request),
             engine_version=ENGINE_VERSION,
             idempotency_key=request.idempotency_key,
             request_hash=request.hash,
@@ -126,6 +126,7 @@ def generate_plans(
     requested_by: str | None = None,
     idempotency_key: str | None = None,
     expected_generation: int | None = None,
+    fingerprint: str | None = None,
 ) -> GenerationResult:
     """Acquire the lock, generate the group's plans and commit, as a complete request.
 
@@ -139,6 +140,7 @@ def generate_plans(
             requested_by=requested_by,
             idempotency_key=idempotency_key,
             expected_generation=expected_generation,
+            fingerprint=fingerprint,
         )
         uow.commit()
     return result
@@ -152,6 +154,7 @@ async def generate_plans_async(
     requested_by: str | None = None,
     idempotency_key: str | None = None,
     expected_generation: int | None = None,
+    fingerprint: str | None = None,
 ) -> GenerationResult:
     """Generate the group's plans like ``generate_plans``, with asyncio."""
     require_one_group(lock)
@@ -162,6 +165,7 @@ async def generate_plans_async(
                 requested_by=requested_by,
                 idempotency_key=idempotency_key,
                 expected_generation=expected_generation,
+                fingerprint=fingerprint,
             )
         )
         await uow.commit()
@@ -186,12 +190,13 @@ def preview_plans(
         group_id=group_id,
         contents=snapshot.contents,
         changes=changed.changes(others=len(snapshot.kept(today))),
+        fingerprint=fingerprint_of(snapshot, today, ("generate", today.isoformat())),
     )
 
 
 def _plan(
     snapshot: PlanningSnapshot, today: date, compute: Compute
-) -> tuple[planning.Request, Schedule]:
+) -> tuple[types.Request, Schedule]:
     snapshot.fence.require_generatable()
     request = snapshot.request(today)
     return request, compute(request)

@@ -18,12 +18,12 @@ from domain.repositories.plan_groups import PlanGroupRepository
 from domain.repositories.plan_rows import GenerationResult
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.repositories.stored_results import load_stored
+from domain.scheduling import types
 from domain.scheduling.rescheduling.baseline import Baseline
 from domain.scheduling.rescheduling.reschedule import CatchUp, reschedule
 from domain.scheduling.result import Schedule
 from domain.scheduling.schedule import ENGINE_VERSION, check
-from domain.scheduling.types import fingerprint
-from domain.services.run_requests import RunRequest, reported, require_one_group
+from domain.services.run_requests import RunRequest, fingerprint_of, reported, require_one_group
 from domain.services.service import Service
 from domain.unit_of_work.asynchronous import AsyncUnitOfWork
 from domain.unit_of_work.unit import UnitOfWork
@@ -44,6 +44,7 @@ class ReschedulingService(Service):
         requested_by: str | None = None,
         idempotency_key: str | None = None,
         expected_generation: int | None = None,
+        fingerprint: str | None = None,
         group_id: UUID | None = None,
     ) -> GenerationResult:
         """Catch up what was missed or lost its time, and leave every other plan as it is.
@@ -54,8 +55,9 @@ class ReschedulingService(Service):
         (``soonest``), or over more days (``spread``). Cycles and review days stay those of the last
         generation. If nothing has happened, no plan is written.
 
-        The result, the key and ``expected_generation`` are like those of a generation, and so are
-        the errors, with ``InvalidInputError`` for ``frozen_until`` and ``catch_up``.
+        The result, the key, ``expected_generation`` and ``fingerprint`` are like those of a
+        generation, and so are the errors, with ``InvalidInputError`` for ``frozen_until`` and
+        ``catch_up``.
         """
         group_id = self._resolve_group(group_id)
 
@@ -69,6 +71,7 @@ class ReschedulingService(Service):
                 idempotency_key=idempotency_key,
                 expected_generation=expected_generation,
                 inputs=options.texts,
+                fingerprint=fingerprint,
             )
             return self._reschedule(request, options)
 
@@ -81,6 +84,7 @@ class ReschedulingService(Service):
         uow.lock_student(group_id)
         snapshot = uow.groups.snapshot(group_id)
         request.require_expected(snapshot.generation)
+        request.require_previewed(snapshot, options.today)
         computed = _compute(
             snapshot, HistoryRepository(uow.session, uow.tenant_id).baseline(group_id), options
         )
@@ -92,7 +96,7 @@ class ReschedulingService(Service):
                 today=options.today,
                 requested_by=request.requested_by,
                 waited_ms=uow.waited_ms,
-                input_hash=fingerprint(snapshot.request(options.today)),
+                input_hash=types.fingerprint(snapshot.request(options.today)),
                 engine_version=ENGINE_VERSION,
                 idempotency_key=request.idempotency_key,
                 request_hash=request.hash,
@@ -119,6 +123,7 @@ def reschedule_plans(
     requested_by: str | None = None,
     idempotency_key: str | None = None,
     expected_generation: int | None = None,
+    fingerprint: str | None = None,
 ) -> GenerationResult:
     """Acquire the lock, reschedule the group's plans and commit, as a complete request.
 
@@ -134,6 +139,7 @@ def reschedule_plans(
             requested_by=requested_by,
             idempotency_key=idempotency_key,
             expected_generation=expected_generation,
+            fingerprint=fingerprint,
         )
         uow.commit()
     return result
@@ -149,6 +155,7 @@ async def reschedule_plans_async(
     requested_by: str | None = None,
     idempotency_key: str | None = None,
     expected_generation: int | None = None,
+    fingerprint: str | None = None,
 ) -> GenerationResult:
     """Reschedule the group's plans like ``reschedule_plans``, with asyncio."""
     require_one_group(lock)
@@ -161,6 +168,7 @@ async def reschedule_plans_async(
                 requested_by=requested_by,
                 idempotency_key=idempotency_key,
                 expected_generation=expected_generation,
+                fingerprint=fingerprint,
             )
         )
         await uow.commit()
@@ -191,6 +199,7 @@ def preview_reschedule(
         group_id=group_id,
         contents=snapshot.contents,
         changes=changed.changes(others=len(snapshot.kept(today))),
+        fingerprint=fingerprint_of(snapshot, today, ("reschedule", *options.texts)),
     )
 
 

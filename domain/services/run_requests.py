@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import partial
 from time import perf_counter
 from typing import Protocol, TypeVar
@@ -11,7 +12,10 @@ from uuid import UUID
 from domain import errors, events, values
 from domain.locking.policy import PlanGroupLock
 from domain.models import PlanGeneration
+from domain.repositories.snapshot import PlanningSnapshot
 from domain.repositories.stored_results import record_of_key
+from domain.scheduling.schedule import ENGINE_VERSION
+from domain.scheduling.types import fingerprint
 from domain.unit_of_work.ending import Ending
 from domain.unit_of_work.unit import UnitOfWork
 
@@ -49,6 +53,8 @@ class RunRequest:
     """The number of the last run that the caller has read; not part of ``hash``."""
     inputs: tuple[str, ...] = ()
     """The other input on which the result depends."""
+    fingerprint: str | None = None
+    """That of the preview which the caller confirms; not part of ``hash``."""
 
     def __post_init__(self) -> None:
         errors.InvalidInputError.require_uuids(tenant_id=self.tenant_id, group_id=self.group_id)
@@ -61,6 +67,8 @@ class RunRequest:
             )
         if self.idempotency_key is not None:
             values.validate("idempotency_key", _key, self.idempotency_key)
+        if self.fingerprint is not None:
+            values.validate("fingerprint", values.text, self.fingerprint)
 
     @property
     def hash(self) -> str | None:
@@ -90,6 +98,34 @@ class RunRequest:
         """Raise ``EditedMeanwhileError`` unless the caller has read the last run, if any."""
         if self.expected_generation not in {None, generation}:
             raise errors.EditedMeanwhileError(group_id=self.group_id)
+
+    def require_previewed(self, snapshot: PlanningSnapshot, today: date) -> None:
+        """Raise ``EditedMeanwhileError`` unless the result is the previewed one, if there is one.
+
+        The fingerprint covers everything on which it depends, so one of another group or operation
+        does not hold either.
+        """
+        if self.fingerprint not in {None, fingerprint_of(snapshot, today, self.preview_inputs)}:
+            raise errors.EditedMeanwhileError(group_id=self.group_id)
+
+    @property
+    def preview_inputs(self) -> tuple[str, ...]:
+        """The operation and its options, as a preview knows them."""
+        return (self.operation, *self.inputs)
+
+
+def fingerprint_of(snapshot: PlanningSnapshot, today: date, inputs: tuple[str, ...]) -> str:
+    """Return the fingerprint of a preview: a hash of all that goes in, also of the live plans."""
+    plans = sorted(f"{plan.stored.id}/{plan.stored.version}" for plan in snapshot.plans)
+    parts = (
+        *inputs,
+        str(snapshot.group_id),
+        snapshot.status,
+        ENGINE_VERSION,
+        fingerprint(snapshot.request(today)),
+        *plans,
+    )
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def reported(
