@@ -33,6 +33,7 @@ from domain.scheduling.rescheduling.standing import (
     row_of,
     standing_items,
     whole_units,
+    within_period,
 )
 from domain.scheduling.rescheduling.timetable import Timetable
 from domain.scheduling.result import PlanWarning, Schedule, ScheduledPlan
@@ -119,7 +120,11 @@ class _Stand:
         self._before = studied_by_cycle(
             counted_whole(problem.request),
             problem.days,
-            [row for row in (*self._planned, *self._missed) if row.kind is PlanKind.STUDY],
+            [
+                row._replace(day=within_period(row.day, problem.days))
+                for row in (*self._planned, *self._missed)
+                if row.kind is PlanKind.STUDY
+            ],
         )
         self.contents = [self._content(demand) for demand in problem.demands]
         self.problem = replace(

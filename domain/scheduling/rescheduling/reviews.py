@@ -13,6 +13,7 @@ from typing import TypeAlias
 from domain.scheduling.calendar import DayKind
 from domain.scheduling.demand import Demand, Problem
 from domain.scheduling.rescheduling.session import within
+from domain.scheduling.rescheduling.standing import within_period
 from domain.scheduling.rescheduling.timetable import Timetable
 from domain.scheduling.result import PlanWarning
 from domain.scheduling.review import Studied, set_minutes, timely_reviews, unreviewed
@@ -103,7 +104,7 @@ class Follow:
                     self.timetable.add(lay_out_reviews([review], [day], {day: room}, None))
                     break
             else:
-                yield unreviewed(self.problem.days[row.day].cycle, review)
+                yield unreviewed(self._cycle(row), review)
 
     def _still_due(self, row: Row) -> list[Span]:
         """Return the units of a missed review that are done and not planned for review."""
@@ -137,7 +138,11 @@ class Follow:
         ]
 
     def _key(self, row: Row) -> Key:
-        return self.problem.days[row.day].cycle, row.content
+        return self._cycle(row), row.content
+
+    def _cycle(self, row: Row) -> int:
+        days = self.problem.days
+        return days[within_period(row.day, days)].cycle
 
 
 def _keys(studied: Studied) -> set[Key]:

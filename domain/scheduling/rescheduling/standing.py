@@ -1,10 +1,11 @@
 """What stands before a reschedule: items of contents, rows of plans, and kept plans."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
+from domain.scheduling.calendar import Day
 from domain.scheduling.demand import Demand
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.rescheduling.catching_up import AT_ONCE, CaughtUp, Content
@@ -12,6 +13,11 @@ from domain.scheduling.result import ScheduledPlan
 from domain.scheduling.rounding import even_deal
 from domain.scheduling.rows import Row
 from domain.scheduling.types import KeptPlan, PlanKind, Request
+
+
+def within_period(day: int, days: Sequence[Day]) -> int:
+    """Return a day of the period: the nearest one for a plan that the period no longer includes."""
+    return min(max(day, 0), len(days) - 1)
 
 
 def even_due(units: int, days: int) -> list[int]:

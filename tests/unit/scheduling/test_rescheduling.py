@@ -139,6 +139,35 @@ def test_exclusion_empties_its_day_and_keeps_the_cycles() -> None:
         assert all(days.get(plan.date, plan.cycle) == plan.cycle for plan in found.plans)
 
 
+@strategies
+def test_shorter_period_moves_what_was_planned_outside_of_it(strategy: Strategy) -> None:
+    for life in lives(strategy, 12):
+        today, *_, last = life.study_dates
+        end = last - timedelta(days=2)
+        if end <= today:
+            continue
+        special = tuple(day for day in life.request.special_days if day.date <= end)
+        off = tuple(one for one in life.request.exclusions if one.date <= end)
+        request = replace(
+            life.request, period_end=end, target_date=None, special_days=special, exclusions=off
+        )
+        found = life.reschedule(today, request=request)
+        assert all(plan.date <= end for plan in found.plans)
+        assert list(violations(life, today)) == []
+
+
+@strategies
+def test_period_that_begins_later_catches_up_the_plans_before_it(strategy: Strategy) -> None:
+    for life in lives(strategy, 12):
+        today, later = life.study_dates[0], life.study_dates[2]
+        special = tuple(day for day in life.request.special_days if day.date >= later)
+        off = tuple(one for one in life.request.exclusions if one.date >= later)
+        request = replace(life.request, period_start=later, special_days=special, exclusions=off)
+        found = life.reschedule(today, request=request)
+        assert all(plan.date >= later for plan in found.plans)
+        assert list(violations(life, later)) == []
+
+
 def with_range(request: Request, position: int, last: int) -> Request:
     contents = tuple(
         replace(content, last_unit=last) if content.position == position else content
