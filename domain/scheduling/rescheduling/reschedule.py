@@ -33,6 +33,7 @@ from domain.scheduling.rescheduling.standing import (
     row_of,
     standing_items,
     whole_units,
+    with_study_days,
     within_period,
 )
 from domain.scheduling.rescheduling.timetable import Timetable
@@ -73,30 +74,37 @@ def reschedule(
     stand = _Stand(problem, planned, baseline, how)
     problem = stand.problem
     if not stand.is_disturbed:
-        plans = sorted((p for p in planned if p.date >= request.today), key=_BY_TIME)
-        return Schedule(
-            plans=_numbered(plans),
-            unplaced=baseline.unplaced,
-            certificate=baseline.certificate,
-            repairs=baseline.repairs,
-            warnings=(),
-            quality=quality(problem, stand.deals({}), stand.rows(PlanKind.STUDY)),
-        )
+        return _unchanged(stand, planned, baseline)
     caught = stand.caught_up()
     warnings = stand.follow_with_reviews()
     deals = stand.deals(caught)
     unplaced = unplaced_ranges(problem, deals)
+    explained = with_study_days(problem)
     return Schedule(
         plans=_numbered(sorted([*frozen, *stand.plans()], key=_BY_TIME)),
         unplaced=unplaced,
-        certificate=certificate(problem) if unplaced else None,
-        repairs=repairs(problem, unplaced) if unplaced else (),
+        certificate=certificate(explained) if unplaced else None,
+        repairs=repairs(explained, unplaced) if unplaced else (),
         warnings=tuple(warnings),
         quality=quality(problem, deals, stand.rows(PlanKind.STUDY)),
     )
 
 
 _BY_TIME: Final = attrgetter("date", "start_minute")
+
+
+def _unchanged(stand: "_Stand", planned: Sequence[ScheduledPlan], baseline: Baseline) -> Schedule:
+    """Return the planned rows as they are, with what was reported as unplaced before."""
+    problem = stand.problem
+    plans = (plan for plan in planned if plan.date >= problem.request.today)
+    return Schedule(
+        plans=_numbered(sorted(plans, key=_BY_TIME)),
+        unplaced=baseline.unplaced,
+        certificate=baseline.certificate,
+        repairs=baseline.repairs,
+        warnings=(),
+        quality=quality(problem, stand.deals({}), stand.rows(PlanKind.STUDY)),
+    )
 
 
 class _Stand:
@@ -133,18 +141,19 @@ class _Stand:
 
     @property
     def is_disturbed(self) -> bool:
-        """Whether anything was missed or hit, or is neither planned nor reported as unplaced."""
+        """Whether anything was missed or hit, or other units are unplaced than were reported."""
         if self._missed or self._hit:
             return True
         reported: dict[int, set[int]] = defaultdict(set)
         for item in self._baseline.unplaced:
             reported[item.content].update(range(item.first_unit, item.last_unit + 1))
-        return any(
-            item not in standing and unit not in reported[content.position]
-            for content in self.contents
-            for standing in (standing_items(content),)
-            for item, unit in enumerate(content.deal.units)
-        )
+        undone: dict[int, set[int]] = {}
+        for content in self.contents:
+            standing = standing_items(content)
+            units = enumerate(content.deal.units)
+            if left := {unit for item, unit in units if item not in standing}:
+                undone[content.position] = left
+        return undone != reported
 
     def rows(self, kind: PlanKind) -> list[Row]:
         """Return the planned rows of a kind."""

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from domain.scheduling.calendar import Day
-from domain.scheduling.demand import Demand
+from domain.scheduling.calendar import Day, DayKind
+from domain.scheduling.demand import Demand, Problem
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.rescheduling.catching_up import AT_ONCE, CaughtUp, Content
 from domain.scheduling.result import ScheduledPlan
@@ -57,14 +57,17 @@ def items_of(demand: Demand, planned: Iterable[Row]) -> tuple[Deal, list[tuple[i
     for i, unit in enumerate(demand.units):
         rest, own = demand.length(i), pieces.get(unit, {})
         taken = {*own, *demand.kept_pieces.get(unit, ())}
+        # Pieces keep their minutes, also if those of the unit are rounded in another way by now.
+        is_complete = any(len(taken) >= row.parts for row in own.values())
         for part, row in sorted(own.items()):
-            length = min(rest, row.stop - row.start - row.wrap_up)
+            length = row.stop - row.start - row.wrap_up
+            length = length if is_complete else min(rest, length)
             if length:
                 units.append(unit)
                 minutes.append(length)
                 numbers.append((part, row.parts))
                 rest -= length
-        if rest:
+        if rest > 0 and not is_complete:
             free = next(number for number in range(1, len(taken) + 2) if number not in taken)
             units.append(unit)
             minutes.append(rest)
@@ -117,3 +120,21 @@ def kept_minutes(request: Request) -> dict[int, int]:
             day = (plan.date - request.period_start).days
             minutes[day] += plan.end_minute - plan.start_minute
     return minutes
+
+
+def with_study_days(problem: Problem) -> Problem:
+    """Return the problem as a strategy would get it, for the trials of repairs.
+
+    A closed study day has no time there, and no content has days of other kinds of its own.
+    """
+    days = [
+        replace(day, kind=DayKind.NO_TIME, cycle_day=None)
+        if day.kind is DayKind.STUDY and not day.study
+        else day
+        for day in problem.days
+    ]
+    demands = [
+        replace(demand, days=[day for day in demand.days if days[day].kind is DayKind.STUDY])
+        for demand in problem.demands
+    ]
+    return replace(problem, days=days, demands=demands)
