@@ -17,7 +17,7 @@ from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.distribution.goals import Minimum
 from domain.scheduling.feasibility import DaySets
 from domain.scheduling.result import Quality
-from domain.scheduling.rows import Row
+from domain.scheduling.rows import Row, row_of
 from domain.scheduling.types import PlanKind
 
 _SHORT_ROW: Final = 10
@@ -109,19 +109,7 @@ def _with_minimums(
 def _kept_rows(problem: Problem) -> list[Row]:
     """Return the kept study plans from today on as rows."""
     return [
-        Row(
-            day=day,
-            start=plan.start_minute,
-            stop=plan.end_minute,
-            content=plan.content,
-            kind=plan.kind,
-            first_unit=plan.first_unit,
-            last_unit=plan.last_unit,
-            part=plan.part,
-            parts=plan.parts,
-            wrap_up=plan.wrap_up_minutes,
-            reserve=plan.reserve,
-        )
+        row_of(plan, day)
         for plan in problem.request.kept
         if plan.kind is PlanKind.STUDY
         for day in ((plan.date - problem.request.period_start).days,)

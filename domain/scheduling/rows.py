@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 
 from domain.scheduling.distribution.deal import Deal, Share
 from domain.scheduling.placement import Run
-from domain.scheduling.types import ContentType, PlanKind
+from domain.scheduling.result import ScheduledPlan
+from domain.scheduling.types import ContentType, KeptPlan, PlanKind
 
 
 class Row(NamedTuple):
@@ -32,6 +33,23 @@ class Row(NamedTuple):
 
 new_row: Final = partial(Row.__new__, Row)
 """Creates a row by names, twice as fast as the class, which copies the names to a dictionary."""
+
+
+def row_of(plan: KeptPlan | ScheduledPlan, day: int) -> Row:
+    """Return a plan as a row on a day of the calendar."""
+    return new_row(
+        day=day,
+        start=plan.start_minute,
+        stop=plan.end_minute,
+        content=plan.content,
+        kind=plan.kind,
+        first_unit=plan.first_unit,
+        last_unit=plan.last_unit,
+        part=plan.part,
+        parts=plan.parts,
+        wrap_up=plan.wrap_up_minutes,
+        reserve=plan.reserve,
+    )
 
 
 class Parts:

@@ -30,7 +30,6 @@ from domain.scheduling.rescheduling.standing import (
     even_due,
     items_of,
     kept_minutes,
-    row_of,
     standing_items,
     whole_units,
     with_study_days,
@@ -39,7 +38,7 @@ from domain.scheduling.rescheduling.standing import (
 from domain.scheduling.rescheduling.timetable import Timetable
 from domain.scheduling.result import PlanWarning, Schedule, ScheduledPlan
 from domain.scheduling.review import studied_by_cycle
-from domain.scheduling.rows import Row
+from domain.scheduling.rows import Row, row_of
 from domain.scheduling.types import PlanKind, Request, Strategy
 
 

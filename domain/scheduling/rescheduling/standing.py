@@ -76,22 +76,6 @@ def items_of(demand: Demand, planned: Iterable[Row]) -> tuple[Deal, list[tuple[i
     return Deal(demand, units, [0, *accumulate(minutes)], [], [], cuts=cuts), numbers
 
 
-def row_of(plan: ScheduledPlan, day: int) -> Row:
-    return Row(
-        day=day,
-        start=plan.start_minute,
-        stop=plan.end_minute,
-        content=plan.content,
-        kind=plan.kind,
-        first_unit=plan.first_unit,
-        last_unit=plan.last_unit,
-        part=plan.part,
-        parts=plan.parts,
-        wrap_up=plan.wrap_up_minutes,
-        reserve=plan.reserve,
-    )
-
-
 def as_kept(plan: ScheduledPlan) -> KeptPlan:
     return KeptPlan(
         content=plan.content,
