@@ -52,6 +52,7 @@ class StoredGeneration:
     """The number of a written generation, what it changed, and its plans in sequence."""
 
     number: int
+    difference: Difference
     changes: PlanChanges
     rows: tuple[StoredPlan | NewPlan, ...]
 
@@ -92,7 +93,7 @@ def write_generation(
     today, fence = record.today, snapshot.fence
     changed, kept = snapshot.difference(schedule, today), snapshot.kept(today)
     rows = _rows(changed, snapshot)
-    stored = StoredGeneration(fence.number, changed.changes(others=len(kept)), tuple(rows))
+    stored = StoredGeneration(fence.number, changed, changed.changes(others=len(kept)), tuple(rows))
     values = {
         **_record_values(schedule, record),
         **_ids(stored),

@@ -18,7 +18,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from domain.errors import Language
 from domain.models import Content, PlanState, StudentPlan
 from domain.models.content import ContentLabel
-from domain.scheduling.difference import PlanChanges
+from domain.scheduling.difference import Difference, PlanChanges
 from domain.scheduling.result import (
     Certificate,
     PlanWarning,
@@ -120,7 +120,9 @@ class GenerationResult:
     kept, and ``versions`` the ``expected_version`` of its next edit. ``changes`` counts what the
     generation changed in the live plans. ``repeated`` is true if a request with the same
     idempotency key was answered before, so that nothing was generated this time; comparisons ignore
-    it. ``fingerprint`` is that of a preview, with which the same request confirms it.
+    it. ``difference`` has what is kept, moved, new and dropped, each with its old and new place;
+    it does not have the plans that are done, started or pinned, and a repeated result has none.
+    ``fingerprint`` is that of a preview, with which the same request confirms it.
     """
 
     group_id: UUID
@@ -140,6 +142,7 @@ class GenerationResult:
     day_shifts: Mapping[int, int]
     repeated: bool = field(default=False, compare=False)
     fingerprint: str | None = None
+    difference: Difference | None = field(default=None, compare=False, repr=False)
 
     @property
     def rows(self) -> int:
@@ -182,6 +185,7 @@ class GenerationResult:
         stored: StoredColumns = _NOT_STORED,
         repeated: bool = False,
         fingerprint: str | None = None,
+        difference: Difference | None = None,
     ) -> Self:
         """Return the result for a schedule, by default that of a preview."""
         return cls(
@@ -193,6 +197,7 @@ class GenerationResult:
             contents=contents,
             repeated=repeated,
             fingerprint=fingerprint,
+            difference=difference,
         )
 
 

@@ -113,6 +113,7 @@ class PlanGenerationService(Service):
             group_id=group_id,
             contents=snapshot.contents,
             changes=stored.changes,
+            difference=stored.difference,
             generation=stored.number,
             stored=stored.columns,
         )
@@ -190,6 +191,7 @@ def preview_plans(
         group_id=group_id,
         contents=snapshot.contents,
         changes=changed.changes(others=len(snapshot.kept(today))),
+        difference=changed,
         fingerprint=fingerprint_of(snapshot, today, ("generate", today.isoformat())),
     )
 

@@ -108,6 +108,7 @@ class ReschedulingService(Service):
             group_id=group_id,
             contents=snapshot.contents,
             changes=stored.changes,
+            difference=stored.difference,
             generation=stored.number,
             stored=stored.columns,
         )
@@ -199,6 +200,7 @@ def preview_reschedule(
         group_id=group_id,
         contents=snapshot.contents,
         changes=changed.changes(others=len(snapshot.kept(today))),
+        difference=changed,
         fingerprint=fingerprint_of(snapshot, today, ("reschedule", *options.texts)),
     )
 

@@ -1,6 +1,6 @@
 """Run the benchmarks named on the command line; by default, all that need no other options.
 
-``balanced`` and ``slowest`` have options of their own, so each must be the only name.
+``balanced``, ``lives`` and ``slowest`` have options of their own, so each must be the only name.
 """
 
 import importlib
@@ -17,6 +17,7 @@ from tests.benchmarks import (
     contention,
     decisions,
     importing,
+    lives,
     scheduling,
     slowest,
     unit_of_work,
@@ -28,8 +29,9 @@ WITHOUT_DATABASE: dict[str, Callable[[], None]] = {
     "scheduling": scheduling.run,
     "slowest": partial(slowest.main, ()),
     "balanced": partial(balanced.main, ()),
+    "lives": partial(lives.main, ()),
 }
-WITH_OPTIONS = {"slowest": slowest.main, "balanced": balanced.main}
+WITH_OPTIONS = {"slowest": slowest.main, "balanced": balanced.main, "lives": lives.main}
 NOT_BY_DEFAULT = {"peers", *WITH_OPTIONS}
 
 

@@ -85,6 +85,19 @@ def test_missed_day_is_caught_up_on_the_next_day_and_other_plans_stay(
     assert result.changes == PlanChanges(kept=len(later), moved=1, dropped=1)
 
 
+def test_result_has_the_old_and_the_new_place_of_what_has_moved(
+    session_factory: Factory, group: PlanGroup
+) -> None:
+    missed, following, *later = live(session_factory, group)
+    difference = reschedule(session_factory, group).difference
+    assert difference is not None
+    ((old, new),) = difference.moved
+    assert old.id in {missed.id, following.id}
+    assert (new.date, new.first_unit) == (following.date, missed.first_unit)
+    assert [stored.id for stored, _ in difference.kept] == [row.id for row in later]
+    assert (len(difference.new), len(difference.dropped)) == (0, 1)
+
+
 def test_second_reschedule_of_a_day_writes_no_plan(
     session_factory: Factory, group: PlanGroup
 ) -> None:

@@ -121,7 +121,8 @@ class PlanProgressService(Service):
     ) -> None:
         """Retire a plan that the student will not do, so that a later run plans its units again.
 
-        The plan is neither part done nor done; its day need not be past. Its time becomes free.
+        The plan is neither part done nor done; its day need not be past. Its time becomes free, and
+        its lineage ends.
         Also raises ``PlanGroupLockedError`` and ``LockTimeoutError`` for the student's lock.
         """
         group_id = self._resolve_group(group_id)
