@@ -43,7 +43,7 @@ Factory = sessionmaker[Session]
 STEPS = [
     "domain.repositories.PlanGroupRepository.snapshot",
     "domain.repositories.snapshot.PlanningSnapshot.request",
-    "domain.services.plan_generation.fingerprint",
+    "domain.scheduling.types.fingerprint",
     "domain.services.plan_generation.write_generation",
     "domain.repositories.generations.write_record",
     "domain.repositories.generations.store_day_shifts",
