@@ -14,7 +14,7 @@ from tests.unit.documents.documents import EXAMPLE
 # Everything except random ids and times of day: the student's plans and the reported results.
 STORED = """
     SELECT to_jsonb(c.position) || (to_jsonb(p)
-      - ARRAY['id', 'tenant_id', 'student_id', 'group_id', 'content_id'])
+      - ARRAY['id', 'lineage', 'tenant_id', 'student_id', 'group_id', 'content_id'])
     FROM studyplan.student_plans p JOIN studyplan.contents c ON c.id = p.content_id
     UNION ALL SELECT jsonb_build_array(
       plan_count, unplaced, certificate, repairs, warnings, quality)
