@@ -95,6 +95,8 @@ def _plans() -> sa.CompoundSelect[Any]:
         other.student_id == sa.bindparam("student_id", type_=sa.Uuid),
         other.live,
         *_of_group(back),
+        # Without this condition, the partial index on ``retired_in`` would not be used.
+        sa.not_(back.live),
         back.retired_in == undone,
     )
     return sa.union(
