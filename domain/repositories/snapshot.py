@@ -5,7 +5,7 @@ held. One statement takes one round trip and, at READ COMMITTED, sees one consis
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Final
 from uuid import UUID
@@ -78,9 +78,7 @@ class SnapshotPlan:
     @property
     def kept_plan(self) -> planning.KeptPlan:
         """The plan as an input of planning."""
-        plan = self.stored.plan
-        fields = {name: getattr(plan, name) for name in _KEPT_FIELDS}
-        return planning.KeptPlan(**fields, done_through=self.done_through)
+        return self.stored.plan.as_kept(self.done_through)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +216,6 @@ _PLANS: Final = Rows(
     *("content_id", "id", "lineage", "generation", "version"),
     *("state", "pinned", "done_through"),
     computed=["content", "sequence"],
-)
-_KEPT_FIELDS: Final = tuple(
-    item.name for item in fields(planning.KeptPlan) if item.name != "done_through"
 )
 _DONE: Final = frozenset({models.PlanState.DONE, models.PlanState.PART_DONE})
 

@@ -10,7 +10,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Any, Final, Literal, TypeAlias
 
-from domain.scheduling.types import PlanKind, UnplacedReason
+from domain.scheduling.types import KeptPlan, PlanKind, UnplacedReason
 
 Scalar: TypeAlias = str | int | bool | None
 Language: TypeAlias = Literal["ko", "en"]
@@ -79,6 +79,23 @@ class ScheduledPlan:
     def minutes(self) -> int:
         """The length of the row, including its wrap-up."""
         return self.end_minute - self.start_minute
+
+    def as_kept(self, done_through: int | None = None) -> KeptPlan:
+        """Return the plan as an input of planning that is kept, or kept through a unit."""
+        return KeptPlan(
+            content=self.content,
+            kind=self.kind,
+            date=self.date,
+            start_minute=self.start_minute,
+            end_minute=self.end_minute,
+            first_unit=self.first_unit,
+            last_unit=self.last_unit,
+            done_through=done_through,
+            part=self.part,
+            parts=self.parts,
+            wrap_up_minutes=self.wrap_up_minutes,
+            reserve=self.reserve,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan for JSON: the date in ISO format, times as ``HH:MM``, the kind as text.

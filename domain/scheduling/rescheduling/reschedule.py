@@ -25,7 +25,6 @@ from domain.scheduling.rescheduling.catching_up import AT_ONCE, CaughtUp, Conten
 from domain.scheduling.rescheduling.reviews import Follow
 from domain.scheduling.rescheduling.session import Standing
 from domain.scheduling.rescheduling.standing import (
-    as_kept,
     counted_whole,
     even_due,
     items_of,
@@ -68,7 +67,7 @@ def reschedule(
     """
     first = max(request.today, frozen_until or request.today)
     frozen = [plan for plan in planned if request.today <= plan.date < first]
-    kept = (*request.kept, *map(as_kept, frozen))
+    kept = (*request.kept, *(plan.as_kept() for plan in frozen))
     problem = problem_of(replace(request, kept=kept), baseline.days(request), first)
     stand = _Stand(problem, planned, baseline, how)
     problem = stand.problem

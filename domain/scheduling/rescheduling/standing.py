@@ -9,10 +9,9 @@ from domain.scheduling.calendar import Day, DayKind
 from domain.scheduling.demand import Demand, Problem
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.rescheduling.catching_up import AT_ONCE, CaughtUp, Content
-from domain.scheduling.result import ScheduledPlan
 from domain.scheduling.rounding import even_deal
 from domain.scheduling.rows import Row
-from domain.scheduling.types import KeptPlan, PlanKind, Request
+from domain.scheduling.types import PlanKind, Request
 
 
 def within_period(day: int, days: Sequence[Day]) -> int:
@@ -74,22 +73,6 @@ def items_of(demand: Demand, planned: Iterable[Row]) -> tuple[Deal, list[tuple[i
             numbers.append((free, max(len(taken) + 1, *(row.parts for row in own.values()), 1)))
     cuts = len(units) - len(demand.units)
     return Deal(demand, units, [0, *accumulate(minutes)], [], [], cuts=cuts), numbers
-
-
-def as_kept(plan: ScheduledPlan) -> KeptPlan:
-    return KeptPlan(
-        content=plan.content,
-        kind=plan.kind,
-        date=plan.date,
-        start_minute=plan.start_minute,
-        end_minute=plan.end_minute,
-        first_unit=plan.first_unit,
-        last_unit=plan.last_unit,
-        part=plan.part,
-        parts=plan.parts,
-        wrap_up_minutes=plan.wrap_up_minutes,
-        reserve=plan.reserve,
-    )
 
 
 def counted_whole(request: Request) -> Request:
