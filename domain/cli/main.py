@@ -142,9 +142,26 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_generate)
     _add_language(command)
 
+    _add_life(commands)
     _add_group_commands(commands)
     _add_migrations(commands)
     return parser
+
+
+def _add_life(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "life",
+        help="simulate a student's life with the plans of JSON documents, without a database",
+        description="Simulate a student who does most plans and misses some, with a reschedule "
+        "every week, and print beside it what full generations would have moved.",
+        epilog="Exit code 2: a document has errors. 1: a group could not be planned.",
+    )
+    command.add_argument("files", nargs="+", metavar="FILE")
+    command.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="draws another life; 1 by default"
+    )
+    command.set_defaults(run=_life)
+    _add_language(command)
 
 
 def _add_group_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -243,15 +260,25 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _generate(options: argparse.Namespace) -> int:
-    from domain.cli import generate  # noqa: PLC0415 - needs the extra
+    from domain.cli import generate, jobs  # noqa: PLC0415 - need the extra
 
     def run() -> int:
-        planned = generate.run(jobs, as_json=options.json, language=options.language)
+        planned = generate.run(read, as_json=options.json, language=options.language)
         return 0 if planned else EXIT_FAILURE
 
-    jobs = generate.read_jobs(options.files, options.today)
-    code = _run(run) if jobs else 0
-    return EXIT_USAGE if len(jobs) < len(options.files) else code
+    read = jobs.read_jobs(options.files, options.today)
+    code = _run(run) if read else 0
+    return EXIT_USAGE if len(read) < len(options.files) else code
+
+
+def _life(options: argparse.Namespace) -> int:
+    from domain.cli import jobs, life  # noqa: PLC0415 - need the extra
+
+    read = jobs.read_jobs(options.files)
+    is_done = life.run(read, seed=options.seed, language=options.language)
+    if len(read) < len(options.files):
+        return EXIT_USAGE
+    return 0 if is_done else EXIT_FAILURE
 
 
 def _group_command(options: argparse.Namespace) -> int:

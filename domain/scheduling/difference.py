@@ -31,7 +31,7 @@ PLACE: Final = (
 )
 """The fields that identify a plan. The others follow the calendar and may change in place."""
 CALENDAR: Final = ("week", "cycle", "cycle_day")
-_place: Final[Callable[[ScheduledPlan], Hashable]] = attrgetter(*PLACE)
+place_of: Final[Callable[[ScheduledPlan], Hashable]] = attrgetter(*PLACE)
 _range: Final[Callable[[ScheduledPlan], Hashable]] = attrgetter(
     "content", "kind", "first_unit", "last_unit", "part", "parts"
 )
@@ -101,10 +101,12 @@ class Difference:
 
 def difference(live: Iterable[StoredPlan], planned: Iterable[ScheduledPlan]) -> Difference:
     """Match the live plans that may be replaced with a schedule's plans, both in any order."""
-    old = {_place(stored.plan): stored for stored in sorted(live, key=lambda row: _time(row.plan))}
+    old = {
+        place_of(stored.plan): stored for stored in sorted(live, key=lambda row: _time(row.plan))
+    }
     kept, wanted = [], []
     for plan in sorted(planned, key=_time):
-        stored = old.pop(_place(plan), None)
+        stored = old.pop(place_of(plan), None)
         if stored is None:
             wanted.append(plan)
         else:
