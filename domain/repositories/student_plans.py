@@ -151,6 +151,18 @@ class StudentPlanRepository:
         return load_progress(self._session, self._tenant_id, group_id)
 
     @translated()
+    def groups_with_undone_plans(self, student_id: UUID) -> Sequence[UUID]:
+        """Return the ids of the student's groups that have live plans of which nothing is done."""
+        own = self._conditions(student_id=student_id)
+        undone = StudentPlan.state.in_([PlanState.PLANNED, PlanState.STARTED])
+        return self._session.scalars(
+            sa.select(StudentPlan.group_id)
+            .where(*own, StudentPlan.live, undone)
+            .group_by(StudentPlan.group_id)
+            .order_by(StudentPlan.group_id)
+        ).all()
+
+    @translated()
     def studied_units(self, group_id: UUID, content_ids: Collection[UUID]) -> list[StudiedUnits]:
         """Return the id, content, first and last kept unit of live study plans with whole units."""
         found = self._session.execute(

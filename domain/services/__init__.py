@@ -23,10 +23,12 @@ from domain.services.rescheduling import (
     reschedule_plans,
     reschedule_plans_async,
 )
+from domain.services.stale_plans import StalePlan, stale_plans
 from domain.services.undo import UndoService
-from domain.services.writing import RowVersion
+from domain.services.writing import EditedRow, RowVersion
 
 __all__ = [
+    "EditedRow",
     "GenerationResult",
     "GroupEditService",
     "GroupStateService",
@@ -37,6 +39,7 @@ __all__ = [
     "PlanProgressService",
     "ReschedulingService",
     "RowVersion",
+    "StalePlan",
     "StudentTimeService",
     "UndoService",
     "activate",
@@ -47,4 +50,5 @@ __all__ = [
     "preview_reschedule",
     "reschedule_plans",
     "reschedule_plans_async",
+    "stale_plans",
 ]

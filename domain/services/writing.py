@@ -11,6 +11,7 @@ from domain.database_errors import translated
 from domain.models import Base, GroupStatus, PlanGroup
 
 if TYPE_CHECKING:  # a shorter chain of imports
+    from domain.services.stale_plans import StalePlan
     from domain.unit_of_work.unit import UnitOfWork
 
 FINISHED: Final = frozenset({GroupStatus.COMPLETED, GroupStatus.CANCELLED})
@@ -22,6 +23,17 @@ class RowVersion:
 
     id: UUID
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class EditedRow(RowVersion):
+    """The new version of an edited row, and the live plans that contradict the data since.
+
+    ``stale_plans`` are in order of time. It also has plans that became stale by earlier edits, as
+    long as they were not rescheduled.
+    """
+
+    stale_plans: "tuple[StalePlan, ...]" = ()
 
 
 class HasVersion(Protocol):

@@ -79,7 +79,7 @@ def test_entry_is_added_changed_and_removed(
     changed = edit(
         session_factory, world, method(f"change_{entry}"), **named, expected_version=1, **change
     )
-    assert changed == RowVersion(added.id, 2)
+    assert (changed.id, changed.version) == (added.id, 2)
     assert stored(session_factory, kind, added) == found | change | {"version": 2}
     before = everything(session_factory)[table]
     edit(session_factory, world, method(f"remove_{entry}"), **named, expected_version=2)

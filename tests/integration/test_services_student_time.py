@@ -12,7 +12,7 @@ from sqlalchemy.orm import sessionmaker
 from domain import AcademySchedule, Exclusion, InvalidInputError, StudentLock, UnitOfWork
 from domain.errors import TimeEntryNotFoundError
 from domain.scheduling.types import ExclusionType
-from domain.services import RowVersion, StudentTimeService
+from domain.services import StudentTimeService
 from tests.factories import AcademyScheduleFactory
 from tests.integration.editing import Factory, World, edit, everything, refused
 from tests.integration.storing import columns, generate, store
@@ -49,7 +49,7 @@ def test_class_is_added_changed_and_removed(session_factory: Factory, world: Wor
         expected_version=1,
         **change,
     )
-    assert changed == RowVersion(added.id, 2)
+    assert (changed.id, changed.version) == (added.id, 2)
     assert stored(session_factory, AcademySchedule, added.id) == (
         expected | change | {"version": 2}
     )

@@ -22,6 +22,7 @@ from domain.scheduling.explanation import certificate, repairs, unplaced_ranges
 from domain.scheduling.quality import quality
 from domain.scheduling.rescheduling.baseline import Baseline
 from domain.scheduling.rescheduling.catching_up import AT_ONCE, CaughtUp, Content, catch_up
+from domain.scheduling.rescheduling.contradictions import contradiction
 from domain.scheduling.rescheduling.reviews import Follow
 from domain.scheduling.rescheduling.session import Standing
 from domain.scheduling.rescheduling.standing import (
@@ -245,14 +246,8 @@ class _Stand:
 
     def _stands(self, row: Row) -> bool:
         """Whether the row still has its time, its day and its units."""
-        demand = self._demands.get(row.content)
-        if demand is None or row.day >= demand.stop or not self.timetable.is_free(row):
-            return False
-        if row.kind is PlanKind.REVIEW:
-            content = demand.content
-            return content.first_unit <= row.first_unit and row.last_unit <= content.last_unit
-        remaining = self._remaining[row.content]
-        return all(unit in remaining for unit in range(row.first_unit, row.last_unit + 1))
+        remaining = self._remaining.get(row.content, frozenset())
+        return not contradiction(row, self._demands.get(row.content), remaining, self.timetable)
 
     def _content(self, demand: Demand) -> Content:
         position = demand.content.position

@@ -4,7 +4,7 @@ Entries of all kinds are added, changed and removed by the three methods of ``En
 subclasses have the rules of each kind, and insert and delete its rows.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -23,6 +23,7 @@ from domain.models.study_time import (
 from domain.scheduling import types as planning
 from domain.scheduling.validation import field_errors
 from domain.services.writing import (
+    EditedRow,
     RowVersion,
     accept,
     assign,
@@ -33,6 +34,7 @@ from domain.services.writing import (
 )
 
 if TYPE_CHECKING:  # a shorter chain of imports
+    from domain.services.stale_plans import StalePlan
     from domain.unit_of_work.unit import UnitOfWork
 
 Entry = TypeVar("Entry", AcademySchedule, Block, Exclusion, NonStudyBlock, SpecialDay)
@@ -54,32 +56,38 @@ class Entries(Generic[Entry]):
     rows: Sequence[Entry]
     owner: Mapping[str, UUID]
     """The foreign keys of a new row, in addition to the tenant's id."""
+    find_stale_plans: Callable[[], tuple["StalePlan", ...]]
+    """Returns the live plans that contradict the data of the group, or of the student's groups."""
 
-    def add(self, fields: Mapping[str, Any]) -> RowVersion:
+    def add(self, fields: Mapping[str, Any]) -> EditedRow:
         """Add a row after the others, and write it."""
         values = self._validated(fields, None)
         columns: dict[str, Any] = {**self.owner, **values}
         row = self.kind(id=uuid4(), tenant_id=self.uow.tenant_id, **columns)
         self._insert(row)
-        return save(self.uow, row, self.group_id)
+        return self._edited(save(self.uow, row, self.group_id))
 
-    def change(self, id_: UUID, expected_version: int, fields: Mapping[str, Any]) -> RowVersion:
+    def change(self, id_: UUID, expected_version: int, fields: Mapping[str, Any]) -> EditedRow:
         """Change the given fields of a row, and write it."""
         index, row = self._find(id_, expected_version)
         assign(row, self._validated(fields, index))
         self._accept()
-        return save(self.uow, row, self.group_id)
+        return self._edited(save(self.uow, row, self.group_id))
 
-    def remove(self, id_: UUID, expected_version: int) -> None:
-        """Delete a row."""
+    def remove(self, id_: UUID, expected_version: int) -> tuple["StalePlan", ...]:
+        """Delete a row, and return the plans that contradict the data since."""
         _, row = self._find(id_, expected_version)
         self._delete(row)
         flush(self.uow, self.group_id)
+        return self.find_stale_plans()
 
     @property
     def group_id(self) -> UUID | None:
         """The group's id, which errors report."""
         return self.owner.get("group_id")
+
+    def _edited(self, written: RowVersion) -> EditedRow:
+        return EditedRow(written.id, written.version, self.find_stale_plans())
 
     def _find(self, id_: UUID, expected_version: int) -> tuple[int, Entry]:
         for index, row in enumerate(self.rows):

@@ -16,7 +16,9 @@ from domain.repositories.day_shifts import clear_day_shifts, clear_loaded_day_sh
 from domain.repositories.student_plans import ContentHistory
 from domain.scheduling.types import Allocation
 from domain.services.service import Service
+from domain.services.stale_plans import edited
 from domain.services.writing import (
+    EditedRow,
     RowVersion,
     accept,
     assign,
@@ -40,7 +42,8 @@ class GroupEditService(Service):
     """Edits the settings and contents of a group; ``GroupTimeService`` edits its study time.
 
     All methods need the group's lock, so that the group does not change during a generation; the
-    caller commits. The plans do not change until the next generation.
+    caller commits. The plans do not change until the next generation or reschedule; those that
+    contradict the edited data are returned as ``stale_plans``.
 
     A completed or cancelled group cannot be edited. To use a cancelled group again, activate it
     first, edit it, and generate its plans.
@@ -57,7 +60,7 @@ class GroupEditService(Service):
         expected_version: int,
         group_id: UUID | None = None,
         **fields: Unpack[PlanGroupSettings],
-    ) -> RowVersion:
+    ) -> EditedRow:
         """Change the given settings of the group; the others are not changed.
 
         The group's own exclusions and special days must be within its new period (fields
@@ -78,7 +81,7 @@ class GroupEditService(Service):
         if outdated_shifts:
             with translated(uow.connection, group_id=group.id):
                 clear_day_shifts(uow.session, group)
-        return written
+        return edited(uow, written, group.id)
 
     def add_content(
         self, *, group_id: UUID | None = None, **fields: Unpack[ContentFields]
@@ -104,7 +107,7 @@ class GroupEditService(Service):
         expected_version: int,
         group_id: UUID | None = None,
         **fields: Unpack[ContentFields],
-    ) -> RowVersion:
+    ) -> EditedRow:
         """Change the given fields of a content; ``episodes`` replaces all episodes of a lecture.
 
         The range must contain the units of all plans that are done, started or pinned. The type of
@@ -129,7 +132,7 @@ class GroupEditService(Service):
             # which happens only if a column of the content is written.
             flag_modified(content, "last_unit")
         accept(uow, group)
-        return save(uow, content, group.id)
+        return edited(uow, save(uow, content, group.id), group.id)
 
     def remove_content(
         self, *, content_id: UUID, expected_version: int, group_id: UUID | None = None
