@@ -207,18 +207,18 @@ class _Bound:
         return all(need <= sum(map(held.__getitem__, masks)) for need, masks in self.subsets)
 
     def least_level(self, limit: Callable[[int, int], int]) -> int:
-        """Return the least level.
+        """Return the least level; if the minutes fit at none, one at which all days are full.
 
         ``limit`` returns the thousandths of minutes that a day may take, from the level and the
         day's study time.
         """
         enough, step = self._least_without_caps(limit), 1
         too_low = enough - 1
-        while not self._fits(enough, limit):
+        while not self._is_enough(enough, limit):
             too_low, enough, step = enough, enough + step, 2 * step
         while enough - too_low > 1:
             middle = (too_low + enough) // 2
-            if self._fits(middle, limit):
+            if self._is_enough(middle, limit):
                 enough = middle
             else:
                 too_low = middle
@@ -241,9 +241,18 @@ class _Bound:
                 least = max(least, -(-rest // slope))
         return least
 
-    def _fits(self, level: int, limit: Callable[[int, int], int]) -> bool:
+    def _is_enough(self, level: int, limit: Callable[[int, int], int]) -> bool:
         if any(limit(level, time) < 1000 * minutes for minutes, time in self.kept):
             return False
+        # Without the second condition a search for a level that does not exist would not end.
+        return self._fits(level, limit) or all(
+            1000 * (kind.free + kind.kept) <= limit(level, kind.time)
+            for kinds in self.kinds.values()
+            for kind in kinds
+            if kind.time
+        )
+
+    def _fits(self, level: int, limit: Callable[[int, int], int]) -> bool:
         held = {
             owners: sum(
                 count * min(1000 * free, limit(level, time) - 1000 * kept if time else 1000 * free)

@@ -9,10 +9,13 @@ import pytest
 from domain.scheduling import explanation
 from domain.scheduling.demand import problem_of
 from domain.scheduling.distribution import deal, in_turn
+from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.distribution.in_turn import Effort
+from domain.scheduling.quality import quality
 from domain.scheduling.schedule import schedule
 from domain.scheduling.types import Request
 from tests.benchmarks.extremes import Recipe, build
+from tests.unit.scheduling.build import book, make_request
 from tests.unit.scheduling.checker import check
 
 MAX_EFFORT = 400_000
@@ -83,3 +86,11 @@ def test_effort_is_reached_if_demands_cannot_be_dealt_twice() -> None:
     effort.left = 10
     assert not effort.allows(problem.demands, problem.rooms)
     assert not effort.remains
+
+
+@pytest.mark.parametrize("minutes", [960, 961, 50_000])
+def test_least_level_of_minutes_that_no_day_could_hold_is_found(minutes: int) -> None:
+    problem = problem_of(make_request(book(1, 100), period="01-06..01-07"))
+    found = quality(problem, [Deal(problem.demands[0], [1], [0, minutes], [], [])], [])
+    assert found.least_peak == -(-minutes // 2)
+    assert found.least_fullness == -(-1000 * minutes // 960)
