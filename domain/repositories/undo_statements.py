@@ -94,6 +94,9 @@ def _plans() -> sa.CompoundSelect[Any]:
         other.tenant_id == TENANT_ID,
         other.student_id == sa.bindparam("student_id", type_=sa.Uuid),
         other.live,
+        # The plans of the run are retired themselves. They are usually most of the live ones, and
+        # a join with all of them would be quadratic.
+        sa.not_(_has_id(other, "made_ids")),
         *_of_group(back),
         # Without this condition, the partial index on ``retired_in`` would not be used.
         sa.not_(back.live),
