@@ -103,7 +103,7 @@ class Sessions:
 
         ``spans`` has the lengths of the spans of each day.
         """
-        shortest = self.demand.shortest
+        shortest = max(1, self.demand.shortest)
         days = [day for day in self.demand.days if max(spans.get(day, ()), default=0) >= shortest]
         days = sorted({*days, *self.days})
         after = dict(zip(self.days, self.counts, strict=True))

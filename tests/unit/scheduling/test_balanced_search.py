@@ -12,8 +12,8 @@ from domain.scheduling.distribution.sessions import Sessions, packed
 from domain.scheduling.distribution.smoothing import Smoothing
 from domain.scheduling.placement import Room
 from domain.scheduling.schedule import schedule
-from domain.scheduling.types import Request
-from tests.unit.scheduling.build import block, book, make_request
+from domain.scheduling.types import PlanKind, Request
+from tests.unit.scheduling.build import block, book, busy, kept, make_request
 from tests.unit.scheduling.checker import check_rules
 from tests.unit.scheduling.corpus import _group, balanced
 
@@ -75,3 +75,20 @@ def test_study_time_that_smoothing_frees_is_used_before_the_reserve() -> None:
     result = schedule(request)
     assert any(row.reserve for row in result.plans)
     assert check_rules(request, result) == []
+
+
+def test_content_of_which_everything_is_done_has_no_days() -> None:
+    # The other plans of the student fill a study day, which so has no level.
+    request = balanced(
+        make_request(
+            book(1, 10, position=1),
+            book(1, 100, position=2),
+            kept=(kept(1, 10, "01-06", 10, 11),),
+            busy=(busy("01-08", 10, 12), busy("01-08", 13, 19)),
+            period="01-06..01-19",
+        )
+    )
+    result = schedule(request)
+    assert check_rules(request, result) == []
+    study = [plan for plan in result.plans if plan.kind is PlanKind.STUDY]
+    assert {plan.content for plan in study} == {2}
