@@ -42,9 +42,9 @@ class Follow:
     ) -> list[PlanWarning]:
         """Change the reviews whose units differ, then offer the missed ones again."""
         keys = {self._key(row) for row in hit}
-        for cycle, position in _keys(before) | _keys(after):
-            if _units(before, cycle, position) != _units(after, cycle, position):
-                keys.add((cycle, position))
+        for key in _keys(before) | _keys(after):
+            if self._units(before, key) != self._units(after, key):
+                keys.add(key)
         warnings = [found for key in sorted(keys) for found in self._renew(key, after)]
         return warnings + [found for row in missed for found in self._offer(row)]
 
@@ -137,6 +137,21 @@ class Follow:
             if days[day].kind is DayKind.REVIEW and day < demand.stop
         ]
 
+    def _units(self, studied: Studied, key: Key) -> tuple[list[Span], list[Span]]:
+        """Return the units that a cycle has studied before its first review day, and the others.
+
+        The others, on a day without study time after it, are not reviewed.
+        """
+        cycle, position = key
+        days = self.problem.days
+        first = next(
+            (d for d, day in enumerate(days) if day.kind is DayKind.REVIEW and day.cycle == cycle),
+            len(days),
+        )
+        ranges = studied.get(cycle, {}).get(position, ())
+        timely = merged(units for units, day in ranges if day < first)
+        return timely, merged(units for units, day in ranges if day >= first)
+
     def _key(self, row: Row) -> Key:
         return self._cycle(row), row.content
 
@@ -147,7 +162,3 @@ class Follow:
 
 def _keys(studied: Studied) -> set[Key]:
     return {(cycle, position) for cycle, own in studied.items() for position in own}
-
-
-def _units(studied: Studied, cycle: int, position: int) -> list[Span]:
-    return merged(units for units, _ in studied.get(cycle, {}).get(position, ()))
