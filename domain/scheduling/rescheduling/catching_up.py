@@ -87,7 +87,7 @@ def catch_up(
     """
     old = _old_curve(content)
     rooms = {
-        day: timetable.free(day, content.position, reserve=reserve or day in content.reserve_days)
+        day: timetable.free(day, {content.position}, reserve=reserve or day in content.reserve_days)
         for day in content.days
     }
     search = _Search(

@@ -1,9 +1,7 @@
 """The computation of a reschedule: what stands, what is missing, and where there is room for it.
 
-Contents with fewer days of their own come first, because the others have more choice; while one of
-them is caught up, the rows of all others hold their time. If units remain, the reserve is used, and
-then the reserve of days without study time. If something remains even so, the contents that failed
-are caught up before the others.
+The steps are: what stands of the plans (here), what is missing of each content (``catching_up``),
+in which order the contents get it (``contents``), and the reviews that follow (``reviews``).
 """
 
 from bisect import bisect_right
@@ -16,12 +14,13 @@ from itertools import accumulate
 from operator import attrgetter
 from typing import Final
 
-from domain.scheduling.demand import Demand, Problem, own_days, placing_order, problem_of
+from domain.scheduling.demand import Demand, Problem, own_days, problem_of
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.explanation import certificate, repairs, unplaced_ranges
 from domain.scheduling.quality import quality
 from domain.scheduling.rescheduling.baseline import Baseline
-from domain.scheduling.rescheduling.catching_up import AT_ONCE, CaughtUp, Content, catch_up
+from domain.scheduling.rescheduling.catching_up import AT_ONCE, CaughtUp, Content
+from domain.scheduling.rescheduling.contents import catch_up_all
 from domain.scheduling.rescheduling.contradictions import contradiction
 from domain.scheduling.rescheduling.reviews import Follow
 from domain.scheduling.rescheduling.session import Standing
@@ -31,7 +30,6 @@ from domain.scheduling.rescheduling.standing import (
     items_of,
     kept_minutes,
     standing_items,
-    whole_units,
     with_study_days,
     within_period,
 )
@@ -167,50 +165,11 @@ class _Stand:
             for day in (days[row.day],)
         ]
 
-    def caught_up(self) -> dict[int, CaughtUp]:
-        """Catch up all contents; those that failed are tried again before the others."""
-        order = sorted(
-            self.contents, key=lambda one: (len(one.days), placing_order(one.demand.content))
-        )
-        standing = self.timetable
-        self.timetable = standing.copy()
-        found = {content.position: self._catch_up(content) for content in order}
-        failed = [one for one in order if found[one.position].placed < one.count]
-        if failed and len(order) > len(failed):
-            first, self.timetable = self.timetable, standing.copy()
-            order = [*failed, *(one for one in order if one not in failed)]
-            again = {content.position: self._catch_up(content) for content in order}
-            if self._undone(again) < self._undone(found):
-                return again
-            self.timetable = first
-        return found
-
-    def _undone(self, found: Mapping[int, CaughtUp]) -> int:
-        return sum(
-            one.deal.prefix[-1] - one.deal.prefix[found[one.position].placed]
-            for one in self.contents
-        )
-
-    def _catch_up(self, content: Content) -> CaughtUp:
-        """Catch up one content in study time, then with the reserve, then on more days."""
-        own = [one.row for rows in content.standing.values() for one in rows]
-        if len(standing_items(content)) == content.count:
-            return CaughtUp(own, content.count)
-        best: CaughtUp | None = None
-        for reserve, more in ((False, False), (True, False), (True, True)):
-            if more and not content.demand.spare_days:
-                break
-            tried = content.with_days(content.demand.spare_days) if more else content
-            found = catch_up(tried, self.timetable, self._limit, reserve=reserve)
-            if best is None or found.placed > best.placed:
-                best = found
-            if best.placed == content.count:
-                break
-        assert best is not None  # noqa: S101 - the loop has run
-        best = whole_units(content, best)
-        self.timetable.remove(own)
-        self.timetable.add(best.rows)
-        return best
+    def caught_up(self) -> Mapping[int, CaughtUp]:
+        """Catch up all contents."""
+        outcome = catch_up_all(self.contents, self.timetable, self._limit)
+        self.timetable = outcome.timetable
+        return outcome.found
 
     def follow_with_reviews(self) -> list[PlanWarning]:
         """Let the reviews follow the study rows, and return what could not be reviewed."""

@@ -1,7 +1,7 @@
 """The rows that stand, by day and content, and the time that they leave free."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from domain.scheduling.placement import Room
 from domain.scheduling.rows import Row
@@ -44,20 +44,32 @@ class Timetable:
         for row in rows:
             self._rows[row.day].append(row)
 
-    def free(self, day: int, content: int | None = None, *, reserve: bool = True) -> Room:
-        """Return the free time of a day, as if the study rows of ``content`` were not there."""
+    def free(self, day: int, beside: Collection[int] = (), *, reserve: bool = True) -> Room:
+        """Return the free time of a day, as if the study rows of some contents were not there."""
         room = self._rooms.get(day)
         if room is None:
             return Room((), ())
         holes = [
             (row.start, row.stop)
             for row in self._rows.get(day, ())
-            if row.content != content or row.kind is not PlanKind.STUDY
+            if row.content not in beside or row.kind is not PlanKind.STUDY
         ]
         study = without(room.study, holes) if holes else room.study
         if not reserve:
             return Room(study, ())
         return Room(study, without(room.reserve, holes) if holes else room.reserve)
+
+    def room(self, day: int) -> Room:
+        """Return the free time of a day, as if no rows were there."""
+        return self._rooms.get(day) or Room((), ())
+
+    def minutes(self, day: int, content: int) -> int:
+        """Return the minutes of study of a content on a day, wrap-up included."""
+        return sum(
+            row.stop - row.start
+            for row in self._rows.get(day, ())
+            if row.content == content and row.kind is PlanKind.STUDY
+        )
 
     def load(self, day: int, content: int) -> int:
         """Return the minutes of study on a day, kept and planned, without those of ``content``."""

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from itertools import pairwise
@@ -38,7 +39,6 @@ class Life:
     request: Request
     planned: list[ScheduledPlan] = field(default_factory=list)
     done: list[KeptPlan] = field(default_factory=list)
-    unplaced_units: set[tuple[int, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         first = schedule(self.request)
@@ -50,6 +50,12 @@ class Life:
             certificate=first.certificate,
             repairs=first.repairs,
         )
+
+    def copy(self) -> "Life":
+        """Return the same life, which can go on separately."""
+        copied = copy(self)
+        copied.planned, copied.done = list(self.planned), list(self.done)
+        return copied
 
     @property
     def study_dates(self) -> list[date]:

@@ -1,0 +1,199 @@
+"""All contents of a group: the order in which they are caught up, and which sessions give way.
+
+Contents with fewer days of their own come first, because the others have more choice; while one of
+them is caught up, the rows of all others hold their time. A day that is too short for a unit of the
+content does not count. If units remain, the reserve is used, and then the reserve of days without
+study time. If something remains even so, the contents that failed are caught up before the others.
+
+If something remains even then, sessions of contents with more days are *displaced* from days of the
+stuck one: they lose their place and are caught up last, like rows that were hit, on the same day if
+it still has the room. For each day the set of sessions is found without which the day holds most of
+what remains, and from which none can be left out. Days with the fewest sessions are tried first.
+The set is the least one per day, not over all days; a trial costs as much as catching up everything
+once, and their number is limited.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from domain.scheduling.demand import placing_order
+from domain.scheduling.placement import reach
+from domain.scheduling.rescheduling.catching_up import CaughtUp, Content, catch_up
+from domain.scheduling.rescheduling.standing import standing_items, whole_units
+from domain.scheduling.rescheduling.timetable import Timetable
+
+_MAX_DAYS: Final = 6
+"""The number of days from which sessions are displaced at most."""
+_MAX_TRIALS: Final = 4
+"""The number of days of which one is chosen by trial."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The timetable in which contents are caught up, and what was placed of each."""
+
+    timetable: Timetable
+    found: Mapping[int, CaughtUp]
+    undone: Mapping[int, int]
+    """The minutes that could not be placed, of each content of which something could not."""
+
+    @property
+    def minutes(self) -> int:
+        """The minutes that could not be placed."""
+        return sum(self.undone.values())
+
+
+def catch_up_all(
+    contents: Sequence[Content], timetable: Timetable, limit: Callable[[int], int]
+) -> Outcome:
+    """Catch up all contents, displacing sessions only if something stays undone otherwise.
+
+    The given timetable is not changed.
+
+    :param limit: the minutes of study that a day should not exceed.
+    """
+    group = _Group(contents, timetable, limit)
+    best = group.caught_up(())
+    if best.undone and len(best.undone) < len(contents):
+        again = group.caught_up(best.undone)
+        if again.minutes < best.minutes:
+            best = again
+    return group.with_displaced(best) if best.undone else best
+
+
+class _Displaced(NamedTuple):
+    """Sessions that leave a day, as positions of contents.
+
+    ``is_part`` says whether the day holds only a part of what remains even then. The order of the
+    fields is the order in which days are tried.
+    """
+
+    is_part: bool
+    sessions: int
+    minutes: int
+    day: int
+    contents: tuple[int, ...]
+
+
+class _Group:
+    def __init__(
+        self, contents: Sequence[Content], timetable: Timetable, limit: Callable[[int], int]
+    ) -> None:
+        self._timetable = timetable
+        self._limit = limit
+        self._usable = {one.position: _usable_days(one, timetable) for one in contents}
+        self._order = sorted(
+            contents,
+            key=lambda one: (len(self._usable[one.position]), placing_order(one.demand.content)),
+        )
+
+    def caught_up(
+        self, first: Sequence[int] | Mapping[int, int], displaced: Sequence[_Displaced] = ()
+    ) -> Outcome:
+        """Catch up all contents, some of them before the others, without displaced sessions."""
+        timetable = self._timetable.copy()
+        contents = [self._without(content, displaced, timetable) for content in self._order]
+        contents.sort(key=lambda one: one.position not in first)
+        found = {one.position: _catch_up(one, timetable, self._limit) for one in contents}
+        undone = {
+            one.position: one.deal.prefix[-1] - one.deal.prefix[found[one.position].placed]
+            for one in contents
+            if found[one.position].placed < one.count
+        }
+        return Outcome(timetable, found, undone)
+
+    def with_displaced(self, best: Outcome) -> Outcome:
+        """Return a better outcome with few displaced sessions, or ``best``."""
+        displaced: list[_Displaced] = []
+        for _ in range(_MAX_DAYS):
+            better, chosen = best, None
+            for option in sorted(self._options(best))[:_MAX_TRIALS]:
+                found = self.caught_up(best.undone, [*displaced, option])
+                if found.minutes < better.minutes:
+                    better, chosen = found, option
+                if not found.undone:
+                    return found
+            if chosen is None:
+                break
+            displaced.append(chosen)
+            best = better
+        return best
+
+    @staticmethod
+    def _without(
+        content: Content, displaced: Sequence[_Displaced], timetable: Timetable
+    ) -> Content:
+        days = {one.day for one in displaced if content.position in one.contents}
+        if not days:
+            return content
+        for day in days:
+            timetable.remove(one.row for one in content.standing.get(day, ()))
+        standing = {day: rows for day, rows in content.standing.items() if day not in days}
+        return replace(content, standing=standing)
+
+    def _options(self, outcome: Outcome) -> Iterator[_Displaced]:
+        """Yield for each day of a stuck content the sessions that would have to leave it."""
+        for stuck in self._order:
+            if stuck.position not in outcome.undone:
+                continue
+            days = self._usable[stuck.position]
+            others = [one for one in self._order if len(self._usable[one.position]) > len(days)]
+            for day in days:
+                own = [one for one in others if one.standing.get(day)]
+                if own and (found := _fewest(stuck, outcome, day, own)):
+                    yield found
+
+
+def _catch_up(content: Content, timetable: Timetable, limit: Callable[[int], int]) -> CaughtUp:
+    """Catch up one content in study time, then with the reserve, then on more days."""
+    own = [one.row for rows in content.standing.values() for one in rows]
+    if len(standing_items(content)) == content.count:
+        return CaughtUp(own, content.count)
+    best: CaughtUp | None = None
+    for reserve, more in ((False, False), (True, False), (True, True)):
+        if more and not content.demand.spare_days:
+            break
+        tried = content.with_days(content.demand.spare_days) if more else content
+        found = catch_up(tried, timetable, limit, reserve=reserve)
+        if best is None or found.placed > best.placed:
+            best = found
+        if best.placed == content.count:
+            break
+    assert best is not None  # noqa: S101 - the loop has run
+    best = whole_units(content, best)
+    timetable.remove(own)
+    timetable.add(best.rows)
+    return best
+
+
+def _fewest(
+    stuck: Content, outcome: Outcome, day: int, others: Sequence[Content]
+) -> _Displaced | None:
+    """Return the sessions that have to leave a day, if that helps the stuck content."""
+    first = outcome.found[stuck.position].placed
+    timetable, prefix = outcome.timetable, stuck.deal.prefix
+
+    def more(without: frozenset[int]) -> int:
+        room = timetable.free(day, without)
+        return prefix[reach(prefix, first, room.lengths())] - prefix[first]
+
+    sizes = {one.position: timetable.minutes(day, one.position) for one in others}
+    leaving = frozenset(sizes)
+    most = more(leaving)
+    if most <= more(frozenset()):
+        return None
+    for position in sorted(sizes, key=lambda position: (-sizes[position], position)):
+        if more(leaving - {position}) >= most:
+            leaving -= {position}
+    minutes = sum(sizes[position] for position in leaving)
+    is_part = most < outcome.undone[stuck.position]
+    return _Displaced(is_part, len(leaving), minutes, day, tuple(sorted(leaving)))
+
+
+def _usable_days(content: Content, timetable: Timetable) -> list[int]:
+    """Return the days of a content that hold its longest unit when nothing is planned."""
+    prefix = content.deal.prefix
+    longest = max((stop - start for start, stop in pairwise(prefix)), default=0)
+    return [day for day in content.days if max(timetable.room(day).lengths(), default=0) >= longest]
