@@ -8,7 +8,7 @@ smallest amounts had to be tried one by one, as in small problems.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import groupby
 from typing import Final
@@ -30,6 +30,19 @@ _MAX_EFFORT: Final = 60_000
 """The number of units and spans that the trials of all repairs examine at most."""
 _ONE_BY_ONE: Final = 3_000
 """The number of units and spans up to which amounts are tried one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Trials:
+    """Tries whether everything can be placed, within limited effort."""
+
+    effort: Effort
+    places: Callable[[Problem], bool] | None
+
+    def succeeds(self, problem: Problem) -> bool:
+        return (self.places is not None and self.places(problem)) or places_all(
+            problem, self.effort
+        )
 
 
 def unplaced_ranges(problem: Problem, deals: Sequence[Deal]) -> tuple[Unplaced, ...]:
@@ -67,20 +80,25 @@ def certificate(problem: Problem) -> Certificate | None:
     )
 
 
-def repairs(problem: Problem, unplaced: Sequence[Unplaced]) -> tuple[Repair, ...]:
+def repairs(
+    problem: Problem, unplaced: Sequence[Unplaced], places: Callable[[Problem], bool] | None = None
+) -> tuple[Repair, ...]:
     """Return the least changes found with which everything is placed, each tried by itself.
 
     In a very large problem some may be missing, because there is no time to try them.
+
+    :param places: a cheaper trial than that of the group's strategy, which is made where the
+        cheaper one fails.
     """
-    effort = Effort(_MAX_EFFORT)
-    if not effort.allows(problem.demands, problem.rooms):
+    trials = _Trials(Effort(_MAX_EFFORT), places)
+    if not trials.effort.allows(problem.demands, problem.rooms):
         return ()
     return tuple(
         repair
         for repair in (
-            _more_minutes(problem, effort),
-            _more_days(problem, effort),
-            *(_fewer_units(problem, u, effort) for u in {u.content: 0 for u in unplaced}),
+            _more_minutes(problem, trials),
+            _more_days(problem, trials),
+            *(_fewer_units(problem, u, trials) for u in {u.content: 0 for u in unplaced}),
         )
         if repair is not None
     )
@@ -123,7 +141,7 @@ def _minutes_fit(problem: Problem) -> bool:
     return day_sets.fits([demand.prefix[-1] for demand in opened], held)
 
 
-def _more_minutes(problem: Problem, effort: Effort) -> Repair | None:
+def _more_minutes(problem: Problem, trials: _Trials) -> Repair | None:
     study = [day for day in problem.rooms if problem.days[day].kind is DayKind.STUDY]
     used = (total(problem.days[day].study) + total(problem.days[day].reserve) for day in study)
     most = MINUTES_PER_DAY - max(used, default=MINUTES_PER_DAY)
@@ -132,7 +150,7 @@ def _more_minutes(problem: Problem, effort: Effort) -> Repair | None:
         longer = {day: _extended(problem.rooms[day], amount) for day in study}
         return replace(problem, rooms={**problem.rooms, **longer})
 
-    amount = _least(changed, most, effort)
+    amount = _least(changed, most, trials)
     return None if amount is None else Repair(RepairKind.MINUTES_PER_DAY, amount)
 
 
@@ -143,7 +161,7 @@ def _extended(room: Room, minutes: int) -> Room:
     return Room([*others, (start, stop + minutes)], room.reserve)
 
 
-def _more_days(problem: Problem, effort: Effort) -> Repair | None:
+def _more_days(problem: Problem, trials: _Trials) -> Repair | None:
     end = problem.request.period_end
     most = MAX_DAYS - len(problem.days)
 
@@ -151,11 +169,11 @@ def _more_days(problem: Problem, effort: Effort) -> Repair | None:
         later = end + timedelta(days=amount)
         return problem_of(replace(problem.request, period_end=later))
 
-    amount = _least(changed, most, effort)
+    amount = _least(changed, most, trials)
     return None if amount is None else Repair(RepairKind.DAYS, amount)
 
 
-def _fewer_units(problem: Problem, position: int, effort: Effort) -> Repair | None:
+def _fewer_units(problem: Problem, position: int, trials: _Trials) -> Repair | None:
     (demand,) = (d for d in problem.demands if d.content.position == position)
     is_only_one = not any(other.units for other in problem.demands if other is not demand)
     most = len(demand.units) - is_only_one
@@ -167,13 +185,13 @@ def _fewer_units(problem: Problem, position: int, effort: Effort) -> Repair | No
         ]
         return replace(problem, demands=fewer)
 
-    amount = _least(changed, most, effort)
+    amount = _least(changed, most, trials)
     return None if amount is None else Repair(RepairKind.UNITS, amount, position)
 
 
-def _least(changed: Callable[[int], Problem], most: int, effort: Effort) -> int | None:
+def _least(changed: Callable[[int], Problem], most: int, trials: _Trials) -> int | None:
     """Return the least amount from 1 to ``most`` that was found to suffice, if one was."""
-    if most < 1 or not effort.remains or not _minutes_fit(changed(most)):
+    if most < 1 or not trials.effort.remains or not _minutes_fit(changed(most)):
         return None
     too_few, enough = 0, most
     while enough - too_few > 1:
@@ -182,18 +200,20 @@ def _least(changed: Callable[[int], Problem], most: int, effort: Effort) -> int 
             enough = middle
         else:
             too_few = middle
-    return _tried(changed, enough, most, effort)
+    return _tried(changed, enough, most, trials)
 
 
-def _tried(changed: Callable[[int], Problem], least: int, most: int, effort: Effort) -> int | None:
+def _tried(changed: Callable[[int], Problem], least: int, most: int, trials: _Trials) -> int | None:
     """Return an amount, at least ``least``, with which all units were placed in a trial.
 
     In a small problem the first amounts are tried one by one. Then the steps are doubled, and the
     result is narrowed down by bisection.
     """
 
+    effort = trials.effort
+
     def is_placed(amount: int) -> bool:
-        return places_all(changed(amount), effort)
+        return trials.succeeds(changed(amount))
 
     too_few, amount, step = least - 1, least, 1
     one_by_one = effort.left - _ONE_BY_ONE

@@ -192,11 +192,12 @@ def _leave_out_reviewed(cycles: Studied, request: Request, days: Sequence[Day]) 
     for plan, day in _kept(request, PlanKind.REVIEW):
         units = plan.first_unit, plan.last_kept_unit + 1
         reviewed[days[day].cycle, plan.content].append(units)
-    for (cycle, content), ranges in reviewed.items():
+    for (cycle, content), spans in reviewed.items():
+        ranges = merged(spans)
         cycles[cycle][content] = [
             (rest, day)
             for units, day in cycles[cycle][content]
-            for rest in without([units], merged(ranges))
+            for rest in without([units], ranges)
         ]
 
 

@@ -111,4 +111,7 @@ def _as_decided(day: Day, decided: Mapping[date, tuple[DayKind, int, int | None]
     study = day.study if is_open and kind in _COUNTED else ()
     keeps_reserve = is_open if kind is not DayKind.HOLIDAY else day.kind is DayKind.HOLIDAY
     reserve = day.reserve if keeps_reserve and kind is not DayKind.EXCLUDED else ()
+    now = day.kind, day.cycle, day.cycle_day, day.study, day.reserve
+    if now == (kind, cycle, cycle_day, study, reserve):
+        return day
     return replace(day, kind=kind, cycle=cycle, cycle_day=cycle_day, study=study, reserve=reserve)

@@ -14,6 +14,7 @@ linear in the days, with one binary search for each day that changes.
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 from typing import Final
 
@@ -58,6 +59,23 @@ class Content:
         """The position of the content."""
         return self.demand.content.position
 
+    def limited(self, units: int) -> "Content":
+        """Return the same content with only its first units, and the rows that have no others."""
+        demand = self.demand.limited(units)
+        count = bisect_right(self.deal.units, demand.units[-1]) if units else 0
+        deal = replace(
+            self.deal,
+            demand=demand,
+            units=self.deal.units[:count],
+            prefix=self.deal.prefix[: count + 1],
+        )
+        standing = {
+            day: [one for one in rows if one.items.stop <= count]
+            for day, rows in self.standing.items()
+        }
+        numbers, due = self.numbers[:count], self.due[:count]
+        return replace(self, deal=deal, numbers=numbers, due=due, standing=standing)
+
     def with_days(self, more: Sequence[int]) -> "Content":
         """Return the same content with more days."""
         days = sorted({*self.days, *more})
@@ -86,14 +104,12 @@ def catch_up(
     :param reserve: whether the reserve is used on days of which it was not used before.
     """
     old = _old_curve(content)
-    rooms = {
-        day: timetable.free(day, {content.position}, reserve=reserve or day in content.reserve_days)
-        for day in content.days
-    }
     search = _Search(
         content,
-        rooms,
-        {day: limit(day) - timetable.load(day, content.position) for day in content.days},
+        lambda day: timetable.free(
+            day, {content.position}, reserve=reserve or day in content.reserve_days
+        ),
+        lambda day: limit(day) - timetable.load(day, content.position),
     )
     needed = search.needed(old)
     rows: list[Row] = []
@@ -120,11 +136,11 @@ class _Search:
     """Finds how many units the days hold."""
 
     def __init__(
-        self, content: Content, rooms: Mapping[int, Room], limits: Mapping[int, int]
+        self, content: Content, room: Callable[[int], Room], limit: Callable[[int], int]
     ) -> None:
         self._content = content
-        self._rooms = rooms
-        self._limits = limits
+        self._room = cache(room)
+        self._limit = limit
 
     def stands(self, day: int, first: int, stop: int) -> bool:
         """Whether the rows of the day have exactly these units."""
@@ -144,7 +160,7 @@ class _Search:
             needed[index] = after
             before = old[index - 1]
             if not (after == old[index] and self.stands(content.days[index], before, after)):
-                room = self._rooms[content.days[index]]
+                room = self._room(content.days[index])
                 lowest = reach_back(prefix, after, room.lengths())
                 before = max(before, lowest)
             after = before
@@ -157,7 +173,7 @@ class _Search:
 
         The limit of the day is exceeded for units that are needed.
         """
-        prefix, limit = self._content.deal.prefix, self._limits[day]
+        prefix, limit = self._content.deal.prefix, self._limit(day)
         within = bisect_right(prefix, prefix[first] + max(0, limit), first) - 1
         target = min(wanted, max(within, needed))
         layout = self._lay_out(day, first, target)
@@ -179,4 +195,4 @@ class _Search:
             return None
         content = self._content
         standing = content.standing.get(day, ())
-        return lay_out_session(content.deal, range(first, stop), standing, self._rooms[day])
+        return lay_out_session(content.deal, range(first, stop), standing, self._room(day))

@@ -46,13 +46,18 @@ class Outcome:
 
 
 def catch_up_all(
-    contents: Sequence[Content], timetable: Timetable, limit: Callable[[int], int]
+    contents: Sequence[Content],
+    timetable: Timetable,
+    limit: Callable[[int], int],
+    *,
+    displace: bool = True,
 ) -> Outcome:
     """Catch up all contents, displacing sessions only if something stays undone otherwise.
 
     The given timetable is not changed.
 
     :param limit: the minutes of study that a day should not exceed.
+    :param displace: whether sessions may be displaced.
     """
     group = _Group(contents, timetable, limit)
     best = group.caught_up(())
@@ -60,7 +65,7 @@ def catch_up_all(
         again = group.caught_up(best.undone)
         if again.minutes < best.minutes:
             best = again
-    return group.with_displaced(best) if best.undone else best
+    return group.with_displaced(best) if displace and best.undone else best
 
 
 class _Displaced(NamedTuple):

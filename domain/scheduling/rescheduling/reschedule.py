@@ -34,7 +34,7 @@ from domain.scheduling.rescheduling.standing import (
     within_period,
 )
 from domain.scheduling.rescheduling.timetable import Timetable
-from domain.scheduling.result import PlanWarning, Schedule, ScheduledPlan
+from domain.scheduling.result import PlanWarning, Quality, Schedule, ScheduledPlan
 from domain.scheduling.review import studied_by_cycle
 from domain.scheduling.rows import Row, row_of
 from domain.scheduling.types import PlanKind, Request, Strategy
@@ -78,13 +78,38 @@ def reschedule(
     unplaced = unplaced_ranges(problem, deals)
     explained = with_study_days(problem)
     return Schedule(
-        plans=_numbered(sorted([*frozen, *stand.plans()], key=_BY_TIME)),
+        plans=(*_numbered(frozen), *stand.plans(len(frozen) + 1)),
         unplaced=unplaced,
         certificate=certificate(explained) if unplaced else None,
-        repairs=repairs(explained, unplaced) if unplaced else (),
+        repairs=repairs(explained, unplaced, stand.would_place) if unplaced else (),
         warnings=tuple(warnings),
         quality=quality(problem, deals, stand.rows(PlanKind.STUDY)),
     )
+
+
+def standing_quality(
+    request: Request, planned: Sequence[ScheduledPlan], baseline: Baseline
+) -> Quality:
+    """Return the quality of the plans as they stand before a reschedule, from today on.
+
+    ``request``, ``planned`` and ``baseline`` are those of ``reschedule``. Missed plans do not
+    count; a plan that has lost its time does.
+    """
+    problem = problem_of(request, baseline.days(request))
+    problem = _Stand(problem, planned, baseline, CatchUp.SOONEST).problem
+    rows = [
+        row_of(plan, (plan.date - request.period_start).days)
+        for plan in planned
+        if plan.kind is PlanKind.STUDY and request.today <= plan.date <= request.period_end
+    ]
+    minutes: dict[int, int] = defaultdict(int)
+    for row in rows:
+        minutes[row.content] += row.stop - row.start - row.wrap_up
+    deals = [
+        Deal(demand, demand.units, [0, minutes[demand.content.position]], [], [])
+        for demand in problem.demands
+    ]
+    return quality(problem, deals, rows)
 
 
 _BY_TIME: Final = attrgetter("date", "start_minute")
@@ -95,7 +120,7 @@ def _unchanged(stand: "_Stand", planned: Sequence[ScheduledPlan], baseline: Base
     problem = stand.problem
     plans = (plan for plan in planned if plan.date >= problem.request.today)
     return Schedule(
-        plans=_numbered(sorted(plans, key=_BY_TIME)),
+        plans=_numbered(plans),
         unplaced=baseline.unplaced,
         certificate=baseline.certificate,
         repairs=baseline.repairs,
@@ -156,12 +181,12 @@ class _Stand:
         """Return the planned rows of a kind."""
         return [row for row in self.timetable.rows if row.kind is kind]
 
-    def plans(self) -> list[ScheduledPlan]:
-        """Return the planned rows as plans."""
+    def plans(self, first: int) -> list[ScheduledPlan]:
+        """Return the planned rows as plans, numbered from ``first`` on."""
         days = self.problem.days
         return [
-            ScheduledPlan(0, day.date, *row[1:], day.week, day.cycle, day.cycle_day)
-            for row in self.timetable.rows
+            ScheduledPlan(number, day.date, *row[1:], day.week, day.cycle, day.cycle_day)
+            for number, row in enumerate(self.timetable.rows, first)
             for day in (days[row.day],)
         ]
 
@@ -170,6 +195,18 @@ class _Stand:
         outcome = catch_up_all(self.contents, self.timetable, self._limit)
         self.timetable = outcome.timetable
         return outcome.found
+
+    def would_place(self, changed: Problem) -> bool:
+        """Whether everything could be caught up in a problem with more time or fewer units."""
+        if len(changed.days) > len(self.problem.days):
+            return False  # no content has days of its own there
+        units = {demand.content.position: len(demand.units) for demand in changed.demands}
+        contents = [one.limited(units[one.position]) for one in self.contents]
+        rows = [
+            one.row for content in contents for rows in content.standing.values() for one in rows
+        ]
+        timetable = self.timetable.with_others(changed.rooms, [*rows, *self.rows(PlanKind.REVIEW)])
+        return not catch_up_all(contents, timetable, self._limit, displace=False).undone
 
     def follow_with_reviews(self) -> list[PlanWarning]:
         """Let the reviews follow the study rows, and return what could not be reviewed."""
@@ -288,4 +325,8 @@ class _Stand:
 
 
 def _numbered(plans: Iterable[ScheduledPlan]) -> tuple[ScheduledPlan, ...]:
-    return tuple(replace(plan, sequence=number) for number, plan in enumerate(plans, 1))
+    """Return plans in order of time, with their numbers."""
+    return tuple(
+        plan if plan.sequence == number else replace(plan, sequence=number)
+        for number, plan in enumerate(sorted(plans, key=_BY_TIME), 1)
+    )

@@ -50,6 +50,8 @@ def items_of(demand: Demand, planned: Iterable[Row]) -> tuple[Deal, list[tuple[i
     for row in planned:
         if row.parts > 1:
             pieces[row.first_unit][row.part] = row
+    if not pieces and not demand.kept_pieces:
+        return Deal(demand, demand.units, demand.prefix, [], []), [(1, 1)] * len(demand.units)
     units: list[int] = []
     minutes: list[int] = []
     numbers: list[tuple[int, int]] = []
@@ -77,7 +79,13 @@ def items_of(demand: Demand, planned: Iterable[Row]) -> tuple[Deal, list[tuple[i
 
 def counted_whole(request: Request) -> Request:
     """Return the request in which part done plans count as a whole."""
-    return replace(request, kept=tuple(replace(plan, done_through=None) for plan in request.kept))
+    return replace(
+        request,
+        kept=tuple(
+            plan if plan.done_through is None else replace(plan, done_through=None)
+            for plan in request.kept
+        ),
+    )
 
 
 def kept_minutes(request: Request) -> dict[int, int]:

@@ -25,6 +25,10 @@ class Timetable:
         """Return a timetable with the same rows, which can be changed separately."""
         return Timetable(self._rooms, self.rows, self._base)
 
+    def with_others(self, rooms: Mapping[int, Room], rows: Iterable[Row]) -> "Timetable":
+        """Return a timetable of the same kept plans with other rooms and rows."""
+        return Timetable(rooms, rows, self._base)
+
     @property
     def rows(self) -> list[Row]:
         """All rows in order of time."""
@@ -32,7 +36,12 @@ class Timetable:
 
     def of(self, content: int, kind: PlanKind = PlanKind.STUDY) -> list[Row]:
         """Return the rows of a content."""
-        return [row for row in self.rows if row.content == content and row.kind is kind]
+        return sorted(
+            row
+            for rows in self._rows.values()
+            for row in rows
+            if row.content == content and row.kind is kind
+        )
 
     def remove(self, rows: Iterable[Row]) -> None:
         """Remove rows; their time becomes free."""

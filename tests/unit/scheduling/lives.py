@@ -82,6 +82,11 @@ class Life:
                 self.done.append(kept(plan))
                 self.planned.remove(plan)
 
+    def asked(self, today: date) -> Request:
+        """Return the request of a run on a day."""
+        first = max(today, self.request.period_start)
+        return replace(self.request, today=first, kept=tuple(self.done))
+
     def reschedule(
         self,
         today: date,
@@ -91,10 +96,10 @@ class Life:
         how: CatchUp = CatchUp.SOONEST,
     ) -> Schedule:
         """Reschedule, as if the result had been stored."""
-        base = self.request if request is None else request
-        asked = replace(base, today=max(today, base.period_start), kept=tuple(self.done))
-        found = reschedule(asked, self.planned, self.baseline, frozen_until=frozen_until, how=how)
-        self.request = base
+        self.request = self.request if request is None else request
+        found = reschedule(
+            self.asked(today), self.planned, self.baseline, frozen_until=frozen_until, how=how
+        )
         self.planned = list(found.plans)
         self.baseline = replace(
             self.baseline,

@@ -10,7 +10,7 @@ import pytest
 
 from domain.errors import DomainError
 from domain.scheduling.rescheduling import contents
-from domain.scheduling.rescheduling.reschedule import CatchUp
+from domain.scheduling.rescheduling.reschedule import CatchUp, standing_quality
 from domain.scheduling.types import (
     AcademySchedule,
     Content,
@@ -21,6 +21,7 @@ from domain.scheduling.types import (
     Request,
     Strategy,
 )
+from tests.unit.scheduling.build import block, book, make_request, on
 from tests.unit.scheduling.corpus import corpus
 from tests.unit.scheduling.lives import Life, next_day, place, places, violations
 
@@ -57,8 +58,11 @@ def test_reschedule_changes_nothing_if_nothing_has_happened(strategy: Strategy) 
     for life in lives(strategy):
         life.do(life.study_dates[2])
         before = list(life.planned)
-        found = life.reschedule(life.study_dates[0])
+        today = life.study_dates[0]
+        standing = standing_quality(life.asked(today), before, life.baseline)
+        found = life.reschedule(today)
         assert [place(plan) for plan in found.plans] == [place(plan) for plan in before]
+        assert found.quality == standing
 
 
 @strategies
@@ -180,7 +184,13 @@ def test_period_that_begins_later_catches_up_the_plans_before_it(strategy: Strat
 
 def with_range(request: Request, position: int, last: int) -> Request:
     contents = tuple(
-        replace(content, last_unit=last) if content.position == position else content
+        replace(
+            content,
+            last_unit=last,
+            episode_minutes=content.episode_minutes[: last - content.first_unit + 1],
+        )
+        if content.position == position
+        else content
         for content in request.contents
     )
     return replace(request, contents=contents)
@@ -270,3 +280,14 @@ def test_lives_end_with_every_unit_done_planned_or_reported(strategy: Strategy) 
                 assert list(violations(life, day)) == []
         life.reschedule(request.period_end + timedelta(days=1))
         assert list(violations(life, request.period_end)) == []
+
+
+def test_standing_quality_is_that_of_the_plans_before_the_reschedule() -> None:
+    request = make_request(book(1, 36, 10), blocks=block(10, 13), non_study_blocks=())
+    life = Life(request)
+    life.do(on("01-08"))
+    today = on("01-09")
+    before = standing_quality(life.asked(today), life.planned, life.baseline)
+    found = life.reschedule(today)
+    assert (before.peak, found.quality.peak) == (60, 120)
+    assert (before.least_peak, found.quality.least_peak) == (60, 80)

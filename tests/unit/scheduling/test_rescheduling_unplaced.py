@@ -1,0 +1,80 @@
+"""What is unplaced after a reschedule: reported as before, tried again, explained and repaired."""
+
+from dataclasses import replace
+
+import pytest
+
+from domain.scheduling.result import Certificate, RepairKind
+from domain.scheduling.schedule import schedule
+from domain.scheduling.types import Request, SpecialDay, Strategy
+from tests.unit.scheduling.build import block, book, make_request, on
+from tests.unit.scheduling.lives import Life, next_day, place, places
+from tests.unit.scheduling.test_rescheduling import lives, with_range
+
+REPORTED = Certificate(contents=(1,), days=(on("01-06"),), need=2, have=1)
+
+
+def overfull() -> Life:
+    """Return a group with an hour a day and twelve pages too many, with a certificate of its own.
+
+    No computation would find that certificate.
+    """
+    life = Life(make_request(book(1, 48, 10), blocks=block(10, 11), non_study_blocks=()))
+    assert [item.minutes for item in life.baseline.unplaced] == [120]
+    life.baseline = replace(life.baseline, certificate=REPORTED)
+    return life
+
+
+def with_more_time(request: Request) -> Request:
+    return replace(request, special_days=(SpecialDay(on("01-09"), ((600, 900),)),))
+
+
+def test_report_of_the_last_run_is_returned_if_nothing_has_happened() -> None:
+    life = overfull()
+    life.do(on("01-08"))
+    before, reported = list(life.planned), life.baseline
+    found = life.reschedule(on("01-08"))
+    assert [place(plan) for plan in found.plans] == [place(plan) for plan in before]
+    assert found.certificate == REPORTED
+    assert (found.unplaced, found.repairs) == (reported.unplaced, reported.repairs)
+
+
+def test_unplaced_units_are_not_tried_again_only_because_there_is_more_time() -> None:
+    life = overfull()
+    life.do(on("01-08"))
+    before = places(life.planned)
+    found = life.reschedule(on("01-08"), request=with_more_time(life.request))
+    assert places(found.plans) == before
+    assert found.unplaced
+
+
+def test_unplaced_units_are_tried_again_if_something_was_missed() -> None:
+    life = overfull()
+    life.do(on("01-07"))
+    found = life.reschedule(on("01-08"), request=with_more_time(life.request))
+    assert found.unplaced == ()
+    assert found.certificate is None
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_repairs_of_a_reschedule_are_enough(strategy: Strategy) -> None:
+    tried = 0
+    for life in lives(strategy, 40):
+        missed = life.study_dates[len(life.study_dates) * 3 // 4]
+        life.do(missed)
+        before = life.copy()
+        for repair in life.reschedule(next_day(missed)).repairs:
+            if repair.kind is RepairKind.UNITS and repair.content is not None:
+                tried += 1
+                assert is_enough(before.copy(), repair.content, repair.amount)
+    assert tried > 1
+
+
+def is_enough(life: Life, content: int, units: int) -> bool:
+    """Whether a reschedule or a generation places everything without so many last units."""
+    last = next(one.last_unit for one in life.request.contents if one.position == content)
+    request = with_range(life.request, content, last - units)
+    today = next_day(min(plan.date for plan in life.planned))
+    generated = replace(request, today=today, kept=tuple(life.done))
+    found = life.reschedule(today, request=request)
+    return not found.unplaced or not schedule(generated).unplaced
