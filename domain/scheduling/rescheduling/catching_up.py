@@ -7,14 +7,14 @@ curve is met, the days after it keep their rows. A second curve, computed from t
 backwards, says how many units have to be done by the end of a day because later days cannot hold
 them; it also fills the days with units that were added to the end of the range.
 
-A day does not get more minutes than its limit, unless the second curve needs them. The cost is
-linear in the days, with one binary search for each day that changes.
+A day does not get more minutes than its limit, unless the days after it do not hold the rest within
+theirs. The cost is linear in the days, with one binary search for each day that changes.
 """
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import Final
 
@@ -103,13 +103,13 @@ def catch_up(
     :param limit: the minutes of study that a day should not exceed.
     :param reserve: whether the reserve is used on days of which it was not used before.
     """
-    old = _old_curve(content)
+    old, wrap_up = _old_curve(content), content.demand.content.wrap_up_minutes
     search = _Search(
         content,
         lambda day: timetable.free(
             day, {content.position}, reserve=reserve or day in content.reserve_days
         ),
-        lambda day: limit(day) - timetable.load(day, content.position),
+        lambda day: limit(day) - wrap_up - timetable.load(day, content.position),
     )
     needed = search.needed(old)
     rows: list[Row] = []
@@ -121,10 +121,19 @@ def catch_up(
             rows += (one.row for one in standing)
             done = wanted
         else:
-            layout, done = search.most(day, done, wanted, needed[index])
+            layout, done = search.most(index, done, wanted)
             rows += layout.rows(content.deal, day, content.numbers) if layout else ()
         before = old[index]
     return CaughtUp(rows, done)
+
+
+def _first_minutes(lengths: Sequence[int], minutes: int) -> list[int]:
+    """Return the lengths of spans of which only the first minutes may be used."""
+    found = []
+    for length in lengths:
+        found.append(min(length, minutes))
+        minutes -= found[-1]
+    return found
 
 
 def _old_curve(content: Content) -> list[int]:
@@ -168,14 +177,17 @@ class _Search:
             needed[0] = after
         return needed
 
-    def most(self, day: int, first: int, wanted: int, needed: int) -> tuple[Layout | None, int]:
-        """Lay out as many units from ``first`` on as the day holds, up to ``wanted``.
+    def most(self, index: int, first: int, wanted: int) -> tuple[Layout | None, int]:
+        """Lay out as many units from ``first`` on as a day holds, up to ``wanted``.
 
-        The limit of the day is exceeded for units that are needed.
+        The limit of the day is exceeded only for units that the days after it do not hold within
+        their limits.
         """
-        prefix, limit = self._content.deal.prefix, self._limit(day)
-        within = bisect_right(prefix, prefix[first] + max(0, limit), first) - 1
-        target = min(wanted, max(within, needed))
+        day, prefix = self._content.days[index], self._content.deal.prefix
+        limit = max(0, self._limit(day))
+        target = min(wanted, bisect_right(prefix, prefix[first] + limit, first) - 1)
+        if target < wanted:
+            target = max(target, min(wanted, self._least_done[index]))
         layout = self._lay_out(day, first, target)
         if layout is not None or target <= first:
             return layout, target if layout is not None else first
@@ -189,6 +201,21 @@ class _Search:
             else:
                 low, best = middle, found
         return best, low
+
+    @cached_property
+    def _least_done(self) -> list[int]:
+        """The number of units to do by the end of each day, for the later days hold no more."""
+        content, prefix = self._content, self._content.deal.prefix
+        least = [content.count] * len(content.days)
+        for index in range(len(content.days) - 1, 0, -1):
+            day = content.days[index]
+            own = sum(
+                prefix[one.items.stop] - prefix[one.items.start]
+                for one in content.standing.get(day, ())
+            )
+            lengths = _first_minutes(self._room(day).lengths(), max(self._limit(day), own))
+            least[index - 1] = reach_back(prefix, least[index], lengths)
+        return least
 
     def _lay_out(self, day: int, first: int, stop: int) -> Layout | None:
         if stop <= first:

@@ -1,21 +1,24 @@
 """All contents of a group: the order in which they are caught up, and which sessions give way.
 
-Contents with fewer days of their own come first, because the others have more choice; while one of
-them is caught up, the rows of all others hold their time. A day that is too short for a unit of the
-content does not count. If units remain, the reserve is used, and then the reserve of days without
-study time. If something remains even so, the contents that failed are caught up before the others.
+Contents of which the fewest minutes are undone come first, because they end in the next gaps and
+change one day, where the others change several anyway; while one of them is caught up, the rows of
+all others hold their time. If units remain, the reserve is used, and then the reserve of days
+without study time. If something remains even so, the contents with the fewest days of their own
+come first, which have least choice, and then those that failed.
 
 If something remains even then, sessions of contents with more days are *displaced* from days of the
-stuck one: they lose their place and are caught up last, like rows that were hit, on the same day if
-it still has the room. For each day the set of sessions is found without which the day holds most of
-what remains, and from which none can be left out. Days with the fewest sessions are tried first.
-The set is the least one per day, not over all days; a trial costs as much as catching up everything
+stuck one, where a day that is too short for one of its units does not count. Displaced sessions
+lose their place and are caught up last, like rows that were hit, on the same day if it still has
+the room. For each day the set of sessions is found without which the day holds most of what
+remains, and from which none can be left out. Days with the fewest sessions are tried first. So the
+set is the least one per day, not over all days; a trial costs as much as catching up everything
 once, and their number is limited.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from domain.scheduling.demand import placing_order
@@ -28,6 +31,7 @@ _MAX_DAYS: Final = 6
 """The number of days from which sessions are displaced at most."""
 _MAX_TRIALS: Final = 4
 """The number of days of which one is chosen by trial."""
+_MINUTES: Final = attrgetter("minutes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +64,13 @@ def catch_up_all(
     :param displace: whether sessions may be displaced.
     """
     group = _Group(contents, timetable, limit)
-    best = group.caught_up(())
+    best = group.caught_up(group.by_undone)
+    if best.undone and len(contents) > 1:
+        best = min(best, group.caught_up(group.by_days), key=_MINUTES)
     if best.undone and len(best.undone) < len(contents):
-        again = group.caught_up(best.undone)
-        if again.minutes < best.minutes:
-            best = again
+        best = min(
+            best, group.caught_up(group.before_others(best.undone)), key=attrgetter("minutes")
+        )
     return group.with_displaced(best) if displace and best.undone else best
 
 
@@ -89,18 +95,20 @@ class _Group:
         self._timetable = timetable
         self._limit = limit
         self._usable = {one.position: _usable_days(one, timetable) for one in contents}
-        self._order = sorted(
+        self.by_days = sorted(
             contents,
             key=lambda one: (len(self._usable[one.position]), placing_order(one.demand.content)),
         )
+        self.by_undone = sorted(self.by_days, key=_undone_minutes)
 
-    def caught_up(
-        self, first: Sequence[int] | Mapping[int, int], displaced: Sequence[_Displaced] = ()
-    ) -> Outcome:
-        """Catch up all contents, some of them before the others, without displaced sessions."""
+    def before_others(self, first: Mapping[int, int]) -> Sequence[Content]:
+        """Return the contents, some of them before the others."""
+        return sorted(self.by_days, key=lambda one: one.position not in first)
+
+    def caught_up(self, order: Sequence[Content], displaced: Sequence[_Displaced] = ()) -> Outcome:
+        """Catch up all contents in this order, without displaced sessions."""
         timetable = self._timetable.copy()
-        contents = [self._without(content, displaced, timetable) for content in self._order]
-        contents.sort(key=lambda one: one.position not in first)
+        contents = [self._without(content, displaced, timetable) for content in order]
         found = {one.position: _catch_up(one, timetable, self._limit) for one in contents}
         undone = {
             one.position: one.deal.prefix[-1] - one.deal.prefix[found[one.position].placed]
@@ -115,7 +123,7 @@ class _Group:
         for _ in range(_MAX_DAYS):
             better, chosen = best, None
             for option in sorted(self._options(best))[:_MAX_TRIALS]:
-                found = self.caught_up(best.undone, [*displaced, option])
+                found = self.caught_up(self.before_others(best.undone), [*displaced, option])
                 if found.minutes < better.minutes:
                     better, chosen = found, option
                 if not found.undone:
@@ -140,11 +148,11 @@ class _Group:
 
     def _options(self, outcome: Outcome) -> Iterator[_Displaced]:
         """Yield for each day of a stuck content the sessions that would have to leave it."""
-        for stuck in self._order:
+        for stuck in self.by_days:
             if stuck.position not in outcome.undone:
                 continue
             days = self._usable[stuck.position]
-            others = [one for one in self._order if len(self._usable[one.position]) > len(days)]
+            others = [one for one in self.by_days if len(self._usable[one.position]) > len(days)]
             for day in days:
                 own = [one for one in others if one.standing.get(day)]
                 if own and (found := _fewest(stuck, outcome, day, own)):
@@ -195,6 +203,11 @@ def _fewest(
     minutes = sum(sizes[position] for position in leaving)
     is_part = most < outcome.undone[stuck.position]
     return _Displaced(is_part, len(leaving), minutes, day, tuple(sorted(leaving)))
+
+
+def _undone_minutes(content: Content) -> int:
+    standing, prefix = standing_items(content), content.deal.prefix
+    return prefix[-1] - sum(prefix[item + 1] - prefix[item] for item in standing)
 
 
 def _usable_days(content: Content, timetable: Timetable) -> list[int]:

@@ -1,7 +1,7 @@
 """Simulated lives of a group: what a student does with the plans of each day."""
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -42,6 +42,7 @@ class Life:
 
     def __post_init__(self) -> None:
         first = schedule(self.request)
+        self.request = with_shifts(self.request, first.day_shifts)
         self.planned = list(first.plans)
         self.done = list(self.request.kept)
         self.baseline = replace(
@@ -108,6 +109,17 @@ class Life:
             repairs=found.repairs,
         )
         return found
+
+
+def with_shifts(request: Request, shifts: Mapping[int, int]) -> Request:
+    """Return the request with the shifts that a generation has chosen, which it stores."""
+    return replace(
+        request,
+        contents=tuple(
+            replace(content, day_shift=shifts.get(content.position, content.day_shift))
+            for content in request.contents
+        ),
+    )
 
 
 def place(plan: ScheduledPlan) -> tuple[object, ...]:

@@ -289,5 +289,5 @@ def test_standing_quality_is_that_of_the_plans_before_the_reschedule() -> None:
     today = on("01-09")
     before = standing_quality(life.asked(today), life.planned, life.baseline)
     found = life.reschedule(today)
-    assert (before.peak, found.quality.peak) == (60, 120)
+    assert (before.peak, found.quality.peak) == (60, 90)
     assert (before.least_peak, found.quality.least_peak) == (60, 80)

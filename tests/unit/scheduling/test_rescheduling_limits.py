@@ -1,0 +1,52 @@
+"""A day gets only so many minutes, unless the days after it do not hold the rest."""
+
+from collections import Counter
+from datetime import date
+
+import pytest
+
+from domain.scheduling.rescheduling.reschedule import CatchUp
+from tests.unit.scheduling.build import block, book, make_request, on
+from tests.unit.scheduling.lives import Life, next_day
+
+
+def minutes_after_missing(missed: date, how: CatchUp, minutes_per_day: int = 180) -> list[int]:
+    """Return the minutes of each later day of a book with an hour a day on twelve days."""
+    life = Life(
+        make_request(
+            book(1, 144, 5),
+            period="01-06..01-17",
+            cycle=(6, 0),
+            blocks=block(10, 10 + minutes_per_day / 60),
+            non_study_blocks=(),
+        )
+    )
+    life.do(missed)
+    found = life.reschedule(next_day(missed), how=how)
+    assert found.unplaced == ()
+    minutes: Counter[date] = Counter()
+    for plan in found.plans:
+        minutes[plan.date] += plan.end_minute - plan.start_minute
+    return [minutes[day] for day in sorted(minutes)]
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        (CatchUp.SOONEST, [90, 90, 60, 60, 60, 60, 60, 60, 60, 60]),
+        (CatchUp.SPREAD, [75, 75, 75, 75, 60, 60, 60, 60, 60, 60]),
+    ],
+)
+def test_day_gets_at_most_its_limit(how: CatchUp, expected: list[int]) -> None:
+    assert minutes_after_missing(on("01-07"), how) == expected
+
+
+@pytest.mark.parametrize("how", list(CatchUp))
+def test_limit_is_exceeded_only_by_what_later_days_do_not_hold(how: CatchUp) -> None:
+    limit = {CatchUp.SOONEST: 90, CatchUp.SPREAD: 75}[how]
+    assert minutes_after_missing(on("01-16"), how) == [120]
+    assert minutes_after_missing(on("01-15"), how) == [max(limit, 120 - (limit - 60)), limit]
+
+
+def test_free_time_is_a_limit_too() -> None:
+    assert minutes_after_missing(on("01-07"), CatchUp.SOONEST, 70)[:7] == [70] * 6 + [60]
