@@ -6,7 +6,7 @@ in which order the contents get it (``contents``), and the reviews that follow (
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from enum import StrEnum
@@ -293,12 +293,11 @@ class _Stand:
         """Return the position in ``days`` by which each remaining item was due."""
         position = deal.demand.content.position
         due: dict[int, int] = {}
-        for row in (*self._hit, *self._missed):
-            if row.content == position and row.kind is PlanKind.STUDY:
-                at = bisect_right(days, row.day) - 1
-                for unit in range(row.first_unit, row.last_unit + 1):
-                    if (item := index.get((unit, row.part))) is not None:
-                        due[item] = at
+        for day, units, part in self._undone_units(position):
+            at = bisect_right(days, day) - 1
+            for unit in units:
+                if (item := index.get((unit, part))) is not None:
+                    due[item] = at
         for at, day in enumerate(days):
             due.update((item, at) for one in standing.get(day, ()) for item in one.items)
         if not due and not self._has_rows(position):
@@ -312,6 +311,19 @@ class _Stand:
         ]
         # An item is due at the latest when a later one is.
         return list(accumulate(reversed(found), min))[::-1]
+
+    def _undone_units(self, position: int) -> Iterator[tuple[int, range, int]]:
+        """Yield the day of each row that is missed, hit or part done, with its units and part.
+
+        A plan of a later day may be part done in advance; the rest of it is due on its day.
+        """
+        for plan in self.problem.request.kept:
+            if plan.content == position and plan.kind is PlanKind.STUDY and plan.done_through:
+                day = (plan.date - self.problem.request.period_start).days
+                yield day, range(plan.done_through + 1, plan.last_unit + 1), plan.part
+        for row in (*self._hit, *self._missed):
+            if row.content == position and row.kind is PlanKind.STUDY:
+                yield row.day, range(row.first_unit, row.last_unit + 1), row.part
 
     def _last_kept_unit(self, position: int) -> int:
         kept = self.problem.request.kept

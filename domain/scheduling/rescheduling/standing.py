@@ -78,11 +78,13 @@ def items_of(demand: Demand, planned: Iterable[Row]) -> tuple[Deal, list[tuple[i
 
 
 def counted_whole(request: Request) -> Request:
-    """Return the request in which part done plans count as a whole."""
+    """Return the request in which part done study plans count as a whole."""
     return replace(
         request,
         kept=tuple(
-            plan if plan.done_through is None else replace(plan, done_through=None)
+            replace(plan, done_through=None)
+            if plan.kind is PlanKind.STUDY and plan.done_through is not None
+            else plan
             for plan in request.kept
         ),
     )

@@ -1,13 +1,14 @@
 """A day gets only so many minutes, unless the days after it do not hold the rest."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
 from domain.scheduling.rescheduling.reschedule import CatchUp
-from tests.unit.scheduling.build import block, book, make_request, on
-from tests.unit.scheduling.lives import Life, next_day
+from tests.unit.scheduling.build import block, book, make_request, off, on
+from tests.unit.scheduling.lives import Life, next_day, place, places
 
 
 def minutes_after_missing(missed: date, how: CatchUp, minutes_per_day: int = 180) -> list[int]:
@@ -50,3 +51,19 @@ def test_limit_is_exceeded_only_by_what_later_days_do_not_hold(how: CatchUp) -> 
 
 def test_free_time_is_a_limit_too() -> None:
     assert minutes_after_missing(on("01-07"), CatchUp.SOONEST, 70)[:7] == [70] * 6 + [60]
+
+
+def test_rest_of_a_plan_that_is_part_done_in_advance_is_due_on_its_day() -> None:
+    """The exclusion moves the units of one day only, and not those before the part done plan."""
+    request = make_request(
+        book(1, 144, 5), period="01-06..01-17", cycle=(6, 0), blocks=block(10, 13)
+    )
+    life = Life(request)
+    advance = next(plan for plan in life.planned if plan.date == on("01-13"))
+    life.planned.remove(advance)
+    life.done.append(advance.as_kept(advance.first_unit))
+    excluded = replace(request, exclusions=off("01-08"))
+    before = {place(plan) for plan in life.planned if on("01-10") <= plan.date < on("01-13")}
+    found = life.reschedule(on("01-06"), request=excluded)
+    assert before <= places(found.plans)
+    assert found.unplaced == ()
