@@ -1,7 +1,7 @@
 """The requests that are hit by a fault at each of their statements, and what they leave."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 from uuid import UUID
@@ -10,12 +10,13 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGenerationService, PlanGroup, PlanGroupLock, PlanState, UnitOfWork
-from domain.services import PlanProgressService
+from domain.services import PlanProgressService, ReschedulingService
 from domain.services.editing.progress import Mark
 from domain.services.undo import UndoService
 from tests.integration.storing import FIRST, generate
 
 Factory = sessionmaker[Session]
+NEXT_DAY: Final = date(2025, 1, 7)
 LATER: Final = date(2025, 1, 15)
 
 
@@ -108,6 +109,15 @@ def _is_a_difference(before: Plans, after: Plans) -> bool:
     return bool(recounted) and retired > 0 and len(after) > len(before) and same
 
 
+def _is_rescheduled(before: Plans, after: Plans) -> bool:
+    """The first day and the end of the shorter book are replaced; others stay, in another week."""
+    kept = [plan for plan in live(before) if after[plan.id].live]
+    missed = [plan for plan in live(before) if plan.date < NEXT_DAY]
+    same = all(after[plan.id] == replace(plan, week=plan.week + 1) for plan in kept)
+    retired = len(live(before)) - len(kept)
+    return same and len(kept) > retired > len(missed) > 0 and len(after) > len(before)
+
+
 def _is_taken_back(before: Plans, after: Plans) -> bool:
     """What is live was not and the other way round, except for what both runs have."""
     changed = [plan for plan in before.values() if plan.live is not after[plan.id].live]
@@ -143,6 +153,9 @@ def _is_moved(before: Plans, after: Plans) -> bool:
 REQUESTS: Final[dict[str, Request]] = {
     "generation": Request(
         lambda uow, _: PlanGenerationService(uow).generate(today=FIRST), _is_a_difference
+    ),
+    "reschedule": Request(
+        lambda uow, _: ReschedulingService(uow).reschedule(today=NEXT_DAY), _is_rescheduled
     ),
     "undo": Request(lambda uow, _: UndoService(uow).undo(), _is_taken_back, (generate,)),
     "redo": Request(lambda uow, _: UndoService(uow).redo(), _is_taken_back, (generate, undo)),

@@ -9,7 +9,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.soak import rules_of_edits, rules_of_rows, rules_of_runs, rules_of_time
+from tests.soak import (
+    rules_of_edits,
+    rules_of_reschedules,
+    rules_of_rows,
+    rules_of_runs,
+    rules_of_time,
+)
 from tests.soak.facts import Facts, read_facts
 from tests.soak.history import Operation, Outcome, read_histories
 from tests.soak.resolved import stored
@@ -83,6 +89,7 @@ def check(operations: list[Operation], facts: Facts) -> Verdict:
             *rules_of_time.violations(operations, stored_ids),
             *rules_of_rows.violations(operations, facts, stored_ids),
             *rules_of_runs.violations(operations, facts, stored_ids),
+            *rules_of_reschedules.violations(operations, facts, stored_ids),
             *rules_of_edits.violations(operations, facts, stored_ids),
             *_unexpected_outcomes(operations),
         ],

@@ -20,8 +20,9 @@ MAX_DWELL = 0.004
 IDLE = Limits(idle=timedelta(milliseconds=150))
 
 MIXED = {
-    Kind.GENERATE: 42, Kind.ROLL_BACK: 4, Kind.UNDO: 12, Kind.REDO: 3, Kind.MARK: 9,
-    Kind.MARK_ALL: 4, Kind.MISS: 3, Kind.MOVE: 5, Kind.EDIT: 4, Kind.STATE: 3, Kind.READ: 9,
+    Kind.GENERATE: 28, Kind.RESCHEDULE: 14, Kind.ROLL_BACK: 4, Kind.UNDO: 12, Kind.REDO: 3,
+    Kind.MARK: 9, Kind.MARK_ALL: 4, Kind.MISS: 3, Kind.MOVE: 5, Kind.EDIT: 4, Kind.STATE: 3,
+    Kind.READ: 9,
 }  # fmt: skip
 REDO_PROBABILITY = 0.5
 """The probability that a worker's operation after an undo is the redo."""
@@ -29,8 +30,8 @@ SHARED = frozenset({Kind.MARK, Kind.MARK_ALL})
 CONTENDING = {Kind.GENERATE: 85, Kind.ROLL_BACK: 5, Kind.EDIT: 5, Kind.READ: 5}
 """The weights for loads with a sabotaged lock, which consist mostly of generations."""
 ALONE = {
-    Kind.GENERATE: 34, Kind.UNDO: 18, Kind.MARK: 14, Kind.MARK_ALL: 8, Kind.MISS: 6, Kind.MOVE: 10,
-    Kind.READ: 10,
+    Kind.GENERATE: 16, Kind.RESCHEDULE: 20, Kind.UNDO: 18, Kind.MARK: 12, Kind.MARK_ALL: 6,
+    Kind.MISS: 6, Kind.MOVE: 16, Kind.READ: 6,
 }  # fmt: skip
 """The weights for the load of a single worker; each other undo is followed by a redo."""
 

@@ -16,9 +16,15 @@ FROM studyplan.plan_groups WHERE id = coalesce(%(group)s, id)
 RUNS = """
 SELECT group_id::text, number, coalesce(requested_by, ''), plan_count,
   coalesce(idempotency_key, ''), kind, undoes, undone_in, today, kept_count, moved_count, new_count,
-  dropped_count, plan_ids::text[], kept_ids::text[], made_ids::text[], made_versions
+  dropped_count, plan_ids::text[], kept_ids::text[], made_ids::text[], made_versions,
+  coalesce((SELECT json_agg(json_build_array(i->'content', i->'first_unit', i->'last_unit'))
+    FROM jsonb_array_elements(unplaced) AS i), '[]')
 FROM studyplan.plan_generations WHERE group_id = coalesce(%(group)s, group_id)
 ORDER BY group_id, number
+"""
+CONTENTS = """
+SELECT id::text, group_id::text, position, first_unit, last_unit
+FROM studyplan.contents WHERE group_id = coalesce(%(group)s, group_id)
 """
 PLANS = """
 SELECT id::text, student_id::text, group_id::text, generation, sequence, date,
@@ -65,6 +71,8 @@ class RunFact:
     kept_ids: Sequence[str] = ()
     made_ids: Sequence[str] = ()
     made_versions: Sequence[int] = ()
+    unplaced: Sequence[tuple[int, int, int]] = ()
+    """The position of a content, and a range of its units, of each report."""
 
     @property
     def name(self) -> str:
@@ -83,6 +91,15 @@ class RunFact:
     @property
     def has_changes(self) -> bool:
         return self.moved + self.new + self.dropped > 0
+
+
+@dataclass(frozen=True, slots=True)
+class ContentFact:
+    id: str
+    group: str
+    position: int
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +146,7 @@ class Facts:
     runs: list[RunFact]
     plans: list[PlanFact]
     advisory_locks: int
+    contents: Sequence[ContentFact] = ()
     by_id: dict[str, PlanFact] = field(init=False)
     by_run: dict[tuple[str, int], list[PlanFact]] = field(init=False)
     """The plans that each run has inserted."""
@@ -157,7 +175,8 @@ def read_facts(conninfo: str, group: UUID | None = None) -> Facts:
         groups = [GroupFact(*row) for row in connection.execute(GROUPS, {"group": group})]
         runs = [RunFact(*row) for row in connection.execute(RUNS, {"group": group})]
         plans = [PlanFact(*row) for row in connection.execute(PLANS, {"group": group})]
-    return Facts({group.id: group for group in groups}, runs, plans, locks)
+        contents = [ContentFact(*row) for row in connection.execute(CONTENTS, {"group": group})]
+    return Facts({group.id: group for group in groups}, runs, plans, locks, contents)
 
 
 def _advisory_locks(connection: psycopg.Connection) -> int:

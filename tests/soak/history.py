@@ -18,6 +18,7 @@ class Kind(StrEnum):
     """The kind of work of an operation."""
 
     GENERATE = "generate"
+    RESCHEDULE = "reschedule"
     ROLL_BACK = "roll back"
     UNDO = "undo"
     REDO = "redo"
@@ -56,7 +57,9 @@ class Outcome(StrEnum):
 
 
 REFUSED = frozenset({Outcome.BUSY, Outcome.TIMEOUT})
-RUNS = frozenset({Kind.GENERATE, Kind.UNDO, Kind.REDO})
+COMPUTED = frozenset({Kind.GENERATE, Kind.RESCHEDULE})
+"""The kinds that compute plans and write the difference."""
+RUNS = frozenset({*COMPUTED, Kind.UNDO, Kind.REDO})
 """The kinds that write a numbered run."""
 BY_HAND = frozenset({Kind.MISS, Kind.MOVE})
 """The kinds that retire a plan without a run."""
@@ -92,11 +95,13 @@ class Operation:
     """The number of the run that was stored, returned again or read."""
     undone: int | None = None
     """The number of the run that an undo took back."""
+    frozen_until: str = ""
+    """The date before which a reschedule leaves all plans as they are."""
     repeated: bool = False
     """Whether the number is that of an earlier answer to its idempotency key."""
     rows: int = 0
     digest: str = ""
-    """The digest of the ids of the generation's plans, or of the plans read as of the run."""
+    """The digest of the ids of the plans that the run planned, or that were read as of the run."""
     gone: list[str] = field(default_factory=list)
     """The plans as of the run that were read and are no longer live."""
     added: list[str] = field(default_factory=list)

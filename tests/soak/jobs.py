@@ -6,13 +6,20 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from domain import GroupStatus, PlanState, StudentPlan, UnitOfWork
+from domain import GenerationResult, GroupStatus, PlanState, StudentPlan, UnitOfWork
 from domain.repositories import PlanGroupRepository, StudentPlanRepository
 from domain.repositories.history import HistoryRepository
-from domain.services import GroupEditService, GroupStateService, PlanProgressService, RowVersion
+from domain.scheduling.rescheduling.reschedule import CatchUp
+from domain.services import (
+    GroupEditService,
+    GroupStateService,
+    PlanProgressService,
+    ReschedulingService,
+    RowVersion,
+)
 from domain.services.editing.progress import Mark
 from domain.services.undo import UndoResult, UndoService
-from tests.soak.draws import Draw
+from tests.soak.draws import OPERATIONS_PER_KEY, Draw
 from tests.soak.faults import service_for
 from tests.soak.history import Kind, Operation, digest
 
@@ -28,10 +35,22 @@ def generate(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
     result = service_for(draw.fault, uow).generate(
         today=draw.today, requested_by=operation.id, idempotency_key=draw.key or None
     )
-    operation.number = result.generation
-    operation.rows, operation.digest = len(result.plan_ids), digest(result.plan_ids)
-    operation.repeated = result.repeated
-    return True
+    return _planned(result, operation)
+
+
+def reschedule(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
+    """Reschedule, often with the plans of the next days frozen; the same for the same key."""
+    options = draw.number // OPERATIONS_PER_KEY
+    frozen = draw.today + timedelta(1 + options % 5) if options % 5 else None
+    operation.frozen_until = frozen.isoformat() if frozen else ""
+    result = ReschedulingService(uow).reschedule(
+        today=draw.today,
+        frozen_until=frozen,
+        catch_up=CatchUp.SPREAD if options % 2 else CatchUp.SOONEST,
+        requested_by=operation.id,
+        idempotency_key=draw.key or None,
+    )
+    return _planned(result, operation)
 
 
 def generate_and_roll_back(uow: UnitOfWork, draw: Draw, operation: Operation) -> bool:
@@ -138,6 +157,7 @@ def read(session: Session, draw: Draw, operation: Operation) -> None:
 
 JOBS: Mapping[Kind, Job] = {
     Kind.GENERATE: generate,
+    Kind.RESCHEDULE: reschedule,
     Kind.ROLL_BACK: generate_and_roll_back,
     Kind.UNDO: undo,
     Kind.REDO: redo,
@@ -149,6 +169,13 @@ JOBS: Mapping[Kind, Job] = {
     Kind.STATE: change_state,
 }
 """Each job returns whether there are changes to commit."""
+
+
+def _planned(result: GenerationResult, operation: Operation) -> bool:
+    operation.number = result.generation
+    operation.rows, operation.digest = len(result.plan_ids), digest(result.plan_ids)
+    operation.repeated = result.repeated
+    return True
 
 
 def _took_back(call: Callable[..., UndoResult], draw: Draw, operation: Operation) -> bool:

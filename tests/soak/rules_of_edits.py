@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tests.soak.facts import Facts, GroupFact, RunFact
-from tests.soak.history import Kind, Operation, Outcome, digest
+from tests.soak.history import COMPUTED, Kind, Operation, Outcome, digest
 from tests.soak.resolved import final_versions, writers
 from tests.soak.violation import Rule, Violation
 
@@ -69,6 +69,6 @@ def _keys(operations: list[Operation], facts: Facts) -> Iterator[Violation]:
 
 def is_answer(one: Operation, run: RunFact) -> bool:
     """Whether a request for a run got this one as its answer."""
-    if one.kind is Kind.GENERATE and one.digest != digest(run.plan_ids):
+    if one.kind in COMPUTED and one.digest != digest(run.plan_ids):
         return False
     return ([run.group], run.number, run.undoes) == (one.groups, one.number, one.undone)

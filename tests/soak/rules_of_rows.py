@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import combinations, pairwise
 from math import inf
+from typing import Final
 
 from tests.soak.facts import Facts, PlanFact, RunFact
 from tests.soak.history import RUNS, Kind, Operation
@@ -13,6 +14,12 @@ from tests.soak.violation import Rule, Violation
 
 Lifetime = tuple[float, float, list[PlanFact]]
 Known = dict[str, Operation]
+KINDS: Final = {
+    "generated": {Kind.GENERATE},
+    "rescheduled": {Kind.RESCHEDULE},
+    "undone": {Kind.UNDO, Kind.REDO},
+}
+"""The kinds of operations that write each kind of run."""
 
 
 def violations(
@@ -47,8 +54,7 @@ def _numbers(facts: Facts) -> Iterator[Violation]:
 def _traces(known: Known, facts: Facts) -> Iterator[Violation]:
     for run in facts.runs:
         request = known.get(run.requested_by)
-        kinds = {Kind.UNDO, Kind.REDO} if run.is_undo else {Kind.GENERATE}
-        if request is None or request.kind not in kinds or not request.may_be_stored:
+        if request is None or request.kind not in KINDS[run.kind] or not request.may_be_stored:
             how = f"{request.kind}, {request.outcome}" if request else "unknown"
             yield Violation(Rule.TRACE, f"{run.name} by a request that was {how}")
     for group, number in facts.by_run.keys() - facts.by_number.keys():

@@ -3,7 +3,7 @@
 A single worker is sufficient: these defects damage the rows whether or not requests overlap.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from enum import Enum
@@ -23,7 +23,8 @@ from domain.repositories import (
 )
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.repositories.undo import UndoRepository
-from domain.services import PlanProgressService
+from domain.scheduling.schedule import schedule
+from domain.services import PlanProgressService, rescheduling
 
 Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
 Patch = tuple[Any, str, Wrap]
@@ -52,6 +53,9 @@ class Defect(Enum):
     IGNORES_KEPT = "a generation plans the units of kept plans again"
     OMITS_KEPT = "the record of a generation does not name the kept plans"
     MISCOUNTS = "the record of a run does not count the kept plans"
+    PLANS_ANEW = "a reschedule plans everything that is not kept as a generation does"
+    IGNORES_FROZEN = "a reschedule plans before the date until which plans are frozen"
+    LOSES_A_PLAN = "a reschedule omits the last study plan"
     UNDOES_ANOTHER = "an undo takes back the run before the last one"
     UNDOES_NOTHING = "an undo finds no run to take back"
     IGNORES_MARKS = "an undo retires plans that were marked since"
@@ -113,6 +117,23 @@ def _rewriting(difference: Callable[..., Any]) -> Callable[..., Any]:
         return replace(found, kept=(), new=new, dropped=dropped)
 
     return all_of_it
+
+
+def _planning_anew(_: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda request, *_, **__: schedule(request)
+
+
+def _without_frozen(reschedule: Callable[..., Any]) -> Callable[..., Any]:
+    def reschedule_all(*arguments: Any, **named: Any) -> Any:
+        return reschedule(*arguments, **{**named, "frozen_until": None})
+
+    return reschedule_all
+
+
+def _without_the_last_study(plans: Sequence[Any]) -> tuple[Any, ...]:
+    studied = [plan for plan in plans if plan.kind == "study"]
+    others = (plan for plan in plans if plan not in studied[-1:])
+    return tuple(replace(plan, sequence=number) for number, plan in enumerate(others, 1))
 
 
 def _recording(**values: Any) -> Wrap:
@@ -197,6 +218,9 @@ PATCHES: Final[Mapping[Defect, tuple[Patch, ...]]] = {
     Defect.IGNORES_KEPT: ((PlanningSnapshot, "request", _changing(kept=_none)),),
     Defect.OMITS_KEPT: ((generations, "write_record", _recording(kept_ids=[])),),
     Defect.MISCOUNTS: ((generations, "write_record", _recording(kept_count=0)),),
+    Defect.PLANS_ANEW: ((rescheduling, "reschedule", _planning_anew),),
+    Defect.IGNORES_FROZEN: ((rescheduling, "reschedule", _without_frozen),),
+    Defect.LOSES_A_PLAN: ((rescheduling, "reschedule", _changing(plans=_without_the_last_study)),),
     Defect.UNDOES_ANOTHER: (
         (UndoRepository, "_run_to_undo", _before_the_last),
         (UndoRepository, "undone_plans", _changing(changed=_none, occupied=_none)),

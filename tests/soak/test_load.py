@@ -25,7 +25,7 @@ def test_generations_of_16_workers_exclude_each_other_under_faults(tmp_path: Pat
     assert verdict.outcomes.total() >= load.operations
     assert verdict.outcomes[Kind.GENERATE, Outcome.DONE] >= 40, str(verdict)
     assert verdict.outcomes[Kind.UNDO, Outcome.DONE] >= 3, str(verdict)
-    for kind in (Kind.MARK, Kind.MARK_ALL, Kind.MISS, Kind.MOVE):
+    for kind in (Kind.RESCHEDULE, Kind.MARK, Kind.MARK_ALL, Kind.MISS, Kind.MOVE):
         assert verdict.outcomes[kind, Outcome.DONE] >= 1, str(verdict)
     assert verdict.count(Outcome.BUSY, Outcome.TIMEOUT) >= 60, str(verdict)
     assert verdict.count(Outcome.FAILED) >= 30, str(verdict)

@@ -33,8 +33,8 @@ from tests.soak.worker import perform
 
 Factory = sessionmaker[Session]
 RACERS = (
-    *[Kind.GENERATE] * 4, *[Kind.UNDO] * 3, *[Kind.REDO] * 2, *[Kind.MARK_ALL] * 3,
-    *[Kind.MOVE] * 2, Kind.MISS, Kind.EDIT,
+    *[Kind.GENERATE] * 2, *[Kind.RESCHEDULE] * 3, *[Kind.UNDO] * 2,
+    *[Kind.REDO] * 2, *[Kind.MARK_ALL] * 3, *[Kind.MOVE] * 2, Kind.MISS, Kind.EDIT,
 )  # fmt: skip
 
 

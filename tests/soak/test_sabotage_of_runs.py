@@ -19,13 +19,16 @@ from tests.soak.violation import Rule
 
 BROKEN = {
     Defect.IGNORES_THE_FENCE: {Rule.LOST},
-    Defect.FORGETS_TO_RETIRE: {Rule.LIVE},
+    Defect.FORGETS_TO_RETIRE: {Rule.LIVE, Rule.RETIRED},
     Defect.RAISES_VERSIONS: {Rule.TRACE},
     Defect.LOSES_LINEAGES: {Rule.LINEAGE},
     Defect.REWRITES_ALL: {Rule.DIFFERENCE},
     Defect.IGNORES_KEPT: {Rule.UNITS},
-    Defect.OMITS_KEPT: {Rule.LIVE},
+    Defect.OMITS_KEPT: {Rule.LIVE, Rule.LOST_UNITS},
     Defect.MISCOUNTS: {Rule.COUNTS},
+    Defect.PLANS_ANEW: {Rule.UNDISTURBED, Rule.FROZEN},
+    Defect.IGNORES_FROZEN: {Rule.FROZEN},
+    Defect.LOSES_A_PLAN: {Rule.LOST_UNITS},
     Defect.UNDOES_ANOTHER: {Rule.UNDO},
     Defect.UNDOES_NOTHING: {Rule.REFUSED_UNDO},
     Defect.IGNORES_MARKS: {Rule.KEPT},
@@ -37,6 +40,10 @@ BROKEN = {
 }
 """The rules of which the checker must report one for each defect; it may report others, too."""
 
+# A reschedule does not end if units were planned twice, which leaves less time than there is.
+WITHOUT_RESCHEDULES: dict[Kind, int] = {
+    kind: weight for kind, weight in ALONE.items() if kind is not Kind.RESCHEDULE
+}
 Judge = Callable[[Defect], Verdict]
 
 
@@ -47,8 +54,8 @@ def judged(template: str, new_database: Callable[[str], sa.URL], tmp_path: Path)
     def judge(defect: Defect) -> Verdict:
         url = new_database(template)
         load = Load(
-            80, processes=1, threads=1, tasks=0, students=(1,), faults=0, weights=ALONE,
-            safeguards=False,
+            80, processes=1, threads=1, tasks=0, students=(1,), faults=0, safeguards=False,
+            weights=WITHOUT_RESCHEDULES if defect is Defect.IGNORES_THE_FENCE else ALONE,
         )  # fmt: skip
         with defective(defect):
             run_alone(load, url, tmp_path)
