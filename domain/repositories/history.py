@@ -106,12 +106,20 @@ class HistoryRepository:
 
     @translated()
     def baseline(self, group_id: UUID) -> Baseline | None:
-        """Return what a reschedule keeps: the calendar of the last generation in effect.
+        """Return what a reschedule keeps: the calendar of the generation that the plans are of.
 
-        It has what the last run could not place. Returns ``None`` if there is no such generation.
-        One statement is executed.
+        That is the last one that no undo has taken back, alone or with a run before it: a
+        generation that changed no plan is not undone itself. The baseline has what the last run
+        could not place. Returns ``None`` if there is no such generation. One statement is executed.
         """
-        last = aliased(PlanGeneration)
+        last, undo = aliased(PlanGeneration), aliased(PlanGeneration)
+        taken_back = sa.select(undo.number).where(
+            undo.tenant_id == self._tenant_id,
+            undo.group_id == group_id,
+            undo.undone_in.is_(None),
+            undo.undoes <= PlanGeneration.number,
+            undo.number > PlanGeneration.number,
+        )
         own = self._of_group(group_id)
         of_last = (last.tenant_id == self._tenant_id, last.group_id == group_id)
         row = self._session.execute(
@@ -120,7 +128,7 @@ class HistoryRepository:
             .where(
                 *own,
                 PlanGeneration.kind == RunKind.GENERATED,
-                PlanGeneration.undone_in.is_(None),
+                ~taken_back.exists(),
                 PlanGeneration.calendar.is_not(None),
             )
             .order_by(PlanGeneration.number.desc(), last.number.desc())

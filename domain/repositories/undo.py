@@ -34,14 +34,10 @@ from domain.scheduling.difference import PlanChanges
 
 @dataclass(frozen=True, slots=True)
 class RunToUndo:
-    """The run that an undo takes back, ``None`` if there is none, and the fence of the undo.
-
-    ``restored`` is the number of the run whose result is in effect afterwards.
-    """
+    """The run that an undo takes back, ``None`` if there is none, and the fence of the undo."""
 
     fence: Fence
     record: PlanGeneration | None
-    restored: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +157,6 @@ class UndoRepository:
                 guard.identity,
                 values,
                 undone=undone.number,
-                restored=run.restored,
                 redone=undone.undoes,
                 retired_ids=[plan.id for plan in plans.retired],
                 revived_ids=values["made_ids"],
@@ -187,7 +182,7 @@ class UndoRepository:
             live_plans=row.live_plans,
             live_versions=row.live_versions,
         )
-        return RunToUndo(fence, row.PlanGeneration, row.restored)
+        return RunToUndo(fence, row.PlanGeneration)
 
     def _group(self, group_id: UUID) -> dict[str, UUID]:
         """Return the parameters of all statements that name the group."""

@@ -35,12 +35,9 @@ def _changed(run: Any) -> sa.ColumnElement[bool]:
 
 
 def _last_run() -> sa.Select[Any]:
-    run, previous = aliased(PlanGeneration), aliased(PlanGeneration)
+    run = aliased(PlanGeneration)
     last = sa.select(sa.func.pg_catalog.max(run.number)).where(*_in_effect(run), _changed(run))
-    before = sa.select(sa.func.pg_catalog.max(previous.number)).where(
-        *_in_effect(previous), previous.number < PlanGeneration.number
-    )
-    return with_fence(last, before.scalar_subquery())
+    return with_fence(last)
 
 
 def _last_undo() -> sa.Select[Any]:
@@ -54,10 +51,10 @@ def _last_undo() -> sa.Select[Any]:
         sa.select(undone.number).where(*of_a_run).exists(),
         ~sa.select(later.number).where(*followed).exists(),
     )
-    return with_fence(last, PlanGeneration.undoes)
+    return with_fence(last)
 
 
-def with_fence(number: sa.Select[Any], restored: Any) -> sa.Select[Any]:
+def with_fence(number: sa.Select[Any]) -> sa.Select[Any]:
     """Select the run with this number, and the fence of its group, which may have no such run."""
     live = (*_of_group(StudentPlan), StudentPlan.live)
     plans, versions = (
@@ -71,7 +68,6 @@ def with_fence(number: sa.Select[Any], restored: Any) -> sa.Select[Any]:
             PlanGroup.status,
             plans.label("live_plans"),
             versions.label("live_versions"),
-            sa.type_coerce(restored, sa.Integer).label("restored"),
             PlanGeneration,
         )
         .outerjoin(PlanGeneration, joined)
@@ -150,10 +146,13 @@ def _has_id(plan: Any, parameter: str) -> sa.ColumnElement[bool]:
 
 
 def _restored() -> dict[str, sa.ColumnElement[Any]]:
-    """Return the result of the run that is in effect after the undo, as columns of a record."""
+    """Return the result of the run before the one that is taken back, as columns of a record.
+
+    That run may itself be an undo, whose record has the result that it had restored.
+    """
     empty = {"unplaced": "[]", "repairs": "[]", "warnings": "[]", "day_shifts": "{}"}
     source = aliased(PlanGeneration)
-    same = source.number == sa.bindparam("restored", type_=sa.Integer)
+    same = source.number == sa.bindparam("undone", type_=sa.Integer) - 1
     columns: dict[str, sa.ColumnElement[Any]] = {}
     for name in ("unplaced", "certificate", "repairs", "day_shifts", "warnings", "quality"):
         value: Any = (

@@ -153,7 +153,7 @@ def _before_the_last(read: Callable[..., Any]) -> Callable[..., Any]:
     def read_earlier(repository: Any, statement: Any, group_id: Any) -> Any:
         found = read(repository, statement, group_id)
         number = 0 if found.record is None else found.record.number - 1
-        earlier = undo_statements.with_fence(sa.select(sa.literal(number)), sa.null())
+        earlier = undo_statements.with_fence(sa.select(sa.literal(number)))
         return read(repository, earlier, group_id)
 
     return read_earlier

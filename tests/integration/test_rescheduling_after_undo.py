@@ -1,0 +1,90 @@
+"""What a reschedule keeps after an undo: the calendar and the reports of the live plans."""
+
+from datetime import date, timedelta
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain import PlanGroup, PlanGroupLock
+from domain.repositories import HistoryRepository
+from domain.scheduling.difference import PlanChanges
+from domain.scheduling.types import ExclusionType
+from domain.services import GroupEditService, GroupTimeService, UndoService, reschedule_plans
+from tests.integration.storing import (
+    FIRST,
+    book_group,
+    columns,
+    generate,
+    live,
+    overfull_group,
+    unit_of_work,
+)
+
+Factory = sessionmaker[Session]
+
+
+def without_a_day(factory: Factory, group: PlanGroup, day: date) -> None:
+    """Generate twice while a day is excluded, and take the first of these generations back.
+
+    The second one changes no plan, so that it is not taken back.
+    """
+    with unit_of_work(factory, group) as uow:
+        row = GroupTimeService(uow).add_exclusion(date=day, type=ExclusionType.PERSONAL)
+        uow.commit()
+    generate(factory, group)
+    generate(factory, group)
+    with unit_of_work(factory, group) as uow:
+        assert UndoService(uow).undo().undone == 2
+        GroupTimeService(uow).remove_exclusion(exclusion_id=row.id, expected_version=row.version)
+        uow.commit()
+
+
+def with_range(factory: Factory, group: PlanGroup, version: int, last: int) -> int:
+    """Change the range of the book, and return its version."""
+    with unit_of_work(factory, group) as uow:
+        written = GroupEditService(uow).change_content(
+            content_id=group.contents[0].id, expected_version=version, last_unit=last
+        )
+        uow.commit()
+    return written.version
+
+
+def take_back(factory: Factory, group: PlanGroup) -> int:
+    """Undo the last run, and return its number."""
+    with unit_of_work(factory, group) as uow:
+        undone = UndoService(uow).undo().undone
+        uow.commit()
+    return undone
+
+
+def unplaced(factory: Factory, group: PlanGroup) -> list[tuple[int, int]]:
+    """Return the ranges that the last run has reported."""
+    with factory() as session:
+        found = HistoryRepository(session, group.tenant_id).baseline(group.id)
+    assert found is not None
+    return [(item.first_unit, item.last_unit) for item in found.unplaced]
+
+
+def test_undo_reports_what_the_run_before_had_reported(session_factory: Factory) -> None:
+    group = overfull_group(session_factory)
+    generate(session_factory, group)
+    first = unplaced(session_factory, group)
+    version = with_range(session_factory, group, 1, 20)
+    generate(session_factory, group)
+    generate(session_factory, group)
+    assert take_back(session_factory, group) == 2
+    assert unplaced(session_factory, group) == first
+    with_range(session_factory, group, version, 10)
+    generate(session_factory, group)
+    assert take_back(session_factory, group) == 5
+    assert unplaced(session_factory, group) == first
+
+
+def test_reschedule_after_an_undo_has_the_calendar_of_the_plans(session_factory: Factory) -> None:
+    group = book_group(session_factory)
+    generate(session_factory, group)
+    before = [columns(row) for row in live(session_factory, group)]
+    without_a_day(session_factory, group, FIRST + timedelta(2))
+    lock = PlanGroupLock(group.tenant_id, group.id)
+    result = reschedule_plans(session_factory, lock, today=FIRST)
+    assert result.changes == PlanChanges(kept=len(before))
+    assert [columns(row) for row in live(session_factory, group)] == before
