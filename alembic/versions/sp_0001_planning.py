@@ -400,7 +400,7 @@ CREATE TABLE studyplan.plan_generations (
   CONSTRAINT ck_plan_generations_undoes CHECK (
     (kind = 'undone') = (undoes IS NOT NULL) AND undoes < number AND number < undone_in),
   CONSTRAINT ck_plan_generations_quality CHECK (kind = 'undone' OR quality IS NOT NULL),
-  CONSTRAINT ck_plan_generations_calendar CHECK (calendar IS NULL OR kind = 'generated'),
+  CONSTRAINT ck_plan_generations_calendar CHECK (calendar IS NULL OR kind <> 'undone'),
   CONSTRAINT ck_plan_generations_idempotency CHECK (
     (idempotency_key IS NULL) = (request_hash IS NULL)),
   CONSTRAINT ck_plan_generations_waited CHECK (waited_ms >= 0),

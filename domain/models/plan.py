@@ -67,7 +67,8 @@ class PlanGeneration(Base):
     of ``domain.scheduling.difference``. ``plan_count`` is the number of plans of the schedule,
     whose ids ``plan_ids`` has in sequence; ``kept_ids`` has the other plans that were live after
     it. An undo has the result of the run that is in effect again, and all plans that are live.
-    ``calendar`` has what a reschedule keeps of a generation: the kind of each date.
+    ``calendar`` has what a reschedule keeps of a generation: the kind of each date. A reschedule
+    has one if no generation was in effect.
 
     ``made_ids`` has the plans that the run made live, ``None`` if it can no longer be undone.
     """
@@ -125,7 +126,7 @@ class PlanGeneration(Base):
             name="undoes",
         ),
         sa.CheckConstraint("kind = 'undone' OR quality IS NOT NULL", name="quality"),
-        sa.CheckConstraint("calendar IS NULL OR kind = 'generated'", name="calendar"),
+        sa.CheckConstraint("calendar IS NULL OR kind <> 'undone'", name="calendar"),
         sa.CheckConstraint(
             "plan_count >= 0 AND kept_count >= 0 AND moved_count >= 0 AND new_count >= 0 "
             "AND dropped_count >= 0",

@@ -44,7 +44,7 @@ class GenerationRecord:
     """The hash of the request that used the key; ``None`` without a key."""
     kind: RunKind = RunKind.GENERATED
     calendar: Mapping[str, Any] | None = None
-    """What a reschedule keeps of a generation; ``None`` for a reschedule."""
+    """What a reschedule keeps of a generation; ``None`` for a reschedule after one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,8 +109,9 @@ class HistoryRepository:
         """Return what a reschedule keeps: the calendar of the generation that the plans are of.
 
         That is the last one that no undo has taken back, alone or with a run before it: a
-        generation that changed no plan is not undone itself. The baseline has what the last run
-        could not place. Returns ``None`` if there is no such generation. One statement is executed.
+        generation that changed no plan is not undone itself. A reschedule that found none counts as
+        one. The baseline has what the last run could not place. Returns ``None`` if there is no
+        such run. One statement is executed.
         """
         last, undo = aliased(PlanGeneration), aliased(PlanGeneration)
         taken_back = sa.select(undo.number).where(
@@ -125,12 +126,7 @@ class HistoryRepository:
         row = self._session.execute(
             sa.select(PlanGeneration.calendar, last.unplaced, last.certificate, last.repairs)
             .join(last, sa.and_(*of_last))
-            .where(
-                *own,
-                PlanGeneration.kind == RunKind.GENERATED,
-                ~taken_back.exists(),
-                PlanGeneration.calendar.is_not(None),
-            )
+            .where(*own, ~taken_back.exists(), PlanGeneration.calendar.is_not(None))
             .order_by(PlanGeneration.number.desc(), last.number.desc())
             .limit(1)
         ).one_or_none()

@@ -84,10 +84,12 @@ class ReschedulingService(Service):
         uow.lock_student(group_id)
         snapshot = uow.groups.snapshot(group_id)
         request.require_expected(snapshot.generation)
-        request.require_previewed(snapshot, options.today)
-        computed = _compute(
-            snapshot, HistoryRepository(uow.session, uow.tenant_id).baseline(group_id), options
-        )
+        baseline = HistoryRepository(uow.session, uow.tenant_id).baseline(group_id)
+        request.require_previewed(snapshot, options.today, baseline)
+        computed = _compute(snapshot, baseline, options)
+        planning_request = snapshot.request(options.today)
+        # Without a generation, later reschedules keep the calendar of this one.
+        own = None if baseline else Baseline.of(planning_request, computed.plans).calendar_json()
         stored = write_generation(
             uow.session,
             snapshot,
@@ -96,11 +98,12 @@ class ReschedulingService(Service):
                 today=options.today,
                 requested_by=request.requested_by,
                 waited_ms=uow.waited_ms,
-                input_hash=types.fingerprint(snapshot.request(options.today)),
+                input_hash=types.fingerprint(planning_request),
                 engine_version=ENGINE_VERSION,
                 idempotency_key=request.idempotency_key,
                 request_hash=request.hash,
                 kind=RunKind.RESCHEDULED,
+                calendar=own,
             ),
         )
         return GenerationResult.of(
@@ -201,7 +204,7 @@ def preview_reschedule(
         contents=snapshot.contents,
         changes=changed.changes(others=len(snapshot.kept(today))),
         difference=changed,
-        fingerprint=fingerprint_of(snapshot, today, ("reschedule", *options.texts)),
+        fingerprint=fingerprint_of(snapshot, today, ("reschedule", *options.texts), baseline),
     )
 
 

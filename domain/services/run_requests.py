@@ -14,6 +14,7 @@ from domain.locking.policy import PlanGroupLock
 from domain.models import PlanGeneration
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.repositories.stored_results import record_of_key
+from domain.scheduling.rescheduling.baseline import Baseline
 from domain.scheduling.schedule import ENGINE_VERSION
 from domain.scheduling.types import fingerprint
 from domain.unit_of_work.ending import Ending
@@ -99,13 +100,17 @@ class RunRequest:
         if self.expected_generation not in {None, generation}:
             raise errors.EditedMeanwhileError(group_id=self.group_id)
 
-    def require_previewed(self, snapshot: PlanningSnapshot, today: date) -> None:
+    def require_previewed(
+        self, snapshot: PlanningSnapshot, today: date, baseline: Baseline | None = None
+    ) -> None:
         """Raise ``EditedMeanwhileError`` unless the result is the previewed one, if there is one.
 
         The fingerprint covers everything on which it depends, so one of another group or operation
         does not hold either.
         """
-        if self.fingerprint not in {None, fingerprint_of(snapshot, today, self.preview_inputs)}:
+        if self.fingerprint is None:
+            return
+        if self.fingerprint != fingerprint_of(snapshot, today, self.preview_inputs, baseline):
             raise errors.EditedMeanwhileError(group_id=self.group_id)
 
     @property
@@ -114,8 +119,16 @@ class RunRequest:
         return (self.operation, *self.inputs)
 
 
-def fingerprint_of(snapshot: PlanningSnapshot, today: date, inputs: tuple[str, ...]) -> str:
-    """Return the fingerprint of a preview: a hash of all that goes in, also of the live plans."""
+def fingerprint_of(
+    snapshot: PlanningSnapshot,
+    today: date,
+    inputs: tuple[str, ...],
+    baseline: Baseline | None = None,
+) -> str:
+    """Return the fingerprint of a preview: a hash of all that goes in, also of the live plans.
+
+    ``baseline`` is what a reschedule keeps of earlier runs.
+    """
     plans = sorted(f"{plan.stored.id}/{plan.stored.version}" for plan in snapshot.plans)
     parts = (
         *inputs,
@@ -123,6 +136,7 @@ def fingerprint_of(snapshot: PlanningSnapshot, today: date, inputs: tuple[str, .
         snapshot.status,
         ENGINE_VERSION,
         fingerprint(snapshot.request(today)),
+        str(baseline),
         *plans,
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
