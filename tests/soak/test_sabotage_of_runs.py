@@ -40,10 +40,6 @@ BROKEN = {
 }
 """The rules of which the checker must report one for each defect; it may report others, too."""
 
-# A reschedule does not end if units were planned twice, which leaves less time than there is.
-WITHOUT_RESCHEDULES: dict[Kind, int] = {
-    kind: weight for kind, weight in ALONE.items() if kind is not Kind.RESCHEDULE
-}
 Judge = Callable[[Defect], Verdict]
 
 
@@ -55,7 +51,7 @@ def judged(template: str, new_database: Callable[[str], sa.URL], tmp_path: Path)
         url = new_database(template)
         load = Load(
             80, processes=1, threads=1, tasks=0, students=(1,), faults=0, safeguards=False,
-            weights=WITHOUT_RESCHEDULES if defect is Defect.IGNORES_THE_FENCE else ALONE,
+            weights=ALONE,
         )  # fmt: skip
         with defective(defect):
             run_alone(load, url, tmp_path)
