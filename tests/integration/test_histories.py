@@ -14,13 +14,24 @@ import sqlalchemy as sa
 from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import GroupStatus, PlanGroup, PlanState, StudentLock, StudentPlan, UnitOfWork
+from domain import (
+    GenerationResult,
+    GroupStatus,
+    PlanGroup,
+    PlanGroupLock,
+    PlanState,
+    StudentLock,
+    StudentPlan,
+    UnitOfWork,
+)
 from domain.documents import PlanGroupDocument
 from domain.documents.rows import to_rows
 from domain.errors import InvalidInputError, UndoNotPossibleError
 from domain.repositories import PlanGroupRepository
 from domain.repositories.history import HistoryRepository
+from domain.scheduling import types as planning
 from domain.scheduling.difference import PlanChanges
+from domain.scheduling.rescheduling.reschedule import CatchUp
 from domain.scheduling.result import Schedule
 from domain.scheduling.types import Request
 from domain.services import (
@@ -29,18 +40,22 @@ from domain.services import (
     PlanProgressService,
     RowVersion,
     StudentTimeService,
+    preview_reschedule,
+    reschedule_plans,
 )
 from domain.services.undo import UndoService
 from tests.benchmarks.group_document import document
 from tests.integration.storing import store, unit_of_work
 from tests.integration.undoing import generate
 from tests.unit.scheduling.history_model import PLACE, Model, ModelRun, Plan
-from tests.unit.scheduling.history_rules import CLASS, Histories, machine_settings
+from tests.unit.scheduling.history_rules import CLASS, machine_settings
+from tests.unit.scheduling.rescheduling_rules import ReschedulingHistories
 
 Factory = sessionmaker[Session]
 COLUMNS = ["id", "lineage", "generation", "sequence", "week", "cycle", "cycle_day", "version",
            "state", "done_through", "pinned", "live", "retired_as", "retired_in"]  # fmt: skip
 Row = tuple[Any, ...]
+Written = tuple[Schedule, Sequence[UUID], Sequence[UUID], PlanChanges]
 
 
 class Database:
@@ -52,6 +67,7 @@ class Database:
         self._factory = factory
         self._positions: dict[UUID, int] = {}
         self._exclusions: dict[date, RowVersion] = {}
+        self._special_days: dict[date, RowVersion] = {}
         self._lesson: RowVersion | None = None
         self._retired: dict[UUID, str] = {}
 
@@ -61,11 +77,24 @@ class Database:
         store(self._factory, self.group)
         self._positions = {content.id: content.position for content in self.group.contents}
 
-    def generate(self, today: date) -> tuple[Schedule, Sequence[UUID], Sequence[UUID], PlanChanges]:
-        found = generate(self._factory, self.group, today)
-        names = Schedule.__dataclass_fields__
-        result = Schedule(**{name: getattr(found, name) for name in names})
-        return result, found.plan_ids, found.lineages, found.changes
+    def generate(self, today: date) -> Written:
+        return _written(generate(self._factory, self.group, today))
+
+    def reschedule(self, today: date, frozen_until: date | None, how: CatchUp) -> Written:
+        """Preview a reschedule and confirm it."""
+        options: dict[str, Any] = {"today": today, "frozen_until": frozen_until, "catch_up": how}
+        tenant_id, group_id = self.group.tenant_id, self.group.id
+        with self._factory() as session:
+            shown = preview_reschedule(session, tenant_id=tenant_id, group_id=group_id, **options)
+        found = reschedule_plans(
+            self._factory,
+            PlanGroupLock(tenant_id, group_id),
+            fingerprint=shown.fingerprint,
+            **options,
+        )
+        assert (found.plans, found.unplaced) == (shown.plans, shown.unplaced)
+        assert found.changes == shown.changes
+        return _written(found)
 
     def take_back(self, *, redo: bool) -> str | PlanChanges:
         with unit_of_work(self._factory, self.group) as uow:
@@ -122,11 +151,29 @@ class Database:
             uow.commit()
         return None
 
+    def add_content(self, content: planning.Content) -> None:
+        fields: dict[str, Any] = {
+            name: getattr(content, name)
+            for name in ("type", "allocation", "first_unit", "last_unit", "weekly_days")
+        }
+        with unit_of_work(self._factory, self.group) as uow:
+            added = GroupEditService(uow).add_content(
+                title="국어", minutes_per_unit=content.minutes_per_unit, **fields
+            )
+            uow.commit()
+        self._positions[added.id] = content.position
+
     def change_time(self, request: Request) -> None:
-        """Store the exclusions and the class of a request."""
+        """Store the exclusions, the special days and the class of a request."""
         wanted = {exclusion.date: exclusion for exclusion in request.exclusions}
+        special = {one.date: one for one in request.special_days}
         with unit_of_work(self._factory, self.group) as uow:
             time = GroupTimeService(uow)
+            for day in special.keys() - self._special_days.keys():
+                self._special_days[day] = time.add_special_day(date=day, study=special[day].study)
+            for day in self._special_days.keys() - special.keys():
+                row = self._special_days.pop(day)
+                time.remove_special_day(special_day_id=row.id, expected_version=row.version)
             for day in wanted.keys() - self._exclusions.keys():
                 self._exclusions[day] = time.add_exclusion(date=day, type=wanted[day].type)
             for day in self._exclusions.keys() - wanted.keys():
@@ -185,6 +232,11 @@ class Database:
             assert values[: len(PLACE)] == _expected(model.plans[id_])[: len(PLACE)]
 
 
+def _written(found: GenerationResult) -> Written:
+    result = Schedule(**{name: getattr(found, name) for name in Schedule.__dataclass_fields__})
+    return result, found.plan_ids, found.lineages, found.changes
+
+
 def _expected(row: Plan) -> Row:
     names = {"generation": "made_in"}
     of_plan = {"week", "cycle", "cycle_day"}
@@ -195,8 +247,8 @@ def _expected(row: Plan) -> Row:
 
 
 def test_history_of_a_group_in_the_database_agrees_with_the_model(session_factory: Factory) -> None:
-    class DatabaseHistories(Histories):
+    class DatabaseHistories(ReschedulingHistories):
         def new_backend(self) -> Database:
             return Database(session_factory)
 
-    run_state_machine_as_test(DatabaseHistories, settings=machine_settings(12, 30))
+    run_state_machine_as_test(DatabaseHistories, settings=machine_settings(14, 30))

@@ -18,6 +18,7 @@ from domain.scheduling.difference import PlanChanges
 from domain.scheduling.result import Schedule, ScheduledPlan
 from domain.scheduling.types import Content, KeptPlan, PlanKind, Request
 from tests.unit.scheduling.checking.case import Case, check_places
+from tests.unit.scheduling.checking.rescheduled import Decided, Rescheduled, check_rescheduled
 from tests.unit.scheduling.checking.units import check_units
 from tests.unit.scheduling.checking.world import World
 
@@ -100,6 +101,8 @@ class ModelRun:
     made: Mapping[UUID, int]
     gone: Mapping[UUID, Plan]
     """The plans that were retired, as they were afterwards."""
+    decided: Decided | None = None
+    """What a reschedule after it keeps; ``None`` before the first generation."""
     undoes: "ModelRun | None" = None
     in_effect: bool = True
 
@@ -112,6 +115,8 @@ class Model:
     plans: dict[UUID, Plan] = field(default_factory=dict)
     runs: list[ModelRun] = field(default_factory=list)
     to_redo: list[ModelRun] = field(default_factory=list)
+    left: object = None
+    """What the last generation or reschedule has left; ``None`` after an undo."""
 
     @property
     def number(self) -> int:
@@ -148,7 +153,62 @@ class Model:
         self, today: date, result: Schedule, ids: Sequence[UUID], lineages: Sequence[UUID]
     ) -> PlanChanges:
         """Record a generation, after checking its schedule and which plans it kept."""
-        assert not (found := _violations(self.request(today), result)), found
+        request = self.request(today)
+        assert not (found := _violations(request, result)), found
+        decided = Decided.of(request, result.plans, result.day_shifts)
+        changes = self._ran(today, result, ids, lineages, decided)
+        shifts = result.day_shifts
+        self.settings = replace(
+            self.settings,
+            contents=tuple(
+                content
+                if content.day_shift is not None
+                else replace(content, day_shift=shifts.get(content.position))
+                for content in self.settings.contents
+            ),
+        )
+        self.left = self.state
+        return changes
+
+    def rescheduled(
+        self,
+        today: date,
+        frozen_until: date | None,
+        result: Schedule,
+        ids: Sequence[UUID],
+        lineages: Sequence[UUID],
+    ) -> PlanChanges:
+        """Record a reschedule, after checking its result and which plans it kept."""
+        request, decided = self.request(today), self.decided(today)
+        case = Rescheduled(request, self.planned(today), result, decided.calendar, frozen_until)
+        assert not (found := [*check_rescheduled(case)]), found
+        if self.runs[-1].decided is None:
+            decided = Decided.of(request, result.plans, {})
+        changes = self._ran(today, result, ids, lineages, decided)
+        self.left = self.state
+        return changes
+
+    @property
+    def state(self) -> object:
+        """Everything that a reschedule may depend on but the day."""
+        return self.settings, {row.id: row.version for row in self.live}
+
+    def decided(self, today: date) -> Decided:
+        """Return what a reschedule keeps: by default the current calendar."""
+        return self.runs[-1].decided or Decided.of(self.request(today), self.planned(today), {})
+
+    def planned(self, today: date) -> list[ScheduledPlan]:
+        """Return the live plans that are not kept."""
+        return [row.plan for row in self.live if not row.is_kept(today)]
+
+    def _ran(
+        self,
+        today: date,
+        result: Schedule,
+        ids: Sequence[UUID],
+        lineages: Sequence[UUID],
+        decided: Decided,
+    ) -> PlanChanges:
         number, before = self.number + 1, {row.id: row for row in self.live}
         after = {row.id: row for row in before.values() if row.is_kept(today)}
         old = {place(row.plan): row for row in before.values() if row.id not in after}
@@ -174,17 +234,8 @@ class Model:
         assert all(after[id_].lineage in {id_, *continued} for id_ in made)
         if made or gone:
             self.to_redo.clear()
-        shifts = result.day_shifts
-        self.settings = replace(
-            self.settings,
-            contents=tuple(
-                content
-                if content.day_shift is not None
-                else replace(content, day_shift=shifts.get(content.position))
-                for content in self.settings.contents
-            ),
-        )
-        return self._record(ModelRun(number, frozenset(after), made, gone), {**after, **gone})
+        run = ModelRun(number, frozenset(after), made, gone, decided.reported(result))
+        return self._record(run, {**after, **gone})
 
     def _record(self, run: ModelRun, plans: Mapping[UUID, Plan]) -> PlanChanges:
         before = {row.id for row in self.live}
@@ -242,7 +293,9 @@ class Model:
         }
         after = ({row.id for row in self.live} - gone.keys()) | back.keys()
         versions = {id_: row.version for id_, row in back.items()}
-        taken_back = ModelRun(number, frozenset(after), versions, gone, undoes=run)
+        self.left = None
+        decided = self.runs[run.number - 2].decided if run.number > 1 else None
+        taken_back = ModelRun(number, frozenset(after), versions, gone, decided, undoes=run)
         if run.undoes is None:
             self.to_redo.append(taken_back)
         return self._record(taken_back, {**gone, **back})

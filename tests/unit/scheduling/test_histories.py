@@ -1,7 +1,8 @@
 """Histories of a group on the planning core, with plans that are stored in memory.
 
-Generations compute a schedule and compare it with the live plans; nothing else is under test here
-but the move of a plan. The model checks each schedule, which plans stay, and what is live.
+Generations and reschedules compute plans and compare them with the live ones; nothing else is
+under test here but the move of a plan. The model checks each schedule, which plans stay, and what
+is live.
 """
 
 from collections.abc import Sequence
@@ -14,17 +15,19 @@ from domain.errors import InvalidInputError
 from domain.models import PlanState
 from domain.scheduling.difference import PlanChanges, StoredPlan, difference
 from domain.scheduling.moving import move
+from domain.scheduling.rescheduling.reschedule import CatchUp
 from domain.scheduling.result import Schedule
 from domain.scheduling.schedule import schedule
-from domain.scheduling.types import Busy, Request
+from domain.scheduling.types import Busy, Content, Request
 from tests.unit.scheduling.history_model import DONE, Model, ModelRun, Plan
-from tests.unit.scheduling.history_rules import Histories, machine_settings
+from tests.unit.scheduling.history_rules import machine_settings
+from tests.unit.scheduling.rescheduling_rules import ReschedulingHistories
 
 
 class Memory:
     """The planning core on the plans of the model; marks and undos are those of the model."""
 
-    def __init__(self, machine: Histories) -> None:
+    def __init__(self, machine: ReschedulingHistories) -> None:
         self._machine = machine
         self._ids = 0
 
@@ -37,6 +40,12 @@ class Memory:
 
     def generate(self, today: date) -> tuple[Schedule, Sequence[UUID], Sequence[UUID], PlanChanges]:
         result = schedule(self.model.request(today))
+        return result, *self._written(today, result)
+
+    def _written(
+        self, today: date, result: Schedule
+    ) -> tuple[Sequence[UUID], Sequence[UUID], PlanChanges]:
+        """Return the ids and lineages of the plans of a result, and what it changes."""
         replaceable = [row for row in self.model.live if not row.is_kept(today)]
         found = difference(
             (StoredPlan(row.id, row.lineage, 1, row.version, row.plan) for row in replaceable),
@@ -50,7 +59,16 @@ class Memory:
             ids[new.sequence] = (id_, id_)
         pairs = [ids[plan.sequence] for plan in result.plans]
         changes = found.changes(others=len(self.model.live) - len(replaceable))
-        return result, [id_ for id_, _ in pairs], [lineage for _, lineage in pairs], changes
+        return [id_ for id_, _ in pairs], [lineage for _, lineage in pairs], changes
+
+    def reschedule(
+        self, today: date, frozen_until: date | None, how: CatchUp
+    ) -> tuple[Schedule, Sequence[UUID], Sequence[UUID], PlanChanges]:
+        result = self._machine.computed(frozen_until, how)
+        return result, *self._written(today, result)
+
+    def add_content(self, content: Content) -> None:
+        """Do nothing: the model has the content."""
 
     def new_id(self) -> UUID:
         self._ids += 1
@@ -101,7 +119,7 @@ class Memory:
         """Do nothing."""
 
 
-class MemoryHistories(Histories):
+class MemoryHistories(ReschedulingHistories):
     def new_backend(self) -> Memory:
         return Memory(self)
 

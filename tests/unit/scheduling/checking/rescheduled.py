@@ -1,0 +1,215 @@
+"""Checks of a reschedule: every unit once, every row where it can be, reviews after their study.
+
+The minutes and the distribution of rows that stand are those of earlier runs, so only what must
+hold of every reschedule is checked here.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from fractions import Fraction
+from itertools import pairwise
+
+from domain.scheduling.rescheduling.baseline import Baseline
+from domain.scheduling.result import Schedule, ScheduledPlan
+from domain.scheduling.types import Allocation, Content, KeptPlan, PlanKind, Request
+from tests.unit.scheduling.checking.case import listed, name, units
+from tests.unit.scheduling.checking.world import World
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What the last generation has decided, and what the last run has reported."""
+
+    baseline: Baseline
+    calendar: World
+
+    @classmethod
+    def of(
+        cls, request: Request, plans: Iterable[ScheduledPlan], shifts: Mapping[int, int]
+    ) -> "Decided":
+        stored = {content.position: content.day_shift or 0 for content in request.contents}
+        return cls(Baseline.of(request, plans), World(request, {**stored, **shifts}))
+
+    def reported(self, result: Schedule) -> "Decided":
+        """Return the same with what a run could not place."""
+        explained = {name: getattr(result, name) for name in ("unplaced", "certificate", "repairs")}
+        return replace(self, baseline=replace(self.baseline, **explained))
+
+
+@dataclass(frozen=True)
+class Rescheduled:
+    """A reschedule: what it was given, what came of it, and what the last generation decided."""
+
+    request: Request
+    """The current settings, with the kept plans."""
+    before: Sequence[ScheduledPlan]
+    """The live plans that are not kept."""
+    result: Schedule
+    decided: World
+    """The calendar of the last generation, with the shifts of its contents."""
+    frozen_until: date | None
+
+    @property
+    def first(self) -> date:
+        """The first day on which anything may be planned."""
+        return max(self.request.today, self.frozen_until or self.request.today)
+
+    @property
+    def made(self) -> list[ScheduledPlan]:
+        """The rows that are not where they were."""
+        old = {_place(row) for row in self.before}
+        return [row for row in self.result.plans if _place(row) not in old]
+
+
+def check_rescheduled(case: Rescheduled) -> Iterator[str]:
+    """Return what is wrong with a reschedule, one sentence each."""
+    for content in case.request.contents:
+        yield from _cover(case, content)
+    for row in case.result.plans:
+        if row.date >= case.first:  # frozen plans stay, also where their time was lost
+            yield from _time(case, row)
+    for row in case.made:
+        yield from _calendar(case, row)
+        if row.date < case.first:
+            yield f"{name(row)} is new before {case.first}"
+        yield from _own_day(case, row)
+    yield from _overlaps(case)
+    yield from _ascending(case)
+    yield from _reviews(case)
+
+
+def _place(row: ScheduledPlan) -> tuple[object, ...]:
+    return (row.content, row.kind, row.date, row.start_minute, row.end_minute, row.first_unit,
+            row.last_unit, row.part, row.parts, row.wrap_up_minutes, row.reserve)  # fmt: skip
+
+
+def _cover(case: Rescheduled, content: Content) -> Iterator[str]:
+    found = dict.fromkeys(range(content.first_unit, content.last_unit + 1), Fraction(0))
+    kept = [row for row in case.request.kept if _studies(row, content)]
+    planned = [row for row in case.result.plans if _studies(row, content)]
+    for row in planned:
+        if not {*units(row)} <= found.keys() and row.date >= case.first:
+            yield f"{name(row)} is outside the range"
+    spans = [(row.first_unit, row.last_kept_unit, row.parts) for row in kept]
+    spans += [(row.first_unit, row.last_unit, row.parts) for row in planned]
+    for first, last, parts in spans:
+        for unit in found.keys() & {*range(first, last + 1)}:
+            found[unit] += Fraction(1, parts)
+    for item in case.result.unplaced:
+        if item.content == content.position:
+            for unit in range(item.first_unit, item.last_unit + 1):
+                # Some pieces of a unit may be done whose last ones are reported.
+                found[unit] = Fraction(1) if found.get(unit, 1) < 1 else Fraction(2)
+    for unit, share in found.items():
+        if share != 1:
+            yield f"unit {unit} of content {content.position} is covered {share} times"
+
+
+def _studies(row: ScheduledPlan | KeptPlan, content: Content) -> bool:
+    return row.content == content.position and row.kind is PlanKind.STUDY
+
+
+def _time(case: Rescheduled, row: ScheduledPlan) -> Iterator[str]:
+    now = World(case.request)
+    minutes = {*range(row.start_minute, row.end_minute)}
+    if not minutes or not 0 <= row.wrap_up_minutes <= row.minutes:
+        yield f"{name(row)} has no minutes, or more wrap-up than minutes"
+    free = now.free(row.date, reserve=False) | now.free(row.date, reserve=True)
+    if not minutes <= free:
+        yield f"{name(row)} uses {len(minutes - free)} min that are not free"
+
+
+def _calendar(case: Rescheduled, row: ScheduledPlan) -> Iterator[str]:
+    day = case.decided.days.get(row.date)
+    if day is None:
+        yield f"{name(row)} is on a date that the last generation did not have"
+        return
+    week = (row.date - case.request.period_start).days // 7 + 1
+    expected = (week, day.cycle, day.cycle_day)
+    if (row.week, row.cycle, row.cycle_day) != expected:
+        yield f"{name(row)} does not have the week, cycle and cycle day {expected}"
+
+
+def _own_day(case: Rescheduled, row: ScheduledPlan) -> Iterator[str]:
+    """Check the day of a new row.
+
+    It is one of its content, the day of a plan that stood or was hit there, or a day with nothing
+    but a reserve.
+    """
+    content = next(one for one in case.request.contents if one.position == row.content)
+    day = case.decided.days.get(row.date)
+    if day is None:
+        return  # reported with the calendar
+    had = {one.date for one in case.before if (one.content, one.kind) == (row.content, row.kind)}
+    own = {*case.decided.own_days(content), *had}
+    if row.kind is PlanKind.REVIEW:
+        own = {one.date for one in case.decided.days.values() if one.kind == "review"} | had
+    is_spare = row.reserve and day.kind in {"no_time", "holiday"}
+    if row.date not in own and not is_spare:
+        yield f"{name(row)} is not on a day of its content"
+    if day.kind == "holiday" and content.allocation is not Allocation.WEAKNESS:
+        yield f"{name(row)} is on a holiday that is not open to its content"
+
+
+def _overlaps(case: Rescheduled) -> Iterator[str]:
+    days: dict[date, list[tuple[int, int]]] = defaultdict(list)
+    rows: list[ScheduledPlan | KeptPlan] = [*case.result.plans, *case.request.kept]
+    for row in rows:
+        days[row.date].append((row.start_minute, row.end_minute))
+    for day, spans in days.items():
+        spans.sort()
+        if day >= case.request.today and any(b < a for (_, a), (b, _) in pairwise(spans)):
+            yield f"plans overlap on {day}"
+
+
+def _ascending(case: Rescheduled) -> Iterator[str]:
+    by_content: dict[int, list[ScheduledPlan]] = defaultdict(list)
+    for row in case.made:
+        if row.kind is PlanKind.STUDY:
+            by_content[row.content].append(row)
+    for rows in by_content.values():
+        for one, other in pairwise(sorted(rows, key=lambda row: (row.date, row.start_minute))):
+            continued = one.last_unit == other.first_unit and one.part < other.part
+            if other.first_unit <= one.last_unit and not continued:
+                yield f"{name(other)} comes after {name(one)}"
+
+
+def _reviews(case: Rescheduled) -> Iterator[str]:
+    """Check that the units of a review are studied before it.
+
+    A plan whose mark as done was taken back may be one that no run would have planned so.
+    """
+    now = _last_study([*case.result.plans, *case.request.kept])
+    then = _last_study([*case.before, *case.request.kept])
+    made = {_place(row) for row in case.made}
+    for row in case.result.plans:
+        if row.kind is PlanKind.REVIEW and row.date >= case.first:
+            late = {u for u in units(row) if now.get((row.content, u), date.max) >= row.date}
+            if _place(row) not in made:
+                late -= {u for u in late if then.get((row.content, u), date.max) >= row.date}
+            if late - _of_part_done_reviews(case, row.content):
+                yield f"{name(row)} reviews units {listed(late)}, which are not studied before it"
+
+
+def _of_part_done_reviews(case: Rescheduled, content: int) -> set[int]:
+    """Return the units of reviews that are part done, which a reschedule counts as reviewed."""
+    return {
+        unit
+        for row in case.request.kept
+        if row.kind is PlanKind.REVIEW and row.content == content and row.done_through
+        for unit in range(row.first_unit, row.last_unit + 1)
+    }
+
+
+def _last_study(rows: Iterable[ScheduledPlan | KeptPlan]) -> dict[tuple[int, int], date]:
+    """Return the last day on which each unit is studied, by content and unit."""
+    found: dict[tuple[int, int], date] = {}
+    for row in rows:
+        if row.kind is PlanKind.STUDY:
+            end = row.last_kept_unit if isinstance(row, KeptPlan) else row.last_unit
+            for unit in range(row.first_unit, end + 1):
+                last = found.get((row.content, unit), date.min)
+                found[row.content, unit] = max(last, row.date)
+    return found
