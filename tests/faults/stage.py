@@ -21,10 +21,11 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import PlanGroup
+from domain import GenerationResult, PlanGroup, PlanGroupLock
 from domain.driver import transaction_status
 from domain.embedded import EmbeddedServer
 from domain.errors import CommitOutcomeUnknownError
+from domain.services import reschedule_plans
 from domain.testing import CuttingProxy, FaultAt, Step, assert_lock_free
 from domain.testing.contention import (
     TIMEOUT,
@@ -35,7 +36,7 @@ from domain.testing.contention import (
 )
 from domain.testing.faults import Action, CommitGate, wait_until_commit_ended
 from tests.factories import ContentFactory, PlanGroupFactory
-from tests.integration.storing import generate, stored_group, traces
+from tests.integration.storing import FIRST, generate, stored_group, traces
 from tests.soak import rules_of_runs
 from tests.soak.facts import read_facts
 from tests.soak.violation import Violation
@@ -46,7 +47,7 @@ MIDDLE = 1400
 POOL = 3
 
 BROKEN = (DBAPIError, psycopg.Error, CommitOutcomeUnknownError)
-"""The errors of a generation that lost its connection or that the server ended."""
+"""The errors of a run that lost its connection or that the server ended."""
 
 
 def _large_group() -> dict[str, Any]:
@@ -59,15 +60,26 @@ def _two_books() -> dict[str, Any]:
     return {"contents": [ContentFactory.build(position=i, last_unit=60) for i in range(2)]}
 
 
-# All plans of the next generation are at another time.
+# No plan has its time any more.
 MOVE_ALL: Final = (
-    "UPDATE studyplan.blocks SET start_minute = start_minute + 5 WHERE group_id = :group"
+    "UPDATE studyplan.blocks SET start_minute = start_minute + 60 WHERE group_id = :group"
 )
 # The plans of the first book stay, in another week and cycle; those of the second one differ.
 CHANGE_SOME: Final = (
     "UPDATE studyplan.plan_groups SET period_start = period_start - 7 WHERE id = :group",
     "UPDATE studyplan.contents SET last_unit = 50 WHERE group_id = :group AND position = 1",
 )
+
+
+def _reschedule(factory: sessionmaker[Session], group: PlanGroup) -> GenerationResult:
+    return reschedule_plans(factory, PlanGroupLock(group.tenant_id, group.id), today=FIRST)
+
+
+RUNS: Final[dict[str, Callable[[sessionmaker[Session], PlanGroup], GenerationResult]]] = {
+    "generation": generate,
+    "reschedule": _reschedule,
+}
+"""The complete requests that are hit by faults."""
 
 
 class Outcome(Enum):
@@ -89,6 +101,8 @@ class Stage:
     """Connects through the proxy, with ``pool_pre_ping`` as the README recommends."""
     direct: sa.Engine
     """Connects directly to the server, without a pool."""
+    run: str = "generation"
+    """Which of ``RUNS`` the faults hit."""
 
     @property
     def factory(self) -> sessionmaker[Session]:
@@ -97,8 +111,8 @@ class Stage:
     def planned_group(self, step: Step) -> PlanGroup:
         """Store a group with the plans of generation 1, and fill the pool with connections.
 
-        The next generation retires, recounts and inserts plans. If the fault occurs in the middle
-        of the write, it moves all of about 1460 plans.
+        The next run retires and recounts plans, and a generation also inserts some. If the fault
+        occurs in the middle of the write, it moves all of about 1460 plans.
         """
         direct, large = sessionmaker(self.direct), step is Step.IN_THE_WRITE
         group = stored_group(direct, **_large_group() if large else _two_books())
@@ -111,7 +125,7 @@ class Stage:
         return group
 
     def fault(self, step: Step, action: Action) -> FaultAt:
-        """Return the fault at a step of a generation.
+        """Return the fault at a step of a run.
 
         In the middle of the write, the fault occurs once the server has received rows.
         """
@@ -158,7 +172,7 @@ class Stage:
     def assert_the_next_request_succeeds(self, group: PlanGroup) -> None:
         """Assert that one attempt succeeds on the pool that the fault left, and check the pool."""
         before = traces(self.direct, group.id)
-        assert generate(self.factory, group).generation == before[0] + 1
+        assert RUNS[self.run](self.factory, group).generation == before[0] + 1
         assert self.outcome(group, before) is Outcome.NEW
         self.assert_pool_is_complete()
 
@@ -184,12 +198,12 @@ def pool_of(engine: sa.Engine) -> sa.QueuePool:
 
 
 def killed_client(stage: Stage, group: PlanGroup, step: Step) -> None:
-    """Kill a client process with SIGKILL while its generation is at the step."""
+    """Kill a client process with SIGKILL while its run is at the step."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     url = stage.url.render_as_string(hide_password=False)
     process = context.Process(
-        target=_generate_in_a_process, args=(url, group.tenant_id, group.id, step, theirs)
+        target=_run_in_a_process, args=(stage.run, url, (group.tenant_id, group.id), step, theirs)
     )
     gate = CommitGate(stage.direct) if step is Step.DURING_COMMIT else None
     with gate or nullcontext():
@@ -211,22 +225,20 @@ def killed_client(stage: Stage, group: PlanGroup, step: Step) -> None:
     assert process.exitcode == -signal.SIGKILL
 
 
-def _generate_in_a_process(
-    url: str, tenant_id: UUID, group_id: UUID, step: Step, parent: Connection
+def _run_in_a_process(
+    run: str, url: str, ids: tuple[UUID, UUID], step: Step, parent: Connection
 ) -> None:
     engine = sa.create_engine(url, poolclass=sa.NullPool)
-    group = PlanGroupFactory.build(id=group_id, tenant_id=tenant_id)
+    group = PlanGroupFactory.build(tenant_id=ids[0], id=ids[1])
 
     def stop_here(pid: int) -> None:
         parent.send(pid)
         parent.recv()
 
     # During the commit the client is blocked anyway, because the parent has closed the gate.
-    if step is Step.DURING_COMMIT:
-        generate(sessionmaker(engine), group)
-    else:
-        with FaultAt(engine, step, stop_here, rows=MIDDLE):
-            generate(sessionmaker(engine), group)
+    fault = FaultAt(engine, step, stop_here, rows=MIDDLE)
+    with nullcontext() if step is Step.DURING_COMMIT else fault:
+        RUNS[run](sessionmaker(engine), group)
 
 
 RUNNING: Final = {Step.IN_THE_WRITE, Step.DURING_COMMIT}
@@ -234,7 +246,7 @@ RUNNING: Final = {Step.IN_THE_WRITE, Step.DURING_COMMIT}
 
 
 class DeliberateError(Exception):
-    """Raised by a test in the middle of a generation."""
+    """Raised by a test in the middle of a run."""
 
 
 def exception(stage: Stage, group: PlanGroup, step: Step) -> None:
@@ -245,7 +257,7 @@ def exception(stage: Stage, group: PlanGroup, step: Step) -> None:
     commit, because otherwise the commit might complete before the cancellation arrives.
     """
     if step is not Step.DURING_COMMIT:
-        _generate_with_fault(stage, group, step, _raise, (DeliberateError,))
+        _run_with_fault(stage, group, step, _raise, (DeliberateError,))
         return
     with _soft_limit() as interrupt:
 
@@ -253,31 +265,29 @@ def exception(stage: Stage, group: PlanGroup, step: Step) -> None:
             interrupt()
             wait_until_commit_ended(stage.direct, pid)
 
-        _generate_with_fault(stage, group, step, raise_in_client, (DeliberateError,))
+        _run_with_fault(stage, group, step, raise_in_client, (DeliberateError,))
 
 
 def terminated_backend(stage: Stage, group: PlanGroup, step: Step) -> None:
-    _generate_with_fault(stage, group, step, lambda pid: terminate_backend(stage.direct, pid))
+    _run_with_fault(stage, group, step, lambda pid: terminate_backend(stage.direct, pid))
 
 
 def cancelled_statement(stage: Stage, group: PlanGroup, step: Step) -> None:
     if step in RUNNING:
-        failure = _generate_with_fault(
-            stage, group, step, lambda pid: cancel_backend(stage.direct, pid)
-        )
+        failure = _run_with_fault(stage, group, step, lambda pid: cancel_backend(stage.direct, pid))
         cause = failure.orig if isinstance(failure, DBAPIError) else failure
         assert isinstance(cause, psycopg.errors.QueryCanceled)
         return
     with stage.fault(step, lambda pid: cancel_backend(stage.direct, pid)):
-        generate(stage.factory, group)
+        RUNS[stage.run](stage.factory, group)
 
 
 def cut_network(stage: Stage, group: PlanGroup, step: Step) -> None:
-    _generate_with_fault(stage, group, step, lambda _: stage.proxy.cut())
+    _run_with_fault(stage, group, step, lambda _: stage.proxy.cut())
 
 
 def restarted_server(stage: Stage, group: PlanGroup, step: Step) -> None:
-    _generate_with_fault(stage, group, step, lambda _: stage.server.restart(immediate=True))
+    _run_with_fault(stage, group, step, lambda _: stage.server.restart(immediate=True))
 
 
 FAULTS: Final[dict[str, Callable[[Stage, PlanGroup, Step], None]]] = {
@@ -290,7 +300,7 @@ FAULTS: Final[dict[str, Callable[[Stage, PlanGroup, Step], None]]] = {
 }
 
 
-def _generate_with_fault(
+def _run_with_fault(
     stage: Stage,
     group: PlanGroup,
     step: Step,
@@ -298,7 +308,7 @@ def _generate_with_fault(
     expected: tuple[type[Exception], ...] = BROKEN,
 ) -> Exception:
     with stage.fault(step, action), pytest.raises(expected) as failure:
-        generate(stage.factory, group)
+        RUNS[stage.run](stage.factory, group)
     return failure.value
 
 

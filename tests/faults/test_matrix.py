@@ -6,10 +6,12 @@ that the cancellation has no effect, neither immediately nor later. ``test_at_wo
 statements.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from domain.testing import Step
-from tests.faults.stage import FAULTS, Outcome, Stage
+from tests.faults.stage import FAULTS, RUNS, Outcome, Stage
 from tests.integration.storing import traces
 
 OLD, NEW = Outcome.OLD, Outcome.NEW
@@ -35,10 +37,12 @@ CELLS = [
 ]
 
 
+@pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize(("fault", "step", "expected"), CELLS)
 def test_group_has_the_old_or_the_new_plans_and_the_next_request_succeeds(
-    stage: Stage, fault: str, step: Step, expected: Outcome
+    *, stage: Stage, fault: str, step: Step, expected: Outcome, run: str
 ) -> None:
+    stage = replace(stage, run=run)
     group = stage.planned_group(step)
     before = traces(stage.direct, group.id)
     FAULTS[fault](stage, group, step)
