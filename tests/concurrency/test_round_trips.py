@@ -16,13 +16,14 @@ from domain.scheduling.difference import PlanChanges
 from domain.scheduling.result import Schedule
 from domain.scheduling.schedule import schedule
 from domain.scheduling.types import Allocation, Request
-from domain.services import UndoService
+from domain.services import ReschedulingService, UndoService
 from tests.factories import ContentFactory, lecture
 from tests.integration.storing import FIRST, changed, live, stored_group
 
 Factory = sessionmaker[Session]
 Run = Callable[[UnitOfWork], PlanChanges]
 MAX_ROUND_TRIPS = 10
+NEXT_DAY = FIRST + timedelta(1)
 END_OF_ROUND_TRIP = r"^[^\t\n]*\tB\t\d+\t(?:ReadyForQuery|CopyInResponse)"
 
 
@@ -54,9 +55,13 @@ def round_trips(engine: sa.Engine, group: PlanGroup, run: Run) -> tuple[int, Pla
 
 
 def generate(compute: Callable[[Request], Schedule] = schedule, **options: Any) -> Run:
-    return lambda uow: (
-        PlanGenerationService(uow, compute=compute).generate(today=FIRST, **options).changes
-    )
+    options = {"today": FIRST, **options}
+    return lambda uow: PlanGenerationService(uow, compute=compute).generate(**options).changes
+
+
+def reschedule(**options: Any) -> Run:
+    options = {"today": FIRST, **options}
+    return lambda uow: ReschedulingService(uow).reschedule(**options).changes
 
 
 def undo(**options: Any) -> Run:
@@ -174,3 +179,17 @@ def test_repeated_requests_take_at_most_six_round_trips(
         trips, again = round_trips(traced, group, request)
         assert again == first
         assert trips <= 6
+
+
+def test_reschedule_and_generation_of_a_later_day_take_at_most_ten_round_trips(
+    traced: sa.Engine, session_factory: Factory
+) -> None:
+    """Both retire and insert plans after a missed day, and no day shifts are stored."""
+    trips, changes = {}, {}
+    for name, run in {"generate": generate, "reschedule": reschedule}.items():
+        group = stored_group(session_factory, contents=books(2, 60))
+        round_trips(traced, group, generate())
+        again = run(today=NEXT_DAY, idempotency_key=f"{name} {group.id}")
+        trips[name], changes[name] = round_trips(traced, group, again)
+    assert all(found.moved for found in changes.values()), changes
+    assert max(trips.values()) <= MAX_ROUND_TRIPS
