@@ -122,6 +122,8 @@ class GenerationResult:
     idempotency key was answered before, so that nothing was generated this time; comparisons ignore
     it. ``difference`` has what is kept, moved, new and dropped, each with its old and new place;
     it does not have the plans that are done, started or pinned, and a repeated result has none.
+    ``quality_before`` is the quality of the plans as they stood before a reschedule, ``None`` for a
+    generation and for a repeated result.
     ``fingerprint`` is that of a preview, with which the same request confirms it.
     """
 
@@ -143,6 +145,7 @@ class GenerationResult:
     repeated: bool = field(default=False, compare=False)
     fingerprint: str | None = None
     difference: Difference | None = field(default=None, compare=False, repr=False)
+    quality_before: Quality | None = field(default=None, compare=False)
 
     @property
     def rows(self) -> int:
@@ -186,6 +189,7 @@ class GenerationResult:
         repeated: bool = False,
         fingerprint: str | None = None,
         difference: Difference | None = None,
+        quality_before: Quality | None = None,
     ) -> Self:
         """Return the result for a schedule, by default that of a preview."""
         return cls(
@@ -198,6 +202,7 @@ class GenerationResult:
             repeated=repeated,
             fingerprint=fingerprint,
             difference=difference,
+            quality_before=quality_before,
         )
 
 

@@ -20,8 +20,8 @@ from domain.repositories.snapshot import PlanningSnapshot
 from domain.repositories.stored_results import load_stored
 from domain.scheduling import types
 from domain.scheduling.rescheduling.baseline import Baseline
-from domain.scheduling.rescheduling.reschedule import CatchUp, reschedule
-from domain.scheduling.result import Schedule
+from domain.scheduling.rescheduling.reschedule import CatchUp, reschedule, standing_quality
+from domain.scheduling.result import Quality, Schedule
 from domain.scheduling.schedule import ENGINE_VERSION, check
 from domain.services.run_requests import RunRequest, fingerprint_of, reported, require_one_group
 from domain.services.service import Service
@@ -55,9 +55,10 @@ class ReschedulingService(Service):
         (``soonest``), or over more days (``spread``). Cycles and review days stay those of the last
         generation. If nothing has happened, no plan is written.
 
-        The result, the key, ``expected_generation`` and ``fingerprint`` are like those of a
-        generation, and so are the errors, with ``InvalidInputError`` for ``frozen_until`` and
-        ``catch_up``.
+        ``difference`` of the result has what was kept, moved, new and dropped, and
+        ``quality_before`` the quality of the plans as they stood. Apart from that, the result, the
+        key, ``expected_generation`` and ``fingerprint`` are like those of a generation, and so are
+        the errors, with ``InvalidInputError`` for ``frozen_until`` and ``catch_up``.
         """
         group_id = self._resolve_group(group_id)
 
@@ -86,7 +87,7 @@ class ReschedulingService(Service):
         request.require_expected(snapshot.generation)
         baseline = HistoryRepository(uow.session, uow.tenant_id).baseline(group_id)
         request.require_previewed(snapshot, options.today, baseline)
-        computed = _compute(snapshot, baseline, options)
+        computed, quality_before = _compute(snapshot, baseline, options)
         planning_request = snapshot.request(options.today)
         # Without a generation, later reschedules keep the calendar of this one.
         own = None if baseline else Baseline.of(planning_request, computed.plans).calendar_json()
@@ -112,6 +113,7 @@ class ReschedulingService(Service):
             contents=snapshot.contents,
             changes=stored.changes,
             difference=stored.difference,
+            quality_before=quality_before,
             generation=stored.number,
             stored=stored.columns,
         )
@@ -196,7 +198,7 @@ def preview_reschedule(
     options = _Options.of(today, frozen_until, catch_up)
     snapshot = PlanGroupRepository(session, tenant_id).snapshot(group_id)
     baseline = HistoryRepository(session, tenant_id).baseline(group_id)
-    computed = _compute(snapshot, baseline, options)
+    computed, quality_before = _compute(snapshot, baseline, options)
     changed = snapshot.difference(computed, today)
     return GenerationResult.of(
         computed,
@@ -204,6 +206,7 @@ def preview_reschedule(
         contents=snapshot.contents,
         changes=changed.changes(others=len(snapshot.kept(today))),
         difference=changed,
+        quality_before=quality_before,
         fingerprint=fingerprint_of(snapshot, today, ("reschedule", *options.texts), baseline),
     )
 
@@ -232,17 +235,18 @@ class _Options:
         return self.today.isoformat(), str(self.frozen_until), self.catch_up.value
 
 
-def _compute(snapshot: PlanningSnapshot, baseline: Baseline | None, options: _Options) -> Schedule:
+def _compute(
+    snapshot: PlanningSnapshot, baseline: Baseline | None, options: _Options
+) -> tuple[Schedule, Quality]:
+    """Return the schedule of the reschedule, and the quality of the plans before it."""
     snapshot.fence.require_generatable()
     request = snapshot.request(options.today)
     check(request)
     if options.frozen_until is not None and options.frozen_until > request.period_end:
         raise InvalidInputError.of("frozen_until", "must be within the period")
     planned = [live.stored.plan for live in snapshot.plans if not live.is_kept(options.today)]
-    return reschedule(
-        request,
-        planned,
-        baseline or Baseline.of(request, planned),
-        frozen_until=options.frozen_until,
-        how=options.catch_up,
+    baseline = baseline or Baseline.of(request, planned)
+    computed = reschedule(
+        request, planned, baseline, frozen_until=options.frozen_until, how=options.catch_up
     )
+    return computed, standing_quality(request, planned, baseline)

@@ -35,6 +35,7 @@ from tests.integration.storing import (
     live,
     mark,
     plans,
+    ranges,
     unit_of_work,
 )
 
@@ -68,34 +69,56 @@ def test_reschedule_writes_no_plan_if_nothing_has_happened(
     assert result.generation == 2
 
 
-def test_missed_day_is_caught_up_on_the_next_day_and_other_plans_stay(
+def test_missed_day_is_caught_up_on_the_next_days_and_other_plans_stay(
     session_factory: Factory, group: PlanGroup
 ) -> None:
-    missed, following, *later = live(session_factory, group)
+    # A day gets at most 1.5 times the minutes of the fullest one, so it takes two days.
+    missed, second, third, *later = live(session_factory, group)
+    following = [second, third]
     assert missed.date == FIRST
     result = reschedule(session_factory, group)
     after = {row.id: columns(row) for row in live(session_factory, group)}
     assert [after.get(row.id) for row in later] == [columns(row) for row in later]
-    (row,) = plans(session_factory, group, generation=2)
-    assert (row.first_unit, row.last_unit) == (missed.first_unit, following.last_unit)
-    assert row.date == following.date
-    assert row.lineage in {missed.lineage, following.lineage}
+    rows = plans(session_factory, group, generation=2)
+    assert ranges(rows) == [(1, 13), (14, later[0].first_unit - 1)]
+    assert [row.date for row in rows] == [row.date for row in following]
+    assert {row.lineage for row in rows} <= {missed.lineage, *(row.lineage for row in following)}
     retired = {row.id: row.retired_as for row in plans(session_factory, group, live=False)}
-    assert retired == {missed.id: RetiredAs.MISSED, following.id: RetiredAs.REPLACED}
-    assert result.changes == PlanChanges(kept=len(later), moved=1, dropped=1)
+    assert retired == {
+        missed.id: RetiredAs.MISSED,
+        **{row.id: RetiredAs.REPLACED for row in following},
+    }
+    assert result.changes == PlanChanges(kept=len(later), moved=2, dropped=1)
 
 
 def test_result_has_the_old_and_the_new_place_of_what_has_moved(
     session_factory: Factory, group: PlanGroup
 ) -> None:
-    missed, following, *later = live(session_factory, group)
+    missed, second, third, *later = live(session_factory, group)
     difference = reschedule(session_factory, group).difference
     assert difference is not None
-    ((old, new),) = difference.moved
-    assert old.id in {missed.id, following.id}
-    assert (new.date, new.first_unit) == (following.date, missed.first_unit)
+    assert {old.id for old, _ in difference.moved} <= {missed.id, second.id, third.id}
+    assert [(new.date, new.first_unit) for _, new in difference.moved] == [
+        (second.date, missed.first_unit),
+        (third.date, 14),
+    ]
     assert [stored.id for stored, _ in difference.kept] == [row.id for row in later]
     assert (len(difference.new), len(difference.dropped)) == (0, 1)
+
+
+def test_result_has_the_quality_before_and_after(
+    session_factory: Factory, group: PlanGroup
+) -> None:
+    with session_factory() as session:
+        preview = preview_reschedule(
+            session, tenant_id=group.tenant_id, group_id=group.id, today=NEXT_DAY
+        )
+    result = reschedule(session_factory, group, idempotency_key="1")
+    before, after = result.quality_before, result.quality
+    assert before is not None
+    assert (before.peak, after.peak) == (54, 78)
+    assert preview.quality_before == before
+    assert reschedule(session_factory, group, idempotency_key="1").quality_before is None
 
 
 def test_second_reschedule_of_a_day_writes_no_plan(
