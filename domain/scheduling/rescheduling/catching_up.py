@@ -18,10 +18,11 @@ from functools import cache, cached_property
 from itertools import pairwise
 from typing import Final
 
+from domain.scheduling.arrangement import Comfort
 from domain.scheduling.demand import Demand
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.placement import Room, reach_back
-from domain.scheduling.rescheduling.session import Layout, Standing, lay_out_session
+from domain.scheduling.rescheduling.session import Layout, OpenDay, Standing, lay_out_session
 from domain.scheduling.rescheduling.timetable import Timetable
 from domain.scheduling.rows import Row
 
@@ -43,6 +44,8 @@ class Content:
     standing: Mapping[int, Sequence[Standing]]
     reserve_days: frozenset[int]
     """The days of which the content has used the reserve, standing or not."""
+    comfort: Comfort | None = None
+    """The wishes of the group for the rows of a day, if it has any."""
 
     @property
     def demand(self) -> Demand:
@@ -106,6 +109,7 @@ def catch_up(
     old, wrap_up = _old_curve(content), content.demand.content.wrap_up_minutes
     search = _Search(
         content,
+        timetable,
         lambda day: timetable.free(
             day, {content.position}, reserve=reserve or day in content.reserve_days
         ),
@@ -145,9 +149,14 @@ class _Search:
     """Finds how many units the days hold."""
 
     def __init__(
-        self, content: Content, room: Callable[[int], Room], limit: Callable[[int], int]
+        self,
+        content: Content,
+        timetable: Timetable,
+        room: Callable[[int], Room],
+        limit: Callable[[int], int],
     ) -> None:
         self._content = content
+        self._timetable = timetable
         self._room = cache(room)
         self._limit = limit
 
@@ -222,4 +231,5 @@ class _Search:
             return None
         content = self._content
         standing = content.standing.get(day, ())
-        return lay_out_session(content.deal, range(first, stop), standing, self._room(day))
+        open_day = OpenDay(self._room(day), self._timetable.room(day), content.comfort)
+        return lay_out_session(content.deal, range(first, stop), standing, open_day)

@@ -14,6 +14,7 @@ from itertools import accumulate
 from operator import attrgetter
 from typing import Final
 
+from domain.scheduling.arrangement import comfort_of
 from domain.scheduling.demand import Demand, Problem, own_days, problem_of
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.explanation import certificate, repairs, unplaced_ranges
@@ -264,7 +265,8 @@ class _Stand:
         days = sorted({*self._own_days(demand), *standing})
         due = self._due(deal, days, standing, index)
         reserve_days = frozenset(row.day for row in planned if row.reserve)
-        return Content(deal, numbers, days, due, standing, reserve_days)
+        comfort = comfort_of(self.problem.request)
+        return Content(deal, numbers, days, due, standing, reserve_days, comfort)
 
     def _own_days(self, demand: Demand) -> set[int]:
         """Return the days that the last generation gave the content, and days of hit plans.

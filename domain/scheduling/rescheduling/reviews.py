@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
 
+from domain.scheduling.arrangement import comfort_of
 from domain.scheduling.calendar import DayKind
 from domain.scheduling.demand import Demand, Problem
 from domain.scheduling.rescheduling.session import within
@@ -84,7 +85,7 @@ class Follow:
                 for review in reviews:
                     review.days = own
                 return lay_out_reviews(reviews, own, rooms, None)
-        return lay_out_reviews(reviews, days, free, None)
+        return lay_out_reviews(reviews, days, free, comfort_of(self.problem.request))
 
     def _offer(self, row: Row) -> Iterator[PlanWarning]:
         """Place a missed review on the next review day with room."""

@@ -3,17 +3,22 @@
 Rows of the content that lie wholly within the units stay, if the units before them find room before
 them, and those after them behind them. Otherwise the session is laid out anew, from the minute at
 which it began or, if the day does not hold it so, from the first free minute. Units stay in order
-of time. The cost is linear in the spans of the day and the rows of the content on it.
+of time. Of these ways the first one is taken that is possible at all; within each, rows of a group
+with ``comfort`` get pauses and five-minute marks, and a session laid out anew stays in one span, as
+far as the day has the room. The cost is linear in the spans of the day and the rows of the content
+on it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from domain.scheduling.arrangement import MARK, Comfort, FreeSpan, Session, arrange
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.placement import Room, Run, pack
 from domain.scheduling.rows import Row, new_row, ranges_of
 from domain.scheduling.spans import Span
-from domain.scheduling.types import PlanKind
+from domain.scheduling.types import MINUTES_PER_DAY, PlanKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +63,56 @@ class Layout:
                     )
 
 
+@dataclass(frozen=True, slots=True)
+class OpenDay:
+    """The free time of a day for a session, and at which minutes it is open, apart from rows.
+
+    ``free`` includes the time of the session's own rows. Without ``comfort`` rows are placed one
+    after another.
+    """
+
+    free: Room
+    opened: Room
+    comfort: Comfort | None = None
+
+    def rooms(self, free: Room, own: Container[int] = ()) -> Iterator[Room]:
+        """Yield the rooms to try: if there is comfort, first the part that leaves pauses.
+
+        :param own: minutes at which the session's own rows begin or end: there is no pause there.
+        """
+        if self.comfort is not None:
+            yield Room(self._eased(free.study, own), self._eased(free.reserve, own))
+        yield free
+
+    def _eased(self, spans: Sequence[Span], own: Container[int]) -> list[Span]:
+        comfort = self.comfort
+        assert comfort is not None  # noqa: S101 - the caller has asked for it
+        edges = {minute for span in (*self.opened.study, *self.opened.reserve) for minute in span}
+        eased = []
+        for start, stop in spans:
+            first, last = start, stop
+            if start not in own:
+                first += 0 if start in edges else comfort.pause_minutes
+                first += -first % MARK
+            if stop not in edges and stop not in own:
+                last -= comfort.pause_minutes
+            if first < last:
+                eased.append((first, last))
+        return eased
+
+
 def lay_out_session(
-    deal: Deal, items: range, standing: Sequence[Standing], room: Room
+    deal: Deal, items: range, standing: Sequence[Standing], day: OpenDay
 ) -> Layout | None:
     """Return the layout of the items in the free time of a day, or ``None`` if they do not fit.
 
-    ``standing`` are the content's rows on the day, in order; ``room`` includes their time.
+    ``standing`` are the content's rows on the day, in order.
     """
     wrap_up = deal.demand.content.wrap_up_minutes
     for wrap in (wrap_up, 0) if wrap_up else (0,):
-        found = _around(deal, items, standing, room, wrap)
+        found = _around(deal, items, standing, day, wrap)
         if found is None:
-            runs = _anew(deal, items, standing, room, wrap)
+            runs = _anew(deal, items, standing, day, wrap)
             found = None if runs is None else Layout((), ((items, runs, wrap),))
         if found is not None:
             return found
@@ -77,7 +120,7 @@ def lay_out_session(
 
 
 def _around(
-    deal: Deal, items: range, standing: Sequence[Standing], room: Room, wrap_up: int
+    deal: Deal, items: range, standing: Sequence[Standing], day: OpenDay, wrap_up: int
 ) -> Layout | None:
     """Return a layout in which the rows within the items stay, if there are any."""
     inside = _inside(items, standing)
@@ -85,31 +128,58 @@ def _around(
         inside.pop()  # the wrap-up is behind the last unit of the day
     if not inside or (wrap_up and inside[-1].items.stop == items.stop and not _wraps(inside)):
         return None
-    before = range(items.start, inside[0].items.start)
-    after = range(inside[-1].items.stop, items.stop)
-    others = Room(_without(room.study, inside), _without(room.reserve, inside))
+    start, stop = inside[0].row.start, inside[-1].row.stop
+    others = Room(_without(day.free.study, inside), _without(day.free.reserve, inside))
     runs = []
     for part, span, wrap in (
-        (before, (0, inside[0].row.start), 0),
-        (after, (inside[-1].row.stop, 24 * 60), wrap_up),
+        (range(items.start, inside[0].items.start), (0, start), 0),
+        (range(inside[-1].items.stop, items.stop), (stop, MINUTES_PER_DAY), wrap_up),
     ):
         if part:
-            packed = pack(deal.prefix, part, within(others, span), wrap)
+            packed = _packed(deal, part, day.rooms(within(others, span), {start, stop}), wrap)
             if packed is None:
                 return None
             runs.append((part, packed, wrap))
     return Layout(tuple(one.row for one in inside), tuple(runs))
 
 
+def _packed(deal: Deal, items: range, rooms: Iterable[Room], wrap_up: int) -> list[Run] | None:
+    """Return the runs in the first of the rooms that holds the items."""
+    for room in rooms:
+        if (runs := pack(deal.prefix, items, room, wrap_up)) is not None:
+            return runs
+    return None
+
+
 def _anew(
-    deal: Deal, items: range, standing: Sequence[Standing], room: Room, wrap_up: int
+    deal: Deal, items: range, standing: Sequence[Standing], day: OpenDay, wrap_up: int
 ) -> list[Run] | None:
     if standing:
         began = standing[0].row.start
-        runs = pack(deal.prefix, items, within(room, (began, 24 * 60)), wrap_up)
+        free = within(day.free, (began, MINUTES_PER_DAY))
+        rooms = list(day.rooms(free, {began}))
+        # A session that fits into the span in which it began stays whole.
+        first = [span for span in rooms[0].study if span[0] == began]
+        runs = _arranged(deal, items, first, day.comfort, wrap_up)
+        runs = runs or _packed(deal, items, rooms, wrap_up)
         if runs is not None:
             return runs
-    return pack(deal.prefix, items, room, wrap_up)
+    rooms = list(day.rooms(day.free))
+    runs = _arranged(deal, items, rooms[0].study, day.comfort, wrap_up)
+    return runs or _packed(deal, items, rooms, wrap_up)
+
+
+def _arranged(
+    deal: Deal, items: range, spans: Sequence[Span], comfort: Comfort | None, wrap_up: int
+) -> list[Run] | None:
+    """Return runs with pauses and marks, if there is comfort and the spans hold them."""
+    if comfort is None or not spans:
+        return None
+    rows = list(ranges_of(deal, items, Counter(deal.units) if deal.cuts else {}))
+    session = Session(deal.prefix, rows, wrap_up)
+    free = [FreeSpan(*span, reserve=False) for span in spans]
+    found = arrange([session], free, comfort, None)
+    return None if found is None else found[0]
 
 
 def _inside(items: range, standing: Sequence[Standing]) -> list[Standing]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from itertools import pairwise
 
+from domain.scheduling.minutes import unit_minutes
 from domain.scheduling.rescheduling.baseline import Baseline
 from domain.scheduling.rescheduling.reschedule import CatchUp, reschedule
 from domain.scheduling.result import Schedule, ScheduledPlan
 from domain.scheduling.schedule import schedule
-from domain.scheduling.types import Busy, KeptPlan, PlanKind, Request
+from domain.scheduling.types import Busy, Content, KeptPlan, PlanKind, Request
 
 
 def kept(plan: ScheduledPlan, done_through: int | None = None) -> KeptPlan:
@@ -155,9 +156,22 @@ def violations(life: Life, today: date) -> Iterator[str]:
                 for unit in range(item.first_unit, item.last_unit + 1):
                     # Some pieces of a unit may be done whose last ones are reported.
                     count[unit] = 1.0 if count[unit] < 1 else 2.0
+        for unit in _shortened(life, content):
+            count[unit] = max(count[unit], 1.0)
         wrong = [unit for unit, share in count.items() if abs(share - 1) > 1e-6]
         if wrong:
             yield f"content {content.position}: units {wrong[:5]} are not covered exactly once"
+
+
+def _shortened(life: Life, content: Content) -> Iterator[int]:
+    """Yield units whose done pieces have all their minutes, because an edit made them shorter."""
+    done: dict[int, int] = {}
+    for plan in _done(life, content.position):
+        if plan.parts > 1 and plan.last_kept_unit >= plan.first_unit:
+            minutes = plan.end_minute - plan.start_minute - plan.wrap_up_minutes
+            done[plan.first_unit] = done.get(plan.first_unit, 0) + minutes
+    minutes_of = dict(enumerate(unit_minutes(content, life.request.factors), content.first_unit))
+    return (unit for unit, minutes in done.items() if minutes_of.get(unit, minutes + 1) <= minutes)
 
 
 def _planned(life: Life, content: int) -> list[ScheduledPlan]:

@@ -2,11 +2,13 @@
 
 import pytest
 
+from domain.scheduling.arrangement import Comfort
 from domain.scheduling.demand import problem_of
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.placement import Room
-from domain.scheduling.rescheduling.session import Standing, lay_out_session
+from domain.scheduling.rescheduling.session import OpenDay, Standing, lay_out_session
 from domain.scheduling.rows import Row
+from domain.scheduling.spans import Span
 from domain.scheduling.types import PlanKind
 from tests.unit.scheduling.build import book, make_request
 
@@ -38,8 +40,11 @@ def standing(start: int, first: int, last: int, wrap_up: int = 0) -> Standing:
     return Standing(row, range(first - 1, last))
 
 
-def laid_out(given: Deal, items: range, rows: list[Standing], room: Room) -> list[Placed] | None:
-    layout = lay_out_session(given, items, rows, room)
+def laid_out(
+    given: Deal, items: range, rows: list[Standing], free: Room | OpenDay
+) -> list[Placed] | None:
+    day = OpenDay(free, free) if isinstance(free, Room) else free
+    layout = lay_out_session(given, items, rows, day)
     if layout is None:
         return None
     found = layout.rows(given, DAY, [(1, 1)] * 6)
@@ -84,3 +89,43 @@ def test_wrap_up_follows_the_last_unit_if_there_is_room_for_it(
     found = laid_out(deal(wrap_up=5), range(4), rows, Room([(600, stop)], []))
     assert found is not None
     assert found[-1][1] == expected[1]
+
+
+def comfortable(free: list[Span], *, opened: Span = (540, 720), sitting: int = 100) -> OpenDay:
+    """Return a day of a group with pauses of ten minutes."""
+    return OpenDay(Room(free, []), Room([opened], []), Comfort(sitting, 10))
+
+
+@pytest.mark.parametrize(
+    ("free", "expected"),
+    [((567, 720), (580, 640)), ((567, 630), (567, 627)), ((540, 630), (540, 600))],
+    ids=["after a pause, on a mark", "no room for a pause", "no row before"],
+)
+def test_session_is_laid_out_with_a_pause_and_a_mark_if_there_is_room(
+    free: Span, expected: Span
+) -> None:
+    found = laid_out(deal(), range(6), [], comfortable([free]))
+    assert found == [(*expected, 1, 6)]
+
+
+def test_session_laid_out_anew_begins_where_it_did() -> None:
+    rows = [standing(575, 3, 6)]
+    found = laid_out(deal(), range(1, 6), rows, comfortable([(575, 720)]))
+    assert found == [(575, 625, 2, 6)]
+
+
+def test_session_is_kept_in_one_span() -> None:
+    free = [(540, 560), (600, 720)]
+    assert laid_out(deal(), range(6), [], comfortable(free)) == [(610, 670, 1, 6)]
+    assert laid_out(deal(), range(6), [], Room(free, [])) == [(540, 560, 1, 2), (600, 640, 3, 6)]
+
+
+def test_long_session_has_pauses() -> None:
+    found = laid_out(deal(), range(6), [], comfortable([(540, 720)], sitting=30))
+    assert found == [(540, 570, 1, 3), (580, 610, 4, 6)]
+
+
+def test_row_that_can_stay_has_precedence_over_pauses() -> None:
+    rows = [standing(600, 1, 4)]
+    found = laid_out(deal(), range(6), rows, comfortable([(600, 660)]))
+    assert found == [(600, 640, 1, 4), (640, 660, 5, 6)]
