@@ -191,9 +191,15 @@ def _fewer_units(problem: Problem, position: int, trials: _Trials) -> Repair | N
 
 def _least(changed: Callable[[int], Problem], most: int, trials: _Trials) -> int | None:
     """Return the least amount from 1 to ``most`` that was found to suffice, if one was."""
-    if most < 1 or not trials.effort.remains or not _minutes_fit(changed(most)):
+    if most < 1 or not trials.effort.remains:
         return None
-    too_few, enough = 0, most
+    too_few, enough = 0, 1
+    if not _minutes_fit(changed(1)):
+        if not _minutes_fit(changed(most)):
+            return None
+        # Doubling, because long periods and days of many minutes cost more than short ones.
+        while not _minutes_fit(changed(enough)):
+            too_few, enough = enough, min(2 * enough, most)
     while enough - too_few > 1:
         middle = (too_few + enough) // 2
         if _minutes_fit(changed(middle)):

@@ -30,7 +30,7 @@ from domain.scheduling.rescheduling.timetable import Timetable
 _MAX_DAYS: Final = 6
 """The number of days from which sessions are displaced at most."""
 _MAX_TRIALS: Final = 4
-"""The number of days of which one is chosen by trial."""
+"""The number of days that are tried, of which the first one that helps is chosen."""
 _MINUTES: Final = attrgetter("minutes")
 
 
@@ -121,17 +121,16 @@ class _Group:
         """Return a better outcome with few displaced sessions, or ``best``."""
         displaced: list[_Displaced] = []
         for _ in range(_MAX_DAYS):
-            better, chosen = best, None
             for option in sorted(self._options(best))[:_MAX_TRIALS]:
                 found = self.caught_up(self.before_others(best.undone), [*displaced, option])
-                if found.minutes < better.minutes:
-                    better, chosen = found, option
-                if not found.undone:
-                    return found
-            if chosen is None:
+                if found.minutes < best.minutes:
+                    break
+            else:
                 break
-            displaced.append(chosen)
-            best = better
+            best = found
+            displaced.append(option)
+            if not best.undone:
+                break
         return best
 
     @staticmethod

@@ -44,7 +44,8 @@ class Follow:
         """Change the reviews whose units differ, then offer the missed ones again."""
         keys = {self._key(row) for row in hit}
         for key in _keys(before) | _keys(after):
-            if self._units(before, key) != self._units(after, key):
+            old, new = _ranges(before, key), _ranges(after, key)
+            if sorted(old) != sorted(new) and self._units(old, key) != self._units(new, key):
                 keys.add(key)
         warnings = [found for key in sorted(keys) for found in self._renew(key, after)]
         return warnings + [found for row in missed for found in self._offer(row)]
@@ -138,18 +139,17 @@ class Follow:
             if days[day].kind is DayKind.REVIEW and day < demand.stop
         ]
 
-    def _units(self, studied: Studied, key: Key) -> tuple[list[Span], list[Span]]:
+    def _units(self, ranges: Sequence[tuple[Span, int]], key: Key) -> tuple[list[Span], list[Span]]:
         """Return the units that a cycle has studied before its first review day, and the others.
 
         The others, on a day without study time after it, are not reviewed.
         """
-        cycle, position = key
+        cycle, _ = key
         days = self.problem.days
         first = next(
             (d for d, day in enumerate(days) if day.kind is DayKind.REVIEW and day.cycle == cycle),
             len(days),
         )
-        ranges = studied.get(cycle, {}).get(position, ())
         timely = merged(units for units, day in ranges if day < first)
         return timely, merged(units for units, day in ranges if day >= first)
 
@@ -159,6 +159,11 @@ class Follow:
     def _cycle(self, row: Row) -> int:
         days = self.problem.days
         return days[within_period(row.day, days)].cycle
+
+
+def _ranges(studied: Studied, key: Key) -> Sequence[tuple[Span, int]]:
+    cycle, position = key
+    return studied.get(cycle, {}).get(position, ())
 
 
 def _keys(studied: Studied) -> set[Key]:
