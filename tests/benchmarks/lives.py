@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from time import perf_counter
+from time import process_time
 
 from domain.errors import DomainError
 from domain.scheduling.calendar import DayKind
@@ -130,11 +130,11 @@ def one_missed_day(generated: Life, figures: Figures) -> None:
     if not future:
         return
     least = least_changed_rows(life, today)
-    start = perf_counter()
+    start = process_time()
     planned_again = schedule(life.asked(today))
-    middle = perf_counter()
+    middle = process_time()
     found = life.reschedule(today)
-    figures.ratios.append((perf_counter() - middle) / (middle - start))
+    figures.ratios.append((process_time() - middle) / (middle - start))
     figures.changed.append(changed(future, found.plans))
     figures.regenerated.append(changed(future, planned_again.plans))
     figures.off_day.append(off_day(future, found.plans))
@@ -169,11 +169,14 @@ def after_a_missed_day(generated: Life) -> tuple[Life, date, list[ScheduledPlan]
 
 
 def whole_life(generated: Life, figures: Figures) -> None:
-    """Live through the period, and reschedule on Sundays."""
+    """Live through the period, and reschedule on Sundays.
+
+    Of the days, 85 % are done, 10 % are done in part, and 5 % are missed.
+    """
     life, day = generated.copy(), generated.request.period_start
     chance = random.Random(f"lives/{day}")  # noqa: S311 - repeatable
     while day <= life.request.period_end:
-        life.live_through(day, chance)
+        life.live_through_as_a_whole(day, chance)
         day += timedelta(days=1)
         if day.isoweekday() == 7:
             is_undone = is_part_done(life) or any(plan.date < day for plan in life.planned)

@@ -33,6 +33,10 @@ def kept(plan: ScheduledPlan, done_through: int | None = None) -> KeptPlan:
     )
 
 
+def can_be_part_done(plan: ScheduledPlan) -> bool:
+    return plan.parts == 1 and plan.last_unit > plan.first_unit
+
+
 @dataclass
 class Life:
     """A group whose plans were generated once, and what became of them."""
@@ -75,14 +79,28 @@ class Life:
             return
         for plan in [plan for plan in self.planned if plan.date == day]:
             lot = chance.random()
-            can_be_part_done = plan.parts == 1 and plan.last_unit > plan.first_unit
-            if lot < 0.1 and can_be_part_done:
-                through = chance.randrange(plan.first_unit, plan.last_unit)
-                self.done.append(kept(plan, through))
-                self.planned.remove(plan)
+            if lot < 0.1 and can_be_part_done(plan):
+                self.mark(plan, chance.randrange(plan.first_unit, plan.last_unit))
             elif lot < 0.95:
-                self.done.append(kept(plan))
-                self.planned.remove(plan)
+                self.mark(plan)
+
+    def live_through_as_a_whole(self, day: date, chance: random.Random) -> None:
+        """Do a day completely (85 %), until somewhere in one of its plans (10 %), or not at all."""
+        lot = chance.random()
+        plans = [plan for plan in self.planned if plan.date == day]
+        if lot < 0.1 and plans:
+            last = plans[chance.randrange(len(plans))]
+            if can_be_part_done(last):
+                self.mark(last, chance.randrange(last.first_unit, last.last_unit))
+            plans = plans[: plans.index(last)]
+        if lot < 0.95:
+            for plan in plans:
+                self.mark(plan)
+
+    def mark(self, plan: ScheduledPlan, done_through: int | None = None) -> None:
+        """Mark a plan as done, or as done through a unit."""
+        self.done.append(kept(plan, done_through))
+        self.planned.remove(plan)
 
     def asked(self, today: date) -> Request:
         """Return the request of a run on a day."""

@@ -291,3 +291,18 @@ def test_standing_quality_is_that_of_the_plans_before_the_reschedule() -> None:
     found = life.reschedule(today)
     assert (before.peak, found.quality.peak) == (60, 90)
     assert (before.least_peak, found.quality.least_peak) == (60, 80)
+
+
+@strategies
+def test_reschedule_does_not_depend_on_the_order_of_rows(strategy: Strategy) -> None:
+    chance = random.Random(3)  # noqa: S311 - it must be repeatable
+    for life in lives(strategy):
+        missed = life.study_dates[len(life.study_dates) // 2]
+        life.do(missed)
+        shuffled = life.copy()
+        chance.shuffle(shuffled.planned)
+        chance.shuffle(shuffled.done)
+        contents = chance.sample(life.request.contents, len(life.request.contents))
+        shuffled.request = replace(life.request, contents=tuple(contents))
+        expected = life.reschedule(next_day(missed)).canonical_json()
+        assert shuffled.reschedule(next_day(missed)).canonical_json() == expected
