@@ -283,7 +283,8 @@ class _Stand:
             and self.timetable.is_free(row)
         }
         usable = range(self.problem.first_day, demand.stop)
-        return {*own_days(content, self.problem.days, shift), *hit}.intersection(usable)
+        own = own_days(content, self.problem.days, shift) if shift else demand.days
+        return {*own, *hit}.intersection(usable)
 
     def _due(
         self,
