@@ -129,3 +129,15 @@ def test_row_that_can_stay_has_precedence_over_pauses() -> None:
     rows = [standing(600, 1, 4)]
     found = laid_out(deal(), range(6), rows, comfortable([(600, 660)]))
     assert found == [(600, 640, 1, 4), (640, 660, 5, 6)]
+
+
+def test_long_session_has_pauses_where_it_began() -> None:
+    rows = [standing(575, 3, 6)]
+    found = laid_out(deal(), range(1, 6), rows, comfortable([(575, 720)], sitting=30))
+    assert found == [(575, 605, 2, 4), (615, 635, 5, 6)]
+
+
+def test_units_behind_a_row_that_stays_begin_on_a_mark() -> None:
+    rows = [standing(600, 1, 4)]
+    found = laid_out(deal(), range(6), rows, comfortable([(600, 640), (653, 720)]))
+    assert found == [(600, 640, 1, 4), (665, 685, 5, 6)]
