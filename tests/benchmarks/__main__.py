@@ -18,6 +18,7 @@ from tests.benchmarks import (
     decisions,
     importing,
     lives,
+    rescheduling,
     scheduling,
     slowest,
     unit_of_work,
@@ -43,6 +44,7 @@ def peers(engine: sa.Engine) -> None:
 WITH_DATABASE: dict[str, Callable[[sa.Engine], None]] = {
     "unit_of_work": unit_of_work.run,
     "writing": writing.run,
+    "rescheduling": rescheduling.run,
     "contention": contention.run,
     "decisions": decisions.run,
     "peers": peers,
