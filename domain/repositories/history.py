@@ -1,13 +1,13 @@
 """The history of a group's plans: its runs, and the plans after each of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from domain.database_errors import translated
 from domain.errors import InvalidInputError
@@ -15,9 +15,8 @@ from domain.locking import guards
 from domain.models import PlanGeneration, StudentPlan
 from domain.models.plan import RunKind
 from domain.repositories.plan_rows import has_id
-from domain.repositories.stored_results import changes_of, explanation_of
+from domain.repositories.stored_results import changes_of
 from domain.scheduling.difference import PlanChanges
-from domain.scheduling.rescheduling.baseline import Baseline
 from domain.values import MAX_INTEGER, integer, validate
 
 MAX_RUNS: Final = 500
@@ -103,36 +102,6 @@ class HistoryRepository:
             )
             .order_by(StudentPlan.date, StudentPlan.start_minute)
         ).all()
-
-    @translated()
-    def baseline(self, group_id: UUID) -> Baseline | None:
-        """Return what a reschedule keeps: the calendar of the generation that the plans are of.
-
-        That is the last one that no undo has taken back, alone or with a run before it: a
-        generation that changed no plan is not undone itself. A reschedule that found none counts as
-        one. The baseline has what the last run could not place. Returns ``None`` if there is no
-        such run. One statement is executed.
-        """
-        last, undo = aliased(PlanGeneration), aliased(PlanGeneration)
-        taken_back = sa.select(undo.number).where(
-            undo.tenant_id == self._tenant_id,
-            undo.group_id == group_id,
-            undo.undone_in.is_(None),
-            undo.undoes <= PlanGeneration.number,
-            undo.number > PlanGeneration.number,
-        )
-        own = self._of_group(group_id)
-        of_last = (last.tenant_id == self._tenant_id, last.group_id == group_id)
-        row = self._session.execute(
-            sa.select(PlanGeneration.calendar, last.unplaced, last.certificate, last.repairs)
-            .join(last, sa.and_(*of_last))
-            .where(*own, ~taken_back.exists(), PlanGeneration.calendar.is_not(None))
-            .order_by(PlanGeneration.number.desc(), last.number.desc())
-            .limit(1)
-        ).one_or_none()
-        if row is None:
-            return None
-        return replace(Baseline.of_calendar_json(row.calendar), **explanation_of(row))
 
     def close(self, group_id: UUID, before: datetime | None = None) -> int:
         """Make the runs that began before this instant, by default all, impossible to undo.

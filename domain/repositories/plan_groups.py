@@ -182,13 +182,16 @@ class PlanGroupRepository:
         return GroupPage(groups, _token(groups[-1]) if more else None)
 
     @translated()
-    def snapshot(self, group_id: UUID) -> PlanningSnapshot:
+    def snapshot(self, group_id: UUID, *, with_baseline: bool = False) -> PlanningSnapshot:
         """Read everything that planning needs, in one statement.
 
+        A reschedule also needs what it keeps of earlier runs, the baseline.
         Raises ``PlanGroupNotFoundError``.
         """
         InvalidInputError.require_uuids(group_id=group_id)
-        snapshot = load_snapshot(self._session, self._tenant_id, group_id)
+        snapshot = load_snapshot(
+            self._session, self._tenant_id, group_id, with_baseline=with_baseline
+        )
         if snapshot is None:
             raise PlanGroupNotFoundError(group_id=group_id)
         return snapshot

@@ -20,9 +20,11 @@ from domain.errors import ContentNotFoundError, PlanGroupNotGeneratableError
 from domain.models.base import input_names
 from domain.models.content import ContentLabel
 from domain.models.plan_group import COMPUTED_INPUTS, GENERATABLE, factors_of
+from domain.repositories.baselines import baseline_column, baseline_of
 from domain.repositories.json_rows import TENANT_ID, Rows, arrays
 from domain.scheduling import types as planning
 from domain.scheduling.difference import Difference, StoredPlan, difference
+from domain.scheduling.rescheduling.baseline import Baseline
 from domain.scheduling.result import Schedule, ScheduledPlan
 
 
@@ -100,6 +102,8 @@ class PlanningSnapshot:
     copyable: bool
     """Whether COPY can write new plans. PostgreSQL refuses it under row-level security, which would
     abort the transaction, and COPY does not invoke the rules of a table."""
+    baseline: Baseline | None = None
+    """What a reschedule keeps of earlier runs; ``None`` if it was not read, or if there is none."""
 
     @property
     def fence(self) -> Fence:
@@ -133,13 +137,16 @@ class PlanningSnapshot:
         )
 
 
-def load_snapshot(session: Session, tenant_id: UUID, group_id: UUID) -> PlanningSnapshot | None:
+def load_snapshot(
+    session: Session, tenant_id: UUID, group_id: UUID, *, with_baseline: bool = False
+) -> PlanningSnapshot | None:
     """Read the snapshot of a group; return ``None`` if the tenant has no such group.
 
     Raises ``ContentNotFoundError`` if row-level security shows a plan of the group to the current
     role but not the plan's content.
     """
-    row = session.execute(_STATEMENT, {"tenant_id": tenant_id, "group_id": group_id}).one_or_none()
+    statement = _WITH_BASELINE if with_baseline else _STATEMENT
+    row = session.execute(statement, {"tenant_id": tenant_id, "group_id": group_id}).one_or_none()
     if row is None:
         return None
     contents = _contents(row)
@@ -166,6 +173,7 @@ def load_snapshot(session: Session, tenant_id: UUID, group_id: UUID) -> Planning
             busy=_BUSY.inputs(row.busy),
         ),
         copyable=row.copyable,
+        baseline=baseline_of(row.baseline) if with_baseline else None,
     )
 
 
@@ -279,4 +287,7 @@ def _texts(column: InstrumentedAttribute[Any]) -> sa.ColumnElement[list[str | No
     return select(listed).where(*where).scalar_subquery()
 
 
-_STATEMENT = _statement()
+_STATEMENT: Final = _statement()
+_WITH_BASELINE: Final = _STATEMENT.add_columns(
+    baseline_column(TENANT_ID, sa.bindparam("group_id", type_=sa.Uuid)).label("baseline")
+)

@@ -1,7 +1,5 @@
-"""Results of runs as they were stored: for repeated requests, and for a reschedule."""
+"""Results of runs as they were stored, for repeated requests."""
 
-from collections.abc import Mapping
-from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,6 +10,7 @@ from domain.database_errors import translated
 from domain.errors import EditedMeanwhileError
 from domain.models import Content, PlanGeneration, PlanState, StudentPlan
 from domain.models.content import ContentLabel
+from domain.repositories.baselines import explanation_of
 from domain.repositories.plan_rows import (
     SELECTED,
     GenerationResult,
@@ -20,17 +19,7 @@ from domain.repositories.plan_rows import (
     labeled_columns,
 )
 from domain.scheduling.difference import PlanChanges
-from domain.scheduling.result import (
-    Certificate,
-    PlanWarning,
-    Quality,
-    Repair,
-    RepairKind,
-    Schedule,
-    ScheduledPlan,
-    Unplaced,
-)
-from domain.scheduling.types import UnplacedReason
+from domain.scheduling.result import PlanWarning, Quality, Schedule, ScheduledPlan
 
 
 @translated()
@@ -122,32 +111,8 @@ def _version_as_generated() -> ColumnElement[int]:
     return case((unchanged, StudentPlan.version), else_=1)
 
 
-def explanation_of(record: Any) -> dict[str, Any]:
-    """Return what a run could not place, and why, from the columns of its record."""
-    return {
-        "unplaced": tuple(_unplaced(item) for item in record.unplaced),
-        "certificate": _certificate(record.certificate),
-        "repairs": tuple(_repair(item) for item in record.repairs),
-    }
-
-
 def changes_of(record: PlanGeneration) -> PlanChanges:
     """Return the counts of a recorded run."""
     return PlanChanges(
         record.kept_count, record.moved_count, record.new_count, record.dropped_count
     )
-
-
-def _unplaced(item: Mapping[str, Any]) -> Unplaced:
-    return Unplaced(**{**item, "reason": UnplacedReason(item["reason"])})
-
-
-def _certificate(item: Mapping[str, Any] | None) -> Certificate | None:
-    if item is None:
-        return None
-    days = tuple(date.fromisoformat(day) for day in item["days"])
-    return Certificate(**{**item, "contents": tuple(item["contents"]), "days": days})
-
-
-def _repair(item: Mapping[str, Any]) -> Repair:
-    return Repair(**{**item, "kind": RepairKind(item["kind"])})

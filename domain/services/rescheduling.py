@@ -1,9 +1,9 @@
 """The reschedule of a group's plans: the service, and functions for complete requests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -13,7 +13,6 @@ from domain.errors import InvalidInputError
 from domain.locking.policy import PlanGroupLock
 from domain.models.plan import RunKind
 from domain.repositories.generations import GenerationRecord, write_generation
-from domain.repositories.history import HistoryRepository
 from domain.repositories.plan_groups import PlanGroupRepository
 from domain.repositories.plan_rows import GenerationResult
 from domain.repositories.snapshot import PlanningSnapshot
@@ -83,14 +82,11 @@ class ReschedulingService(Service):
         if (record := request.find_record(uow)) is not None:
             return load_stored(uow.session, record)
         uow.lock_student(group_id)
-        snapshot = uow.groups.snapshot(group_id)
+        snapshot = uow.groups.snapshot(group_id, with_baseline=True)
         request.require_expected(snapshot.generation)
-        baseline = HistoryRepository(uow.session, uow.tenant_id).baseline(group_id)
-        request.require_previewed(snapshot, options.today, baseline)
-        computed, quality_before = _compute(snapshot, baseline, options)
+        request.require_previewed(snapshot, options.today)
+        computed, quality_before = _compute(snapshot, options)
         planning_request = snapshot.request(options.today)
-        # Without a generation, later reschedules keep the calendar of this one.
-        own = None if baseline else Baseline.of(planning_request, computed.plans).calendar_json()
         stored = write_generation(
             uow.session,
             snapshot,
@@ -104,7 +100,7 @@ class ReschedulingService(Service):
                 idempotency_key=request.idempotency_key,
                 request_hash=request.hash,
                 kind=RunKind.RESCHEDULED,
-                calendar=own,
+                calendar=_own_calendar(snapshot, planning_request, computed),
             ),
         )
         return GenerationResult.of(
@@ -192,13 +188,12 @@ def preview_reschedule(
 ) -> GenerationResult:
     """Return the result that ``reschedule`` would have now, without a lock and without writing.
 
-    It takes two round trips on any Session; the caller ends the transaction. Raises the errors of
+    It takes one round trip on any Session; the caller ends the transaction. Raises the errors of
     ``preview_plans``.
     """
     options = _Options.of(today, frozen_until, catch_up)
-    snapshot = PlanGroupRepository(session, tenant_id).snapshot(group_id)
-    baseline = HistoryRepository(session, tenant_id).baseline(group_id)
-    computed, quality_before = _compute(snapshot, baseline, options)
+    snapshot = PlanGroupRepository(session, tenant_id).snapshot(group_id, with_baseline=True)
+    computed, quality_before = _compute(snapshot, options)
     changed = snapshot.difference(computed, today)
     return GenerationResult.of(
         computed,
@@ -207,7 +202,7 @@ def preview_reschedule(
         changes=changed.changes(others=len(snapshot.kept(today))),
         difference=changed,
         quality_before=quality_before,
-        fingerprint=fingerprint_of(snapshot, today, ("reschedule", *options.texts), baseline),
+        fingerprint=fingerprint_of(snapshot, today, ("reschedule", *options.texts)),
     )
 
 
@@ -235,9 +230,14 @@ class _Options:
         return self.today.isoformat(), str(self.frozen_until), self.catch_up.value
 
 
-def _compute(
-    snapshot: PlanningSnapshot, baseline: Baseline | None, options: _Options
-) -> tuple[Schedule, Quality]:
+def _own_calendar(
+    snapshot: PlanningSnapshot, request: types.Request, computed: Schedule
+) -> Mapping[str, Any] | None:
+    """Return the calendar that later reschedules keep; ``None`` if they keep an earlier one."""
+    return None if snapshot.baseline else Baseline.of(request, computed.plans).calendar_json()
+
+
+def _compute(snapshot: PlanningSnapshot, options: _Options) -> tuple[Schedule, Quality]:
     """Return the schedule of the reschedule, and the quality of the plans before it."""
     snapshot.fence.require_generatable()
     request = snapshot.request(options.today)
@@ -245,7 +245,7 @@ def _compute(
     if options.frozen_until is not None and options.frozen_until > request.period_end:
         raise InvalidInputError.of("frozen_until", "must be within the period")
     planned = [live.stored.plan for live in snapshot.plans if not live.is_kept(options.today)]
-    baseline = baseline or Baseline.of(request, planned)
+    baseline = snapshot.baseline or Baseline.of(request, planned)
     computed = reschedule(
         request, planned, baseline, frozen_until=options.frozen_until, how=options.catch_up
     )

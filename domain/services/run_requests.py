@@ -14,7 +14,6 @@ from domain.locking.policy import PlanGroupLock
 from domain.models import PlanGeneration
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.repositories.stored_results import record_of_key
-from domain.scheduling.rescheduling.baseline import Baseline
 from domain.scheduling.schedule import ENGINE_VERSION
 from domain.scheduling.types import fingerprint
 from domain.unit_of_work.ending import Ending
@@ -100,9 +99,7 @@ class RunRequest:
         if self.expected_generation not in {None, generation}:
             raise errors.EditedMeanwhileError(group_id=self.group_id)
 
-    def require_previewed(
-        self, snapshot: PlanningSnapshot, today: date, baseline: Baseline | None = None
-    ) -> None:
+    def require_previewed(self, snapshot: PlanningSnapshot, today: date) -> None:
         """Raise ``EditedMeanwhileError`` unless the result is the previewed one, if there is one.
 
         The fingerprint covers everything on which it depends, so one of another group or operation
@@ -110,7 +107,7 @@ class RunRequest:
         """
         if self.fingerprint is None:
             return
-        if self.fingerprint != fingerprint_of(snapshot, today, self.preview_inputs, baseline):
+        if self.fingerprint != fingerprint_of(snapshot, today, self.preview_inputs):
             raise errors.EditedMeanwhileError(group_id=self.group_id)
 
     @property
@@ -119,16 +116,8 @@ class RunRequest:
         return (self.operation, *self.inputs)
 
 
-def fingerprint_of(
-    snapshot: PlanningSnapshot,
-    today: date,
-    inputs: tuple[str, ...],
-    baseline: Baseline | None = None,
-) -> str:
-    """Return the fingerprint of a preview: a hash of all that goes in, also of the live plans.
-
-    ``baseline`` is what a reschedule keeps of earlier runs.
-    """
+def fingerprint_of(snapshot: PlanningSnapshot, today: date, inputs: tuple[str, ...]) -> str:
+    """Return the fingerprint of a preview: a hash of all that goes in, also of the live plans."""
     plans = sorted(f"{plan.stored.id}/{plan.stored.version}" for plan in snapshot.plans)
     parts = (
         *inputs,
@@ -136,7 +125,7 @@ def fingerprint_of(
         snapshot.status,
         ENGINE_VERSION,
         fingerprint(snapshot.request(today)),
-        str(baseline),
+        str(snapshot.baseline),
         *plans,
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

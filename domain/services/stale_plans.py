@@ -8,7 +8,6 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from domain.models import PlanState
-from domain.repositories.history import HistoryRepository
 from domain.repositories.plan_groups import PlanGroupRepository
 from domain.repositories.plan_rows import PlanView
 from domain.repositories.snapshot import PlanningSnapshot, SnapshotPlan
@@ -42,15 +41,14 @@ def stale_plans(session: Session, *, tenant_id: UUID, group_id: UUID) -> tuple[S
     """Return the live plans of a group that contradict its data, in order of time.
 
     Plans that are done or part done are facts and cannot be stale. Plans of past days are included;
-    they are missed anyway. It takes at most three round trips on any Session, without a lock, and
+    they are missed anyway. It takes at most two round trips on any Session, without a lock, and
     writes nothing; the caller ends the transaction. Raises ``PlanGroupNotFoundError``.
     """
-    snapshot = PlanGroupRepository(session, tenant_id).snapshot(group_id)
+    snapshot = PlanGroupRepository(session, tenant_id).snapshot(group_id, with_baseline=True)
     undone = [live for live in snapshot.plans if live.state in UNDONE]
     if not undone:
         return ()
-    baseline = HistoryRepository(session, tenant_id).baseline(group_id)
-    reasons = _reasons(snapshot, undone, baseline)
+    reasons = _reasons(snapshot, undone)
     if not reasons:
         return ()
     dates = [live.stored.plan.date for live in undone if live.stored.id in reasons]
@@ -80,12 +78,12 @@ def stale_plans_of_student(uow: "UnitOfWork", student_id: UUID) -> tuple[StalePl
 
 
 def _reasons(
-    snapshot: PlanningSnapshot, undone: Sequence[SnapshotPlan], baseline: Baseline | None
+    snapshot: PlanningSnapshot, undone: Sequence[SnapshotPlan]
 ) -> dict[UUID, Contradiction]:
     """Return the ids of the plans that contradict the data, with the reasons."""
     done = tuple(live.kept_plan for live in snapshot.plans if live.state not in UNDONE)
     request = replace(snapshot.settings, kept=done)
     planned = [live.stored.plan for live in undone]
-    found = contradictions(request, planned, baseline or Baseline.of(request, planned))
+    found = contradictions(request, planned, snapshot.baseline or Baseline.of(request, planned))
     ids = [live.stored.id for live in undone]
     return {id_: reason for id_, reason in zip(ids, found, strict=True) if reason}

@@ -1,9 +1,9 @@
 """A reschedule of stored plans after a missed day, compared with generations of the same group.
 
-The groups are those of ``lives``, in which everything fits with room. All plans before the middle
-day are done, and that day is missed. Each request is complete but for its commit: it is rolled
-back, so that all of them begin with the same rows. Its time without the computation of the plans is
-the database's, and the package's to read and write them.
+The groups are those of ``lives`` of the usual size, in which everything fits with room. All plans
+before the middle day are done, and that day is missed. Each request is complete but for its commit:
+it is rolled back, so that all of them begin with the same rows. Its time without the computation of
+the plans is the database's, and the package's to read and write them.
 """
 
 import time
@@ -34,7 +34,7 @@ from domain.scheduling.schedule import schedule
 from domain.scheduling.types import Request, Strategy
 from domain.services import ReschedulingService, rescheduling
 from tests.benchmarks.group_document import document
-from tests.benchmarks.lives import requests
+from tests.benchmarks.lives import lives
 from tests.benchmarks.timing import line
 
 GROUPS: Final = 30
@@ -48,8 +48,8 @@ def run(engine: sa.Engine) -> None:
     factory: sessionmaker[Session] = sessionmaker(engine)
     for strategy in Strategy:
         found = [
-            measured(factory, *stored(factory, wanted))
-            for wanted in islice(requests(8 * GROUPS, strategy), GROUPS)
+            measured(factory, *stored(factory, life.request))
+            for life in islice(lives(40 * GROUPS, strategy, any_size=False), GROUPS)
         ]
         print(f"rescheduling: {strategy.value}, {len(found)} groups, the middle day missed")
         for other, goals in (("again", ("goal ≤ 0.9", "goal ≤ 0.6")), ("first", ("", ""))):

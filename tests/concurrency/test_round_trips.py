@@ -181,7 +181,7 @@ def test_repeated_requests_take_at_most_six_round_trips(
         assert trips <= 6
 
 
-def test_reschedule_and_generation_of_a_later_day_take_at_most_ten_round_trips(
+def test_reschedule_takes_no_more_round_trips_than_a_generation(
     traced: sa.Engine, session_factory: Factory
 ) -> None:
     """Both retire and insert plans after a missed day, and no day shifts are stored."""
@@ -192,4 +192,4 @@ def test_reschedule_and_generation_of_a_later_day_take_at_most_ten_round_trips(
         again = run(today=NEXT_DAY, idempotency_key=f"{name} {group.id}")
         trips[name], changes[name] = round_trips(traced, group, again)
     assert all(found.moved for found in changes.values()), changes
-    assert max(trips.values()) <= MAX_ROUND_TRIPS
+    assert trips["reschedule"] <= trips["generate"] <= MAX_ROUND_TRIPS

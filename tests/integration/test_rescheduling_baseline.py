@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import GenerationResult, PlanGroup, PlanGroupLock
 from domain.errors import EditedMeanwhileError
-from domain.repositories import HistoryRepository
+from domain.repositories import PlanGroupRepository
 from domain.scheduling.difference import PlanChanges
 from domain.scheduling.types import ExclusionType
 from domain.services import (
@@ -80,7 +80,8 @@ def take_back(factory: Factory, group: PlanGroup) -> int:
 def unplaced(factory: Factory, group: PlanGroup) -> list[tuple[int, int]]:
     """Return the ranges that the last run has reported."""
     with factory() as session:
-        found = HistoryRepository(session, group.tenant_id).baseline(group.id)
+        groups = PlanGroupRepository(session, group.tenant_id)
+        found = groups.snapshot(group.id, with_baseline=True).baseline
     assert found is not None
     return [(item.first_unit, item.last_unit) for item in found.unplaced]
 

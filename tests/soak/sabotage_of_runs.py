@@ -80,8 +80,8 @@ def _one_behind(read: Callable[..., Any]) -> Callable[..., Any]:
     """Return the snapshot before the last one."""
     snapshots: list[Any] = []
 
-    def read_earlier(*arguments: Any) -> Any:
-        snapshots.append(read(*arguments))
+    def read_earlier(*arguments: Any, **named: Any) -> Any:
+        snapshots.append(read(*arguments, **named))
         return snapshots[-2:][0]
 
     return read_earlier
