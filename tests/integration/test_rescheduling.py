@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
@@ -16,6 +17,7 @@ from domain.errors import (
     IdempotencyMismatchError,
     InvalidInputError,
     PlanGroupLockedError,
+    PlanGroupNotFoundError,
     PlanGroupNotGeneratableError,
 )
 from domain.models.plan import RetiredAs, RunKind
@@ -32,6 +34,7 @@ from tests.integration.storing import (
     enter,
     fresh_ids,
     generate,
+    ids_of,
     live,
     mark,
     plans,
@@ -41,6 +44,7 @@ from tests.integration.storing import (
 
 Factory = sessionmaker[Session]
 NEXT_DAY = FIRST + timedelta(1)
+NO_DATE: Any = "tomorrow"
 
 
 def reschedule(
@@ -49,6 +53,14 @@ def reschedule(
     return reschedule_plans(
         factory, PlanGroupLock(group.tenant_id, group.id), today=today, **options
     )
+
+
+def preview(
+    factory: Factory, group: PlanGroup, today: date = NEXT_DAY, **options: Any
+) -> GenerationResult:
+    given = {**ids_of(group), "today": today, **options}
+    with factory() as session:
+        return preview_reschedule(session, **given)
 
 
 @pytest.fixture
@@ -155,12 +167,9 @@ def test_done_started_pinned_and_frozen_plans_are_not_touched(
 
 
 def test_history_and_preview_of_a_reschedule(session_factory: Factory, group: PlanGroup) -> None:
-    with session_factory() as session:
-        preview = preview_reschedule(
-            session, tenant_id=group.tenant_id, group_id=group.id, today=NEXT_DAY
-        )
+    shown = preview(session_factory, group)
     result = reschedule(session_factory, group, requested_by="김선생")
-    assert (preview.plans, preview.changes) == (result.plans, result.changes)
+    assert (shown.plans, shown.changes) == (result.plans, result.changes)
     with session_factory() as session:
         run, first = HistoryRepository(session, group.tenant_id).runs(group.id)
     assert (run.kind, run.requested_by, run.changes) == (
@@ -188,12 +197,79 @@ REFUSED: dict[str, Refused] = {
         "frozen_until",
     ),
     "frozen_until that is no date": (
-        lambda f, g: reschedule(f, g, frozen_until="tomorrow"),
+        lambda f, g: reschedule(f, g, frozen_until=NO_DATE),
         InvalidInputError,
         "frozen_until",
     ),
     "unknown catch_up": (
         lambda f, g: reschedule(f, g, catch_up="never"),
+        InvalidInputError,
+        "catch_up",
+    ),
+    "today that is no date": (
+        lambda f, g: reschedule(f, g, today=NO_DATE),
+        InvalidInputError,
+        "today",
+    ),
+    "today with a time": (
+        lambda f, g: reschedule(f, g, today=datetime(2025, 1, 7)),  # noqa: DTZ001 - it is refused
+        InvalidInputError,
+        "today",
+    ),
+    "negative expected_generation": (
+        lambda f, g: reschedule(f, g, expected_generation=-1),
+        InvalidInputError,
+        "expected_generation",
+    ),
+    "empty idempotency_key": (
+        lambda f, g: reschedule(f, g, idempotency_key=""),
+        InvalidInputError,
+        "idempotency_key",
+    ),
+    "requested_by that is too long": (
+        lambda f, g: reschedule(f, g, requested_by="가" * 201),
+        InvalidInputError,
+        "requested_by",
+    ),
+    "fingerprint that is no text": (
+        lambda f, g: reschedule(f, g, fingerprint=7),
+        InvalidInputError,
+        "fingerprint",
+    ),
+    "fingerprint of another day": (
+        lambda f, g: reschedule(f, g, fingerprint=preview(f, g, FIRST).fingerprint),
+        EditedMeanwhileError,
+        None,
+    ),
+    "fingerprint of another way to catch up": (
+        lambda f, g: reschedule(f, g, catch_up="spread", fingerprint=preview(f, g).fingerprint),
+        EditedMeanwhileError,
+        None,
+    ),
+    "shared lock": (
+        lambda f, g: reschedule_plans(
+            f, PlanGroupLock(g.tenant_id, g.id, shared=True), today=NEXT_DAY
+        ),
+        InvalidInputError,
+        "lock",
+    ),
+    "another tenant": (
+        lambda f, g: reschedule_plans(f, PlanGroupLock(uuid4(), g.id), today=NEXT_DAY),
+        PlanGroupNotFoundError,
+        None,
+    ),
+    "preview of another tenant": (
+        lambda f, g: preview(f, g, tenant_id=uuid4()),
+        PlanGroupNotFoundError,
+        None,
+    ),
+    "preview with frozen_until outside the period": (
+        lambda f, g: preview(f, g, frozen_until=g.period_end + timedelta(1)),
+        InvalidInputError,
+        "frozen_until",
+    ),
+    "preview with an unknown catch_up": (
+        lambda f, g: preview(f, g, catch_up="never"),
         InvalidInputError,
         "catch_up",
     ),

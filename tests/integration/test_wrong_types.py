@@ -27,9 +27,11 @@ from domain.services import (
     GroupTimeService,
     Mark,
     PlanProgressService,
+    ReschedulingService,
     StudentTimeService,
     UndoService,
     preview_plans,
+    preview_reschedule,
 )
 from domain.services.removal import remove_history, remove_student, remove_tenant
 from tests.integration.editing import World, everything, new_world
@@ -64,6 +66,27 @@ def move(uow: UnitOfWork, world: World, **fields: Any) -> object:
 def redo(uow: UnitOfWork, **fields: Any) -> object:
     UndoService(uow).undo()
     return UndoService(uow).redo(**fields)
+
+
+RESCHEDULE = ("today", "frozen_until", "catch_up", "requested_by", "idempotency_key",
+              "expected_generation", "fingerprint", "group_id")  # fmt: skip
+PREVIEW = ("tenant_id", "group_id", "today", "frozen_until", "catch_up")
+
+
+def rescheduling(field: str) -> Call:
+    def call(uow: UnitOfWork, _: World, value: Any) -> object:
+        fields: dict[str, Any] = {"today": FIRST, field: value}
+        return ReschedulingService(uow).reschedule(**fields)
+
+    return call
+
+
+def previewing(field: str) -> Call:
+    def call(uow: UnitOfWork, world: World, value: Any) -> object:
+        fields: dict[str, Any] = {"tenant_id": world.tenant_id, "group_id": world.group.id}
+        return preview_reschedule(uow.session, **{**fields, "today": FIRST, field: value})
+
+    return call
 
 
 GROUP: dict[str, Call] = {
@@ -110,6 +133,8 @@ GROUP: dict[str, Call] = {
     "redo expected_generation": lambda u, w, x: redo(u, expected_generation=x),
     "redo idempotency_key": lambda u, w, x: redo(u, idempotency_key=x),
     "redo requested_by": lambda u, w, x: redo(u, requested_by=x),
+    **{f"reschedule {field}": rescheduling(field) for field in RESCHEDULE},
+    **{f"preview_reschedule {field}": previewing(field) for field in PREVIEW},
     "pin": lambda u, w, x: PlanProgressService(u).pin(
         plan_id=w.plans[0].id, expected_version=1, pinned=x
     ),
