@@ -189,18 +189,8 @@ def _reviews(case: Rescheduled) -> Iterator[str]:
             late = {u for u in units(row) if now.get((row.content, u), date.max) >= row.date}
             if _place(row) not in made:
                 late -= {u for u in late if then.get((row.content, u), date.max) >= row.date}
-            if late - _of_part_done_reviews(case, row.content):
+            if late:
                 yield f"{name(row)} reviews units {listed(late)}, which are not studied before it"
-
-
-def _of_part_done_reviews(case: Rescheduled, content: int) -> set[int]:
-    """Return the units of reviews that are part done, which a reschedule counts as reviewed."""
-    return {
-        unit
-        for row in case.request.kept
-        if row.kind is PlanKind.REVIEW and row.content == content and row.done_through
-        for unit in range(row.first_unit, row.last_unit + 1)
-    }
 
 
 def _last_study(rows: Iterable[ScheduledPlan | KeptPlan]) -> dict[tuple[int, int], date]:
