@@ -65,6 +65,7 @@ def reschedule(
 
     The function is pure and deterministic. The plans of the result are those that are not kept.
     """
+    planned = sorted(planned, key=_BY_TIME)  # no two of them begin at the same time
     first = max(request.today, frozen_until or request.today)
     frozen = [plan for plan in planned if request.today <= plan.date < first]
     kept = (*request.kept, *(plan.as_kept() for plan in frozen))

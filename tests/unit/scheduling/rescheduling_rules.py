@@ -4,7 +4,9 @@ The pure core computes each reschedule from what the model knows; the backend mu
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
@@ -40,14 +42,17 @@ class ReschedulingHistories(Histories):
     backend: ReschedulingBackend
 
     def computed(self, frozen_until: date | None, how: CatchUp) -> Schedule:
-        """Return what the pure core makes of the model's plans."""
-        return reschedule(
-            self.model.request(self.today),
-            self.model.planned(self.today),
-            self.model.decided(self.today).baseline,
+        """Return what the pure core makes of the model's plans, in whatever order they are."""
+        request, planned = self.model.request(self.today), self.model.planned(self.today)
+        compute = partial(
+            reschedule,
+            baseline=self.model.decided(self.today).baseline,
             frozen_until=frozen_until,
             how=how,
         )
+        found = compute(request, planned)
+        assert compute(replace(request, kept=request.kept[::-1]), planned[::-1]) == found
+        return found
 
     @rule(
         days=st.sampled_from([0, 0, 1, 1, 2]),
