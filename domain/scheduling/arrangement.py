@@ -4,71 +4,27 @@ A *session* is what a content gets on one day. Its rules, of which the last ones
 the day has not the room: a session stays in one span if a span can hold it, and otherwise is cut
 between units into pieces of at least ten minutes; after the longest sitting there is a pause; rows
 begin on the five-minute marks. The sessions are placed one after another into the first span that
-holds them, in turn, or else the longest one first, with all rules, then with fewer ones. At last
-the time that a span has left is used for pauses and marks that were given up before. The cost is
-that of at most seven such passes.
+holds them, in turn, or else the longest one first, with all rules, then with fewer ones. If none of
+these ways holds them, they are divided by a search (see ``day_sessions``). At last the time that a
+span has left is used for pauses and marks that were given up before.
 
 Nothing is decided here about which units a day gets, and none of them is cut.
 """
 
-from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import groupby
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
+from typing import Final
 
+from domain.scheduling.day_sessions import FreeSpan, Session, divided_runs
 from domain.scheduling.placement import Run
 from domain.scheduling.types import Request, Strategy
 
 MARK: Final = 5
 """Rows begin at multiples of so many minutes."""
-SHORTEST_PIECE: Final = 10
-"""The least minutes of a piece of a session of study that is cut."""
-SHORTEST_REVIEW: Final = 5
-"""The same for a review."""
 _UNLIMITED: Final = 24 * 60
 _MANY_SPANS: Final = 12
 """In more spans only one order of the sessions is tried."""
-
-
-class Session(NamedTuple):
-    """Units of a content on one day: the items of each row, in order, and a wrap-up after them."""
-
-    prefix: Sequence[int]
-    rows: Sequence[range]
-    wrap_up: int = 0
-    shortest_piece: int = SHORTEST_PIECE
-    is_weakness: bool = False
-
-    @property
-    def minutes(self) -> int:
-        """The length, with the wrap-up."""
-        return self.prefix[self.rows[-1].stop] - self.prefix[self.rows[0].start] + self.wrap_up
-
-    def length(self, items: range) -> int:
-        """Return the length of some items, with the wrap-up after the last one."""
-        wrap_up = self.wrap_up if items.stop == self.rows[-1].stop else 0
-        return self.prefix[items.stop] - self.prefix[items.start] + wrap_up
-
-    def fitting(self, items: range, limit: int) -> range:
-        """Return the first items that fit into ``limit`` minutes, so that no piece is too short."""
-        if self.length(items) <= limit:
-            return items
-        prefix, first, stop = self.prefix, items.start, items.stop
-        at = min(bisect_right(prefix, prefix[first] + limit, first, stop) - 1, stop - 1)
-        while at > first and prefix[stop] - prefix[at] < self.shortest_piece:
-            at -= 1
-        if prefix[max(at, first)] - prefix[first] < self.shortest_piece:
-            at = first
-        return range(first, at)
-
-
-class FreeSpan(NamedTuple):
-    """A free span of a day, and whether it is in the reserve."""
-
-    start: int
-    stop: int
-    reserve: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,48 +44,54 @@ def comfort_of(request: Request) -> Comfort | None:
 
 @dataclass(slots=True)
 class _Clock:
-    """The next free minute of a span, and since when there has been no pause (``None``: fresh).
+    """The next free minute of a span, and the minutes of rows since the last pause.
 
-    ``pauses`` and ``marks`` have the minutes that may still be spent on pauses and marks.
+    ``pauses`` and ``marks`` have the minutes that may still be spent on pauses and marks. With
+    ``early``, a session that fits into one sitting, but not into the rest of this one, begins after
+    a pause. ``excess`` counts the minutes of sittings that are too long.
     """
 
     comfort: Comfort
     now: int
-    since: int | None = None
     pauses: int = _UNLIMITED
     marks: int = _UNLIMITED
+    sitting: int = 0
+    early: bool = True
+    excess: int = 0
 
     def copy(self) -> "_Clock":
         """Return a clock that shows the same."""
-        return _Clock(self.comfort, self.now, self.since, self.pauses, self.marks)
+        return _Clock(
+            self.comfort, self.now, self.pauses, self.marks, self.sitting, self.early, self.excess
+        )
 
     def start(self) -> int:
         """Return the minute at which the next row begins: on a mark, if it may."""
         gap = -self.now % MARK
         return self.now + gap if gap <= self.marks else self.now
 
-    def sitting(self, start: int) -> int:
-        """Return how many minutes a row may have that begins at ``start``."""
+    def left(self) -> int:
+        """Return how many minutes the next row may have before a pause."""
         if self.pauses < self.comfort.pause_minutes:
             return _UNLIMITED
-        since = start if self.since is None else self.since
-        return self.comfort.longest_sitting - (start - since)
+        return self.comfort.longest_sitting - self.sitting
 
     def pause(self) -> bool:
         """Make a pause, unless there is nothing to rest from; return whether there is one."""
-        if self.since is None or self.pauses < self.comfort.pause_minutes:
+        if not self.sitting or self.pauses < self.comfort.pause_minutes:
             return False
         self.pauses -= self.comfort.pause_minutes
         self.now += self.comfort.pause_minutes
-        self.since = None
+        self.sitting = 0
         return True
 
     def run(self, start: int, stop: int) -> None:
         """Go on to the end of a row."""
         self.marks -= start - self.now
         self.now = stop
-        if self.since is None:
-            self.since = start
+        before, self.sitting = self.sitting, self.sitting + stop - start
+        longest = self.comfort.longest_sitting
+        self.excess += max(0, self.sitting - longest) - max(0, before - longest)
 
 
 def arrange(
@@ -137,14 +99,25 @@ def arrange(
     spans: Sequence[FreeSpan],
     comfort: Comfort,
     bare: Sequence[Sequence[Run]] | None,
+    reserve: int,
 ) -> list[list[Run]] | None:
-    """Return the runs of each session.
+    """Return the runs of each session, with at most ``reserve`` minutes in the reserve.
 
     ``spans`` are in the order in which they are used. ``bare`` has runs that are known to fit, for
-    the case that the sessions cannot be kept whole; if it is ``None``, so is the result then.
+    the case that no better ones are found; if it is ``None``, so is the result then.
     """
+    runs = _first_fit(sessions, spans, comfort, reserve)
+    if runs is not None:
+        return runs
+    found = divided_runs(sessions, spans, reserve, bare) if len(spans) <= _MANY_SPANS else bare
+    return None if found is None else loosened(sessions, spans, comfort, found)
+
+
+def _first_fit(
+    sessions: Sequence[Session], spans: Sequence[FreeSpan], comfort: Comfort, reserve: int
+) -> list[list[Run]] | None:
+    """Return the runs if each session, in one of the orders, goes into the first span with room."""
     orders = _orders(sessions)
-    runs: list[list[Run]] = [[] for _ in sessions]
     if len(spans) > _MANY_SPANS:
         orders = orders[:1]
     spare = sum(stop - start for start, stop, _ in spans) - sum(one.minutes for one in sessions)
@@ -152,15 +125,26 @@ def arrange(
         if pauses and spare < comfort.pause_minutes:
             continue
         for order in orders:
-            clocks = [_Clock(comfort, span.start, None, pauses, marks) for span in spans]
+            clocks = [_Clock(comfort, span.start, pauses, marks) for span in spans]
             placed = _place([sessions[index] for index in order], spans, clocks)
-            if placed is not None:
-                for index, own in zip(order, placed, strict=True):
-                    runs[index] = own
-                if marks:
-                    return runs
-                return loosened(sessions, spans, comfort, runs)
-    return None if bare is None else loosened(sessions, spans, comfort, bare)
+            if placed is None or reserve_minutes(placed) > reserve:
+                continue
+            runs = [own for _, own in sorted(zip(order, placed, strict=True))]
+            if marks and not _touch(spans, comfort):
+                return runs
+            return loosened(sessions, spans, comfort, runs)
+    return None
+
+
+def reserve_minutes(runs: Iterable[Sequence[Run]]) -> int:
+    """Return the minutes of runs that are in the reserve."""
+    return sum(run.stop - run.start for own in runs for run in own if run.reserve)
+
+
+def _touch(spans: Iterable[FreeSpan], comfort: Comfort) -> bool:
+    """Whether one of the spans begins before there was time for a pause after another."""
+    ordered = sorted(spans)
+    return any(b.start - a.stop < comfort.pause_minutes for a, b in pairwise(ordered))
 
 
 def loosened(
@@ -174,29 +158,51 @@ def loosened(
     Each span keeps its runs and their order.
     """
     found: list[list[Run]] = [[] for _ in sessions]
-    for span in spans:
+    sitting, stop = 0, -_UNLIMITED
+    for span in sorted(spans):
         inside = sorted(
             (run.start, index, run.items)
             for index, own in enumerate(runs)
             for run in own
             if span.start <= run.start < span.stop
         )
-        spare = (
-            span.stop
-            - span.start
-            - sum(sessions[index].length(items) for _, index, items in inside)
-        )
+        if not inside:
+            continue
         groups = [
-            (index, _merged(sessions[index], [items for _, _, items in group]))
+            (index, _rows_within(sessions[index], [items for _, _, items in group]))
             for index, group in groupby(inside, key=lambda one: one[1])
         ]
-        clock = _Clock(comfort, span.start, None, spare, 0)
-        _refill(sessions, groups, span, clock)
-        pauses = spare - clock.pauses
-        clock = _Clock(comfort, span.start, None, pauses, spare - pauses)
-        for index, own in _refill(sessions, groups, span, clock):
-            found[index] += own
+        if span.start - stop >= comfort.pause_minutes:
+            sitting = 0
+        sitting, stop = _loosen(
+            sessions, groups, span, _Clock(comfort, span.start, 0, 0, sitting), found
+        )
     return [sorted(own, key=lambda run: run.start) for own in found]
+
+
+def _loosen(
+    sessions: Sequence[Session],
+    groups: Sequence[tuple[int, list[range]]],
+    span: FreeSpan,
+    fresh: _Clock,
+    found: list[list[Run]],
+) -> tuple[int, int]:
+    """Add the runs of one span, and return the minutes of the last sitting and its end."""
+    spare = span.stop - span.start
+    spare -= sum(sessions[index].length(row) for index, rows in groups for row in rows)
+    clocks = []
+    for early in (True, False):
+        clock = replace(fresh, pauses=spare, early=early)
+        _refill(sessions, groups, span, clock)
+        clocks.append(clock)
+        if not clock.excess:
+            break
+    best = min(clocks, key=lambda clock: clock.excess)
+    pauses = spare - best.pauses
+    clock = replace(fresh, pauses=pauses, marks=spare - pauses, early=best.early)
+    for index, own in _refill(sessions, groups, span, clock):
+        found[index] += own
+    return clock.sitting, clock.now
 
 
 def _orders(sessions: Sequence[Session]) -> list[list[int]]:
@@ -274,15 +280,18 @@ def _fill(
     """Return the runs of rows that fit into a span, and the rows that remain."""
     runs: list[Run] = []
     waiting = list(rows)
-    if clock.sitting(clock.now) < session.minutes <= clock.comfort.longest_sitting:
+    minutes = session.length(range(rows[0].start, rows[-1].stop))
+    if clock.early and clock.left() < minutes <= clock.comfort.longest_sitting:
         clock.pause()
     while waiting:
         items = waiting[0]
         start = clock.start()
         rest = span.stop - start
-        fitting = session.fitting(items, min(rest, clock.sitting(start)))
-        if not fitting and clock.since is None and session.length(items[:1]) <= rest:
-            fitting = items[:1]  # a unit that is longer than the longest sitting
+        fitting = session.fitting(items, min(rest, clock.left()))
+        if not fitting and not clock.sitting:
+            unit = session.length(items[:1])
+            if clock.comfort.longest_sitting < unit <= rest:
+                fitting = items[:1]
         if fitting:
             stop = start + session.length(fitting)
             runs.append(Run(start, stop, fitting, span.reserve))
@@ -295,16 +304,11 @@ def _fill(
     return runs, waiting
 
 
-def _merged(session: Session, pieces: Sequence[range]) -> list[range]:
-    """Return pieces of rows, joined where a row was cut."""
-    ends = {row.stop for row in session.rows}
-    rows: list[range] = []
-    for piece in pieces:
-        if rows and rows[-1].stop == piece.start and piece.start not in ends:
-            rows[-1] = range(rows[-1].start, piece.stop)
-        else:
-            rows.append(piece)
-    return rows
+def _rows_within(session: Session, pieces: Sequence[range]) -> list[range]:
+    """Return the rows of consecutive pieces, each as long as it may be."""
+    first, stop = pieces[0].start, pieces[-1].stop
+    rows = (range(max(first, row.start), min(stop, row.stop)) for row in session.rows)
+    return [row for row in rows if row]
 
 
 def _refill(

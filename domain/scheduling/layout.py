@@ -10,7 +10,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from domain.scheduling.arrangement import Comfort, FreeSpan, Session, arrange
+from domain.scheduling.arrangement import Comfort, arrange, reserve_minutes
+from domain.scheduling.day_sessions import FreeSpan, Session
 from domain.scheduling.distribution.deal import Deal, Share, shares_by_day
 from domain.scheduling.placement import Room, Run, pack
 from domain.scheduling.result import PlanWarning, warning
@@ -52,6 +53,7 @@ def lay_out(
         if comfort is not None:
             arrangement = _Arrangement(shares, turns.of(shares), rooms[day], parts, comfort)
             runs, given = arrangement.with_wrap_ups(wraps, runs, given)
+            turns.opened(shares, runs)
         shrunk += [
             ShrunkWrapUp(day, share.deal.demand.content.position, need, wrap)
             for share, need, wrap in zip(shares, wraps, given, strict=True)
@@ -214,12 +216,13 @@ class _Arrangement:
         """
         sessions = [self._session(index, wraps[index]) for index in self.order]
         spans = [FreeSpan(start, stop, reserve=False) for start, stop in self.room.study]
-        used = _reserve_minutes(plain or ())
-        if used:
-            spans += [FreeSpan(start, stop, reserve=True) for start, stop in self.room.reserve]
+        used = reserve_minutes(plain or ())
         bare = None if plain is None else [plain[index] for index in self.order]
-        found = arrange(sessions, spans, self.comfort, bare)
-        if found is None or _reserve_minutes(found) > used:
+        found = arrange(sessions, spans, self.comfort, None if used else bare, 0)
+        if found is None and used:
+            spans += [FreeSpan(start, stop, reserve=True) for start, stop in self.room.reserve]
+            found = arrange(sessions, spans, self.comfort, bare, used)
+        if found is None:
             return None
         by_index = dict(zip(self.order, found, strict=True))
         return [by_index[index] for index in range(len(self.shares))]
@@ -235,10 +238,6 @@ class _Arrangement:
         )
 
 
-def _reserve_minutes(runs: Sequence[Sequence[Run]]) -> int:
-    return sum(run.stop - run.start for own in runs for run in own if run.reserve)
-
-
 class _Turns:
     """Lets another content open each day, within weakness and within strategy."""
 
@@ -249,14 +248,21 @@ class _Turns:
         """Return the order of a day's shares: the one after that which was first the last time."""
         order: list[int] = []
         for allocation in Allocation:
-            own = [
-                index
-                for index, share in enumerate(shares)
-                if share.deal.demand.content.allocation is allocation
-            ]
+            own = _indexes(shares, allocation)
             if own:
                 positions = [shares[index].deal.demand.content.position for index in own]
                 first = bisect_right(positions, self.last.get(allocation, -1)) % len(own)
-                self.last[allocation] = positions[first]
                 order += own[first:] + own[:first]
         return order
+
+    def opened(self, shares: Sequence[Share], runs: Sequence[Sequence[Run]]) -> None:
+        """Remember which shares are the first ones of a day."""
+        for allocation in Allocation:
+            own = _indexes(shares, allocation)
+            if own:
+                first = min(own, key=lambda index: runs[index][0].start)
+                self.last[allocation] = shares[first].deal.demand.content.position
+
+
+def _indexes(shares: Sequence[Share], allocation: Allocation) -> list[int]:
+    return [i for i, one in enumerate(shares) if one.deal.demand.content.allocation is allocation]

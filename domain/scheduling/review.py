@@ -17,7 +17,8 @@ from domain.scheduling.arrangement import Comfort
 from domain.scheduling.calendar import Day, DayKind
 from domain.scheduling.demand import Demand, Problem
 from domain.scheduling.result import PlanWarning, warning
-from domain.scheduling.review_layout import Review, lay_out_reviews
+from domain.scheduling.review_layout import lay_out_reviews
+from domain.scheduling.review_units import Review
 from domain.scheduling.rounding import deltas, rounded_multiples
 from domain.scheduling.rows import Row
 from domain.scheduling.spans import Span, merged, without

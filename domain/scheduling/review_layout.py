@@ -8,45 +8,27 @@ is linear in the reviewed units and the spans of the review days, unless units h
 Ranges of units are half-open in this module, so that the functions for spans can be used for them.
 """
 
-from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate
+from typing import Final
 
-from domain.scheduling.arrangement import (
-    SHORTEST_REVIEW,
-    Comfort,
-    FreeSpan,
-    Session,
-    arrange,
-    loosened,
+from domain.scheduling.arrangement import Comfort, arrange, loosened, reserve_minutes
+from domain.scheduling.day_sessions import SHORTEST_REVIEW, FreeSpan, Session
+from domain.scheduling.demand import placing_order
+from domain.scheduling.placement import Room, Run, pack
+from domain.scheduling.review_units import (
+    Review,
+    cut_items,
+    items_of,
+    pack_over_days,
+    ranges_of_rows,
 )
-from domain.scheduling.demand import Demand, placing_order
-from domain.scheduling.placement import Room, Run, pack, reach
-from domain.scheduling.rounding import rounded_shares
 from domain.scheduling.rows import Row, new_row
 from domain.scheduling.spans import Span
-from domain.scheduling.splitting import fewest_cuts
 from domain.scheduling.types import MINUTES_PER_DAY, Allocation, PlanKind
 
-
-@dataclass(slots=True)
-class Review:
-    """A contiguous range that a cycle has studied, with the minutes of its study and its review.
-
-    ``days`` are the cycle's review days from today on that are before the content's deadline.
-    """
-
-    demand: Demand
-    units: Span
-    days: Sequence[int]
-    study: int
-    minutes: int = 0
-
-    @property
-    def content(self) -> int:
-        return self.demand.content.position
+_MAX_ORDERS: Final = 500
+"""The number of sets of reviews for which an order is sought."""
 
 
 def lay_out_reviews(
@@ -60,14 +42,56 @@ def lay_out_reviews(
         # The longest ones fill what the others leave, because they can be cut.
         reviews = sorted(reviews, key=lambda review: (len(review.days), review.minutes))
     before = {day: rooms[day].copy() for day in days}
-    rows = [
+    rows = _placed(reviews, rooms, SHORTEST_REVIEW if comfort else 1)
+    if comfort is None:
+        return rows
+    if _short_rows(rows) and (order := _order(reviews, days, before)):
+        other = {day: room.copy() for day, room in before.items()}
+        rows = min(rows, _placed(order, other, SHORTEST_REVIEW), key=_short_rows)
+    return _arranged(reviews, days, before, rows, comfort)
+
+
+def _placed(reviews: Iterable[Review], rooms: Mapping[int, Room], shortest: int) -> list[Row]:
+    """Return the rows of reviews, one after another, and remove their time from the rooms."""
+    return [
         row
         for review in reviews
-        for row in _place(
-            review, {day: rooms[day] for day in review.days}, SHORTEST_REVIEW if comfort else 1
-        )
+        for row in _place(review, {day: rooms[day] for day in review.days}, shortest)
     ]
-    return rows if comfort is None else _arranged(reviews, days, before, rows, comfort)
+
+
+def _order(
+    reviews: Sequence[Review], days: Sequence[int], rooms: Mapping[int, Room]
+) -> list[Review] | None:
+    """Return an order in which reviews that fill all spans are not cut near their ends.
+
+    Reviews that may use fewer days remain before the others. At most so many steps are tried.
+    """
+    spans = [b - a for day in days for part in (rooms[day].study, rooms[day].reserve)
+             for a, b in part]  # fmt: skip
+    ends = list(accumulate(spans))
+    failed: set[tuple[int, ...]] = set()
+
+    def follow(left: tuple[int, ...], start: int) -> list[int] | None:
+        if not left:
+            return []
+        if left in failed or len(failed) > _MAX_ORDERS:
+            return None
+        for index in left:
+            stop = start + reviews[index].minutes
+            if len(reviews[index].days) > len(reviews[left[0]].days):
+                break
+            if any(start < end < stop and min(end - start, stop - end) < SHORTEST_REVIEW
+                   for end in ends):  # fmt: skip
+                continue
+            found = follow(tuple(other for other in left if other != index), stop)
+            if found is not None:
+                return [index, *found]
+        failed.add(left)
+        return None
+
+    order = follow(tuple(range(len(reviews))), 0)
+    return None if order is None else [reviews[index] for index in order]
 
 
 def _arranged(
@@ -83,17 +107,38 @@ def _arranged(
     """
     reserve = sum(row.stop - row.start for row in rows if row.reserve)
     opened = {day: Room(rooms[day].study, rooms[day].reserve if reserve else ()) for day in days}
-    groups = _divided(reviews, opened)
-    if groups is None and all(len(review.days) == len(days) for review in reviews):
-        groups = [(days, reviews)]
+    ways = [_divided(reviews, opened)]
+    if all(len(review.days) == len(days) for review in reviews):
+        ways.append([(days, reviews)])
+    found: list[list[Row]] = []
+    for groups in ways:
+        way = groups and _arranged_groups(groups, opened, comfort, reserve)
+        if way:
+            found.append(way)
+            if not _short_rows(way):
+                return way
+    return min([*found, _loosened(rows, rooms, comfort)], key=_short_rows)
+
+
+def _short_rows(rows: Iterable[Row]) -> int:
+    return sum(row.stop - row.start < SHORTEST_REVIEW for row in rows)
+
+
+def _arranged_groups(
+    groups: Sequence[tuple[Sequence[int], Sequence[Review]]],
+    rooms: Mapping[int, Room],
+    comfort: Comfort,
+    reserve: int,
+) -> list[Row] | None:
+    """Return the rows of reviews that share days, with at most ``reserve`` minutes of reserve."""
     arranged: list[Row] = []
-    for own_days, own in groups or ():
-        found = _arranged_days(own, {day: opened[day] for day in own_days}, comfort)
+    for days, own in groups:
+        found = _arranged_days(own, {day: rooms[day] for day in days}, comfort, reserve)
         if found is None:
-            return _loosened(rows, rooms, comfort)
+            return None
+        reserve -= sum(row.stop - row.start for row in found if row.reserve)
         arranged += found
-    used = sum(row.stop - row.start for row in arranged if row.reserve)
-    return arranged if groups and used <= reserve else _loosened(rows, rooms, comfort)
+    return arranged
 
 
 def _loosened(rows: Sequence[Row], rooms: Mapping[int, Room], comfort: Comfort) -> list[Row]:
@@ -132,9 +177,12 @@ def _divided(
 
 
 def _arranged_days(
-    reviews: Sequence[Review], rooms: Mapping[int, Room], comfort: Comfort
+    reviews: Sequence[Review], rooms: Mapping[int, Room], comfort: Comfort, reserve: int
 ) -> list[Row] | None:
-    """Return the rows of reviews on some days, or ``None`` if their units do not fit uncut."""
+    """Return the rows of reviews on some days, or ``None`` if their units do not fit uncut.
+
+    At most ``reserve`` minutes are in the reserve.
+    """
     spans = [
         FreeSpan(day * MINUTES_PER_DAY + start, day * MINUTES_PER_DAY + stop, reserve)
         for reserve in (False, True)
@@ -142,7 +190,7 @@ def _arranged_days(
         for start, stop in (room.reserve if reserve else room.study)
     ]
     reviews = sorted(reviews, key=lambda one: placing_order(one.demand.content))
-    items = [_items(review) for review in reviews]
+    items = [items_of(review) for review in reviews]
     sessions = [
         Session(
             prefix,
@@ -156,26 +204,34 @@ def _arranged_days(
     if len(rooms) == 1:
         ((day, room),) = rooms.items()
         bare = _packed([prefix for _, prefix in items], room.moved(day * MINUTES_PER_DAY))
-    found = arrange(sessions, spans, comfort, bare)
+        if bare is not None and reserve_minutes(bare) > reserve:
+            bare = None
+    found = arrange(sessions, spans, comfort, bare, reserve)
     if found is None:
         return None
     return [
-        Row(
-            day=run.start // MINUTES_PER_DAY,
-            start=run.start % MINUTES_PER_DAY,
-            stop=run.start % MINUTES_PER_DAY + run.stop - run.start,
-            content=review.content,
-            kind=PlanKind.REVIEW,
-            first_unit=own[run.items.start][0],
-            last_unit=own[run.items.stop - 1][1] - 1,
-            part=1,
-            parts=1,
-            wrap_up=0,
-            reserve=run.reserve,
-        )
+        _row(review, own, run)
         for review, (own, _), runs in zip(reviews, items, found, strict=True)
         for run in runs
     ]
+
+
+def _row(review: Review, items: Sequence[Span], run: Run) -> Row:
+    """Return the row of a run, whose minutes are counted from the first day of the period."""
+    start = run.start % MINUTES_PER_DAY
+    return new_row(
+        day=run.start // MINUTES_PER_DAY,
+        start=start,
+        stop=start + run.stop - run.start,
+        content=review.content,
+        kind=PlanKind.REVIEW,
+        first_unit=items[run.items.start][0],
+        last_unit=items[run.items.stop - 1][1] - 1,
+        part=1,
+        parts=1,
+        wrap_up=0,
+        reserve=run.reserve,
+    )
 
 
 def _packed(prefixes: Iterable[Sequence[int]], free: Room) -> list[list[Run]] | None:
@@ -196,15 +252,15 @@ def _place(review: Review, rooms: Mapping[int, Room], shortest: int) -> Iterator
     Units are only cut if they do not fit uncut, and not if their review has less than ``shortest``
     minutes: it is made a little longer or shorter then.
     """
-    items, prefix = _items(review)
-    placed = _pack_over_days(prefix, rooms)
+    items, prefix = items_of(review)
+    placed = pack_over_days(prefix, rooms)
     pieces: Sequence[int] = ()
     if placed is None:
-        items, prefix, pieces, placed = _cut(items, prefix, rooms, shortest)
+        items, prefix, pieces, placed = cut_items(items, prefix, rooms, shortest)
     numbers: dict[Span, int] = {}  # of the last piece of each item
     for day, run in placed:
         rooms[day].take([run])
-        for own in _ranges(run, pieces):
+        for own in ranges_of_rows(run, pieces):
             item = items[own.start]
             split, part = pieces[own.start] if pieces else 1, 1
             if split > 1:
@@ -223,108 +279,3 @@ def _place(review: Review, rooms: Mapping[int, Room], shortest: int) -> Iterator
                 wrap_up=0,
                 reserve=run.reserve,
             )
-
-
-def _cut(
-    items: Sequence[Span], prefix: Sequence[int], rooms: Mapping[int, Room], shortest: int
-) -> tuple[list[Span], list[int], list[int], list[tuple[int, Run]]]:
-    """Return the items with as few cuts as possible, their minutes, pieces, and placed runs."""
-    lengths = [length for room in rooms.values() for length in room.lengths()]
-    cuts = fewest_cuts(prefix, lengths, shortest=1)
-    # Moved ends may not fit, because spans may end at other items, too.
-    for whole, left in (_moved(prefix, cuts, shortest), (prefix, cuts)):
-        divided = sorted({*whole, *left})
-        placed = _pack_over_days(divided, rooms)
-        if placed is not None:
-            origin = [bisect_left(whole, end) - 1 for end in divided[1:]]
-            counts = Counter(origin)
-            single = _single_units(items, counts)
-            return [single[i] for i in origin], divided, [counts[i] for i in origin], placed
-    raise AssertionError("pieces must fit into the spans for which they were cut")
-
-
-def _single_units(items: Sequence[Span], counts: Mapping[int, int]) -> list[Span]:
-    """Return the items such that one in several pieces is a single unit, except for the last item.
-
-    Its further units, whose review has 0 minutes, belong to the item after it.
-    """
-    single = list(items)
-    for index in range(len(items) - 1):
-        start, stop = single[index]
-        if counts[index] > 1 and stop - start > 1:
-            single[index] = start, start + 1
-            single[index + 1] = start + 1, single[index + 1][1]
-    return single
-
-
-def _moved(
-    prefix: Sequence[int], cuts: Iterable[int], shortest: int
-) -> tuple[list[int], list[int]]:
-    """Return the minutes of items, whose ends are moved to cuts of short ones, and the other cuts.
-
-    An item that would have no minutes then is cut.
-    """
-    moved, left = list(prefix), []
-    for cut in cuts:
-        index = bisect_left(prefix, cut)
-        start, stop = moved[index - 1], moved[index]
-        if min(cut - start, stop - cut) >= shortest or not start < cut < stop:
-            left.append(cut)
-        elif index - 1 > 0 and cut - start <= stop - cut and moved[index - 2] < cut:
-            moved[index - 1] = cut
-        elif index < len(prefix) - 1 and cut < moved[index + 1]:
-            moved[index] = cut
-        else:
-            left.append(cut)
-    return moved, left
-
-
-def _items(review: Review) -> tuple[list[Span], list[int]]:
-    """Return the items of a review, as ranges of units, and their cumulative minutes.
-
-    A unit whose review has 0 minutes belongs to the item before it.
-    """
-    first = review.demand.content.first_unit
-    start, end = review.units
-    study = review.demand.minutes[start - first : end - first]
-    after = rounded_shares(accumulate(study), review.minutes, review.study)
-    bounds = [start]
-    prefix = [0]
-    for unit, minutes in enumerate(after, start):
-        if minutes > prefix[-1]:
-            prefix.append(minutes)
-            bounds.append(unit + 1)
-        elif len(bounds) > 1:
-            bounds[-1] = unit + 1
-    return list(pairwise(bounds)), prefix
-
-
-def _pack_over_days(
-    prefix: Sequence[int], rooms: Mapping[int, Room]
-) -> list[tuple[int, Run]] | None:
-    """Return runs with as many items as fit on each day, or ``None`` if items remain."""
-    placed: list[tuple[int, Run]] = []
-    first = 0
-    for day, room in rooms.items():
-        last = reach(prefix, first, room.lengths())
-        if last > first:
-            placed += [(day, run) for run in pack(prefix, range(first, last), room) or ()]
-            first = last
-    return placed if first == len(prefix) - 1 else None
-
-
-def _ranges(run: Run, pieces: Sequence[int]) -> Iterator[range]:
-    """Yield the items of a run's rows: consecutive whole items, and each piece separately.
-
-    ``pieces`` has the number of pieces of each item; it is empty if all are whole.
-    """
-    if not pieces:
-        yield run.items
-        return
-    first = run.items.start
-    while first < run.items.stop:
-        stop = first + 1
-        while stop < run.items.stop and pieces[first] == 1 and pieces[stop] == 1:
-            stop += 1
-        yield range(first, stop)
-        first = stop

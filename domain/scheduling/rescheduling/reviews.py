@@ -18,7 +18,8 @@ from domain.scheduling.rescheduling.standing import within_period
 from domain.scheduling.rescheduling.timetable import Timetable
 from domain.scheduling.result import PlanWarning
 from domain.scheduling.review import Studied, set_minutes, timely_reviews, unreviewed
-from domain.scheduling.review_layout import Review, lay_out_reviews
+from domain.scheduling.review_layout import lay_out_reviews
+from domain.scheduling.review_units import Review
 from domain.scheduling.rows import Row
 from domain.scheduling.spans import Span, merged, without
 from domain.scheduling.types import MINUTES_PER_DAY, PlanKind
