@@ -104,8 +104,12 @@ def arrange(
     """Return the runs of each session, with at most ``reserve`` minutes in the reserve.
 
     ``spans`` are in the order in which they are used. ``bare`` has runs that are known to fit, for
-    the case that no better ones are found; if it is ``None``, so is the result then.
+    the case that no better ones are found, with at most so much reserve; if it is ``None``, so is
+    the result then.
     """
+    study = sum(stop - start for start, stop, in_reserve in spans if not in_reserve)
+    if sum(session.minutes for session in sessions) > study + reserve:
+        return None
     runs = _first_fit(sessions, spans, comfort, reserve)
     if runs is not None:
         return runs

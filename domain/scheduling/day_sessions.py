@@ -51,7 +51,8 @@ class Session(NamedTuple):
             return items
         prefix, first, stop = self.prefix, items.start, items.stop
         at = min(bisect_right(prefix, prefix[first] + limit, first, stop) - 1, stop - 1)
-        while at > first and prefix[stop] - prefix[at] < self.shortest_piece:
+        after = self.length(range(first, stop)) + prefix[first]
+        while at > first and after - prefix[at] < self.shortest_piece:
             at -= 1
         if prefix[max(at, first)] - prefix[first] < self.shortest_piece:
             at = first
@@ -63,11 +64,10 @@ class Session(NamedTuple):
         Neither they nor the others are too short.
         """
         prefix, first, stop = self.prefix, items.start, items.stop
-        at = self.fitting(items, longest).stop
-        if at == stop:
-            at = stop - 1
+        after = self.length(items) + prefix[first]
+        at = min(self.fitting(items, longest).stop, stop - 1)
         while at > first:
-            minutes, rest = prefix[at] - prefix[first], prefix[stop] - prefix[at]
+            minutes, rest = prefix[at] - prefix[first], after - prefix[at]
             if minutes < max(shortest, self.shortest_piece):
                 return
             if rest >= self.shortest_piece:

@@ -9,6 +9,7 @@ Ranges of units are half-open in this module, so that the functions for spans ca
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from itertools import accumulate
 from typing import Final
 
@@ -117,7 +118,7 @@ def _arranged(
             found.append(way)
             if not _short_rows(way):
                 return way
-    return min([*found, _loosened(rows, rooms, comfort)], key=_short_rows)
+    return min([*found, _loosened(rows, reviews, rooms, comfort)], key=_short_rows)
 
 
 def _short_rows(rows: Iterable[Row]) -> int:
@@ -141,20 +142,56 @@ def _arranged_groups(
     return arranged
 
 
-def _loosened(rows: Sequence[Row], rooms: Mapping[int, Room], comfort: Comfort) -> list[Row]:
+def _loosened(
+    rows: Sequence[Row], reviews: Sequence[Review], rooms: Mapping[int, Room], comfort: Comfort
+) -> list[Row]:
     """Return the same rows with pauses and marks, as far as their spans have time left for them."""
     moved: list[Row] = []
     for day, room in rooms.items():
         own = [row for row in rows if row.day == day]
-        sessions = [Session([0, row.stop - row.start], [range(1)]) for row in own]
-        runs = [[Run(row.start, row.stop, range(1), row.reserve)] for row in own]
+        items = [_items_of_row(row, reviews) for row in own]
+        sessions = [
+            Session(prefix, [range(len(units))], shortest_piece=SHORTEST_REVIEW)
+            for units, prefix in items
+        ]
+        runs = [
+            [Run(row.start, row.stop, range(len(units)), row.reserve)]
+            for row, (units, _) in zip(own, items, strict=True)
+        ]
         spans = [FreeSpan(*span, reserve=False) for span in room.study]
         spans += [FreeSpan(*span, reserve=True) for span in room.reserve]
         moved += [
-            row._replace(start=run.start, stop=run.stop)
-            for row, (run,) in zip(own, loosened(sessions, spans, comfort, runs), strict=True)
+            row._replace(
+                start=run.start,
+                stop=run.stop,
+                first_unit=units[run.items.start][0],
+                last_unit=units[run.items.stop - 1][1] - 1,
+            )
+            for row, (units, _), found in zip(
+                own, items, loosened(sessions, spans, comfort, runs), strict=True
+            )
+            for run in found
         ]
     return moved
+
+
+def _items_of_row(row: Row, reviews: Iterable[Review]) -> tuple[Sequence[Span], Sequence[int]]:
+    """Return the items of a row and their cumulative minutes; one item if units are cut."""
+    whole = [(row.first_unit, row.last_unit + 1)], [0, row.stop - row.start]
+    for review in reviews:
+        if row.content == review.content and review.units[0] <= row.first_unit < review.units[1]:
+            items, prefix = items_of(review)
+            inside = [
+                i for i, (start, _) in enumerate(items) if row.first_unit <= start <= row.last_unit
+            ]
+            if not inside or row.parts > 1:
+                return whole
+            first, stop = inside[0], inside[-1] + 1
+            minutes = [at - prefix[first] for at in prefix[first : stop + 1]]
+            own = items[first:stop]
+            is_same = minutes[-1] == whole[1][1] and (own[0][0], own[-1][1]) == whole[0][0]
+            return (own, minutes) if is_same else whole
+    return whole
 
 
 def _divided(
@@ -170,7 +207,7 @@ def _divided(
         fitting = [day for day in review.days if left[day] >= review.minutes]
         if not fitting:
             return None
-        day = max(fitting, key=lambda d: ((left[d] - review.minutes) / rooms[d].minutes, -d))
+        day = max(fitting, key=lambda d: (Fraction(left[d] - review.minutes, rooms[d].minutes), -d))
         left[day] -= review.minutes
         by_day[day].append(review)
     return [([day], own) for day, own in by_day.items()]
@@ -183,12 +220,6 @@ def _arranged_days(
 
     At most ``reserve`` minutes are in the reserve.
     """
-    spans = [
-        FreeSpan(day * MINUTES_PER_DAY + start, day * MINUTES_PER_DAY + stop, reserve)
-        for reserve in (False, True)
-        for day, room in rooms.items()
-        for start, stop in (room.reserve if reserve else room.study)
-    ]
     reviews = sorted(reviews, key=lambda one: placing_order(one.demand.content))
     items = [items_of(review) for review in reviews]
     sessions = [
@@ -204,9 +235,7 @@ def _arranged_days(
     if len(rooms) == 1:
         ((day, room),) = rooms.items()
         bare = _packed([prefix for _, prefix in items], room.moved(day * MINUTES_PER_DAY))
-        if bare is not None and reserve_minutes(bare) > reserve:
-            bare = None
-    found = arrange(sessions, spans, comfort, bare, reserve)
+    found = _arranged_sessions(sessions, rooms, comfort, bare, reserve)
     if found is None:
         return None
     return [
@@ -214,6 +243,28 @@ def _arranged_days(
         for review, (own, _), runs in zip(reviews, items, found, strict=True)
         for run in runs
     ]
+
+
+def _arranged_sessions(
+    sessions: Sequence[Session],
+    rooms: Mapping[int, Room],
+    comfort: Comfort,
+    bare: Sequence[Sequence[Run]] | None,
+    reserve: int,
+) -> list[list[Run]] | None:
+    """Return the runs of sessions on some days, in study time alone if that holds them."""
+    spans = [
+        FreeSpan(day * MINUTES_PER_DAY + start, day * MINUTES_PER_DAY + stop, in_reserve)
+        for in_reserve in (False, True)
+        for day, room in rooms.items()
+        for start, stop in (room.reserve if in_reserve else room.study)
+    ]
+    study = [span for span in spans if not span.reserve]
+    used = reserve_minutes(bare or ())
+    found = arrange(sessions, study, comfort, None if used else bare, 0)
+    if found is None and len(study) < len(spans):
+        found = arrange(sessions, spans, comfort, bare if used <= reserve else None, reserve)
+    return found
 
 
 def _row(review: Review, items: Sequence[Span], run: Run) -> Row:

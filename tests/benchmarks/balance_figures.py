@@ -167,6 +167,16 @@ class Figures:
         return share(row.minutes < SHORT_ROW for row in self.case.study)
 
     @cached_property
+    def short_pieces(self) -> float | None:
+        """The share of study rows under ten minutes in sessions that are not that short."""
+        minutes: Counter[tuple[int, date]] = Counter()
+        for row in self.case.study:
+            minutes[row.content, row.date] += row.minutes
+        return share(
+            row.minutes < SHORT_ROW <= minutes[row.content, row.date] for row in self.case.study
+        )
+
+    @cached_property
     def short_sessions(self) -> float | None:
         """The share of sessions below the shortest that are not all that remains."""
         sessions = self.sessions()
@@ -187,6 +197,20 @@ class Figures:
     def short_reviews(self) -> float | None:
         """The share of review rows under five minutes."""
         return share(row.minutes < SHORT_REVIEW for row in self.case.reviews)
+
+    @cached_property
+    def divided_short_reviews(self) -> float | None:
+        """The share of reviews under five minutes that belong to more minutes of their cycle.
+
+        The others are all that the cycle reviews of a content: they have no other to join.
+        """
+        minutes: Counter[tuple[int, int]] = Counter()
+        for row in self.case.reviews:
+            minutes[row.cycle, row.content] += row.minutes
+        return share(
+            row.minutes < SHORT_REVIEW <= minutes[row.cycle, row.content]
+            for row in self.case.reviews
+        )
 
     @cached_property
     def joinable_reviews(self) -> int:
