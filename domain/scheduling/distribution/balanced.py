@@ -1,9 +1,10 @@
 """The strategy ``balanced``: every day is filled to about the same share of its study time.
 
 First the days of the contents are chosen (``shifts``), then how full each day is, and what part of
-it each content gets (``levels``), then whole units (``sessions``), which are moved between days
-(``smoothing``). Only if a day does not hold its units then, the contents are dealt one after
-another, as near to their parts as possible, with all the last resorts of the strategy ``even``.
+it each content gets (``levels``), then whole units (``sessions``), which are moved away from days
+that do not hold them (``relief``) and between all days (``smoothing``). The reserve is only open if
+study time does not hold the units. Only if the days do not hold them even then, the contents are
+dealt one after another, as near to their parts as possible, with all the last resorts of ``even``.
 """
 
 from bisect import bisect_left
@@ -18,9 +19,10 @@ from domain.scheduling.distribution import even
 from domain.scheduling.distribution.day_choice import DayChoice, choose_days
 from domain.scheduling.distribution.deal import Deal, Distribution
 from domain.scheduling.distribution.goals import Goals, goals_of
-from domain.scheduling.distribution.in_turn import Effort, room_beside
+from domain.scheduling.distribution.in_turn import Effort
 from domain.scheduling.distribution.ledger import Ledger
 from domain.scheduling.distribution.levels import Cells, parts
+from domain.scheduling.distribution.relief import Relief
 from domain.scheduling.distribution.sessions import (
     Sessions,
     deal_sessions,
@@ -29,7 +31,9 @@ from domain.scheduling.distribution.sessions import (
     reserve_needed,
 )
 from domain.scheduling.distribution.smoothing import Smoothing
+from domain.scheduling.feasibility import DaySets
 from domain.scheduling.placement import Room, Run
+from domain.scheduling.spans import total
 
 _MAX_EFFORT: Final = 4_000
 """The number of changes that the smoothing of a schedule examines at most."""
@@ -42,10 +46,15 @@ def distribute(problem: Problem) -> Distribution:
     """
     if problem.request.buffer_days:
         attempt = _Attempt(choose_days(problem, problem.request.buffer_days))
-        if deals := attempt.spread() or attempt.placed_in_turn():
+        if deals := attempt.spread_in_study_time() or attempt.placed_in_turn():
             return attempt.distribution(deals)
     attempt = _Attempt(choose_days(problem, 0))
-    return attempt.distribution(attempt.spread() or attempt.dealt_in_turn())
+    return attempt.distribution(
+        attempt.spread_in_study_time()
+        or attempt.placed_in_turn(uncut=True)
+        or attempt.spread_with_reserve()
+        or attempt.dealt_in_turn()
+    )
 
 
 def places_all(problem: Problem, effort: Effort) -> bool:
@@ -53,7 +62,7 @@ def places_all(problem: Problem, effort: Effort) -> bool:
     for demand in problem.demands:
         effort.spend(demand, problem.rooms)
     attempt = _Attempt(choose_days(problem, 0))
-    if attempt.spread():
+    if attempt.spread_in_study_time() or attempt.spread_with_reserve():
         return True
     return even.place_all(attempt.wanted(), problem.rooms, effort) is not None
 
@@ -70,14 +79,14 @@ class _Attempt:
         self.goals = goals_of(choice.problem, choice.problem.demands)
         self.contents: list[Sessions] = []
         self.levels: dict[int, float] = {}
+        self.open = self.goals
+        """The goals with the time that is open: study time, or with the reserve."""
         plain = self.goals.without_minimums()
         # Minimums give way if they would take time that others need.
         self.fits_study = any(self._deal(goals) for goals in (self.goals, plain))
         if not self.fits_study:
-            rooms = choice.problem.rooms
-            for goals in (self.goals, plain):
-                if self._deal(goals.with_reserve(rooms)):
-                    break
+            demands, rooms = _with_needed_days(choice.problem), choice.problem.rooms
+            any(self._deal(goals.with_reserve(rooms, demands)) for goals in (self.goals, plain))
 
     def _deal(self, goals: Goals) -> bool:
         """Set the contents and levels; return whether the days hold all minutes."""
@@ -90,6 +99,7 @@ class _Attempt:
         if wanted is None:
             return False
         self.contents = contents
+        self.open = goals
         self.levels = _sums(wanted)
         if any(one.is_sparse for one in contents):
             _choose_sparse_days(goals, contents)
@@ -115,24 +125,31 @@ class _Attempt:
         if wrap_ups and (wanted := wanted_minutes(replace(goals, wrap_ups=wrap_ups), usable)):
             self.levels = _sums([*wanted, wrap_ups])
 
-    def spread(self) -> list[Deal] | None:
-        """Return smoothed deals, or ``None`` if a day does not hold its units uncut.
+    def spread_in_study_time(self) -> list[Deal] | None:
+        """Return smoothed deals in study time, or ``None`` if a day does not hold them uncut."""
+        return self._spread(with_reserve=False) if self.fits_study else None
 
-        The reserve is only used if study time does not hold all minutes.
+    def spread_with_reserve(self) -> list[Deal] | None:
+        """Return smoothed deals in study time and reserve, or ``None`` if that does not hold them.
+
+        As little of the reserve is used as possible.
         """
-        contents, goals, rooms = self.contents, self.goals, self.choice.problem.rooms
-        if not contents:
-            return None
+        return self._spread(with_reserve=True) if self.contents else None
 
-        def held(day: int, items: Mapping[int, range]) -> int | None:
-            return reserve_needed(contents, items, rooms[day])
+    def _spread(self, *, with_reserve: bool) -> list[Deal] | None:
+        contents, goals, rooms = self.contents, self.open, self.choice.problem.rooms
 
-        ledger = Ledger(contents, goals.weights, goals.base, self.levels, held)
-        smoothing = Smoothing(ledger, _MAX_EFFORT)
-        if not smoothing.relieve(with_reserve=not self.fits_study):
+        def held(day: int, items: Mapping[int, range], most: int) -> int | None:
+            return reserve_needed(contents, items, rooms[day], most)
+
+        times = {day: total(rooms[day].study) for day in goals.weights}
+        ledger = Ledger(contents, goals.weights, goals.base, self.levels, times=times, held=held)
+        relief = Relief(ledger, _MAX_EFFORT)
+        if not relief.relieve(with_reserve=with_reserve):
             return None
-        smoothing.smooth()
-        smoothing.save_reserve(rooms)
+        relief.save_reserve()
+        Smoothing(ledger, _MAX_EFFORT).smooth()
+        relief.save_reserve()
         deals = [
             Deal(one.demand, one.demand.units, one.prefix, one.days, one.counts) for one in contents
         ]
@@ -142,13 +159,18 @@ class _Attempt:
                 _pack_again(deals, contents, day, rooms[day])
         return deals
 
-    def placed_in_turn(self) -> list[Deal] | None:
-        """Return smoothed deals of all units in study time, dealt in turn, or ``None``."""
+    def placed_in_turn(self, *, uncut: bool = False) -> list[Deal] | None:
+        """Return smoothed deals of all units in study time, dealt in turn, or ``None``.
+
+        With ``uncut``, no unit may be cut.
+        """
         rooms = self.choice.problem.rooms
         study = {day: Room(room.study, ()) for day, room in rooms.items()}
         if not self.fits_study:
             return None
         deals = even.place_all(self.wanted(), study, Effort(even.MAX_EFFORT))
+        if deals is not None and uncut and any(deal.cuts for deal in deals):
+            return None
         if deals is not None:
             _smooth(self.choice.problem, self.goals, deals, self.levels)
         return deals
@@ -163,11 +185,24 @@ class _Attempt:
         """Return the demands with the minutes of their sessions as what is wanted on each day."""
         if not self.contents:
             return self.choice.problem.demands
-        return [replace(one.demand, wanted=one.minutes_by_day()) for one in self.contents]
+        return [
+            replace(demand, wanted=one.minutes_by_day())
+            for demand, one in zip(self.choice.problem.demands, self.contents, strict=True)
+        ]
 
     def distribution(self, deals: Sequence[Deal]) -> Distribution:
         """Return the distribution with these deals."""
         return Distribution(self.choice.problem, deals, self.goals.minimums, self.choice.day_shifts)
+
+
+def _with_needed_days(problem: Problem) -> Sequence[Demand]:
+    """Return the demands, with the days that have no study time if the others are not enough."""
+    own = problem.demands
+    day_sets = DaySets.among(own)
+    held = day_sets.held(lambda day: problem.rooms[day].minutes)
+    if day_sets.fits([demand.prefix[-1] for demand in own], held):
+        return own
+    return [demand.with_spare_days() for demand in own]
 
 
 def _sessions(goals: Goals, number: int, rooms: Mapping[int, Room]) -> Sessions:
@@ -175,7 +210,7 @@ def _sessions(goals: Goals, number: int, rooms: Mapping[int, Room]) -> Sessions:
     demand, minimum = goals.demands[number], goals.minimums[number]
     holding = [
         day
-        for day in demand.days
+        for day in demand.own
         if day in goals.weights and max(rooms[day].lengths(), default=0) >= demand.longest
     ]
     # The minimums of other contents must fit beside the unit, too.
@@ -234,7 +269,7 @@ def _sums(wanted: Sequence[Mapping[int, float]]) -> dict[int, float]:
 def _smooth(
     problem: Problem, goals: Goals, deals: Sequence[Deal], levels: Mapping[int, float]
 ) -> None:
-    """Smooth deals that have runs, except for contents with cut units."""
+    """Smooth deals that have runs."""
     contents = [
         Sessions(
             replace(deal.demand, units=deal.units, prefix=deal.prefix),
@@ -244,26 +279,26 @@ def _smooth(
             required=minimum.days,
             counts=deal.counts,
             is_sparse=minimum.sessions > 0,
-            is_fixed=deal.cuts > 0,
         )
         for deal, minimum in zip(deals, goals.minimums, strict=True)
     ]
-    rooms = room_beside([deal for deal in deals if deal.cuts], problem.rooms)
+    rooms = problem.rooms
 
-    def held(day: int, items: Mapping[int, range]) -> int | None:
-        movable = {number: own for number, own in items.items() if not contents[number].is_fixed}
-        return reserve_needed(contents, movable, rooms[day])
+    def held(day: int, items: Mapping[int, range], most: int) -> int | None:
+        return reserve_needed(contents, items, rooms[day], most)
 
     weights = {day: goals.weights.get(day) or max(1, problem.rooms[day].minutes) for day in rooms}
-    ledger = Ledger(contents, weights, goals.base, levels, held)
+    times = {day: total(room.study) for day, room in rooms.items()}
+    ledger = Ledger(contents, weights, goals.base, levels, times=times, held=held)
     for deal in deals:
-        for day, runs in deal.runs.items() if not deal.cuts else ():
+        for day, runs in deal.runs.items():
             used = sum(run.stop - run.start for run in runs if run.reserve)
             ledger.reserve[day] = ledger.reserve.get(day, 0) + used
     ledger.is_settled = True
-    smoothing = Smoothing(ledger, _MAX_EFFORT)
-    smoothing.smooth()
-    smoothing.save_reserve(rooms)
+    relief = Relief(ledger, _MAX_EFFORT)
+    relief.save_reserve()
+    Smoothing(ledger, _MAX_EFFORT).smooth()
+    relief.save_reserve()
     for day in ledger.changed:
         _pack_again(deals, contents, day, rooms[day])
 
@@ -272,7 +307,7 @@ def _pack_again(deals: Sequence[Deal], contents: Sequence[Sessions], day: int, r
     """Set the runs of a day whose units have been changed."""
     items: dict[int, range] = {}
     for number, one in enumerate(contents):
-        if not one.is_fixed and day in one.days:
+        if day in one.days:
             first, stop = one.bounds(bisect_left(one.days, day))
             if first < stop:
                 items[number] = range(first, stop)

@@ -46,6 +46,8 @@ class Goals:
     base: dict[int, int]
     free: dict[int, int]
     minimums: Sequence[Minimum]
+    by_room: bool = True
+    """Whether the shares of study time are to be equal, not the minutes."""
     wrap_ups: Mapping[int, int] = field(default_factory=dict)
     """The minutes of wrap-ups of each day, if its sessions are known."""
     reserve: Mapping[int, int] = field(default_factory=dict)
@@ -63,10 +65,22 @@ class Goals:
         """Return the same goals if no minimum is decided before the levels are."""
         return replace(self, minimums=[replace(one, days=frozenset()) for one in self.minimums])
 
-    def with_reserve(self, rooms: Mapping[int, Room]) -> "Goals":
-        """Return the same goals if the reserve of the days is open, too."""
-        reserve = {day: total(rooms[day].reserve) for day in self.free}
-        return replace(self, reserve={day: found for day, found in reserve.items() if found})
+    def with_reserve(self, rooms: Mapping[int, Room], demands: Sequence[Demand]) -> "Goals":
+        """Return the same goals if the reserve is open, too, on all own days of the demands."""
+        own = {day for demand in demands for day in demand.own}
+        reserve = {day: total(rooms[day].reserve) for day in sorted(own.union(self.free))}
+        reserve = {day: found for day, found in reserve.items() if found}
+        other = [day for day in reserve if day not in self.weights]
+        nothing = dict.fromkeys(other, 0)
+        weights = {day: reserve[day] if self.by_room else 1 for day in other}
+        return replace(
+            self,
+            demands=demands,
+            weights={**self.weights, **weights},
+            base={**self.base, **nothing},
+            free={**self.free, **nothing},
+            reserve=reserve,
+        )
 
     @property
     def times(self) -> dict[int, DayTime]:
@@ -112,6 +126,7 @@ def goals_of(problem: Problem, demands: Sequence[Demand]) -> Goals:
         base={day: base[day] for day in open_days},
         free={day: free[day] for day in open_days},
         minimums=_minimums(problem, demands, set(open_days), kept_days),
+        by_room=by_room,
     )
 
 

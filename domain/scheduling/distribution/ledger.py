@@ -5,7 +5,7 @@ the sum of squared minutes of the days divided by their times, where minutes abo
 day count more; sessions that are too short outweigh all of it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from domain.scheduling.distribution.sessions import Sessions
@@ -33,16 +33,23 @@ class Change(NamedTuple):
     """How many more minutes the sessions lack than before; negative if fewer."""
 
 
-Held: TypeAlias = Callable[[int, Mapping[int, range]], int | None]
-"""Returns the minutes of the reserve that a day needs for units of contents; ``None``: too many."""
+Held: TypeAlias = Callable[[int, Mapping[int, range], int], int | None]
+"""Returns the minutes of the reserve that a day needs for units of contents.
+
+``None`` if the day does not hold them, or only with more of the reserve than a number of minutes.
+"""
+
+ANY: Final = 24 * 60
+"""No day has more minutes of the reserve."""
 
 
 class Ledger:
     """The sessions of all contents, with the minutes of each day.
 
     ``weights`` has the time of each day by which its squared minutes are divided, ``base`` the
-    minutes that are decided already, and ``levels`` the minutes of other study that each day should
-    have. A change is only possible if its days together need no more of the reserve than before.
+    minutes that are decided already, ``levels`` the minutes of other study that each day should
+    have, and ``times`` its free minutes of study time. A change is only possible if its days
+    together need no more of the reserve than before.
     """
 
     def __init__(
@@ -51,9 +58,11 @@ class Ledger:
         weights: Mapping[int, int],
         base: Mapping[int, int],
         levels: Mapping[int, float],
+        *,
+        times: Mapping[int, int],
         held: Held,
     ) -> None:
-        self.contents, self.weights, self._held = contents, weights, held
+        self.contents, self.weights, self.times, self._held = contents, weights, times, held
         self.levels = {day: levels.get(day, 0.0) + base.get(day, 0) for day in weights}
         self.load = {day: base.get(day, 0) for day in weights}
         self.reserve: dict[int, int] = {}
@@ -76,6 +85,10 @@ class Ledger:
     def study(self, day: int) -> int:
         """Return the minutes of units that a day has."""
         return sum(self.contents[number].study(index) for number, index in self.at[day].items())
+
+    def beyond(self, day: int) -> int:
+        """Return by how many minutes the units of a day exceed its study time; may be negative."""
+        return self.study(day) - self.times[day]
 
     def day_cost(self, day: int, load: int) -> float:
         """Return the cost of a day with so many minutes."""
@@ -139,14 +152,20 @@ class Ledger:
 
     def is_possible(self, change: Change) -> bool:
         """Whether all days hold their units after a change, with no more of the reserve."""
-        days = self.concerned(change)
-        left = sum(self.reserve.get(day, 0) for day in days)
-        for day in days:
-            needed = self.needed(day, change)
-            if needed is None or needed > left:
+        return self.is_held(change, self.used(self.concerned(change)))
+
+    def used(self, days: Iterable[int]) -> int:
+        """Return the minutes of the reserve that some days use or, before, may use."""
+        return sum(self.reserve.get(day, 0) for day in days)
+
+    def is_held(self, change: Change, most: int) -> bool:
+        """Whether the days hold their units after a change, with so much reserve together."""
+        for day in self.concerned(change):
+            needed = self.needed(day, change, most)
+            if needed is None:
                 return False
-            left -= needed
-        return True
+            most -= needed
+        return most >= 0
 
     def concerned(self, change: Change) -> list[int]:
         """Return the days whose units have other lengths after a change, the fuller ones first.
@@ -159,12 +178,11 @@ class Ledger:
 
     def holds(self, day: int, change: Change | None = None) -> bool:
         """Whether a day holds its units, after a change, with no more of the reserve."""
-        needed = self.needed(day, change)
-        return needed is not None and needed <= self.reserve.get(day, 0)
+        return self.needed(day, change, self.reserve.get(day, 0)) is not None
 
-    def needed(self, day: int, change: Change | None = None) -> int | None:
-        """Return the minutes of the reserve that a day needs; ``None`` if it is too full."""
-        return self._held(day, self.items(day, change))
+    def needed(self, day: int, change: Change | None = None, most: int = ANY) -> int | None:
+        """Return the minutes of the reserve that a day needs; ``None`` if more than ``most``."""
+        return self._held(day, self.items(day, change), most)
 
     def items(self, day: int, change: Change | None = None) -> dict[int, range]:
         """Return the units of each content on a day."""

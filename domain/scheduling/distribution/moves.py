@@ -29,7 +29,7 @@ def moves(ledger: Ledger, day: int, near: int, *, emptier: bool = False) -> Iter
     for content, index in ledger.at[day].items():
         sessions = ledger.contents[content]
         first, stop = sessions.bounds(index)
-        if first < stop and not sessions.is_fixed:
+        if first < stop:
             for target in range(max(0, index - near), min(len(sessions.days), index + near + 1)):
                 if target != index and ledger.fullness(sessions.days[target]) < full:
                     for units in _amounts(ledger, sessions, index, target):

@@ -39,8 +39,6 @@ class Sessions:
     counts: list[int] = field(default_factory=list)
     is_sparse: bool = False
     """Whether there must be as many sessions as possible, because there cannot be one a day."""
-    is_fixed: bool = False
-    """Whether the sessions must not be changed."""
 
     @property
     def is_uniform(self) -> bool:
@@ -104,7 +102,7 @@ class Sessions:
         ``spans`` has the lengths of the spans of each day.
         """
         shortest = max(1, self.demand.shortest)
-        days = [day for day in self.demand.days if max(spans.get(day, ()), default=0) >= shortest]
+        days = [day for day in self.demand.own if max(spans.get(day, ()), default=0) >= shortest]
         days = sorted({*days, *self.days})
         after = dict(zip(self.days, self.counts, strict=True))
         counts: list[int] = []
@@ -116,16 +114,21 @@ class Sessions:
 
 
 def reserve_needed(
-    contents: Sequence[Sessions], items: Mapping[int, range], room: Room
+    contents: Sequence[Sessions], items: Mapping[int, range], room: Room, most: int
 ) -> int | None:
     """Return the minutes of the reserve that a day needs for units of contents.
 
-    Returns ``None`` if they are not placed uncut in any of the orders that are tried.
+    Returns ``None`` if they are not placed uncut, with at most ``most`` minutes of the reserve, in
+    any of the orders that are tried.
     """
-    if fits_easily(contents, items, room):
+    spare, longest = _spare(contents, items, room)
+    if spare >= _wasted(room, longest):
         return 0
+    if spare + most < 0:
+        return None
     placed = packed(contents, items, room)
-    return None if placed is None else _reserve_of(placed)
+    needed = most + 1 if placed is None else _reserve_of(placed)
+    return needed if needed <= most else None
 
 
 def packed(
@@ -168,6 +171,12 @@ def _reserve_of(placed: Mapping[int, Sequence[Run]]) -> int:
 
 def fits_easily(contents: Sequence[Sessions], items: Mapping[int, range], room: Room) -> bool:
     """Whether study time surely holds the units, because each span wastes less than one unit."""
+    spare, longest = _spare(contents, items, room)
+    return spare >= _wasted(room, longest)
+
+
+def _spare(contents: Sequence[Sessions], items: Mapping[int, range], room: Room) -> tuple[int, int]:
+    """Return the minutes of study time beside the units, and those of the longest unit."""
     spare = longest = 0
     for start, stop in room.study:
         spare += stop - start
@@ -175,7 +184,12 @@ def fits_easily(contents: Sequence[Sessions], items: Mapping[int, range], room: 
         demand = contents[number].demand
         spare -= demand.prefix[own.stop] - demand.prefix[own.start]
         longest = max(longest, demand.longest)
-    return spare >= (0 if len(room.study) == 1 else len(room.study) * longest)
+    return spare, longest
+
+
+def _wasted(room: Room, longest: int) -> int:
+    """Return the minutes that may be wasted at most at the end of the spans."""
+    return 0 if len(room.study) == 1 else len(room.study) * longest
 
 
 def deal_sessions(

@@ -8,23 +8,17 @@ programming. Whatever is changed makes the cost of the ``ledger`` smaller, so th
 effort limits it besides.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
-from domain.scheduling.distribution.ledger import FAULT, Change, Ledger
-from domain.scheduling.distribution.moves import Move, mending_moves, moves
+from domain.scheduling.distribution.ledger import FAULT, Change
+from domain.scheduling.distribution.moves import mending_moves
+from domain.scheduling.distribution.search import FAR, MAX_CHAINS, MAX_MOVES, NEAR, Search
 from domain.scheduling.distribution.sessions import Sessions
-from domain.scheduling.placement import Room
-from domain.scheduling.spans import total
 
-_NEAR: Final = 6
-"""How many of its days a unit is moved at most, so that a content proceeds evenly."""
-_FAR: Final = 30
-"""The same where otherwise a session is too short, or a day does not hold its units."""
-_MENDING: Final = 4
+_MENDING: Final = 2
 """How many times the effort is spent at most on sessions that are not as they should be."""
-_MAX_CHAINS: Final = 6
-"""How many first moves of a chain of two moves are tried per day."""
 _MAX_TRIED: Final = 24
 """How many changes are tried for a session that is not as it should be, the best ones first."""
 _LEAST_GAIN: Final = 1e-6
@@ -41,44 +35,15 @@ _STEP: Final = 4
 """The minutes of a step at least, so that contents with short units have few of them."""
 
 
-class Smoothing:
-    """A search for better sessions; ``effort`` is the number of changes that are examined."""
-
-    def __init__(self, ledger: Ledger, effort: int) -> None:
-        self.ledger, self.effort = ledger, effort
-
-    def relieve(self, *, with_reserve: bool) -> bool:
-        """Move units away from days that do not hold them; return whether all days do then.
-
-        With ``with_reserve``, a day may use its reserve if no units can be moved away. At most
-        half of the effort is used.
-        """
-        enough = self.effort // 2
-        ledger = self.ledger
-        needs = {day: ledger.needed(day) for day in ledger.at if not ledger.holds(day)}
-        overfull = set(needs)
-        # Days that cannot be helped are found before any work is done on the others.
-        for day in sorted(
-            needs, key=lambda day: (needs[day] is not None, -ledger.fullness(day), day)
-        ):
-            while not ledger.holds(day):
-                needed = ledger.needed(day) if with_reserve else None
-                if self.effort > enough and self._relieve_day(day, overfull, chains=needed is None):
-                    continue
-                if needed is None:
-                    return False
-                ledger.reserve[day] = needed
-            overfull.discard(day)
-        ledger.settle()
-        return True
+class Smoothing(Search):
+    """A search for sessions with which the days are filled more evenly."""
 
     def smooth(self) -> None:
         """Improve the sessions, while every day holds its units."""
         ledger = self.ledger
         effort, self.effort = self.effort, _MENDING * self.effort
-        for number, sessions in enumerate(ledger.contents):
-            if not sessions.is_fixed:
-                self._mend_all(number)
+        for number in range(len(ledger.contents)):
+            self._mend_all(number)
         self.effort = effort
         waiting = sorted(ledger.at, key=ledger.fullness, reverse=True)
         while waiting:
@@ -94,96 +59,16 @@ class Smoothing:
             if not self._deal_peaks_again():
                 break
 
-    def save_reserve(self, rooms: Mapping[int, Room]) -> None:
-        """Move units from the reserve of days to study time that is free on other ones."""
-        ledger = self.ledger
-        for day in [day for day, used in ledger.reserve.items() if used]:
-            while ledger.reserve[day] and (change := self._saving(day, rooms)):
-                ledger.apply(change)
-
-    def _saving(self, day: int, rooms: Mapping[int, Room]) -> Change | None:
-        """Return a move after which a day needs less of the reserve, and no other one more."""
-        ledger = self.ledger
-        for content, index in ledger.at[day].items():
-            sessions = ledger.contents[content]
-            first, stop = sessions.bounds(index)
-            if first == stop or sessions.is_fixed:
-                continue
-            nearest = sorted(range(len(sessions.days)), key=lambda other: abs(other - index))
-            length = sessions.prefix[first + 1] - sessions.prefix[first]
-            found = [
-                Move(content, index, target, 1)
-                for target in nearest[1:]
-                if total(rooms[sessions.days[target]].study)
-                >= ledger.study(sessions.days[target]) + length
-            ]
-            for change in self._moved(found):
-                needed = ledger.needed(day, change)
-                if (
-                    needed is not None
-                    and needed < ledger.reserve[day]
-                    and all(ledger.holds(one, change) for one in ledger.concerned(change))
-                ):
-                    return change
-        return None
-
-    def _relieve_day(self, day: int, overfull: Collection[int], *, chains: bool) -> bool:
-        """Move units away from a day, to one that holds them or, in a chain, is relieved, too."""
-        ledger = self.ledger
-        if change := self._relief(day, overfull):
-            ledger.apply(change)
-            return True
-        if not chains:
-            return False
-        for _, change in self._moves_away(day, _NEAR)[:_MAX_CHAINS]:
-            crowded = [
-                other
-                for other in change.days
-                if other != day and other not in overfull and not ledger.holds(other, change)
-            ]
-            if len(crowded) != 1:
-                continue
-            back = ledger.opposite(change)
-            ledger.apply(change)
-            if second := self._relief(crowded[0], {*overfull, day}, is_last=True):
-                ledger.apply(second)
-                return True
-            ledger.apply(back)
-        return False
-
-    def _relief(
-        self, day: int, overfull: Collection[int], *, is_last: bool = False
-    ) -> Change | None:
-        """Return the best change that takes units from a day and makes no other one overfull.
-
-        With ``is_last``, the day holds its units afterwards.
-        """
-        ledger = self.ledger
-
-        def helps(change: Change) -> bool:
-            return (not is_last or ledger.holds(day, change)) and all(
-                (not is_last and change.minutes.get(other, 0) <= 0 and other in overfull)
-                or ledger.holds(other, change)
-                for other in ledger.concerned(change)
-                if other != day
-            )
-
-        for near in (_NEAR, _FAR)[: 1 if is_last else 2]:
-            for _, change in self._moves_away(day, near):
-                if helps(change):
-                    return change
-        return None
-
     def _mend_all(self, content: int) -> None:
         """Lengthen, move or divide sessions of a content that are not as they should be."""
         ledger, sessions = self.ledger, self.ledger.contents[content]
         for index in range(len(sessions.days)):
             if self.effort < 0:
                 return
-            for near in (_NEAR, _FAR):
+            for near in (NEAR, FAR):
                 if ledger.faults(content, index) > 0:
                     found = mending_moves(sessions, content, index, near)
-                    self._apply_best(change for change in self._moved(found) if change.faults < 0)
+                    self._apply_best(change for change in self.moved(found) if change.faults < 0)
             if ledger.faults(content, index) > 0 or (sessions.is_sparse and index % _WINDOW == 0):
                 self._deal_again(content, index)
 
@@ -192,60 +77,27 @@ class Smoothing:
         ledger = self.ledger
         if ledger.load[day] <= ledger.levels[day] + 1:
             return None
-        better = (
-            move for move in moves(ledger, day, _NEAR, emptier=True) if self._seems_better(move)
-        )
-        found = [(ledger.cost(change), change) for change in self._moved(better)]
-        for cost, change in sorted(found, key=lambda one: one[0]):
-            if cost >= limit - _LEAST_GAIN:
+        for estimate, change in self.ranked(day):
+            if estimate >= min(limit, -_LEAST_GAIN):
                 break
-            if ledger.is_possible(change):
+            if ledger.cost(change) < limit - _LEAST_GAIN and ledger.is_possible(change):
                 return change
         return None
 
     def _apply_best(self, changes: Iterable[Change]) -> None:
-        for change in sorted(changes, key=self.ledger.cost)[:_MAX_TRIED]:
-            if self.ledger.is_possible(change):
-                self.ledger.apply(change)
+        ledger = self.ledger
+        found = sorted(changes, key=ledger.cost)[:_MAX_TRIED]
+        for change in found:
+            if ledger.is_possible(change):
+                ledger.apply(change)
                 return
-
-    def _moved(self, moves: Iterable[Move]) -> Iterator[Change]:
-        """Yield the changes of moves after which no session lacks more than before."""
-        for content, source, target, units in moves:
-            self.effort -= 1 + abs(target - source) // _NEAR
-            counts = self.ledger.contents[content].counts
-            low, high = min(source, target), max(source, target)
-            step = -units if source < target else units
-            change = self.ledger.change(
-                content, low, [*(count + step for count in counts[low:high]), counts[high]]
-            )
-            if change.faults <= 0:
-                yield change
-
-    def _moves_away(
-        self, day: int, near: int, *, emptier: bool = False
-    ) -> list[tuple[float, Change]]:
-        """Return the moves that take minutes from a day with their costs, the best ones first."""
-        found = [
-            (self.ledger.cost(change), change)
-            for change in self._moved(moves(self.ledger, day, near, emptier=emptier))
-            if change.minutes.get(day, 0) < 0
-        ]
-        return sorted(found, key=lambda one: one[0])
-
-    def _seems_better(self, move: Move) -> bool:
-        """Whether a move is an improvement if it does not change the days between."""
-        ledger, sessions = self.ledger, self.ledger.contents[move.content]
-        source, target = sessions.days[move.source], sessions.days[move.target]
-        first, prefix = sessions.bounds(move.source)[0], sessions.prefix
-        minutes = prefix[first + move.units] - prefix[first]
-        before = ledger.day_cost(source, ledger.load[source]) + ledger.day_cost(
-            target, ledger.load[target]
-        )
-        after = ledger.day_cost(source, ledger.load[source] - minutes) + ledger.day_cost(
-            target, ledger.load[target] + minutes
-        )
-        return after < before
+        # While units are moved in a chain, a day may use as much of the reserve as before.
+        ledger.is_settled = False
+        for change in found[:MAX_CHAINS]:
+            day = min(change.minutes, key=lambda one: change.minutes[one])
+            if ledger.holds(day, change) and self.make_room_after(change, day, (), MAX_MOVES - 1):
+                break
+        ledger.settle()
 
     def _deal_peaks_again(self) -> bool:
         """Deal contents again around the days above their level; return whether that helps."""
@@ -271,7 +123,9 @@ class Smoothing:
         Returns whether two such moves are an improvement.
         """
         ledger = self.ledger
-        for cost, change in self._moves_away(day, _NEAR, emptier=True)[:_MAX_CHAINS]:
+        away = (change for _, change in self.ranked(day) if change.minutes.get(day, 0) < 0)
+        for change in islice(away, MAX_CHAINS):
+            cost = ledger.cost(change)
             crowded = max(change.minutes, key=lambda other: change.minutes[other])
             back = ledger.opposite(change)
             ledger.apply(change)
@@ -288,8 +142,6 @@ class Smoothing:
     def _deal_again(self, content: int, index: int) -> bool:
         """Deal a content again around one of its days; return whether that is better."""
         ledger, sessions = self.ledger, self.ledger.contents[content]
-        if sessions.is_fixed:
-            return False
         window = range(max(0, index - _WINDOW), min(len(sessions.days), index + _WINDOW + 1))
         counts = self._best_counts(sessions, window)
         if counts == sessions.counts[window.start : window.stop]:

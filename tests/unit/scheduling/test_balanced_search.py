@@ -8,13 +8,16 @@ from domain.scheduling.demand import problem_of
 from domain.scheduling.distribution.balanced import _Attempt
 from domain.scheduling.distribution.day_choice import choose_days
 from domain.scheduling.distribution.ledger import Ledger
-from domain.scheduling.distribution.sessions import Sessions, packed
+from domain.scheduling.distribution.relief import Relief
+from domain.scheduling.distribution.sessions import Sessions, packed, reserve_needed
 from domain.scheduling.distribution.smoothing import Smoothing
 from domain.scheduling.placement import Room
 from domain.scheduling.schedule import schedule
 from domain.scheduling.types import PlanKind, Request
+from tests.benchmarks.balance_figures import Figures
 from tests.unit.scheduling.build import block, book, busy, kept, make_request
 from tests.unit.scheduling.checker import check_rules
+from tests.unit.scheduling.checking.case import Case
 from tests.unit.scheduling.corpus import _group, balanced
 
 
@@ -29,6 +32,11 @@ def request_of(*units: tuple[int, int], wrap_up: int = 0) -> Request:
             *contents, period="2026-06-01..2026-06-06", blocks=block(17, 20), non_study_blocks=()
         )
     )
+
+
+def group_of(number: int) -> Request:
+    """Return a group of the corpus under ``balanced``."""
+    return balanced(_group(random.Random(f"13/{number}")))  # noqa: S311 - it must be repeatable
 
 
 def sessions_of(request: Request, days: list[list[int]], counts: list[list[int]]) -> list[Sessions]:
@@ -48,7 +56,8 @@ def test_chain_of_two_moves_relieves_a_day_that_no_single_move_relieves() -> Non
         dict.fromkeys(days, 180),
         dict.fromkeys(days, 0),
         dict.fromkeys(days, 60.0),
-        lambda _day, _items: 0,
+        times=dict.fromkeys(days, 180),
+        held=lambda _day, _items, _most: 0,
     )
     Smoothing(ledger, effort=4_000).smooth()
     assert ledger.load == {0: 60, 1: 60, 2: 60}
@@ -71,7 +80,7 @@ def test_levels_contain_the_wrap_ups_of_the_sessions() -> None:
 
 
 def test_study_time_that_smoothing_frees_is_used_before_the_reserve() -> None:
-    request = balanced(_group(random.Random("13/307")))  # noqa: S311 - it must be repeatable
+    request = group_of(307)
     result = schedule(request)
     assert any(row.reserve for row in result.plans)
     assert check_rules(request, result) == []
@@ -92,3 +101,39 @@ def test_content_of_which_everything_is_done_has_no_days() -> None:
     assert check_rules(request, result) == []
     study = [plan for plan in result.plans if plan.kind is PlanKind.STUDY]
     assert {plan.content for plan in study} == {2}
+
+
+def test_days_without_study_time_are_levelled_with_the_others_if_they_are_needed() -> None:
+    """Dealt in turn, the weaknesses of this group would be absent on four study days."""
+    request = group_of(5)
+    attempt = _Attempt(choose_days(problem_of(request), 0))
+    assert not attempt.fits_study
+    assert attempt.spread_with_reserve() is not None
+    case = Case(request, schedule(request))
+    assert Figures(case).weakness_days["absent"] == 0
+
+
+def test_days_without_study_time_stay_closed_if_the_others_hold_the_minutes() -> None:
+    """A unit of this group is longer than any span, so it has no days as long as it is whole."""
+    request = group_of(239)
+    assert check_rules(request, schedule(request)) == []
+
+
+def test_reserve_is_saved_by_an_exchange_where_no_single_move_saves_any() -> None:
+    """Study time of 90 and 150 minutes is filled exactly by 3 × 30, and by 6 × 20 and 30."""
+    contents = sessions_of(request_of((6, 20), (4, 30)), [[0, 1], [0, 1]], [[5, 6], [0, 4]])
+    days = range(2)
+    rooms = {0: Room([(1020, 1110)], [(1200, 1260)]), 1: Room([(1020, 1170)], [(1200, 1260)])}
+    ledger = Ledger(
+        contents,
+        dict.fromkeys(days, 180),
+        dict.fromkeys(days, 0),
+        dict.fromkeys(days, 120.0),
+        times={0: 90, 1: 150},
+        held=lambda day, items, most: reserve_needed(contents, items, rooms[day], most),
+    )
+    relief = Relief(ledger, 4_000)
+    assert relief.relieve(with_reserve=True)
+    assert ledger.used(days) == 20
+    relief.save_reserve()
+    assert ledger.used(days) == 0

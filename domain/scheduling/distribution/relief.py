@@ -1,0 +1,119 @@
+"""Relief: moves units away from days that do not hold them, and out of the reserve.
+
+A day that study time does not hold is relieved by a move to a day that has the time. Where no move
+helps, a chain of two is tried: other units leave the day to which the first ones go. The reserve is
+used only where neither helps, and units are then moved out of it as far as possible.
+"""
+
+from collections.abc import Collection
+from itertools import islice
+from typing import Final
+
+from domain.scheduling.distribution.ledger import ANY, Change
+from domain.scheduling.distribution.search import FAR, MAX_CHAINS, NEAR, Search
+
+_MAX_SAVINGS: Final = 24
+"""How many moves away from a day that uses the reserve are tried."""
+_MAX_CHAINS: Final = 4
+"""How many of them are followed by a second move."""
+
+
+class Relief(Search):
+    """A search for sessions that the days hold, with as little of the reserve as possible."""
+
+    def relieve(self, *, with_reserve: bool) -> bool:
+        """Move units away from days that do not hold them; return whether all days do then.
+
+        With ``with_reserve``, a day may use its reserve if no units can be moved away. At most
+        half of the effort is used.
+        """
+        enough = self.effort // 2
+        ledger = self.ledger
+        needs = {day: ledger.needed(day) for day in ledger.at if not ledger.holds(day)}
+        overfull = set(needs)
+        stuck = []
+        # Days that cannot be helped are found before any work is done on the others.
+        for day in sorted(
+            needs, key=lambda day: (needs[day] is not None, -ledger.fullness(day), day)
+        ):
+            while not ledger.holds(day):
+                needed = ledger.needed(day) if with_reserve else None
+                if self.effort > enough and self._relieve_day(day, overfull, chains=needed is None):
+                    continue
+                if needed is None:
+                    if not with_reserve:
+                        return False
+                    stuck.append(day)
+                    break
+                ledger.reserve[day] = needed
+            else:
+                overfull.discard(day)
+        if stuck and not self._open_reserve(stuck, overfull):
+            return False
+        ledger.settle()
+        return True
+
+    def _open_reserve(self, stuck: Collection[int], overfull: set[int]) -> bool:
+        """Move units away from days that are too full, also into the reserve of other days."""
+        ledger = self.ledger
+        ledger.reserve = dict.fromkeys(ledger.at, ANY)
+        for day in stuck:
+            while not ledger.holds(day):
+                if self.effort <= 0 or not self._relieve_day(day, overfull, chains=True):
+                    return False
+            overfull.discard(day)
+        return True
+
+    def save_reserve(self) -> None:
+        """Move units out of the reserve of days to study time that is free on other ones."""
+        ledger = self.ledger
+        for day in [day for day, used in ledger.reserve.items() if used]:
+            while ledger.used([day]) and self.effort > 0 and self._save(day):
+                pass
+
+    def _save(self, day: int) -> bool:
+        """Make a move, or a chain of two, after which the reserve is used less."""
+        ledger = self.ledger
+        most = ledger.used(ledger.reserve) - 1
+        return self._is_saved(day, FAR, most) or any(
+            self._is_saved_by_chain(change, most)
+            for _, change in self.moves_away(day, NEAR)[:_MAX_CHAINS]
+        )
+
+    def _is_saved(self, day: int, near: int, most: int) -> bool:
+        """Make a move away from a day after which so much of the reserve is used at most."""
+        ledger = self.ledger
+        for change in islice(self.moves_within(day, near, most), _MAX_SAVINGS):
+            days = ledger.concerned(change)
+            others = ledger.used(ledger.reserve) - ledger.used(days)
+            if day in days and ledger.is_held(change, most - others):
+                ledger.apply(change)
+                return True
+        return False
+
+    def _is_saved_by_chain(self, change: Change, most: int) -> bool:
+        """Make a change, and a move away from the day that gets the most minutes, if that helps."""
+        ledger = self.ledger
+        crowded = max(change.minutes, key=lambda day: change.minutes[day])
+        back = ledger.opposite(change)
+        ledger.apply(change)
+        others = (day for day in change.days if day != crowded)
+        if all(ledger.needed(day) is not None for day in others) and self._is_saved(
+            crowded, NEAR, most
+        ):
+            return True
+        ledger.apply(back)
+        return False
+
+    def _relieve_day(self, day: int, overfull: Collection[int], *, chains: bool) -> bool:
+        """Move units away from a day, to one that holds them or, in a chain, is relieved, too."""
+        ledger = self.ledger
+        for near in (NEAR, FAR):
+            for _, change in self.moves_away(day, near, fitting=True):
+                if not list(self.crowded(change, day, overfull)):
+                    ledger.apply(change)
+                    return True
+        return chains and any(
+            self.make_room_after(change, day, overfull, 1)
+            for _, change in self.moves_away(day, NEAR)[:MAX_CHAINS]
+        )
