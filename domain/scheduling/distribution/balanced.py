@@ -18,10 +18,9 @@ from domain.scheduling.demand import Demand, Problem
 from domain.scheduling.distribution import even
 from domain.scheduling.distribution.day_choice import DayChoice, choose_days
 from domain.scheduling.distribution.deal import Deal, Distribution
-from domain.scheduling.distribution.goals import Goals, goals_of
+from domain.scheduling.distribution.goals import Goals, goals_of, wanted_minutes
 from domain.scheduling.distribution.in_turn import Effort
 from domain.scheduling.distribution.ledger import Ledger
-from domain.scheduling.distribution.levels import Cells, parts
 from domain.scheduling.distribution.relief import Relief
 from domain.scheduling.distribution.sessions import (
     Sessions,
@@ -148,6 +147,9 @@ class _Attempt:
         if not relief.relieve(with_reserve=with_reserve):
             return None
         relief.save_reserve()
+        for one, minimum in zip(contents, self.goals.minimums, strict=True):
+            # Minimums that the levels do not contain are met where there is time for them.
+            one.required = one.required or minimum.days
         Smoothing(ledger, _MAX_EFFORT).smooth()
         relief.save_reserve()
         deals = [
@@ -323,28 +325,3 @@ def _shifted(runs: Sequence[Run], first: int) -> list[Run]:
     """Return the runs for as many units of the same length, from another one on."""
     by = first - runs[0].items.start
     return [run._replace(items=range(run.items.start + by, run.items.stop + by)) for run in runs]
-
-
-def wanted_minutes(goals: Goals, usable: Sequence[Sequence[int]]) -> list[dict[int, float]] | None:
-    """Return the part of each day that each content should get, in minutes per day.
-
-    ``usable`` has the days of each demand. Returns ``None`` if the days do not hold the minutes.
-    """
-    bits = [1 << index for index in range(len(goals.demands))]
-    owners: dict[int, int] = {}
-    for bit, days in zip(bits, usable, strict=True):
-        for day in days:
-            owners[day] = owners.get(day, 0) | bit
-    times = goals.times
-    for day in goals.reserve:
-        owners[~day] = owners.get(day, 0)
-    cells = Cells(times, owners)
-    wanted = parts(cells, [cells.owned_by(bit) for bit in bits], goals.needs)
-    for own, need, minimum in zip(wanted, goals.needs, goals.minimums, strict=True):
-        if need and not own:
-            return None
-        for day in [day for day in own if day < 0]:
-            own[~day] = own.get(~day, 0.0) + own.pop(day)
-        for day in minimum.days:
-            own[day] = own.get(day, 0.0) + minimum.minutes
-    return wanted

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from domain.scheduling.demand import Demand, Problem, study_times
-from domain.scheduling.distribution.levels import DayTime
+from domain.scheduling.distribution.levels import Cells, DayTime, parts
 from domain.scheduling.placement import Room
 from domain.scheduling.spans import total
 from domain.scheduling.types import Allocation, Balance, PlanKind
@@ -128,6 +128,31 @@ def goals_of(problem: Problem, demands: Sequence[Demand]) -> Goals:
         minimums=_minimums(problem, demands, set(open_days), kept_days),
         by_room=by_room,
     )
+
+
+def wanted_minutes(goals: Goals, usable: Sequence[Sequence[int]]) -> list[dict[int, float]] | None:
+    """Return the part of each day that each content should get, in minutes per day.
+
+    ``usable`` has the days of each demand. Returns ``None`` if the days do not hold the minutes.
+    """
+    bits = [1 << index for index in range(len(goals.demands))]
+    owners: dict[int, int] = {}
+    for bit, days in zip(bits, usable, strict=True):
+        for day in days:
+            owners[day] = owners.get(day, 0) | bit
+    times = goals.times
+    for day in goals.reserve:
+        owners[~day] = owners.get(day, 0)
+    cells = Cells(times, owners)
+    wanted = parts(cells, [cells.owned_by(bit) for bit in bits], goals.needs)
+    for own, need, minimum in zip(wanted, goals.needs, goals.minimums, strict=True):
+        if need and not own:
+            return None
+        for day in [day for day in own if day < 0]:
+            own[~day] = own.get(~day, 0.0) + own.pop(day)
+        for day in minimum.days:
+            own[day] = own.get(day, 0.0) + minimum.minutes
+    return wanted
 
 
 def _minimums(

@@ -113,6 +113,12 @@ def test_days_without_study_time_are_levelled_with_the_others_if_they_are_needed
     assert Figures(case).weakness_days["absent"] == 0
 
 
+def test_minimums_that_the_levels_cannot_contain_are_met_where_there_is_time() -> None:
+    """The minimums of the weaknesses of this group would take time that other contents need."""
+    request = group_of(46)
+    assert Figures(Case(request, schedule(request))).weakness_days["absent"] == 0
+
+
 def test_days_without_study_time_stay_closed_if_the_others_hold_the_minutes() -> None:
     """A unit of this group is longer than any span, so it has no days as long as it is whole."""
     request = group_of(239)
