@@ -36,6 +36,8 @@ from domain.scheduling.spans import total
 
 _MAX_EFFORT: Final = 4_000
 """The number of changes that the smoothing of a schedule examines at most."""
+_FEW_MOVES: Final = 500
+"""The same if it only matters whether the days hold all units."""
 
 
 def distribute(problem: Problem) -> Distribution:
@@ -61,7 +63,7 @@ def places_all(problem: Problem, effort: Effort) -> bool:
     for demand in problem.demands:
         effort.spend(demand, problem.rooms)
     attempt = _Attempt(choose_days(problem, 0))
-    if attempt.spread_in_study_time() or attempt.spread_with_reserve():
+    if attempt.is_placed():
         return True
     return even.place_all(attempt.wanted(), problem.rooms, effort) is not None
 
@@ -135,7 +137,12 @@ class _Attempt:
         """
         return self._spread(with_reserve=True) if self.contents else None
 
-    def _spread(self, *, with_reserve: bool) -> list[Deal] | None:
+    def is_placed(self) -> bool:
+        """Whether the days hold all units uncut after a few moves."""
+        return bool(self.contents) and self._relieved(_FEW_MOVES, with_reserve=True) is not None
+
+    def _relieved(self, effort: int, *, with_reserve: bool) -> tuple[Ledger, Relief] | None:
+        """Return a ledger of sessions that the days hold, or ``None``."""
         contents, goals, rooms = self.contents, self.open, self.choice.problem.rooms
 
         def held(day: int, items: Mapping[int, range], most: int) -> int | None:
@@ -143,9 +150,15 @@ class _Attempt:
 
         times = {day: total(rooms[day].study) for day in goals.weights}
         ledger = Ledger(contents, goals.weights, goals.base, self.levels, times=times, held=held)
-        relief = Relief(ledger, _MAX_EFFORT)
-        if not relief.relieve(with_reserve=with_reserve):
+        relief = Relief(ledger, effort)
+        return (ledger, relief) if relief.relieve(with_reserve=with_reserve) else None
+
+    def _spread(self, *, with_reserve: bool) -> list[Deal] | None:
+        contents, goals, rooms = self.contents, self.open, self.choice.problem.rooms
+        found = self._relieved(_MAX_EFFORT, with_reserve=with_reserve)
+        if found is None:
             return None
+        ledger, relief = found
         relief.save_reserve()
         for one, minimum in zip(contents, self.goals.minimums, strict=True):
             # Minimums that the levels do not contain are met where there is time for them.

@@ -12,7 +12,7 @@ FAR: Final = 30
 """The same where otherwise a session is too short, or a day does not hold its units."""
 MAX_CHAINS: Final = 6
 """How many moves away from a day are continued by a chain of moves."""
-MAX_MOVES: Final = 3
+MAX_MOVES: Final = 2
 """The number of moves in a chain."""
 
 

@@ -17,7 +17,7 @@ from domain.scheduling.distribution.moves import mending_moves
 from domain.scheduling.distribution.search import FAR, MAX_CHAINS, MAX_MOVES, NEAR, Search
 from domain.scheduling.distribution.sessions import Sessions
 
-_MENDING: Final = 2
+_MENDING: Final = 1
 """How many times the effort is spent at most on sessions that are not as they should be."""
 _MAX_TRIED: Final = 24
 """How many changes are tried for a session that is not as it should be, the best ones first."""
