@@ -75,6 +75,7 @@ class Life:
 
     def __post_init__(self) -> None:
         first = schedule(self.request)
+        self.request = _with_shifts(self.request, first.day_shifts)
         self.planned = list(first.plans)
         self.done = list(self.request.kept)
         self.baseline = _reported(Baseline.of(self.request, first.plans), first)
@@ -108,18 +109,20 @@ class Life:
         first = max(today, self.request.period_start)
         return replace(self.request, today=first, kept=tuple(self.done))
 
+    def mark(self, plan: ScheduledPlan, done_through: int | None = None) -> None:
+        """Mark a plan as done, or as done through a unit."""
+        self.done.append(plan.as_kept(done_through))
+        self.planned.remove(plan)
+
     def _do(self, plan: ScheduledPlan, chance: random.Random) -> Outcome:
         lot = chance.random()
-        if lot < PART_DONE and plan.parts == 1 and plan.last_unit > plan.first_unit:
-            self.done.append(plan.as_kept(chance.randrange(plan.first_unit, plan.last_unit)))
-            outcome = Outcome.PART_DONE
-        elif lot < 1 - NOT_DONE:
-            self.done.append(plan.as_kept())
-            outcome = Outcome.DONE
-        else:
+        if lot < PART_DONE and can_be_part_done(plan):
+            self.mark(plan, chance.randrange(plan.first_unit, plan.last_unit))
+            return Outcome.PART_DONE
+        if lot >= 1 - NOT_DONE:
             return Outcome.MISSED
-        self.planned.remove(plan)
-        return outcome
+        self.mark(plan)
+        return Outcome.DONE
 
 
 def weeks(life: Life, chance: random.Random) -> Iterator[LivedWeek]:
@@ -159,6 +162,11 @@ def _week(life: Life, number: int, dates: Sequence[date], chance: random.Random)
     )
 
 
+def can_be_part_done(plan: ScheduledPlan) -> bool:
+    """Return whether a plan has several units, and no piece of one."""
+    return plan.parts == 1 and plan.last_unit > plan.first_unit
+
+
 def units_done(life: Life) -> int:
     """Return the number of units that are done, counting a unit when all its pieces are."""
     return len({unit for plan in life.done for unit in _studied(plan)})
@@ -187,3 +195,12 @@ def _reported(baseline: Baseline, run: Schedule) -> Baseline:
     return replace(
         baseline, unplaced=run.unplaced, certificate=run.certificate, repairs=run.repairs
     )
+
+
+def _with_shifts(request: Request, shifts: Mapping[int, int]) -> Request:
+    """Return the request with the shifts that a generation has chosen, which it stores."""
+    contents = (
+        replace(content, day_shift=shifts.get(content.position, content.day_shift))
+        for content in request.contents
+    )
+    return replace(request, contents=tuple(contents))

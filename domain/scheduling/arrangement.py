@@ -11,9 +11,11 @@ span has left is used for pauses and marks that were given up before.
 Nothing is decided here about which units a day gets, and none of them is cut.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from itertools import groupby, islice, pairwise, takewhile
+from operator import attrgetter
 from typing import Final
 
 from domain.scheduling.day_sessions import FreeSpan, Session, divided_runs
@@ -23,8 +25,10 @@ from domain.scheduling.types import Request, Strategy
 MARK: Final = 5
 """Rows begin at multiples of so many minutes."""
 _UNLIMITED: Final = 24 * 60
+_FEW_SPANS: Final = 6
+"""The number of spans up to which a search divides the sessions between them."""
 _MANY_SPANS: Final = 12
-"""In more spans only one order of the sessions is tried."""
+"""In more spans one order is tried, and pauses and marks only where time is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,8 @@ def arrange(
     runs = _first_fit(sessions, spans, comfort, reserve)
     if runs is not None:
         return runs
-    found = divided_runs(sessions, spans, reserve, bare) if len(spans) <= _MANY_SPANS else bare
+    few = len(spans) <= _FEW_SPANS
+    found = divided_runs(sessions, spans, reserve, bare) if few else bare
     return None if found is None else loosened(sessions, spans, comfort, found)
 
 
@@ -121,11 +126,11 @@ def _first_fit(
     sessions: Sequence[Session], spans: Sequence[FreeSpan], comfort: Comfort, reserve: int
 ) -> list[list[Run]] | None:
     """Return the runs if each session, in one of the orders, goes into the first span with room."""
-    orders = _orders(sessions)
+    orders, wishes = _orders(sessions), [(_UNLIMITED, _UNLIMITED), (_UNLIMITED, 0), (0, 0)]
     if len(spans) > _MANY_SPANS:
-        orders = orders[:1]
+        orders, wishes = orders[:1], wishes[-1:]
     spare = sum(stop - start for start, stop, _ in spans) - sum(one.minutes for one in sessions)
-    for pauses, marks in ((_UNLIMITED, _UNLIMITED), (_UNLIMITED, 0), (0, 0)):
+    for pauses, marks in wishes:
         if pauses and spare < comfort.pause_minutes:
             continue
         for order in orders:
@@ -311,8 +316,9 @@ def _fill(
 def _rows_within(session: Session, pieces: Sequence[range]) -> list[range]:
     """Return the rows of consecutive pieces, each as long as it may be."""
     first, stop = pieces[0].start, pieces[-1].stop
-    rows = (range(max(first, row.start), min(stop, row.stop)) for row in session.rows)
-    return [row for row in rows if row]
+    at = bisect_right(session.rows, first, key=attrgetter("stop"))
+    inside = takewhile(lambda row: row.start < stop, islice(session.rows, at, None))
+    return [range(max(first, row.start), min(stop, row.stop)) for row in inside]
 
 
 def _refill(

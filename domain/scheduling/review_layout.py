@@ -10,8 +10,6 @@ Ranges of units are half-open in this module, so that the functions for spans ca
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from itertools import accumulate
-from typing import Final
 
 from domain.scheduling.arrangement import Comfort, arrange, loosened, reserve_minutes
 from domain.scheduling.day_sessions import SHORTEST_REVIEW, FreeSpan, Session
@@ -28,9 +26,6 @@ from domain.scheduling.rows import Row, new_row
 from domain.scheduling.spans import Span
 from domain.scheduling.types import MINUTES_PER_DAY, Allocation, PlanKind
 
-_MAX_ORDERS: Final = 500
-"""The number of sets of reviews for which an order is sought."""
-
 
 def lay_out_reviews(
     reviews: Sequence[Review],
@@ -43,56 +38,15 @@ def lay_out_reviews(
         # The longest ones fill what the others leave, because they can be cut.
         reviews = sorted(reviews, key=lambda review: (len(review.days), review.minutes))
     before = {day: rooms[day].copy() for day in days}
-    rows = _placed(reviews, rooms, SHORTEST_REVIEW if comfort else 1)
-    if comfort is None:
-        return rows
-    if _short_rows(rows) and (order := _order(reviews, days, before)):
-        other = {day: room.copy() for day, room in before.items()}
-        rows = min(rows, _placed(order, other, SHORTEST_REVIEW), key=_short_rows)
-    return _arranged(reviews, days, before, rows, comfort)
-
-
-def _placed(reviews: Iterable[Review], rooms: Mapping[int, Room], shortest: int) -> list[Row]:
-    """Return the rows of reviews, one after another, and remove their time from the rooms."""
-    return [
+    shortest = SHORTEST_REVIEW if comfort else 1
+    rows = [
         row
         for review in reviews
         for row in _place(review, {day: rooms[day] for day in review.days}, shortest)
     ]
-
-
-def _order(
-    reviews: Sequence[Review], days: Sequence[int], rooms: Mapping[int, Room]
-) -> list[Review] | None:
-    """Return an order in which reviews that fill all spans are not cut near their ends.
-
-    Reviews that may use fewer days remain before the others. At most so many steps are tried.
-    """
-    spans = [b - a for day in days for part in (rooms[day].study, rooms[day].reserve)
-             for a, b in part]  # fmt: skip
-    ends = list(accumulate(spans))
-    failed: set[tuple[int, ...]] = set()
-
-    def follow(left: tuple[int, ...], start: int) -> list[int] | None:
-        if not left:
-            return []
-        if left in failed or len(failed) > _MAX_ORDERS:
-            return None
-        for index in left:
-            stop = start + reviews[index].minutes
-            if len(reviews[index].days) > len(reviews[left[0]].days):
-                break
-            if any(start < end < stop and min(end - start, stop - end) < SHORTEST_REVIEW
-                   for end in ends):  # fmt: skip
-                continue
-            found = follow(tuple(other for other in left if other != index), stop)
-            if found is not None:
-                return [index, *found]
-        failed.add(left)
-        return None
-
-    order = follow(tuple(range(len(reviews))), 0)
-    return None if order is None else [reviews[index] for index in order]
+    if comfort is None:
+        return rows
+    return _arranged(reviews, days, before, rows, comfort)
 
 
 def _arranged(

@@ -131,7 +131,7 @@ def one_missed_day(generated: Life, figures: Figures) -> None:
         return
     least = least_changed_rows(life, today)
     start = process_time()
-    planned_again = schedule(life.asked(today))
+    planned_again = schedule(life.request_on(today))
     middle = process_time()
     found = life.reschedule(today)
     figures.ratios.append((process_time() - middle) / (middle - start))

@@ -77,6 +77,7 @@ class Ledger:
             for index, day in enumerate(sessions.days):
                 self.at[day][number] = index
                 self.load[day] += sessions.minutes(index)
+        self._unsettled = set(self.at)
 
     def fullness(self, day: int) -> float:
         """Return the minutes of a day divided by its time."""
@@ -122,7 +123,8 @@ class Ledger:
         """Let the reserve of each day be what it needs, from now on."""
         self.is_settled = True
         if self.reserve:
-            self.reserve = {day: self.needed(day) or 0 for day in self.at}
+            self.reserve.update((day, self.needed(day) or 0) for day in sorted(self._unsettled))
+        self._unsettled = set()
 
     def opposite(self, change: Change) -> Change:
         """Return the change that takes another one back, once it is made."""
@@ -146,7 +148,9 @@ class Ledger:
         for day, more in change.minutes.items():
             self.load[day] += more
         self.changed.update(change.days)
-        if self.is_settled and self.reserve:
+        if not self.is_settled:
+            self._unsettled.update(change.days)
+        elif self.reserve:
             for day in change.days:
                 self.reserve[day] = self.needed(day) or 0
 

@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from domain.scheduling.arrangement import MARK, Comfort, FreeSpan, Session, arrange
+from domain.scheduling.arrangement import MARK, Comfort, arrange
+from domain.scheduling.day_sessions import FreeSpan, Session
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.placement import Room, Run, pack
 from domain.scheduling.rows import Row, new_row, ranges_of
@@ -178,7 +179,7 @@ def _arranged(
     rows = list(ranges_of(deal, items, Counter(deal.units) if deal.cuts else {}))
     session = Session(deal.prefix, rows, wrap_up)
     free = [FreeSpan(*span, reserve=False) for span in spans]
-    found = arrange([session], free, comfort, None)
+    found = arrange([session], free, comfort, None, 0)
     return None if found is None else found[0]
 
 

@@ -29,7 +29,7 @@ def least_changed_rows(life: Life, today: date) -> int | None:
 
     ``None`` for groups that are too large, have units in pieces, or need more than study time.
     """
-    request = life.asked(today)
+    request = life.request_on(today)
     problem = problem_of(request, life.baseline.days(request))
     shifts = request.strategy is Strategy.BALANCED
     sum_ = 0

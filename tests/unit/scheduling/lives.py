@@ -1,61 +1,21 @@
 """Simulated lives of a group: what a student does with the plans of each day."""
 
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator
 from copy import copy
-from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from itertools import pairwise
 
+from domain.cli import simulation
+from domain.cli.simulation import can_be_part_done
+from domain.scheduling.difference import place_of
 from domain.scheduling.minutes import unit_minutes
-from domain.scheduling.rescheduling.baseline import Baseline
-from domain.scheduling.rescheduling.reschedule import CatchUp, reschedule
-from domain.scheduling.result import Schedule, ScheduledPlan
-from domain.scheduling.schedule import schedule
-from domain.scheduling.types import Busy, Content, KeptPlan, PlanKind, Request
+from domain.scheduling.result import ScheduledPlan
+from domain.scheduling.types import Busy, Content, KeptPlan, PlanKind
 
 
-def kept(plan: ScheduledPlan, done_through: int | None = None) -> KeptPlan:
-    """Return a plan that is done, or done through a unit."""
-    return KeptPlan(
-        content=plan.content,
-        kind=plan.kind,
-        date=plan.date,
-        start_minute=plan.start_minute,
-        end_minute=plan.end_minute,
-        first_unit=plan.first_unit,
-        last_unit=plan.last_unit,
-        done_through=done_through,
-        part=plan.part,
-        parts=plan.parts,
-        wrap_up_minutes=plan.wrap_up_minutes,
-        reserve=plan.reserve,
-    )
-
-
-def can_be_part_done(plan: ScheduledPlan) -> bool:
-    return plan.parts == 1 and plan.last_unit > plan.first_unit
-
-
-@dataclass
-class Life:
+class Life(simulation.Life):
     """A group whose plans were generated once, and what became of them."""
-
-    request: Request
-    planned: list[ScheduledPlan] = field(default_factory=list)
-    done: list[KeptPlan] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        first = schedule(self.request)
-        self.request = with_shifts(self.request, first.day_shifts)
-        self.planned = list(first.plans)
-        self.done = list(self.request.kept)
-        self.baseline = replace(
-            Baseline.of(self.request, first.plans),
-            unplaced=first.unplaced,
-            certificate=first.certificate,
-            repairs=first.repairs,
-        )
 
     def copy(self) -> "Life":
         """Return the same life, which can go on separately."""
@@ -70,19 +30,8 @@ class Life:
 
     def do(self, until: date) -> None:
         """Mark all plans before a date as done."""
-        self.done += [kept(plan) for plan in self.planned if plan.date < until]
+        self.done += [plan.as_kept() for plan in self.planned if plan.date < until]
         self.planned = [plan for plan in self.planned if plan.date >= until]
-
-    def live_through(self, day: date, chance: random.Random) -> None:
-        """Do the plans of a day: 85 % done, 10 % in part, and on 5 % of the days nothing."""
-        if chance.random() < 0.05:
-            return
-        for plan in [plan for plan in self.planned if plan.date == day]:
-            lot = chance.random()
-            if lot < 0.1 and can_be_part_done(plan):
-                self.mark(plan, chance.randrange(plan.first_unit, plan.last_unit))
-            elif lot < 0.95:
-                self.mark(plan)
 
     def live_through_as_a_whole(self, day: date, chance: random.Random) -> None:
         """Do a day completely (85 %), until somewhere in one of its plans (10 %), or not at all."""
@@ -97,61 +46,9 @@ class Life:
             for plan in plans:
                 self.mark(plan)
 
-    def mark(self, plan: ScheduledPlan, done_through: int | None = None) -> None:
-        """Mark a plan as done, or as done through a unit."""
-        self.done.append(kept(plan, done_through))
-        self.planned.remove(plan)
 
-    def asked(self, today: date) -> Request:
-        """Return the request of a run on a day."""
-        first = max(today, self.request.period_start)
-        return replace(self.request, today=first, kept=tuple(self.done))
-
-    def reschedule(
-        self,
-        today: date,
-        *,
-        request: Request | None = None,
-        frozen_until: date | None = None,
-        how: CatchUp = CatchUp.SOONEST,
-    ) -> Schedule:
-        """Reschedule, as if the result had been stored."""
-        self.request = self.request if request is None else request
-        found = reschedule(
-            self.asked(today), self.planned, self.baseline, frozen_until=frozen_until, how=how
-        )
-        self.planned = list(found.plans)
-        self.baseline = replace(
-            self.baseline,
-            unplaced=found.unplaced,
-            certificate=found.certificate,
-            repairs=found.repairs,
-        )
-        return found
-
-
-def with_shifts(request: Request, shifts: Mapping[int, int]) -> Request:
-    """Return the request with the shifts that a generation has chosen, which it stores."""
-    return replace(
-        request,
-        contents=tuple(
-            replace(content, day_shift=shifts.get(content.position, content.day_shift))
-            for content in request.contents
-        ),
-    )
-
-
-def place(plan: ScheduledPlan) -> tuple[object, ...]:
-    """Return what identifies a plan, without its sequence and calendar."""
-    return (
-        *(plan.content, plan.kind, plan.date, plan.start_minute, plan.end_minute),
-        *(plan.first_unit, plan.last_unit, plan.part, plan.parts, plan.wrap_up_minutes),
-        plan.reserve,
-    )
-
-
-def places(plans: Iterable[ScheduledPlan]) -> set[tuple[object, ...]]:
-    return {place(plan) for plan in plans}
+def places(plans: Iterable[ScheduledPlan]) -> set[Hashable]:
+    return {place_of(plan) for plan in plans}
 
 
 def violations(life: Life, today: date) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """A reschedule changes what must change, and nothing else."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import cache
@@ -9,6 +9,7 @@ from functools import cache
 import pytest
 
 from domain.errors import DomainError
+from domain.scheduling.difference import place_of
 from domain.scheduling.rescheduling import contents
 from domain.scheduling.rescheduling.reschedule import CatchUp, standing_quality
 from domain.scheduling.types import (
@@ -23,7 +24,7 @@ from domain.scheduling.types import (
 )
 from tests.unit.scheduling.build import block, book, make_request, on
 from tests.unit.scheduling.corpus import corpus
-from tests.unit.scheduling.lives import Life, next_day, place, places, violations
+from tests.unit.scheduling.lives import Life, next_day, places, violations
 
 GROUPS = 24
 
@@ -46,7 +47,7 @@ def _generated(strategy: Strategy, count: int) -> list[Life]:
     return found
 
 
-def _before(life: Life, end: date, start: date = date.min) -> set[tuple[object, ...]]:
+def _before(life: Life, end: date, start: date = date.min) -> set[Hashable]:
     return places(plan for plan in life.planned if start < plan.date < end)
 
 
@@ -59,9 +60,9 @@ def test_reschedule_changes_nothing_if_nothing_has_happened(strategy: Strategy) 
         life.do(life.study_dates[2])
         before = list(life.planned)
         today = life.study_dates[0]
-        standing = standing_quality(life.asked(today), before, life.baseline)
+        standing = standing_quality(life.request_on(today), before, life.baseline)
         found = life.reschedule(today)
-        assert [place(plan) for plan in found.plans] == [place(plan) for plan in before]
+        assert [place_of(plan) for plan in found.plans] == [place_of(plan) for plan in before]
         assert found.quality == standing
 
 
@@ -84,7 +85,7 @@ def test_second_reschedule_of_a_day_changes_nothing(strategy: Strategy) -> None:
         life.do(missed)
         first = life.reschedule(next_day(missed))
         second = life.reschedule(next_day(missed))
-        assert [place(plan) for plan in second.plans] == [place(plan) for plan in first.plans]
+        assert [place_of(plan) for plan in second.plans] == [place_of(plan) for plan in first.plans]
         assert (second.unplaced, second.certificate) == (first.unplaced, first.certificate)
 
 
@@ -122,7 +123,7 @@ def test_class_moves_only_the_contents_whose_plans_it_hits(monkeypatch: pytest.M
         before = list(life.planned)
         found = life.reschedule(today, request=replace(life.request, academy_schedules=(lesson,)))
         after = places(found.plans)
-        gone = [plan for plan in before if place(plan) not in after]
+        gone = [plan for plan in before if place_of(plan) not in after]
         assert gone
         moved += 1
         assert {plan.content for plan in gone} <= hit
@@ -218,7 +219,7 @@ def test_shorter_range_loses_its_tail_and_other_contents_stay() -> None:
         request = with_range(life.request, book.position, book.last_unit - 5)
         found = life.reschedule(life.request.today, request=request)
         after = places(found.plans)
-        gone = [plan for plan in before if place(plan) not in after]
+        gone = [plan for plan in before if place_of(plan) not in after]
         assert {plan.content for plan in gone} == {book.position}
         assert all(plan.last_unit > book.last_unit - 5 for plan in gone)
         assert list(violations(life, life.request.today)) == []
@@ -236,7 +237,7 @@ def test_longer_range_is_added_at_the_end() -> None:
         request = with_range(life.request, book.position, book.last_unit + 2)
         found = life.reschedule(life.request.today, request=request)
         after = places(found.plans)
-        gone = [plan for plan in before if place(plan) not in after]
+        gone = [plan for plan in before if place_of(plan) not in after]
         assert {plan.content for plan in gone} <= {book.position}
         assert list(violations(life, life.request.today)) == []
     assert tried > 5
@@ -287,7 +288,7 @@ def test_standing_quality_is_that_of_the_plans_before_the_reschedule() -> None:
     life = Life(request)
     life.do(on("01-08"))
     today = on("01-09")
-    before = standing_quality(life.asked(today), life.planned, life.baseline)
+    before = standing_quality(life.request_on(today), life.planned, life.baseline)
     found = life.reschedule(today)
     assert (before.peak, found.quality.peak) == (60, 90)
     assert (before.least_peak, found.quality.least_peak) == (60, 80)

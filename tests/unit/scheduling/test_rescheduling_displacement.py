@@ -2,10 +2,11 @@
 
 import pytest
 
+from domain.scheduling.difference import place_of
 from domain.scheduling.rescheduling import contents
 from domain.scheduling.types import Request, Strategy
 from tests.unit.scheduling.build import block, book, make_request, on
-from tests.unit.scheduling.lives import Life, kept, next_day, place, places, violations
+from tests.unit.scheduling.lives import Life, next_day, places, violations
 from tests.unit.scheduling.test_rescheduling import lives
 
 DAILY_CONTENT, RARE_CONTENT = 1, 2
@@ -30,7 +31,7 @@ def miss_the_rare_content(life: Life) -> None:
     today = [plan for plan in life.planned if plan.date == MISSED]
     assert len(today) == 2
     done = next(plan for plan in today if plan.content == DAILY_CONTENT)
-    life.done.append(kept(done))
+    life.done.append(done.as_kept())
     life.planned.remove(done)
 
 
@@ -42,7 +43,7 @@ def test_daily_content_leaves_a_day_of_a_content_that_is_stuck() -> None:
     assert rare == {on("01-13"), on("01-16")}
     found = life.reschedule(next_day(MISSED))
     after = places(found.plans)
-    gone = [plan for plan in before if place(plan) not in after]
+    gone = [plan for plan in before if place_of(plan) not in after]
     assert found.unplaced == ()
     assert list(violations(life, next_day(MISSED))) == []
     # The rest is added in front of and behind rows that stay.

@@ -6,9 +6,10 @@ from datetime import date
 
 import pytest
 
+from domain.scheduling.difference import place_of
 from domain.scheduling.rescheduling.reschedule import CatchUp
 from tests.unit.scheduling.build import block, book, make_request, off, on
-from tests.unit.scheduling.lives import Life, next_day, place, places
+from tests.unit.scheduling.lives import Life, next_day, places
 
 
 def minutes_after_missing(missed: date, how: CatchUp, minutes_per_day: int = 180) -> list[int]:
@@ -63,7 +64,7 @@ def test_rest_of_a_plan_that_is_part_done_in_advance_is_due_on_its_day() -> None
     life.planned.remove(advance)
     life.done.append(advance.as_kept(advance.first_unit))
     excluded = replace(request, exclusions=off("01-08"))
-    before = {place(plan) for plan in life.planned if on("01-10") <= plan.date < on("01-13")}
+    before = {place_of(plan) for plan in life.planned if on("01-10") <= plan.date < on("01-13")}
     found = life.reschedule(on("01-06"), request=excluded)
     assert before <= places(found.plans)
     assert found.unplaced == ()

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from domain.scheduling.difference import place_of
 from domain.scheduling.result import Certificate, RepairKind
 from domain.scheduling.schedule import schedule
 from domain.scheduling.types import Request, SpecialDay, Strategy
 from tests.unit.scheduling.build import block, book, make_request, on
-from tests.unit.scheduling.lives import Life, next_day, place, places
+from tests.unit.scheduling.lives import Life, next_day, places
 from tests.unit.scheduling.test_rescheduling import lives, with_range
 
 REPORTED = Certificate(contents=(1,), days=(on("01-06"),), need=2, have=1)
@@ -34,7 +35,7 @@ def test_report_of_the_last_run_is_returned_if_nothing_has_happened() -> None:
     life.do(on("01-08"))
     before, reported = list(life.planned), life.baseline
     found = life.reschedule(on("01-08"))
-    assert [place(plan) for plan in found.plans] == [place(plan) for plan in before]
+    assert [place_of(plan) for plan in found.plans] == [place_of(plan) for plan in before]
     assert found.certificate == REPORTED
     assert (found.unplaced, found.repairs) == (reported.unplaced, reported.repairs)
 
