@@ -16,7 +16,7 @@ from domain.errors import DomainError
 from domain.scheduling.difference import place_of
 from domain.scheduling.rescheduling.baseline import Baseline
 from domain.scheduling.rescheduling.reschedule import CatchUp, reschedule
-from domain.scheduling.result import Schedule, ScheduledPlan
+from domain.scheduling.result import Rescheduled, Schedule, ScheduledPlan
 from domain.scheduling.schedule import schedule
 from domain.scheduling.types import KeptPlan, PlanKind, Request
 
@@ -94,7 +94,7 @@ class Life:
         request: Request | None = None,
         frozen_until: date | None = None,
         how: CatchUp = CatchUp.SOONEST,
-    ) -> Schedule:
+    ) -> Rescheduled:
         """Reschedule, as if the result were stored; ``request`` has the data after an edit."""
         self.request = self.request if request is None else request
         found = reschedule(

@@ -250,3 +250,13 @@ class Schedule:
             ensure_ascii=False,
             default=date.isoformat,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Rescheduled(Schedule):
+    """The result of a reschedule, and the quality of the plans as they stood before.
+
+    Missed plans do not count in ``quality_before``; a plan that has lost its time does.
+    """
+
+    quality_before: Quality | None = None

@@ -19,8 +19,8 @@ from domain.repositories.snapshot import PlanningSnapshot
 from domain.repositories.stored_results import load_stored
 from domain.scheduling import types
 from domain.scheduling.rescheduling.baseline import Baseline
-from domain.scheduling.rescheduling.reschedule import CatchUp, reschedule, standing_quality
-from domain.scheduling.result import Quality, Schedule
+from domain.scheduling.rescheduling.reschedule import CatchUp, reschedule
+from domain.scheduling.result import Rescheduled
 from domain.scheduling.schedule import ENGINE_VERSION, check
 from domain.services.run_requests import RunRequest, fingerprint_of, reported, require_one_group
 from domain.services.service import Service
@@ -85,7 +85,7 @@ class ReschedulingService(Service):
         snapshot = uow.groups.snapshot(group_id, with_baseline=True)
         request.require_expected(snapshot.generation)
         request.require_previewed(snapshot, options.today)
-        computed, quality_before = _compute(snapshot, options)
+        computed = _compute(snapshot, options)
         planning_request = snapshot.request(options.today)
         stored = write_generation(
             uow.session,
@@ -109,7 +109,7 @@ class ReschedulingService(Service):
             contents=snapshot.contents,
             changes=stored.changes,
             difference=stored.difference,
-            quality_before=quality_before,
+            quality_before=computed.quality_before,
             generation=stored.number,
             stored=stored.columns,
         )
@@ -193,7 +193,7 @@ def preview_reschedule(
     """
     options = _Options.of(today, frozen_until, catch_up)
     snapshot = PlanGroupRepository(session, tenant_id).snapshot(group_id, with_baseline=True)
-    computed, quality_before = _compute(snapshot, options)
+    computed = _compute(snapshot, options)
     changed = snapshot.difference(computed, today)
     return GenerationResult.of(
         computed,
@@ -201,7 +201,7 @@ def preview_reschedule(
         contents=snapshot.contents,
         changes=changed.changes(others=len(snapshot.kept(today))),
         difference=changed,
-        quality_before=quality_before,
+        quality_before=computed.quality_before,
         fingerprint=fingerprint_of(snapshot, today, ("reschedule", *options.texts)),
     )
 
@@ -231,14 +231,13 @@ class _Options:
 
 
 def _own_calendar(
-    snapshot: PlanningSnapshot, request: types.Request, computed: Schedule
+    snapshot: PlanningSnapshot, request: types.Request, computed: Rescheduled
 ) -> Mapping[str, Any] | None:
     """Return the calendar that later reschedules keep; ``None`` if they keep an earlier one."""
     return None if snapshot.baseline else Baseline.of(request, computed.plans).calendar_json()
 
 
-def _compute(snapshot: PlanningSnapshot, options: _Options) -> tuple[Schedule, Quality]:
-    """Return the schedule of the reschedule, and the quality of the plans before it."""
+def _compute(snapshot: PlanningSnapshot, options: _Options) -> Rescheduled:
     snapshot.fence.require_generatable()
     request = snapshot.request(options.today)
     check(request)
@@ -246,7 +245,6 @@ def _compute(snapshot: PlanningSnapshot, options: _Options) -> tuple[Schedule, Q
         raise InvalidInputError.of("frozen_until", "must be within the period")
     planned = [live.stored.plan for live in snapshot.plans if not live.is_kept(options.today)]
     baseline = snapshot.baseline or Baseline.of(request, planned)
-    computed = reschedule(
+    return reschedule(
         request, planned, baseline, frozen_until=options.frozen_until, how=options.catch_up
     )
-    return computed, standing_quality(request, planned, baseline)

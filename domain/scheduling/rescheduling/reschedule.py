@@ -35,7 +35,7 @@ from domain.scheduling.rescheduling.standing import (
     within_period,
 )
 from domain.scheduling.rescheduling.timetable import Timetable
-from domain.scheduling.result import PlanWarning, Quality, Schedule, ScheduledPlan
+from domain.scheduling.result import PlanWarning, Quality, Rescheduled, ScheduledPlan
 from domain.scheduling.review import studied_by_cycle
 from domain.scheduling.rows import Row, row_of
 from domain.scheduling.types import PlanKind, Request, Strategy
@@ -55,7 +55,7 @@ def reschedule(
     *,
     frozen_until: date | None = None,
     how: CatchUp = CatchUp.SOONEST,
-) -> Schedule:
+) -> Rescheduled:
     """Plan what is not done, from today on, with the least change of the planned rows.
 
     ``request.kept`` are the plans that are done or part done, and from today on started or pinned.
@@ -74,60 +74,40 @@ def reschedule(
     problem = stand.problem
     if not stand.is_disturbed:
         return _unchanged(stand, planned, baseline)
+    before = stand.standing_quality()
     caught = stand.caught_up()
     warnings = stand.follow_with_reviews()
     deals = stand.deals(caught)
     unplaced = unplaced_ranges(problem, deals)
     explained = with_study_days(problem)
-    return Schedule(
+    return Rescheduled(
         plans=(*_numbered(frozen), *stand.plans(len(frozen) + 1)),
         unplaced=unplaced,
         certificate=certificate(explained) if unplaced else None,
         repairs=repairs(explained, unplaced, stand.would_place) if unplaced else (),
         warnings=tuple(warnings),
         quality=quality(problem, deals, stand.rows(PlanKind.STUDY)),
+        quality_before=before,
     )
-
-
-def standing_quality(
-    request: Request, planned: Sequence[ScheduledPlan], baseline: Baseline
-) -> Quality:
-    """Return the quality of the plans as they stand before a reschedule, from today on.
-
-    ``request``, ``planned`` and ``baseline`` are those of ``reschedule``. Missed plans do not
-    count; a plan that has lost its time does.
-    """
-    problem = problem_of(request, baseline.days(request))
-    problem = _Stand(problem, planned, baseline, CatchUp.SOONEST).problem
-    rows = [
-        row_of(plan, (plan.date - request.period_start).days)
-        for plan in planned
-        if plan.kind is PlanKind.STUDY and request.today <= plan.date <= request.period_end
-    ]
-    minutes: dict[int, int] = defaultdict(int)
-    for row in rows:
-        minutes[row.content] += row.stop - row.start - row.wrap_up
-    deals = [
-        Deal(demand, demand.units, [0, minutes[demand.content.position]], [], [])
-        for demand in problem.demands
-    ]
-    return quality(problem, deals, rows)
 
 
 _BY_TIME: Final = attrgetter("date", "start_minute")
 
 
-def _unchanged(stand: "_Stand", planned: Sequence[ScheduledPlan], baseline: Baseline) -> Schedule:
+def _unchanged(
+    stand: "_Stand", planned: Sequence[ScheduledPlan], baseline: Baseline
+) -> Rescheduled:
     """Return the planned rows as they are, with what was reported as unplaced before."""
-    problem = stand.problem
-    plans = (plan for plan in planned if plan.date >= problem.request.today)
-    return Schedule(
+    plans = (plan for plan in planned if plan.date >= stand.problem.request.today)
+    found = stand.standing_quality()
+    return Rescheduled(
         plans=_numbered(plans),
         unplaced=baseline.unplaced,
         certificate=baseline.certificate,
         repairs=baseline.repairs,
         warnings=(),
-        quality=quality(problem, stand.deals({}), stand.rows(PlanKind.STUDY)),
+        quality=found,
+        quality_before=found,
     )
 
 
@@ -178,6 +158,22 @@ class _Stand:
             if left := {unit for item, unit in units if item not in standing}:
                 undone[content.position] = left
         return undone != reported
+
+    def standing_quality(self) -> Quality:
+        """Return the quality of the planned rows, before anything is caught up."""
+        rows = [
+            row
+            for row in self._planned
+            if row.kind is PlanKind.STUDY and row.day < len(self.problem.days)
+        ]
+        minutes: dict[int, int] = defaultdict(int)
+        for row in rows:
+            minutes[row.content] += row.stop - row.start - row.wrap_up
+        deals = [
+            Deal(demand, demand.units, [0, minutes[demand.content.position]], [], [])
+            for demand in self.problem.demands
+        ]
+        return quality(self.problem, deals, rows)
 
     def rows(self, kind: PlanKind) -> list[Row]:
         """Return the planned rows of a kind."""

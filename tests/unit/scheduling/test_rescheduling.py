@@ -11,7 +11,7 @@ import pytest
 from domain.errors import DomainError
 from domain.scheduling.difference import place_of
 from domain.scheduling.rescheduling import contents
-from domain.scheduling.rescheduling.reschedule import CatchUp, standing_quality
+from domain.scheduling.rescheduling.reschedule import CatchUp
 from domain.scheduling.types import (
     AcademySchedule,
     Content,
@@ -60,10 +60,9 @@ def test_reschedule_changes_nothing_if_nothing_has_happened(strategy: Strategy) 
         life.do(life.study_dates[2])
         before = list(life.planned)
         today = life.study_dates[0]
-        standing = standing_quality(life.request_on(today), before, life.baseline)
         found = life.reschedule(today)
         assert [place_of(plan) for plan in found.plans] == [place_of(plan) for plan in before]
-        assert found.quality == standing
+        assert found.quality == found.quality_before
 
 
 @strategies
@@ -283,13 +282,14 @@ def test_lives_end_with_every_unit_done_planned_or_reported(strategy: Strategy) 
         assert list(violations(life, request.period_end)) == []
 
 
-def test_standing_quality_is_that_of_the_plans_before_the_reschedule() -> None:
+def test_quality_before_is_that_of_the_plans_as_they_stood() -> None:
     request = make_request(book(1, 36, 10), blocks=block(10, 13), non_study_blocks=())
     life = Life(request)
     life.do(on("01-08"))
     today = on("01-09")
-    before = standing_quality(life.request_on(today), life.planned, life.baseline)
     found = life.reschedule(today)
+    before = found.quality_before
+    assert before is not None
     assert (before.peak, found.quality.peak) == (60, 90)
     assert (before.least_peak, found.quality.least_peak) == (60, 80)
 
