@@ -67,7 +67,7 @@ class Relief(Search):
     def save_reserve(self) -> None:
         """Move units out of the reserve of days to study time that is free on other ones."""
         ledger = self.ledger
-        for day in [day for day, used in ledger.reserve.items() if used]:
+        for day in [day for day in ledger.at if ledger.used([day])]:
             while ledger.used([day]) and self.effort > 0 and self._save(day):
                 pass
 
