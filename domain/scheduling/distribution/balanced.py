@@ -36,8 +36,6 @@ from domain.scheduling.spans import total
 
 _MAX_EFFORT: Final = 4_000
 """The number of changes that the smoothing of a schedule examines at most."""
-_FEW_MOVES: Final = 500
-"""The same if it only matters whether the days hold all units."""
 
 
 def distribute(problem: Problem) -> Distribution:
@@ -59,13 +57,14 @@ def distribute(problem: Problem) -> Distribution:
 
 
 def places_all(problem: Problem, effort: Effort) -> bool:
-    """Whether a way to place everything was found."""
+    """Whether a way to place everything was found by dealing in turn, the last one of the ways.
+
+    The others find more in one of a hundred trials only, and would double its time.
+    """
     for demand in problem.demands:
         effort.spend(demand, problem.rooms)
-    attempt = _Attempt(choose_days(problem, 0))
-    if attempt.is_placed():
-        return True
-    return even.place_all(attempt.wanted(), problem.rooms, effort) is not None
+    wanted = _Attempt(choose_days(problem, 0)).wanted()
+    return even.place_all(wanted, problem.rooms, effort) is not None
 
 
 class _Attempt:
@@ -137,11 +136,7 @@ class _Attempt:
         """
         return self._spread(with_reserve=True) if self.contents else None
 
-    def is_placed(self) -> bool:
-        """Whether the days hold all units uncut after a few moves."""
-        return bool(self.contents) and self._relieved(_FEW_MOVES, with_reserve=True) is not None
-
-    def _relieved(self, effort: int, *, with_reserve: bool) -> tuple[Ledger, Relief] | None:
+    def _relieved(self, *, with_reserve: bool) -> tuple[Ledger, Relief] | None:
         """Return a ledger of sessions that the days hold, or ``None``."""
         contents, goals, rooms = self.contents, self.open, self.choice.problem.rooms
 
@@ -150,12 +145,12 @@ class _Attempt:
 
         times = {day: total(rooms[day].study) for day in goals.weights}
         ledger = Ledger(contents, goals.weights, goals.base, self.levels, times=times, held=held)
-        relief = Relief(ledger, effort)
+        relief = Relief(ledger, _MAX_EFFORT)
         return (ledger, relief) if relief.relieve(with_reserve=with_reserve) else None
 
     def _spread(self, *, with_reserve: bool) -> list[Deal] | None:
         contents, goals, rooms = self.contents, self.open, self.choice.problem.rooms
-        found = self._relieved(_MAX_EFFORT, with_reserve=with_reserve)
+        found = self._relieved(with_reserve=with_reserve)
         if found is None:
             return None
         ledger, relief = found
