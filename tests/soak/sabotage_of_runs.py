@@ -5,7 +5,7 @@ A single worker is sufficient: these defects damage the rows whether or not requ
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from enum import Enum
 from typing import Any, Final
 from unittest.mock import patch
@@ -23,7 +23,9 @@ from domain.repositories import (
 )
 from domain.repositories.snapshot import PlanningSnapshot
 from domain.repositories.undo import UndoRepository
+from domain.scheduling.result import Rescheduled
 from domain.scheduling.schedule import schedule
+from domain.scheduling.types import Request
 from domain.services import PlanProgressService, rescheduling
 
 Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -120,7 +122,11 @@ def _rewriting(difference: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _planning_anew(_: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda request, *_, **__: schedule(request)
+    def generate(request: Request, *_: Any, **__: Any) -> Rescheduled:
+        found = schedule(request)
+        return Rescheduled(**{item.name: getattr(found, item.name) for item in fields(found)})
+
+    return generate
 
 
 def _without_frozen(reschedule: Callable[..., Any]) -> Callable[..., Any]:
