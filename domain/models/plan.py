@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -37,6 +37,11 @@ class PlanState(StrEnum):
     STARTED = "started"
     PART_DONE = "part_done"
     DONE = "done"
+
+
+DONE_STATES: Final = frozenset({PlanState.DONE, PlanState.PART_DONE})
+UNDONE_STATES: Final = frozenset(PlanState) - DONE_STATES
+"""The states of plans of which nothing is done."""
 
 
 class RetiredAs(StrEnum):

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from domain.models import Content, PlanState, StudentPlan
+from domain.models.plan import DONE_STATES
 from domain.scheduling.types import PlanKind
 
 
@@ -89,7 +90,7 @@ def load_progress(session: Session, tenant_id: UUID, group_id: UUID) -> GroupPro
 def _done_per_content(tenant_id: UUID, group_id: UUID) -> sa.Select[Any]:
     """Select the sums per content; units in pieces are not counted."""
     plan, length = StudentPlan, StudentPlan.end_minute - StudentPlan.start_minute
-    is_done = plan.state.in_([PlanState.DONE, PlanState.PART_DONE])
+    is_done = plan.state.in_(sorted(DONE_STATES))
     done_units = sa.func.coalesce(plan.done_through, plan.last_unit) - plan.first_unit + 1
     first = sa.func.greatest(plan.first_unit, Content.first_unit)
     last = sa.func.least(sa.func.coalesce(plan.done_through, plan.last_unit), Content.last_unit)

@@ -19,6 +19,7 @@ from domain import models
 from domain.errors import ContentNotFoundError, PlanGroupNotGeneratableError
 from domain.models.base import input_names
 from domain.models.content import ContentLabel
+from domain.models.plan import DONE_STATES
 from domain.models.plan_group import COMPUTED_INPUTS, GENERATABLE, factors_of
 from domain.repositories.baselines import baseline_column, baseline_of
 from domain.repositories.json_rows import TENANT_ID, Rows, arrays
@@ -72,7 +73,7 @@ class SnapshotPlan:
         It keeps plans that are done or part done, and those from today on that are started or
         pinned. Earlier ones are missed: their units are planned again.
         """
-        if self.state in _DONE:
+        if self.state in DONE_STATES:
             return True
         begun = self.pinned or self.state is models.PlanState.STARTED
         return begun and self.stored.plan.date >= today
@@ -225,7 +226,6 @@ _PLANS: Final = Rows(
     *("state", "pinned", "done_through"),
     computed=["content", "sequence"],
 )
-_DONE: Final = frozenset({models.PlanState.DONE, models.PlanState.PART_DONE})
 
 
 def _statement() -> sa.Select[*tuple[Any, ...]]:

@@ -13,7 +13,7 @@ from domain.database_errors import translated
 from domain.errors import EditedMeanwhileError, InvalidInputError, StudentPlanNotFoundError
 from domain.locking import guards
 from domain.models import Content, PlanState, StudentPlan
-from domain.models.plan import RetiredAs
+from domain.models.plan import UNDONE_STATES, RetiredAs
 from domain.repositories.plan_rows import VIEWED, PlanView, has_id, labeled_columns
 from domain.repositories.progress import GroupProgress, load_progress
 from domain.scheduling.types import PlanKind
@@ -154,7 +154,7 @@ class StudentPlanRepository:
     def groups_with_undone_plans(self, student_id: UUID) -> Sequence[UUID]:
         """Return the ids of the student's groups that have live plans of which nothing is done."""
         own = self._conditions(student_id=student_id)
-        undone = StudentPlan.state.in_([PlanState.PLANNED, PlanState.STARTED])
+        undone = StudentPlan.state.in_(sorted(UNDONE_STATES))
         return self._session.scalars(
             sa.select(StudentPlan.group_id)
             .where(*own, StudentPlan.live, undone)

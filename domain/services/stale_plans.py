@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from domain.models import PlanState
+from domain.models.plan import UNDONE_STATES
 from domain.repositories.plan_groups import PlanGroupRepository
 from domain.repositories.plan_rows import PlanView
 from domain.repositories.snapshot import PlanningSnapshot, SnapshotPlan
@@ -18,8 +18,6 @@ from domain.services.writing import EditedRow, RowVersion
 
 if TYPE_CHECKING:  # a shorter chain of imports
     from domain.unit_of_work.unit import UnitOfWork
-
-UNDONE: Final = frozenset({PlanState.PLANNED, PlanState.STARTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ def stale_plans(session: Session, *, tenant_id: UUID, group_id: UUID) -> tuple[S
     writes nothing; the caller ends the transaction. Raises ``PlanGroupNotFoundError``.
     """
     snapshot = PlanGroupRepository(session, tenant_id).snapshot(group_id, with_baseline=True)
-    undone = [live for live in snapshot.plans if live.state in UNDONE]
+    undone = [live for live in snapshot.plans if live.state in UNDONE_STATES]
     if not undone:
         return ()
     reasons = _reasons(snapshot, undone)
@@ -81,7 +79,7 @@ def _reasons(
     snapshot: PlanningSnapshot, undone: Sequence[SnapshotPlan]
 ) -> dict[UUID, Contradiction]:
     """Return the ids of the plans that contradict the data, with the reasons."""
-    done = tuple(live.kept_plan for live in snapshot.plans if live.state not in UNDONE)
+    done = tuple(live.kept_plan for live in snapshot.plans if live.state not in UNDONE_STATES)
     request = replace(snapshot.settings, kept=done)
     planned = [live.stored.plan for live in undone]
     found = contradictions(request, planned, snapshot.baseline or Baseline.of(request, planned))

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from domain import values
 from domain.errors import FieldError, InvalidInputError
 from domain.models import PlanState, StudentPlan
-from domain.models.plan import RetiredAs
+from domain.models.plan import DONE_STATES, UNDONE_STATES, RetiredAs
 from domain.repositories.snapshot import PlanningSnapshot, SnapshotPlan
 from domain.scheduling.difference import CALENDAR
 from domain.scheduling.moving import move
@@ -19,8 +19,6 @@ from domain.services.writing import RowVersion, flush, require_version, save
 
 MAX_MARKS: Final = 1000
 """The maximum number of marks in one call."""
-_DONE: Final = frozenset({PlanState.DONE, PlanState.PART_DONE})
-_UNDONE: Final = frozenset({PlanState.PLANNED, PlanState.STARTED})
 _NOT_LIVE: Final = "must be the id of a live plan"
 
 
@@ -230,7 +228,7 @@ def _require_live(plan: StudentPlan, expected_version: int) -> None:
 
 
 def _require_undone(plan: StudentPlan) -> None:
-    if plan.state not in _UNDONE:
+    if plan.state not in UNDONE_STATES:
         raise InvalidInputError.of("plan_id", "must be the id of a plan of which nothing is done")
 
 
@@ -266,7 +264,7 @@ def _mark_errors(plan: StudentPlan, mark: Mark, path: str) -> Iterator[FieldErro
         if value is None:
             continue
         yield from _value_errors(f"{path}{name}", read, value)
-        if mark.state not in _DONE:
+        if mark.state not in DONE_STATES:
             yield FieldError(f"{path}{name}", "is allowed only with part_done and done")
 
 
@@ -302,7 +300,7 @@ def _assign(plan: StudentPlan, mark: Mark) -> None:
     plan.state = PlanState(mark.state)
     plan.done_through = mark.done_through
     plan.actual_minutes = mark.actual_minutes
-    is_done = plan.state in _DONE
+    is_done = plan.state in DONE_STATES
     plan.done_at = (mark.done_at or datetime.now(UTC)) if is_done else None
 
 
