@@ -157,7 +157,8 @@ class _Attempt:
         relief.save_reserve()
         for one, minimum in zip(contents, self.goals.minimums, strict=True):
             # Minimums that the levels do not contain are met where there is time for them.
-            one.required = one.required or minimum.days
+            one.required |= minimum.days
+            one.wanted |= minimum.wanted - one.required
         Smoothing(ledger, _MAX_EFFORT).smooth()
         relief.save_reserve()
         deals = [
@@ -287,8 +288,8 @@ def _smooth(
             shortest=min(goals.shortest, deal.prefix[-1]),
             least_units=minimum.units,
             required=minimum.days,
+            wanted=frozenset(deal.days) if minimum.sessions else minimum.wanted - minimum.days,
             counts=deal.counts,
-            is_sparse=minimum.sessions > 0,
         )
         for deal, minimum in zip(deals, goals.minimums, strict=True)
     ]

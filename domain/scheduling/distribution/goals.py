@@ -19,13 +19,18 @@ from domain.scheduling.types import Allocation, Balance, PlanKind
 
 @dataclass(frozen=True, slots=True)
 class Minimum:
-    """The units, and at least how many minutes, that a content has on each of some days."""
+    """The units, and at least how many minutes, that a content has on each of some days.
+
+    On ``days`` the minimums of all contents surely have room. On the other days that are
+    ``wanted``, some of them may have room.
+    """
 
     units: int
     minutes: int
     days: frozenset[int]
     sessions: int
     """The number of days with study, if the units do not suffice for all days; otherwise 0."""
+    wanted: frozenset[int] = frozenset()
 
 
 _NONE = Minimum(0, 0, frozenset(), 0)
@@ -172,18 +177,11 @@ def _minimums(
             for day in demand.days:
                 daily[day] += [demand.longest] * minimum.units
     due = {day for day in daily if day in open_days and _hold(problem.rooms[day], daily[day])}
-    return [
-        replace(
-            minimum,
-            days=frozenset(due.intersection(demand.days)).difference(
-                kept_days.get(demand.content.position, ())
-            ),
-            sessions=0,
-        )
-        if minimum.units and minimum.sessions >= len(demand.days)
-        else minimum
-        for demand, minimum in zip(demands, found, strict=True)
-    ]
+    for index, (demand, minimum) in enumerate(zip(demands, found, strict=True)):
+        if minimum.units and minimum.sessions >= len(demand.days):
+            wanted = frozenset(demand.days).difference(kept_days.get(demand.content.position, ()))
+            found[index] = replace(minimum, days=wanted & due, wanted=wanted, sessions=0)
+    return found
 
 
 def _minimum(demand: Demand, shortest_session: int) -> Minimum:

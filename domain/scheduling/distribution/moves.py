@@ -4,7 +4,7 @@ The days between keep their numbers of units, so the units of all of them get ot
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from domain.scheduling.distribution.ledger import Ledger
@@ -20,25 +20,21 @@ class Move(NamedTuple):
     units: int
 
 
-def moves(ledger: Ledger, day: int, near: int, *, emptier: bool = False) -> Iterator[Move]:
-    """Yield moves of all contents away from a day, to at most so many days before and after it.
-
-    With ``emptier``, only moves to days that are less full.
-    """
-    full = ledger.fullness(day) if emptier else float("inf")
+def moves(ledger: Ledger, day: int, near: int) -> Iterator[Move]:
+    """Yield moves of all contents away from a day, to at most so many days before and after it."""
     for content, index in ledger.at[day].items():
         sessions = ledger.contents[content]
-        first, stop = sessions.bounds(index)
-        if first < stop:
-            for target in range(max(0, index - near), min(len(sessions.days), index + near + 1)):
-                if target != index and ledger.fullness(sessions.days[target]) < full:
-                    for units in _amounts(ledger, sessions, index, target):
-                        yield Move(content, index, target, units)
+        for target in range(max(0, index - near), min(len(sessions.days), index + near + 1)):
+            if target != index:
+                for units in amounts(ledger, sessions, index, target):
+                    yield Move(content, index, target, units)
 
 
-def _amounts(ledger: Ledger, sessions: Sessions, index: int, target: int) -> list[int]:
+def amounts(ledger: Ledger, sessions: Sessions, index: int, target: int) -> Collection[int]:
     """Return numbers of units to move: one, all, and about those that level the two days."""
     first, stop = sessions.bounds(index)
+    if first == stop:
+        return ()
     day, other = sessions.days[index], sessions.days[target]
     weight, other_weight = ledger.weights[day], ledger.weights[other]
     level = (ledger.load[day] * other_weight - ledger.load[other] * weight) // (
@@ -46,7 +42,7 @@ def _amounts(ledger: Ledger, sessions: Sessions, index: int, target: int) -> lis
     )
     prefix = sessions.prefix
     half = bisect_left(prefix, prefix[first] + max(0, level), first, stop) - first
-    return sorted({1, half, half - 1, stop - first} & set(range(1, stop - first + 1)))
+    return {1, half, half - 1, stop - first}.intersection(range(1, stop - first + 1))
 
 
 def mending_moves(sessions: Sessions, content: int, index: int, near: int) -> Iterator[Move]:

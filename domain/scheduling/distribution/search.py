@@ -1,10 +1,11 @@
 """A search among moves of units: what relief and smoothing have in common."""
 
 from collections.abc import Collection, Iterable, Iterator
+from math import inf
 from typing import Final
 
 from domain.scheduling.distribution.ledger import Change, Ledger
-from domain.scheduling.distribution.moves import Move, moves
+from domain.scheduling.distribution.moves import Move, amounts, moves
 
 NEAR: Final = 6
 """How many of its days a unit is moved at most, so that a content proceeds evenly."""
@@ -87,28 +88,39 @@ class Search:
                 found.append((more, move))
         return self.moved(move for _, move in sorted(found, key=lambda one: one[0]))
 
-    def ranked(self, day: int) -> Iterator[tuple[float, Change]]:
-        """Yield improving moves to less full days, by what they change at the two days alone.
+    def ranked(self, day: int, limit: float = inf) -> Iterator[tuple[float, Change]]:
+        """Yield moves to less full days whose estimated cost is below a limit, the best ones first.
 
-        The days between and wrap-ups are not in this estimate, so the first one need not be the
-        best one.
+        The estimate is what they change at the two days alone: the days between and wrap-ups are
+        not in it, so the first one need not be the best one.
         """
         ledger = self.ledger
-        load, weight = ledger.load, ledger.day_cost
-        before = weight(day, load[day])
+        load, weights, cost = ledger.load, ledger.weights, ledger.day_cost
+        now, full = load[day], ledger.fullness(day)
+        before = cost(day, now)
         found: list[tuple[float, Move]] = []
-        for move in moves(ledger, day, NEAR, emptier=True):
-            sessions = ledger.contents[move.content]
-            target = sessions.days[move.target]
-            first, prefix = sessions.bounds(move.source)[0], sessions.prefix
-            minutes = prefix[first + move.units] - prefix[first]
-            more = (
-                weight(day, load[day] - minutes)
-                - before
-                + weight(target, load[target] + minutes)
-                - weight(target, load[target])
-            )
-            found.append((more, move))
+        for content, index in ledger.at[day].items():
+            sessions = ledger.contents[content]
+            first, stop = sessions.bounds(index)
+            if first == stop:
+                continue
+            days, prefix = sessions.days, sessions.prefix
+            unit = prefix[first + 1] - prefix[first]
+            without = cost(day, now - unit) - before
+            for target in range(max(0, index - NEAR), min(len(days), index + NEAR + 1)):
+                other = days[target]
+                there = load[other]
+                if there >= full * weights[other]:
+                    continue
+                # The cost is convex: if one unit is not worth moving, more units are not either.
+                base = cost(other, there)
+                if limit <= 0 <= without + cost(other, there + unit) - base:
+                    continue
+                for units in amounts(ledger, sessions, index, target):
+                    minutes = prefix[first + units] - prefix[first]
+                    more = cost(day, now - minutes) - before + cost(other, there + minutes) - base
+                    if more < limit:
+                        found.append((more, Move(content, index, target, units)))
         for estimate, move in sorted(found, key=lambda one: one[0]):
             for change in self.moved([move]):
                 yield estimate, change

@@ -28,7 +28,7 @@ class Sessions:
     """The sessions of a content: ``counts[j]`` units are dealt after day ``days[j]``.
 
     A session has 0 or at least ``shortest`` minutes. On the days in ``required`` it has at least
-    ``least_units`` units.
+    ``least_units`` units; on those in ``wanted`` it has so many or none, and none is worse.
     """
 
     demand: Demand
@@ -36,14 +36,15 @@ class Sessions:
     shortest: int
     least_units: int = 0
     required: frozenset[int] = frozenset()
+    wanted: frozenset[int] = frozenset()
     counts: list[int] = field(default_factory=list)
     is_sparse: bool = False
     """Whether there must be as many sessions as possible, because there cannot be one a day."""
+    is_uniform: bool = field(init=False)
+    """Whether all units have the same length."""
 
-    @property
-    def is_uniform(self) -> bool:
-        """Whether all units have the same length."""
-        return self.demand.longest * (len(self.prefix) - 1) == self.prefix[-1]
+    def __post_init__(self) -> None:
+        self.is_uniform = self.demand.longest * (len(self.prefix) - 1) == self.prefix[-1]
 
     @property
     def prefix(self) -> list[int]:
@@ -85,16 +86,19 @@ class Sessions:
     def faults(self, index: int, first: int, stop: int) -> int:
         """Return how many minutes a session of some units lacks, 0 if it is allowed.
 
-        If there must be as many sessions as possible, a session that is long enough counts as
-        negative, so that a change that leaves fewer of them is worse.
+        Where a session is wanted, one that is long enough counts as negative, so that a change that
+        leaves fewer of them is worse.
         """
-        is_required = self.days[index] in self.required
+        day = self.days[index]
         if first == stop:
-            return 2 * self.shortest + 1 if is_required else 0
+            return 2 * self.shortest + 1 if day in self.required else 0
         prefix = self.demand.prefix
-        lacking = max(0, self.shortest - (prefix[stop] - prefix[first]))
-        lacking = lacking or int(is_required and stop - first < self.least_units)
-        return lacking or (-2 * self.shortest - 1 if self.is_sparse else 0)
+        if (lacking := self.shortest - (prefix[stop] - prefix[first])) > 0:
+            return lacking
+        is_wanted = day in self.wanted
+        if stop - first < self.least_units and (is_wanted or day in self.required):
+            return 1
+        return -2 * self.shortest - 1 if is_wanted else 0
 
     def open_days_for_a_unit(self, spans: Mapping[int, Sequence[int]]) -> None:
         """Let the sessions be on all days whose spans hold a unit, of which some had been chosen.
@@ -110,7 +114,7 @@ class Sessions:
             counts.append(after.get(day, counts[-1] if counts else 0))
         self.days, self.counts = days, counts
         if self.is_sparse:
-            self.required = frozenset()
+            self.required, self.wanted = frozenset(), frozenset(days)
 
 
 def reserve_needed(

@@ -69,7 +69,7 @@ class Smoothing(Search):
                 if ledger.faults(content, index) > 0:
                     found = mending_moves(sessions, content, index, near)
                     self._apply_best(change for change in self.moved(found) if change.faults < 0)
-            if ledger.faults(content, index) > 0 or (sessions.is_sparse and index % _WINDOW == 0):
+            if ledger.faults(content, index) > 0 or (sessions.wanted and index % _WINDOW == 0):
                 self._deal_again(content, index)
 
     def _best_move(self, day: int, limit: float = 0.0) -> Change | None:
@@ -77,9 +77,7 @@ class Smoothing(Search):
         ledger = self.ledger
         if ledger.load[day] <= ledger.levels[day] + 1:
             return None
-        for estimate, change in self.ranked(day):
-            if estimate >= min(limit, -_LEAST_GAIN):
-                break
+        for _, change in self.ranked(day, min(limit, -_LEAST_GAIN)):
             if ledger.cost(change) < limit - _LEAST_GAIN and ledger.is_possible(change):
                 return change
         return None
@@ -168,12 +166,16 @@ class Smoothing(Search):
             rest = ledger.load[day] - sessions.minutes(at)
             near = range(now - _BAND * step, now + _BAND * step + 1, step)
             found: dict[int, tuple[float, tuple[int, ...]]] = {}
+            # Where all units have the same length, the cost depends on their number alone.
+            costs: dict[int | tuple[int, int], float] = {}
             for count in [stop] if at == window.stop - 1 else near:
-                options = [
-                    (cost + self._session_cost(sessions, at, range(first, count), rest), first)
-                    for first, (cost, _) in best.items()
-                    if first <= count <= stop
-                ]
+                options = []
+                for first, (cost, _) in best.items():
+                    if first <= count <= stop:
+                        key = count - first if sessions.is_uniform else (first, count)
+                        if key not in costs:
+                            costs[key] = self._session_cost(sessions, at, range(first, count), rest)
+                        options.append((cost + costs[key], first))
                 self.effort -= len(options)
                 if options:
                     cost, first = min(options)
