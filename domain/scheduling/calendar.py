@@ -7,8 +7,9 @@ weekday. One pass over the dates; the time of a weekday is computed once.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from enum import StrEnum
+from typing import NamedTuple
 
 from domain.scheduling.spans import Span, merged, without
 from domain.scheduling.types import MINUTES_PER_DAY, BlockKind, ExclusionType, Request
@@ -26,8 +27,7 @@ class DayKind(StrEnum):
     """A date without study time. Its reserve is used only as the last resort."""
 
 
-@dataclass(frozen=True, slots=True)
-class Day:
+class Day(NamedTuple):
     """One date of the period.
 
     A date that does not count in a cycle has the ``cycle`` of the last date that does (1 if there
@@ -60,8 +60,9 @@ def calendar(request: Request) -> list[Day]:
     length = request.study_days + request.review_days
     days: list[Day] = []
     counted = 0
-    for offset in range((request.period_end - request.period_start).days + 1):
-        today = request.period_start + timedelta(days=offset)
+    start = request.period_start.toordinal()
+    for offset in range(request.period_end.toordinal() - start + 1):
+        today = date.fromordinal(start + offset)
         time = time_of(today)
         study, reserve = time.study, time.reserve
         cycle, cycle_day = max(1, -(-counted // length)), None
@@ -89,7 +90,10 @@ def _excluded(request: Request) -> dict[date, bool]:
 
 def _times(request: Request) -> Callable[[date], _DayTime]:
     """Return a function for the time of a date: its special day's, or else its weekday's."""
-    closed = [_closed(request, weekday) for weekday in range(7)]
+    closed = _closed(request)
+    blocks: dict[BlockKind, list[list[Span]]] = {kind: _weekdays() for kind in BlockKind}
+    for block in request.blocks:
+        blocks[block.kind][block.weekday].append((block.start_minute, block.end_minute))
     # Without any study block, self-study is the study time, so that there is no reserve.
     self_study_only = not any(block.kind is BlockKind.STUDY for block in request.blocks) and not (
         not request.blocks and any(day.study for day in request.special_days)
@@ -102,21 +106,8 @@ def _times(request: Request) -> Callable[[date], _DayTime]:
         second = without(merged(_clipped(self_study)), closed[weekday])
         return _DayTime(tuple(first), tuple(without(second, first)), tuple(second))
 
-    def weekly_spans(weekday: int, kind: BlockKind) -> list[Span]:
-        return [
-            (block.start_minute, block.end_minute)
-            for block in request.blocks
-            if block.weekday == weekday and block.kind is kind
-        ]
-
-    weekly = [
-        open_time(
-            weekly_spans(weekday, BlockKind.STUDY),
-            weekly_spans(weekday, BlockKind.SELF_STUDY),
-            weekday,
-        )
-        for weekday in range(7)
-    ]
+    both = blocks[BlockKind.STUDY], blocks[BlockKind.SELF_STUDY]
+    weekly = [open_time(*spans, weekday) for weekday, spans in enumerate(zip(*both, strict=True))]
     special = {
         day.date: open_time(day.study, day.self_study, _weekday(day.date))
         for day in request.special_days
@@ -124,19 +115,23 @@ def _times(request: Request) -> Callable[[date], _DayTime]:
     return lambda day: special.get(day) or weekly[_weekday(day)]
 
 
-def _closed(request: Request, weekday: int) -> list[Span]:
-    """Return the spans of a weekday that are never planned: non-study blocks, classes, travel."""
-    closed = [
-        (other.start_minute, other.end_minute)
-        for other in request.non_study_blocks
-        if other.weekday == weekday
-    ]
-    closed += [
-        (lesson.start_minute - lesson.travel_minutes, lesson.end_minute + lesson.travel_minutes)
-        for lesson in request.academy_schedules
-        if lesson.weekday == weekday
-    ]
-    return closed
+def _closed(request: Request) -> list[list[Span]]:
+    """Return the spans of each weekday that are never planned: non-study blocks, classes, travel.
+
+    They are tidy.
+    """
+    closed = _weekdays()
+    for other in request.non_study_blocks:
+        closed[other.weekday].append((other.start_minute, other.end_minute))
+    for lesson in request.academy_schedules:
+        travel = lesson.travel_minutes
+        span = lesson.start_minute - travel, lesson.end_minute + travel
+        closed[lesson.weekday].append(span)
+    return [merged(spans) for spans in closed]
+
+
+def _weekdays() -> list[list[Span]]:
+    return [[] for _ in range(7)]
 
 
 def _weekday(day: date) -> int:

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 from domain.scheduling.calendar import Day, DayKind, calendar
 from domain.scheduling.minutes import unit_minutes
 from domain.scheduling.placement import Room
 from domain.scheduling.spans import Span, total, without
-from domain.scheduling.types import Allocation, Content, KeptPlan, PlanKind, Request
+from domain.scheduling.types import Allocation, Content, Factors, KeptPlan, PlanKind, Request
 
 
 @dataclass(slots=True)
@@ -74,8 +75,19 @@ def demands(request: Request, days: Sequence[Day], first_day: int) -> list[Deman
     for plan in request.kept:
         if plan.kind is PlanKind.STUDY:
             kept[plan.content].append(plan)
+    study = _study_days(days)
+    reserves = {
+        kind: [index for index, day in enumerate(days) if day.kind is kind and day.reserve]
+        for kind in (DayKind.HOLIDAY, DayKind.NO_TIME)
+    }
     return [
-        _demand(content, days, range(first_day, _stop(request, content)), request, kept)
+        _demand(
+            content,
+            kept.get(content.position, ()),
+            range(first_day, _stop(request, content)),
+            _Days(_picked(content, study, 0), reserves[DayKind.HOLIDAY], reserves[DayKind.NO_TIME]),
+            request.factors,
+        )
         for content in sorted(request.contents, key=placing_order)
     ]
 
@@ -101,19 +113,20 @@ def placing_order(content: Content) -> tuple[bool, int]:
     return content.allocation is not Allocation.WEAKNESS, content.position
 
 
-def _demand(
-    content: Content,
-    days: Sequence[Day],
-    usable: range,
-    request: Request,
-    kept: Mapping[int, list[KeptPlan]],
-) -> Demand:
-    def with_reserve(kind: DayKind) -> list[int]:
-        return [index for index in usable if days[index].kind is kind and days[index].reserve]
+class _Days(NamedTuple):
+    """The own study days of a content, and the days of the two kinds that have only reserve."""
 
-    minutes = unit_minutes(content, request.factors)
+    study: Sequence[int]
+    holidays: Sequence[int]
+    no_time: Sequence[int]
+
+
+def _demand(
+    content: Content, kept: Iterable[KeptPlan], usable: range, days: _Days, factors: Factors
+) -> Demand:
+    minutes = unit_minutes(content, factors)
     is_weakness = content.allocation is Allocation.WEAKNESS
-    whole, pieces = _kept_units(kept.get(content.position, ()))
+    whole, pieces = _kept_units(kept)
     left = dict(enumerate(minutes, content.first_unit))
     for unit in whole:
         left.pop(unit, None)
@@ -127,10 +140,10 @@ def _demand(
         minutes=minutes,
         units=list(left),
         prefix=[0, *accumulate(left.values())],
-        days=[index for index in own_days(content, days) if index in usable],
+        days=[index for index in days.study if index in usable],
         stop=usable.stop,
-        reserve_days=with_reserve(DayKind.HOLIDAY) if is_weakness else [],
-        spare_days=with_reserve(DayKind.NO_TIME),
+        reserve_days=[index for index in days.holidays if index in usable] if is_weakness else [],
+        spare_days=[index for index in days.no_time if index in usable],
         longest=max(left.values(), default=0),
         kept_pieces={unit: set(numbers) for unit, numbers in pieces.items() if unit in left},
     )
@@ -170,15 +183,24 @@ def strategy_indexes(study_days: int, weekly_days: int, shift: int = 0) -> list[
 
 def own_days(content: Content, days: Sequence[Day], shift: int = 0) -> list[int]:
     """Return the content's study days as ascending indexes into ``days``, a complete calendar."""
+    return _picked(content, _study_days(days), shift)
+
+
+def _study_days(days: Sequence[Day]) -> list[list[int]]:
+    """Return the indexes of the study days of each cycle."""
     cycles: dict[int, list[int]] = defaultdict(list)
     for index, day in enumerate(days):
         if day.kind is DayKind.STUDY:
             cycles[day.cycle].append(index)
+    return list(cycles.values())
+
+
+def _picked(content: Content, cycles: Iterable[Sequence[int]], shift: int) -> list[int]:
     if content.allocation is Allocation.WEAKNESS or content.weekly_days is None:
-        return [index for cycle in cycles.values() for index in cycle]
+        return [index for cycle in cycles for index in cycle]
     return [
         cycle[picked]
-        for cycle in cycles.values()
+        for cycle in cycles
         for picked in strategy_indexes(len(cycle), content.weekly_days, shift)
     ]
 

@@ -8,6 +8,7 @@ so that the cost of a step does not grow with the length of the period.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from math import isqrt
 from typing import Final, NamedTuple
 
@@ -32,66 +33,82 @@ def quality(
 
     ``minimums`` has those of each deal; the least levels are those of schedules that have them.
     """
-    kept = _kept_rows(problem)
-    both = [*kept, *rows]
-    kept_load, new_load = _loads(kept), _loads(rows)
-    load = kept_load + new_load
-    times = study_times(problem)
-    loads = [load[day] for day in times]
-    full = [(load[day], time) for day, time in times.items() if time]
-    bound, peak_bound = _bounds(problem, deals, minimums, rows, _Days({}, kept_load, times))
-    return Quality(
-        peak=max(loads, default=0),
-        least_peak=peak_bound.least_level(lambda level, _: 1000 * level) if loads else 0,
-        spread=max(loads, default=0) - min(loads, default=0),
-        reserve=sum(row.stop - row.start for row in both if row.reserve),
-        fullness=max(((2000 * minutes + time) // (2 * time) for minutes, time in full), default=0),
-        least_fullness=bound.least_level(lambda level, time: level * time) if full else 0,
-        variation=_variation([_EXACT * minutes // time for minutes, time in full]),
-        short_rows=sum(row.stop - row.start < _SHORT_ROW for row in both),
-        slack_days=_slack(problem, both),
-    )
+    return Measure(problem).quality(deals, rows, minimums)
 
 
-def _bounds(
-    problem: Problem,
-    deals: Sequence[Deal],
-    minimums: Sequence[Minimum],
-    rows: Sequence[Row],
-    days: "_Days",
-) -> tuple["_Bound", "_Bound"]:
-    """Return the bounds of the fullness and of the peak."""
-    # Minimums give way to whatever needs the reserve, or finds no place.
-    if any(row.reserve for row in rows) or any(
-        deal.placed_units < len(deal.demand.units) for deal in deals
-    ):
-        minimums = ()
-    has_spare_days = any(problem.days[row.day].kind is DayKind.NO_TIME for row in rows)
-    bound = _bound(problem, deals, minimums, days, has_spare_days=has_spare_days)
-    if all(days.times.values()):
-        return bound, bound
-    # A day that the student's other plans fill has no fullness, but counts for the peak.
-    days = days._replace(times={day: time or 1 for day, time in days.times.items()})
-    return bound, _bound(problem, deals, minimums, days, has_spare_days=has_spare_days)
+class Measure:
+    """Measures schedules of one problem; what depends on the problem alone is computed once."""
 
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._kept = _kept_rows(problem)
+        self._kept_load = _loads(self._kept)
+        self._times = study_times(problem)
 
-def _bound(
-    problem: Problem,
-    deals: Sequence[Deal],
-    minimums: Sequence[Minimum],
-    days: "_Days",
-    *,
-    has_spare_days: bool,
-) -> "_Bound":
-    """Return the bound for schedules with the minimums, or without them if there are none such."""
-    taken, needs = _with_minimums(deals, minimums)
-    # Days without study time are the last resort, so they count only if they are used.
-    own = [demand.with_spare_days() if has_spare_days else demand for demand in problem.demands]
-    day_sets = DaySets.among(own)
-    bound = _Bound(problem, day_sets, day_sets.needs(needs), days._replace(taken=taken))
-    if minimums and not bound.is_possible():  # other contents need the time of the minimums
-        return _bound(problem, deals, (), days, has_spare_days=has_spare_days)
-    return bound
+    def quality(
+        self, deals: Sequence[Deal], rows: Sequence[Row], minimums: Sequence[Minimum] = ()
+    ) -> Quality:
+        """Return the quality of a schedule of the problem, see the function ``quality``."""
+        both = [*self._kept, *rows]
+        load = self._kept_load + _loads(rows)
+        loads = [load[day] for day in self._times]
+        full = [(load[day], time) for day, time in self._times.items() if time]
+        fullness = ((2000 * minutes + time) // (2 * time) for minutes, time in full)
+        bound, peak_bound = self._bounds(deals, minimums, rows)
+        return Quality(
+            peak=max(loads, default=0),
+            least_peak=peak_bound.least_level(lambda level, _: 1000 * level) if loads else 0,
+            spread=max(loads, default=0) - min(loads, default=0),
+            reserve=sum(row.stop - row.start for row in both if row.reserve),
+            fullness=max(fullness, default=0),
+            least_fullness=bound.least_level(lambda level, time: level * time) if full else 0,
+            variation=_variation([_EXACT * minutes // time for minutes, time in full]),
+            short_rows=sum(row.stop - row.start < _SHORT_ROW for row in both),
+            slack_days=_slack(self._problem, both),
+        )
+
+    def _bounds(
+        self, deals: Sequence[Deal], minimums: Sequence[Minimum], rows: Sequence[Row]
+    ) -> tuple["_Bound", "_Bound"]:
+        """Return the bounds of the fullness and of the peak."""
+        # Minimums give way to whatever needs the reserve, or finds no place.
+        if any(row.reserve for row in rows) or any(
+            deal.placed_units < len(deal.demand.units) for deal in deals
+        ):
+            minimums = ()
+        # Days without study time are the last resort, so they count only if they are used.
+        kinds = self._problem.days
+        has_spare_days = any(kinds[row.day].kind is DayKind.NO_TIME for row in rows)
+        day_sets = self._spare_day_sets if has_spare_days else self._day_sets
+        bound = self._bound(deals, minimums, day_sets, self._times)
+        if all(self._times.values()):
+            return bound, bound
+        # A day that the student's other plans fill has no fullness, but counts for the peak.
+        times = {day: time or 1 for day, time in self._times.items()}
+        return bound, self._bound(deals, minimums, day_sets, times)
+
+    def _bound(
+        self,
+        deals: Sequence[Deal],
+        minimums: Sequence[Minimum],
+        day_sets: DaySets,
+        times: Mapping[int, int],
+    ) -> "_Bound":
+        """Return the bound for schedules with the minimums, or without them if none has them."""
+        taken, needs = _with_minimums(deals, minimums)
+        days = _Days(taken, self._kept_load, times)
+        bound = _Bound(self._problem, day_sets, day_sets.needs(needs), days)
+        if minimums and not bound.is_possible():  # other contents need the time of the minimums
+            return self._bound(deals, (), day_sets, times)
+        return bound
+
+    @cached_property
+    def _day_sets(self) -> DaySets:
+        return DaySets.among(self._problem.demands)
+
+    @cached_property
+    def _spare_day_sets(self) -> DaySets:
+        return DaySets.among([demand.with_spare_days() for demand in self._problem.demands])
 
 
 def _with_minimums(

@@ -27,6 +27,8 @@ def without(spans: Sequence[Span], holes: Iterable[Span]) -> list[Span]:
     Holes may be in any order and overlap. The cost is that of sorting them, and linear otherwise.
     """
     gaps = merged(holes)
+    if not gaps:
+        return list(spans)
     rest: list[Span] = []
     first = 0  # the first gap that ends after the start of the span
     for start, end in spans:

@@ -5,7 +5,7 @@ renumbering the days of all cycles would move most of the plans that nothing has
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -56,7 +56,7 @@ class Baseline:
             period_start=request.period_start,
             study_days=request.study_days,
             review_days=request.review_days,
-            kinds="".join(_CODES[day.kind] for day in days),
+            kinds=_kinds(days),
             minutes=minutes,
         )
 
@@ -86,8 +86,16 @@ class Baseline:
 
         They have the time that they have now, if they had time for that purpose then.
         """
+        days = calendar(request)
+        if self._counts_like(request) and self.kinds == _kinds(days):
+            return days
         decided = self._decided()
-        return [_as_decided(day, decided) for day in calendar(request)]
+        return [_as_decided(day, decided) for day in days]
+
+    def _counts_like(self, request: Request) -> bool:
+        """Whether the cycles of the request begin and end as they did then."""
+        now = request.period_start, request.study_days, request.review_days
+        return now == (self.period_start, self.study_days, self.review_days)
 
     def _decided(self) -> dict[date, tuple[DayKind, int, int | None]]:
         """Return the kind, the cycle and the day of the cycle of each date."""
@@ -103,9 +111,13 @@ class Baseline:
         return found
 
 
+def _kinds(days: Iterable[Day]) -> str:
+    return "".join(_CODES[day.kind] for day in days)
+
+
 def _as_decided(day: Day, decided: Mapping[date, tuple[DayKind, int, int | None]]) -> Day:
     if day.date not in decided:
-        return replace(day, kind=DayKind.EXCLUDED, cycle_day=None, study=(), reserve=())
+        return day._replace(kind=DayKind.EXCLUDED, cycle_day=None, study=(), reserve=())
     kind, cycle, cycle_day = decided[day.date]
     is_open = day.kind not in {DayKind.EXCLUDED, DayKind.HOLIDAY}
     study = day.study if is_open and kind in _COUNTED else ()
@@ -114,4 +126,4 @@ def _as_decided(day: Day, decided: Mapping[date, tuple[DayKind, int, int | None]
     now = day.kind, day.cycle, day.cycle_day, day.study, day.reserve
     if now == (kind, cycle, cycle_day, study, reserve):
         return day
-    return replace(day, kind=kind, cycle=cycle, cycle_day=cycle_day, study=study, reserve=reserve)
+    return day._replace(kind=kind, cycle=cycle, cycle_day=cycle_day, study=study, reserve=reserve)

@@ -121,7 +121,7 @@ def catch_up(
     for index, day in enumerate(content.days):
         standing = content.standing.get(day, ())
         wanted = max(old[index], needed[index])
-        if done == before and wanted == old[index] and search.stands(day, done, wanted):
+        if done == before and wanted == old[index] and search.stands(index, done, wanted):
             rows += (one.row for one in standing)
             done = wanted
         else:
@@ -145,6 +145,18 @@ def _old_curve(content: Content) -> list[int]:
     return [bisect_right(due, index) for index in range(len(content.days))]
 
 
+_NOTHING: Final = (0, 0)
+
+
+def _extent(standing: Sequence[Standing]) -> tuple[int, int] | None:
+    """Return the first item of rows and the one after their last; ``None`` if there are gaps."""
+    if not standing:
+        return _NOTHING
+    if any(one.items.stop != next_.items.start for one, next_ in pairwise(standing)):
+        return None
+    return standing[0].items.start, standing[-1].items.stop
+
+
 class _Search:
     """Finds how many units the days hold."""
 
@@ -159,15 +171,11 @@ class _Search:
         self._timetable = timetable
         self._room = cache(room)
         self._limit = limit
+        self._extents = [_extent(content.standing.get(day, ())) for day in content.days]
 
-    def stands(self, day: int, first: int, stop: int) -> bool:
+    def stands(self, index: int, first: int, stop: int) -> bool:
         """Whether the rows of the day have exactly these units."""
-        items = [one.items for one in self._content.standing.get(day, ())]
-        if first == stop:
-            return not items
-        if not items or items[0].start != first or items[-1].stop != stop:
-            return False
-        return all(one.stop == next_.start for one, next_ in pairwise(items))
+        return self._extents[index] == ((first, stop) if first < stop else _NOTHING)
 
     def needed(self, old: Sequence[int]) -> list[int]:
         """Return how many units have to be done by the end of each day."""
@@ -177,7 +185,7 @@ class _Search:
         for index in range(len(content.days) - 1, 0, -1):
             needed[index] = after
             before = old[index - 1]
-            if not (after == old[index] and self.stands(content.days[index], before, after)):
+            if not (after == old[index] and self.stands(index, before, after)):
                 room = self._room(content.days[index])
                 lowest = reach_back(prefix, after, room.lengths())
                 before = max(before, lowest)

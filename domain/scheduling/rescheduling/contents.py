@@ -205,12 +205,13 @@ def _fewest(
 
 
 def _undone_minutes(content: Content) -> int:
-    standing, prefix = standing_items(content), content.deal.prefix
-    return prefix[-1] - sum(prefix[item + 1] - prefix[item] for item in standing)
+    prefix = content.deal.prefix
+    ranges = (one.items for rows in content.standing.values() for one in rows)
+    return prefix[-1] - sum(prefix[items.stop] - prefix[items.start] for items in ranges)
 
 
 def _usable_days(content: Content, timetable: Timetable) -> list[int]:
     """Return the days of a content that hold its longest unit when nothing is planned."""
     prefix = content.deal.prefix
     longest = max((stop - start for start, stop in pairwise(prefix)), default=0)
-    return [day for day in content.days if max(timetable.room(day).lengths(), default=0) >= longest]
+    return [day for day in content.days if timetable.longest(day) >= longest]

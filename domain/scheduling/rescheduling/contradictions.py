@@ -3,7 +3,7 @@
 A reschedule plans the units of exactly these rows again, and of those that were missed.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from domain.scheduling.demand import Demand, problem_of
@@ -26,7 +26,7 @@ class Contradiction(StrEnum):
 
 
 def contradiction(
-    row: Row, demand: Demand | None, remaining: Collection[int], timetable: Timetable
+    row: Row, demand: Demand | None, remaining: frozenset[int], timetable: Timetable
 ) -> Contradiction | None:
     """Return why a row contradicts the data, or ``None`` if it does not.
 
@@ -43,7 +43,7 @@ def contradiction(
     if row.kind is PlanKind.REVIEW:
         is_planned = content.first_unit <= row.first_unit and row.last_unit <= content.last_unit
     else:
-        is_planned = all(unit in remaining for unit in range(row.first_unit, row.last_unit + 1))
+        is_planned = remaining.issuperset(range(row.first_unit, row.last_unit + 1))
     return None if is_planned else Contradiction.RANGE
 
 

@@ -1,44 +1,34 @@
 """The computation of a reschedule: what stands, what is missing, and where there is room for it.
 
-The steps are: what stands of the plans (here), what is missing of each content (``catching_up``),
-in which order the contents get it (``contents``), and the reviews that follow (``reviews``).
+The steps are: what stands of the plans (here), what remains of each content (``remaining``), on
+which days it is caught up (``catching_up``), in which order the contents are (``contents``), and
+the reviews that follow (``reviews``).
 """
 
-from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from enum import StrEnum
-from itertools import accumulate
+from functools import cached_property
 from operator import attrgetter
 from typing import Final
 
-from domain.scheduling.arrangement import comfort_of
-from domain.scheduling.demand import Demand, Problem, own_days, problem_of
+from domain.scheduling.demand import Problem, problem_of
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.explanation import certificate, repairs, unplaced_ranges
-from domain.scheduling.quality import quality
+from domain.scheduling.quality import Measure
 from domain.scheduling.rescheduling.baseline import Baseline
-from domain.scheduling.rescheduling.catching_up import AT_ONCE, CaughtUp, Content
+from domain.scheduling.rescheduling.catching_up import CaughtUp
 from domain.scheduling.rescheduling.contents import catch_up_all
 from domain.scheduling.rescheduling.contradictions import contradiction
+from domain.scheduling.rescheduling.remaining import remaining_contents
 from domain.scheduling.rescheduling.reviews import Follow
-from domain.scheduling.rescheduling.session import Standing
-from domain.scheduling.rescheduling.standing import (
-    counted_whole,
-    even_due,
-    items_of,
-    kept_minutes,
-    standing_items,
-    with_study_days,
-    within_period,
-)
-from domain.scheduling.rescheduling.timetable import Timetable
+from domain.scheduling.rescheduling.standing import kept_minutes, standing_items, with_study_days
+from domain.scheduling.rescheduling.timetable import Timetable, study_by_content
 from domain.scheduling.result import PlanWarning, Quality, Rescheduled, ScheduledPlan
-from domain.scheduling.review import studied_by_cycle
 from domain.scheduling.rows import Row, row_of
-from domain.scheduling.types import PlanKind, Request, Strategy
+from domain.scheduling.types import PlanKind, Request
 
 
 class CatchUp(StrEnum):
@@ -79,14 +69,14 @@ def reschedule(
     warnings = stand.follow_with_reviews()
     deals = stand.deals(caught)
     unplaced = unplaced_ranges(problem, deals)
-    explained = with_study_days(problem)
+    explained = with_study_days(problem) if unplaced else problem
     return Rescheduled(
         plans=(*_numbered(frozen), *stand.plans(len(frozen) + 1)),
         unplaced=unplaced,
         certificate=certificate(explained) if unplaced else None,
         repairs=repairs(explained, unplaced, stand.would_place) if unplaced else (),
         warnings=tuple(warnings),
-        quality=quality(problem, deals, stand.rows(PlanKind.STUDY)),
+        quality=stand.measure.quality(deals, stand.rows(PlanKind.STUDY)),
         quality_before=before,
     )
 
@@ -129,19 +119,17 @@ class _Stand:
         self.timetable = Timetable(problem.rooms, self._planned, kept_minutes(problem.request))
         self._hit = [row for row in self._planned if not self._stands(row)]
         self.timetable.remove(self._hit)
-        self._before = studied_by_cycle(
-            counted_whole(problem.request),
-            problem.days,
-            [
-                row._replace(day=within_period(row.day, problem.days))
-                for row in (*self._planned, *self._missed)
-                if row.kind is PlanKind.STUDY
-            ],
-        )
-        self.contents = [self._content(demand) for demand in problem.demands]
+        self._before = study_by_content((*self._missed, *self._planned))
+        undone = (row for row in (*self._hit, *self._missed) if row.kind is PlanKind.STUDY)
+        self.contents = remaining_contents(problem, self._before, undone, self.timetable)
         self.problem = replace(
             problem, demands=[replace(one.demand, days=list(one.days)) for one in self.contents]
         )
+
+    @cached_property
+    def measure(self) -> Measure:
+        """Measures the plans before and after."""
+        return Measure(self.problem)
 
     @property
     def is_disturbed(self) -> bool:
@@ -173,7 +161,7 @@ class _Stand:
             Deal(demand, demand.units, [0, minutes[demand.content.position]], [], [])
             for demand in self.problem.demands
         ]
-        return quality(self.problem, deals, rows)
+        return self.measure.quality(deals, rows)
 
     def rows(self, kind: PlanKind) -> list[Row]:
         """Return the planned rows of a kind."""
@@ -210,21 +198,19 @@ class _Stand:
         """Let the reviews follow the study rows, and return what could not be reviewed."""
         if self.problem.request.review_days == 0:
             return []
-        after = studied_by_cycle(self.problem.request, self.problem.days, self.rows(PlanKind.STUDY))
         follow = Follow(self.problem, self._demands, self.timetable)
         hit = [row for row in self._hit if row.kind is PlanKind.REVIEW]
         missed = [row for row in self._missed if row.kind is PlanKind.REVIEW]
-        return follow.follow(self._before, after, hit, missed)
+        return follow.follow(self._before, self.timetable.study(), hit, missed)
 
     def deals(self, caught: Mapping[int, CaughtUp]) -> list[Deal]:
         """Return the placed units of each demand, as the strategies do."""
-        found = []
+        found, study = [], self.timetable.study()
         for content in self.contents:
-            demand, done = content.demand, caught.get(content.position)
-            placed = len(standing_items(content)) if done is None else done.placed
+            demand, placed = content.demand, caught[content.position].placed
             units = len(set(content.deal.units[:placed]))
             # Rows keep their minutes, even if those of the units were edited since.
-            rows = self.timetable.of(content.position)
+            rows = study.get(content.position, ())
             minutes = sum(row.stop - row.start - row.wrap_up for row in rows)
             found.append(Deal(demand, demand.units[:units], [0, minutes], [], []))
         return found
@@ -242,98 +228,6 @@ class _Stand:
         """Whether the row still has its time, its day and its units."""
         remaining = self._remaining.get(row.content, frozenset())
         return not contradiction(row, self._demands.get(row.content), remaining, self.timetable)
-
-    def _content(self, demand: Demand) -> Content:
-        position = demand.content.position
-        planned = [
-            row
-            for row in (*self._planned, *self._missed)
-            if row.content == position and row.kind is PlanKind.STUDY
-        ]
-        deal, numbers = items_of(demand, planned)
-        index = {
-            (unit, part): item
-            for item, (unit, (part, _)) in enumerate(zip(deal.units, numbers, strict=True))
-        }
-        standing: dict[int, list[Standing]] = defaultdict(list)
-        for row in self.timetable.of(position):
-            items = range(index[row.first_unit, row.part], index[row.last_unit, row.part] + 1)
-            standing[row.day].append(Standing(row, items))
-        days = sorted({*self._own_days(demand), *standing})
-        due = self._due(deal, days, standing, index)
-        reserve_days = frozenset(row.day for row in planned if row.reserve)
-        comfort = comfort_of(self.problem.request)
-        return Content(deal, numbers, days, due, standing, reserve_days, comfort)
-
-    def _own_days(self, demand: Demand) -> set[int]:
-        """Return the days that the last generation gave the content, and days of hit plans.
-
-        A plan that only lost units keeps its day, also if that is not one of the content's own.
-        """
-        content, request = demand.content, self.problem.request
-        shift = (content.day_shift or 0) if request.strategy is Strategy.BALANCED else 0
-        hit = {
-            row.day
-            for row in self._hit
-            if row.content == content.position
-            and row.kind is PlanKind.STUDY
-            and self.timetable.is_free(row)
-        }
-        usable = range(self.problem.first_day, demand.stop)
-        own = own_days(content, self.problem.days, shift) if shift else demand.days
-        return {*own, *hit}.intersection(usable)
-
-    def _due(
-        self,
-        deal: Deal,
-        days: Sequence[int],
-        standing: Mapping[int, Sequence[Standing]],
-        index: Mapping[tuple[int, int], int],
-    ) -> list[int]:
-        """Return the position in ``days`` by which each remaining item was due."""
-        position = deal.demand.content.position
-        due: dict[int, int] = {}
-        for day, units, part in self._undone_units(position):
-            at = bisect_right(days, day) - 1
-            for unit in units:
-                if (item := index.get((unit, part))) is not None:
-                    due[item] = at
-        for at, day in enumerate(days):
-            due.update((item, at) for one in standing.get(day, ()) for item in one.items)
-        if not due and not self._has_rows(position):
-            return even_due(len(deal.units), len(days))
-        # Items below a planned or kept one were left undone, others were added to the end.
-        highest = max(due, default=-1)
-        kept = self._last_kept_unit(position)
-        found = [
-            due.get(i, AT_ONCE if i < highest or unit <= kept else len(days) - 1)
-            for i, unit in enumerate(deal.units)
-        ]
-        # An item is due at the latest when a later one is.
-        return list(accumulate(reversed(found), min))[::-1]
-
-    def _undone_units(self, position: int) -> Iterator[tuple[int, range, int]]:
-        """Yield the day of each row that is missed, hit or part done, with its units and part.
-
-        A plan of a later day may be part done in advance; the rest of it is due on its day.
-        """
-        for plan in self.problem.request.kept:
-            if plan.content == position and plan.kind is PlanKind.STUDY and plan.done_through:
-                day = (plan.date - self.problem.request.period_start).days
-                yield day, range(plan.done_through + 1, plan.last_unit + 1), plan.part
-        for row in (*self._hit, *self._missed):
-            if row.content == position and row.kind is PlanKind.STUDY:
-                yield row.day, range(row.first_unit, row.last_unit + 1), row.part
-
-    def _last_kept_unit(self, position: int) -> int:
-        kept = self.problem.request.kept
-        return max((plan.last_unit for plan in kept if plan.content == position), default=0)
-
-    def _has_rows(self, position: int) -> bool:
-        return any(
-            plan.content == position and plan.kind is PlanKind.STUDY
-            for plan in self.problem.request.kept
-        )
 
 
 def _numbered(plans: Iterable[ScheduledPlan]) -> tuple[ScheduledPlan, ...]:

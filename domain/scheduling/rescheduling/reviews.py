@@ -6,18 +6,26 @@ day with room, for the units that are done and not planned for review elsewhere.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from fractions import Fraction
+from itertools import chain
 from typing import TypeAlias
 
 from domain.scheduling.arrangement import comfort_of
 from domain.scheduling.calendar import DayKind
 from domain.scheduling.demand import Demand, Problem
 from domain.scheduling.rescheduling.session import within
-from domain.scheduling.rescheduling.standing import within_period
-from domain.scheduling.rescheduling.timetable import Timetable
+from domain.scheduling.rescheduling.standing import counted_whole, within_period
+from domain.scheduling.rescheduling.timetable import RowsByContent, Timetable
 from domain.scheduling.result import PlanWarning
-from domain.scheduling.review import Studied, set_minutes, timely_reviews, unreviewed
+from domain.scheduling.review import (
+    Studied,
+    set_minutes,
+    studied_by_cycle,
+    timely_reviews,
+    unreviewed,
+)
 from domain.scheduling.review_layout import lay_out_reviews
 from domain.scheduling.review_units import Review
 from domain.scheduling.rows import Row
@@ -28,28 +36,84 @@ Key: TypeAlias = tuple[int, int]
 """A cycle and the position of a content."""
 
 
-@dataclass(frozen=True, slots=True)
 class Follow:
     """Changes the reviews in a timetable after the study rows have changed.
 
-    ``demands`` are by position. ``hit`` has the reviews that lost their time.
+    ``demands`` are by position. Only cycles are compared of which a study row has changed.
     """
 
-    problem: Problem
-    demands: Mapping[int, Demand]
-    timetable: Timetable
+    def __init__(
+        self, problem: Problem, demands: Mapping[int, Demand], timetable: Timetable
+    ) -> None:
+        self.problem = problem
+        self.demands = demands
+        self.timetable = timetable
+        self._factor = Fraction(problem.request.factors.review)
+        self._cycles = [day.cycle for day in problem.days]
+        start = problem.request.period_start
+        self._kept = [
+            (plan, (self._cycle((plan.date - start).days), plan.content))
+            for plan in problem.request.kept
+        ]
+        self._first_review_day: dict[int, int] = {}
+        for index, day in enumerate(problem.days):
+            if day.kind is DayKind.REVIEW:
+                self._first_review_day.setdefault(day.cycle, index)
 
     def follow(
-        self, before: Studied, after: Studied, hit: Sequence[Row], missed: Sequence[Row]
+        self, before: RowsByContent, after: RowsByContent, hit: Sequence[Row], missed: Sequence[Row]
     ) -> list[PlanWarning]:
-        """Change the reviews whose units differ, then offer the missed ones again."""
+        """Change the reviews whose units differ, then offer the missed ones again.
+
+        ``before`` and ``after`` have the study rows by content; those before include missed ones.
+        ``hit`` has the reviews that lost their time.
+        """
+        touched = self._touched(before, after)
         keys = {self._key(row) for row in hit}
-        for key in _keys(before) | _keys(after):
-            old, new = _ranges(before, key), _ranges(after, key)
-            if sorted(old) != sorted(new) and self._units(old, key) != self._units(new, key):
-                keys.add(key)
-        warnings = [found for key in sorted(keys) for found in self._renew(key, after)]
+        new = self._studied(after, touched | keys, is_whole=False)
+        old = self._studied(before, touched, is_whole=True)
+        keys.update(key for key in touched if self._differs(old, new, key))
+        warnings = [found for key in sorted(keys) for found in self._renew(key, new)]
         return warnings + [found for row in missed for found in self._offer(row)]
+
+    def _touched(self, before: RowsByContent, after: RowsByContent) -> set[Key]:
+        """Return the keys of which the units may differ."""
+        part_done = [(plan, key) for plan, key in self._kept if plan.done_through is not None]
+        touched = {key for _, key in part_done}
+        cut = {plan.content for plan, _ in part_done if plan.parts > 1}
+        for content in self.demands:
+            old, new = before.get(content, ()), after.get(content, ())
+            if old != new:
+                changed = set(old).symmetric_difference(new)
+                touched.update(map(self._key, changed))
+                if any(row.parts > 1 for row in changed):
+                    cut.add(content)
+        # A unit in pieces belongs to the cycle of its last piece, whichever of them has changed.
+        for content in cut:
+            rows = chain(before.get(content, ()), after.get(content, ()))
+            touched.update(self._key(row) for row in rows if row.parts > 1)
+            touched.update(
+                key for plan, key in self._kept if plan.content == content and plan.parts > 1
+            )
+        return touched
+
+    def _studied(self, rows: RowsByContent, keys: AbstractSet[Key], *, is_whole: bool) -> Studied:
+        """Return what is studied of the keys; what has other keys may be missing.
+
+        :param is_whole: whether part done plans count as a whole.
+        """
+        if not keys:
+            return {}
+        days = self.problem.days
+        own = [
+            row._replace(day=within_period(row.day, days))
+            for position in {position for _, position in keys}
+            for row in rows.get(position, ())
+            if row.parts > 1 or self._key(row) in keys
+        ]
+        kept = tuple(plan for plan, key in self._kept if plan.parts > 1 or key in keys)
+        request = replace(self.problem.request, kept=kept)
+        return studied_by_cycle(counted_whole(request) if is_whole else request, days, own)
 
     def _renew(self, key: Key, studied: Studied) -> Iterator[PlanWarning]:
         cycle, position = key
@@ -61,8 +125,7 @@ class Follow:
         if not days and not old:
             return
         free = {day: self.timetable.free(day).minutes for day in days}
-        factor = Fraction(self.problem.request.factors.review)
-        yield from set_minutes(factor, cycle, reviews, free)
+        yield from set_minutes(self._factor, cycle, reviews, free)
         planned = [review for review in reviews if review.minutes]
         self.timetable.add(self._placed(planned, days, old))
         yield from (unreviewed(cycle, one) for one in [*reviews, *late] if not one.minutes)
@@ -95,8 +158,7 @@ class Follow:
         for units in self._still_due(row):
             first = demand.content.first_unit
             study = sum(demand.minutes[units[0] - first : units[1] - first])
-            factor = Fraction(self.problem.request.factors.review)
-            minutes = int(study * factor + Fraction(1, 2))
+            minutes = int(study * self._factor + Fraction(1, 2))
             if not minutes:
                 continue
             review = Review(demand, units, [], study, minutes)
@@ -107,7 +169,7 @@ class Follow:
                     self.timetable.add(lay_out_reviews([review], [day], {day: room}, None))
                     break
             else:
-                yield unreviewed(self._cycle(row), review)
+                yield unreviewed(self._cycle(row.day), review)
 
     def _still_due(self, row: Row) -> list[Span]:
         """Return the units of a missed review that are done and not planned for review."""
@@ -140,32 +202,29 @@ class Follow:
             if days[day].kind is DayKind.REVIEW and day < demand.stop
         ]
 
+    def _differs(self, old: Studied, new: Studied, key: Key) -> bool:
+        before, after = _ranges(old, key), _ranges(new, key)
+        return sorted(before) != sorted(after) and self._units(before, key) != self._units(
+            after, key
+        )
+
     def _units(self, ranges: Sequence[tuple[Span, int]], key: Key) -> tuple[list[Span], list[Span]]:
         """Return the units that a cycle has studied before its first review day, and the others.
 
         The others, on a day without study time after it, are not reviewed.
         """
         cycle, _ = key
-        days = self.problem.days
-        first = next(
-            (d for d, day in enumerate(days) if day.kind is DayKind.REVIEW and day.cycle == cycle),
-            len(days),
-        )
+        first = self._first_review_day.get(cycle, len(self.problem.days))
         timely = merged(units for units, day in ranges if day < first)
         return timely, merged(units for units, day in ranges if day >= first)
 
     def _key(self, row: Row) -> Key:
-        return self._cycle(row), row.content
+        return self._cycle(row.day), row.content
 
-    def _cycle(self, row: Row) -> int:
-        days = self.problem.days
-        return days[within_period(row.day, days)].cycle
+    def _cycle(self, day: int) -> int:
+        return self._cycles[within_period(day, self._cycles)]
 
 
 def _ranges(studied: Studied, key: Key) -> Sequence[tuple[Span, int]]:
     cycle, position = key
     return studied.get(cycle, {}).get(position, ())
-
-
-def _keys(studied: Studied) -> set[Key]:
-    return {(cycle, position) for cycle, own in studied.items() for position in own}

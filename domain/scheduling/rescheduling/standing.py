@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from domain.scheduling.calendar import Day, DayKind
+from domain.scheduling.calendar import DayKind
 from domain.scheduling.demand import Demand, Problem
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.rescheduling.catching_up import AT_ONCE, CaughtUp, Content
@@ -14,9 +14,9 @@ from domain.scheduling.rows import Row
 from domain.scheduling.types import PlanKind, Request
 
 
-def within_period(day: int, days: Sequence[Day]) -> int:
+def within_period(day: int, days: Sequence[object]) -> int:
     """Return a day of the period: the nearest one for a plan that the period no longer includes."""
-    return min(max(day, 0), len(days) - 1)
+    return day if 0 <= day < len(days) else min(max(day, 0), len(days) - 1)
 
 
 def even_due(units: int, days: int) -> list[int]:
@@ -37,7 +37,7 @@ def whole_units(content: Content, found: CaughtUp) -> CaughtUp:
 
 
 def standing_items(content: Content) -> set[int]:
-    return {item for rows in content.standing.values() for one in rows for item in one.items}
+    return set().union(*(one.items for rows in content.standing.values() for one in rows))
 
 
 def items_of(demand: Demand, planned: Iterable[Row]) -> tuple[Deal, list[tuple[int, int]]]:
@@ -105,7 +105,7 @@ def with_study_days(problem: Problem) -> Problem:
     A closed study day has no time there, and no content has days of other kinds of its own.
     """
     days = [
-        replace(day, kind=DayKind.NO_TIME, cycle_day=None)
+        day._replace(kind=DayKind.NO_TIME, cycle_day=None)
         if day.kind is DayKind.STUDY and not day.study
         else day
         for day in problem.days

@@ -2,11 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 from domain.scheduling.placement import Room
 from domain.scheduling.rows import Row
 from domain.scheduling.spans import Span, without
 from domain.scheduling.types import PlanKind
+
+RowsByContent: TypeAlias = Mapping[int, Sequence[Row]]
+"""Rows in order of time by the position of their content."""
 
 
 class Timetable:
@@ -17,13 +21,16 @@ class Timetable:
     ) -> None:
         self._rooms = rooms
         self._base = base
+        self._longest: dict[int, int] = {}
         self._rows: dict[int, list[Row]] = defaultdict(list)
-        for row in rows:
-            self._rows[row.day].append(row)
+        self.add(rows)
 
     def copy(self) -> "Timetable":
         """Return a timetable with the same rows, which can be changed separately."""
-        return Timetable(self._rooms, self.rows, self._base)
+        copied = Timetable(self._rooms, (), self._base)
+        copied._longest = self._longest
+        copied._rows.update((day, list(rows)) for day, rows in self._rows.items())
+        return copied
 
     def with_others(self, rooms: Mapping[int, Room], rows: Iterable[Row]) -> "Timetable":
         """Return a timetable of the same kept plans with other rooms and rows."""
@@ -34,8 +41,12 @@ class Timetable:
         """All rows in order of time."""
         return sorted(row for rows in self._rows.values() for row in rows)
 
-    def of(self, content: int, kind: PlanKind = PlanKind.STUDY) -> list[Row]:
-        """Return the rows of a content."""
+    def study(self) -> RowsByContent:
+        """Return all study rows."""
+        return study_by_content(self.rows)
+
+    def of(self, content: int, kind: PlanKind) -> list[Row]:
+        """Return the rows of a content in order of time."""
         return sorted(
             row
             for rows in self._rows.values()
@@ -72,6 +83,12 @@ class Timetable:
         """Return the free time of a day, as if no rows were there."""
         return self._rooms.get(day) or Room((), ())
 
+    def longest(self, day: int) -> int:
+        """Return the length of the longest span of a day, as if no rows were there."""
+        if day not in self._longest:
+            self._longest[day] = max(self.room(day).lengths(), default=0)
+        return self._longest[day]
+
     def minutes(self, day: int, content: int) -> int:
         """Return the minutes of study of a content on a day, wrap-up included."""
         return sum(
@@ -90,10 +107,21 @@ class Timetable:
 
     def is_free(self, row: Row) -> bool:
         """Whether a row lies in time that is open, apart from the other rows."""
-        room = self._rooms.get(row.day)
-        return room is not None and _contains(
-            sorted([*room.study, *room.reserve]), (row.start, row.stop)
-        )
+        room, span = self._rooms.get(row.day), (row.start, row.stop)
+        if room is None:
+            return False
+        if _contains(room.study, span):
+            return True
+        return bool(room.reserve) and _contains(sorted([*room.study, *room.reserve]), span)
+
+
+def study_by_content(rows: Iterable[Row]) -> RowsByContent:
+    """Return the study rows among rows that are in order of time."""
+    found: dict[int, list[Row]] = {}
+    for row in rows:
+        if row.kind is PlanKind.STUDY:
+            found.setdefault(row.content, []).append(row)
+    return found
 
 
 def _contains(spans: Sequence[Span], span: Span) -> bool:

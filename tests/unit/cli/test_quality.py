@@ -173,7 +173,7 @@ def test_bars_may_be_absent() -> None:
 
 
 def test_loads_have_the_study_of_study_days_from_today_on() -> None:
-    days = [replace(day, study=((600, 900),)) for day in DAYS]
+    days = [day._replace(study=((600, 900),)) for day in DAYS]
     review = plan(0, 860, 890, 0, (1, 9), kind=PlanKind.REVIEW)
     loads = day_loads(days, [*PLANS, review])
     assert loads[:2] == [DayLoad(1, 129, 300), DayLoad(1, 30, 300)]

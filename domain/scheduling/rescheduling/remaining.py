@@ -1,0 +1,126 @@
+"""What remains of each content, by when it was due, and which of its rows stand."""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+from domain.scheduling.arrangement import comfort_of
+from domain.scheduling.demand import Demand, Problem, own_days
+from domain.scheduling.rescheduling.catching_up import AT_ONCE, Content
+from domain.scheduling.rescheduling.session import Standing
+from domain.scheduling.rescheduling.standing import even_due, items_of
+from domain.scheduling.rescheduling.timetable import RowsByContent, Timetable
+from domain.scheduling.rows import Row
+from domain.scheduling.types import KeptPlan, PlanKind, Strategy
+
+
+@dataclass(slots=True)
+class _Own:
+    """The kept plans of one content, and its study rows.
+
+    Missed and hit rows are among ``rows``, which are in order of time.
+    """
+
+    kept: list[KeptPlan] = field(default_factory=list)
+    rows: Sequence[Row] = ()
+    standing: Sequence[Row] = ()
+    undone: list[Row] = field(default_factory=list)
+
+    @property
+    def kept_study(self) -> list[KeptPlan]:
+        return [plan for plan in self.kept if plan.kind is PlanKind.STUDY]
+
+
+def remaining_contents(
+    problem: Problem, rows: RowsByContent, undone: Iterable[Row], timetable: Timetable
+) -> list[Content]:
+    """Return what remains of each content.
+
+    :param rows: the study rows before the reschedule, missed ones included.
+    :param undone: those that were missed or hit; the timetable has the others.
+    """
+    by_content: Mapping[int, _Own] = defaultdict(_Own)
+    for plan in problem.request.kept:
+        by_content[plan.content].kept.append(plan)
+    for position, own in rows.items():
+        by_content[position].rows = own
+    for position, own in timetable.study().items():
+        by_content[position].standing = own
+    for row in undone:
+        by_content[row.content].undone.append(row)
+    return [
+        _content(problem, demand, by_content[demand.content.position], timetable)
+        for demand in problem.demands
+    ]
+
+
+def _content(problem: Problem, demand: Demand, own: _Own, timetable: Timetable) -> Content:
+    deal, numbers = items_of(demand, own.rows)
+    index = {
+        (unit, part): item
+        for item, (unit, (part, _)) in enumerate(zip(deal.units, numbers, strict=True))
+    }
+    standing: dict[int, list[Standing]] = defaultdict(list)
+    for row in own.standing:
+        items = range(index[row.first_unit, row.part], index[row.last_unit, row.part] + 1)
+        standing[row.day].append(Standing(row, items))
+    days = sorted({*_own_days(problem, demand, own, timetable), *standing})
+    due: dict[int, int] = {}
+    for day, units, part in _undone_units(problem, own):
+        at = bisect_right(days, day) - 1
+        for unit in units:
+            if (item := index.get((unit, part))) is not None:
+                due[item] = at
+    for at, day in enumerate(days):
+        for one in standing.get(day, ()):
+            due.update(dict.fromkeys(one.items, at))
+    due_of_items = _due(due, deal.units, len(days), own)
+    reserve_days = frozenset(row.day for row in own.rows if row.reserve)
+    comfort = comfort_of(problem.request)
+    return Content(deal, numbers, days, due_of_items, standing, reserve_days, comfort)
+
+
+def _own_days(problem: Problem, demand: Demand, own: _Own, timetable: Timetable) -> set[int]:
+    """Return the days that the last generation gave the content, and days of hit plans.
+
+    A plan that only lost units keeps its day, also if that is not one of the content's own.
+    """
+    content, request = demand.content, problem.request
+    shift = (content.day_shift or 0) if request.strategy is Strategy.BALANCED else 0
+    hit = (row.day for row in own.undone if timetable.is_free(row))
+    usable = range(problem.first_day, demand.stop)
+    days = own_days(content, problem.days, shift) if shift else demand.days
+    return {*days, *hit}.intersection(usable)
+
+
+def _due(due: Mapping[int, int], units: Sequence[int], days: int, own: _Own) -> list[int]:
+    """Return the position in the days by which each remaining item was due.
+
+    ``due`` has it for the items that were planned.
+    """
+    if not due and not own.kept_study:
+        return even_due(len(units), days)
+    # Items below a planned or kept one were left undone, others were added to the end.
+    highest = max(due, default=-1)
+    kept = max((plan.last_unit for plan in own.kept), default=0)
+    found = [
+        due.get(i, AT_ONCE if i < highest or unit <= kept else days - 1)
+        for i, unit in enumerate(units)
+    ]
+    # An item is due at the latest when a later one is.
+    return list(accumulate(reversed(found), min))[::-1]
+
+
+def _undone_units(problem: Problem, own: _Own) -> Iterator[tuple[int, range, int]]:
+    """Yield the day of each row that is missed, hit or part done, with its units and part.
+
+    A plan of a later day may be part done in advance; the rest of it is due on its day.
+    """
+    for plan in own.kept_study:
+        if plan.done_through:
+            day = (plan.date - problem.request.period_start).days
+            yield day, range(plan.done_through + 1, plan.last_unit + 1), plan.part
+    for row in own.undone:
+        yield row.day, range(row.first_unit, row.last_unit + 1), row.part
