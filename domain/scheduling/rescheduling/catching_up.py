@@ -8,7 +8,7 @@ backwards, says how many units have to be done by the end of a day because later
 them; it also fills the days with units that were added to the end of the range.
 
 A day does not get more minutes than its limit, unless the days after it do not hold the rest within
-theirs. The cost is linear in the days, with one binary search for each day that changes.
+theirs. The cost is linear in the days, and in the spans of each day that changes.
 """
 
 from bisect import bisect_left, bisect_right
@@ -21,7 +21,7 @@ from typing import Final
 from domain.scheduling.arrangement import Comfort
 from domain.scheduling.demand import Demand
 from domain.scheduling.distribution.deal import Deal
-from domain.scheduling.placement import Room, reach_back
+from domain.scheduling.placement import Room, reach, reach_back
 from domain.scheduling.rescheduling.session import Layout, OpenDay, Standing, lay_out_session
 from domain.scheduling.rescheduling.timetable import Timetable
 from domain.scheduling.rows import Row
@@ -205,19 +205,16 @@ class _Search:
         target = min(wanted, bisect_right(prefix, prefix[first] + limit, first) - 1)
         if target < wanted:
             target = max(target, min(wanted, self._least_done[index]))
-        layout = self._lay_out(day, first, target)
-        if layout is not None or target <= first:
-            return layout, target if layout is not None else first
-        low, high = first, target
-        best: Layout | None = None
-        while high - low > 1:
-            middle = (low + high) // 2
-            found = self._lay_out(day, first, middle)
-            if found is None:
-                high = middle
-            else:
-                low, best = middle, found
-        return best, low
+        # What the free spans hold in order can be laid out, at the latest from the first minute on.
+        target = min(target, reach(prefix, first, self._room(day).lengths()))
+        if target <= first:
+            return None, first
+        standing = self._content.standing.get(day, ())
+        open_day = OpenDay(self._room(day), self._timetable.room(day), self._content.comfort)
+        layout = lay_out_session(self._content.deal, range(first, target), standing, open_day)
+        if layout is None:
+            raise AssertionError("what the free spans hold in order must have a layout")
+        return layout, target
 
     @cached_property
     def _least_done(self) -> list[int]:
@@ -233,11 +230,3 @@ class _Search:
             lengths = _first_minutes(self._room(day).lengths(), max(self._limit(day), own))
             least[index - 1] = reach_back(prefix, least[index], lengths)
         return least
-
-    def _lay_out(self, day: int, first: int, stop: int) -> Layout | None:
-        if stop <= first:
-            return None
-        content = self._content
-        standing = content.standing.get(day, ())
-        open_day = OpenDay(self._room(day), self._timetable.room(day), content.comfort)
-        return lay_out_session(content.deal, range(first, stop), standing, open_day)

@@ -2,9 +2,11 @@
 
 Contents of which the fewest minutes are undone come first, because they end in the next gaps and
 change one day, where the others change several anyway; while one of them is caught up, the rows of
-all others hold their time. If units remain, the reserve is used, and then the reserve of days
-without study time. If something remains even so, the contents with the fewest days of their own
-come first, which have least choice, and then those that failed.
+all others hold their time. If clearly more rows change than one of each content, the opposite order
+is tried too, because long units find fewer gaps, and taken if it changes fewer. If units remain,
+the reserve is used, and then the reserve of days without study time. If something remains even so,
+the contents with the fewest days of their own come first, which have least choice, and then those
+that failed.
 
 If something remains even then, sessions of contents with more days are *displaced* from days of the
 stuck one, where a day that is too short for one of its units does not count. Displaced sessions
@@ -65,12 +67,14 @@ def catch_up_all(
     """
     group = _Group(contents, timetable, limit)
     best = group.caught_up(group.by_undone)
+    several = len(group.incomplete)
+    if several > 1 and group.changed(best) > several + 1:
+        opposite = group.caught_up(group.by_undone[::-1])
+        best = min(best, opposite, key=lambda one: (one.minutes, group.changed(one)))
     if best.undone and len(contents) > 1:
         best = min(best, group.caught_up(group.by_days), key=_MINUTES)
     if best.undone and len(best.undone) < len(contents):
-        best = min(
-            best, group.caught_up(group.before_others(best.undone)), key=attrgetter("minutes")
-        )
+        best = min(best, group.caught_up(group.before_others(best.undone)), key=_MINUTES)
     return group.with_displaced(best) if displace and best.undone else best
 
 
@@ -100,6 +104,7 @@ class _Group:
             key=lambda one: (len(self._usable[one.position]), placing_order(one.demand.content)),
         )
         self.by_undone = sorted(self.by_days, key=_undone_minutes)
+        self.incomplete = [one for one in contents if len(standing_items(one)) < one.count]
 
     def before_others(self, first: Mapping[int, int]) -> Sequence[Content]:
         """Return the contents, some of them before the others."""
@@ -116,6 +121,10 @@ class _Group:
             if found[one.position].placed < one.count
         }
         return Outcome(timetable, found, undone)
+
+    def changed(self, outcome: Outcome) -> int:
+        """Return the number of standing rows that do not stay."""
+        return sum(_changed(one, outcome.found[one.position]) for one in self.incomplete)
 
     def with_displaced(self, best: Outcome) -> Outcome:
         """Return a better outcome with few displaced sessions, or ``best``."""
@@ -202,6 +211,12 @@ def _fewest(
     minutes = sum(sizes[position] for position in leaving)
     is_part = most < outcome.undone[stuck.position]
     return _Displaced(is_part, len(leaving), minutes, day, tuple(sorted(leaving)))
+
+
+def _changed(content: Content, found: CaughtUp) -> int:
+    """Return the number of standing rows of a content that are not among those found."""
+    found_rows = frozenset(found.rows)
+    return sum(one.row not in found_rows for rows in content.standing.values() for one in rows)
 
 
 def _undone_minutes(content: Content) -> int:

@@ -106,7 +106,7 @@ class Follow:
             return {}
         days = self.problem.days
         own = [
-            row._replace(day=within_period(row.day, days))
+            row if 0 <= row.day < len(days) else row._replace(day=within_period(row.day, days))
             for position in {position for _, position in keys}
             for row in rows.get(position, ())
             if row.parts > 1 or self._key(row) in keys

@@ -1,7 +1,8 @@
 """The units of one content on one day, laid out with the least change of its rows.
 
 Rows of the content that lie wholly within the units stay, if the units before them find room before
-them, and those after them behind them. Otherwise the session is laid out anew, from the minute at
+them, and those after them behind them; else the first or the last ones of these rows give way, as
+few as possible. If none can stay, the session is laid out anew, from the minute at
 which it began or, if the day does not hold it so, from the first free minute. Units stay in order
 of time. Of these ways the first one is taken that is possible at all; within each, rows of a group
 with ``comfort`` get pauses and five-minute marks, and a session laid out anew stays in one span, as
@@ -123,25 +124,47 @@ def lay_out_session(
 def _around(
     deal: Deal, items: range, standing: Sequence[Standing], day: OpenDay, wrap_up: int
 ) -> Layout | None:
-    """Return a layout in which the rows within the items stay, if there are any."""
-    inside = _inside(items, standing)
-    if inside and inside[-1].items.stop < items.stop and inside[-1].row.wrap_up:
-        inside.pop()  # the wrap-up is behind the last unit of the day
-    if not inside or (wrap_up and inside[-1].items.stop == items.stop and not _wraps(inside)):
+    """Return a layout in which as many as possible of the rows within the items stay, if any can.
+
+    A row gives way if the units before it, or behind it, find no room otherwise.
+    """
+    inside = _may_stay(items, standing, wrap_up)
+    before = behind = None
+    while inside and before is None:
+        part, span = range(items.start, inside[0].items.start), (0, inside[0].row.start)
+        if (before := _beside(deal, part, span, day, 0)) is None:
+            del inside[0]
+    while inside and behind is None:
+        part, span = (
+            range(inside[-1].items.stop, items.stop),
+            (inside[-1].row.stop, MINUTES_PER_DAY),
+        )
+        if (behind := _beside(deal, part, span, day, wrap_up)) is None:
+            del inside[-1]
+    if before is None or behind is None:
         return None
-    start, stop = inside[0].row.start, inside[-1].row.stop
-    others = Room(_without(day.free.study, inside), _without(day.free.reserve, inside))
-    runs = []
-    for part, span, wrap in (
-        (range(items.start, inside[0].items.start), (0, start), 0),
-        (range(inside[-1].items.stop, items.stop), (stop, MINUTES_PER_DAY), wrap_up),
-    ):
-        if part:
-            packed = _packed(deal, part, day.rooms(within(others, span), {start, stop}), wrap)
-            if packed is None:
-                return None
-            runs.append((part, packed, wrap))
-    return Layout(tuple(one.row for one in inside), tuple(runs))
+    return Layout(tuple(one.row for one in inside), (*before, *behind))
+
+
+def _may_stay(items: range, standing: Sequence[Standing], wrap_up: int) -> list[Standing]:
+    """Return the rows within the items that can stay as far as the wrap-up is concerned."""
+    inside = _inside(items, standing)
+    if not inside:
+        return []
+    if inside[-1].items.stop < items.stop:
+        # The wrap-up is behind the last unit of the day.
+        return inside[:-1] if inside[-1].row.wrap_up else inside
+    return inside if _wraps(inside) or not wrap_up else []
+
+
+def _beside(
+    deal: Deal, items: range, span: Span, day: OpenDay, wrap_up: int
+) -> tuple[tuple[range, list[Run], int], ...] | None:
+    """Return the runs of items before or behind a row that stays, ``None`` if they do not fit."""
+    if not items:
+        return ()
+    packed = _packed(deal, items, day.rooms(within(day.free, span), span), wrap_up)
+    return None if packed is None else ((items, packed, wrap_up),)
 
 
 def _packed(deal: Deal, items: range, rooms: Iterable[Room], wrap_up: int) -> list[Run] | None:
@@ -196,17 +219,6 @@ def _inside(items: range, standing: Sequence[Standing]) -> list[Standing]:
 
 def _wraps(inside: Sequence[Standing]) -> bool:
     return inside[-1].row.wrap_up > 0
-
-
-def _without(spans: Sequence[Span], inside: Sequence[Standing]) -> list[Span]:
-    """Return the spans without the time from the first of the rows to the last."""
-    start, stop = inside[0].row.start, inside[-1].row.stop
-    return [
-        part
-        for span in spans
-        for part in ((span[0], min(span[1], start)), (max(span[0], stop), span[1]))
-        if part[0] < part[1]
-    ]
 
 
 def within(room: Room, span: Span) -> Room:

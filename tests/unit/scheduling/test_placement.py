@@ -6,7 +6,7 @@ from itertools import accumulate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.scheduling.placement import Room, Run, pack
+from domain.scheduling.placement import Room, Run, pack, reach
 from domain.scheduling.spans import Span, front
 
 
@@ -54,3 +54,18 @@ def test_units_are_packed_into_the_least_minutes_of_the_reserve(
             break
     prefix = [0, *accumulate(lengths)]
     assert pack(prefix, range(len(lengths)), room, wrap_up) == expected
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), rooms(), st.data())
+def test_pack_takes_as_many_units_as_the_spans_reach(
+    lengths: list[int], room: Room, data: st.DataObject
+) -> None:
+    prefix = [0, *accumulate(lengths)]
+    first = data.draw(st.integers(0, len(lengths) - 1))
+    last = reach(prefix, first, room.lengths())
+    packed = [
+        stop
+        for stop in range(first + 1, len(prefix))
+        if pack(prefix, range(first, stop), room) is not None
+    ]
+    assert packed == list(range(first + 1, last + 1))

@@ -57,6 +57,18 @@ def test_row_stays_if_the_units_before_it_and_behind_it_find_room() -> None:
     assert found == [(540, 560, 1, 2), (600, 620, 3, 4), (620, 640, 5, 6)]
 
 
+def test_first_row_gives_way_if_the_units_before_it_find_no_room() -> None:
+    rows = [standing(600, 2, 3), standing(660, 4, 5)]
+    found = laid_out(deal(), range(5), rows, Room([(600, 720)], []))
+    assert found == [(600, 630, 1, 3), (660, 680, 4, 5)]
+
+
+def test_last_row_gives_way_if_the_units_behind_it_find_no_room() -> None:
+    rows = [standing(600, 1, 2), standing(640, 3, 4)]
+    found = laid_out(deal(), range(6), rows, Room([(600, 670)], []))
+    assert found == [(600, 620, 1, 2), (620, 660, 3, 6)]
+
+
 def test_session_is_laid_out_anew_from_its_start_if_nothing_fits_before_it() -> None:
     rows = [standing(600, 3, 4)]
     found = laid_out(deal(), range(4), rows, Room([(600, 720)], []))
