@@ -85,8 +85,7 @@ class ReschedulingService(Service):
         snapshot = uow.groups.snapshot(group_id, with_baseline=True)
         request.require_expected(snapshot.generation)
         request.require_previewed(snapshot, options.today)
-        computed = _compute(snapshot, options)
-        planning_request = snapshot.request(options.today)
+        planning_request, computed = _compute(snapshot, options)
         stored = write_generation(
             uow.session,
             snapshot,
@@ -193,7 +192,7 @@ def preview_reschedule(
     """
     options = _Options.of(today, frozen_until, catch_up)
     snapshot = PlanGroupRepository(session, tenant_id).snapshot(group_id, with_baseline=True)
-    computed = _compute(snapshot, options)
+    _, computed = _compute(snapshot, options)
     changed = snapshot.difference(computed, today)
     return GenerationResult.of(
         computed,
@@ -237,7 +236,8 @@ def _own_calendar(
     return None if snapshot.baseline else Baseline.of(request, computed.plans).calendar_json()
 
 
-def _compute(snapshot: PlanningSnapshot, options: _Options) -> Rescheduled:
+def _compute(snapshot: PlanningSnapshot, options: _Options) -> tuple[types.Request, Rescheduled]:
+    """Return the request of the snapshot, and the reschedule of its plans."""
     snapshot.fence.require_generatable()
     request = snapshot.request(options.today)
     check(request)
@@ -245,6 +245,6 @@ def _compute(snapshot: PlanningSnapshot, options: _Options) -> Rescheduled:
         raise InvalidInputError.of("frozen_until", "must be within the period")
     planned = [live.stored.plan for live in snapshot.plans if not live.is_kept(options.today)]
     baseline = snapshot.baseline or Baseline.of(request, planned)
-    return reschedule(
+    return request, reschedule(
         request, planned, baseline, frozen_until=options.frozen_until, how=options.catch_up
     )
