@@ -2,8 +2,8 @@
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
 from domain.scheduling.arrangement import comfort_of
@@ -16,17 +16,17 @@ from domain.scheduling.rows import Row
 from domain.scheduling.types import KeptPlan, PlanKind, Strategy
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Own:
     """The kept plans of one content, and its study rows.
 
     Missed and hit rows are among ``rows``, which are in order of time.
     """
 
-    kept: list[KeptPlan] = field(default_factory=list)
-    rows: Sequence[Row] = ()
-    standing: Sequence[Row] = ()
-    undone: list[Row] = field(default_factory=list)
+    kept: Sequence[KeptPlan]
+    rows: Sequence[Row]
+    standing: Sequence[Row]
+    undone: Sequence[Row]
 
     @property
     def kept_study(self) -> list[KeptPlan]:
@@ -34,26 +34,27 @@ class _Own:
 
 
 def remaining_contents(
-    problem: Problem, rows: RowsByContent, undone: Iterable[Row], timetable: Timetable
+    problem: Problem,
+    rows: RowsByContent,
+    standing: RowsByContent,
+    undone: RowsByContent,
+    timetable: Timetable,
 ) -> list[Content]:
     """Return what remains of each content.
 
     :param rows: the study rows before the reschedule, missed ones included.
-    :param undone: those that were missed or hit; the timetable has the others.
+    :param standing: those that stand.
+    :param undone: the others, which were missed or hit.
     """
-    by_content: Mapping[int, _Own] = defaultdict(_Own)
+    kept: Mapping[int, list[KeptPlan]] = defaultdict(list)
     for plan in problem.request.kept:
-        by_content[plan.content].kept.append(plan)
-    for position, own in rows.items():
-        by_content[position].rows = own
-    for position, own in timetable.study().items():
-        by_content[position].standing = own
-    for row in undone:
-        by_content[row.content].undone.append(row)
-    return [
-        _content(problem, demand, by_content[demand.content.position], timetable)
-        for demand in problem.demands
-    ]
+        kept[plan.content].append(plan)
+    found = []
+    for demand in problem.demands:
+        at = demand.content.position
+        own = _Own(kept[at], rows.get(at, ()), standing.get(at, ()), undone.get(at, ()))
+        found.append(_content(problem, demand, own, timetable))
+    return found
 
 
 def _content(problem: Problem, demand: Demand, own: _Own, timetable: Timetable) -> Content:

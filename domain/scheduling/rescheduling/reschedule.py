@@ -66,7 +66,7 @@ def reschedule(
         return _unchanged(stand, planned, baseline)
     before = stand.standing_quality()
     caught = stand.caught_up()
-    warnings = stand.follow_with_reviews()
+    warnings = stand.follow_with_reviews(caught)
     deals = stand.deals(caught)
     unplaced = unplaced_ranges(problem, deals)
     explained = with_study_days(problem) if unplaced else problem
@@ -76,7 +76,7 @@ def reschedule(
         certificate=certificate(explained) if unplaced else None,
         repairs=repairs(explained, unplaced, stand.would_place) if unplaced else (),
         warnings=tuple(warnings),
-        quality=stand.measure.quality(deals, stand.rows(PlanKind.STUDY)),
+        quality=stand.measure.quality(deals, [row for one in caught.values() for row in one.rows]),
         quality_before=before,
     )
 
@@ -116,12 +116,17 @@ class _Stand:
         rows = [row_of(plan, (plan.date - start).days) for plan in planned]
         self._missed = [row for row, plan in zip(rows, planned, strict=True) if plan.date < today]
         self._planned = [row for row in rows if row.day >= problem.first_day]
-        self.timetable = Timetable(problem.rooms, self._planned, kept_minutes(problem.request))
-        self._hit = [row for row in self._planned if not self._stands(row)]
-        self.timetable.remove(self._hit)
+        self.timetable = Timetable(problem.rooms, (), kept_minutes(problem.request))
+        self._hit: list[Row] = []
+        standing: list[Row] = []
+        for row in self._planned:
+            (standing if self._stands(row) else self._hit).append(row)
+        self.timetable.add(standing)
         self._before = study_by_content((*self._missed, *self._planned))
-        undone = (row for row in (*self._hit, *self._missed) if row.kind is PlanKind.STUDY)
-        self.contents = remaining_contents(problem, self._before, undone, self.timetable)
+        undone = study_by_content((*self._hit, *self._missed))
+        self.contents = remaining_contents(
+            problem, self._before, study_by_content(standing), undone, self.timetable
+        )
         self.problem = replace(
             problem, demands=[replace(one.demand, days=list(one.days)) for one in self.contents]
         )
@@ -163,10 +168,6 @@ class _Stand:
         ]
         return self.measure.quality(deals, rows)
 
-    def rows(self, kind: PlanKind) -> list[Row]:
-        """Return the planned rows of a kind."""
-        return [row for row in self.timetable.rows if row.kind is kind]
-
     def plans(self, first: int) -> list[ScheduledPlan]:
         """Return the planned rows as plans, numbered from ``first`` on."""
         days = self.problem.days
@@ -191,27 +192,28 @@ class _Stand:
         rows = [
             one.row for content in contents for rows in content.standing.values() for one in rows
         ]
-        timetable = self.timetable.with_others(changed.rooms, [*rows, *self.rows(PlanKind.REVIEW)])
+        reviews = (row for row in self.timetable.rows if row.kind is PlanKind.REVIEW)
+        timetable = self.timetable.with_others(changed.rooms, [*rows, *reviews])
         return not catch_up_all(contents, timetable, self._limit, displace=False).undone
 
-    def follow_with_reviews(self) -> list[PlanWarning]:
+    def follow_with_reviews(self, caught: Mapping[int, CaughtUp]) -> list[PlanWarning]:
         """Let the reviews follow the study rows, and return what could not be reviewed."""
         if self.problem.request.review_days == 0:
             return []
         follow = Follow(self.problem, self._demands, self.timetable)
         hit = [row for row in self._hit if row.kind is PlanKind.REVIEW]
         missed = [row for row in self._missed if row.kind is PlanKind.REVIEW]
-        return follow.follow(self._before, self.timetable.study(), hit, missed)
+        after = {position: sorted(one.rows) for position, one in caught.items()}
+        return follow.follow(self._before, after, hit, missed)
 
     def deals(self, caught: Mapping[int, CaughtUp]) -> list[Deal]:
         """Return the placed units of each demand, as the strategies do."""
-        found, study = [], self.timetable.study()
+        found = []
         for content in self.contents:
-            demand, placed = content.demand, caught[content.position].placed
-            units = len(set(content.deal.units[:placed]))
+            demand, own = content.demand, caught[content.position]
+            units = len(set(content.deal.units[: own.placed]))
             # Rows keep their minutes, even if those of the units were edited since.
-            rows = study.get(content.position, ())
-            minutes = sum(row.stop - row.start - row.wrap_up for row in rows)
+            minutes = sum(row.stop - row.start - row.wrap_up for row in own.rows)
             found.append(Deal(demand, demand.units[:units], [0, minutes], [], []))
         return found
 
@@ -220,7 +222,7 @@ class _Stand:
             return self._baseline.given(self.problem.days[day].date) * 5 // 4
         return self._fullest * 3 // 2
 
-    @property
+    @cached_property
     def _fullest(self) -> int:
         return max(self._baseline.minutes, default=0)
 

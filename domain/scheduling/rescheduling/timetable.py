@@ -10,7 +10,7 @@ from domain.scheduling.spans import Span, without
 from domain.scheduling.types import PlanKind
 
 RowsByContent: TypeAlias = Mapping[int, Sequence[Row]]
-"""Rows in order of time by the position of their content."""
+"""Rows by the position of their content."""
 
 
 class Timetable:
@@ -40,10 +40,6 @@ class Timetable:
     def rows(self) -> list[Row]:
         """All rows in order of time."""
         return sorted(row for rows in self._rows.values() for row in rows)
-
-    def study(self) -> RowsByContent:
-        """Return all study rows."""
-        return study_by_content(self.rows)
 
     def of(self, content: int, kind: PlanKind) -> list[Row]:
         """Return the rows of a content in order of time."""
@@ -116,7 +112,7 @@ class Timetable:
 
 
 def study_by_content(rows: Iterable[Row]) -> RowsByContent:
-    """Return the study rows among rows that are in order of time."""
+    """Return the study rows among rows, by content in the given order."""
     found: dict[int, list[Row]] = {}
     for row in rows:
         if row.kind is PlanKind.STUDY:
