@@ -1,6 +1,7 @@
 """Run the benchmarks named on the command line; by default, all that need no other options.
 
-``balanced``, ``lives`` and ``slowest`` have options of their own, so each must be the only name.
+``balanced``, ``exact``, ``lives`` and ``slowest`` have options of their own, so each must be the
+only name.
 """
 
 import importlib
@@ -16,6 +17,7 @@ from tests.benchmarks import (
     balanced,
     contention,
     decisions,
+    exact,
     importing,
     lives,
     rescheduling,
@@ -31,8 +33,14 @@ WITHOUT_DATABASE: dict[str, Callable[[], None]] = {
     "slowest": partial(slowest.main, ()),
     "balanced": partial(balanced.main, ()),
     "lives": partial(lives.main, ()),
+    "exact": partial(exact.main, ()),
 }
-WITH_OPTIONS = {"slowest": slowest.main, "balanced": balanced.main, "lives": lives.main}
+WITH_OPTIONS = {
+    "slowest": slowest.main,
+    "balanced": balanced.main,
+    "lives": lives.main,
+    "exact": exact.main,
+}
 NOT_BY_DEFAULT = {"peers", *WITH_OPTIONS}
 
 
