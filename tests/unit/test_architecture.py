@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import FunctionType, ModuleType
+from typing import Literal, get_origin
 
 import pytest
 import radon.complexity
@@ -123,7 +124,8 @@ def exported() -> dict[str, list[str]]:
 
 
 def test_exported_names_are_at_most_30_in_domain_and_70_in_total() -> None:
-    names = exported()
+    # The errors are not counted: the table of the specification has one per code.
+    names = {module: listed for module, listed in exported().items() if module != "domain.errors"}
     assert len(names["domain"]) <= 30
     assert len({name for listed in names.values() for name in listed}) <= 70
 
@@ -133,11 +135,15 @@ def test_exported_names_and_their_public_methods_have_docstrings() -> None:
 
 
 def documented_objects() -> Iterator[tuple[str, object]]:
-    """Yield exported objects, and the public methods and properties that their classes define."""
+    """Yield exported objects, and the public methods and properties that their classes define.
+
+    An alias of ``Literal`` cannot have a docstring.
+    """
     for module, names in exported().items():
         for name in names:
             value = getattr(importlib.import_module(module), name)
-            yield f"{module}.{name}", value
+            if get_origin(value) is not Literal:
+                yield f"{module}.{name}", value
             for key, member in vars(value).items() if inspect.isclass(value) else ():
                 if not key.startswith("_") and isinstance(
                     member, FunctionType | property | classmethod
@@ -154,7 +160,7 @@ def written_docstring(value: object) -> str | None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PROJECT)))
 def test_file_has_at_most_350_lines_and_functions_of_at_most_45(path: Path) -> None:
     text = path.read_text("utf-8")
-    assert len(text.splitlines()) <= 350 or path.name == "errors.py"
+    assert len(text.splitlines()) <= 350
     functions = (
         node
         for node in ast.walk(ast.parse(text))
@@ -175,7 +181,8 @@ def test_cyclomatic_complexity_is_at_most_ten(path: Path) -> None:
 def test_import_depth_is_at_most_twelve() -> None:
     """The depth is the length of the longest chain of imports at module level.
 
-    The planning core counts as one module, because its internal chain is longer.
+    The planning core counts as one module, because its internal chain is longer, and so do the
+    errors, which import nothing else of the package.
     """
     graph: dict[str, set[str]] = {}
     for name in MODULES:
@@ -189,7 +196,8 @@ def test_import_depth_is_at_most_twelve() -> None:
 
 
 def graph_node(module: str) -> str:
-    return "domain.scheduling" if module.startswith("domain.scheduling") else module
+    one = ("domain.errors", "domain.scheduling")
+    return next((package for package in one if module.startswith(f"{package}.")), module)
 
 
 def imports_of(module: str) -> Iterator[str]:
