@@ -121,9 +121,10 @@ class GenerationResult:
     generation changed in the live plans. ``repeated`` is true if a request with the same
     idempotency key was answered before, so that nothing was generated this time; comparisons ignore
     it. ``difference`` has what is kept, moved, new and dropped, each with its old and new place;
-    it does not have the plans that are done, started or pinned, and a repeated result has none.
-    ``quality_before`` is the quality of the plans as they stood before a reschedule, ``None`` for a
-    generation and for a repeated result.
+    it does not have the plans that are done, started or pinned. That of a repeated result is read
+    back from the plans, with their current week and cycle, and is ``None`` if plans that the run
+    retired are no longer stored. ``quality_before`` is the quality of the plans as they stood
+    before a reschedule, ``None`` for a generation and for a repeated result.
     ``fingerprint`` is that of a preview, with which the same request confirms it.
     """
 

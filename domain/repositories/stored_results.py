@@ -1,9 +1,12 @@
 """Results of runs as they were stored, for repeated requests."""
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, case, not_, select
+from sqlalchemy import and_, case, not_, or_, select
 from sqlalchemy.orm import Session, undefer
 
 from domain.database_errors import translated
@@ -18,8 +21,12 @@ from domain.repositories.plan_rows import (
     has_id,
     labeled_columns,
 )
-from domain.scheduling.difference import PlanChanges
+from domain.scheduling.difference import Difference, PlanChanges, StoredPlan
 from domain.scheduling.result import PlanWarning, Quality, Schedule, ScheduledPlan
+
+_UNMARKED: Final = and_(StudentPlan.state == PlanState.PLANNED, not_(StudentPlan.pinned))
+_STORED: Final = ("id", "lineage", "generation", "version")
+_time: Final = attrgetter("date", "start_minute")
 
 
 @translated()
@@ -35,19 +42,22 @@ def record_of_key(session: Session, tenant_id: UUID, key: str) -> PlanGeneration
 
 @translated()
 def load_stored(session: Session, record: PlanGeneration) -> GenerationResult:
-    """Read the result of a recorded generation in two statements.
+    """Read the result of a recorded generation or reschedule in two statements.
 
-    The result has the values that the generation wrote; it does not depend on whether a plan was
-    completed or replaced since. The contents and their positions are the current ones, and so are
-    the week and cycle of each plan. Raises ``EditedMeanwhileError`` if the generation was undone,
-    or if its plans are no longer stored.
+    The result has the values that the run wrote; it does not depend on whether a plan was completed
+    or replaced since. The contents and their positions are the current ones, and so are the week
+    and cycle of each plan. Its ``difference`` is ``None`` if plans that the run retired are no
+    longer stored. Raises ``EditedMeanwhileError`` if the run was undone, or if its own plans are no
+    longer stored.
     """
-    rows = _stored_plans(session, record)
-    if record.undone_in is not None or len(rows) != record.plan_count:
+    found = _stored_plans(session, record)
+    if record.undone_in is not None or not found.keys() >= set(record.plan_ids):
         raise EditedMeanwhileError(group_id=record.group_id)
-    stored = StoredColumns(*(tuple(row.pop(name) for row in rows) for name in _STORED))
+    rows = [found.pop(plan_id) for plan_id in record.plan_ids]
+    # A plan that was already stored has the sequence of the run that made it.
+    plans = tuple(replace(row.plan, sequence=sequence) for sequence, row in enumerate(rows, 1))
     computed = Schedule(
-        plans=tuple(ScheduledPlan(**row) for row in rows),
+        plans=plans,
         **explanation_of(record),
         warnings=tuple(PlanWarning(**item) for item in record.warnings),
         quality=Quality(**record.quality or {}),
@@ -58,14 +68,44 @@ def load_stored(session: Session, record: PlanGeneration) -> GenerationResult:
         group_id=record.group_id,
         contents=_labels(session, record),
         changes=changes_of(record),
+        difference=_difference(record, zip(rows, plans, strict=True), found.values()),
         generation=record.number,
-        stored=stored,
+        stored=_columns(rows),
         repeated=True,
     )
 
 
-_STORED: Final = ("id", "lineage", "generation", "version")
-"""The columns of ``StoredColumns``, in order."""
+def _columns(rows: Sequence[StoredPlan]) -> StoredColumns:
+    return StoredColumns(
+        plan_ids=tuple(row.id for row in rows),
+        lineages=tuple(row.lineage for row in rows),
+        generations=tuple(row.generation for row in rows),
+        versions=tuple(row.version for row in rows),
+    )
+
+
+def _difference(
+    record: PlanGeneration,
+    planned: Iterable[tuple[StoredPlan, ScheduledPlan]],
+    retired: Iterable[StoredPlan],
+) -> Difference | None:
+    """Return what the run changed; ``None`` unless all plans that it retired are stored.
+
+    ``planned`` has the plans by time, as a schedule has. A plan that the run made continues the
+    retired one of its lineage, if there is one; the others were kept.
+    """
+    old = {row.lineage: row for row in sorted(retired, key=lambda row: _time(row.plan))}
+    if len(old) != record.moved_count + record.dropped_count:
+        return None
+    kept, moved, new = [], [], []
+    for row, plan in planned:
+        if row.generation != record.number:
+            kept.append((row, plan))
+        elif row.lineage in old:
+            moved.append((old.pop(row.lineage), plan))
+        else:
+            new.append(plan)
+    return Difference(tuple(kept), tuple(moved), tuple(new), dropped=tuple(old.values()))
 
 
 def _labels(session: Session, record: PlanGeneration) -> dict[int, ContentLabel]:
@@ -78,12 +118,17 @@ def _labels(session: Session, record: PlanGeneration) -> dict[int, ContentLabel]
     return {row.position: ContentLabel(row.id, row.title, row.subject) for row in contents}
 
 
-def _stored_plans(session: Session, record: PlanGeneration) -> list[dict[str, Any]]:
-    """Return the columns of the plans of the run that are still stored, in sequence."""
+def _stored_plans(session: Session, record: PlanGeneration) -> dict[UUID, StoredPlan]:
+    """Return the plans of the run and those that it retired, as far as they are still stored.
+
+    Their versions are those that the run has read or written; that of a plan which was marked since
+    is an outdated one.
+    """
+    retired = and_(not_(StudentPlan.live), StudentPlan.retired_in == record.number)
     plans = session.execute(
         select(
             *(StudentPlan.id, StudentPlan.lineage, StudentPlan.generation),
-            _version_as_generated().label("version"),
+            case((or_(_UNMARKED, retired), StudentPlan.version), else_=1).label("version"),
             *labeled_columns(SELECTED),
         )
         .join(Content, Content.id == StudentPlan.content_id)
@@ -91,24 +136,15 @@ def _stored_plans(session: Session, record: PlanGeneration) -> list[dict[str, An
             StudentPlan.tenant_id == record.tenant_id,
             Content.tenant_id == record.tenant_id,
             StudentPlan.group_id == record.group_id,
-            has_id(record.plan_ids),
+            or_(has_id(record.plan_ids), retired),
         )
     )
-    found = {row["id"]: row for row in plans.mappings()}
-    # A plan that was already stored has the sequence of the run that made it.
-    return [
-        {**found[plan_id], "sequence": sequence}
-        for sequence, plan_id in enumerate(record.plan_ids, 1)
-        if plan_id in found
-    ]
+    return {row["id"]: _stored_plan(dict(row)) for row in plans.mappings()}
 
 
-def _version_as_generated() -> ColumnElement[int]:
-    """Return the version of a plan that is as it was generated, and an outdated one otherwise."""
-    unchanged = and_(
-        StudentPlan.live, StudentPlan.state == PlanState.PLANNED, not_(StudentPlan.pinned)
-    )
-    return case((unchanged, StudentPlan.version), else_=1)
+def _stored_plan(row: dict[str, Any]) -> StoredPlan:
+    id_, lineage, generation, version = (row.pop(name) for name in _STORED)
+    return StoredPlan(id_, lineage, generation, version, ScheduledPlan(**{**row, "sequence": 0}))
 
 
 def changes_of(record: PlanGeneration) -> PlanChanges:

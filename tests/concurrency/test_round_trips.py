@@ -173,7 +173,8 @@ def test_undo_and_redo_take_at_most_ten_round_trips(traced: sa.Engine, group: Pl
 def test_repeated_requests_take_at_most_six_round_trips(
     traced: sa.Engine, group: PlanGroup
 ) -> None:
-    for name, run in {"generate": generate, "undo": undo, "redo": redo}.items():
+    runs = {"generate": generate, "undo": undo, "redo": redo, "reschedule": reschedule}
+    for name, run in runs.items():
         request = run(idempotency_key=f"{name} {group.id}")
         _, first = round_trips(traced, group, request)
         trips, again = round_trips(traced, group, request)
