@@ -152,7 +152,8 @@ def _demand(
 def _kept_units(kept: Iterable[KeptPlan]) -> tuple[set[int], dict[int, dict[int, int]]]:
     """Return the units that are kept completely, and the minutes of kept pieces by unit and number.
 
-    A unit is kept completely if a plan keeps it uncut or if all of its pieces are kept.
+    A unit is kept completely if a plan keeps it uncut or if all of its pieces are kept. A piece may
+    have been kept before the rest was cut again, into more of them.
     """
     whole: set[int] = set()
     pieces: dict[int, dict[int, int]] = defaultdict(dict)
@@ -163,7 +164,7 @@ def _kept_units(kept: Iterable[KeptPlan]) -> tuple[set[int], dict[int, dict[int,
         elif plan.last_kept_unit >= plan.first_unit:
             minutes = plan.end_minute - plan.start_minute - plan.wrap_up_minutes
             pieces[plan.first_unit][plan.part] = minutes
-            expected[plan.first_unit] = plan.parts
+            expected[plan.first_unit] = max(plan.parts, expected.get(plan.first_unit, 0))
     whole.update(unit for unit, numbers in pieces.items() if len(numbers) >= expected[unit])
     return whole, pieces
 

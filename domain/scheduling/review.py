@@ -160,26 +160,29 @@ Studied = dict[int, dict[int, list[tuple[Span, int]]]]
 def studied_by_cycle(request: Request, days: Sequence[Day], rows: Iterable[Row]) -> Studied:
     """Return the studied ranges by the cycle of their day.
 
-    A unit in pieces belongs to the cycle of its last piece. Ranges that a kept review of the same
+    A unit in pieces belongs to the cycle of its last piece; one whose last pieces are unplaced is
+    not studied. If the rest of a unit was cut again after a piece was kept, the highest number is
+    that of a later piece, which knows the number of pieces. Ranges that a kept review of the same
     cycle covers are omitted. A kept plan outside the period is assigned to the nearest day of the
     period.
     """
     whole: dict[int, list[tuple[Span, int]]] = defaultdict(list)
-    last_piece: dict[tuple[int, int], int] = {}
+    pieces: dict[tuple[int, int], dict[int, tuple[int, int]]] = defaultdict(dict)
 
-    def add(content: int, units: Span, parts: int, day: int) -> None:
-        if parts == 1:
-            whole[content].append((units, day))
+    def add(plan: Row | KeptPlan, last_unit: int, day: int) -> None:
+        if plan.parts == 1:
+            whole[plan.content].append(((plan.first_unit, last_unit + 1), day))
         else:
-            unit = content, units[0]
-            last_piece[unit] = max(day, last_piece.get(unit, day))
+            pieces[plan.content, plan.first_unit][plan.part] = plan.parts, day
 
     for row in rows:
-        add(row.content, (row.first_unit, row.last_unit + 1), row.parts, row.day)
+        add(row, row.last_unit, row.day)
     for plan, day in _kept(request, PlanKind.STUDY):
-        add(plan.content, (plan.first_unit, plan.last_kept_unit + 1), plan.parts, day)
-    for (content, unit), day in last_piece.items():
-        whole[content].append(((unit, unit + 1), day))
+        add(plan, plan.last_kept_unit, day)
+    for (content, unit), own in pieces.items():
+        parts, _ = own[max(own)]
+        if len(own) >= parts:
+            whole[content].append(((unit, unit + 1), max(day for _, day in own.values())))
     cycles: Studied = defaultdict(lambda: defaultdict(list))
     for content, ranges in whole.items():
         for units, day in ranges:

@@ -5,7 +5,7 @@ before and after the step is the same to the byte. ``HISTORIES`` sets the number
 example 500.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID, uuid4
@@ -33,7 +33,7 @@ from domain.scheduling import types as planning
 from domain.scheduling.difference import PlanChanges
 from domain.scheduling.rescheduling.reschedule import CatchUp
 from domain.scheduling.result import Schedule
-from domain.scheduling.types import Request
+from domain.scheduling.types import Busy, Request
 from domain.services import (
     GroupEditService,
     GroupTimeService,
@@ -45,9 +45,11 @@ from domain.services import (
 )
 from domain.services.undo import UndoService
 from tests.benchmarks.group_document import document
+from tests.integration.other_group import OtherGroup
 from tests.integration.storing import store, unit_of_work
 from tests.integration.undoing import generate
-from tests.unit.scheduling.history_model import PLACE, Model, ModelRun, Plan
+from tests.unit.scheduling.history_model import Model, ModelRun
+from tests.unit.scheduling.history_plans import PLACE, Plan
 from tests.unit.scheduling.history_rules import CLASS, machine_settings
 from tests.unit.scheduling.rescheduling_rules import ReschedulingHistories
 
@@ -70,6 +72,7 @@ class Database:
         self._special_days: dict[date, RowVersion] = {}
         self._lesson: RowVersion | None = None
         self._retired: dict[UUID, str] = {}
+        self._other: OtherGroup | None = None
 
     def start(self, request: Request) -> None:
         entries = PlanGroupDocument.from_mapping(document(request))
@@ -198,6 +201,24 @@ class Database:
                 time.remove_class(class_id=self._lesson.id, expected_version=self._lesson.version)
                 self._lesson = None
             uow.commit()
+
+    def change_deadlines(self, target: date | None, deadlines: Sequence[date | None]) -> None:
+        with unit_of_work(self._factory, self.group) as uow:
+            group = PlanGroupRepository(uow.session, self.group.tenant_id).get(self.group.id)
+            service = GroupEditService(uow)
+            if group.target_date != target:
+                service.change_settings(expected_version=group.version, target_date=target)
+            for content, deadline in zip(group.contents, deadlines, strict=True):
+                if content.deadline != deadline:
+                    service.change_content(
+                        content_id=content.id, expected_version=content.version, deadline=deadline
+                    )
+            uow.commit()
+
+    def change_busy(self, busy: Collection[Busy]) -> None:
+        if self._other is None:
+            self._other = OtherGroup.of_student(self._factory, self.group)
+        self._other.replace_plans(self._factory, busy)
 
     def compare(self, model: Model) -> None:
         own = StudentPlan.group_id == self.group.id

@@ -73,6 +73,7 @@ class Follow:
         new = self._studied(after, touched | keys, is_whole=False)
         old = self._studied(before, touched, is_whole=True)
         keys.update(key for key in touched if self._differs(old, new, key))
+        keys.update(self._early_reviews(new, touched))
         warnings = [found for key in sorted(keys) for found in self._renew(key, new)]
         return warnings + [found for row in missed for found in self._offer(row)]
 
@@ -114,6 +115,18 @@ class Follow:
         kept = tuple(plan for plan, key in self._kept if plan.parts > 1 or key in keys)
         request = replace(self.problem.request, kept=kept)
         return studied_by_cycle(counted_whole(request) if is_whole else request, days, own)
+
+    def _early_reviews(self, studied: Studied, keys: AbstractSet[Key]) -> Iterator[Key]:
+        """Yield the keys with planned reviews of units that are not studied before them.
+
+        A plan that was missed by hand leaves such a review behind.
+        """
+        for position in sorted({position for _, position in keys}):
+            for row in self.timetable.of(position, PlanKind.REVIEW):
+                key = self._key(row)
+                before = (units for units, day in _ranges(studied, key) if day < row.day)
+                if key in keys and without([(row.first_unit, row.last_unit + 1)], merged(before)):
+                    yield key
 
     def _renew(self, key: Key, studied: Studied) -> Iterator[PlanWarning]:
         cycle, position = key
@@ -174,11 +187,14 @@ class Follow:
     def _still_due(self, row: Row) -> list[Span]:
         """Return the units of a missed review that are done and not planned for review."""
         kept = self.problem.request.kept
-        content = self.demands[row.content].content
+        demand = self.demands[row.content]
+        content = demand.content
         done = merged(
             (plan.first_unit, plan.last_kept_unit + 1)
             for plan in kept
-            if plan.kind is PlanKind.STUDY and plan.content == row.content
+            if plan.kind is PlanKind.STUDY
+            and plan.content == row.content
+            and plan.first_unit not in demand.kept_pieces  # of which other pieces are not done
         )
         planned = [
             (other.first_unit, other.last_unit + 1)

@@ -60,19 +60,21 @@ def items_of(demand: Demand, planned: Iterable[Row]) -> tuple[Deal, list[tuple[i
         taken = {*own, *demand.kept_pieces.get(unit, ())}
         # Pieces keep their minutes, also if those of the unit are rounded in another way by now.
         is_complete = any(len(taken) >= row.parts for row in own.values())
+        found: list[tuple[int, int, int]] = []
         for part, row in sorted(own.items()):
             length = row.stop - row.start - row.wrap_up
             length = length if is_complete else min(rest, length)
+            found.append((part, row.parts, length))
+            rest -= length
+        if rest > 0 and not is_complete:
+            free = next(number for number in range(1, len(taken) + 2) if number not in taken)
+            count = max(len(taken) + 1, *(row.parts for row in own.values()), 1)
+            found.append((free, count, rest))
+        for part, parts, length in sorted(found):
             if length:
                 units.append(unit)
                 minutes.append(length)
-                numbers.append((part, row.parts))
-                rest -= length
-        if rest > 0 and not is_complete:
-            free = next(number for number in range(1, len(taken) + 2) if number not in taken)
-            units.append(unit)
-            minutes.append(rest)
-            numbers.append((free, max(len(taken) + 1, *(row.parts for row in own.values()), 1)))
+                numbers.append((part, parts))
     cuts = len(units) - len(demand.units)
     return Deal(demand, units, [0, *accumulate(minutes)], [], [], cuts=cuts), numbers
 

@@ -21,59 +21,7 @@ from tests.unit.scheduling.checking.case import Case, check_places
 from tests.unit.scheduling.checking.rescheduled import Decided, Rescheduled, check_rescheduled
 from tests.unit.scheduling.checking.units import check_units
 from tests.unit.scheduling.checking.world import World
-
-NOT_PLACE = {"sequence", "week", "cycle", "cycle_day"}
-PLACE = [item.name for item in fields(ScheduledPlan) if item.name not in NOT_PLACE]
-DONE = {PlanState.DONE, PlanState.PART_DONE}
-Place = tuple[object, ...]
-
-
-def place(plan: ScheduledPlan) -> Place:
-    return tuple(getattr(plan, name) for name in PLACE)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A stored plan."""
-
-    id: UUID
-    lineage: UUID
-    plan: ScheduledPlan
-    made_in: int
-    sequence: int | None
-    version: int = 1
-    state: PlanState = PlanState.PLANNED
-    done_through: int | None = None
-    pinned: bool = False
-    live: bool = True
-    retired_as: RetiredAs | None = None
-    retired_in: int | None = None
-
-    @property
-    def last_kept_unit(self) -> int:
-        return self.done_through or self.plan.last_unit
-
-    def is_kept(self, today: date) -> bool:
-        begun = self.pinned or self.state is PlanState.STARTED
-        return self.state in DONE or (begun and self.plan.date >= today)
-
-    def has_time_of(self, other: "Plan") -> bool:
-        one, two = self.plan, other.plan
-        minutes = (range(p.start_minute, p.end_minute) for p in (one, two))
-        return one.date == two.date and bool(set.intersection(*map(set, minutes)))
-
-    def has_units_of(self, other: "Plan") -> bool:
-        """Whether both study a unit of one content, as whole units."""
-        both = (self, other)
-        if self.plan.content != other.plan.content or any(
-            p.plan.kind is not PlanKind.STUDY or p.plan.parts > 1 for p in both
-        ):
-            return False
-        return bool(set.intersection(*(_units(p.plan.first_unit, p.last_kept_unit) for p in both)))
-
-
-def _units(first: int, last: int) -> set[int]:
-    return set(range(first, last + 1))
+from tests.unit.scheduling.history_plans import Plan, has_time_of, place, units_of
 
 
 def _violations(request: Request, result: Schedule) -> list[str]:
@@ -82,11 +30,11 @@ def _violations(request: Request, result: Schedule) -> list[str]:
     A plan with units outside the range is kept if it is marked after the range was shortened.
     """
     case = Case(request, result)
-    ranges = {c.position: _units(c.first_unit, c.last_unit) for c in request.contents}
+    ranges = {c.position: units_of(c.first_unit, c.last_unit) for c in request.contents}
     outside = [
         row
         for row in result.plans
-        if not _units(row.first_unit, row.last_unit) <= ranges[row.content]
+        if not units_of(row.first_unit, row.last_unit) <= ranges[row.content]
     ]
     found = [*check_units(case), *check_places(case)]
     return [*map(str, outside), *(text for text in found if "outside the range" not in text)]
@@ -128,6 +76,10 @@ class Model:
         found = [plan for plan in self.plans.values() if plan.live]
         return sorted(found, key=lambda plan: (plan.plan.date, plan.plan.start_minute))
 
+    @property
+    def live_plans(self) -> list[ScheduledPlan]:
+        return [row.plan for row in self.live]
+
     def request(self, today: date) -> Request:
         """Return the request for a generation."""
         kept = (
@@ -148,6 +100,12 @@ class Model:
         for one, other in combinations(live, 2):
             assert not one.has_time_of(other), (one, other)
             assert not one.has_units_of(other), (one, other)
+            assert not one.has_piece_of(other), (one, other)
+        assert not any(self.is_occupied(row) for row in live)
+
+    def is_occupied(self, row: Plan) -> bool:
+        """Whether another group of the student has the time of a plan."""
+        return any(has_time_of(row.plan, busy) for busy in self.settings.busy)
 
     def generated(
         self, today: date, result: Schedule, ids: Sequence[UUID], lineages: Sequence[UUID]
@@ -180,7 +138,10 @@ class Model:
     ) -> PlanChanges:
         """Record a reschedule, after checking its result and which plans it kept."""
         request, decided = self.request(today), self.decided(today)
-        case = Rescheduled(request, self.planned(today), result, decided.calendar, frozen_until)
+        # A content that an undone generation has shifted keeps its shift.
+        stored = {c.position: c.day_shift for c in request.contents if c.day_shift is not None}
+        calendar = replace(decided.calendar, shifts={**decided.calendar.shifts, **stored})
+        case = Rescheduled(request, self.planned(today), result, calendar, frozen_until)
         assert not (found := [*check_rescheduled(case)]), found
         if self.runs[-1].decided is None:
             decided = Decided.of(request, result.plans, {})
@@ -267,6 +228,8 @@ class Model:
             return "plans_changed"
         if any(one.has_time_of(other) for one in back for other in others):
             return "time_occupied"
+        if any(self.is_occupied(row) for row in back):
+            return "time_occupied"
         return None
 
     def take_back(self, run: ModelRun) -> PlanChanges:
@@ -332,7 +295,7 @@ class Model:
         )  # fmt: skip
         at = replace(row, plan=moved)
         is_taken = any(at.has_time_of(other) for other in self.live if other.id != row.id)
-        return None if is_taken else moved
+        return None if is_taken or self.is_occupied(at) else moved
 
     def last_fixed_unit(self, content: Content) -> int:
         """Return the last unit that a shorter range of the content must contain."""

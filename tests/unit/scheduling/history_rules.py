@@ -29,7 +29,8 @@ from domain.scheduling.types import (
     Strategy,
 )
 from tests.unit.scheduling.build import block, book, make_request, reserve
-from tests.unit.scheduling.history_model import DONE, Model, ModelRun, Plan
+from tests.unit.scheduling.history_model import Model, ModelRun
+from tests.unit.scheduling.history_plans import DONE, Plan
 
 EXAMPLES = int(os.environ.get("HISTORIES", "0"))
 """The number of histories per machine; 0 means a number that takes seconds."""
@@ -50,12 +51,18 @@ def machine_settings(examples: int, steps: int) -> settings:
     )
 
 
-def first_request(strategy: Strategy, hours: float, *, second_is_strategy: bool) -> Request:
-    """Return a group of two books that are short of time if the days have less than an hour."""
+def first_request(
+    strategy: Strategy, hours: float, minutes: int, *, second_is_strategy: bool
+) -> Request:
+    """Return a group of two contents that are short of time if the days have less than an hour.
+
+    Units of the second one that are longer than a span of time are cut.
+    """
     weekly = {"weekly": 2} if second_is_strategy else {}
+    last = 2 + 144 // min(minutes, 48)
     request = make_request(
         book(1, 20, 6, position=0),
-        book(3, 14, 12, position=1, type=ContentType.CUSTOM, wrap_up_minutes=5, **weekly),
+        book(3, last, minutes, position=1, type=ContentType.CUSTOM, wrap_up_minutes=5, **weekly),
         period=f"{START}..{START + timedelta(DAYS - 1)}",
         cycle=(3, 1),
         blocks=block(9, 9 + hours) + reserve(19, 19.5),
@@ -96,10 +103,13 @@ class Histories(RuleBasedStateMachine):
     @initialize(
         strategy=st.sampled_from(Strategy),
         hours=st.sampled_from([2, 0.75]),
+        minutes=st.sampled_from([12, 12, 50, 100]),
         second_is_strategy=st.booleans(),
     )
-    def start(self, strategy: Strategy, hours: float, *, second_is_strategy: bool) -> None:
-        request = first_request(strategy, hours, second_is_strategy=second_is_strategy)
+    def start(
+        self, strategy: Strategy, hours: float, minutes: int, *, second_is_strategy: bool
+    ) -> None:
+        request = first_request(strategy, hours, minutes, second_is_strategy=second_is_strategy)
         self.backend, self.model = self.new_backend(), Model(request)
         self.today = START
         self.backend.start(request)

@@ -3,7 +3,7 @@
 The pure core computes each reschedule from what the model knows; the backend must write the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
@@ -16,10 +16,10 @@ from hypothesis.stateful import precondition, rule
 from domain.models import PlanState
 from domain.scheduling.difference import PlanChanges
 from domain.scheduling.rescheduling.reschedule import CatchUp, reschedule
-from domain.scheduling.result import Schedule
-from domain.scheduling.types import Content, SpecialDay
+from domain.scheduling.result import Schedule, ScheduledPlan
+from domain.scheduling.types import Busy, Content, SpecialDay
 from tests.unit.scheduling.build import book
-from tests.unit.scheduling.history_model import DONE
+from tests.unit.scheduling.history_plans import DONE, has_time_of
 from tests.unit.scheduling.history_rules import DAYS, START, Backend, Histories, indexes
 
 MAX_CONTENTS = 4
@@ -34,6 +34,8 @@ class ReschedulingBackend(Backend, Protocol):
         self, today: date, frozen_until: date | None, how: CatchUp
     ) -> tuple[Schedule, Sequence[UUID], Sequence[UUID], PlanChanges]: ...
     def add_content(self, content: Content) -> None: ...
+    def change_deadlines(self, target: date | None, deadlines: Sequence[date | None]) -> None: ...
+    def change_busy(self, busy: Collection[Busy]) -> None: ...
 
 
 class ReschedulingHistories(Histories):
@@ -105,11 +107,16 @@ class ReschedulingHistories(Histories):
         self.backend.change_time(self.model.settings)
 
     @precondition(lambda self: len(self.model.settings.contents) < MAX_CONTENTS)
-    @rule(units=st.integers(1, 9), weekly=st.sampled_from([None, 2]), then=st.booleans())
-    def add_a_content(self, units: int, weekly: int | None, *, then: bool) -> None:
+    @rule(
+        units=st.integers(1, 9),
+        minutes=st.sampled_from([8, 8, 60]),
+        weekly=st.sampled_from([None, 2]),
+        then=st.booleans(),
+    )
+    def add_a_content(self, units: int, minutes: int, weekly: int | None, *, then: bool) -> None:
         contents = self.model.settings.contents
         more = {} if weekly is None else {"weekly": weekly}
-        content = book(1, units, 8, position=len(contents), **more)
+        content = book(1, units, minutes, position=len(contents), **more)
         self.backend.add_content(content)
         self.change_settings(contents=(*contents, content))
         if then:
@@ -119,6 +126,52 @@ class ReschedulingHistories(Histories):
     def change_range_and_reschedule(self, position: int, units: int) -> None:
         self.change_range(position, units)
         self.reschedule(0, None, CatchUp.SOONEST)
+
+    @rule(position=st.integers(0, 1), day=st.sampled_from([None, *range(2, DAYS + 1)]))
+    def change_a_deadline(self, position: int, day: int | None) -> None:
+        contents = self.model.settings.contents
+        changed = (
+            replace(content, deadline=_date(day)) if content.position == position else content
+            for content in contents
+        )
+        self.change_settings(contents=tuple(changed))
+        self._change_deadlines()
+
+    @rule(day=st.sampled_from([None, *range(2, DAYS + 2)]), then=st.booleans())
+    def change_the_target_date(self, day: int | None, *, then: bool) -> None:
+        self.change_settings(target_date=_date(day))
+        self._change_deadlines()
+        if then:
+            self.reschedule(0, None, CatchUp.SOONEST)
+
+    def _change_deadlines(self) -> None:
+        settings = self.model.settings
+        deadlines = [content.deadline for content in settings.contents]
+        self.backend.change_deadlines(settings.target_date, deadlines)
+
+    @rule(
+        day=st.integers(0, DAYS - 1),
+        start=st.sampled_from([8 * 60, 9 * 60, 9 * 60 + 20, 10 * 60, 19 * 60]),
+        minutes=st.sampled_from([15, 30, 60]),
+    )
+    def plan_another_group(self, day: int, start: int, minutes: int) -> None:
+        """Plan something in another group of the student, if the time is free."""
+        added = Busy(START + timedelta(day), start, start + minutes)
+        others = self.model.settings.busy
+        taken: list[ScheduledPlan | Busy] = [*others, *self.model.live_plans]
+        if not any(has_time_of(added, one) for one in taken):
+            self._change_busy((*others, added))
+
+    @precondition(lambda self: bool(self.model.settings.busy))
+    @rule(index=indexes)
+    def drop_a_plan_of_another_group(self, index: int) -> None:
+        busy = list(self.model.settings.busy)
+        busy.pop(index % len(busy))
+        self._change_busy(busy)
+
+    def _change_busy(self, busy: Iterable[Busy]) -> None:
+        self.change_settings(busy=tuple(sorted(busy, key=lambda one: (one.date, one.start_minute))))
+        self.backend.change_busy(self.model.settings.busy)
 
     @rule(day=st.integers(2, DAYS - 1))
     def undo_a_run_before_one_that_changes_nothing(self, day: int) -> None:
@@ -136,3 +189,7 @@ class ReschedulingHistories(Histories):
         if index % 2:
             self.redo(1)
         self.reschedule(0, None, CatchUp.SOONEST)
+
+
+def _date(day: int | None) -> date | None:
+    return None if day is None else START + timedelta(day)

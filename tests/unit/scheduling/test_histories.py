@@ -5,7 +5,7 @@ under test here but the move of a plan. The model checks each schedule, which pl
 is live.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from uuid import UUID
 
@@ -19,7 +19,8 @@ from domain.scheduling.rescheduling.reschedule import CatchUp
 from domain.scheduling.result import Schedule
 from domain.scheduling.schedule import schedule
 from domain.scheduling.types import Busy, Content, Request
-from tests.unit.scheduling.history_model import DONE, Model, ModelRun, Plan
+from tests.unit.scheduling.history_model import Model, ModelRun
+from tests.unit.scheduling.history_plans import DONE, Plan
 from tests.unit.scheduling.history_rules import machine_settings
 from tests.unit.scheduling.rescheduling_rules import ReschedulingHistories
 
@@ -82,6 +83,7 @@ class Memory:
             for other in self.model.live
             if other.id != row.id
         ]
+        taken += self.model.settings.busy
         try:
             moved = move(self.model.request(today), row.plan, day, start, taken)
         except InvalidInputError as error:
@@ -110,6 +112,12 @@ class Memory:
         return "range" if too_short else None
 
     def change_time(self, request: Request) -> None:
+        """Do nothing."""
+
+    def change_deadlines(self, target: date | None, deadlines: Sequence[date | None]) -> None:
+        """Do nothing."""
+
+    def change_busy(self, busy: Collection[Busy]) -> None:
         """Do nothing."""
 
     def compare(self, model: Model) -> None:

@@ -12,6 +12,7 @@ from domain.scheduling.types import (
     ContentType,
     Difficulty,
     Factors,
+    KeptPlan,
     PlanKind,
     Request,
 )
@@ -56,18 +57,35 @@ class Amounts:
 
     @cached_property
     def kept(self) -> list[int]:
-        """The units of kept plans; a unit occurs twice only if two kept plans have it.
-
-        A divided unit is kept with its last piece, because no request here keeps only some pieces.
-        """
-        return [
+        """The units of kept plans; a unit occurs twice only if two kept plans have it."""
+        whole = [
             unit
-            for plan in self.request.kept
-            if plan.content == self.content.position
-            and plan.kind is PlanKind.STUDY
-            and plan.part == plan.parts
+            for plan in self._kept_plans
+            if plan.parts == 1
             for unit in range(plan.first_unit, plan.last_kept_unit + 1)
         ]
+        return [*whole, *(unit for unit in self.kept_pieces if self._is_complete(unit))]
+
+    @cached_property
+    def kept_pieces(self) -> dict[int, dict[int, int]]:
+        """The minutes of the kept pieces of each unit, by their numbers."""
+        found: dict[int, dict[int, int]] = {}
+        for plan in self._kept_plans:
+            if plan.parts > 1:
+                net = plan.end_minute - plan.start_minute - plan.wrap_up_minutes
+                found.setdefault(plan.first_unit, {})[plan.part] = net
+        return found
+
+    def _is_complete(self, unit: int) -> bool:
+        """Whether all pieces of a unit are kept; the rest may have been cut again after a part."""
+        parts = max(p.parts for p in self._kept_plans if p.parts > 1 and p.first_unit == unit)
+        own = self.kept_pieces[unit]
+        return len(own) >= parts or sum(own.values()) >= self.minutes.get(unit, 0)
+
+    @property
+    def _kept_plans(self) -> list[KeptPlan]:
+        kept = (plan for plan in self.request.kept if plan.kind is PlanKind.STUDY)
+        return [plan for plan in kept if plan.content == self.content.position]
 
     @cached_property
     def remaining(self) -> list[int]:

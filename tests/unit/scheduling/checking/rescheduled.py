@@ -14,6 +14,7 @@ from itertools import pairwise
 from domain.scheduling.rescheduling.baseline import Baseline
 from domain.scheduling.result import Schedule, ScheduledPlan
 from domain.scheduling.types import Allocation, Content, KeptPlan, PlanKind, Request
+from tests.unit.scheduling.checking.amounts import Amounts
 from tests.unit.scheduling.checking.case import listed, name, units
 from tests.unit.scheduling.checking.world import World
 
@@ -30,7 +31,8 @@ class Decided:
         cls, request: Request, plans: Iterable[ScheduledPlan], shifts: Mapping[int, int]
     ) -> "Decided":
         stored = {content.position: content.day_shift or 0 for content in request.contents}
-        return cls(Baseline.of(request, plans), World(request, {**stored, **shifts}))
+        undated = replace(request, target_date=None)  # the current one counts
+        return cls(Baseline.of(request, plans), World(undated, {**stored, **shifts}))
 
     def reported(self, result: Schedule) -> "Decided":
         """Return the same with what a run could not place."""
@@ -70,6 +72,7 @@ def check_rescheduled(case: Rescheduled) -> Iterator[str]:
     for row in case.result.plans:
         if row.date >= case.first:  # frozen plans stay, also where their time was lost
             yield from _time(case, row)
+            yield from _before_deadline(case, row)
     for row in case.made:
         yield from _calendar(case, row)
         if row.date < case.first:
@@ -89,14 +92,15 @@ def _cover(case: Rescheduled, content: Content) -> Iterator[str]:
     found = dict.fromkeys(range(content.first_unit, content.last_unit + 1), Fraction(0))
     kept = [row for row in case.request.kept if _studies(row, content)]
     planned = [row for row in case.result.plans if _studies(row, content)]
-    for row in planned:
-        if not {*units(row)} <= found.keys() and row.date >= case.first:
-            yield f"{name(row)} is outside the range"
-    spans = [(row.first_unit, row.last_kept_unit, row.parts) for row in kept]
-    spans += [(row.first_unit, row.last_unit, row.parts) for row in planned]
-    for first, last, parts in spans:
-        for unit in found.keys() & {*range(first, last + 1)}:
-            found[unit] += Fraction(1, parts)
+    for plan in planned:
+        if not {*units(plan)} <= found.keys() and plan.date >= case.first:
+            yield f"{name(plan)} is outside the range"
+    minutes = Amounts(content, case.request).minutes
+    rows: list[ScheduledPlan | KeptPlan] = [*kept, *planned]
+    for row in rows:
+        last = row.last_kept_unit if isinstance(row, KeptPlan) else row.last_unit
+        for unit in found.keys() & {*range(row.first_unit, last + 1)}:
+            found[unit] += _share(row, minutes[unit])
     for item in case.result.unplaced:
         if item.content == content.position:
             for unit in range(item.first_unit, item.last_unit + 1):
@@ -105,6 +109,12 @@ def _cover(case: Rescheduled, content: Content) -> Iterator[str]:
     for unit, share in found.items():
         if share != 1:
             yield f"unit {unit} of content {content.position} is covered {share} times"
+
+
+def _share(row: ScheduledPlan | KeptPlan, minutes: int) -> Fraction:
+    """Return the part of a unit that a row has; the rest of a unit may have been cut again."""
+    net = row.end_minute - row.start_minute - row.wrap_up_minutes
+    return Fraction(1) if row.parts == 1 else Fraction(net, minutes)
 
 
 def _studies(row: ScheduledPlan | KeptPlan, content: Content) -> bool:
@@ -119,6 +129,12 @@ def _time(case: Rescheduled, row: ScheduledPlan) -> Iterator[str]:
     free = now.free(row.date, reserve=False) | now.free(row.date, reserve=True)
     if not minutes <= free:
         yield f"{name(row)} uses {len(minutes - free)} min that are not free"
+
+
+def _before_deadline(case: Rescheduled, row: ScheduledPlan) -> Iterator[str]:
+    content = next(one for one in case.request.contents if one.position == row.content)
+    if row.date >= World(case.request).stop(content):
+        yield f"{name(row)} is on or after the deadline of its content"
 
 
 def _calendar(case: Rescheduled, row: ScheduledPlan) -> Iterator[str]:
@@ -179,7 +195,8 @@ def _ascending(case: Rescheduled) -> Iterator[str]:
 def _reviews(case: Rescheduled) -> Iterator[str]:
     """Check that the units of a review are studied before it.
 
-    A plan whose mark as done was taken back may be one that no run would have planned so.
+    Without a change, a review may stand that no run would have planned so, because a plan was
+    missed by hand or its mark as done was taken back.
     """
     now = _last_study([*case.result.plans, *case.request.kept])
     then = _last_study([*case.before, *case.request.kept])
@@ -187,7 +204,7 @@ def _reviews(case: Rescheduled) -> Iterator[str]:
     for row in case.result.plans:
         if row.kind is PlanKind.REVIEW and row.date >= case.first:
             late = {u for u in units(row) if now.get((row.content, u), date.max) >= row.date}
-            if _place(row) not in made:
+            if not made:
                 late -= {u for u in late if then.get((row.content, u), date.max) >= row.date}
             if late:
                 yield f"{name(row)} reviews units {listed(late)}, which are not studied before it"

@@ -1,13 +1,15 @@
 """Checks of units: each is placed once, in order and with its minutes, or is reported."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from domain.scheduling.result import ScheduledPlan
 from domain.scheduling.types import ContentType, PlanKind
 from tests.unit.scheduling.checking.amounts import SHORTEST_SPLIT, Amounts
 from tests.unit.scheduling.checking.case import Case, listed, name, units
+
+NONE: Mapping[int, Collection[int]] = {}
 
 
 def check_units(case: Case) -> Iterator[str]:
@@ -21,8 +23,13 @@ def check_units(case: Case) -> Iterator[str]:
         yield from _wrap_ups(case, amounts)
 
 
-def check_pieces(rows: Iterable[ScheduledPlan]) -> Iterator[str]:
-    """Check that every piece of a divided unit occurs once, in order of time."""
+def check_pieces(
+    rows: Iterable[ScheduledPlan], kept: Mapping[int, Collection[int]] = NONE
+) -> Iterator[str]:
+    """Check that every piece of a divided unit occurs once, in order of time.
+
+    ``kept`` has the numbers of the pieces of each unit that are kept.
+    """
     pieces: dict[int, list[ScheduledPlan]] = defaultdict(list)
     for row in rows:
         if row.parts == 1 and row.part == 1:
@@ -31,21 +38,23 @@ def check_pieces(rows: Iterable[ScheduledPlan]) -> Iterator[str]:
             yield f"{name(row)} is a piece of more than one unit"
         pieces[row.first_unit].append(row)
     for unit, found in pieces.items():
-        numbers = [(row.part, row.parts) for row in found]
-        if numbers != [(i, len(found)) for i in range(1, len(found) + 1)]:
+        numbers, taken = [(row.part, row.parts) for row in found], kept.get(unit, ())
+        count = len(found) + len(taken)
+        free = [number for number in range(1, count + 1) if number not in taken]
+        if numbers != [(number, count) for number in free]:
             yield f"the pieces of unit {unit} of content {found[0].content} are {numbers}"
 
 
-def coverage(rows: Iterable[ScheduledPlan]) -> Counter[int]:
+def coverage(rows: Sequence[ScheduledPlan]) -> Counter[int]:
     """Count how often each unit is covered; all pieces of a unit together cover it once."""
-    complete = [row for row in rows if row.part == row.parts]
-    return Counter(unit for row in complete for unit in units(row))
+    pieces = {row.first_unit for row in rows if row.parts > 1}
+    return Counter(pieces) + Counter(unit for row in rows if row.parts == 1 for unit in units(row))
 
 
 def _cover(case: Case, amounts: Amounts) -> Iterator[str]:
     position = amounts.content.position
     rows = case.study_of(position)
-    yield from check_pieces(rows)
+    yield from check_pieces(rows, amounts.kept_pieces)
     found = coverage(rows) + Counter(amounts.kept)
     for tail in case.schedule.unplaced:
         if tail.content == position:
@@ -61,7 +70,7 @@ def _cover(case: Case, amounts: Amounts) -> Iterator[str]:
 
 def _ascending(rows: list[ScheduledPlan]) -> Iterator[str]:
     for before, after in pairwise(rows):
-        continued = before.last_unit == after.first_unit and before.part + 1 == after.part
+        continued = before.last_unit == after.first_unit and before.part < after.part
         if after.first_unit <= before.last_unit and not continued:
             yield f"{name(after)} is not in ascending order after {name(before)}"
 
@@ -80,7 +89,8 @@ def _study_minutes(rows: list[ScheduledPlan], amounts: Amounts) -> Iterator[str]
             yield f"{name(row)} takes {net} min, but its units cost {amounts.cost(units(row))}"
         if amounts.content.type is ContentType.LECTURE and row.first_unit != row.last_unit:
             yield f"{name(row)} has more than one episode"
-    for unit, net in pieces.items():
+    for unit, planned in pieces.items():
+        net = planned + sum(amounts.kept_pieces.get(unit, {}).values())
         if net != amounts.minutes[unit]:
             yield f"the pieces of unit {unit} take {net} min, but it costs {amounts.minutes[unit]}"
 
