@@ -7,6 +7,7 @@ example 500.
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import date
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -89,12 +90,17 @@ class Database:
         tenant_id, group_id = self.group.tenant_id, self.group.id
         with self._factory() as session:
             shown = preview_reschedule(session, tenant_id=tenant_id, group_id=group_id, **options)
-        found = reschedule_plans(
+        request = partial(
+            reschedule_plans,
             self._factory,
             PlanGroupLock(tenant_id, group_id),
             fingerprint=shown.fingerprint,
+            idempotency_key=f"{uuid4()}",
             **options,
         )
+        found, again = request(), request()
+        assert found.difference is not None
+        assert again.difference == found.difference or found.difference.recounted
         assert (found.plans, found.unplaced) == (shown.plans, shown.unplaced)
         assert found.changes == shown.changes
         return _written(found)
