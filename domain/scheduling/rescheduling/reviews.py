@@ -1,21 +1,24 @@
 """Reviews follow what they review: those of a cycle change only if its set of units changes.
 
 A unit belongs to the cycle in which it is studied. A changed review shrinks or grows in its place,
-and moves only if its place does not hold it. A missed review is offered once, on the next review
-day with room, for the units that are done and not planned for review elsewhere.
+and moves only if its place does not hold it. In a group with ``comfort``, what begins elsewhere has
+pauses to other rows and five-minute marks, as far as the days have the room. A missed review is
+offered once, on the next review day with room, for the units that are done and not planned for
+review elsewhere.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from typing import TypeAlias
 
-from domain.scheduling.arrangement import comfort_of
+from domain.scheduling.arrangement import Comfort, comfort_of
 from domain.scheduling.calendar import DayKind
 from domain.scheduling.demand import Demand, Problem
-from domain.scheduling.rescheduling.session import within
+from domain.scheduling.placement import Room
+from domain.scheduling.rescheduling.session import OpenDay, within
 from domain.scheduling.rescheduling.standing import counted_whole, within_period
 from domain.scheduling.rescheduling.timetable import RowsByContent, Timetable
 from domain.scheduling.result import PlanWarning
@@ -158,12 +161,34 @@ class Follow:
                 for day, room in free.items()
                 if day >= place.day
             }
-            own = list(rooms)
             if sum(room.minutes for room in rooms.values()) >= need:
                 for review in reviews:
-                    review.days = own
-                return lay_out_reviews(reviews, own, rooms, None)
-        return lay_out_reviews(reviews, days, free, comfort_of(self.problem.request))
+                    review.days = list(rooms)
+                edges = {minute for row in old for minute in (row.start, row.stop)}
+                return self._laid_out(reviews, rooms, None, {place.day: edges})
+        return self._laid_out(reviews, free, comfort_of(self.problem.request), {})
+
+    def _laid_out(
+        self,
+        reviews: Sequence[Review],
+        rooms: Mapping[int, Room],
+        comfort: Comfort | None,
+        own: Mapping[int, Container[int]],
+    ) -> list[Row]:
+        """Return the rows of reviews, with pauses before and after other rows if that cuts nothing.
+
+        ``own`` has the minutes of a day at which the old rows begin or end.
+        """
+        wished = comfort_of(self.problem.request)
+        need = sum(review.minutes for review in reviews)
+        eased = {
+            day: next(OpenDay(room, self.timetable.room(day), wished).rooms(room, own.get(day, ())))
+            for day, room in rooms.items()
+        }
+        ways = [rooms]
+        if wished is not None and sum(room.minutes for room in eased.values()) >= need:
+            ways.insert(0, eased)
+        return min((lay_out_reviews(reviews, list(way), way, comfort) for way in ways), key=len)
 
     def _offer(self, row: Row) -> Iterator[PlanWarning]:
         """Place a missed review on the next review day with room."""
@@ -179,7 +204,8 @@ class Follow:
                 room = self.timetable.free(day)
                 if room.minutes >= minutes:
                     review.days = [day]
-                    self.timetable.add(lay_out_reviews([review], [day], {day: room}, None))
+                    comfort = comfort_of(self.problem.request)
+                    self.timetable.add(self._laid_out([review], {day: room}, comfort, {}))
                     break
             else:
                 yield unreviewed(self._cycle(row.day), review)

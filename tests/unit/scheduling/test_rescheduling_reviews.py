@@ -2,9 +2,15 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
+from domain.scheduling.demand import problem_of
+from domain.scheduling.rescheduling.reviews import Follow
+from domain.scheduling.rescheduling.timetable import Timetable
+from domain.scheduling.result import clock
+from domain.scheduling.rows import new_row
 from domain.scheduling.types import PlanKind, Strategy
 from tests.unit.scheduling.build import (
     DAILY,
@@ -56,3 +62,40 @@ def test_review_of_the_rest_of_a_part_done_one_leaves_with_its_units(strategy: S
     life.planned.append(replace(review, start_minute=660, end_minute=681, first_unit=2))
     found = life.reschedule(on("01-06"), request=replace(request, exclusions=off("01-06", "01-07")))
     assert found.plans == ()
+
+
+def grown_review(strategy: Strategy, *, rest: str) -> list[tuple[str, int, int]]:
+    """Return the times and units of a review that grows, after another one in the afternoon."""
+    request = make_request(
+        book(1, 30, 6, position=1),
+        book(1, 10, 6, position=2),
+        period="01-06..01-08",
+        cycle=(2, 1),
+        blocks=(*block(10, "10:40"), *block(15, rest)),
+        non_study_blocks=(),
+    )
+    problem = problem_of(replace(request, strategy=strategy))
+    review = partial(new_row, day=2, kind=PlanKind.REVIEW, part=1, parts=1, wrap_up=0)
+    planned = [
+        review(content=1, start=600, stop=636, first_unit=1, last_unit=15, reserve=False),
+        review(content=2, start=900, stop=922, first_unit=1, last_unit=10, reserve=False),
+    ]
+    timetable = Timetable(problem.rooms, planned, {})
+    demands = {demand.content.position: demand for demand in problem.demands}
+    other = [((1, 11), 0)]
+    before = {1: {1: [((1, 16), 0)], 2: other}}
+    after = {1: {1: [((1, 31), 0)], 2: other}}
+    assert Follow(problem, demands, timetable).follow(before, after, [], []) == []
+    assert planned[1] in timetable.rows
+    rows = timetable.of(1, PlanKind.REVIEW)
+    return [(clock(row.start), row.first_unit, row.last_unit) for row in rows]
+
+
+def test_review_that_outgrows_its_place_goes_on_after_a_pause_on_a_mark() -> None:
+    grown = grown_review(Strategy.BALANCED, rest="17:00")
+    assert grown == [("10:00", 1, 16), ("15:35", 17, 30)]
+    assert grown_review(Strategy.EVEN, rest="17:00") == [("10:00", 1, 16), ("15:22", 17, 30)]
+
+
+def test_review_that_outgrows_its_place_has_no_pause_if_the_day_has_not_the_room() -> None:
+    assert grown_review(Strategy.BALANCED, rest="15:58") == [("10:00", 1, 16), ("15:22", 17, 30)]
