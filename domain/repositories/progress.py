@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
 from domain.models import Content, PlanState, StudentPlan
@@ -117,8 +118,15 @@ def _done_per_content(tenant_id: UUID, group_id: UUID) -> sa.Select[Any]:
 
 
 def _done_pieces(tenant_id: UUID, group_id: UUID) -> sa.Select[Any]:
-    """Select the number of units per content of which all pieces are done."""
+    """Select the number of units per content of which all pieces are done.
+
+    If the rest of a unit was cut again after a piece was done, the piece that was made last has the
+    number of pieces.
+    """
     plan, count = StudentPlan, sa.func.pg_catalog.count(sa.literal_column("*"))
+    parts = sa.func.pg_catalog.array_agg(
+        aggregate_order_by(plan.parts, plan.generation.desc()), type_=sa.ARRAY(sa.SmallInteger)
+    )
     done = (
         sa.select(plan.content_id)
         .join(Content, sa.and_(Content.tenant_id == tenant_id, Content.id == plan.content_id))
@@ -129,7 +137,7 @@ def _done_pieces(tenant_id: UUID, group_id: UUID) -> sa.Select[Any]:
             plan.first_unit.between(Content.first_unit, Content.last_unit),
         )
         .group_by(plan.content_id, plan.first_unit)
-        .having(count >= sa.func.pg_catalog.max(plan.parts))
+        .having(count >= parts[1])
         .subquery()
     )
     return sa.select(done.c.content_id, count.label("units_done")).group_by(done.c.content_id)

@@ -161,8 +161,7 @@ def studied_by_cycle(request: Request, days: Sequence[Day], rows: Iterable[Row])
     """Return the studied ranges by the cycle of their day.
 
     A unit in pieces belongs to the cycle of its last piece; one whose last pieces are unplaced is
-    not studied. If the rest of a unit was cut again after a piece was kept, the highest number is
-    that of a later piece, which knows the number of pieces. Ranges that a kept review of the same
+    not studied. Ranges that a kept review of the same
     cycle covers are omitted. A kept plan outside the period is assigned to the nearest day of the
     period.
     """
@@ -180,8 +179,7 @@ def studied_by_cycle(request: Request, days: Sequence[Day], rows: Iterable[Row])
     for plan, day in _kept(request, PlanKind.STUDY):
         add(plan, plan.last_kept_unit, day)
     for (content, unit), own in pieces.items():
-        parts, _ = own[max(own)]
-        if len(own) >= parts:
+        if len(own) >= _pieces({number: parts for number, (parts, _) in own.items()}):
             whole[content].append(((unit, unit + 1), max(day for _, day in own.values())))
     cycles: Studied = defaultdict(lambda: defaultdict(list))
     for content, ranges in whole.items():
@@ -189,6 +187,17 @@ def studied_by_cycle(request: Request, days: Sequence[Day], rows: Iterable[Row])
             cycles[days[day].cycle][content].append((units, day))
     _leave_out_reviewed(cycles, request, days)
     return cycles
+
+
+def _pieces(parts: Mapping[int, int]) -> int:
+    """Return how many pieces a unit has, by the number of pieces that each of them knows.
+
+    The pieces need not agree: after some of them are done, the rest may be cut into more or fewer.
+    A piece that knows of fewer pieces than the highest number was cut after the one with that
+    number; otherwise the one with the highest number was cut last.
+    """
+    fewest, highest = min(parts.values()), max(parts)
+    return fewest if fewest < highest else parts[highest]
 
 
 def _leave_out_reviewed(cycles: Studied, request: Request, days: Sequence[Day]) -> None:

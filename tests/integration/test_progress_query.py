@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanState, StudentPlan
+from domain.models.plan import RetiredAs
 from domain.repositories import StudentPlanRepository
 from domain.repositories.progress import ContentProgress, GroupProgress
 from domain.scheduling.types import PlanKind
@@ -173,6 +174,23 @@ def test_unit_in_pieces_is_done_when_all_its_pieces_are_done(
         mark(session_factory, piece, **done_by(PlanState.DONE))
         counts.append(progress(session_factory, group).contents[2].units_done)
     assert counts == [*(0 for _ in pieces[1:]), 1]
+
+
+def test_unit_whose_rest_was_cut_again_is_done_when_its_last_pieces_are_done(
+    session_factory: Factory, group: PlanGroup
+) -> None:
+    """The last of four pieces is done first, and the rest is planned again as one piece."""
+    generate(session_factory, group)  # a second run, which makes the piece below
+    unit = pieces_of(session_factory, group)[0].first_unit
+    pieces = [row for row in pieces_of(session_factory, group) if row.first_unit == unit]
+    first, *others, last = pieces
+    mark(session_factory, last, **done_by(PlanState.DONE), part=4, parts=4)
+    for row in others:
+        mark(session_factory, row, live=False, retired_as=RetiredAs.REPLACED)
+    mark(session_factory, first, part=1, parts=2, generation=2, sequence=None)
+    assert progress(session_factory, group).contents[2].units_done == 0
+    mark(session_factory, first, **done_by(PlanState.DONE))
+    assert progress(session_factory, group).contents[2].units_done == 1
 
 
 def test_reviews_do_not_count(session_factory: Factory, group: PlanGroup) -> None:

@@ -116,3 +116,14 @@ def test_missed_review_is_not_offered_for_a_unit_of_which_a_piece_is_not_done() 
     found = reschedule(today, [later, *others], life.baseline)
     assert later.date in {row.date for row in study(found) if row.first_unit == 1}
     assert [row.date for row in reviews(found) if row.first_unit == 1] == []
+
+
+@STRATEGIES
+def test_unit_whose_last_piece_is_done_is_reviewed_with_the_rest(strategy: Strategy) -> None:
+    """The last of three pieces is done; the rest is one piece, which makes two."""
+    done = (kept(1, 1, "01-06", 10, 10 + 40 / 60, part=3, parts=3),)
+    request = replace(short_days(today="01-07"), strategy=strategy, kept=done)
+    request = replace(request, blocks=block(10, 12))
+    result = schedule(request)
+    assert [(row.part, row.parts, row.minutes) for row in study(result)] == [(1, 2, 60)]
+    assert (1, 1) in [(row.content, row.first_unit) for row in reviews(result)]

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from domain.scheduling.result import ScheduledPlan
 from domain.scheduling.types import ContentType, PlanKind
@@ -40,8 +40,8 @@ def check_pieces(
     for unit, found in pieces.items():
         numbers, taken = [(row.part, row.parts) for row in found], kept.get(unit, ())
         count = len(found) + len(taken)
-        free = [number for number in range(1, count + 1) if number not in taken]
-        if numbers != [(number, count) for number in free]:
+        free = (number for number in range(1, sum(taken) + count + 1) if number not in taken)
+        if numbers != [(number, count) for number in islice(free, len(found))]:
             yield f"the pieces of unit {unit} of content {found[0].content} are {numbers}"
 
 
