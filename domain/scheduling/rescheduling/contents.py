@@ -15,6 +15,8 @@ the room. For each day the set of sessions is found without which the day holds 
 remains, and from which none can be left out. Days with the fewest sessions are tried first. So the
 set is the least one per day, not over all days; a trial costs as much as catching up everything
 once, and their number is limited.
+
+What remains even then is cut, as far as the free spans of its content hold it so.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +28,7 @@ from typing import Final, NamedTuple
 from domain.scheduling.demand import placing_order
 from domain.scheduling.placement import reach
 from domain.scheduling.rescheduling.catching_up import CaughtUp, Content, catch_up
+from domain.scheduling.rescheduling.cutting import cut_to_fit
 from domain.scheduling.rescheduling.standing import standing_items, whole_units
 from domain.scheduling.rescheduling.timetable import Timetable
 
@@ -63,7 +66,7 @@ def catch_up_all(
     The given timetable is not changed.
 
     :param limit: the minutes of study that a day should not exceed.
-    :param displace: whether sessions may be displaced.
+    :param displace: whether sessions may be displaced, and units cut.
     """
     group = _Group(contents, timetable, limit)
     best = group.caught_up(group.by_undone)
@@ -75,7 +78,9 @@ def catch_up_all(
         best = min(best, group.caught_up(group.by_days), key=_MINUTES)
     if best.undone and len(best.undone) < len(contents):
         best = min(best, group.caught_up(group.before_others(best.undone)), key=_MINUTES)
-    return group.with_displaced(best) if displace and best.undone else best
+    if best.undone and displace:
+        best = group.with_displaced(best)
+    return group.with_cuts(best) if best.undone and displace else best
 
 
 class _Displaced(NamedTuple):
@@ -141,6 +146,20 @@ class _Group:
             if not best.undone:
                 break
         return best
+
+    def with_cuts(self, outcome: Outcome) -> Outcome:
+        """Return an outcome in which more is placed, because units are cut, or the same one."""
+        timetable, found, undone = outcome.timetable.copy(), {**outcome.found}, {**outcome.undone}
+        for stuck in self.by_days:
+            if (position := stuck.position) not in undone:
+                continue
+            if (cut := cut_to_fit(stuck, found[position], timetable)) is None:
+                continue
+            timetable.remove(found[position].rows)
+            timetable.add(cut.rows)
+            found[position] = cut
+            undone[position] = stuck.deal.prefix[-1] - stuck.deal.prefix[cut.placed]
+        return Outcome(timetable, found, {one: left for one, left in undone.items() if left})
 
     @staticmethod
     def _without(

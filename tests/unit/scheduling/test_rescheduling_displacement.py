@@ -70,6 +70,7 @@ def test_displacement_changes_nothing_where_nothing_is_stuck(
         without = life.copy()
         with monkeypatch.context() as patched:
             patched.setattr(contents, "_MAX_DAYS", 0)
+            patched.setattr(contents, "cut_to_fit", lambda *_: None)
             stuck = without.reschedule(next_day(missed))
         found = life.reschedule(next_day(missed))
         if not stuck.unplaced:

@@ -117,7 +117,7 @@ def test_edited_lives_keep_every_unit_once(strategy: Strategy) -> None:
             if chance.random() < 0.35:
                 edited += reschedule_after_an_edit(life, day, chance)
                 assert list(violations(life, day)) == [], day
-    assert edited > 5 * GROUPS
+    assert edited >= 5 * GROUPS
 
 
 def reschedule_after_an_edit(life: Life, day: date, chance: random.Random) -> bool:
