@@ -10,6 +10,9 @@ from domain.scheduling.result import Quality, Schedule, ScheduledPlan
 from domain.scheduling.types import PlanKind, Request
 from tests.unit.scheduling.build import at, block, book, make_request, reserve, row
 from tests.unit.scheduling.checker import check
+from tests.unit.scheduling.checking.case import Case
+from tests.unit.scheduling.checking.day_layout import first_fit
+from tests.unit.scheduling.checking.sittings import atoms
 from tests.unit.scheduling.corpus import balanced
 
 WEEK = balanced(
@@ -175,6 +178,23 @@ def test_checker_reports_a_reserve_that_is_used_for_the_layout() -> None:
     request = replace(TWO_SPANS, blocks=block(17, "18:30") + reserve(20, 21))
     rows = [plan(1, "17:00", 40, (1, 8)), plan(1, "20:00", 45, (1, 9), content=2, reserve=True)]
     assert "its study time holds all its sessions" in found(rows, request)
+
+
+def test_checker_keeps_the_units_of_a_session_in_order() -> None:
+    assert first_fit([[20, 30], [10]], [30, 30])
+    assert not first_fit([[20, 30, 10]], [30, 30])
+
+
+def test_checker_divides_a_review_by_the_shares_of_all_its_units() -> None:
+    # 40 % of 7 × 3 minutes are 8: by cumulative proportion 1 1 1 2 1 1 1.
+    request = replace(TWO_SPANS, contents=(book(1, 7, 3),))
+    rows = [plan(1, "17:00", 4, (4, 6), kind=PlanKind.REVIEW),
+            plan(1, "17:10", 1, (7, 7), kind=PlanKind.REVIEW),
+            plan(1, "18:20", 3, (1, 3), kind=PlanKind.REVIEW)]  # fmt: skip
+    case = Case(request, schedule_of(rows))
+    assert [atoms(case, one) for one in rows] == [[2, 1, 1], [1], [1, 1, 1]]
+    changed_minutes = replace(rows[0], end_minute=at("17:06"))
+    assert atoms(case, changed_minutes) == [2, 2, 2]
 
 
 def test_checker_demands_no_pause_of_a_day_without_room() -> None:

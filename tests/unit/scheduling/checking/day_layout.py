@@ -117,11 +117,15 @@ def _whole_sessions(case: Case, day: date) -> Iterator[str]:
 
 
 def first_fit(sessions: Sequence[Atoms], lengths: Sequence[int]) -> bool:
-    """Whether the sessions fit if each atom, in turn, goes into the first span with room."""
+    """Whether the sessions fit if each atom, in turn, goes into the first span with room.
+
+    The atoms of a session stay in order: none is in a span before that of the atom before it.
+    """
     left = list(lengths)
     for session in sessions:
+        index: int | None = 0
         for atom in session:
-            index = next((i for i, length in enumerate(left) if length >= atom), None)
+            index = next((i for i in range(index or 0, len(left)) if left[i] >= atom), None)
             if index is None:
                 return False
             left[index] -= atom

@@ -66,18 +66,50 @@ def off_marks(case: Case, day: date) -> list[ScheduledPlan]:
 
 
 def atoms(case: Case, row: ScheduledPlan) -> Atoms:
-    """Return the minutes of the units of a row; a wrap-up belongs to the last unit.
-
-    The minutes of a review are divided among its units by cumulative proportion.
-    """
+    """Return the minutes of the units of a row; a wrap-up belongs to the last unit."""
     if row.parts > 1:
         return [row.minutes]
-    costs = [case.amounts[row.content].minutes[unit] for unit in units(row)]
     if row.kind is PlanKind.REVIEW:
-        total = sum(costs)
-        ends = [(2 * row.minutes * end + total) // (2 * total) for end in accumulate(costs)]
-        return [minutes for a, b in pairwise([0, *ends]) if (minutes := b - a)]
+        return _review_atoms(case, row)
+    costs = [case.amounts[row.content].minutes[unit] for unit in units(row)]
     return [*costs[:-1], costs[-1] + row.wrap_up_minutes]
+
+
+def _review_atoms(case: Case, row: ScheduledPlan) -> Atoms:
+    """Return the minutes of a review's units: their shares of all that its cycle reviews.
+
+    The minutes of consecutive units are divided by cumulative proportion. If that does not give a
+    row its minutes, because a unit is cut, its own minutes are divided.
+    """
+    costs = case.amounts[row.content].minutes
+    rows = _whole_review(case, row)
+    numbers = range(rows[0].first_unit, rows[-1].last_unit + 1)
+    shares = _shares([costs[unit] for unit in numbers], sum(one.minutes for one in rows))
+    first = row.first_unit - numbers.start
+    own = shares[first : first + len(units(row))]
+    if sum(own) != row.minutes:
+        own = _shares([costs[unit] for unit in units(row)], row.minutes)
+    return [minutes for minutes in own if minutes]
+
+
+def _whole_review(case: Case, row: ScheduledPlan) -> Sequence[ScheduledPlan]:
+    """Return the rows of a cycle that review consecutive units, one of which is in a row."""
+    same = (o for o in case.reviews if (o.cycle, o.content) == (row.cycle, row.content))
+    found: list[ScheduledPlan] = []
+    for other in sorted(same, key=lambda one: (one.first_unit, one.part)):
+        if found and other.first_unit > found[-1].last_unit + 1:
+            if row in found:
+                break
+            found = []
+        found.append(other)
+    return found
+
+
+def _shares(costs: Sequence[int], minutes: int) -> list[int]:
+    """Return the shares of each unit in a number of minutes, by cumulative proportion, half up."""
+    total = sum(costs)
+    ends = [(2 * minutes * end + total) // (2 * total) for end in accumulate(costs)]
+    return [after - before for before, after in pairwise([0, *ends])]
 
 
 def joined(case: Case, rows: Sequence[ScheduledPlan]) -> list[Atoms]:
