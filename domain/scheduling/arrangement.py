@@ -5,7 +5,7 @@ the day has not the room: a session stays in one span if a span can hold it, and
 between units into pieces of at least ten minutes; after the longest sitting there is a pause; rows
 begin on the five-minute marks. The sessions are placed one after another into the first span that
 holds them, in turn, or else the longest one first, with all rules, then with fewer ones. If none of
-these ways holds them, they are divided by a search (see ``day_sessions``). At last the time that a
+these ways holds them, they are divided by a search (see ``division``). At last the time that a
 span has left is used for pauses and marks that were given up before.
 
 Nothing is decided here about which units a day gets, and none of them is cut.
@@ -13,89 +13,19 @@ Nothing is decided here about which units a day gets, and none of them is cut.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby, islice, pairwise, takewhile
 from operator import attrgetter
 from typing import Final
 
-from domain.scheduling.day_sessions import FreeSpan, Session, divided_runs
+from domain.scheduling.attempts import Attempt, attempts_of, begins_as_wanted, turned
+from domain.scheduling.comfort import MARK, UNLIMITED, Clock, Comfort
+from domain.scheduling.day_sessions import FreeSpan, Session
+from domain.scheduling.division import divided_runs
 from domain.scheduling.placement import Run
-from domain.scheduling.types import Request, Strategy
 
-MARK: Final = 5
-"""Rows begin at multiples of so many minutes."""
-_UNLIMITED: Final = 24 * 60
 _FEW_SPANS: Final = 6
 """The number of spans up to which a search divides the sessions between them."""
-_MANY_SPANS: Final = 12
-"""In more spans one order is tried, and pauses and marks only where time is left."""
-
-
-@dataclass(frozen=True, slots=True)
-class Comfort:
-    """The wishes for a day: minutes of the longest sitting and of a pause."""
-
-    longest_sitting: int
-    pause_minutes: int
-
-
-def comfort_of(request: Request) -> Comfort | None:
-    """Return the wishes of a group, or ``None`` if its strategy places rows one after another."""
-    if request.strategy is Strategy.EVEN:
-        return None
-    return Comfort(request.longest_sitting, request.pause_minutes)
-
-
-@dataclass(slots=True)
-class _Clock:
-    """The next free minute of a span, and the minutes of rows since the last pause.
-
-    ``pauses`` and ``marks`` have the minutes that may still be spent on pauses and marks. With
-    ``early``, a session that fits into one sitting, but not into the rest of this one, begins after
-    a pause. ``excess`` counts the minutes of sittings that are too long.
-    """
-
-    comfort: Comfort
-    now: int
-    pauses: int = _UNLIMITED
-    marks: int = _UNLIMITED
-    sitting: int = 0
-    early: bool = True
-    excess: int = 0
-
-    def copy(self) -> "_Clock":
-        """Return a clock that shows the same."""
-        return _Clock(
-            self.comfort, self.now, self.pauses, self.marks, self.sitting, self.early, self.excess
-        )
-
-    def start(self) -> int:
-        """Return the minute at which the next row begins: on a mark, if it may."""
-        gap = -self.now % MARK
-        return self.now + gap if gap <= self.marks else self.now
-
-    def left(self) -> int:
-        """Return how many minutes the next row may have before a pause."""
-        if self.pauses < self.comfort.pause_minutes:
-            return _UNLIMITED
-        return self.comfort.longest_sitting - self.sitting
-
-    def pause(self) -> bool:
-        """Make a pause, unless there is nothing to rest from; return whether there is one."""
-        if not self.sitting or self.pauses < self.comfort.pause_minutes:
-            return False
-        self.pauses -= self.comfort.pause_minutes
-        self.now += self.comfort.pause_minutes
-        self.sitting = 0
-        return True
-
-    def run(self, start: int, stop: int) -> None:
-        """Go on to the end of a row."""
-        self.marks -= start - self.now
-        self.now = stop
-        before, self.sitting = self.sitting, self.sitting + stop - start
-        longest = self.comfort.longest_sitting
-        self.excess += max(0, self.sitting - longest) - max(0, before - longest)
 
 
 def arrange(
@@ -126,23 +56,38 @@ def _first_fit(
     sessions: Sequence[Session], spans: Sequence[FreeSpan], comfort: Comfort, reserve: int
 ) -> list[list[Run]] | None:
     """Return the runs if each session, in one of the orders, goes into the first span with room."""
-    orders, wishes = _orders(sessions), [(_UNLIMITED, _UNLIMITED), (_UNLIMITED, 0), (0, 0)]
-    if len(spans) > _MANY_SPANS:
-        orders, wishes = orders[:1], wishes[-1:]
-    spare = sum(stop - start for start, stop, _ in spans) - sum(one.minutes for one in sessions)
-    for pauses, marks in wishes:
-        if pauses and spare < comfort.pause_minutes:
+    for attempt in attempts_of(sessions, spans, comfort):
+        found = _attempted(sessions, spans, comfort, reserve, attempt)
+        if found is None:
             continue
-        for order in orders:
-            clocks = [_Clock(comfort, span.start, pauses, marks) for span in spans]
-            placed = _place([sessions[index] for index in order], spans, clocks)
-            if placed is None or reserve_minutes(placed) > reserve:
-                continue
-            runs = [own for _, own in sorted(zip(order, placed, strict=True))]
-            if marks and not _touch(spans, comfort):
-                return runs
-            return loosened(sessions, spans, comfort, runs)
+        if not begins_as_wanted(sessions, attempt.order):
+            for order in turned(sessions):
+                for early in (True, False):
+                    other = attempt._replace(order=order, early=early)
+                    runs = _attempted(sessions, spans, comfort, reserve, other)
+                    if runs is not None:
+                        return runs
+        return found
     return None
+
+
+def _attempted(
+    sessions: Sequence[Session],
+    spans: Sequence[FreeSpan],
+    comfort: Comfort,
+    reserve: int,
+    attempt: Attempt,
+) -> list[list[Run]] | None:
+    """Return the runs of an attempt, ``None`` if a session does not fit."""
+    order, pauses, marks, early = attempt
+    clocks = [Clock(comfort, span.start, pauses, marks, early=early) for span in spans]
+    placed = _place([sessions[index] for index in order], spans, clocks)
+    if placed is None or reserve_minutes(placed) > reserve:
+        return None
+    runs = [own for _, own in sorted(zip(order, placed, strict=True))]
+    if marks and not _touch(spans, comfort):
+        return runs
+    return loosened(sessions, spans, comfort, runs)
 
 
 def reserve_minutes(runs: Iterable[Sequence[Run]]) -> int:
@@ -167,7 +112,7 @@ def loosened(
     Each span keeps its runs and their order.
     """
     found: list[list[Run]] = [[] for _ in sessions]
-    sitting, stop = 0, -_UNLIMITED
+    sitting, stop = 0, -UNLIMITED
     for span in sorted(spans):
         inside = sorted(
             (run.start, index, run.items)
@@ -184,7 +129,7 @@ def loosened(
         if span.start - stop >= comfort.pause_minutes:
             sitting = 0
         sitting, stop = _loosen(
-            sessions, groups, span, _Clock(comfort, span.start, 0, 0, sitting), found
+            sessions, groups, span, Clock(comfort, span.start, 0, 0, sitting), found
         )
     return [sorted(own, key=lambda run: run.start) for own in found]
 
@@ -193,51 +138,31 @@ def _loosen(
     sessions: Sequence[Session],
     groups: Sequence[tuple[int, list[range]]],
     span: FreeSpan,
-    fresh: _Clock,
+    fresh: Clock,
     found: list[list[Run]],
 ) -> tuple[int, int]:
     """Add the runs of one span, and return the minutes of the last sitting and its end."""
     spare = span.stop - span.start
     spare -= sum(sessions[index].length(row) for index, rows in groups for row in rows)
-    clocks = []
+    ways = []
     for early in (True, False):
         clock = replace(fresh, pauses=spare, early=early)
         _refill(sessions, groups, span, clock)
-        clocks.append(clock)
-        if not clock.excess:
+        pauses = spare - clock.pauses
+        clock = replace(fresh, pauses=pauses, marks=spare - pauses, early=early)
+        placed = _refill(sessions, groups, span, clock)
+        off = sum(run.start % MARK > 0 for _, own in placed for run in own)
+        ways.append((clock.excess, off, placed, clock))
+        if not clock.excess and not off:
             break
-    best = min(clocks, key=lambda clock: clock.excess)
-    pauses = spare - best.pauses
-    clock = replace(fresh, pauses=pauses, marks=spare - pauses, early=best.early)
-    for index, own in _refill(sessions, groups, span, clock):
+    _, _, placed, clock = min(ways, key=lambda way: way[:2])
+    for index, own in placed:
         found[index] += own
     return clock.sitting, clock.now
 
 
-def _orders(sessions: Sequence[Session]) -> list[list[int]]:
-    """Return the orders that are tried, in the order of preference.
-
-    In turn; with the longest sessions first except for those that open the day; longest first;
-    longest first even if a weakness comes after a strategy then.
-    """
-    in_turn = list(range(len(sessions)))
-    weak = sum(session.is_weakness for session in sessions)
-    openers = {0, weak}
-
-    def rank(index: int) -> tuple[bool, int, int]:
-        return index >= weak, -sessions[index].minutes, index
-
-    opened = sorted(in_turn, key=lambda i: (i >= weak, i not in openers, *rank(i)))
-    found: list[list[int]] = []
-    anyhow = sorted(in_turn, key=lambda index: rank(index)[1:])
-    for order in (in_turn, opened, sorted(in_turn, key=rank), anyhow):
-        if order not in found:
-            found.append(order)
-    return found
-
-
 def _place(
-    sessions: Sequence[Session], spans: Sequence[FreeSpan], clocks: list[_Clock]
+    sessions: Sequence[Session], spans: Sequence[FreeSpan], clocks: list[Clock]
 ) -> list[list[Run]] | None:
     """Return the runs of each session, or ``None`` if one does not fit."""
     placed = []
@@ -249,7 +174,7 @@ def _place(
     return placed
 
 
-def _whole(session: Session, spans: Sequence[FreeSpan], clocks: list[_Clock]) -> list[Run] | None:
+def _whole(session: Session, spans: Sequence[FreeSpan], clocks: list[Clock]) -> list[Run] | None:
     """Place a session into the first span that holds it."""
     minutes = session.minutes
     for index, span in enumerate(spans):
@@ -263,7 +188,7 @@ def _whole(session: Session, spans: Sequence[FreeSpan], clocks: list[_Clock]) ->
     return None
 
 
-def _cut(session: Session, spans: Sequence[FreeSpan], clocks: list[_Clock]) -> list[Run] | None:
+def _cut(session: Session, spans: Sequence[FreeSpan], clocks: list[Clock]) -> list[Run] | None:
     """Place a session that no span can hold into several spans, in the order of time."""
     minutes = session.minutes
     if any(minutes <= span.stop - span.start for span in spans):
@@ -284,7 +209,7 @@ def _cut(session: Session, spans: Sequence[FreeSpan], clocks: list[_Clock]) -> l
 
 
 def _fill(
-    session: Session, rows: Sequence[range], span: FreeSpan, clock: _Clock
+    session: Session, rows: Sequence[range], span: FreeSpan, clock: Clock
 ) -> tuple[list[Run], Sequence[range]]:
     """Return the runs of rows that fit into a span, and the rows that remain."""
     runs: list[Run] = []
@@ -325,7 +250,7 @@ def _refill(
     sessions: Sequence[Session],
     groups: Sequence[tuple[int, list[range]]],
     span: FreeSpan,
-    clock: _Clock,
+    clock: Clock,
 ) -> list[tuple[int, list[Run]]]:
     """Place rows again in the same span and order."""
     placed = []

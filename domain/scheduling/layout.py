@@ -10,7 +10,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from domain.scheduling.arrangement import Comfort, arrange, reserve_minutes
+from domain.scheduling.arrangement import arrange, reserve_minutes
+from domain.scheduling.comfort import Comfort
 from domain.scheduling.day_sessions import FreeSpan, Session
 from domain.scheduling.distribution.deal import Deal, Share, shares_by_day
 from domain.scheduling.placement import Room, Run, pack

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import accumulate, groupby
 
-from domain.scheduling.arrangement import Comfort
 from domain.scheduling.calendar import Day, DayKind
+from domain.scheduling.comfort import Comfort
 from domain.scheduling.demand import Demand, Problem
 from domain.scheduling.result import PlanWarning, warning
 from domain.scheduling.review_layout import lay_out_reviews

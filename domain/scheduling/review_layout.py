@@ -11,7 +11,8 @@ Ranges of units are half-open in this module, so that the functions for spans ca
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
-from domain.scheduling.arrangement import Comfort, arrange, loosened, reserve_minutes
+from domain.scheduling.arrangement import arrange, loosened, reserve_minutes
+from domain.scheduling.comfort import Comfort
 from domain.scheduling.day_sessions import SHORTEST_REVIEW, FreeSpan, Session
 from domain.scheduling.demand import placing_order
 from domain.scheduling.placement import Room, Run, pack

@@ -18,8 +18,8 @@ from domain.errors import (
     NoStudyDaysError,
     NothingPlacedError,
 )
-from domain.scheduling.arrangement import comfort_of
 from domain.scheduling.calendar import Day, DayKind
+from domain.scheduling.comfort import comfort_of
 from domain.scheduling.demand import Demand, Problem, problem_of
 from domain.scheduling.distribution.deal import even_minutes
 from domain.scheduling.distribution.strategies import distribute

@@ -18,7 +18,7 @@ from functools import cache, cached_property
 from itertools import pairwise
 from typing import Final
 
-from domain.scheduling.arrangement import Comfort
+from domain.scheduling.comfort import Comfort
 from domain.scheduling.demand import Demand
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.placement import Room, reach, reach_back

@@ -14,8 +14,8 @@ from fractions import Fraction
 from itertools import chain
 from typing import TypeAlias
 
-from domain.scheduling.arrangement import Comfort, comfort_of
 from domain.scheduling.calendar import DayKind
+from domain.scheduling.comfort import Comfort, comfort_of
 from domain.scheduling.demand import Demand, Problem
 from domain.scheduling.placement import Room
 from domain.scheduling.rescheduling.session import OpenDay, within

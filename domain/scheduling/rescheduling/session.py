@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from domain.scheduling.arrangement import MARK, Comfort, arrange
+from domain.scheduling.arrangement import arrange
+from domain.scheduling.comfort import MARK, Comfort
 from domain.scheduling.day_sessions import FreeSpan, Session
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.placement import Room, Run, pack

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.scheduling.arrangement import Comfort
+from domain.scheduling.comfort import Comfort
 from domain.scheduling.demand import problem_of
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.placement import Room
