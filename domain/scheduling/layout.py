@@ -206,7 +206,22 @@ class _Arrangement:
             return whole, list(wraps)
         missing = [need - wrap for need, wrap in zip(wraps, given, strict=True)]
         stretched, more = _stretched(missing, self.room, arranged)
-        return stretched, [wrap + added for wrap, added in zip(given, more, strict=True)]
+        longer = [wrap + added for wrap, added in zip(given, more, strict=True)]
+        return self._rested(wraps, longer, stretched), longer
+
+    def _rested(
+        self, wraps: Sequence[int], given: Sequence[int], stretched: list[list[Run]]
+    ) -> list[list[Run]]:
+        """Return the runs arranged again, because longer sittings may need pauses.
+
+        Not if that uses more of the reserve, or leaves time in which a wrap-up would be longer.
+        """
+        arranged = self._arranged(given, stretched)
+        missing = [need - wrap for need, wrap in zip(wraps, given, strict=True)]
+        if arranged is None or any(_stretched(missing, self.room, arranged)[1]):
+            return stretched
+        more = _reserve_used(self.shares, arranged) > _reserve_used(self.shares, stretched)
+        return stretched if more else arranged
 
     def _arranged(
         self, wraps: Sequence[int], plain: Sequence[Sequence[Run]] | None

@@ -22,6 +22,7 @@ from domain.scheduling.review_units import (
     items_of,
     pack_over_days,
     ranges_of_rows,
+    without_short_pieces,
 )
 from domain.scheduling.rows import Row, new_row
 from domain.scheduling.spans import Span
@@ -40,11 +41,10 @@ def lay_out_reviews(
         reviews = sorted(reviews, key=lambda review: (len(review.days), review.minutes))
     before = {day: rooms[day].copy() for day in days}
     shortest = SHORTEST_REVIEW if comfort else 1
-    rows = [
-        row
-        for review in reviews
-        for row in _place(review, {day: rooms[day] for day in review.days}, shortest)
-    ]
+    rows: list[Row] = []
+    for review in reviews:
+        placed = list(_place(review, {day: rooms[day] for day in review.days}, shortest))
+        rows += without_short_pieces(placed, shortest)
     if comfort is None:
         return rows
     return _arranged(reviews, days, before, rows, comfort)

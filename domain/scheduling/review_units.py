@@ -12,6 +12,7 @@ from itertools import accumulate, pairwise
 from domain.scheduling.demand import Demand
 from domain.scheduling.placement import Room, Run, pack, reach
 from domain.scheduling.rounding import rounded_shares
+from domain.scheduling.rows import Row
 from domain.scheduling.spans import Span
 from domain.scheduling.splitting import fewest_cuts
 
@@ -101,6 +102,60 @@ def ranges_of_rows(run: Run, pieces: Sequence[int]) -> Iterator[range]:
             stop += 1
         yield range(first, stop)
         first = stop
+
+
+def without_short_pieces(rows: Sequence[Row], shortest: int) -> list[Row]:
+    """Return the rows of a review, in order of time, such that no piece of a unit is too short.
+
+    The minutes of a piece that is too short are given to the row before or after it, if that is in
+    the same span: the unit is reviewed in its other pieces.
+    """
+    left = list(rows)
+    while (found := _joinable(left, shortest)) is not None:
+        at, other = found
+        piece, row = left[at], left[other]
+        left[other] = row._replace(
+            start=min(row.start, piece.start), stop=max(row.stop, piece.stop)
+        )
+        del left[at]
+        left = _renumbered(left, piece.first_unit)
+    return left
+
+
+def _joinable(rows: Sequence[Row], shortest: int) -> tuple[int, int] | None:
+    """Return the indexes of a piece that is too short, and of the row that it can join, if any."""
+    for at, piece in enumerate(rows):
+        if piece.parts > 1 and piece.stop - piece.start < shortest:
+            for other in range(max(0, at - 1), min(at + 2, len(rows))):
+                row = rows[other]
+                if row.first_unit != piece.first_unit and _touch(row, piece):
+                    return at, other
+    return None
+
+
+def _touch(a: Row, b: Row) -> bool:
+    return (a.day, a.reserve) == (b.day, b.reserve) and (a.stop == b.start or b.stop == a.start)
+
+
+def _renumbered(rows: Sequence[Row], unit: int) -> list[Row]:
+    """Return the rows after the pieces of a unit are counted again; a whole one joins a row."""
+    found: list[Row] = []
+    parts = sum(row.parts > 1 and row.first_unit == unit for row in rows)
+    part = 0
+    for row in rows:
+        own = row
+        if row.parts > 1 and row.first_unit == unit:
+            part += 1
+            own = row._replace(part=part, parts=parts)
+        if found and _is_continued(found[-1], own):
+            own = own._replace(start=found[-1].start, first_unit=found.pop().first_unit)
+        found.append(own)
+    return found
+
+
+def _is_continued(before: Row, row: Row) -> bool:
+    is_next = before.last_unit + 1 == row.first_unit
+    return before.parts == row.parts == 1 and is_next and _touch(before, row)
 
 
 def _single_units(items: Sequence[Span], counts: Mapping[int, int]) -> list[Span]:

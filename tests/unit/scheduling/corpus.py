@@ -44,7 +44,12 @@ MAX_CONTENT_UNITS = 2_000
 def corpus(count: int, seed: int) -> Iterator[Request]:
     """Yield ``count`` requests; the first ones are the same for a higher count."""
     for index in range(count):
-        yield _group(random.Random(f"{seed}/{index}"))  # noqa: S311 - they must be repeatable
+        yield group_of(seed, index)
+
+
+def group_of(seed: int, index: int) -> Request:
+    """Return the request with an index, from 0 on, in the corpus of a seed."""
+    return _group(random.Random(f"{seed}/{index}"))  # noqa: S311 - they must be repeatable
 
 
 def _group(chance: random.Random) -> Request:
