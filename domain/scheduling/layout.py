@@ -16,7 +16,7 @@ from domain.scheduling.day_sessions import FreeSpan, Session
 from domain.scheduling.distribution.deal import Deal, Share, shares_by_day
 from domain.scheduling.placement import Room, Run, pack
 from domain.scheduling.result import PlanWarning, warning
-from domain.scheduling.rows import Parts, Row, ranges_of, rows_of
+from domain.scheduling.rows import Parts, Row, rows_of, whole_ranges_of
 from domain.scheduling.types import Allocation
 
 
@@ -44,7 +44,7 @@ def lay_out(
     The deals must be in the order of placing. With ``comfort``, the sessions of a day are arranged
     so that they are pleasant to work through, as far as the day has the room.
     """
-    rows: list[Row] = []
+    placed: list[tuple[Share, list[Run], int]] = []
     shrunk: list[ShrunkWrapUp] = []
     parts = Parts(deals)
     turns = _Turns()
@@ -60,9 +60,10 @@ def lay_out(
             for share, need, wrap in zip(shares, wraps, given, strict=True)
             if wrap < need
         ]
-        for share, own_runs, wrap in zip(shares, runs, given, strict=True):
-            rows += rows_of(share, own_runs, wrap, parts)
-    return rows, shrunk
+        placed += zip(shares, runs, given, strict=True)
+    for share, own, _ in placed:
+        parts.count(share, own)
+    return [row for one in placed for row in rows_of(*one, parts)], shrunk
 
 
 def _with_wrap_ups(
@@ -248,7 +249,7 @@ class _Arrangement:
         content = share.deal.demand.content
         return Session(
             share.deal.prefix,
-            list(ranges_of(share.deal, share.items, self.parts.of(content.position))),
+            list(whole_ranges_of(share.deal, share.items, self.parts.of(content.position))),
             wrap_up,
             is_weakness=content.allocation is Allocation.WEAKNESS,
         )

@@ -53,19 +53,36 @@ def row_of(plan: KeptPlan | ScheduledPlan, day: int) -> Row:
 
 
 class Parts:
-    """Numbers the pieces of split units over all days."""
+    """Numbers the pieces of split units over all days.
+
+    ``count`` must be called before rows are numbered. Consecutive pieces in a run are one.
+    """
 
     def __init__(self, deals: Sequence[Deal]) -> None:
         self.kept: dict[int, Mapping[int, set[int]]] = {}
         self.last: dict[int, dict[int, int]] = {}
         self.pieces: dict[int, Counter[int]] = {}
+        self.totals: dict[int, Counter[int]] = {}
         for deal in deals:
             kept = deal.demand.kept_pieces
             if kept or deal.cuts:
                 position = deal.demand.content.position
+                counts = Counter({unit: len(numbers) for unit, numbers in kept.items()})
                 self.kept[position], self.last[position] = kept, {}
-                self.pieces[position] = Counter(deal.units)
-                self.pieces[position].update({u: len(numbers) for u, numbers in kept.items()})
+                self.pieces[position] = counts + Counter(deal.units)
+                self.totals[position] = counts
+
+    def count(self, share: Share, runs: Iterable[Run]) -> None:
+        """Count the rows of a share."""
+        position = share.deal.demand.content.position
+        if position in self.totals:
+            for run in runs:
+                ranges = whole_ranges_of(share.deal, run.items, self.pieces[position])
+                self.totals[position].update(share.deal.units[items.start] for items in ranges)
+
+    def total(self, content: int, unit: int) -> int:
+        """Return the number of rows of the pieces of a unit, 1 if it is not split."""
+        return self.totals[content][unit] if content in self.totals else 1
 
     def of(self, content: int) -> Mapping[int, int]:
         """Return the number of pieces of each unit of a content; empty if none is split."""
@@ -88,10 +105,10 @@ def rows_of(share: Share, runs: Iterable[Run], wrap_up: int, parts: Parts) -> It
     pieces = parts.of(position)
     for run in runs:
         offset = run.start - prefix[run.items.start]
-        for items in ranges_of(deal, run.items, pieces):
+        for items in whole_ranges_of(deal, run.items, pieces):
             first, stop = items.start, items.stop
             unit = units[first]
-            split = pieces.get(unit, 1)
+            split = parts.total(position, unit)
             wrap = wrap_up if stop == last else 0
             yield new_row(
                 day=share.day,
@@ -126,4 +143,20 @@ def ranges_of(deal: Deal, items: range, pieces: Mapping[int, int]) -> Iterable[r
         or pieces.get(units[at], 1) > 1
         or pieces.get(units[at - 1], 1) > 1
     ]
+    return [range(*bound) for bound in pairwise([first, *bounds, stop])]
+
+
+def whole_ranges_of(deal: Deal, items: range, pieces: Mapping[int, int]) -> Iterable[range]:
+    """Return the same ranges, but consecutive pieces of a unit as one; all pieces are no cut."""
+    units, first, stop = deal.units, items.start, items.stop
+    if not pieces:
+        return ranges_of(deal, items, pieces)
+    counts = Counter(units[first:stop])
+    is_lecture = deal.demand.content.type is ContentType.LECTURE
+
+    def is_bound(before: int, unit: int) -> bool:
+        is_cut = any(pieces.get(one, 1) > counts[one] for one in (before, unit))
+        return unit != before and (is_lecture or unit != before + 1 or is_cut)
+
+    bounds = [at for at in range(first + 1, stop) if is_bound(units[at - 1], units[at])]
     return [range(*bound) for bound in pairwise([first, *bounds, stop])]

@@ -174,6 +174,16 @@ def test_checker_reports_a_piece_of_under_ten_minutes() -> None:
     assert "a piece of only" not in found(longer, long)
 
 
+def test_checker_reports_pieces_of_a_unit_that_touch() -> None:
+    long = replace(TWO_SPANS, contents=(book(1, 1, 80),))
+    first = plan(1, "17:00", 20, (1, 1), part=1, parts=3)
+    second = plan(1, "17:20", 30, (1, 1), part=2, parts=3)
+    last = plan(1, "18:20", 30, (1, 1), part=3, parts=3)
+    text = found([first, second, last], long)
+    assert text.count("but they could be one") == 1
+    assert "could be one" not in found([replace(first, end_minute=at("17:50")), last], long)
+
+
 def test_checker_reports_a_reserve_that_is_used_for_the_layout() -> None:
     request = replace(TWO_SPANS, blocks=block(17, "18:30") + reserve(20, 21))
     rows = [plan(1, "17:00", 40, (1, 8)), plan(1, "20:00", 45, (1, 9), content=2, reserve=True)]

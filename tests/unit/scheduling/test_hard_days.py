@@ -18,6 +18,8 @@ GROUPS = {
     "a review has two short pieces one after another": (15, 325),
     "a strategy is first if the weaknesses fit in turn only in another turn": (14, 416),
     "a row is off the mark where sessions are divided": (17, 106),
+    "units were cut for a placement that is not used": (13, 403),
+    "an episode was cut for a placement that is not used": (13, 115),
 }
 
 

@@ -5,7 +5,8 @@ proves the room:
 
 1. a session is divided over spans of study time although first fit, of the sessions in turn or of
    the longest first, leaves all sessions of the day whole; or a piece of it has under ten minutes
-   although a neighbouring piece can take it, or can give it what is missing;
+   although a neighbouring piece can take it, or can give it what is missing; or two pieces of a
+   unit touch;
 2. a sitting is too long although the same rows in the same order have room for all pauses;
 3. a row does not begin on a five-minute mark although they have room for that and for the pauses;
 4. two days in a row are opened by the same weakness (or the first strategy is the same) although
@@ -20,6 +21,7 @@ fit into its study time has no row in the reserve.
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import date
+from itertools import pairwise
 
 from domain.scheduling.result import ScheduledPlan
 from domain.scheduling.types import Allocation, PlanKind
@@ -48,6 +50,7 @@ def check_layout(case: Case) -> Iterator[str]:
             yield from _gaps(case, day)
             yield from _whole_sessions(case, day)
             yield from _short_pieces(case, day)
+            yield from _touching_pieces(case, day)
             yield from _pauses_and_marks(case, day)
             yield from _weakness_first(case, day)
     for allocation in Allocation:
@@ -151,6 +154,14 @@ def _short_pieces(case: Case, day: date) -> Iterator[str]:
                 can_give = given <= room[slot] and sum(pieces[other]) - given >= SHORTEST_PIECE
                 if room[other] >= minutes or can_give:
                     yield f"content {position} has a piece of only {minutes} min on {day}"
+
+
+def _touching_pieces(case: Case, day: date) -> Iterator[str]:
+    for before, row in pairwise(case.rows_on(day)):
+        same = (before.kind, before.content, before.first_unit, before.reserve) == (
+            row.kind, row.content, row.first_unit, row.reserve)  # fmt: skip
+        if same and row.parts > 1 and before.end_minute == row.start_minute:
+            yield f"{name(before)} ends where {name(row)} begins, but they could be one"
 
 
 def _needed(row: Atoms, minutes: int, *, is_head: bool) -> int:
