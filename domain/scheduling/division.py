@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final
 
 from domain.scheduling.day_sessions import FreeSpan, Pieces, Session, division_cost
-from domain.scheduling.few_spans import are_few, divided_exactly
+from domain.scheduling.few_spans import MAX_CUTS, are_few, divided_exactly
 from domain.scheduling.many_spans import divided_by_search
 from domain.scheduling.placement import Run
 
@@ -25,28 +25,35 @@ def divided_runs(
     """
     spans = sorted(spans)
     cost = partial(_cost, sessions, max(span.stop - span.start for span in spans))
-    known = None if bare is None else _held(spans, bare)
-    most = _MAX_SHORT if known is None else min(_MAX_SHORT, cost(known)[0])
-    found = divided(sessions, spans, reserve, most)
-    pieces = [one for one in (known, found) if one is not None]
-    if not pieces:
-        return None
-    return _in_turn(sessions, spans, min(pieces, key=cost))
+    if bare is None:
+        found = divided(sessions, spans, reserve, (_MAX_SHORT, MAX_CUTS))
+        return None if found is None else _in_turn(sessions, spans, found)
+    known = _held(spans, bare)
+    short, cuts = cost(known)
+    limit = (min(short, _MAX_SHORT), MAX_CUTS) if short else (0, min(cuts - 1, MAX_CUTS))
+    found = divided(sessions, spans, reserve, limit)
+    pieces = known if found is None else min(known, found, key=cost)
+    return _in_turn(sessions, spans, pieces)
 
 
 def divided(
-    sessions: Sequence[Session], spans: Sequence[FreeSpan], reserve: int, max_short: int = 0
+    sessions: Sequence[Session],
+    spans: Sequence[FreeSpan],
+    reserve: int,
+    limit: tuple[int, int] = (0, MAX_CUTS),
 ) -> Pieces | None:
     """Return what each span holds of each session: few short pieces first, then cheap cuts.
 
     ``spans`` are in order of time, and of the reserve at most ``reserve`` minutes are used.
-    ``None`` means that no way with at most ``max_short`` short pieces was found. In many or long
-    spans, a way that has one short piece may have any number of them.
+    ``None`` means that no way was found with the number of short pieces and the cost of cuts that
+    ``limit`` has. In many or long spans, a way may have more of both.
     """
+    if limit[1] < 0:
+        return None
     if are_few(spans):
-        return divided_exactly(sessions, spans, reserve, max_short)
+        return divided_exactly(sessions, spans, reserve, limit)
     found = divided_by_search(sessions, spans, reserve)
-    if found is None and max_short:
+    if found is None and limit[0]:
         anyhow = [one._replace(shortest_piece=1) for one in sessions]
         found = divided_by_search(anyhow, spans, reserve)
     return found

@@ -11,11 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, islice, pairwise, product
 from typing import Final, NamedTuple, TypeAlias
 
-from domain.scheduling.day_sessions import FreeSpan, Pieces, Session, division_cost
+from domain.scheduling.day_sessions import NEEDLESS, FreeSpan, Pieces, Session, division_cost
 
 _MAX_STATES: Final = 1 << 17
-_MAX_CUTS: Final = (1, 3, 6, 9)
-"""The limits of the cost of cuts, one after another; the last one with short pieces, too."""
+_TIERS: Final = (1, 3, 6, 9)
+"""The limits of the cost of cuts that are tried one after another, because low ones take less."""
+MAX_CUTS: Final = _TIERS[-1]
+"""The highest cost of cuts for which a division is looked for."""
 _MAX_COMPARED: Final = 200
 _MAX_CUT_POINTS: Final = 64
 _FEW_UNITS: Final = 12
@@ -40,22 +42,22 @@ def are_few(spans: Sequence[FreeSpan]) -> bool:
 
 
 def divided_exactly(
-    sessions: Sequence[Session], spans: Sequence[FreeSpan], reserve: int, max_short: int
+    sessions: Sequence[Session], spans: Sequence[FreeSpan], reserve: int, limit: _Cost
 ) -> Pieces | None:
-    """Return what each span holds of each session, with at most ``max_short`` short pieces.
+    """Return what each span holds of each session, at a cost within the ``limit``.
 
     ``spans`` are in order of time, and of the reserve at most ``reserve`` minutes are used. The
-    division has the fewest short pieces, then the cheapest cuts. ``None`` means that there is none
-    with a few cuts.
+    division has the fewest short pieces, then the cheapest cuts. ``None`` means that there is none,
+    apart from those that cut a session of many units in an unusual place.
     """
     fills = _Fills(spans)
     total = sum(session.minutes for session in sessions)
     allowed = fills.allowed(total, reserve)
-    limits = [(0, cuts) for cuts in _MAX_CUTS]
-    limits += [(short, _MAX_CUTS[-1]) for short in range(1, max_short + 1)]
-    ways = [list(_ways(session, fills.free, max_short)) for session in sessions]
-    for limit in limits:
-        layers = _layers(ways, fills, limit)
+    limits = [(0, cuts) for cuts in sorted({min(cuts, limit[1]) for cuts in _TIERS})]
+    limits += [(short, limit[1]) for short in range(1, limit[0] + 1)]
+    for within in limits if allowed else ():
+        ways = [list(_ways(session, fills.free, within)) for session in sessions]
+        layers = _layers(ways, fills, within)
         for cost in sorted(layers[-1]):
             if found := layers[-1][cost] & allowed:
                 return _traced(layers, ways, fills, fills.earliest(found, total), cost)
@@ -194,18 +196,20 @@ def _traced(
     return found
 
 
-def _ways(session: Session, free: Sequence[int], max_short: int) -> Iterator[_Way]:
+def _ways(session: Session, free: Sequence[int], limit: _Cost) -> Iterator[_Way]:
     """Yield the ways to divide a session between the spans, in order of time, the whole first."""
-    items, longest = session.items, max(free)
-    most = 3 if len(items) <= _FEW_UNITS or session.minutes > sum(sorted(free)[-2:]) else 2
-    for count in range(1, min(most, len(free), len(items)) + 1):
+    items, total, longest = session.items, session.minutes, max(free)
+    most = 3 if len(items) <= _FEW_UNITS or total > sum(sorted(free)[-2:]) else 2
+    if total <= longest:
+        most = min(most, 1 + max(0, limit[1] - NEEDLESS))
+    for count in range(1, min(most, 1 + limit[1], len(free), len(items)) + 1):
         ends = _thinned(items[1:], _MAX_CUT_POINTS if count == 2 else _FEW_UNITS)
         choices = list(combinations(range(len(free)), count))
         for cuts in combinations(ends, count - 1):
             bounds = (items.start, *cuts, items.stop)
             minutes = [session.length(range(*bound)) for bound in pairwise(bounds)]
             cost = division_cost(session, minutes, longest)
-            if cost[0] <= max_short:
+            if cost[0] <= limit[0]:
                 for spans in choices:
                     if all(one <= free[i] for i, one in zip(spans, minutes, strict=True)):
                         yield _Way(spans, bounds, minutes, cost)

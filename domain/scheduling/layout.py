@@ -207,6 +207,8 @@ class _Arrangement:
             return whole, list(wraps)
         missing = [need - wrap for need, wrap in zip(wraps, given, strict=True)]
         stretched, more = _stretched(missing, self.room, arranged)
+        if not any(more):
+            return arranged, given
         longer = [wrap + added for wrap, added in zip(given, more, strict=True)]
         return self._rested(wraps, longer, stretched), longer
 

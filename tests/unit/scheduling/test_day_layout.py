@@ -10,10 +10,9 @@ from domain.scheduling.arrangement import arrange
 from domain.scheduling.comfort import Comfort
 from domain.scheduling.day_sessions import FreeSpan, Session
 from domain.scheduling.division import divided
+from domain.scheduling.few_spans import MAX_CUTS
 from domain.scheduling.placement import Run
 
-MAX_CUTS = 9
-"""If the cuts cost more, a division need not be found."""
 COMFORT = Comfort(longest_sitting=100, pause_minutes=10)
 
 
@@ -104,7 +103,7 @@ def test_sessions_are_divided_with_the_fewest_short_pieces_and_cuts(
     day: tuple[list[Session], list[FreeSpan], int], max_short: int
 ) -> None:
     sessions, spans, reserve = day
-    least, found = least_cost(*day), divided(*day, max_short)
+    least, found = least_cost(*day), divided(*day, (max_short, MAX_CUTS))
     if least is None:
         assert found is None
         return
