@@ -199,19 +199,23 @@ def _traced(
 def _ways(session: Session, free: Sequence[int], limit: _Cost) -> Iterator[_Way]:
     """Yield the ways to divide a session between the spans, in order of time, the whole first."""
     items, total, longest = session.items, session.minutes, max(free)
+    places, before = range(len(free)), session.prefix[items.start]
     most = 3 if len(items) <= _FEW_UNITS or total > sum(sorted(free)[-2:]) else 2
     if total <= longest:
         most = min(most, 1 + max(0, limit[1] - NEEDLESS))
     for count in range(1, min(most, 1 + limit[1], len(free), len(items)) + 1):
         ends = _thinned(items[1:], _MAX_CUT_POINTS if count == 2 else _FEW_UNITS)
-        choices = list(combinations(range(len(free)), count))
+        choices = [(spans, [free[i] for i in spans]) for spans in combinations(places, count)]
         for cuts in combinations(ends, count - 1):
-            bounds = (items.start, *cuts, items.stop)
-            minutes = [session.length(range(*bound)) for bound in pairwise(bounds)]
+            inner = [session.prefix[at] - before for at in cuts]
+            minutes = [stop - start for start, stop in pairwise([0, *inner, total])]
+            if not limit[0] and cuts and min(minutes) < session.shortest_piece:
+                continue
             cost = division_cost(session, minutes, longest)
             if cost[0] <= limit[0]:
-                for spans in choices:
-                    if all(one <= free[i] for i, one in zip(spans, minutes, strict=True)):
+                bounds = (items.start, *cuts, items.stop)
+                for spans, held in choices:
+                    if all(map(int.__le__, minutes, held)):
                         yield _Way(spans, bounds, minutes, cost)
 
 
