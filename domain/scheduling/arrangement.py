@@ -223,9 +223,9 @@ def _fill(
         rest = span.stop - start
         fitting = session.fitting(items, min(rest, clock.left()))
         if not fitting and not clock.sitting:
-            unit = session.length(items[:1])
-            if clock.comfort.longest_sitting < unit <= rest:
-                fitting = items[:1]
+            least = session.least(items)
+            if session.length(least) <= rest:
+                fitting = least
         if fitting:
             stop = start + session.length(fitting)
             runs.append(Run(start, stop, fitting, span.reserve))

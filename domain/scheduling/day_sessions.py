@@ -56,6 +56,14 @@ class Session(NamedTuple):
             at = first
         return range(first, at)
 
+    def least(self, items: range) -> range:
+        """Return the fewest first items so that neither they nor the others are too short."""
+        for at in items[1:]:
+            head, rest = range(items.start, at), range(at, items.stop)
+            if min(self.length(head), self.length(rest)) >= self.shortest_piece:
+                return head
+        return items
+
     def beginnings(self, items: range, shortest: int, longest: int) -> Iterator[range]:
         """Yield the first items that have so many minutes, the longest ones first.
 

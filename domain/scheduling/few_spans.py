@@ -209,8 +209,6 @@ def _ways(session: Session, free: Sequence[int], limit: _Cost) -> Iterator[_Way]
         for cuts in combinations(ends, count - 1):
             inner = [session.prefix[at] - before for at in cuts]
             minutes = [stop - start for start, stop in pairwise([0, *inner, total])]
-            if not limit[0] and cuts and min(minutes) < session.shortest_piece:
-                continue
             cost = division_cost(session, minutes, longest)
             if cost[0] <= limit[0]:
                 bounds = (items.start, *cuts, items.stop)

@@ -163,6 +163,11 @@ def test_sittings_of_divided_sessions_are_chosen_so_that_rows_are_on_marks() -> 
     assert all(start % 5 == 0 for own in day for start, _ in own)
 
 
+def test_short_piece_before_a_long_unit_is_placed_with_it() -> None:
+    day = arranged([session(4, 120), session(30)], [span(0, 170)])
+    assert day == [[(0, 124)], [(135, 165)]]
+
+
 def test_way_to_the_next_mark_is_no_part_of_a_sitting() -> None:
     day = arranged([session(17), session(17), session(24)], [span(0, 120)],
                    Comfort(longest_sitting=60, pause_minutes=10))  # fmt: skip
