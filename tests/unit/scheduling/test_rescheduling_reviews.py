@@ -82,9 +82,10 @@ def grown_review(strategy: Strategy, *, rest: str) -> list[tuple[str, int, int]]
     ]
     timetable = Timetable(problem.rooms, planned, {})
     demands = {demand.content.position: demand for demand in problem.demands}
-    other = [((1, 11), 0)]
-    before = {1: {1: [((1, 16), 0)], 2: other}}
-    after = {1: {1: [((1, 31), 0)], 2: other}}
+    study = partial(new_row, day=0, kind=PlanKind.STUDY, part=1, parts=1, wrap_up=0, reserve=False)
+    other = [study(content=2, start=900, stop=960, first_unit=1, last_unit=10)]
+    before = {1: [study(content=1, start=600, stop=630, first_unit=1, last_unit=15)], 2: other}
+    after = {1: [study(content=1, start=600, stop=640, first_unit=1, last_unit=30)], 2: other}
     assert Follow(problem, demands, timetable).follow(before, after, [], []) == []
     assert planned[1] in timetable.rows
     rows = timetable.of(1, PlanKind.REVIEW)
