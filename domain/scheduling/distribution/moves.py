@@ -56,3 +56,12 @@ def mending_moves(sessions: Sessions, content: int, index: int, near: int) -> It
             begin, end = sessions.bounds(other)
             for units in {min(lacking, end - begin), end - begin} - {0}:
                 yield Move(content, other, index, units)
+
+
+def founding_moves(sessions: Sessions, content: int, index: int) -> Iterator[Move]:
+    """Yield moves that give an empty day a session, and leave enough units where they come from."""
+    units = sessions.lacking_units(index)
+    for other in range(len(sessions.days)):
+        begin, end = sessions.bounds(other)
+        if end - begin >= units + sessions.least_units:
+            yield Move(content, other, index, units)

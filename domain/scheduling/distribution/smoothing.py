@@ -13,12 +13,14 @@ from itertools import islice
 from typing import Final
 
 from domain.scheduling.distribution.ledger import FAULT, Change
-from domain.scheduling.distribution.moves import mending_moves
+from domain.scheduling.distribution.moves import founding_moves, mending_moves
 from domain.scheduling.distribution.search import FAR, MAX_CHAINS, MAX_MOVES, NEAR, Search
 from domain.scheduling.distribution.sessions import Sessions
 
 _MENDING: Final = 1
 """How many times the effort is spent at most on sessions that are not as they should be."""
+_MAX_FOUNDING: Final = 400
+"""How many changes are examined at least for sessions that are wanted, but missing, in the end."""
 _MAX_TRIED: Final = 24
 """How many changes are tried for a session that is not as it should be, the best ones first."""
 _LEAST_GAIN: Final = 1e-6
@@ -58,6 +60,9 @@ class Smoothing(Search):
         for _ in range(2):
             if not self._deal_peaks_again():
                 break
+        self.effort = max(self.effort, _MAX_FOUNDING)
+        for number in range(len(ledger.contents)):
+            self._found_all(number)
 
     def _mend_all(self, content: int) -> None:
         """Lengthen, move or divide sessions of a content that are not as they should be."""
@@ -71,6 +76,17 @@ class Smoothing(Search):
                     self._apply_best(change for change in self.moved(found) if change.faults < 0)
             if ledger.faults(content, index) > 0 or (sessions.wanted and index % _WINDOW == 0):
                 self._deal_again(content, index)
+
+    def _found_all(self, content: int) -> None:
+        """Let days without a session of a content have one, if it is wanted and others can give it.
+
+        Whether the day has the time for it is only known now.
+        """
+        sessions = self.ledger.contents[content]
+        for index, day in enumerate(sessions.days):
+            if day in sessions.wanted and not sessions.minutes(index) and self.effort > 0:
+                found = founding_moves(sessions, content, index)
+                self._apply_best(change for change in self.moved(found) if change.faults < 0)
 
     def _best_move(self, day: int, limit: float = 0.0) -> Change | None:
         """Return the best move away from a day whose cost is below a limit, if there is one."""

@@ -73,10 +73,11 @@ class Follow:
         """
         touched = self._touched(before, after)
         keys = {self._key(row) for row in hit}
-        new = self._studied(after, touched | keys, is_whole=False)
+        changed = {one for one in self.demands if before.get(one, ()) != after.get(one, ())}
+        new = self._studied(after, touched | keys | self._studied_keys(after, changed))
         old = self._studied(before, touched, is_whole=True)
         keys.update(key for key in touched if self._differs(old, new, key))
-        keys.update(self._early_reviews(new, touched))
+        keys.update(self._early_reviews(new, changed))
         warnings = [found for key in sorted(keys) for found in self._renew(key, new)]
         return warnings + [found for row in missed for found in self._offer(row)]
 
@@ -101,7 +102,9 @@ class Follow:
             )
         return touched
 
-    def _studied(self, rows: RowsByContent, keys: AbstractSet[Key], *, is_whole: bool) -> Studied:
+    def _studied(
+        self, rows: RowsByContent, keys: AbstractSet[Key], *, is_whole: bool = False
+    ) -> Studied:
         """Return what is studied of the keys; what has other keys may be missing.
 
         :param is_whole: whether part done plans count as a whole.
@@ -119,16 +122,22 @@ class Follow:
         request = replace(self.problem.request, kept=kept)
         return studied_by_cycle(counted_whole(request) if is_whole else request, days, own)
 
-    def _early_reviews(self, studied: Studied, keys: AbstractSet[Key]) -> Iterator[Key]:
+    def _studied_keys(self, rows: RowsByContent, contents: AbstractSet[int]) -> set[Key]:
+        """Return all keys of which something is studied, of some contents."""
+        keys = {self._key(row) for content in contents for row in rows.get(content, ())}
+        return keys.union(key for plan, key in self._kept if plan.content in contents)
+
+    def _early_reviews(self, studied: Studied, contents: AbstractSet[int]) -> Iterator[Key]:
         """Yield the keys with planned reviews of units that are not studied before them.
 
-        A plan that was missed by hand leaves such a review behind.
+        A plan that was missed by hand leaves such a review behind, in whatever cycle its units are
+        caught up.
         """
-        for position in sorted({position for _, position in keys}):
-            for row in self.timetable.of(position, PlanKind.REVIEW):
+        for content in contents:
+            for row in self.timetable.of(content, PlanKind.REVIEW):
                 key = self._key(row)
                 before = (units for units, day in _ranges(studied, key) if day < row.day)
-                if key in keys and without([(row.first_unit, row.last_unit + 1)], merged(before)):
+                if without([(row.first_unit, row.last_unit + 1)], merged(before)):
                     yield key
 
     def _renew(self, key: Key, studied: Studied) -> Iterator[PlanWarning]:

@@ -18,6 +18,7 @@ from tests.benchmarks.balance_figures import Figures
 from tests.unit.scheduling.build import block, book, busy, kept, make_request
 from tests.unit.scheduling.checker import check_rules
 from tests.unit.scheduling.checking.case import Case
+from tests.unit.scheduling.checking.goals import check_goals
 from tests.unit.scheduling.corpus import _group, balanced
 
 
@@ -143,3 +144,16 @@ def test_reserve_is_saved_by_an_exchange_where_no_single_move_saves_any() -> Non
     assert ledger.used(days) == 20
     relief.save_reserve()
     assert ledger.used(days) == 0
+
+
+@pytest.mark.parametrize("group", [44, 287, 388, 493])
+def test_sessions_of_a_weakness_for_some_days_have_its_least_units(group: int) -> None:
+    """Units of different lengths make a session long enough with fewer than these units, too."""
+    request = group_of(group)
+    assert list(check_goals(Case(request, schedule(request)))) == []
+
+
+def test_days_that_hold_some_minimums_of_weaknesses_have_as_many_as_they_can() -> None:
+    """Evenings of 40 minutes of this group hold two of its four weaknesses."""
+    request = group_of(191)
+    assert list(check_goals(Case(request, schedule(request)))) == []
