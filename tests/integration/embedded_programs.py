@@ -80,13 +80,13 @@ def line(process: subprocess.Popen[str]) -> str:
 
 
 def alive(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/stat")
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        # A zombie has ended but has not been reaped; process 1 of a container often does not reap.
+        return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
+    except ProcessLookupError:  # at whichever of the steps it has been reaped
         return False
-    # A zombie has ended but has not been reaped; process 1 of a container often does not reap.
-    status = Path(f"/proc/{pid}/stat")
-    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 def processes_of(directory: Path) -> set[int]:
