@@ -14,8 +14,10 @@ from tests.unit.scheduling.build import (
     book,
     checked_schedule,
     custom,
+    holiday,
     kept,
     make_request,
+    reserve,
     reviews,
 )
 
@@ -53,3 +55,18 @@ def test_pieces_of_reviews_are_numbered_per_unit() -> None:
     rows = reviews(checked_schedule(request))
     pieces = [(row.first_unit, row.part, row.parts) for row in rows]
     assert pieces == [(1, 1, 2), (1, 2, 2), (2, 1, 3), (2, 2, 3), (2, 3, 3)]
+
+
+def test_units_that_are_studied_after_the_review_day_divide_the_reviewed_ranges() -> None:
+    """A holiday's reserve belongs to the cycle whose review day is before it."""
+    request = make_request(
+        book(1, 8, 6),
+        period="01-06..01-08",
+        cycle=(1, 1),
+        blocks=(*block(10, "10:12", [MONDAY, TUESDAY]), *reserve(10, 11, [WEDNESDAY])),
+        kept=(kept(5, 6, "01-06", 8, 8.2),),
+        exclusions=holiday("01-08"),
+        self_study_on_holidays=True,
+    )
+    rows = reviews(checked_schedule(request))
+    assert [(row.first_unit, row.last_unit) for row in rows] == [(1, 2), (5, 6)]

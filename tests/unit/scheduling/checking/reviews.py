@@ -68,7 +68,9 @@ def _content(case: Case, studied: Studied, cycle: int, position: int) -> Iterato
             yield f"{name(row)} covers units {listed(early)} that its cycle has not studied before"
     yield from check_pieces(rows)
     yield from _coverage(case, studied, cycle, position)
-    for first, last in runs(when):
+    # Units that the cycle studies after its first review, in a reserve, divide its ranges.
+    begun = min((row.date for row in rows), default=date.max)
+    for first, last in runs(unit for unit, day in when.items() if day < begun):
         within = [row for row in rows if first <= row.first_unit and row.last_unit <= last]
         yield from _one_row_per_span(case, within)
 
