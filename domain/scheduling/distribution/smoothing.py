@@ -8,7 +8,7 @@ programming. Whatever is changed makes the cost of the ``ledger`` smaller, so th
 effort limits it besides.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import islice
 from typing import Final
 
@@ -47,22 +47,26 @@ class Smoothing(Search):
         for number in range(len(ledger.contents)):
             self._mend_all(number)
         self.effort = effort
-        waiting = sorted(ledger.at, key=ledger.fullness, reverse=True)
-        while waiting:
-            again: dict[int, None] = {}
-            for day in waiting:
-                while self.effort > 0 and (change := self._best_move(day)):
-                    ledger.apply(change)
-                    again.update(dict.fromkeys(change.minutes))
-            waiting = sorted(again, key=ledger.fullness, reverse=True)
+        self._level(ledger.at)
+        if self._found_sessions():
+            self._level(ledger.at)
         if not ledger.reserve:
             self._chain_peaks()
         for _ in range(2):
             if not self._deal_peaks_again():
                 break
-        self.effort = max(self.effort, _MAX_FOUNDING)
-        for number in range(len(ledger.contents)):
-            self._found_all(number)
+        self._found_sessions()
+
+    def _level(self, days: Collection[int]) -> None:
+        """Move units away from days and, where that changes others, from these, too."""
+        ledger = self.ledger
+        while days:
+            again: dict[int, None] = {}
+            for day in sorted(days, key=ledger.fullness, reverse=True):
+                while self.effort > 0 and (change := self._best_move(day)):
+                    ledger.apply(change)
+                    again.update(dict.fromkeys(change.minutes))
+            days = again
 
     def _mend_all(self, content: int) -> None:
         """Lengthen, move or divide sessions of a content that are not as they should be."""
@@ -77,16 +81,21 @@ class Smoothing(Search):
             if ledger.faults(content, index) > 0 or (sessions.wanted and index % _WINDOW == 0):
                 self._deal_again(content, index)
 
-    def _found_all(self, content: int) -> None:
-        """Let days without a session of a content have one, if it is wanted and others can give it.
+    def _found_sessions(self) -> bool:
+        """Let days without a session have one, if it is wanted and others can give it.
 
-        Whether the day has the time for it is only known now.
+        Whether a day has the time for it is known only when the days are levelled. Returns whether
+        anything has changed.
         """
-        sessions = self.ledger.contents[content]
-        for index, day in enumerate(sessions.days):
-            if day in sessions.wanted and not sessions.minutes(index) and self.effort > 0:
-                found = founding_moves(sessions, content, index)
-                self._apply_best(change for change in self.moved(found) if change.faults < 0)
+        self.effort = max(self.effort, _MAX_FOUNDING)
+        founded = False
+        for number, sessions in enumerate(self.ledger.contents):
+            for index, day in enumerate(sessions.days):
+                if day in sessions.wanted and not sessions.minutes(index) and self.effort > 0:
+                    found = founding_moves(sessions, number, index)
+                    changes = (change for change in self.moved(found) if change.faults < 0)
+                    founded = self._apply_best(changes) or founded
+        return founded
 
     def _best_move(self, day: int, limit: float = 0.0) -> Change | None:
         """Return the best move away from a day whose cost is below a limit, if there is one."""
@@ -98,20 +107,24 @@ class Smoothing(Search):
                 return change
         return None
 
-    def _apply_best(self, changes: Iterable[Change]) -> None:
+    def _apply_best(self, changes: Iterable[Change]) -> bool:
+        """Make the best change that is possible, also in a chain; return whether one was."""
         ledger = self.ledger
         found = sorted(changes, key=ledger.cost)[:_MAX_TRIED]
         for change in found:
             if ledger.is_possible(change):
                 ledger.apply(change)
-                return
+                return True
         # While units are moved in a chain, a day may use as much of the reserve as before.
         ledger.is_settled = False
         for change in found[:MAX_CHAINS]:
             day = min(change.minutes, key=lambda one: change.minutes[one])
             if ledger.holds(day, change) and self.make_room_after(change, day, (), MAX_MOVES - 1):
                 break
+        else:
+            found = []
         ledger.settle()
+        return bool(found)
 
     def _deal_peaks_again(self) -> bool:
         """Deal contents again around the days above their level; return whether that helps."""
