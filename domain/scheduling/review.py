@@ -14,11 +14,11 @@ from fractions import Fraction
 from itertools import accumulate, groupby
 
 from domain.scheduling.calendar import Day, DayKind
-from domain.scheduling.comfort import Comfort
 from domain.scheduling.demand import Demand, Problem
+from domain.scheduling.layout.comfort import Comfort
+from domain.scheduling.layout.review_units import Review
+from domain.scheduling.layout.reviews import lay_out_reviews
 from domain.scheduling.result import PlanWarning, warning
-from domain.scheduling.review_layout import lay_out_reviews
-from domain.scheduling.review_units import Review
 from domain.scheduling.rounding import deltas, rounded_multiples
 from domain.scheduling.rows import Row
 from domain.scheduling.spans import Span, merged, without

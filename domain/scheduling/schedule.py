@@ -19,12 +19,12 @@ from domain.errors import (
     NothingPlacedError,
 )
 from domain.scheduling.calendar import Day, DayKind
-from domain.scheduling.comfort import comfort_of
 from domain.scheduling.demand import Demand, Problem, problem_of
 from domain.scheduling.distribution.deal import even_minutes
 from domain.scheduling.distribution.strategies import distribute
 from domain.scheduling.explanation import certificate, repairs, unplaced_ranges
-from domain.scheduling.layout import lay_out
+from domain.scheduling.layout.comfort import comfort_of
+from domain.scheduling.layout.study import lay_out
 from domain.scheduling.minutes import UNKNOWN_EPISODE_MINUTES
 from domain.scheduling.quality import quality
 from domain.scheduling.result import PlanWarning, Schedule, ScheduledPlan, warning

@@ -18,9 +18,9 @@ from functools import cache, cached_property
 from itertools import pairwise
 from typing import Final
 
-from domain.scheduling.comfort import Comfort
 from domain.scheduling.demand import Demand
 from domain.scheduling.distribution.deal import Deal
+from domain.scheduling.layout.comfort import Comfort
 from domain.scheduling.placement import Room, reach, reach_back
 from domain.scheduling.rescheduling.session import Layout, OpenDay, Standing, lay_out_session
 from domain.scheduling.rescheduling.timetable import Timetable

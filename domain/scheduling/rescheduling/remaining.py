@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from domain.scheduling.comfort import comfort_of
 from domain.scheduling.demand import Demand, Problem, own_days
+from domain.scheduling.layout.comfort import comfort_of
 from domain.scheduling.rescheduling.catching_up import AT_ONCE, Content
 from domain.scheduling.rescheduling.session import Standing
 from domain.scheduling.rescheduling.standing import even_due, items_of

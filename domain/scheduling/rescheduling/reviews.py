@@ -15,8 +15,10 @@ from itertools import chain
 from typing import TypeAlias
 
 from domain.scheduling.calendar import DayKind
-from domain.scheduling.comfort import Comfort, comfort_of
 from domain.scheduling.demand import Demand, Problem
+from domain.scheduling.layout.comfort import Comfort, comfort_of
+from domain.scheduling.layout.review_units import Review
+from domain.scheduling.layout.reviews import lay_out_reviews
 from domain.scheduling.placement import Room
 from domain.scheduling.rescheduling.session import OpenDay, within
 from domain.scheduling.rescheduling.standing import counted_whole, within_period
@@ -29,8 +31,6 @@ from domain.scheduling.review import (
     timely_reviews,
     unreviewed,
 )
-from domain.scheduling.review_layout import lay_out_reviews
-from domain.scheduling.review_units import Review
 from domain.scheduling.rows import Row
 from domain.scheduling.spans import Span, merged, without
 from domain.scheduling.types import MINUTES_PER_DAY, PlanKind

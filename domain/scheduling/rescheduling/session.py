@@ -14,10 +14,10 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from domain.scheduling.arrangement import arrange
-from domain.scheduling.comfort import MARK, Comfort
-from domain.scheduling.day_sessions import FreeSpan, Session
 from domain.scheduling.distribution.deal import Deal
+from domain.scheduling.layout.arrangement import arrange
+from domain.scheduling.layout.comfort import MARK, Comfort
+from domain.scheduling.layout.day_sessions import FreeSpan, Session
 from domain.scheduling.placement import Room, Run, pack
 from domain.scheduling.rows import Row, new_row, ranges_of
 from domain.scheduling.spans import Span

@@ -6,11 +6,11 @@ from itertools import accumulate, combinations_with_replacement, pairwise, produ
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.scheduling.arrangement import arrange
-from domain.scheduling.comfort import Comfort
-from domain.scheduling.day_sessions import FreeSpan, Session
-from domain.scheduling.division import divided
-from domain.scheduling.few_spans import MAX_CUTS
+from domain.scheduling.layout.arrangement import arrange
+from domain.scheduling.layout.comfort import Comfort
+from domain.scheduling.layout.day_sessions import FreeSpan, Session
+from domain.scheduling.layout.division import divided
+from domain.scheduling.layout.few_spans import MAX_CUTS
 from domain.scheduling.placement import Run
 
 COMFORT = Comfort(longest_sitting=100, pause_minutes=10)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from domain.scheduling.comfort import Comfort
 from domain.scheduling.demand import problem_of
 from domain.scheduling.distribution.deal import Deal
+from domain.scheduling.layout.comfort import Comfort
 from domain.scheduling.placement import Room
 from domain.scheduling.rescheduling.session import OpenDay, Standing, lay_out_session
 from domain.scheduling.rows import Row

@@ -10,10 +10,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from domain.scheduling.arrangement import arrange, reserve_minutes
-from domain.scheduling.comfort import Comfort
-from domain.scheduling.day_sessions import FreeSpan, Session
 from domain.scheduling.distribution.deal import Deal, Share, shares_by_day
+from domain.scheduling.layout.arrangement import arrange, reserve_minutes
+from domain.scheduling.layout.comfort import Comfort
+from domain.scheduling.layout.day_sessions import FreeSpan, Session
 from domain.scheduling.placement import Room, Run, pack
 from domain.scheduling.result import PlanWarning, warning
 from domain.scheduling.rows import Parts, Row, rows_of, whole_ranges_of

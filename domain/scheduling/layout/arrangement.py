@@ -18,10 +18,10 @@ from itertools import groupby, islice, pairwise, takewhile
 from operator import attrgetter
 from typing import Final
 
-from domain.scheduling.attempts import Attempt, attempts_of, begins_as_wanted, turned
-from domain.scheduling.comfort import MARK, UNLIMITED, Clock, Comfort
-from domain.scheduling.day_sessions import FreeSpan, Session
-from domain.scheduling.division import divided_runs
+from domain.scheduling.layout.attempts import Attempt, attempts_of, begins_as_wanted, turned
+from domain.scheduling.layout.comfort import MARK, UNLIMITED, Clock, Comfort
+from domain.scheduling.layout.day_sessions import FreeSpan, Session
+from domain.scheduling.layout.division import divided_runs
 from domain.scheduling.placement import Run
 
 _FEW_SPANS: Final = 6

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from domain.scheduling.day_sessions import FreeSpan, Pieces, Session, division_cost
-from domain.scheduling.few_spans import MAX_CUTS, are_few, divided_exactly
-from domain.scheduling.many_spans import divided_by_search
+from domain.scheduling.layout.day_sessions import FreeSpan, Pieces, Session, division_cost
+from domain.scheduling.layout.few_spans import MAX_CUTS, are_few, divided_exactly
+from domain.scheduling.layout.many_spans import divided_by_search
 from domain.scheduling.placement import Run
 
 _MAX_SHORT: Final = 3

@@ -8,7 +8,7 @@ number of steps.
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from domain.scheduling.day_sessions import FreeSpan, Pieces, Session
+from domain.scheduling.layout.day_sessions import FreeSpan, Pieces, Session
 
 _MAX_STEPS: Final = 2_000
 """The number of steps of the search; a step decides about one session in one span."""

@@ -11,12 +11,11 @@ Ranges of units are half-open in this module, so that the functions for spans ca
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
-from domain.scheduling.arrangement import arrange, loosened, reserve_minutes
-from domain.scheduling.comfort import Comfort
-from domain.scheduling.day_sessions import SHORTEST_REVIEW, FreeSpan, Session
 from domain.scheduling.demand import placing_order
-from domain.scheduling.placement import Room, Run, pack
-from domain.scheduling.review_units import (
+from domain.scheduling.layout.arrangement import arrange, loosened, reserve_minutes
+from domain.scheduling.layout.comfort import Comfort
+from domain.scheduling.layout.day_sessions import SHORTEST_REVIEW, FreeSpan, Session
+from domain.scheduling.layout.review_units import (
     Review,
     cut_items,
     items_of,
@@ -24,6 +23,7 @@ from domain.scheduling.review_units import (
     ranges_of_rows,
     without_short_pieces,
 )
+from domain.scheduling.placement import Room, Run, pack
 from domain.scheduling.rows import Row, new_row
 from domain.scheduling.spans import Span
 from domain.scheduling.types import MINUTES_PER_DAY, Allocation, PlanKind

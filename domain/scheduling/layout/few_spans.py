@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, islice, pairwise, product
 from typing import Final, NamedTuple, TypeAlias
 
-from domain.scheduling.day_sessions import NEEDLESS, FreeSpan, Pieces, Session, division_cost
+from domain.scheduling.layout.day_sessions import NEEDLESS, FreeSpan, Pieces, Session, division_cost
 
 _MAX_STATES: Final = 1 << 17
 _TIERS: Final = (1, 3, 6, 9)

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from domain.scheduling.comfort import UNLIMITED, Comfort
-from domain.scheduling.day_sessions import FreeSpan, Session
+from domain.scheduling.layout.comfort import UNLIMITED, Comfort
+from domain.scheduling.layout.day_sessions import FreeSpan, Session
 
 _MANY_SPANS: Final = 12
 """In more spans one order is tried, and pauses and marks only where time is left."""
