@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
+from math import inf
 from typing import TypeAlias
 
 from domain.scheduling.calendar import DayKind
@@ -73,7 +74,11 @@ class Follow:
         """
         touched = self._touched(before, after)
         keys = {self._key(row) for row in hit}
-        changed = {one for one in self.demands if before.get(one, ()) != after.get(one, ())}
+        changed = {
+            one
+            for one in self.demands
+            if before.get(one, ()) != after.get(one, ()) or self._may_be_early(one, after)
+        }
         new = self._studied(after, touched | keys | self._studied_keys(after, changed))
         old = self._studied(before, touched, is_whole=True)
         keys.update(key for key in touched if self._differs(old, new, key))
@@ -126,6 +131,29 @@ class Follow:
         """Return all keys of which something is studied, of some contents."""
         keys = {self._key(row) for content in contents for row in rows.get(content, ())}
         return keys.union(key for plan, key in self._kept if plan.content in contents)
+
+    def _may_be_early(self, content: int, rows: RowsByContent) -> bool:
+        """Whether a review is not after the last day on which its units are studied, if any are.
+
+        Pieces of a unit that has others without a plan count here as if it were whole.
+        """
+        first = self.demands[content].content.first_unit
+        last_days: list[float] = [inf] * len(self.demands[content].minutes)
+        start = self.problem.request.period_start
+        studied = [(row.day, row.first_unit, row.last_unit) for row in rows.get(content, ())]
+        studied += [
+            ((plan.date - start).days, plan.first_unit, plan.last_kept_unit)
+            for plan, (_, position) in self._kept
+            if position == content and plan.kind is PlanKind.STUDY
+        ]
+        for day, low, high in sorted(studied):
+            units = slice(max(0, low - first), max(0, high + 1 - first))
+            last_days[units] = [day] * len(last_days[units])
+        return any(
+            max(last_days[max(0, row.first_unit - first) : row.last_unit + 1 - first], default=0)
+            >= row.day
+            for row in self.timetable.of(content, PlanKind.REVIEW)
+        )
 
     def _early_reviews(self, studied: Studied, contents: AbstractSet[int]) -> Iterator[Key]:
         """Yield the keys with planned reviews of units that are not studied before them.

@@ -100,3 +100,23 @@ def test_review_that_outgrows_its_place_goes_on_after_a_pause_on_a_mark() -> Non
 
 def test_review_that_outgrows_its_place_has_no_pause_if_the_day_has_not_the_room() -> None:
     assert grown_review(Strategy.BALANCED, rest="15:58") == [("10:00", 1, 16), ("15:22", 17, 30)]
+
+
+@pytest.mark.parametrize("late", [None, 3])
+def test_review_of_units_without_a_plan_before_it_is_renewed_even_if_no_study_row_changed(
+    late: int | None,
+) -> None:
+    """They were missed by hand, and found no room then, or only later than the review."""
+    request = make_request(book(1, 10, 6), period="01-06..01-10", cycle=(2, 1))
+    problem = problem_of(request)
+    review = new_row(
+        content=1, day=2, kind=PlanKind.REVIEW, start=600, stop=624, first_unit=1, last_unit=10,
+        part=1, parts=1, wrap_up=0, reserve=False,
+    )  # fmt: skip
+    study = review._replace(kind=PlanKind.STUDY, day=0, stop=630, first_unit=6)
+    rows = [study] if late is None else [study, study._replace(day=late, first_unit=1, last_unit=5)]
+    timetable = Timetable(problem.rooms, [review, *rows], {})
+    demands = {demand.content.position: demand for demand in problem.demands}
+    Follow(problem, demands, timetable).follow({1: rows}, {1: rows}, [], [])
+    found = [(row.first_unit, row.last_unit) for row in timetable.of(1, PlanKind.REVIEW)]
+    assert found == [(6, 10)]
