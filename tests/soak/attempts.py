@@ -10,7 +10,7 @@ from typing import Final
 
 import psycopg
 import sqlalchemy as sa
-from sqlalchemy.exc import StatementError
+from sqlalchemy.exc import PendingRollbackError, StatementError
 from sqlalchemy.orm import Session
 
 from domain import PlanGroupLockedError, UnitOfWork
@@ -164,6 +164,9 @@ def _outcome(operation: Operation, error: Exception) -> Outcome:
 def _caused_by_fault(error: Exception, fault: str) -> bool:
     """Whether a fault of the load can have caused the error."""
     original = _original(error)
+    if isinstance(original, PendingRollbackError):
+        # The connection was lost during the statement whose error this fault suppresses.
+        return fault == Fault.CANCEL_AND_COMMIT.value
     if not isinstance(original, psycopg.Error):
         return isinstance(original, TimeoutError | InterruptionError)
     aborted = original.sqlstate == "25P02" and fault == Fault.CANCEL_AND_COMMIT.value

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from tests.soak.facts import Facts
-from tests.soak.history import BY_HAND, RUNS, Operation, Outcome
+from tests.soak.history import BY_HAND, RUNS, Kind, Operation, Outcome
 from tests.soak.replay import is_stored_by_hand
 
 Writers = dict[tuple[str, int], list[Operation]]
@@ -29,11 +29,25 @@ def stored(operations: Iterable[Operation], facts: Facts) -> frozenset[str]:
         for one in candidates
         if one.outcome is Outcome.DONE
         or (one.kind in RUNS and one.id in recorded)
-        or (one.kind in BY_HAND and is_stored_by_hand(one, facts))
+        or (
+            one.kind in BY_HAND
+            and is_stored_by_hand(one, facts)
+            and not _was_made_again(one, candidates)
+        )
         or any(
             version <= versions.get(row, 0) and wrote[row, version] == [one]
             for row, version in one.writes.items()
         )
+    )
+
+
+def _was_made_again(operation: Operation, candidates: Iterable[Operation]) -> bool:
+    """Whether a later operation has missed the same plan, which it therefore found unchanged."""
+    return operation.kind is Kind.MISS and any(
+        other.kind is Kind.MISS
+        and (other.entered or 0) > (operation.entered or 0)
+        and not set(other.retired).isdisjoint(operation.retired)
+        for other in candidates
     )
 
 

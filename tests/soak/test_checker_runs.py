@@ -159,6 +159,15 @@ def test_unanswered_change_by_hand_is_resolved_from_the_rows(
     assert stored([*two_generations(), lost], facts()) == {"o1", "o2"}
 
 
+def test_unanswered_miss_is_not_stored_if_another_one_has_missed_the_same_plan_after_it() -> None:
+    """Its connection was cut before the commit, so the other one entered before it was sent."""
+    lost = changed(missed(), outcome=Outcome.UNKNOWN, ended=None)
+    again = changed(missed(), id="o4", started=30.3, entered=30.6, alive=30.7, committing=31.5)
+    rows = facts([*facts().plans[:3], by_hand("missed")])
+    assert stored([*two_generations(), lost, again], rows) == {"o1", "o2", "o4"}
+    assert broken([*two_generations(), lost, again], rows) == set()
+
+
 @pytest.mark.parametrize(
     ("rule", "plans"),
     [
