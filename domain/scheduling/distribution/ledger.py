@@ -93,8 +93,9 @@ class Ledger:
 
     def day_cost(self, day: int, load: int) -> float:
         """Return the cost of a day with so many minutes."""
-        excess = max(0.0, load - self.levels[day])
-        return (load * load + _PEAK * excess * excess) / self.weights[day]
+        excess = load - self.levels[day]
+        squares = load * load + _PEAK * excess * excess if excess > 0 else load * load
+        return squares / self.weights[day]
 
     def faults(self, content: int, index: int) -> int:
         """Return how many minutes a session lacks."""

@@ -40,16 +40,14 @@ class Sessions:
     counts: list[int] = field(default_factory=list)
     is_sparse: bool = False
     """Whether there must be as many sessions as possible, because there cannot be one a day."""
+    prefix: list[int] = field(init=False)
+    """The minutes of the first units of the demand."""
     is_uniform: bool = field(init=False)
     """Whether all units have the same length."""
 
     def __post_init__(self) -> None:
+        self.prefix = self.demand.prefix
         self.is_uniform = self.demand.longest * (len(self.prefix) - 1) == self.prefix[-1]
-
-    @property
-    def prefix(self) -> list[int]:
-        """The minutes of the first units of the demand."""
-        return self.demand.prefix
 
     def bounds(self, index: int) -> tuple[int, int]:
         """Return the units before and after a session."""
@@ -68,8 +66,7 @@ class Sessions:
         """Return the length of a session of some units with its wrap-up."""
         if first == stop:
             return 0
-        wrap_up = self.demand.content.wrap_up_minutes
-        return self.demand.prefix[stop] - self.demand.prefix[first] + wrap_up
+        return self.prefix[stop] - self.prefix[first] + self.demand.content.wrap_up_minutes
 
     def minutes_by_day(self) -> dict[int, int]:
         """Return the minutes of the units of each day."""
@@ -92,8 +89,7 @@ class Sessions:
         day = self.days[index]
         if first == stop:
             return 2 * self.shortest + 1 if day in self.required else 0
-        prefix = self.demand.prefix
-        if (lacking := self.shortest - (prefix[stop] - prefix[first])) > 0:
+        if (lacking := self.shortest - (self.prefix[stop] - self.prefix[first])) > 0:
             return lacking
         is_wanted = day in self.wanted
         if stop - first < self.least_units and (is_wanted or day in self.required):
