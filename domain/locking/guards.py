@@ -8,7 +8,7 @@ on each Session costs more than the lock's round trip. Sessions without a unit o
 affected.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from inspect import isfunction
@@ -24,6 +24,7 @@ from domain.locking.policy import PlanGroupLock, StudentLock
 from domain.models.base import Base
 from domain.models.fields import refuse_unstorable
 from domain.models.plan import StudentPlan
+from domain.models.plan_group import PlanGroup
 
 T = TypeVar("T")
 CallContext: TypeAlias = AbstractContextManager[object]
@@ -55,6 +56,9 @@ class WriteGuard(Protocol):
 
     def refuse_commit_from_outside(self) -> None:
         """Raise unless ``commit()`` of the unit of work is running."""
+
+    def note_rollback(self, transaction: SessionTransaction) -> None:
+        """Record that the Session has rolled back a transaction or a savepoint."""
 
     def refuse_second_connection(
         self, transaction: SessionTransaction, connection: Connection
@@ -93,18 +97,24 @@ def require_lock(session: Session, tenant_id: UUID, group_id: UUID) -> WriteGuar
     return guard
 
 
-def refuse_rows(session: Session, lock: PlanGroupLock | StudentLock) -> None:
+def refuse_rows(
+    session: Session, lock: PlanGroupLock | StudentLock, student_ids: Collection[UUID]
+) -> None:
     """Raise for rows that a flush must not write; rows of the application's tables are ignored.
 
-    Raises ``LockNotHeldError`` for rows that the lock does not cover: those of another tenant,
-    and under a shared lock everything except changed plans of its groups. Raises
-    ``InvalidInputError`` for values that the columns cannot store.
+    Raises ``LockNotHeldError`` for rows that the locks do not cover: those of another tenant or
+    group, those of a student as a whole unless that student is locked, and under a shared lock
+    everything except changed plans. Raises ``InvalidInputError`` for values that the columns cannot
+    store.
+
+    :param student_ids: the students whose locks are held.
     """
     changed = [row for row in session.dirty if session.is_modified(row)]
     written = [row for row in chain(session.new, changed) if isinstance(row, Base)]
     for row in (*written, *(row for row in session.deleted if isinstance(row, Base))):
         _refuse_other_tenant(row, lock.tenant_id)
-        if lock.shared and not _is_mark(row, changed, lock):
+        _refuse_unlocked(row, lock.group_ids, student_ids)
+        if lock.shared and not _is_mark(row, changed):
             raise LockNotHeldError(
                 f"{type(row).__name__} cannot be written under a shared lock, which allows only "
                 "marks of progress in its groups. Enter a unit of work with an exclusive lock."
@@ -124,9 +134,37 @@ def _refuse_other_tenant(row: Base, tenant_id: UUID) -> None:
         )
 
 
-def _is_mark(row: Base, changed: Sequence[Any], lock: PlanGroupLock | StudentLock) -> bool:
-    """Whether the row is a changed plan of a locked group."""
-    return isinstance(row, StudentPlan) and row in changed and row.group_id in lock.group_ids
+def _refuse_unlocked(row: Base, group_ids: Collection[UUID], student_ids: Collection[UUID]) -> None:
+    """Raise for a row of a group or student whose lock is not held, before or after the change.
+
+    A new part of a group may have no group yet: the group itself counts as changed then.
+    """
+    groups = _values(row, "id" if isinstance(row, PlanGroup) else "group_id")
+    if not groups <= {None, *group_ids}:
+        raise LockNotHeldError(
+            f"{type(row).__name__} of group {next(iter(groups - {None, *group_ids}))} cannot be "
+            "written: the unit of work does not hold the lock of this group. Enter one for every "
+            "group that is written."
+        )
+    # Rows of a group are protected by its lock, whoever its student is.
+    if groups <= {None} and not _values(row, "student_id") <= {None, *student_ids}:
+        raise LockNotHeldError(
+            f"{type(row).__name__} of a student cannot be written: the unit of work does not hold "
+            "the lock of this student. Enter one with a StudentLock, or call lock_student()."
+        )
+
+
+def _values(row: Base, name: str) -> set[Any]:
+    """Return the value of a column and, if it has been changed, the one before."""
+    attributes: Any = inspect(row).attrs
+    if name not in attributes:
+        return set()
+    return {attributes[name].value, *(attributes[name].history.deleted or ())}
+
+
+def _is_mark(row: Base, changed: Sequence[Any]) -> bool:
+    """Whether the row is a changed plan."""
+    return isinstance(row, StudentPlan) and row in changed
 
 
 def serialize_calls(cls: type[T]) -> type[T]:
@@ -184,3 +222,9 @@ def _before_commit(session: Session) -> None:
     guard = _guard_of(session)
     if guard is not None and not session.in_nested_transaction():
         guard.refuse_commit_from_outside()
+
+
+@event.listens_for(Session, "after_soft_rollback")
+def _after_soft_rollback(session: Session, transaction: SessionTransaction) -> None:
+    if (guard := _guard_of(session)) is not None:
+        guard.note_rollback(transaction)

@@ -83,17 +83,19 @@ class EndCallbacks:
         self._commit_ending: Ending | None = None
         self.is_committing = False
         """Whether ``commit()`` is running."""
+        self.awaits_report = False
+        """Whether the commit or rollback has failed, so that only the exit frees the lock."""
 
     def add(self, callback: Callback, session: Session | None) -> None:
         """Call the callback at the end, after those that were added before.
 
         :param session: the Session of the open transaction; ``None`` if it has ended.
         """
-        if session is None:
-            self._callbacks.append(callback)
+        self._callbacks.append(
+            callback if session is None else _unless_rolled_back(callback, session)
+        )
+        if session is None and not self.awaits_report:
             self.report(self._commit_ending or Ending("rolled_back"))
-        else:
-            self._callbacks.append(_unless_rolled_back(callback, session))
 
     @contextmanager
     def committing(self) -> Iterator[Callable[[CommitState], None]]:
@@ -130,6 +132,7 @@ class EndCallbacks:
 
     def report(self, ending: Ending) -> None:
         """Call each callback once; never raises an ``Exception``."""
+        self.awaits_report = False
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             try:
@@ -154,20 +157,26 @@ def refuse_unfinished(
     root: SessionTransaction | None,
     identity: str,
     node: str,
+    *,
+    is_rolled_back: bool,
 ) -> None:
     """Roll back, and raise if the block ended with uncommitted work.
 
     In the round trip of the ROLLBACK the server reports whether anything was written that the
     Session does not know about. Raises ``UncommittedChangesError``, and ``LockNotHeldError`` if
-    the transaction that acquired the lock was ended without SQLAlchemy.
+    the transaction that acquired the lock was ended other than by a rollback of the Session: then
+    it is not known what was written in it.
 
     :param root: the transaction that acquired the lock.
     :param node: routes the query to the node that has the lock.
+    :param is_rolled_back: whether the Session has rolled the transaction back.
     """
+    if session.get_transaction() is not root and not is_rolled_back:
+        raise LockNotHeldError(TRANSACTION_ENDED)
     if (
         session.new
-        or session.dirty
         or session.deleted
+        or any(session.is_modified(row) for row in session.dirty)
         or _wrote(session, connection, root, identity, node)
     ):
         raise UncommittedChangesError(

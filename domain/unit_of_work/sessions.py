@@ -13,7 +13,7 @@ from weakref import ref
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, update
 from sqlalchemy.exc import UnboundExecutionError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.util.concurrency import in_greenlet
 
 from domain.driver import cancel, transaction_status
@@ -70,6 +70,18 @@ def begin(session: Session, bind: Engine | Connection) -> Connection:
     if not options.keys().isdisjoint(_CLIENT_SIDE_CURSOR):
         connection = connection.execution_options(**_CLIENT_SIDE_CURSOR)
     return connection
+
+
+def refuse_inside(transaction: SessionTransaction, root: SessionTransaction | None) -> None:
+    """Raise ``WrongSessionError`` if a transaction is a part of the one that has the lock."""
+    while transaction.parent is not None:
+        transaction = transaction.parent
+    if transaction is root:
+        raise WrongSessionError(
+            "A second connection would join the unit of work: the Session would execute this "
+            "statement on another engine, where the lock is not held. Bind the Session to one "
+            "engine, and use another Session for other databases."
+        )
 
 
 def expected(found: object) -> str:

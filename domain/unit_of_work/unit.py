@@ -1,7 +1,7 @@
 """The unit of work: one lock, one transaction and one commit."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -30,8 +30,8 @@ class UnitOfWork:
     exception rolls back. Exiting with uncommitted work raises ``UncommittedChangesError``. The
     lock is released when the transaction ends, however it ends.
 
-    It belongs to the lock's tenant: rows of another tenant cannot be written. Under a shared lock
-    only changed plans, the marks of progress, can be written.
+    Only rows of the lock's tenant and of its groups or student can be written through the Session.
+    Under a shared lock only changed plans, the marks of progress, can be.
 
     A block may move between threads, one at a time: a call to a service, a repository,
     ``flush()`` or ``commit()`` during a call of another thread raises ``UnitOfWorkStateError``.
@@ -69,6 +69,7 @@ class UnitOfWork:
         self._connection: Connection | None = None
         self._transaction: RootTransaction | None = None
         self._claim: sessions.Claim | None = None
+        self._is_rolled_back = False
         self._identity = new_identity()
         self._node = ""
         self._students = {lock.student_id} if isinstance(lock, StudentLock) else set()
@@ -100,7 +101,12 @@ class UnitOfWork:
             try:
                 if kind is None and stage is Stage.OPEN and session and connection:
                     ending.refuse_unfinished(
-                        session, connection, self._root, self._identity, self._node
+                        session,
+                        connection,
+                        self._root,
+                        self._identity,
+                        self._node,
+                        is_rolled_back=self._is_rolled_back,
                     )
             finally:
                 self._close()
@@ -182,14 +188,12 @@ class UnitOfWork:
         """The identity, on the server, of the transaction that acquired the locks."""
         return self._identity
 
-    @contextmanager
-    def exclusive_call(self) -> Iterator[None]:
-        """A context in which no other thread may use the unit of work.
+    def exclusive_call(self) -> AbstractContextManager[None]:
+        """Return a context in which no other thread may use the unit of work.
 
         Raises ``UnitOfWorkStateError`` if another thread is using it or flushing the Session.
         """
-        with self._calls.exclusive_call(self._session):
-            yield
+        return self._calls.exclusive_call(self._session)
 
     def lock_state(self) -> LockState:
         """Whether the transaction still holds the lock, as far as the client knows.
@@ -219,9 +223,8 @@ class UnitOfWork:
         if self.lock.shared and not shared:
             raise errors.LockNotHeldError(
                 f"The unit of work holds a shared lock of group {group_id}, which is for marks of "
-                "progress only. It cannot become exclusive, since two requests that share it would "
-                "wait for each other. Exit the block, and enter one with PlanGroupLock(tenant_id, "
-                "group_id)."
+                "progress only. It cannot become exclusive: two requests that share it would wait "
+                "for each other. Exit, and enter one with PlanGroupLock(tenant_id, group_id)."
             )
         self.require_held()
 
@@ -243,27 +246,18 @@ class UnitOfWork:
             )
 
     def refuse_flush(self, session: Session) -> None:
-        """Raise unless the lock is held and covers the rows, and no other thread is active.
-
-        Raises ``LockNotHeldError``, ``InvalidInputError`` and ``UnitOfWorkStateError``.
-        """
+        """Raise unless the locks are held and cover the rows, and no other thread is active."""
         with self._calls.single_thread():
             self.require_held()
-            guards.refuse_rows(session, self.lock)
+            guards.refuse_rows(session, self.lock, self._students)
             self._calls.note_flush()
 
     def refuse_second_connection(
         self, transaction: SessionTransaction, connection: Connection
     ) -> None:
         """Raise ``WrongSessionError`` if another connection joins the locked transaction."""
-        while transaction.parent is not None:
-            transaction = transaction.parent
-        if transaction is self._root and connection is not self._connection:
-            raise errors.WrongSessionError(
-                "A second connection would join the unit of work: the Session would execute this "
-                "statement on another engine, where the lock is not held. Bind the Session to "
-                "one engine, and use another Session for other databases."
-            )
+        if connection is not self._connection:
+            sessions.refuse_inside(transaction, self._root)
 
     def refuse_commit_from_outside(self) -> None:
         """Raise ``UnitOfWorkStateError`` unless ``commit()`` of the unit of work is running."""
@@ -272,6 +266,10 @@ class UnitOfWork:
                 "Use commit() of the unit of work: session.commit() would release the lock inside "
                 "the block."
             )
+
+    def note_rollback(self, transaction: SessionTransaction) -> None:
+        """Record that the Session has rolled back the transaction that acquired the lock."""
+        self._is_rolled_back = self._is_rolled_back or transaction is self._root
 
     def lock_student(self, group_id: UUID) -> UUID:
         """Acquire the lock of a group's student, under the same policy; return the student's id.
@@ -332,6 +330,7 @@ class UnitOfWork:
 
     def _finish(self) -> None:
         self._stage = Stage.FINISHED
+        self._at_end.awaits_report = True
         self._end_claim()
 
     def _close(self) -> None:

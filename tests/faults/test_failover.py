@@ -136,6 +136,9 @@ class UncheckedUnitOfWork:
     def refuse_commit_from_outside(self) -> None:
         pass
 
+    def note_rollback(self, transaction: object) -> None:
+        pass
+
 
 def test_write_without_the_lock_waits_for_the_holder_and_is_refused(pair: Pair) -> None:
     """As after a failover, when a lock that was acquired on the old primary protects nothing."""

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, UnitOfWork
 from domain.errors import CommitOutcomeUnknownError
@@ -158,3 +158,21 @@ def test_callback_that_fails_is_logged_and_the_next_is_called(
     (record,) = [one for one in caplog.records if one.name == "studyplan.unit_of_work"]
     assert record.levelno == logging.ERROR
     assert record.exc_info is not None
+
+
+def test_callback_that_is_added_after_a_failed_commit_is_called_at_the_exit_with_the_others(
+    session_factory: Factory, group: PlanGroup
+) -> None:
+    @sa.event.listens_for(session_factory, "before_commit")
+    def fail(_: Session) -> None:
+        raise KeyError
+
+    endings: list[tuple[str, Ending]] = []
+    with unit_of_work(session_factory, group) as uow:
+        uow.call_at_end(lambda ending: endings.append(("first", ending)))
+        with pytest.raises(KeyError):
+            uow.commit()
+        uow.call_at_end(lambda ending: endings.append(("second", ending)))
+        assert endings == []
+    lost = Ending("rolled_back", "KeyError")
+    assert endings == [("first", lost), ("second", lost)]

@@ -10,11 +10,12 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock, UnitOfWork
 from domain.errors import LockNotHeldError, UncommittedChangesError, UnitOfWorkStateError
-from tests.factories import PlanGroupFactory
+from tests.factories import BlockFactory, PlanGroupFactory
 
 Factory = sessionmaker[Session]
 
 Write = Callable[[UnitOfWork, UUID], None]
+End = Callable[[Session], None]
 
 COUNT_GROUPS = sa.select(sa.func.count()).select_from(PlanGroup)
 
@@ -68,6 +69,12 @@ def fail(write: Write, uow: UnitOfWork, group_id: UUID, error: Exception) -> Non
 def lose_lock_and_write(write: Write, uow: UnitOfWork, group_id: UUID) -> None:
     uow.session.rollback()
     write(uow, group_id)
+
+
+def write_and_end(write: Write, uow: UnitOfWork, group_id: UUID, end: End) -> None:
+    write(uow, group_id)
+    uow.session.flush()
+    end(uow.session)
 
 
 def lose_lock_write_and_commit(write: Write, uow: UnitOfWork, group_id: UUID) -> None:
@@ -146,7 +153,57 @@ def test_changed_object_that_was_not_flushed_is_an_uncommitted_change(
         assert session.get_one(PlanGroup, (lock.tenant_id, lock.group_id)).name == "old"
 
 
+def test_equal_value_that_is_assigned_is_no_change(
+    session_factory: Factory, lock: PlanGroupLock
+) -> None:
+    with session_factory.begin() as session:
+        group = PlanGroupFactory.build(tenant_id=lock.tenant_id, id=lock.group_id, name="same")
+        session.add(group)
+    with UnitOfWork(session_factory, lock=lock) as uow:
+        uow.session.get_one(PlanGroup, (lock.tenant_id, lock.group_id)).name = "same"
+
+
 # --- direct use of the Session --------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", [Session.close, Session.reset, Session.invalidate])
+@pytest.mark.parametrize("write", WRITES)
+def test_exit_raises_if_the_session_was_closed(
+    session_factory: Factory, uow: UnitOfWork, lock: PlanGroupLock, write: Write, end: End
+) -> None:
+    with pytest.raises(LockNotHeldError, match="was ended inside the block"), uow:
+        write_and_end(write, uow, lock.group_id, end)
+    assert not exists(session_factory, lock.group_id)
+
+
+@pytest.mark.parametrize("end", [Session.close, Session.reset, Session.invalidate])
+def test_exit_raises_if_a_closed_session_is_used_again(uow: UnitOfWork, end: End) -> None:
+    uow.__enter__()
+    end(uow.session)
+    uow.session.scalar(COUNT_GROUPS)
+    with pytest.raises(LockNotHeldError, match="was ended inside the block"):
+        uow.__exit__(None, None, None)
+
+
+def test_rollback_of_the_session_discards_the_changes_without_an_error(
+    session_factory: Factory, uow: UnitOfWork, lock: PlanGroupLock
+) -> None:
+    with uow:
+        orm_flush(uow, lock.group_id)
+        uow.session.rollback()
+        uow.session.close()
+    assert not exists(session_factory, lock.group_id)
+
+
+def test_exit_raises_if_a_session_is_closed_after_a_savepoint_was_rolled_back(
+    uow: UnitOfWork, lock: PlanGroupLock
+) -> None:
+    def roll_back_savepoint_and_close(session: Session) -> None:
+        session.begin_nested().rollback()
+        session.close()
+
+    with pytest.raises(LockNotHeldError, match="was ended inside the block"), uow:
+        write_and_end(orm_flush, uow, lock.group_id, roll_back_savepoint_and_close)
 
 
 def test_session_cannot_commit_directly(
@@ -163,17 +220,18 @@ def test_session_cannot_commit_directly(
 def test_savepoint_may_be_committed_and_rolled_back(
     session_factory: Factory, uow: UnitOfWork, lock: PlanGroupLock
 ) -> None:
-    other = uuid4()
     with uow:
         with uow.session.begin_nested():
             orm_add(uow, lock.group_id)
         savepoint = uow.session.begin_nested()
-        uow.session.add(PlanGroupFactory.build(id=other, tenant_id=uow.tenant_id))
+        group = uow.session.get_one(PlanGroup, (uow.tenant_id, lock.group_id))
+        group.blocks.append(BlockFactory.build(weekday=6, start_minute=60, end_minute=120))
         uow.session.flush()
         savepoint.rollback()
         uow.commit()
-    assert exists(session_factory, lock.group_id)
-    assert not exists(session_factory, other)
+    with session_factory() as session:
+        stored = session.get_one(PlanGroup, (lock.tenant_id, lock.group_id))
+        assert [block.start_minute for block in stored.blocks] == [600] * 7
 
 
 @pytest.mark.parametrize("write", WRITES)
