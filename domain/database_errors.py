@@ -34,8 +34,8 @@ _SESSION_ENDED: Final = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05", 
 _ROW_SECURITY: Final = frozenset({"ExecWithCheckOptions", "check_enable_rls"})
 TRANSACTION_ENDED: Final = (
     "The transaction that acquired the lock was ended inside the block without commit() (by a "
-    "COMMIT or ROLLBACK in a statement, by the driver, or by closing the Session). Changes before a "
-    "COMMIT are stored; others are not."
+    "COMMIT or ROLLBACK in a statement, by the driver, or by closing the Session). Changes before "
+    "a COMMIT are stored; others are not."
 )
 
 Error: TypeAlias = psycopg.Error | DBAPIError

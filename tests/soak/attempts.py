@@ -56,12 +56,13 @@ DECLINED_FIELDS: Final = {
     Kind.MOVE: ("date", "start_minute"),
 }
 FRAMES: Final = 8
-FAULT_SQLSTATES: Final = frozenset({None, "57014", "57P01", "25P03", "08P01"})
+FAULT_SQLSTATES: Final = frozenset({"57014", "57P01", "25P03", "08P01"})
 """The SQLSTATEs that the faults of the load cause.
 
-In this order: none for a lost connection, then cancelled, terminated, idle for too long, and the
-error of a pooler that lost its server connection.
+In this order: cancelled, terminated, idle for too long, and the error of a pooler that lost its
+server connection. A lost connection has none.
 """
+LOST_CONNECTION: Final = (psycopg.OperationalError, psycopg.InterfaceError)
 
 READ_GROUPS: Final = sa.text(
     "SELECT id::text, generation, version FROM studyplan.plan_groups "
@@ -170,6 +171,8 @@ def _caused_by_fault(error: Exception, fault: str) -> bool:
     if not isinstance(original, psycopg.Error):
         return isinstance(original, TimeoutError | InterruptionError)
     aborted = original.sqlstate == "25P02" and fault == Fault.CANCEL_AND_COMMIT.value
+    if original.sqlstate is None:
+        return isinstance(original, LOST_CONNECTION)
     return aborted or original.sqlstate in FAULT_SQLSTATES
 
 

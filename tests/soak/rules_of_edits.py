@@ -55,8 +55,7 @@ def _names(group: GroupFact, operations: list[Operation]) -> Iterator[Violation]
 
 def _keys(operations: list[Operation], facts: Facts) -> Iterator[Violation]:
     first = {one.key: one for one in facts.runs if one.key}
-    made = Counter(one.key for one in operations if one.made_run and one.key)
-    for key, times in made.items():
+    for key, times in Counter(one.key for one in facts.runs if one.key).items():
         if times > 1:
             yield Violation(Rule.KEY, f"{times} runs for {key}")
     for one in operations:

@@ -187,10 +187,15 @@ def _answers(one: Operation, replay: Replay, by_hand: ByHand, facts: Facts) -> I
     if one.kind is Kind.READ and one.outcome is Outcome.DONE:
         yield from _read(one, by_hand, facts)
     seen = one.seen.get(replay.group, [0])[0]
+    found = replay.last_undo(seen) if one.kind is Kind.REDO else replay.last_run(seen)
     if one.reason == "nothing_to_undo":
-        found = replay.last_undo(seen) if one.kind is Kind.REDO else replay.last_run(seen)
         if found is not None:
             yield Violation(Rule.REFUSED_UNDO, f"{one.id} could take back {found} after {seen}")
+    elif one.reason == "time_occupied":
+        retired = _plans(replay.steps[found - 1].retired if found else (), facts)
+        plans = _plans(one.in_the_way, facts)
+        if not plans or not all(any(_meet(plan, old) for old in retired) for plan in plans):
+            yield Violation(Rule.REFUSED_UNDO, f"{one.id}: {one.in_the_way} are not in the way")
     elif one.reason == "plans_changed":
         plans = _plans(one.in_the_way, facts)
         if not plans or any(map(_is_unchanged, plans)):
@@ -201,6 +206,12 @@ def _answers(one: Operation, replay: Replay, by_hand: ByHand, facts: Facts) -> I
         is_undone = any(undone.get(number) is not None for number in answered)
         if is_undone is not (one.outcome is Outcome.UNDONE):
             yield Violation(Rule.KEY, f"{one.id} was {one.outcome} after {seen}: {answered}")
+
+
+def _meet(plan: PlanFact, other: PlanFact) -> bool:
+    """Whether two plans of a student have a minute in common."""
+    same_day = (plan.student, plan.date) == (other.student, other.date)
+    return same_day and plan.start < other.end and other.start < plan.end
 
 
 def _is_unchanged(plan: PlanFact) -> bool:

@@ -109,9 +109,6 @@ def test_idempotency_key_with_one_answer_breaks_no_rule() -> None:
 @pytest.mark.parametrize(
     "history",
     [
-        pytest.param(
-            [generated(1, 10, key="key"), generated(2, 20, key="key")], id="two generations"
-        ),
         pytest.param([*two_generations(), repeated(1, 30)], id="the answer of another generation"),
         pytest.param(
             [*two_generations(), repeated(3, 30)], id="the answer of a missing generation"
@@ -120,3 +117,11 @@ def test_idempotency_key_with_one_answer_breaks_no_rule() -> None:
 )
 def test_idempotency_key_with_two_answers_is_reported(history: list[Operation]) -> None:
     assert broken(history, facts(runs=KEYED)) == {Rule.KEY}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.DONE, Outcome.UNKNOWN])
+def test_idempotency_key_of_two_runs_is_reported_also_if_one_was_not_answered(
+    outcome: Outcome,
+) -> None:
+    history = [generated(1, 10, key="key", outcome=outcome), generated(2, 20, key="key")]
+    assert broken(history, facts(runs=[run(1, key="key"), run(2, key="key")])) == {Rule.KEY}

@@ -108,7 +108,8 @@ def test_undo_of_a_marked_plan_is_reported() -> None:
         ("plans_changed", [], {Rule.REFUSED_UNDO}),
         ("plans_changed", ["g2.1"], {Rule.REFUSED_UNDO}),
         ("plans_changed", ["g2.2"], set()),
-        ("time_occupied", ["h"], set()),
+        ("time_occupied", [], {Rule.REFUSED_UNDO}),
+        ("time_occupied", ["moved"], {Rule.REFUSED_UNDO}),
     ],
 )
 def test_refused_undo_needs_something_in_its_way(
@@ -118,6 +119,17 @@ def test_refused_undo_needs_something_in_its_way(
                       outcome=Outcome.DECLINED, undone=None, reason=reason,
                       in_the_way=in_the_way)  # fmt: skip
     assert broken([*two_generations(), moved(), refusal], moved_rows()) == rules
+
+
+def test_undo_is_refused_for_a_plan_in_the_time_of_a_retired_one() -> None:
+    refusal = changed(undid(4, 2, 40), seen={"g": [2, 1]}, committing=None, number=None,
+                      outcome=Outcome.DECLINED, undone=None, reason="time_occupied",
+                      in_the_way=["moved"])  # fmt: skip
+    rows = moved_rows()
+    first, new = rows.plans[0], rows.plans[-1]
+    in_its_time = replace(new, date=first.date, start=first.end - 1, end=first.end + 59)
+    history = [*two_generations(), moved(), refusal]
+    assert broken(history, facts([*rows.plans[:-1], in_its_time])) == set()
 
 
 def test_move_and_miss_break_no_rule() -> None:
