@@ -5,7 +5,6 @@ The connection is the one in ``config.attributes["connection"]``, or a new one t
 ``domain.schema.catalog`` checks the state of the database before the revisions run.
 """
 
-import os
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -14,7 +13,8 @@ from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
 from domain import privileges
-from domain.errors import SchemaError
+from domain.database_url import DatabaseUrlError, url_from_environment
+from domain.errors import DatabaseReadOnlyError, MisuseError
 from domain.models import Base
 from domain.models.base import SCHEMA
 from domain.schema import catalog, run
@@ -136,18 +136,19 @@ def run_online() -> None:
         with run.one_run(given, wait):
             migrate(given)
         return
-    url = os.environ.get("DATABASE_URL")
-    if not url:
+    try:
+        url = url_from_environment()
+    except DatabaseUrlError as error:
+        raise SystemExit(str(error)) from error
+    if url is None:
         raise SystemExit("set DATABASE_URL, for example postgresql+psycopg://user@host/name")
-    engine = sa.create_engine(
-        _with_driver(url), poolclass=sa.NullPool, isolation_level="READ COMMITTED"
-    )
+    engine = sa.create_engine(url, poolclass=sa.NullPool, isolation_level="READ COMMITTED")
     try:
         with engine.connect() as connection:
             run.require_connection(connection)
             with run.one_run(connection, wait):
                 migrate(connection)
-    except (SchemaError, TimeoutError) as error:
+    except (MisuseError, DatabaseReadOnlyError, TimeoutError) as error:
         raise SystemExit(str(error)) from error
     finally:
         engine.dispose()
@@ -172,14 +173,6 @@ def run_offline() -> None:
             context.get_context().impl.static_output(f"{privileges.grant_statement(role)};")
         if not context.get_revision_argument():
             context.execute(DROP_SCHEMA)
-
-
-def _with_driver(url: str) -> sa.URL:
-    """Parse the URL; ``postgres://`` and ``postgresql://`` select the driver psycopg."""
-    parsed = sa.make_url(url.replace("postgres://", "postgresql://", 1))
-    if parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    return parsed
 
 
 if context.is_offline_mode():

@@ -83,7 +83,7 @@ def retrying(
     with an unknown outcome retried::
 
         retrying(
-            partial(generate_plans, factory, PlanGroupLock(group_id), tenant_id=…, today=…),
+            partial(generate_plans, session_factory, PlanGroupLock(tenant_id, group_id), today=…),
             idempotency_key=key,
         )
 

@@ -15,12 +15,13 @@ histogram
 The full names of ``outcome`` and ``scope`` are ``studyplan.outcome`` and ``studyplan.scope``. All
 spans and metrics also have the attributes ``db.system.name`` and ``db.operation.name``; only spans
 have ids as attributes. A generation is reported when its unit of work has ended, so ``outcome``
-says whether it was committed; its span covers only the call of ``generate``. The span of a lock
+says whether it was committed; its span covers only the call of the service. The span of a lock
 request ends when the request is reported. The parent of a span is the span that is current when
 the event is reported.
 
-``studyplan.generation.rows`` counts written rows only with the ``outcome`` ``generated``; the
-outcomes ``repeated``, ``rolled_back`` and ``unknown`` also have rows.
+``studyplan.generation.rows`` counts the plans of the schedules, which are not all written: a run
+keeps those that do not change, and with the outcomes ``repeated``, ``rolled_back`` and ``unknown``
+none is written, or none for certain.
 """
 
 import threading
@@ -111,7 +112,7 @@ class _Reporter:
         self._span(common, own, time.time_ns(), event.waited_ms / 1000)
 
     def _generation(self, event: GenerationEvent) -> None:
-        common = _common(event, "generate_plans")
+        common = _common(event, f"{event.operation}_plans")
         self._duration.record(event.seconds, common)
         self._rows.add(event.rows, common)
         own = {

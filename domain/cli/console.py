@@ -10,6 +10,8 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
+from domain.cli.text import encodes
+
 _BARS: Final = ("▁▂▃▄▅▆▇█", "12345678")
 _SUBSTITUTES: Final = dict(zip("–…▌·×✓≈›", "-~|-x+=>", strict=True))
 
@@ -43,23 +45,6 @@ def bar_characters(encoding: str) -> str:
     """
     blocks, digits = _BARS
     return blocks if encodes(blocks, encoding) else digits
-
-
-def encodes(text: str, encoding: str) -> bool:
-    """Return whether the encoding can represent every character of the text."""
-    try:
-        text.encode(encoding)
-    except UnicodeError:
-        return False
-    return True
-
-
-def clean(text: str) -> str:
-    """Return the text on one line; non-printable characters are replaced by spaces.
-
-    Otherwise escape sequences in a document could control the terminal.
-    """
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def clipped(text: str, width: int) -> str:

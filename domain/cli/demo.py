@@ -21,11 +21,12 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain.cli.console import encodes, marked, new_console, show
+from domain.cli.console import marked, new_console, show
 from domain.cli.database import engine_for, upgrade, without_libpq_variables
 from domain.cli.quality import BarRow, day_loads, print_bars, summary
+from domain.cli.text import Texts, encodes, text_in
 from domain.cli.timetable import print_result
-from domain.cli.wording import Labels, Texts, readable_language, text_in
+from domain.cli.wording import Labels, readable_language
 from domain.documents import PlanGroupDocument, read_json
 from domain.documents.rows import to_request
 from domain.embedded import embedded_postgres

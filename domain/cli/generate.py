@@ -12,11 +12,13 @@ from rich.console import Console
 from rich.text import Text
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain.cli.console import clean, encodes, marked, new_console, show
-from domain.cli.database import open_database, url_from_environment
+from domain.cli.console import marked, new_console, show
+from domain.cli.database import open_database
 from domain.cli.jobs import Job
+from domain.cli.text import clean, encodes
 from domain.cli.timetable import print_result
 from domain.cli.wording import readable_language
+from domain.database_url import url_from_environment
 from domain.documents import PlanGroupDocument
 from domain.errors import DomainError, Language
 from domain.locking.policy import PlanGroupLock

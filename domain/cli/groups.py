@@ -1,7 +1,7 @@
 """``reschedule``, ``history`` and ``undo``: commands for one stored group in ``DATABASE_URL``."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -10,7 +10,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import schema
-from domain.cli.database import DatabaseUrlError, engine_for, url_from_environment
+from domain.cli.database import engine_for
+from domain.cli.text import Texts, clean, text_in
+from domain.database_url import DatabaseUrlError, url_from_environment
 from domain.errors import DomainError, Language
 from domain.locking.policy import PlanGroupLock
 from domain.models.plan import RunKind
@@ -23,29 +25,19 @@ from domain.services.undo import UndoResult, UndoService
 from domain.unit_of_work.unit import UnitOfWork
 
 REQUESTED_BY: Final = "command line"
-_TEXTS: Final[Mapping[Language, Mapping[str, str]]] = {
-    "ko": {
-        RunKind.GENERATED: "생성",
-        RunKind.RESCHEDULED: "재조정",
-        RunKind.UNDONE: "되돌림",
-        "changes": "유지 {kept} · 이동 {moved} · 추가 {new} · 삭제 {dropped}",
-        "unplaced": "배치하지 못한 범위 {count}개",
-        "undoes": "{number}번을 되돌림",
-        "taken back": "{number}번에서 되돌려짐",
-        "preview": "미리보기",
-        "empty": "기록이 없습니다.",
-    },
-    "en": {
-        RunKind.GENERATED: "generated",
-        RunKind.RESCHEDULED: "rescheduled",
-        RunKind.UNDONE: "undone",
-        "changes": "kept {kept} · moved {moved} · new {new} · dropped {dropped}",
-        "unplaced": "{count} unplaced ranges",
-        "undoes": "undoes {number}",
-        "taken back": "undone in {number}",
-        "preview": "preview",
-        "empty": "There is no history.",
-    },
+_TEXTS: Final[Texts] = {
+    RunKind.GENERATED: ("생성", "generated"),
+    RunKind.RESCHEDULED: ("재조정", "rescheduled"),
+    RunKind.UNDONE: ("되돌림", "undone"),
+    "changes": (
+        "유지 {kept} · 이동 {moved} · 추가 {new} · 삭제 {dropped}",
+        "kept {kept} · moved {moved} · new {new} · dropped {dropped}",
+    ),
+    "unplaced": ("배치하지 못한 범위 {count}개", "{count} unplaced ranges"),
+    "undoes": ("{number}번을 되돌림", "undoes {number}"),
+    "taken back": ("{number}번에서 되돌려짐", "undone in {number}"),
+    "preview": ("미리보기", "preview"),
+    "empty": ("기록이 없습니다.", "There is no history."),
 }
 
 
@@ -91,7 +83,7 @@ def history(tenant_id: UUID, group_id: UUID, language: Language) -> bool:
         with factory() as session:
             zone = ZoneInfo(PlanGroupRepository(session, tenant_id).get_row(group_id).time_zone)
             runs = HistoryRepository(session, tenant_id).runs(group_id, limit=MAX_RUNS)
-        return [_entry(one, zone, language) for one in runs] or [_TEXTS[language]["empty"]]
+        return [_entry(one, zone, language) for one in runs] or [text_in(language, _TEXTS, "empty")]
 
     return _on_database(run, language)
 
@@ -123,47 +115,46 @@ def _today(factory: sessionmaker[Session], tenant_id: UUID, group_id: UUID) -> d
 
 
 def _rescheduled(result: GenerationResult, language: Language) -> str:
-    texts = _TEXTS[language]
-    parts = [texts["preview"] if result.generation is None else f"{result.generation}"]
-    parts += [texts[RunKind.RESCHEDULED], _changes(result.changes, language)]
+    preview = text_in(language, _TEXTS, "preview")
+    parts = [preview if result.generation is None else f"{result.generation}"]
+    parts += [text_in(language, _TEXTS, RunKind.RESCHEDULED), _changes(result.changes, language)]
     if result.unplaced:
-        parts.append(texts["unplaced"].format(count=len(result.unplaced)))
+        parts.append(text_in(language, _TEXTS, "unplaced", count=len(result.unplaced)))
     return "  ".join(parts)
 
 
 def _undone(result: UndoResult, language: Language) -> str:
-    texts = _TEXTS[language]
-    undoes = texts["undoes"].format(number=result.undone)
-    changes = _changes(result.changes, language)
-    return f"{result.generation}  {texts[RunKind.UNDONE]}  {changes}  ({undoes})"
+    kind = text_in(language, _TEXTS, RunKind.UNDONE)
+    undoes = text_in(language, _TEXTS, "undoes", number=result.undone)
+    return f"{result.generation}  {kind}  {_changes(result.changes, language)}  ({undoes})"
 
 
 def _entry(run: Run, zone: ZoneInfo, language: Language) -> str:
-    texts = _TEXTS[language]
     parts = [
         f"{run.number}",
-        texts[run.kind],
+        text_in(language, _TEXTS, run.kind),
         f"{run.at.astimezone(zone):%Y-%m-%d %H:%M}",
         _changes(run.changes, language),
     ]
     if run.requested_by:
-        parts.append(_clean(run.requested_by))
+        parts.append(clean(run.requested_by))
     if run.undoes is not None:
-        parts.append(f"({texts['undoes'].format(number=run.undoes)})")
+        parts.append(f"({text_in(language, _TEXTS, 'undoes', number=run.undoes)})")
     if run.undone_in is not None:
-        parts.append(f"({texts['taken back'].format(number=run.undone_in)})")
+        parts.append(f"({text_in(language, _TEXTS, 'taken back', number=run.undone_in)})")
     return "  ".join(parts)
 
 
 def _changes(changes: PlanChanges, language: Language) -> str:
-    return _TEXTS[language]["changes"].format(
-        kept=changes.kept, moved=changes.moved, new=changes.new, dropped=changes.dropped
+    return text_in(
+        language,
+        _TEXTS,
+        "changes",
+        kept=changes.kept,
+        moved=changes.moved,
+        new=changes.new,
+        dropped=changes.dropped,
     )
-
-
-def _clean(text: str) -> str:
-    """Return the text without characters that control a terminal."""
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _print(stream: Any, line: str) -> None:

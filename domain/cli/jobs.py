@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from domain.cli.console import clean
+from domain.cli.text import clean
 from domain.documents import PlanGroupDocument, read_json
 from domain.documents.rows import field_errors_of
 from domain.errors import FieldError, InvalidInputError

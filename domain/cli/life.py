@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from domain.cli.console import clean, encodes, folded, indented, marked, new_console, show
+from domain.cli.console import folded, indented, marked, new_console, show
 from domain.cli.jobs import Job
 from domain.cli.quality import NONE
 from domain.cli.simulation import Life, LivedPlan, LivedWeek, Outcome, units_done, weeks
-from domain.cli.wording import Labels, Texts, text_in
+from domain.cli.text import Texts, clean, encodes, text_in
+from domain.cli.wording import Labels
 from domain.documents.rows import to_request
 from domain.errors import DomainError, Language
 

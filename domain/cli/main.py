@@ -16,13 +16,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from domain import schema
-from domain.cli.database import (
-    DatabaseUrlError,
-    downgrade,
-    engine_for,
-    upgrade,
-    url_from_environment,
-)
+from domain.cli.database import downgrade, engine_for, upgrade
+from domain.database_url import DatabaseUrlError, url_from_environment
 from domain.embedded.process import ServerStartError
 from domain.embedded.server import MissingBinariesError
 from domain.errors import DatabaseReadOnlyError, SchemaError, WrongTransactionError

@@ -20,8 +20,9 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from domain.cli.console import clean, clipped, encodes, folded, indented, marked, show
+from domain.cli.console import clipped, folded, indented, marked, show
 from domain.cli.quality import BarRow, day_loads, print_bars, print_quality
+from domain.cli.text import clean, encodes
 from domain.cli.wording import Labels
 from domain.documents import PlanGroupDocument
 from domain.documents.rows import to_request

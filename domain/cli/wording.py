@@ -1,13 +1,13 @@
 """Labels and colours for contents, days and durations, in Korean or English."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Final, Self, TypeAlias
+from typing import Final, Self
 
 from rich.console import Console
 
-from domain.cli.console import clean, encodes
+from domain.cli.text import Texts, clean, encodes, text_in
 from domain.documents import PlanGroupDocument
 from domain.errors import Language
 from domain.scheduling.calendar import DayKind
@@ -21,8 +21,6 @@ from domain.scheduling.result import (
 )
 from domain.scheduling.types import ContentType, ExclusionType, PlanKind, UnplacedReason
 
-Texts: TypeAlias = Mapping[str, tuple[str, str]]
-"""Texts by name, each in Korean and in English."""
 _TEXTS: Final[Texts] = {
     "weekdays": ("월 화 수 목 금 토 일", "Mon Tue Wed Thu Fri Sat Sun"),
     "week": ("{week}주차", "Week {week}"),
@@ -113,12 +111,6 @@ _COLOURS: Final = (
 def readable_language(console: Console, wanted: Language) -> Language:
     """Return the language, or English if the output cannot represent Korean."""
     return wanted if encodes("가", console.encoding) else "en"
-
-
-def text_in(language: Language, texts: Texts, name: str, **data: object) -> str:
-    """Return the text with this name, formatted with ``data``."""
-    korean, english = texts[name]
-    return (korean if language == "ko" else english).format(**data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ def acquire_students(
                 "group_ids": list(group_ids),
                 "asked_for": asked_for,
             }
-            row = statements.asked(connection, statements.STUDENTS, values)
+            row = statements.fetch_row(connection, statements.STUDENTS, values)
     except Exception as error:
         events.emit(replace(event, outcome="error", error_type=events.error_type(error)))
         raise
@@ -196,12 +196,12 @@ def _execute_request(
             limits=lock.limits,
         )
         if pool not in _with_nodes:
-            answer = statements.entered(connection, statement(node=""))
+            answer = statements.execute_entry(connection, statement(node=""))
             if not answer.has_nodes:
                 return answer
             # That lock is on the node that the client is connected to: repeat it on the right one.
             _with_nodes.add(pool)
-        return statements.entered(connection, statement(node=statements.node_of(lock)))
+        return statements.execute_entry(connection, statement(node=statements.node_of(lock)))
 
 
 def _is_stored(
@@ -212,7 +212,7 @@ def _is_stored(
         return True
     query = statements.select_group_exists(tenant_id, group_id)
     if not rolls_back:
-        return bool(statements.asked(connection, query, ())[0])
+        return bool(statements.fetch_row(connection, query, ())[0])
     with translated(connection, group_id=group_id):
         return roll_back_after(connection, query) == ("t",)
 

@@ -146,7 +146,7 @@ def _refuse_unlocked(row: Base, group_ids: Collection[UUID], student_ids: Collec
             "written: the unit of work does not hold the lock of this group. Enter one for every "
             "group that is written."
         )
-    # Rows of a group are protected by its lock, whoever its student is.
+    # The lock of a group alone protects its rows.
     if groups <= {None} and not _values(row, "student_id") <= {None, *student_ids}:
         raise LockNotHeldError(
             f"{type(row).__name__} of a student cannot be written: the unit of work does not hold "

@@ -196,7 +196,7 @@ def select_transaction_state(identity: str, node: str = "") -> str:
     return f"SELECT {setting} IS DISTINCT FROM '{identity}', {wrote}{node}"  # noqa: S608 - constants
 
 
-def entered(connection: Connection, statement: str) -> Answer:
+def execute_entry(connection: Connection, statement: str) -> Answer:
     """Execute a statement of ``enter``, together with BEGIN, in one round trip."""
     try:
         (text,) = fetch_first(connection, statement)
@@ -205,7 +205,7 @@ def entered(connection: Connection, statement: str) -> Answer:
     return Answer.of(text)
 
 
-def asked(
+def fetch_row(
     connection: Connection, statement: str, values: tuple[Any, ...] | dict[str, Any]
 ) -> Sequence[Any]:
     """Execute a statement through SQLAlchemy; return its row, or an empty tuple without one."""

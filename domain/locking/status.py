@@ -34,7 +34,7 @@ class LockStatus:
     waiting: int
 
 
-def lock_status(asker: Session | Connection, tenant_id: UUID, group_id: UUID) -> LockStatus:
+def lock_status(bind: Session | Connection, tenant_id: UUID, group_id: UUID) -> LockStatus:
     """Return who holds the group's lock, since when, and how many requests wait.
 
     Acquires nothing. Executes one statement in the caller's transaction, which the caller ends;
@@ -49,9 +49,9 @@ def lock_status(asker: Session | Connection, tenant_id: UUID, group_id: UUID) ->
     InvalidInputError.require_uuids(tenant_id=tenant_id, group_id=group_id)
     with translated(during=During.CHECKOUT):
         connection = (
-            asker.connection(bind_arguments={"mapper": PlanGroup})
-            if isinstance(asker, Session)
-            else asker
+            bind.connection(bind_arguments={"mapper": PlanGroup})
+            if isinstance(bind, Session)
+            else bind
         )
     found, rows = _checked(connection, tenant_id, group_id)
     if not rows and not found["held_by_me"]:
@@ -75,13 +75,13 @@ def functions_version(connection: Connection) -> int:
 
     Raises ``SchemaError`` if there are none or the role may not execute them.
     """
-    row = statements.asked(connection, statements.VERSION, ())
+    row = statements.fetch_row(connection, statements.VERSION, ())
     return int(row[0])
 
 
 def keys_in_sql(connection: Connection, tenant_id: UUID, id_: UUID) -> tuple[int, int]:
     """Return the keys that the database derives from an id, as a group's and as a student's."""
-    group, student = statements.asked(connection, statements.KEYS, (id_, tenant_id, id_))
+    group, student = statements.fetch_row(connection, statements.KEYS, (id_, tenant_id, id_))
     return group, student
 
 
@@ -89,5 +89,5 @@ def _checked(
     connection: Connection, tenant_id: UUID, group_id: UUID
 ) -> tuple[Mapping[str, Any], int]:
     """Return the record of the lock, and how many rows the tenant has with the group's id."""
-    text, rows = statements.asked(connection, statements.CHECK, (group_id, tenant_id, group_id))
+    text, rows = statements.fetch_row(connection, statements.CHECK, (group_id, tenant_id, group_id))
     return json.loads(text), rows

@@ -1,4 +1,4 @@
-"""The one writer of plans: each run is written as the difference from the live plans.
+"""The one writer of runs: each is written as the difference from the live plans.
 
 A run is a generation, a reschedule or an undo. All of them increment the group's fence and write
 their record first, then retire plans, then make others live. Retired and revived plans are

@@ -80,7 +80,7 @@ def with_fence(number: sa.Select[Any]) -> sa.Select[Any]:
 def _plans() -> sa.CompoundSelect[Any]:
     """Select the plans that a run made or retired, and what is in the way of the latter.
 
-    That are live plans at their time or with their units, and plans that a later cancellation of
+    These are live plans at their time or with their units, and plans that a later cancellation of
     the group has retired: a part of the plans before the run would return without them.
     """
     undone = sa.bindparam("undone", type_=sa.Integer)

@@ -4,8 +4,8 @@ import pytest
 import sqlalchemy as sa
 
 from domain import schema
-from domain.cli.database import url_from_environment
 from domain.cli.main import main
+from domain.database_url import url_from_environment
 
 
 def test_upgrade_creates_the_schema_and_then_finds_it_current(

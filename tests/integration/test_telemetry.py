@@ -19,7 +19,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroupLock, PlanGroupLockedError, UnitOfWork
-from domain.errors import LockTimeoutError, NoContentsError
+from domain.errors import LockTimeoutError, NoContentsError, UndoNotPossibleError
+from domain.services import UndoService
 from domain.telemetry import instrument, uninstrument
 from tests.integration.asking import acquire, backend_pid
 from tests.integration.storing import book_group, enter, generate, request, stored_group
@@ -172,6 +173,19 @@ def test_refused_generation_has_the_code_of_the_error_as_error_type(
     (span,) = exported.spans("generate_plans")
     assert span.attributes is not None
     assert span.attributes["error.type"] == "no_contents"
+
+
+def test_refused_undo_is_not_reported_as_a_generation(
+    session_factory: Factory, exported: Exported
+) -> None:
+    group = book_group(session_factory)
+    lock = PlanGroupLock(group.tenant_id, group.id)
+    with UnitOfWork(session_factory, lock=lock) as uow, pytest.raises(UndoNotPossibleError):
+        UndoService(uow).undo()
+    (span,) = exported.spans("undo_plans")
+    assert span.attributes is not None
+    assert span.attributes["studyplan.outcome"] == "refused"
+    assert exported.spans("generate_plans") == []
 
 
 def test_generation_span_ends_before_the_transaction_and_has_its_outcome(

@@ -65,6 +65,22 @@ def test_alembic_without_database_url_says_what_to_set() -> None:
     assert "set DATABASE_URL, for example postgresql" in refused.stderr
 
 
+@pytest.mark.parametrize("url", ["mysql://me@host/name", "no url", "postgresql://host:port/name"])
+def test_alembic_with_another_url_says_so_without_a_traceback(url: str) -> None:
+    refused = alembic("upgrade", "head", url=url)
+    assert refused.returncode != 0
+    assert refused.stderr.startswith("DATABASE_URL ")
+    assert "Traceback" not in refused.stderr
+
+
+def test_alembic_in_a_read_only_session_says_so_without_a_traceback(empty_url: sa.URL) -> None:
+    read_only = empty_url.update_query_dict({"options": "-c default_transaction_read_only=on"})
+    refused = alembic("upgrade", "head", url=read_only)
+    assert refused.returncode != 0
+    assert "read-only" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_x_grant_to_grants_privileges_to_a_role(
     empty_url: sa.URL, connection: sa.Connection, new_role: Callable[[], str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""An operation has failed, rather than crashed, if a fault of the load can have caused its error."""
+"""An operation has failed, and not crashed, if a fault of the load can have caused its error."""
 
 from pathlib import Path
 

@@ -208,7 +208,7 @@ def _arranged(
 
 
 def _inside(items: range, standing: Sequence[Standing]) -> list[Standing]:
-    """Return the longest sequence of adjacent rows, in order of time, within the items."""
+    """Return the last sequence of adjacent rows, in order of time, within the items."""
     found: list[Standing] = []
     for one in standing:
         if items.start <= one.items.start and one.items.stop <= items.stop:
