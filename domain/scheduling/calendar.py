@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from functools import cache
 from typing import NamedTuple
 
 from domain.scheduling.spans import Span, merged, without
@@ -65,16 +66,17 @@ def calendar(request: Request) -> list[Day]:
         today = date.fromordinal(start + offset)
         time = time_of(today)
         study, reserve = time.study, time.reserve
-        cycle, cycle_day = max(1, -(-counted // length)), None
-        kind = DayKind.NO_TIME
-        if today in excluded:
-            kind, study, reserve = DayKind.EXCLUDED, (), ()
-            if excluded[today] and request.self_study_on_holidays:
-                kind, reserve = DayKind.HOLIDAY, time.holiday_reserve
-        elif study:
+        cycle_day = None
+        if study and today not in excluded:
             cycle, cycle_day = counted // length + 1, counted % length + 1
             kind = DayKind.STUDY if cycle_day <= request.study_days else DayKind.REVIEW
             counted += 1
+        else:
+            cycle, kind = max(1, -(-counted // length)), DayKind.NO_TIME
+            if today in excluded:
+                kind, study, reserve = DayKind.EXCLUDED, (), ()
+                if excluded[today] and request.self_study_on_holidays:
+                    kind, reserve = DayKind.HOLIDAY, time.holiday_reserve
         days.append(Day(today, kind, offset // 7 + 1, cycle, cycle_day, study, reserve))
     return days
 
@@ -99,17 +101,20 @@ def _times(request: Request) -> Callable[[date], _DayTime]:
         not request.blocks and any(day.study for day in request.special_days)
     )
 
-    def open_time(study: Iterable[Span], self_study: Iterable[Span], weekday: int) -> _DayTime:
+    @cache  # most weekdays have the same blocks
+    def open_time(
+        study: tuple[Span, ...], self_study: tuple[Span, ...], closed: tuple[Span, ...]
+    ) -> _DayTime:
         if self_study_only:
             study, self_study = (*study, *self_study), ()
-        first = without(merged(_clipped(study)), closed[weekday])
-        second = without(merged(_clipped(self_study)), closed[weekday])
+        first = without(merged(_clipped(study)), closed)
+        second = without(merged(_clipped(self_study)), closed)
         return _DayTime(tuple(first), tuple(without(second, first)), tuple(second))
 
-    both = blocks[BlockKind.STUDY], blocks[BlockKind.SELF_STUDY]
-    weekly = [open_time(*spans, weekday) for weekday, spans in enumerate(zip(*both, strict=True))]
+    spans = blocks[BlockKind.STUDY], blocks[BlockKind.SELF_STUDY], closed
+    weekly = [open_time(*map(tuple, own)) for own in zip(*spans, strict=True)]
     special = {
-        day.date: open_time(day.study, day.self_study, _weekday(day.date))
+        day.date: open_time(day.study, day.self_study, tuple(closed[_weekday(day.date)]))
         for day in request.special_days
     }
     return lambda day: special.get(day) or weekly[_weekday(day)]

@@ -5,8 +5,9 @@ the period. What remains of a content are the units of its range that no kept pl
 a strategy are in the middle of equal shares of each cycle. The cost is linear in units and days.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from itertools import accumulate, pairwise
@@ -116,9 +117,9 @@ def placing_order(content: Content) -> tuple[bool, int]:
 class _Days(NamedTuple):
     """The own study days of a content, and the days of the two kinds that have only reserve."""
 
-    study: Sequence[int]
-    holidays: Sequence[int]
-    no_time: Sequence[int]
+    study: list[int]
+    holidays: list[int]
+    no_time: list[int]
 
 
 def _demand(
@@ -127,9 +128,9 @@ def _demand(
     minutes = unit_minutes(content, factors)
     is_weakness = content.allocation is Allocation.WEAKNESS
     whole, pieces = _kept_units(kept)
-    left = dict(enumerate(minutes, content.first_unit))
-    for unit in whole:
-        left.pop(unit, None)
+    left = {
+        unit: length for unit, length in enumerate(minutes, content.first_unit) if unit not in whole
+    }
     for unit, kept_lengths in pieces.items():
         if unit in left:
             left[unit] -= sum(kept_lengths.values())
@@ -140,13 +141,18 @@ def _demand(
         minutes=minutes,
         units=list(left),
         prefix=[0, *accumulate(left.values())],
-        days=[index for index in days.study if index in usable],
+        days=_within(days.study, usable),
         stop=usable.stop,
-        reserve_days=[index for index in days.holidays if index in usable] if is_weakness else [],
-        spare_days=[index for index in days.no_time if index in usable],
+        reserve_days=_within(days.holidays, usable) if is_weakness else [],
+        spare_days=_within(days.no_time, usable),
         longest=max(left.values(), default=0),
         kept_pieces={unit: set(numbers) for unit, numbers in pieces.items() if unit in left},
     )
+
+
+def _within(days: list[int], usable: range) -> list[int]:
+    """Return those of ascending days that are usable."""
+    return days[bisect_left(days, usable.start) : bisect_left(days, usable.stop)]
 
 
 def _kept_units(kept: Iterable[KeptPlan]) -> tuple[set[int], dict[int, dict[int, int]]]:
@@ -196,14 +202,14 @@ def _study_days(days: Sequence[Day]) -> list[list[int]]:
     return list(cycles.values())
 
 
-def _picked(content: Content, cycles: Iterable[Sequence[int]], shift: int) -> list[int]:
+def _picked(content: Content, cycles: Collection[Sequence[int]], shift: int) -> list[int]:
     if content.allocation is Allocation.WEAKNESS or content.weekly_days is None:
         return [index for cycle in cycles for index in cycle]
-    return [
-        cycle[picked]
-        for cycle in cycles
-        for picked in strategy_indexes(len(cycle), content.weekly_days, shift)
-    ]
+    indexes = {
+        length: strategy_indexes(length, content.weekly_days, shift)
+        for length in {len(cycle) for cycle in cycles}
+    }
+    return [cycle[picked] for cycle in cycles for picked in indexes[len(cycle)]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,10 +252,12 @@ def problem_of(
 def _free_time(request: Request, days: Sequence[Day], first_day: int) -> dict[int, Room]:
     """Return study time and reserve of each day from today on, without the student's plans."""
     taken: Mapping[date, list[Span]] = defaultdict(list)
+    first_date = request.period_start + timedelta(days=first_day)
     for busy in request.busy:
         taken[busy.date].append((busy.start_minute, busy.end_minute))
     for plan in request.kept:
-        taken[plan.date].append((plan.start_minute, plan.end_minute))
+        if plan.date >= first_date:
+            taken[plan.date].append((plan.start_minute, plan.end_minute))
     rooms = {}
     for index in range(first_day, len(days)):
         day = days[index]

@@ -5,7 +5,9 @@ consecutive ranges add up to those of their union.
 """
 
 from collections.abc import Sequence
+from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from itertools import accumulate
 from typing import Final
 
@@ -41,7 +43,12 @@ def raw_unit_minutes(content: Content) -> Sequence[int]:
 def subject_factor(content: Content, factors: Factors) -> Fraction:
     """Return the factor of a content: the level's factor × that of weakness or strategy."""
     weak = content.allocation is Allocation.WEAKNESS
-    return Fraction(factors.level) * Fraction(factors.weakness if weak else factors.strategy)
+    return _product(factors.level, factors.weakness if weak else factors.strategy)
+
+
+@lru_cache
+def _product(level: Decimal, subject: Decimal) -> Fraction:
+    return Fraction(level) * Fraction(subject)
 
 
 def _minutes_per_unit(content: Content) -> int:

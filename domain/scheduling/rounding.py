@@ -6,7 +6,7 @@ parts of equal size differ by at most one after rounding. All arithmetic is exac
 
 from collections.abc import Iterable
 from fractions import Fraction
-from itertools import pairwise
+from operator import sub
 
 
 def even_deal(total: int, days: int) -> list[int]:
@@ -44,4 +44,5 @@ def rounded_shares(values: Iterable[int], part: int, whole: int) -> list[int]:
 
 def deltas(cumulative: Iterable[int]) -> list[int]:
     """Return the differences of consecutive cumulative sums, the first one from zero."""
-    return [after - before for before, after in pairwise((0, *cumulative))]
+    sums = list(cumulative)
+    return list(map(sub, sums, [0, *sums]))

@@ -13,11 +13,14 @@ Span: TypeAlias = tuple[int, int]
 def merged(spans: Iterable[Span]) -> list[Span]:
     """Return the same minutes as a tidy list. Empty and reversed spans contain no minutes."""
     tidy: list[Span] = []
-    for start, end in sorted(span for span in spans if span[0] < span[1]):
+    for span in sorted(spans):
+        start, end = span
+        if start >= end:
+            continue
         if tidy and start <= tidy[-1][1]:
             tidy[-1] = (tidy[-1][0], max(end, tidy[-1][1]))
         else:
-            tidy.append((start, end))
+            tidy.append(span)
     return tidy
 
 
@@ -26,7 +29,7 @@ def without(spans: Sequence[Span], holes: Iterable[Span]) -> list[Span]:
 
     Holes may be in any order and overlap. The cost is that of sorting them, and linear otherwise.
     """
-    gaps = merged(holes)
+    gaps = merged(holes) if spans else []
     if not gaps:
         return list(spans)
     rest: list[Span] = []
