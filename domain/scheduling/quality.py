@@ -7,10 +7,11 @@ so that the cost of a step does not grow with the length of the period.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from math import isqrt
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from domain.scheduling.calendar import DayKind
 from domain.scheduling.demand import Problem, study_times
@@ -41,30 +42,31 @@ class Measure:
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
-        self._kept = _kept_rows(problem)
-        self._kept_load = _loads(self._kept)
+        self._kept = _Sums({}, {}).with_rows(_kept_rows(problem))
         self._times = study_times(problem)
+        self._capacities: dict[tuple[bool, bool], _Capacity] = {}
 
     def quality(
         self, deals: Sequence[Deal], rows: Sequence[Row], minimums: Sequence[Minimum] = ()
     ) -> Quality:
         """Return the quality of a schedule of the problem, see the function ``quality``."""
-        both = [*self._kept, *rows]
-        load = self._kept_load + _loads(rows)
-        loads = [load[day] for day in self._times]
-        full = [(load[day], time) for day, time in self._times.items() if time]
+        sums = self._kept.with_rows(rows)
+        loads = [sums.load.get(day, 0) for day in self._times]
+        full = [
+            (load, time) for load, time in zip(loads, self._times.values(), strict=True) if time
+        ]
         fullness = ((2000 * minutes + time) // (2 * time) for minutes, time in full)
         bound, peak_bound = self._bounds(deals, minimums, rows)
         return Quality(
             peak=max(loads, default=0),
-            least_peak=peak_bound.least_level(lambda level, _: 1000 * level) if loads else 0,
+            least_peak=peak_bound.least_level(_minutes_at) if loads else 0,
             spread=max(loads, default=0) - min(loads, default=0),
-            reserve=sum(row.stop - row.start for row in both if row.reserve),
+            reserve=sums.reserve,
             fullness=max(fullness, default=0),
-            least_fullness=bound.least_level(lambda level, time: level * time) if full else 0,
+            least_fullness=bound.least_level(_share_at) if full else 0,
             variation=_variation([_EXACT * minutes // time for minutes, time in full]),
-            short_rows=sum(row.stop - row.start < _SHORT_ROW for row in both),
-            slack_days=_slack(self._problem, both),
+            short_rows=sums.short_rows,
+            slack_days=_slack(self._problem, sums.last_days),
         )
 
     def _bounds(
@@ -78,29 +80,45 @@ class Measure:
             minimums = ()
         # Days without study time are the last resort, so they count only if they are used.
         kinds = self._problem.days
-        has_spare_days = any(kinds[row.day].kind is DayKind.NO_TIME for row in rows)
-        day_sets = self._spare_day_sets if has_spare_days else self._day_sets
-        bound = self._bound(deals, minimums, day_sets, self._times)
+        has_spare_days = any(
+            kinds[day].kind is DayKind.NO_TIME for day in {row.day for row in rows}
+        )
+        bound = self._bound(deals, minimums, has_spare_days=has_spare_days, is_peak=False)
         if all(self._times.values()):
             return bound, bound
-        # A day that the student's other plans fill has no fullness, but counts for the peak.
-        times = {day: time or 1 for day, time in self._times.items()}
-        return bound, self._bound(deals, minimums, day_sets, times)
+        return bound, self._bound(deals, minimums, has_spare_days=has_spare_days, is_peak=True)
 
     def _bound(
         self,
         deals: Sequence[Deal],
         minimums: Sequence[Minimum],
-        day_sets: DaySets,
-        times: Mapping[int, int],
+        *,
+        has_spare_days: bool,
+        is_peak: bool,
     ) -> "_Bound":
         """Return the bound for schedules with the minimums, or without them if none has them."""
+        day_sets = self._spare_day_sets if has_spare_days else self._day_sets
         taken, needs = _with_minimums(deals, minimums)
-        days = _Days(taken, self._kept_load, times)
-        bound = _Bound(self._problem, day_sets, day_sets.needs(needs), days)
+        if minimums:
+            capacity = self._capacity(day_sets, taken, is_peak=is_peak)
+        else:
+            key = has_spare_days, is_peak
+            if key not in self._capacities:
+                self._capacities[key] = self._capacity(day_sets, taken, is_peak=is_peak)
+            capacity = self._capacities[key]
+        bound = _Bound(capacity, day_sets.needs(needs))
         if minimums and not bound.is_possible():  # other contents need the time of the minimums
-            return self._bound(deals, (), day_sets, times)
+            return self._bound(deals, (), has_spare_days=has_spare_days, is_peak=is_peak)
         return bound
+
+    def _capacity(
+        self, day_sets: DaySets, taken: Mapping[int, int], *, is_peak: bool
+    ) -> "_Capacity":
+        times: Mapping[int, int] = self._times
+        if is_peak:
+            # A day that the student's other plans fill has no fullness, but counts for the peak.
+            times = {day: time or 1 for day, time in times.items()}
+        return _Capacity(self._problem, day_sets, _Days(taken, self._kept.load, times))
 
     @cached_property
     def _day_sets(self) -> DaySets:
@@ -128,17 +146,35 @@ def _kept_rows(problem: Problem) -> list[Row]:
     return [
         row_of(plan, day)
         for plan in problem.request.kept
-        if plan.kind is PlanKind.STUDY
+        if plan.date >= problem.request.today and plan.kind is PlanKind.STUDY
         for day in ((plan.date - problem.request.period_start).days,)
         if day in problem.rooms
     ]
 
 
-def _loads(rows: Sequence[Row]) -> Counter[int]:
-    load: Counter[int] = Counter()
-    for row in rows:
-        load[row.day] += row.stop - row.start
-    return load
+@dataclass(slots=True)
+class _Sums:
+    """The minutes of each day, the last day of each content, and what else rows add up to."""
+
+    load: dict[int, int]
+    last_days: dict[int, int]
+    reserve: int = 0
+    short_rows: int = 0
+
+    def with_rows(self, rows: Iterable[Row]) -> "_Sums":
+        """Return the sums with more rows."""
+        sums = _Sums(dict(self.load), dict(self.last_days), self.reserve, self.short_rows)
+        load, last_days = sums.load, sums.last_days
+        for row in rows:
+            minutes = row.stop - row.start
+            load[row.day] = load.get(row.day, 0) + minutes
+            if row.day > last_days.get(row.content, -1):
+                last_days[row.content] = row.day
+            if row.reserve:
+                sums.reserve += minutes
+            if minutes < _SHORT_ROW:
+                sums.short_rows += 1
+        return sums
 
 
 def _variation(values: Sequence[int]) -> int:
@@ -150,17 +186,13 @@ def _variation(values: Sequence[int]) -> int:
     return (isqrt(4_000_000 * squares) // sum_ + 1) // 2
 
 
-def _slack(problem: Problem, rows: Sequence[Row]) -> int:
+def _slack(problem: Problem, last_days: Mapping[int, int]) -> int:
     """Return the least number of days after the last study of a content, before its deadline."""
-    last_day: dict[int, int] = {}
-    for row in rows:
-        if row.day > last_day.get(row.content, -1):
-            last_day[row.content] = row.day
     return min(
         (
-            max(0, demand.stop - 1 - last_day[demand.content.position])
+            max(0, demand.stop - 1 - last_days[demand.content.position])
             for demand in problem.demands
-            if demand.content.position in last_day
+            if demand.content.position in last_days
         ),
         default=0,
     )
@@ -188,12 +220,22 @@ class _KindOfDay(NamedTuple):
     time: int
 
 
-class _Bound:
-    """Finds the least level at which the placed minutes fit."""
+_Limit: TypeAlias = Callable[[int, int], int]
+"""Returns the thousandths of minutes that a day may take, from a level and its study time."""
 
-    def __init__(
-        self, problem: Problem, day_sets: DaySets, needs: Mapping[int, int], days: "_Days"
-    ) -> None:
+
+def _minutes_at(level: int, _time: int) -> int:
+    return 1000 * level
+
+
+def _share_at(level: int, time: int) -> int:
+    return level * time
+
+
+class _Capacity:
+    """What the days of each day set hold at a level, whatever is needed of them."""
+
+    def __init__(self, problem: Problem, day_sets: DaySets, days: "_Days") -> None:
         self.kinds: dict[int, Counter[_KindOfDay]] = defaultdict(Counter)
         """The kinds of days, with the number of each, by the day sets that own the days."""
         for day, owners in day_sets.day_owners.items():
@@ -204,16 +246,42 @@ class _Bound:
                 time=days.times.get(day, 0),
             )
             self.kinds[owners][kind] += 1
-        self.subsets = [
-            (need, [owners for owners in self.kinds if owners & subset])
-            for subset, need in needs.items()
-        ]
         decided = {d: days.kept.get(d, 0) + days.taken.get(d, 0) for d in days.times}
         self.kept = [
             (minutes, days.times[day])
             for day, minutes in decided.items()
             if minutes and days.times[day]
         ]
+        self.owners = {
+            subset: [owners for owners in self.kinds if owners & subset]
+            for subset in day_sets.subsets
+        }
+        """The owners of the days that each subset of the day sets may use."""
+        self.unlimited = {
+            owners: sum(kind.free * count for kind, count in kinds.items() if not kind.time)
+            for owners, kinds in self.kinds.items()
+        }
+        self._per_level: dict[_Limit, dict[int, int]] = {}
+
+    def per_level(self, limit: _Limit) -> Mapping[int, int]:
+        """Return by how much each level increases what days hold, if nothing else limits them."""
+        if limit not in self._per_level:
+            self._per_level[limit] = {
+                owners: sum(
+                    limit(1, kind.time) * count for kind, count in kinds.items() if kind.time
+                )
+                for owners, kinds in self.kinds.items()
+            }
+        return self._per_level[limit]
+
+
+class _Bound:
+    """Finds the least level at which the placed minutes fit."""
+
+    def __init__(self, capacity: _Capacity, needs: Mapping[int, int]) -> None:
+        self.capacity = capacity
+        self.kinds = capacity.kinds
+        self.subsets = [(need, capacity.owners[subset]) for subset, need in needs.items()]
 
     def is_possible(self) -> bool:
         """Whether the minutes fit at any level."""
@@ -223,12 +291,8 @@ class _Bound:
         }
         return all(need <= sum(map(held.__getitem__, masks)) for need, masks in self.subsets)
 
-    def least_level(self, limit: Callable[[int, int], int]) -> int:
-        """Return the least level; if the minutes fit at none, one at which all days are full.
-
-        ``limit`` returns the thousandths of minutes that a day may take, from the level and the
-        day's study time.
-        """
+    def least_level(self, limit: _Limit) -> int:
+        """Return the least level; if the minutes fit at none, one at which all days are full."""
         enough, step = self._least_without_caps(limit), 1
         too_low = enough - 1
         while not self._is_enough(enough, limit):
@@ -241,16 +305,9 @@ class _Bound:
                 too_low = middle
         return enough
 
-    def _least_without_caps(self, limit: Callable[[int, int], int]) -> int:
+    def _least_without_caps(self, limit: _Limit) -> int:
         """Return the least level if days had no limit but the level: a lower bound."""
-        per_level = {
-            owners: sum(limit(1, kind.time) * count for kind, count in kinds.items() if kind.time)
-            for owners, kinds in self.kinds.items()
-        }
-        unlimited = {
-            owners: sum(kind.free * count for kind, count in kinds.items() if not kind.time)
-            for owners, kinds in self.kinds.items()
-        }
+        per_level, unlimited = self.capacity.per_level(limit), self.capacity.unlimited
         least = 0
         for need, masks in self.subsets:
             rest = 1000 * (need - sum(map(unlimited.__getitem__, masks)))
@@ -258,8 +315,8 @@ class _Bound:
                 least = max(least, -(-rest // slope))
         return least
 
-    def _is_enough(self, level: int, limit: Callable[[int, int], int]) -> bool:
-        if any(limit(level, time) < 1000 * minutes for minutes, time in self.kept):
+    def _is_enough(self, level: int, limit: _Limit) -> bool:
+        if any(limit(level, time) < 1000 * minutes for minutes, time in self.capacity.kept):
             return False
         # Without the second condition a search for a level that does not exist would not end.
         return self._fits(level, limit) or all(
@@ -269,7 +326,7 @@ class _Bound:
             if kind.time
         )
 
-    def _fits(self, level: int, limit: Callable[[int, int], int]) -> bool:
+    def _fits(self, level: int, limit: _Limit) -> bool:
         held = {
             owners: sum(
                 count * min(1000 * free, limit(level, time) - 1000 * kept if time else 1000 * free)
