@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import accumulate, groupby
+from typing import TypeAlias
 
 from domain.scheduling.calendar import Day, DayKind
 from domain.scheduling.demand import Demand, Problem
@@ -51,7 +52,8 @@ def place_reviews(
         last = max(days[row.day].cycle for row in rows)
         if not any(day.kind is DayKind.REVIEW and day.cycle == last for day in days):
             open_days[last] = sorted(problem.buffer)
-    for cycle, studied in sorted(studied_by_cycle(request, days, rows).items()):
+    studied_then = studied_by_cycle(kept_within(request), days, rows)
+    for cycle, studied in sorted(studied_then.items()):
         reviews, late = timely_reviews(problem.demands, studied, open_days[cycle])
         free = {day: rooms[day].minutes for day in open_days[cycle]}
         warnings += set_minutes(factor, cycle, reviews, free)
@@ -157,13 +159,23 @@ Studied = dict[int, dict[int, list[tuple[Span, int]]]]
 """Cycle → content → half-open ranges of units, each with the day on which it is studied."""
 
 
-def studied_by_cycle(request: Request, days: Sequence[Day], rows: Iterable[Row]) -> Studied:
+KeptWithin: TypeAlias = tuple[KeptPlan, int]
+"""A kept plan, and its day: the nearest one if it is outside the period."""
+
+
+def kept_within(request: Request) -> list[KeptWithin]:
+    """Return all kept plans of a request with their days."""
+    start, last = request.period_start, (request.period_end - request.period_start).days
+    return [(plan, min(max((plan.date - start).days, 0), last)) for plan in request.kept]
+
+
+def studied_by_cycle(
+    kept: Sequence[KeptWithin], days: Sequence[Day], rows: Iterable[Row]
+) -> Studied:
     """Return the studied ranges by the cycle of their day.
 
     A unit in pieces belongs to the cycle of its last piece; one whose last pieces are unplaced is
-    not studied. Ranges that a kept review of the same
-    cycle covers are omitted. A kept plan outside the period is assigned to the nearest day of the
-    period.
+    not studied. Ranges that a kept review of the same cycle covers are omitted.
     """
     whole: dict[int, list[tuple[Span, int]]] = defaultdict(list)
     pieces: dict[tuple[int, int], dict[int, tuple[int, int]]] = defaultdict(dict)
@@ -176,8 +188,9 @@ def studied_by_cycle(request: Request, days: Sequence[Day], rows: Iterable[Row])
 
     for row in rows:
         add(row, row.last_unit, row.day)
-    for plan, day in _kept(request, PlanKind.STUDY):
-        add(plan, plan.last_kept_unit, day)
+    for plan, day in kept:
+        if plan.kind is PlanKind.STUDY:
+            add(plan, plan.last_kept_unit, day)
     for (content, unit), own in pieces.items():
         if len(own) >= _pieces({number: parts for number, (parts, _) in own.items()}):
             whole[content].append(((unit, unit + 1), max(day for _, day in own.values())))
@@ -185,7 +198,7 @@ def studied_by_cycle(request: Request, days: Sequence[Day], rows: Iterable[Row])
     for content, ranges in whole.items():
         for units, day in ranges:
             cycles[days[day].cycle][content].append((units, day))
-    _leave_out_reviewed(cycles, request, days)
+    _leave_out_reviewed(cycles, kept, days)
     return cycles
 
 
@@ -200,11 +213,12 @@ def _pieces(parts: Mapping[int, int]) -> int:
     return fewest if fewest < highest else parts[highest]
 
 
-def _leave_out_reviewed(cycles: Studied, request: Request, days: Sequence[Day]) -> None:
+def _leave_out_reviewed(cycles: Studied, kept: Iterable[KeptWithin], days: Sequence[Day]) -> None:
     reviewed: Mapping[tuple[int, int], list[Span]] = defaultdict(list)
-    for plan, day in _kept(request, PlanKind.REVIEW):
-        units = plan.first_unit, plan.last_kept_unit + 1
-        reviewed[days[day].cycle, plan.content].append(units)
+    for plan, day in kept:
+        if plan.kind is PlanKind.REVIEW:
+            units = plan.first_unit, plan.last_kept_unit + 1
+            reviewed[days[day].cycle, plan.content].append(units)
     for (cycle, content), spans in reviewed.items():
         ranges = merged(spans)
         cycles[cycle][content] = [
@@ -212,10 +226,3 @@ def _leave_out_reviewed(cycles: Studied, request: Request, days: Sequence[Day]) 
             for units, day in cycles[cycle][content]
             for rest in without([units], ranges)
         ]
-
-
-def _kept(request: Request, kind: PlanKind) -> Iterable[tuple[KeptPlan, int]]:
-    last = (request.period_end - request.period_start).days
-    for plan in request.kept:
-        if plan.kind is kind:
-            yield plan, min(max((plan.date - request.period_start).days, 0), last)

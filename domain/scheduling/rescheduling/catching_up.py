@@ -33,8 +33,8 @@ class Content:
 
     Items are whole units, and pieces of units that the generation has cut; ``numbers`` has the part
     and the parts of each. ``due`` has the position in ``days`` by which each item was due,
-    ``AT_ONCE`` for missed ones. ``standing`` has the rows by day; rows that something has hit are
-    not among them.
+    ``AT_ONCE`` for missed ones; no item is due before an earlier one. ``standing`` has the rows by
+    day; rows that something has hit are not among them.
     """
 
     deal: Deal
@@ -61,6 +61,15 @@ class Content:
     def position(self) -> int:
         """The position of the content."""
         return self.demand.content.position
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all items have rows that stand."""
+        standing = 0
+        for rows in self.standing.values():
+            for one in rows:
+                standing += len(one.items)
+        return standing == self.count
 
     def limited(self, units: int) -> "Content":
         """Return the same content with only its first units, and the rows that have no others."""
@@ -107,27 +116,29 @@ def catch_up(
     :param reserve: whether the reserve is used on days of which it was not used before.
     """
     old, wrap_up = _old_curve(content), content.demand.content.wrap_up_minutes
+    position, days = content.position, content.days
     search = _Search(
         content,
         timetable,
-        lambda day: timetable.free(
-            day, {content.position}, reserve=reserve or day in content.reserve_days
-        ),
-        lambda day: limit(day) - wrap_up - timetable.load(day, content.position),
+        lambda day: timetable.free(day, {position}, reserve=reserve or day in content.reserve_days),
+        lambda day: limit(day) - wrap_up - timetable.load(day, position),
     )
-    needed = search.needed(old)
+    needed, settled = search.needed(old)
     rows: list[Row] = []
     done, before = 0, 0
-    for index, day in enumerate(content.days):
-        standing = content.standing.get(day, ())
+    for index, day in enumerate(days):
         wanted = max(old[index], needed[index])
         if done == before and wanted == old[index] and search.stands(index, done, wanted):
-            rows += (one.row for one in standing)
+            rows += (one.row for one in content.standing.get(day, ()))
             done = wanted
         else:
             layout, done = search.most(index, done, wanted)
             rows += layout.rows(content.deal, day, content.numbers) if layout else ()
         before = old[index]
+        if done == before and index + 1 >= settled:
+            for later in days[index + 1 :]:
+                rows += (one.row for one in content.standing.get(later, ()))
+            return CaughtUp(rows, content.count)
     return CaughtUp(rows, done)
 
 
@@ -141,20 +152,7 @@ def _first_minutes(lengths: Sequence[int], minutes: int) -> list[int]:
 
 
 def _old_curve(content: Content) -> list[int]:
-    due = sorted(content.due)
-    return [bisect_right(due, index) for index in range(len(content.days))]
-
-
-_NOTHING: Final = (0, 0)
-
-
-def _extent(standing: Sequence[Standing]) -> tuple[int, int] | None:
-    """Return the first item of rows and the one after their last; ``None`` if there are gaps."""
-    if not standing:
-        return _NOTHING
-    if any(one.items.stop != next_.items.start for one, next_ in pairwise(standing)):
-        return None
-    return standing[0].items.start, standing[-1].items.stop
+    return [bisect_right(content.due, index) for index in range(len(content.days))]
 
 
 class _Search:
@@ -171,28 +169,40 @@ class _Search:
         self._timetable = timetable
         self._room = cache(room)
         self._limit = limit
-        self._extents = [_extent(content.standing.get(day, ())) for day in content.days]
 
     def stands(self, index: int, first: int, stop: int) -> bool:
         """Whether the rows of the day have exactly these units."""
-        return self._extents[index] == ((first, stop) if first < stop else _NOTHING)
+        standing = self._content.standing.get(self._content.days[index])
+        if not standing:
+            return first == stop
+        if (standing[0].items.start, standing[-1].items.stop) != (first, stop):
+            return False
+        return len(standing) == 1 or all(
+            one.items.stop == next_.items.start for one, next_ in pairwise(standing)
+        )
 
-    def needed(self, old: Sequence[int]) -> list[int]:
-        """Return how many units have to be done by the end of each day."""
+    def needed(self, old: Sequence[int]) -> tuple[list[int], int]:
+        """Return how many units have to be done by the end of each day, and a position.
+
+        From this position on all days keep their rows, if the days before it met the old curve.
+        """
         content, prefix = self._content, self._content.deal.prefix
         after = content.count
         needed = [after] * len(content.days)
+        settled = len(content.days)
         for index in range(len(content.days) - 1, 0, -1):
             needed[index] = after
             before = old[index - 1]
-            if not (after == old[index] and self.stands(index, before, after)):
+            if after == old[index] and self.stands(index, before, after):
+                settled = index if settled == index + 1 else settled
+            else:
                 room = self._room(content.days[index])
                 lowest = reach_back(prefix, after, room.lengths())
                 before = max(before, lowest)
             after = before
         if needed:
             needed[0] = after
-        return needed
+        return needed, settled
 
     def most(self, index: int, first: int, wanted: int) -> tuple[Layout | None, int]:
         """Lay out as many units from ``first`` on as a day holds, up to ``wanted``.

@@ -21,6 +21,7 @@ What remains even then is cut, as far as the free spans of its content hold it s
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -29,7 +30,7 @@ from domain.scheduling.demand import placing_order
 from domain.scheduling.placement import reach
 from domain.scheduling.rescheduling.catching_up import CaughtUp, Content, catch_up
 from domain.scheduling.rescheduling.cutting import cut_to_fit
-from domain.scheduling.rescheduling.standing import standing_items, whole_units
+from domain.scheduling.rescheduling.standing import whole_units
 from domain.scheduling.rescheduling.timetable import Timetable
 
 _MAX_DAYS: Final = 6
@@ -101,15 +102,33 @@ class _Group:
     def __init__(
         self, contents: Sequence[Content], timetable: Timetable, limit: Callable[[int], int]
     ) -> None:
+        self._contents = contents
         self._timetable = timetable
         self._limit = limit
-        self._usable = {one.position: _usable_days(one, timetable) for one in contents}
-        self.by_days = sorted(
-            contents,
-            key=lambda one: (len(self._usable[one.position]), placing_order(one.demand.content)),
-        )
-        self.by_undone = sorted(self.by_days, key=_undone_minutes)
-        self.incomplete = [one for one in contents if len(standing_items(one)) < one.count]
+        self._usable: dict[int, Sequence[int]] = {}
+        complete: list[Content] = []
+        self.incomplete: list[Content] = []
+        for one in contents:
+            (complete if one.is_complete else self.incomplete).append(one)
+        if len(self.incomplete) > 1:
+            self.incomplete.sort(key=lambda one: (_undone_minutes(one), self._choice(one)))
+        # The rows of complete contents stand, whatever the order.
+        self.by_undone = [*complete, *self.incomplete]
+
+    @cached_property
+    def by_days(self) -> Sequence[Content]:
+        """The contents, those with the fewest days first."""
+        return sorted(self._contents, key=self._choice)
+
+    def _choice(self, content: Content) -> tuple[int, tuple[bool, int]]:
+        """Return the sort key of a content for the number of its days."""
+        return len(self._usable_days(content)), placing_order(content.demand.content)
+
+    def _usable_days(self, content: Content) -> Sequence[int]:
+        """Return the days of a content that hold its longest unit when nothing is planned."""
+        if content.position not in self._usable:
+            self._usable[content.position] = _usable_days(content, self._timetable)
+        return self._usable[content.position]
 
     def before_others(self, first: Mapping[int, int]) -> Sequence[Content]:
         """Return the contents, some of them before the others."""
@@ -119,12 +138,14 @@ class _Group:
         """Catch up all contents in this order, without displaced sessions."""
         timetable = self._timetable.copy()
         contents = [self._without(content, displaced, timetable) for content in order]
-        found = {one.position: _catch_up(one, timetable, self._limit) for one in contents}
-        undone = {
-            one.position: one.deal.prefix[-1] - one.deal.prefix[found[one.position].placed]
-            for one in contents
-            if found[one.position].placed < one.count
-        }
+        found: dict[int, CaughtUp] = {}
+        undone: dict[int, int] = {}
+        for content in contents:
+            own = _catch_up(content, timetable, self._limit)
+            found[content.position] = own
+            if own.placed < content.count:
+                prefix = content.deal.prefix
+                undone[content.position] = prefix[-1] - prefix[own.placed]
         return Outcome(timetable, found, undone)
 
     def changed(self, outcome: Outcome) -> int:
@@ -178,8 +199,8 @@ class _Group:
         for stuck in self.by_days:
             if stuck.position not in outcome.undone:
                 continue
-            days = self._usable[stuck.position]
-            others = [one for one in self.by_days if len(self._usable[one.position]) > len(days)]
+            days = self._usable_days(stuck)
+            others = [one for one in self.by_days if len(self._usable_days(one)) > len(days)]
             for day in days:
                 own = [one for one in others if one.standing.get(day)]
                 if own and (found := _fewest(stuck, outcome, day, own)):
@@ -189,7 +210,7 @@ class _Group:
 def _catch_up(content: Content, timetable: Timetable, limit: Callable[[int], int]) -> CaughtUp:
     """Catch up one content in study time, then with the reserve, then on more days."""
     own = [one.row for rows in content.standing.values() for one in rows]
-    if len(standing_items(content)) == content.count:
+    if content.is_complete:
         return CaughtUp(own, content.count)
     best: CaughtUp | None = None
     for reserve, more in ((False, False), (True, False), (True, True)):
@@ -245,7 +266,6 @@ def _undone_minutes(content: Content) -> int:
 
 
 def _usable_days(content: Content, timetable: Timetable) -> list[int]:
-    """Return the days of a content that hold its longest unit when nothing is planned."""
     prefix = content.deal.prefix
     longest = max((stop - start for start, stop in pairwise(prefix)), default=0)
     return [day for day in content.days if timetable.longest(day) >= longest]

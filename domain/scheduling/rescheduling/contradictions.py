@@ -3,6 +3,7 @@
 A reschedule plans the units of exactly these rows again, and of those that were missed.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
@@ -25,13 +26,10 @@ class Contradiction(StrEnum):
     """The range of its content does not contain all of its units."""
 
 
-def contradiction(
-    row: Row, demand: Demand | None, remaining: frozenset[int], timetable: Timetable
-) -> Contradiction | None:
+def contradiction(row: Row, demand: Demand | None, timetable: Timetable) -> Contradiction | None:
     """Return why a row contradicts the data, or ``None`` if it does not.
 
-    ``demand`` is that of its content, and ``remaining`` has the units of the content that are not
-    done.
+    ``demand`` is that of its content, with the units that are not done.
     """
     if not timetable.is_free(row):
         return Contradiction.TIME
@@ -43,8 +41,15 @@ def contradiction(
     if row.kind is PlanKind.REVIEW:
         is_planned = content.first_unit <= row.first_unit and row.last_unit <= content.last_unit
     else:
-        is_planned = remaining.issuperset(range(row.first_unit, row.last_unit + 1))
+        is_planned = _has_all(demand.units, row.first_unit, row.last_unit)
     return None if is_planned else Contradiction.RANGE
+
+
+def _has_all(units: Sequence[int], first: int, last: int) -> bool:
+    """Whether ascending units include all from the first to the last."""
+    at = bisect_left(units, first)
+    stop = at + last - first
+    return stop < len(units) and units[at] == first and units[stop] == last
 
 
 def contradictions(
@@ -57,12 +62,6 @@ def contradictions(
     """
     problem = problem_of(request, baseline.days(request))
     demands: Mapping[int, Demand] = {one.content.position: one for one in problem.demands}
-    remaining = {position: frozenset(one.units) for position, one in demands.items()}
     rows = [row_of(plan, (plan.date - request.period_start).days) for plan in planned]
     timetable = Timetable(problem.rooms, rows, {})
-    return [
-        contradiction(
-            row, demands.get(row.content), remaining.get(row.content, frozenset()), timetable
-        )
-        for row in rows
-    ]
+    return [contradiction(row, demands.get(row.content), timetable) for row in rows]

@@ -1,16 +1,17 @@
 """What remains of each content, by when it was due, and which of its rows stand."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Final, NamedTuple
 
 from domain.scheduling.demand import Demand, Problem, own_days
 from domain.scheduling.layout.comfort import comfort_of
 from domain.scheduling.rescheduling.catching_up import AT_ONCE, Content
 from domain.scheduling.rescheduling.session import Standing
-from domain.scheduling.rescheduling.standing import even_due, items_of
+from domain.scheduling.rescheduling.standing import even_due, items_of, kept_by_content
 from domain.scheduling.rescheduling.timetable import RowsByContent, Timetable
 from domain.scheduling.rows import Row
 from domain.scheduling.types import KeptPlan, PlanKind, Strategy
@@ -35,6 +36,7 @@ class _Own:
 
 def remaining_contents(
     problem: Problem,
+    *,
     rows: RowsByContent,
     standing: RowsByContent,
     undone: RowsByContent,
@@ -46,41 +48,58 @@ def remaining_contents(
     :param standing: those that stand.
     :param undone: the others, which were missed or hit.
     """
-    kept: Mapping[int, list[KeptPlan]] = defaultdict(list)
-    for plan in problem.request.kept:
-        kept[plan.content].append(plan)
+    kept = kept_by_content(problem.request)
     found = []
     for demand in problem.demands:
         at = demand.content.position
-        own = _Own(kept[at], rows.get(at, ()), standing.get(at, ()), undone.get(at, ()))
+        own = _Own(kept.get(at, ()), rows.get(at, ()), standing.get(at, ()), undone.get(at, ()))
         found.append(_content(problem, demand, own, timetable))
     return found
 
 
 def _content(problem: Problem, demand: Demand, own: _Own, timetable: Timetable) -> Content:
     deal, numbers = items_of(demand, own.rows)
-    index = {
-        (unit, part): item
-        for item, (unit, (part, _)) in enumerate(zip(deal.units, numbers, strict=True))
-    }
+    items = _Items(deal.units, numbers)
     standing: dict[int, list[Standing]] = defaultdict(list)
     for row in own.standing:
-        items = range(index[row.first_unit, row.part], index[row.last_unit, row.part] + 1)
-        standing[row.day].append(Standing(row, items))
+        standing[row.day].append(Standing(row, items.of(row)))
     days = sorted({*_own_days(problem, demand, own, timetable), *standing})
-    due: dict[int, int] = {}
+    due = [_NEVER] * len(deal.units)
     for day, units, part in _undone_units(problem, own):
         at = bisect_right(days, day) - 1
-        for unit in units:
-            if (item := index.get((unit, part))) is not None:
-                due[item] = at
+        for item in items.remaining(units, part):
+            due[item] = at
     for at, day in enumerate(days):
         for one in standing.get(day, ()):
-            due.update(dict.fromkeys(one.items, at))
-    due_of_items = _due(due, deal.units, len(days), own)
-    reserve_days = frozenset(row.day for row in own.rows if row.reserve)
-    comfort = comfort_of(problem.request)
-    return Content(deal, numbers, days, due_of_items, standing, reserve_days, comfort)
+            due[one.items.start : one.items.stop] = [at] * len(one.items)
+    return Content(
+        deal=deal,
+        numbers=numbers,
+        days=days,
+        due=_due(due, deal.units, len(days), own),
+        standing=standing,
+        reserve_days=frozenset(row.day for row in own.rows if row.reserve),
+        comfort=comfort_of(problem.request),
+    )
+
+
+class _Items(NamedTuple):
+    """The ascending units of items, each with its part and the parts."""
+
+    units: Sequence[int]
+    numbers: Sequence[tuple[int, int]]
+
+    def of(self, row: Row) -> range:
+        """Return the items of a row of which all remain."""
+        first = bisect_left(self.units, row.first_unit)
+        while self.numbers[first][0] != row.part:
+            first += 1
+        return range(first, first + row.last_unit - row.first_unit + 1)
+
+    def remaining(self, units: range, part: int) -> Iterator[int]:
+        """Yield the items of units, or of the pieces of units with this number, that remain."""
+        first, stop = bisect_left(self.units, units.start), bisect_left(self.units, units.stop)
+        return (item for item in range(first, stop) if self.numbers[item][0] == part)
 
 
 def _own_days(problem: Problem, demand: Demand, own: _Own, timetable: Timetable) -> set[int]:
@@ -96,22 +115,26 @@ def _own_days(problem: Problem, demand: Demand, own: _Own, timetable: Timetable)
     return {*days, *hit}.intersection(usable)
 
 
-def _due(due: Mapping[int, int], units: Sequence[int], days: int, own: _Own) -> list[int]:
+_NEVER: Final = -2
+"""Instead of a day, for an item that was not planned."""
+
+
+def _due(due: list[int], units: Sequence[int], days: int, own: _Own) -> list[int]:
     """Return the position in the days by which each remaining item was due.
 
     ``due`` has it for the items that were planned.
     """
-    if not due and not own.kept_study:
-        return even_due(len(units), days)
-    # Items below a planned or kept one were left undone, others were added to the end.
-    highest = max(due, default=-1)
-    kept = max((plan.last_unit for plan in own.kept), default=0)
-    found = [
-        due.get(i, AT_ONCE if i < highest or unit <= kept else days - 1)
-        for i, unit in enumerate(units)
-    ]
+    if _NEVER in due:
+        stop = next((item + 1 for item in reversed(range(len(due))) if due[item] != _NEVER), 0)
+        if not stop and not own.kept_study:
+            return even_due(len(units), days)
+        # Items below a planned or kept one were left undone, others were added to the end.
+        kept = max((plan.last_unit for plan in own.kept), default=0)
+        stop = max(stop, bisect_right(units, kept))
+        default = [AT_ONCE] * stop + [days - 1] * (len(due) - stop)
+        due = [other if at == _NEVER else at for at, other in zip(due, default, strict=True)]
     # An item is due at the latest when a later one is.
-    return list(accumulate(reversed(found), min))[::-1]
+    return due if due == sorted(due) else list(accumulate(reversed(due), min))[::-1]
 
 
 def _undone_units(problem: Problem, own: _Own) -> Iterator[tuple[int, range, int]]:

@@ -24,7 +24,7 @@ from domain.scheduling.rescheduling.contents import catch_up_all
 from domain.scheduling.rescheduling.contradictions import contradiction
 from domain.scheduling.rescheduling.remaining import remaining_contents
 from domain.scheduling.rescheduling.reviews import Follow
-from domain.scheduling.rescheduling.standing import kept_minutes, standing_items, with_study_days
+from domain.scheduling.rescheduling.standing import kept_minutes, undone_units, with_study_days
 from domain.scheduling.rescheduling.timetable import Timetable, study_by_content
 from domain.scheduling.result import PlanWarning, Quality, Rescheduled, ScheduledPlan
 from domain.scheduling.rows import Row, row_of
@@ -58,8 +58,9 @@ def reschedule(
     planned = sorted(planned, key=_BY_TIME)  # no two of them begin at the same time
     first = max(request.today, frozen_until or request.today)
     frozen = [plan for plan in planned if request.today <= plan.date < first]
-    kept = (*request.kept, *(plan.as_kept() for plan in frozen))
-    problem = problem_of(replace(request, kept=kept), baseline.days(request), first)
+    if frozen:
+        request = replace(request, kept=(*request.kept, *(plan.as_kept() for plan in frozen)))
+    problem = problem_of(request, baseline.days(request), first)
     stand = _Stand(problem, planned, baseline, how)
     problem = stand.problem
     if not stand.is_disturbed:
@@ -111,7 +112,6 @@ class _Stand:
         self._baseline = baseline
         self._how = how
         self._demands = {demand.content.position: demand for demand in problem.demands}
-        self._remaining = {d.content.position: frozenset(d.units) for d in problem.demands}
         start, today = problem.request.period_start, problem.request.today
         rows = [row_of(plan, (plan.date - start).days) for plan in planned]
         self._missed = [row for row, plan in zip(rows, planned, strict=True) if plan.date < today]
@@ -125,7 +125,11 @@ class _Stand:
         self._before = study_by_content((*self._missed, *self._planned))
         undone = study_by_content((*self._hit, *self._missed))
         self.contents = remaining_contents(
-            problem, self._before, study_by_content(standing), undone, self.timetable
+            problem,
+            rows=self._before,
+            standing=study_by_content(standing),
+            undone=undone,
+            timetable=self.timetable,
         )
         self.problem = replace(
             problem, demands=[replace(one.demand, days=list(one.days)) for one in self.contents]
@@ -146,10 +150,8 @@ class _Stand:
             reported[item.content].update(range(item.first_unit, item.last_unit + 1))
         undone: dict[int, set[int]] = {}
         for content in self.contents:
-            standing = standing_items(content)
-            units = enumerate(content.deal.units)
-            if left := {unit for item, unit in units if item not in standing}:
-                undone[content.position] = left
+            if not content.is_complete:
+                undone[content.position] = set(undone_units(content))
         return undone != reported
 
     def standing_quality(self) -> Quality:
@@ -228,8 +230,7 @@ class _Stand:
 
     def _stands(self, row: Row) -> bool:
         """Whether the row still has its time, its day and its units."""
-        remaining = self._remaining.get(row.content, frozenset())
-        return not contradiction(row, self._demands.get(row.content), remaining, self.timetable)
+        return not contradiction(row, self._demands.get(row.content), self.timetable)
 
 
 def _numbered(plans: Iterable[ScheduledPlan]) -> tuple[ScheduledPlan, ...]:

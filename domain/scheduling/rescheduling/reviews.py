@@ -7,10 +7,10 @@ offered once, on the next review day with room, for the units that are done and 
 review elsewhere.
 """
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import chain
 from math import inf
 from typing import TypeAlias
@@ -22,7 +22,7 @@ from domain.scheduling.layout.review_units import Review
 from domain.scheduling.layout.reviews import lay_out_reviews
 from domain.scheduling.placement import Room
 from domain.scheduling.rescheduling.session import OpenDay, within
-from domain.scheduling.rescheduling.standing import counted_whole, within_period
+from domain.scheduling.rescheduling.standing import counted_whole, kept_by_content, within_period
 from domain.scheduling.rescheduling.timetable import RowsByContent, Timetable
 from domain.scheduling.result import PlanWarning
 from domain.scheduling.review import (
@@ -34,7 +34,7 @@ from domain.scheduling.review import (
 )
 from domain.scheduling.rows import Row
 from domain.scheduling.spans import Span, merged, without
-from domain.scheduling.types import MINUTES_PER_DAY, PlanKind
+from domain.scheduling.types import MINUTES_PER_DAY, KeptPlan, PlanKind
 
 Key: TypeAlias = tuple[int, int]
 """A cycle and the position of a content."""
@@ -54,15 +54,8 @@ class Follow:
         self.timetable = timetable
         self._factor = Fraction(problem.request.factors.review)
         self._cycles = [day.cycle for day in problem.days]
-        start = problem.request.period_start
-        self._kept = [
-            (plan, (self._cycle((plan.date - start).days), plan.content))
-            for plan in problem.request.kept
-        ]
-        self._first_review_day: dict[int, int] = {}
-        for index, day in enumerate(problem.days):
-            if day.kind is DayKind.REVIEW:
-                self._first_review_day.setdefault(day.cycle, index)
+        self._kept = kept_by_content(problem.request)
+        self._reviews: dict[int, list[Row]] = timetable.reviews()
 
     def follow(
         self, before: RowsByContent, after: RowsByContent, hit: Sequence[Row], missed: Sequence[Row]
@@ -72,40 +65,59 @@ class Follow:
         ``before`` and ``after`` have the study rows by content; those before include missed ones.
         ``hit`` has the reviews that lost their time.
         """
-        touched = self._touched(before, after)
+        changed = {one for one in self.demands if before.get(one, ()) != after.get(one, ())}
+        touched = self._touched(before, after, changed)
         keys = {self._key(row) for row in hit}
-        changed = {
-            one
-            for one in self.demands
-            if before.get(one, ()) != after.get(one, ()) or self._may_be_early(one, after)
-        }
-        new = self._studied(after, touched | keys | self._studied_keys(after, changed))
+        planned = list(self._reviews_in_doubt(changed, after))
+        new = self._studied(after, touched.union(keys, (key for key, _ in planned)))
         old = self._studied(before, touched, is_whole=True)
         keys.update(key for key in touched if self._differs(old, new, key))
-        keys.update(self._early_reviews(new, changed))
+        keys.update(key for key, row in planned if _is_early(row, _ranges(new, key)))
         warnings = [found for key in sorted(keys) for found in self._renew(key, new)]
         return warnings + [found for row in missed for found in self._offer(row)]
 
-    def _touched(self, before: RowsByContent, after: RowsByContent) -> set[Key]:
-        """Return the keys of which the units may differ."""
-        part_done = [(plan, key) for plan, key in self._kept if plan.done_through is not None]
-        touched = {key for _, key in part_done}
-        cut = {plan.content for plan, _ in part_done if plan.parts > 1}
-        for content in self.demands:
-            old, new = before.get(content, ()), after.get(content, ())
-            if old != new:
-                changed = set(old).symmetric_difference(new)
-                touched.update(map(self._key, changed))
-                if any(row.parts > 1 for row in changed):
-                    cut.add(content)
+    def _reviews_in_doubt(
+        self, changed: Container[int], after: RowsByContent
+    ) -> Iterator[tuple[Key, Row]]:
+        """Yield the planned reviews that may be early, each with its key."""
+        for content, reviews in self._reviews.items():
+            if content in changed or self._may_be_early(reviews, after):
+                for row in reviews:
+                    yield self._key(row), row
+
+    def _touched(
+        self, before: RowsByContent, after: RowsByContent, changed: Iterable[int]
+    ) -> set[Key]:
+        """Return the keys of which the units may differ.
+
+        :param changed: the contents of which study rows differ.
+        """
+        touched: set[Key] = set()
+        cut: set[int] = set()
+        for content, own in self._kept.items():
+            part_done = [plan for plan in own if plan.done_through is not None]
+            touched.update(map(self._kept_key, part_done))
+            if any(plan.parts > 1 for plan in part_done):
+                cut.add(content)
+        for content in changed:
+            differing = set(before.get(content, ())).symmetric_difference(after.get(content, ()))
+            touched.update(map(self._key, differing))
+            if any(row.parts > 1 for row in differing):
+                cut.add(content)
         # A unit in pieces belongs to the cycle of its last piece, whichever of them has changed.
         for content in cut:
-            rows = chain(before.get(content, ()), after.get(content, ()))
-            touched.update(self._key(row) for row in rows if row.parts > 1)
-            touched.update(
-                key for plan, key in self._kept if plan.content == content and plan.parts > 1
-            )
+            touched.update(self._keys_of_pieces(content, before, after))
         return touched
+
+    def _keys_of_pieces(
+        self, content: int, before: RowsByContent, after: RowsByContent
+    ) -> Iterator[Key]:
+        for row in chain(before.get(content, ()), after.get(content, ())):
+            if row.parts > 1:
+                yield self._key(row)
+        for plan in self._kept.get(content, ()):
+            if plan.parts > 1:
+                yield self._kept_key(plan)
 
     def _studied(
         self, rows: RowsByContent, keys: AbstractSet[Key], *, is_whole: bool = False
@@ -117,34 +129,36 @@ class Follow:
         if not keys:
             return {}
         days = self.problem.days
+        contents = {content for _, content in keys}
         own = [
             row if 0 <= row.day < len(days) else row._replace(day=within_period(row.day, days))
-            for position in {position for _, position in keys}
-            for row in rows.get(position, ())
+            for content in contents
+            for row in rows.get(content, ())
             if row.parts > 1 or self._key(row) in keys
         ]
-        kept = tuple(plan for plan, key in self._kept if plan.parts > 1 or key in keys)
-        request = replace(self.problem.request, kept=kept)
-        return studied_by_cycle(counted_whole(request) if is_whole else request, days, own)
+        kept = [
+            (counted_whole(plan) if is_whole else plan, self._kept_day(plan))
+            for content in contents
+            for plan in self._kept.get(content, ())
+            if plan.parts > 1 or self._kept_key(plan) in keys
+        ]
+        return studied_by_cycle(kept, days, own)
 
-    def _studied_keys(self, rows: RowsByContent, contents: AbstractSet[int]) -> set[Key]:
-        """Return all keys of which something is studied, of some contents."""
-        keys = {self._key(row) for content in contents for row in rows.get(content, ())}
-        return keys.union(key for plan, key in self._kept if plan.content in contents)
-
-    def _may_be_early(self, content: int, rows: RowsByContent) -> bool:
+    def _may_be_early(self, reviews: Sequence[Row], rows: RowsByContent) -> bool:
         """Whether a review is not after the last day on which its units are studied, if any are.
 
-        Pieces of a unit that has others without a plan count here as if it were whole.
+        ``reviews`` are those of one content. Pieces of a unit that has others without a plan count
+        here as if it were whole.
         """
+        content = reviews[0].content
         first = self.demands[content].content.first_unit
         last_days: list[float] = [inf] * len(self.demands[content].minutes)
-        start = self.problem.request.period_start
         studied = [(row.day, row.first_unit, row.last_unit) for row in rows.get(content, ())]
+        start = self.problem.request.period_start
         studied += [
             ((plan.date - start).days, plan.first_unit, plan.last_kept_unit)
-            for plan, (_, position) in self._kept
-            if position == content and plan.kind is PlanKind.STUDY
+            for plan in self._kept.get(content, ())
+            if plan.kind is PlanKind.STUDY
         ]
         for day, low, high in sorted(studied):
             units = slice(max(0, low - first), max(0, high + 1 - first))
@@ -152,45 +166,35 @@ class Follow:
         return any(
             max(last_days[max(0, row.first_unit - first) : row.last_unit + 1 - first], default=0)
             >= row.day
-            for row in self.timetable.of(content, PlanKind.REVIEW)
+            for row in reviews
         )
-
-    def _early_reviews(self, studied: Studied, contents: AbstractSet[int]) -> Iterator[Key]:
-        """Yield the keys with planned reviews of units that are not studied before them.
-
-        A plan that was missed by hand leaves such a review behind, in whatever cycle its units are
-        caught up.
-        """
-        for content in contents:
-            for row in self.timetable.of(content, PlanKind.REVIEW):
-                key = self._key(row)
-                before = (units for units, day in _ranges(studied, key) if day < row.day)
-                if without([(row.first_unit, row.last_unit + 1)], merged(before)):
-                    yield key
 
     def _renew(self, key: Key, studied: Studied) -> Iterator[PlanWarning]:
         cycle, position = key
         demand = self.demands[position]
-        old = [row for row in self.timetable.of(position, PlanKind.REVIEW) if self._key(row) == key]
+        old = [row for row in self._reviews.get(position, ()) if self._key(row) == key]
         self.timetable.remove(old)
-        days = [day for day in self._review_days(demand) if self.problem.days[day].cycle == cycle]
+        days = [day for day in self._review_days(demand) if self._cycles[day] == cycle]
         reviews, late = timely_reviews([demand], studied.get(cycle, {}), days)
         if not days and not old:
             return
-        free = {day: self.timetable.free(day).minutes for day in days}
-        yield from set_minutes(self._factor, cycle, reviews, free)
+        free = {day: self.timetable.free(day) for day in days}
+        minutes = {day: room.minutes for day, room in free.items()}
+        yield from set_minutes(self._factor, cycle, reviews, minutes)
         planned = [review for review in reviews if review.minutes]
-        self.timetable.add(self._placed(planned, days, old))
+        self.timetable.add(self._placed(planned, free, old))
         yield from (unreviewed(cycle, one) for one in [*reviews, *late] if not one.minutes)
 
     def _placed(
-        self, reviews: Sequence[Review], days: Sequence[int], old: Sequence[Row]
+        self, reviews: Sequence[Review], free: Mapping[int, Room], old: Sequence[Row]
     ) -> list[Row]:
-        """Return the rows of reviews, from the place of the old rows on if it holds them."""
+        """Return the rows of reviews, from the place of the old rows on if it holds them.
+
+        ``free`` has the free time of the review days of their cycle.
+        """
         need = sum(review.minutes for review in reviews)
         if not need:
             return []
-        free = {day: self.timetable.free(day) for day in days}
         if old:
             place = min(old)
             rooms = {
@@ -245,18 +249,17 @@ class Follow:
                     self.timetable.add(self._laid_out([review], {day: room}, comfort, {}))
                     break
             else:
-                yield unreviewed(self._cycle(row.day), review)
+                yield unreviewed(self._key(row)[0], review)
 
     def _still_due(self, row: Row) -> list[Span]:
         """Return the units of a missed review that are done and not planned for review."""
-        kept = self.problem.request.kept
+        kept = self._kept.get(row.content, ())
         demand = self.demands[row.content]
         content = demand.content
         done = merged(
             (plan.first_unit, plan.last_kept_unit + 1)
             for plan in kept
             if plan.kind is PlanKind.STUDY
-            and plan.content == row.content
             and plan.first_unit not in demand.kept_pieces  # of which other pieces are not done
         )
         planned = [
@@ -266,7 +269,7 @@ class Follow:
         planned += [
             (plan.first_unit, plan.last_kept_unit + 1)
             for plan in kept
-            if plan.kind is PlanKind.REVIEW and plan.content == row.content
+            if plan.kind is PlanKind.REVIEW
         ]
         span = max(row.first_unit, content.first_unit), min(row.last_unit, content.last_unit) + 1
         if span[0] >= span[1]:
@@ -274,12 +277,20 @@ class Follow:
         return without(without([span], without([span], done)), merged(planned))
 
     def _review_days(self, demand: Demand) -> list[int]:
+        return [day for day in self._open_review_days if day < demand.stop]
+
+    @cached_property
+    def _open_review_days(self) -> list[int]:
+        """The review days that are planned, in order."""
         days = self.problem.days
-        return [
-            day
-            for day in sorted(self.problem.rooms)
-            if days[day].kind is DayKind.REVIEW and day < demand.stop
-        ]
+        return [day for day in sorted(self.problem.rooms) if days[day].kind is DayKind.REVIEW]
+
+    @cached_property
+    def _first_review_day(self) -> dict[int, int]:
+        """The first review day of each cycle that has one."""
+        days = enumerate(self.problem.days)
+        reviews = [(index, day.cycle) for index, day in days if day.kind is DayKind.REVIEW]
+        return {cycle: index for index, cycle in reversed(reviews)}
 
     def _differs(self, old: Studied, new: Studied, key: Key) -> bool:
         before, after = _ranges(old, key), _ranges(new, key)
@@ -298,10 +309,23 @@ class Follow:
         return timely, merged(units for units, day in ranges if day >= first)
 
     def _key(self, row: Row) -> Key:
-        return self._cycle(row.day), row.content
+        return self._cycles[within_period(row.day, self._cycles)], row.content
 
-    def _cycle(self, day: int) -> int:
-        return self._cycles[within_period(day, self._cycles)]
+    def _kept_key(self, plan: KeptPlan) -> Key:
+        return self._cycles[self._kept_day(plan)], plan.content
+
+    def _kept_day(self, plan: KeptPlan) -> int:
+        return within_period((plan.date - self.problem.request.period_start).days, self._cycles)
+
+
+def _is_early(review: Row, studied: Iterable[tuple[Span, int]]) -> bool:
+    """Whether units of a planned review are not studied before it in its cycle.
+
+    A plan that was missed by hand leaves such a review behind, in whatever cycle its units are
+    caught up.
+    """
+    before = merged(units for units, day in studied if day < review.day)
+    return bool(without([(review.first_unit, review.last_unit + 1)], before))
 
 
 def _ranges(studied: Studied, key: Key) -> Sequence[tuple[Span, int]]:

@@ -13,6 +13,7 @@ on it.
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.layout.arrangement import arrange
@@ -24,8 +25,7 @@ from domain.scheduling.spans import Span
 from domain.scheduling.types import MINUTES_PER_DAY, PlanKind
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """A row that stands, with the half-open range of indexes of its units in the demand."""
 
     row: Row
@@ -42,10 +42,8 @@ class Layout:
     def rows(self, deal: Deal, day: int, numbers: Sequence[tuple[int, int]]) -> Iterator[Row]:
         """Yield all rows of the session; ``numbers`` has the part and the parts of each item."""
         yield from self.kept
-        pieces = {
-            unit: parts for unit, (_, parts) in zip(deal.units, numbers, strict=True) if parts > 1
-        }
         for items, runs, wrap_up in self.runs:
+            pieces = {deal.units[item]: numbers[item][1] for item in items if numbers[item][1] > 1}
             for run in runs:
                 offset = run.start - deal.prefix[run.items.start]
                 for own in ranges_of(deal, run.items, pieces):

@@ -1,7 +1,7 @@
 """What stands before a reschedule: items of contents, rows of plans, and kept plans."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
@@ -11,7 +11,7 @@ from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.rescheduling.catching_up import AT_ONCE, CaughtUp, Content
 from domain.scheduling.rounding import even_deal
 from domain.scheduling.rows import Row
-from domain.scheduling.types import PlanKind, Request
+from domain.scheduling.types import KeptPlan, PlanKind, Request
 
 
 def within_period(day: int, days: Sequence[object]) -> int:
@@ -36,8 +36,10 @@ def whole_units(content: Content, found: CaughtUp) -> CaughtUp:
     return CaughtUp(rows, units.index(partial))
 
 
-def standing_items(content: Content) -> set[int]:
-    return set().union(*(one.items for rows in content.standing.values() for one in rows))
+def undone_units(content: Content) -> Iterator[int]:
+    """Yield the units of which an item has no standing row."""
+    standing = {item for rows in content.standing.values() for one in rows for item in one.items}
+    return (unit for item, unit in enumerate(content.deal.units) if item not in standing)
 
 
 def items_of(demand: Demand, planned: Iterable[Row]) -> tuple[Deal, list[tuple[int, int]]]:
@@ -79,23 +81,25 @@ def items_of(demand: Demand, planned: Iterable[Row]) -> tuple[Deal, list[tuple[i
     return Deal(demand, units, [0, *accumulate(minutes)], [], [], cuts=cuts), numbers
 
 
-def counted_whole(request: Request) -> Request:
-    """Return the request in which part done study plans count as a whole."""
-    return replace(
-        request,
-        kept=tuple(
-            replace(plan, done_through=None)
-            if plan.kind is PlanKind.STUDY and plan.done_through is not None
-            else plan
-            for plan in request.kept
-        ),
-    )
+def counted_whole(plan: KeptPlan) -> KeptPlan:
+    """Return the plan, as a whole if it is a part done study plan."""
+    if plan.kind is PlanKind.STUDY and plan.done_through is not None:
+        return replace(plan, done_through=None)
+    return plan
+
+
+def kept_by_content(request: Request) -> dict[int, list[KeptPlan]]:
+    kept: dict[int, list[KeptPlan]] = {}
+    for plan in request.kept:
+        kept.setdefault(plan.content, []).append(plan)
+    return kept
 
 
 def kept_minutes(request: Request) -> dict[int, int]:
+    """Return the minutes of kept study on each day from today on."""
     minutes: dict[int, int] = defaultdict(int)
     for plan in request.kept:
-        if plan.kind is PlanKind.STUDY:
+        if plan.date >= request.today and plan.kind is PlanKind.STUDY:
             day = (plan.date - request.period_start).days
             minutes[day] += plan.end_minute - plan.start_minute
     return minutes

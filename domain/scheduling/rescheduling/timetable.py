@@ -50,6 +50,15 @@ class Timetable:
             if row.content == content and row.kind is kind
         )
 
+    def reviews(self) -> dict[int, list[Row]]:
+        """Return the reviews of each content that has some."""
+        found: dict[int, list[Row]] = {}
+        for rows in self._rows.values():
+            for row in rows:
+                if row.kind is PlanKind.REVIEW:
+                    found.setdefault(row.content, []).append(row)
+        return found
+
     def remove(self, rows: Iterable[Row]) -> None:
         """Remove rows; their time becomes free."""
         for row in rows:
