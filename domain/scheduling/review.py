@@ -82,8 +82,8 @@ def timely_reviews(
         after: list[Span] = []
         for units, day in _within(demand.content, studied.get(demand.content.position, ())):
             (before if day < first else after).append(units)
-        timely += [_review(demand, units, own) for units in merged(before)]
-        late += [_review(demand, units, own) for units in merged(after)]
+        timely += [review_of(demand, units, own) for units in merged(before)]
+        late += [review_of(demand, units, own) for units in merged(after)]
     return timely, late
 
 
@@ -98,7 +98,8 @@ def _within(content: Content, studied: Iterable[tuple[Span, int]]) -> Iterator[t
             yield (first, last), day
 
 
-def _review(demand: Demand, units: Span, days: Sequence[int]) -> Review:
+def review_of(demand: Demand, units: Span, days: Sequence[int]) -> Review:
+    """Return the review of a range of units, without its minutes."""
     first = demand.content.first_unit
     return Review(demand, units, days, sum(demand.minutes[units[0] - first : units[1] - first]))
 

@@ -1,10 +1,8 @@
 """Reviews follow what they review: those of a cycle change only if its set of units changes.
 
-A unit belongs to the cycle in which it is studied. A changed review shrinks or grows in its place,
-and moves only if its place does not hold it. In a group with ``comfort``, what begins elsewhere has
-pauses to other rows and five-minute marks, as far as the days have the room. A missed review is
-offered once, on the next review day with room, for the units that are done and not planned for
-review elsewhere.
+A unit belongs to the cycle in which it is studied. Where a changed review goes is decided in
+``review_places``. A missed review is offered once, on the next review day with room, for the units
+that are done and not planned for review elsewhere.
 """
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -17,24 +15,16 @@ from typing import TypeAlias
 
 from domain.scheduling.calendar import DayKind
 from domain.scheduling.demand import Demand, Problem
-from domain.scheduling.layout.comfort import Comfort, comfort_of
+from domain.scheduling.layout.comfort import comfort_of
 from domain.scheduling.layout.review_units import Review
-from domain.scheduling.layout.reviews import lay_out_reviews
-from domain.scheduling.placement import Room
-from domain.scheduling.rescheduling.session import OpenDay, within
+from domain.scheduling.rescheduling.review_places import ReviewPlaces
 from domain.scheduling.rescheduling.standing import counted_whole, kept_by_content, within_period
 from domain.scheduling.rescheduling.timetable import RowsByContent, Timetable
 from domain.scheduling.result import PlanWarning
-from domain.scheduling.review import (
-    Studied,
-    set_minutes,
-    studied_by_cycle,
-    timely_reviews,
-    unreviewed,
-)
+from domain.scheduling.review import Studied, studied_by_cycle, timely_reviews, unreviewed
 from domain.scheduling.rows import Row
 from domain.scheduling.spans import Span, merged, without
-from domain.scheduling.types import MINUTES_PER_DAY, KeptPlan, PlanKind
+from domain.scheduling.types import KeptPlan, PlanKind
 
 Key: TypeAlias = tuple[int, int]
 """A cycle and the position of a content."""
@@ -53,6 +43,7 @@ class Follow:
         self.demands = demands
         self.timetable = timetable
         self._factor = Fraction(problem.request.factors.review)
+        self._places = ReviewPlaces(timetable, comfort_of(problem.request), self._factor)
         self._cycles = [day.cycle for day in problem.days]
         self._kept = kept_by_content(problem.request)
         self._reviews: dict[int, list[Row]] = timetable.reviews()
@@ -178,58 +169,10 @@ class Follow:
         reviews, late = timely_reviews([demand], studied.get(cycle, {}), days)
         if not days and not old:
             return
-        free = {day: self.timetable.free(day) for day in days}
-        minutes = {day: room.minutes for day, room in free.items()}
-        yield from set_minutes(self._factor, cycle, reviews, minutes)
-        planned = [review for review in reviews if review.minutes]
-        self.timetable.add(self._placed(planned, free, old))
+        rows, warnings = self._places.renewed(cycle, reviews, days, old)
+        self.timetable.add(rows)
+        yield from warnings
         yield from (unreviewed(cycle, one) for one in [*reviews, *late] if not one.minutes)
-
-    def _placed(
-        self, reviews: Sequence[Review], free: Mapping[int, Room], old: Sequence[Row]
-    ) -> list[Row]:
-        """Return the rows of reviews, from the place of the old rows on if it holds them.
-
-        ``free`` has the free time of the review days of their cycle.
-        """
-        need = sum(review.minutes for review in reviews)
-        if not need:
-            return []
-        if old:
-            place = min(old)
-            rooms = {
-                day: room if day > place.day else within(room, (place.start, MINUTES_PER_DAY))
-                for day, room in free.items()
-                if day >= place.day
-            }
-            if sum(room.minutes for room in rooms.values()) >= need:
-                for review in reviews:
-                    review.days = list(rooms)
-                edges = {minute for row in old for minute in (row.start, row.stop)}
-                return self._laid_out(reviews, rooms, None, {place.day: edges})
-        return self._laid_out(reviews, free, comfort_of(self.problem.request), {})
-
-    def _laid_out(
-        self,
-        reviews: Sequence[Review],
-        rooms: Mapping[int, Room],
-        comfort: Comfort | None,
-        own: Mapping[int, Container[int]],
-    ) -> list[Row]:
-        """Return the rows of reviews, with pauses before and after other rows if that cuts nothing.
-
-        ``own`` has the minutes of a day at which the old rows begin or end.
-        """
-        wished = comfort_of(self.problem.request)
-        need = sum(review.minutes for review in reviews)
-        eased = {
-            day: next(OpenDay(room, self.timetable.room(day), wished).rooms(room, own.get(day, ())))
-            for day, room in rooms.items()
-        }
-        ways = [rooms]
-        if wished is not None and sum(room.minutes for room in eased.values()) >= need:
-            ways.insert(0, eased)
-        return min((lay_out_reviews(reviews, list(way), way, comfort) for way in ways), key=len)
 
     def _offer(self, row: Row) -> Iterator[PlanWarning]:
         """Place a missed review on the next review day with room."""
@@ -244,9 +187,7 @@ class Follow:
             for day in self._review_days(demand):
                 room = self.timetable.free(day)
                 if room.minutes >= minutes:
-                    review.days = [day]
-                    comfort = comfort_of(self.problem.request)
-                    self.timetable.add(self._laid_out([review], {day: room}, comfort, {}))
+                    self.timetable.add(self._places.offered(review, day, room))
                     break
             else:
                 yield unreviewed(self._key(row)[0], review)

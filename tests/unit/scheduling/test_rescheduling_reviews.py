@@ -1,5 +1,6 @@
 """A reschedule changes the reviews whose units differ, and only these."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -64,42 +65,94 @@ def test_review_of_the_rest_of_a_part_done_one_leaves_with_its_units(strategy: S
     assert found.plans == ()
 
 
-def grown_review(strategy: Strategy, *, rest: str) -> list[tuple[str, int, int]]:
-    """Return the times and units of a review that grows, after another one in the afternoon."""
+Found = list[tuple[str, int, int]]
+"""The times and units of reviews."""
+
+
+def renewed(
+    strategy: Strategy,
+    *,
+    old: Sequence[tuple[int, int, int, int]],
+    studied: range,
+    morning: str = "10:40",
+    rest: str = "17:00",
+    review_days: int = 1,
+) -> Found:
+    """Return the reviews of a cycle whose units have changed, after those of another content.
+
+    ``old`` has the start, the stop and the units of the planned rows.
+    """
     request = make_request(
         book(1, 30, 6, position=1),
         book(1, 10, 6, position=2),
         period="01-06..01-08",
-        cycle=(2, 1),
-        blocks=(*block(10, "10:40"), *block(15, rest)),
+        cycle=(3 - review_days, review_days),
+        blocks=(*block(10, morning), *block(15, rest)),
         non_study_blocks=(),
     )
     problem = problem_of(replace(request, strategy=strategy))
-    review = partial(new_row, day=2, kind=PlanKind.REVIEW, part=1, parts=1, wrap_up=0)
+    review = partial(
+        new_row, day=2, kind=PlanKind.REVIEW, part=1, parts=1, wrap_up=0, reserve=False
+    )
+    other = review(content=2, start=900, stop=922, first_unit=1, last_unit=10)
     planned = [
-        review(content=1, start=600, stop=636, first_unit=1, last_unit=15, reserve=False),
-        review(content=2, start=900, stop=922, first_unit=1, last_unit=10, reserve=False),
+        review(content=1, start=start, stop=stop, first_unit=first, last_unit=last)
+        for start, stop, first, last in old
     ]
-    timetable = Timetable(problem.rooms, planned, {})
+    timetable = Timetable(problem.rooms, [*planned, other], {})
     demands = {demand.content.position: demand for demand in problem.demands}
     study = partial(new_row, day=0, kind=PlanKind.STUDY, part=1, parts=1, wrap_up=0, reserve=False)
-    other = [study(content=2, start=900, stop=960, first_unit=1, last_unit=10)]
-    before = {1: [study(content=1, start=600, stop=630, first_unit=1, last_unit=15)], 2: other}
-    after = {1: [study(content=1, start=600, stop=640, first_unit=1, last_unit=30)], 2: other}
-    assert Follow(problem, demands, timetable).follow(before, after, [], []) == []
-    assert planned[1] in timetable.rows
+    same = [study(content=2, start=900, stop=960, first_unit=1, last_unit=10)]
+    first, last = min(row.first_unit for row in planned), max(row.last_unit for row in planned)
+    before = [study(content=1, start=600, stop=630, first_unit=first, last_unit=last)]
+    after = [study(content=1, start=600, stop=640, first_unit=studied[0], last_unit=studied[-1])]
+    follow = Follow(problem, demands, timetable)
+    assert follow.follow({1: before, 2: same}, {1: after, 2: same}, [], []) == []
+    assert other in timetable.rows
     rows = timetable.of(1, PlanKind.REVIEW)
     return [(clock(row.start), row.first_unit, row.last_unit) for row in rows]
 
 
-def test_review_that_outgrows_its_place_goes_on_after_a_pause_on_a_mark() -> None:
+def grown_review(strategy: Strategy, *, rest: str) -> Found:
+    return renewed(strategy, old=[(600, 636, 1, 15)], studied=range(1, 31), rest=rest)
+
+
+def test_review_that_outgrows_its_place_stays_beside_the_new_units_after_a_pause() -> None:
     grown = grown_review(Strategy.BALANCED, rest="17:00")
-    assert grown == [("10:00", 1, 16), ("15:35", 17, 30)]
-    assert grown_review(Strategy.EVEN, rest="17:00") == [("10:00", 1, 16), ("15:22", 17, 30)]
+    assert grown == [("10:00", 1, 15), ("15:35", 16, 30)]
+    assert grown_review(Strategy.EVEN, rest="17:00") == [("10:00", 1, 15), ("15:22", 16, 30)]
+
+
+def test_review_that_outgrows_its_place_goes_on_elsewhere_if_the_new_units_would_be_shortened() -> (
+    None
+):
+    """Where it is, it can have the last minutes of the morning."""
+    assert grown_review(Strategy.BALANCED, rest="15:57") == [("10:00", 1, 16), ("15:22", 17, 30)]
 
 
 def test_review_that_outgrows_its_place_has_no_pause_if_the_day_has_not_the_room() -> None:
-    assert grown_review(Strategy.BALANCED, rest="15:58") == [("10:00", 1, 16), ("15:22", 17, 30)]
+    assert grown_review(Strategy.BALANCED, rest="15:58") == [("10:00", 1, 15), ("15:22", 16, 30)]
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_review_grows_in_its_place_if_that_holds_it(strategy: Strategy) -> None:
+    old = [(600, 636, 1, 15)]
+    assert renewed(strategy, old=old, studied=range(1, 31), morning="11:20") == [("10:00", 1, 30)]
+
+
+def test_review_rows_whose_units_are_still_reviewed_stay_if_others_are_lost_or_added() -> None:
+    """Laid out anew from the place of the first row on, all of them would change."""
+    old = [(600, 620, 11, 18), (620, 632, 19, 23), (1000, 1012, 24, 28)]
+    less = renewed(Strategy.EVEN, old=old, studied=range(11, 24))
+    assert less == [("10:00", 11, 18), ("10:20", 19, 23)]
+    more = renewed(Strategy.EVEN, old=old, studied=range(9, 29))
+    assert more == [("10:00", 11, 18), ("10:20", 19, 23), ("10:32", 9, 10), ("16:40", 24, 28)]
+
+
+def test_review_rows_stay_if_only_another_day_has_a_span_for_the_new_units() -> None:
+    old = [(600, 638, 1, 16)]
+    found = renewed(Strategy.EVEN, old=old, studied=range(1, 31), rest="15:30", review_days=2)
+    assert found == [("10:00", 17, 30), ("10:00", 1, 16)]
 
 
 @pytest.mark.parametrize("late", [None, 3])
