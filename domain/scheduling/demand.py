@@ -26,8 +26,9 @@ class Demand:
 
     ``units`` has their numbers, and ``prefix[i]`` is the number of minutes of the first ``i``
     units. For a unit of which some pieces are kept, ``kept_pieces`` has the numbers of these
-    pieces. ``days`` has the content's study days from today on, and ``holidays`` the designated
-    holidays whose reserve it may use, both as ascending indexes into the calendar.
+    pieces. ``days`` has the content's study days from today on, ``reserve_days`` the designated
+    holidays whose reserve it may use, and ``spare_days`` the days without study time, whose reserve
+    is its last resort; all are ascending indexes into the calendar.
     """
 
     content: Content

@@ -215,7 +215,6 @@ def _tried(changed: Callable[[int], Problem], least: int, most: int, trials: _Tr
     In a small problem the first amounts are tried one by one. Then the steps are doubled, and the
     result is narrowed down by bisection.
     """
-
     effort = trials.effort
 
     def is_placed(amount: int) -> bool:

@@ -23,7 +23,6 @@ def move(
 
     :raises InvalidInputError: for ``date`` and ``start_minute``.
     """
-
     InvalidInputError.raise_if_any(_date_errors(request, day))
     found = calendar(request)[(day - request.period_start).days]
     span = (start, start + plan.minutes)

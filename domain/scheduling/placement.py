@@ -75,11 +75,6 @@ class Room:
                 spans[index] = run.stop, spans[index][1]
 
 
-def longest_span(room: Room) -> int:
-    """Return the length of the longest span of study time."""
-    return max((stop - start for start, stop in room.study), default=0)
-
-
 def pack(prefix: Sequence[int], items: range, room: Room, wrap_up: int = 0) -> list[Run] | None:
     """Return runs for units, or ``None`` if they do not fit uncut.
 

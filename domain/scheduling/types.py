@@ -25,7 +25,7 @@ MINUTES_PER_DAY = 24 * 60
 """``24:00``, the latest valid end of a span."""
 
 MAX_UNITS = 20_000
-"""The maximum number of units of a content."""
+"""The maximum number of units of a content, and of all contents of a group together."""
 
 LAST_UNIT = 2**31 - 1
 """The highest number of a unit: the maximum of PostgreSQL's ``integer``."""
@@ -251,10 +251,10 @@ class Request:
 
     A ``target_date`` within the period is the deadline of every content without an earlier one.
 
-    The settings from ``balance`` on are those of the strategy ``balanced``. A session is what a
-    content gets on one day; it has at least ``shortest_session`` minutes. After ``longest_sitting``
-    minutes of study there is a pause of ``pause_minutes``. The last ``buffer_days`` study days have
-    no new study if everything fits without them.
+    The settings from ``balance`` to ``buffer_days`` are those of the strategy ``balanced``. A
+    session is what a content gets on one day; it has at least ``shortest_session`` minutes. After
+    ``longest_sitting`` minutes of study there is a pause of ``pause_minutes``. The last
+    ``buffer_days`` study days have no new study if everything fits without them.
     """
 
     period_start: date

@@ -110,9 +110,7 @@ def replays(facts: Facts, by_hand: ByHand) -> dict[str, Replay]:
     }
 
 
-def changes_by_hand(
-    operations: Iterable[Operation], facts: Facts, stored: frozenset[str]
-) -> ByHand:
+def changes_by_hand(operations: Iterable[Operation], stored: frozenset[str]) -> ByHand:
     """Return the stored changes by hand.
 
     If several operations may have retired a plan, it was the last one, which found it live. An

@@ -18,7 +18,7 @@ def violations(
     operations: list[Operation], facts: Facts, stored: frozenset[str]
 ) -> Iterator[Violation]:
     """Yield all violations in reschedules, and the units that runs have lost."""
-    by_hand = changes_by_hand(operations, facts, stored)
+    by_hand = changes_by_hand(operations, stored)
     known = {one.id: one for one in operations}
     marked = _marked_after(operations)
     for replay in replays(facts, by_hand).values():

@@ -31,7 +31,7 @@ def violations(
     yield from _traces(known, facts)
     yield from _runs([one for one in operations if one.id in stored], facts)
     yield from _overlapping("after the load", [plan for plan in facts.plans if plan.live])
-    by_hand = changes_by_hand(operations, facts, stored)
+    by_hand = changes_by_hand(operations, stored)
     retired = {one for changes in by_hand.values() for change in changes for one in change.retired}
     yield from _student_time(known, facts, frozenset(retired))
     yield from _states(facts)

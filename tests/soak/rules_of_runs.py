@@ -22,7 +22,7 @@ def violations(
     operations: list[Operation], facts: Facts, stored: frozenset[str]
 ) -> Iterator[Violation]:
     """Yield all violations in the runs."""
-    by_hand = changes_by_hand(operations, facts, stored)
+    by_hand = changes_by_hand(operations, stored)
     found = replays(facts, by_hand)
     marks = _marks(operations, stored)
     for replay in found.values():

@@ -58,7 +58,7 @@ class _LastDays:
         cls, content: Content, found: CaughtUp, timetable: Timetable, days: Sequence[int]
     ) -> "_LastDays | None":
         """Return as many items as the days hold with cuts; ``None`` if a piece is among them."""
-        start = sum(_items(row, content) for row in found.rows if row.day < days[0])
+        start = sum(_items(row) for row in found.rows if row.day < days[0])
         whole = content.count
         for item in range(start, content.count):
             if content.numbers[item] != (1, 1) or (
@@ -111,7 +111,7 @@ class _LastDays:
         return cut, [*content.numbers[: self.start], *_numbers(units)]
 
 
-def _items(row: Row, content: Content) -> int:
+def _items(row: Row) -> int:
     """Return the number of items of a row."""
     return 1 if row.parts > 1 else row.last_unit - row.first_unit + 1
 

@@ -2,12 +2,12 @@
 
 Rows of the content that lie wholly within the units stay, if the units before them find room before
 them, and those after them behind them; else the first or the last ones of these rows give way, as
-few as possible. If none can stay, the session is laid out anew, from the minute at
-which it began or, if the day does not hold it so, from the first free minute. Units stay in order
-of time. Of these ways the first one is taken that is possible at all; within each, rows of a group
-with ``comfort`` get pauses and five-minute marks, and a session laid out anew stays in one span, as
-far as the day has the room. The cost is linear in the spans of the day and the rows of the content
-on it.
+few as possible. If none can stay, the session is laid out anew, from the minute at which it began
+or, if the day does not hold it so, from the first free minute. Units stay in order of time. Of
+these ways the first one is taken that is possible at all; within each, rows of a group with
+``comfort`` get pauses and five-minute marks, and a session laid out anew stays in one span, as far
+as the day has the room. The cost is linear in the spans of the day and the rows of the content on
+it.
 """
 
 from collections import Counter
