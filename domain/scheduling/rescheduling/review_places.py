@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from fractions import Fraction
 
+from domain.scheduling.demand import Demand
 from domain.scheduling.layout.comfort import Comfort
 from domain.scheduling.layout.day_sessions import SHORTEST_REVIEW
 from domain.scheduling.layout.review_units import Review
@@ -20,7 +21,7 @@ from domain.scheduling.rescheduling.timetable import Timetable
 from domain.scheduling.result import PlanWarning
 from domain.scheduling.review import review_of, set_minutes
 from domain.scheduling.rows import Row
-from domain.scheduling.spans import without
+from domain.scheduling.spans import Span, without
 from domain.scheduling.types import MINUTES_PER_DAY
 
 
@@ -48,6 +49,12 @@ class ReviewPlaces:
             if beside is not None and _changes(beside, old) < changes:
                 rows = beside
         return rows, warnings
+
+    def whole(self, demand: Demand, units: Span) -> tuple[Review, int]:
+        """Return the review of a range of units, and its minutes if none are missing."""
+        review = review_of(demand, units, [])
+        review.minutes = int(review.study * self._factor + Fraction(1, 2))
+        return review, review.minutes
 
     def offered(self, review: Review, day: int, room: Room) -> list[Row]:
         """Return the rows of a review in the free time of one day."""

@@ -1,8 +1,7 @@
 """Reviews follow what they review: those of a cycle change only if its set of units changes.
 
 A unit belongs to the cycle in which it is studied. Where a changed review goes is decided in
-``review_places``. A missed review is offered once, on the next review day with room, for the units
-that are done and not planned for review elsewhere.
+``review_places``, and when a missed one is caught up in ``review_offers``.
 """
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import TypeAlias
 from domain.scheduling.calendar import DayKind
 from domain.scheduling.demand import Demand, Problem
 from domain.scheduling.layout.comfort import comfort_of
-from domain.scheduling.layout.review_units import Review
+from domain.scheduling.rescheduling.review_offers import ReviewOffers
 from domain.scheduling.rescheduling.review_places import ReviewPlaces
 from domain.scheduling.rescheduling.standing import counted_whole, kept_by_content, within_period
 from domain.scheduling.rescheduling.timetable import RowsByContent, Timetable
@@ -42,11 +41,14 @@ class Follow:
         self.problem = problem
         self.demands = demands
         self.timetable = timetable
-        self._factor = Fraction(problem.request.factors.review)
-        self._places = ReviewPlaces(timetable, comfort_of(problem.request), self._factor)
+        factor = Fraction(problem.request.factors.review)
+        self._places = ReviewPlaces(timetable, comfort_of(problem.request), factor)
         self._cycles = [day.cycle for day in problem.days]
         self._kept = kept_by_content(problem.request)
         self._reviews: dict[int, list[Row]] = timetable.reviews()
+        self._review_days = [
+            day for day in sorted(problem.rooms) if problem.days[day].kind is DayKind.REVIEW
+        ]
 
     def follow(
         self, before: RowsByContent, after: RowsByContent, hit: Sequence[Row], missed: Sequence[Row]
@@ -64,8 +66,28 @@ class Follow:
         old = self._studied(before, touched, is_whole=True)
         keys.update(key for key in touched if self._differs(old, new, key))
         keys.update(key for key, row in planned if _is_early(row, _ranges(new, key)))
+        others = [one for key in sorted(keys) for one in self._of_other_cycles(key, new, hit)]
         warnings = [found for key in sorted(keys) for found in self._renew(key, new)]
-        return warnings + [found for row in missed for found in self._offer(row)]
+        offers = ReviewOffers(
+            self.demands, self._kept, self.timetable, self._places, self._review_days
+        )
+        for row in others:
+            was_planned = row in self._reviews.get(row.content, ())
+            warnings += offers.restore(row, self._key(row)[0], may_stay=was_planned)
+        for row in missed:
+            warnings += offers.offer(row, self._key(row)[0])
+        return warnings
+
+    def _of_other_cycles(self, key: Key, studied: Studied, hit: Iterable[Row]) -> Iterator[Row]:
+        """Yield what the reviews of a key have of units that are studied in other cycles.
+
+        They were missed there, and have been offered again. The renewal of this key drops them.
+        """
+        own = merged(units for units, _ in _ranges(studied, key))
+        for row in (*self._reviews.get(key[1], ()), *hit):
+            if self._key(row) == key:
+                for first, stop in without([(row.first_unit, row.last_unit + 1)], own):
+                    yield row._replace(first_unit=first, last_unit=stop - 1)
 
     def _reviews_in_doubt(
         self, changed: Container[int], after: RowsByContent
@@ -165,7 +187,9 @@ class Follow:
         demand = self.demands[position]
         old = [row for row in self._reviews.get(position, ()) if self._key(row) == key]
         self.timetable.remove(old)
-        days = [day for day in self._review_days(demand) if self._cycles[day] == cycle]
+        days = [
+            day for day in self._review_days if day < demand.stop and self._cycles[day] == cycle
+        ]
         reviews, late = timely_reviews([demand], studied.get(cycle, {}), days)
         if not days and not old:
             return
@@ -173,58 +197,6 @@ class Follow:
         self.timetable.add(rows)
         yield from warnings
         yield from (unreviewed(cycle, one) for one in [*reviews, *late] if not one.minutes)
-
-    def _offer(self, row: Row) -> Iterator[PlanWarning]:
-        """Place a missed review on the next review day with room."""
-        demand = self.demands[row.content]
-        for units in self._still_due(row):
-            first = demand.content.first_unit
-            study = sum(demand.minutes[units[0] - first : units[1] - first])
-            minutes = int(study * self._factor + Fraction(1, 2))
-            if not minutes:
-                continue
-            review = Review(demand, units, [], study, minutes)
-            for day in self._review_days(demand):
-                room = self.timetable.free(day)
-                if room.minutes >= minutes:
-                    self.timetable.add(self._places.offered(review, day, room))
-                    break
-            else:
-                yield unreviewed(self._key(row)[0], review)
-
-    def _still_due(self, row: Row) -> list[Span]:
-        """Return the units of a missed review that are done and not planned for review."""
-        kept = self._kept.get(row.content, ())
-        demand = self.demands[row.content]
-        content = demand.content
-        done = merged(
-            (plan.first_unit, plan.last_kept_unit + 1)
-            for plan in kept
-            if plan.kind is PlanKind.STUDY
-            and plan.first_unit not in demand.kept_pieces  # of which other pieces are not done
-        )
-        planned = [
-            (other.first_unit, other.last_unit + 1)
-            for other in self.timetable.of(row.content, PlanKind.REVIEW)
-        ]
-        planned += [
-            (plan.first_unit, plan.last_kept_unit + 1)
-            for plan in kept
-            if plan.kind is PlanKind.REVIEW
-        ]
-        span = max(row.first_unit, content.first_unit), min(row.last_unit, content.last_unit) + 1
-        if span[0] >= span[1]:
-            return []
-        return without(without([span], without([span], done)), merged(planned))
-
-    def _review_days(self, demand: Demand) -> list[int]:
-        return [day for day in self._open_review_days if day < demand.stop]
-
-    @cached_property
-    def _open_review_days(self) -> list[int]:
-        """The review days that are planned, in order."""
-        days = self.problem.days
-        return [day for day in sorted(self.problem.rooms) if days[day].kind is DayKind.REVIEW]
 
     @cached_property
     def _first_review_day(self) -> dict[int, int]:

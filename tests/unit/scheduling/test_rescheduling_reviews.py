@@ -1,6 +1,6 @@
 """A reschedule changes the reviews whose units differ, and only these."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -8,9 +8,10 @@ from functools import partial
 import pytest
 
 from domain.scheduling.demand import problem_of
+from domain.scheduling.difference import place_of
 from domain.scheduling.rescheduling.reviews import Follow
 from domain.scheduling.rescheduling.timetable import Timetable
-from domain.scheduling.result import clock
+from domain.scheduling.result import ScheduledPlan, clock
 from domain.scheduling.rows import new_row
 from domain.scheduling.types import PlanKind, Strategy
 from tests.unit.scheduling.build import (
@@ -24,7 +25,7 @@ from tests.unit.scheduling.build import (
     on,
     reserve,
 )
-from tests.unit.scheduling.lives import Life, violations
+from tests.unit.scheduling.lives import Life, places, violations
 
 
 @pytest.mark.parametrize("strategy", list(Strategy))
@@ -63,6 +64,57 @@ def test_review_of_the_rest_of_a_part_done_one_leaves_with_its_units(strategy: S
     life.planned.append(replace(review, start_minute=660, end_minute=681, first_unit=2))
     found = life.reschedule(on("01-06"), request=replace(request, exclusions=off("01-06", "01-07")))
     assert found.plans == ()
+
+
+def done(life: Life, *days: str) -> None:
+    """Mark all study of some days as done."""
+    for day in days:
+        for plan in [one for one in life.planned if one.date == on(day)]:
+            life.planned.remove(plan)
+            life.done.append(plan.as_kept())
+
+
+def reviews(plans: Iterable[ScheduledPlan]) -> list[tuple[str, int, int]]:
+    found = [plan for plan in plans if plan.kind is PlanKind.REVIEW]
+    return [(f"{plan.date:%m-%d}", plan.first_unit, plan.last_unit) for plan in found]
+
+
+def life_with_an_offered_review(strategy: Strategy) -> Life:
+    """Return a life in which the review of the first cycle is offered in the second one."""
+    request = make_request(book(1, 60, 6), period="01-06..01-20", cycle=(2, 1))
+    life = Life(replace(request, strategy=strategy))
+    done(life, "01-06", "01-07")
+    life.planned = list(life.reschedule(on("01-09")).plans)
+    assert reviews(life.planned)[:2] == [("01-11", 13, 24), ("01-11", 1, 12)]
+    return life
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_offered_review_stays_if_the_cycle_in_which_it_lies_changes(strategy: Strategy) -> None:
+    life = life_with_an_offered_review(strategy)
+    (offered,) = [
+        plan for plan in life.planned if plan.date == on("01-11") and plan.last_unit == 12
+    ]
+    found = life.reschedule(on("01-11"))
+    assert reviews(found.plans)[:2] == [("01-11", 1, 12), ("01-14", 13, 30)]
+    assert place_of(offered) in places(found.plans)
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_offered_review_that_loses_its_time_is_offered_again(strategy: Strategy) -> None:
+    life = life_with_an_offered_review(strategy)
+    request = replace(life.request, exclusions=off("01-11"))
+    found = life.reschedule(on("01-09"), request=request)
+    offered = [day for day, first, last in reviews(found.plans) if (first, last) == (1, 12)]
+    assert offered == ["01-14"]
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_offered_review_leaves_when_its_units_are_reviewed_elsewhere(strategy: Strategy) -> None:
+    life = life_with_an_offered_review(strategy)
+    life.done.append(kept(1, 12, "01-08", 10, 10.8, kind=PlanKind.REVIEW))
+    found = life.reschedule(on("01-11"))
+    assert reviews(found.plans)[0] == ("01-14", 13, 30)
 
 
 Found = list[tuple[str, int, int]]
