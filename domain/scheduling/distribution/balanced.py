@@ -21,14 +21,9 @@ from domain.scheduling.distribution.deal import Deal, Distribution
 from domain.scheduling.distribution.goals import Goals, goals_of, wanted_minutes
 from domain.scheduling.distribution.in_turn import Effort
 from domain.scheduling.distribution.ledger import Ledger
+from domain.scheduling.distribution.packing import fits_easily, packed, reserve_needed
 from domain.scheduling.distribution.relief import Relief
-from domain.scheduling.distribution.sessions import (
-    Sessions,
-    deal_sessions,
-    fits_easily,
-    packed,
-    reserve_needed,
-)
+from domain.scheduling.distribution.sessions import Sessions, deal_sessions
 from domain.scheduling.distribution.smoothing import Smoothing
 from domain.scheduling.feasibility import DaySets
 from domain.scheduling.placement import Room, Run

@@ -13,7 +13,6 @@ from typing import Final
 
 from domain.scheduling.demand import Demand
 from domain.scheduling.distribution.nearest import latest_counts
-from domain.scheduling.placement import Room, Run, pack
 from domain.scheduling.rounding import deltas
 
 _LAG: Final = 0.25
@@ -111,85 +110,6 @@ class Sessions:
         self.days, self.counts = days, counts
         if self.is_sparse:
             self.required, self.wanted = frozenset(), frozenset(days)
-
-
-def reserve_needed(
-    contents: Sequence[Sessions], items: Mapping[int, range], room: Room, most: int
-) -> int | None:
-    """Return the minutes of the reserve that a day needs for units of contents.
-
-    Returns ``None`` if they are not placed uncut, with at most ``most`` minutes of the reserve, in
-    any of the orders that are tried.
-    """
-    spare, longest = _spare(contents, items, room)
-    if spare >= _wasted(room, longest):
-        return 0
-    if spare + most < 0:
-        return None
-    placed = packed(contents, items, room)
-    needed = most + 1 if placed is None else _reserve_of(placed)
-    return needed if needed <= most else None
-
-
-def packed(
-    contents: Sequence[Sessions], items: Mapping[int, range], room: Room
-) -> dict[int, list[Run]] | None:
-    """Return the runs of units of contents, placed in turn, or else the longest units first."""
-    need = sum(
-        contents[number].prefix[own.stop] - contents[number].prefix[own.start]
-        for number, own in items.items()
-    )
-    if need > room.minutes:
-        return None
-    in_turn = sorted(items)
-    longest_first = sorted(in_turn, key=lambda number: -contents[number].demand.longest)
-    best = _packed(contents, items, room, in_turn)
-    if longest_first != in_turn and (best is None or _reserve_of(best)):
-        other = _packed(contents, items, room, longest_first)
-        if other is not None and (best is None or _reserve_of(other) < _reserve_of(best)):
-            return other
-    return best
-
-
-def _packed(
-    contents: Sequence[Sessions], items: Mapping[int, range], room: Room, order: Sequence[int]
-) -> dict[int, list[Run]] | None:
-    free = room.copy()
-    placed: dict[int, list[Run]] = {}
-    for number in order:
-        runs = pack(contents[number].prefix, items[number], free)
-        if runs is None:
-            return None
-        free.take(runs)
-        placed[number] = runs
-    return placed
-
-
-def _reserve_of(placed: Mapping[int, Sequence[Run]]) -> int:
-    return sum(run.stop - run.start for runs in placed.values() for run in runs if run.reserve)
-
-
-def fits_easily(contents: Sequence[Sessions], items: Mapping[int, range], room: Room) -> bool:
-    """Whether study time surely holds the units, because each span wastes less than one unit."""
-    spare, longest = _spare(contents, items, room)
-    return spare >= _wasted(room, longest)
-
-
-def _spare(contents: Sequence[Sessions], items: Mapping[int, range], room: Room) -> tuple[int, int]:
-    """Return the minutes of study time beside the units, and those of the longest unit."""
-    spare = longest = 0
-    for start, stop in room.study:
-        spare += stop - start
-    for number, own in items.items():
-        demand = contents[number].demand
-        spare -= demand.prefix[own.stop] - demand.prefix[own.start]
-        longest = max(longest, demand.longest)
-    return spare, longest
-
-
-def _wasted(room: Room, longest: int) -> int:
-    """Return the minutes that may be wasted at most at the end of the spans."""
-    return 0 if len(room.study) == 1 else len(room.study) * longest
 
 
 def deal_sessions(

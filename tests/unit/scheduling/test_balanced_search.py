@@ -8,8 +8,9 @@ from domain.scheduling.demand import problem_of
 from domain.scheduling.distribution.balanced import _Attempt
 from domain.scheduling.distribution.day_choice import choose_days
 from domain.scheduling.distribution.ledger import Ledger
+from domain.scheduling.distribution.packing import packed, reserve_needed
 from domain.scheduling.distribution.relief import Relief
-from domain.scheduling.distribution.sessions import Sessions, packed, reserve_needed
+from domain.scheduling.distribution.sessions import Sessions
 from domain.scheduling.distribution.smoothing import Smoothing
 from domain.scheduling.placement import Room
 from domain.scheduling.schedule import schedule

@@ -1,0 +1,57 @@
+"""What ``balanced`` does where days are tight: packing, idle study time, and short sessions."""
+
+from typing import Any
+
+from domain.scheduling.distribution.ledger import Ledger
+from domain.scheduling.distribution.packing import packed, reserve_needed
+from domain.scheduling.distribution.relief import Relief
+from domain.scheduling.distribution.sessions import Sessions
+from domain.scheduling.placement import Room
+from domain.scheduling.types import Content, Request
+from tests.unit.scheduling.build import block, make_request
+from tests.unit.scheduling.corpus import balanced
+from tests.unit.scheduling.test_balanced_search import request_of, sessions_of
+
+EVENING = Room([(1020, 1050)], [(1200, 1260)])
+
+
+def week(*contents: Content, days: int, hours: float, **options: Any) -> Request:
+    """Return a group from 2026-06-01 on whose evenings begin at 17:00, under ``balanced``."""
+    return balanced(
+        make_request(
+            *contents,
+            period=f"2026-06-01..2026-06-0{days}",
+            blocks=block(17, 17 + hours),
+            non_study_blocks=(),
+            **options,
+        )
+    )
+
+
+def relief_of(contents: list[Sessions], rooms: dict[int, Room]) -> Relief:
+    """Return a relief without effort for sessions whose days may use their reserve."""
+    ledger = Ledger(
+        contents,
+        dict.fromkeys(rooms, 30),
+        dict.fromkeys(rooms, 0),
+        dict.fromkeys(rooms, 30.0),
+        times=dict.fromkeys(rooms, 30),
+        held=lambda day, items, most: reserve_needed(contents, items, rooms[day], most),
+    )
+    for day in rooms:
+        ledger.reserve[day] = ledger.needed(day) or 0
+    ledger.settle()
+    return Relief(ledger, effort=0)
+
+
+def test_day_is_packed_exactly_if_two_spans_hold_its_contents_divided() -> None:
+    """180 minutes are 11 × 10, 18 × 3 and 4 × 4; 60 minutes are 15 × 4."""
+    contents = sessions_of(request_of((19, 4), (11, 10), (18, 3)), [[0]] * 3, [[19], [11], [18]])
+    room = Room([(540, 720), (780, 840)], [])
+    placed = packed(contents, {0: range(19), 1: range(11), 2: range(18)}, room)
+    assert placed is not None
+    assert sum(run.stop - run.start for runs in placed.values() for run in runs) == 240
+    assert min(run.start for runs in placed.values() for run in runs) == 540
+    assert (
+        packed(contents, {0: range(19), 1: range(11), 2: range(18)}, Room([(0, 239)], [])) is None
+    )
