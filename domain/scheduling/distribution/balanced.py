@@ -183,8 +183,10 @@ class _Attempt:
 
     def dealt_in_turn(self) -> list[Deal]:
         """Return smoothed deals of as many units as possible, dealt in turn."""
-        deals = even.deal_all(self.wanted(), self.choice.problem.rooms)
+        wanted, rooms = self.wanted(), self.choice.problem.rooms
+        deals = even.deal_all(wanted, rooms)
         _smooth(self.choice.problem, self.goals, deals, self.levels)
+        even.fill_up(deals, wanted, rooms)
         return deals
 
     def wanted(self) -> Sequence[Demand]:

@@ -48,6 +48,13 @@ def deal_all(demands: Sequence[Demand], rooms: Mapping[int, Room]) -> list[Deal]
     return stage.deal(SHORTEST_DIVISIBLE, limited, effort)
 
 
+def fill_up(deals: list[Deal], demands: Sequence[Demand], rooms: Mapping[int, Room]) -> None:
+    """Place units that had no room before other deals were changed, as far as there is room now."""
+    stage = _stages(demands, rooms)[-1][-1]
+    effort = Effort(MAX_EFFORT)
+    stage.improvement(SHORTEST_DIVISIBLE, stage.demands, effort).fill_up(deals)
+
+
 def place_all(
     demands: Sequence[Demand], rooms: Mapping[int, Room], effort: Effort
 ) -> list[Deal] | None:
@@ -118,16 +125,19 @@ class _Stage:
         Units of at least ``shortest`` minutes may be cut, and a unit that is longer than each of
         its days may always be.
         """
-        divisible = self._divisible(shortest)
-        deals = deal_in_turn(first, self.rooms, divisible, effort)
-        Improvement(
+        deals = deal_in_turn(first, self.rooms, self._divisible(shortest), effort)
+        self.improvement(shortest, first, effort).improve(deals)
+        return deals
+
+    def improvement(self, shortest: int, first: Sequence[Demand], effort: Effort) -> Improvement:
+        """Return the search for better deals, by which no content loses units of ``first``."""
+        return Improvement(
             demands=self.demands,
             shares=[len(demand.units) for demand in first],
             rooms=self.rooms,
-            divisible=divisible,
+            divisible=self._divisible(shortest),
             effort=effort,
-        ).improve(deals)
-        return deals
+        )
 
     def _divisible(self, shortest: int) -> list[int]:
         """Return the length from which units may be cut, per demand."""

@@ -1,15 +1,17 @@
 """Deals contents one after another, if the even deal of all of them does not fit.
 
-The content with the longest units is first, because shorter ones fill the gaps that it leaves. For
-each, minutes are set aside for it and for all contents after it (``set_aside``), which determines
-how much of each day it may use. Within that, it is dealt nearest to its even deal. Its whole units
-may use less than one unit more or less than what is set aside, but over all days these differences
-cancel out. To place all contents in the best possible way is a bin packing problem, which is
-NP-hard, so the result is good but not always the best: ``Improvement`` searches for a better one.
+The content with the longest units is first, because shorter ones fill the gaps that it leaves; if
+that does not place everything, those are first whose units may not be cut. For each, minutes are
+set aside for it and for all contents after it (``set_aside``), which determines how much of each
+day it may use. Within that, it is dealt nearest to its even deal. Its whole units may use less than
+one unit more or less than what is set aside, but over all days these differences cancel out. To
+place all contents in the best possible way is a bin packing problem, which is NP-hard, so the
+result is good but not always the best: ``Improvement`` searches for a better one.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import accumulate, permutations
 from typing import Final
 
@@ -22,6 +24,8 @@ from domain.scheduling.placement import Room
 from domain.scheduling.spans import total, without
 
 _MAX_RETRIES: Final = 2
+_MAX_ORDERS: Final = 2
+"""The number of other orders of contents that are tried at most."""
 
 
 class Effort:
@@ -58,9 +62,52 @@ def deal_in_turn(
     ``divisible`` is the length from which units may be cut, per demand. A deal may place only the
     first units of its demand.
     """
+    order = sorted(range(len(demands)), key=lambda index: (-demands[index].longest, index))
+    deals = _dealt_in_order(order, demands, rooms, divisible, effort)
+    # Units that may be cut fill any gap, but those that may not find no place in what is left of
+    # days that are nearly full. At last the contents that are still incomplete are first.
+    tried, other = [order], sorted(order, key=lambda i: demands[i].longest >= divisible[i])
+    for _ in range(_MAX_ORDERS):
+        missing = _missing(deals, demands)
+        if not missing or not effort.remains:
+            break
+        if other not in tried:
+            found = _dealt_in_order(other, demands, rooms, divisible, effort)
+            # What is missing is shared, too, rather than that less of it is missing.
+            deals = max(deals, found, key=lambda one: (-_most_missing(one, demands), _merit(one)))
+            missing = _missing(deals, demands)
+        tried.append(other)
+        other = sorted(order, key=missing.__contains__, reverse=True)
+    return deals
+
+
+def _most_missing(deals: Sequence[Deal], demands: Sequence[Demand]) -> Fraction:
+    """Return the highest share of its minutes that a demand is missing."""
+    return max(
+        Fraction(demand.prefix[-1] - deal.prefix[-1], demand.prefix[-1] or 1)
+        for deal, demand in zip(deals, demands, strict=True)
+    )
+
+
+def _missing(deals: Sequence[Deal], demands: Sequence[Demand]) -> set[int]:
+    """Return the indexes of the deals that are not complete."""
+    return {
+        index
+        for index, (deal, demand) in enumerate(zip(deals, demands, strict=True))
+        if deal.placed_units < len(demand.units)
+    }
+
+
+def _dealt_in_order(
+    order: Sequence[int],
+    demands: Sequence[Demand],
+    rooms: Mapping[int, Room],
+    divisible: Sequence[int],
+    effort: Effort,
+) -> list[Deal]:
+    """Deal the demands in an order of their indexes, each beside what is set aside for the rest."""
     free = {day: room.copy() for day, room in rooms.items()}
     deals: dict[int, Deal] = {}
-    order = sorted(range(len(demands)), key=lambda index: (-demands[index].longest, index))
     for turn, index in enumerate(order):
         later = [demands[i] for i in order[turn + 1 :] if demands[i].units]
         if later:
@@ -102,6 +149,11 @@ class Improvement:
             if self._is_due(deals, index) and not deals[other].runs.keys().isdisjoint(days):
                 self._deal_again(deals, [index, other])
         self._deal_each_again(deals)
+
+    def fill_up(self, deals: list[Deal]) -> None:
+        """Deal each content that is incomplete again, and keep that if more of it is placed."""
+        for index in sorted(_missing(deals, self.demands)):
+            self._deal_again(deals, [index])
 
     def _deal_each_again(self, deals: list[Deal]) -> None:
         for index, demand in enumerate(self.demands):

@@ -2,14 +2,18 @@
 
 from typing import Any
 
+import pytest
+
 from domain.scheduling.distribution.ledger import Ledger
 from domain.scheduling.distribution.packing import packed, reserve_needed
 from domain.scheduling.distribution.relief import Relief
 from domain.scheduling.distribution.sessions import Sessions
 from domain.scheduling.placement import Room
+from domain.scheduling.schedule import schedule
 from domain.scheduling.types import Content, Request
-from tests.unit.scheduling.build import block, make_request
-from tests.unit.scheduling.corpus import balanced
+from tests.unit.scheduling.build import block, book, custom, make_request, study
+from tests.unit.scheduling.checker import check
+from tests.unit.scheduling.corpus import balanced, group_of
 from tests.unit.scheduling.test_balanced_search import request_of, sessions_of
 
 EVENING = Room([(1020, 1050)], [(1200, 1260)])
@@ -55,3 +59,28 @@ def test_day_is_packed_exactly_if_two_spans_hold_its_contents_divided() -> None:
     assert (
         packed(contents, {0: range(19), 1: range(11), 2: range(18)}, Room([(0, 239)], [])) is None
     )
+
+
+def test_contents_whose_units_cannot_be_cut_get_their_share_beside_those_that_can() -> None:
+    contents = (custom(1, 6, 42), book(1, 9, 14, position=2))
+    request = make_request(
+        *contents, period="2026-06-01..2026-06-02", blocks=block(17, 19), non_study_blocks=()
+    )
+    result = schedule(request)
+    assert check(request, result) == []
+    assert max(row.last_unit for row in study(result, 2)) >= 5
+
+
+@pytest.mark.parametrize(("minutes", "units"), [((12, 10), (39, 7)), ((10, 8), (43, 8))])
+def test_contents_whose_units_cannot_be_cut_share_what_a_full_calendar_lacks(
+    minutes: tuple[int, int], units: tuple[int, int]
+) -> None:
+    contents = (book(1, units[0], minutes[0]), book(1, units[1], minutes[1], position=2))
+    request = week(*contents, days=5, hours=1)
+    assert check(request, schedule(request)) == []
+
+
+@pytest.mark.parametrize(("seed", "group"), [(16, 126)])
+def test_groups_of_other_seeds_have_no_violation(seed: int, group: int) -> None:
+    request = balanced(group_of(seed, group))
+    assert check(request, schedule(request)) == []
