@@ -154,8 +154,7 @@ class _Attempt:
             # Minimums that the levels do not contain are met where there is time for them.
             one.required |= minimum.days
             one.wanted |= minimum.wanted - one.required
-        Smoothing(ledger, _MAX_EFFORT).smooth()
-        relief.save_reserve()
+        _smooth_and_mend(ledger, relief)
         deals = [
             Deal(one.demand, one.demand.units, one.prefix, one.days, one.counts) for one in contents
         ]
@@ -305,10 +304,18 @@ def _smooth(
     ledger.is_settled = True
     relief = Relief(ledger, _MAX_EFFORT)
     relief.save_reserve()
-    Smoothing(ledger, _MAX_EFFORT).smooth()
-    relief.save_reserve()
+    _smooth_and_mend(ledger, relief)
     for day in ledger.changed:
         _pack_again(deals, contents, day, rooms[day])
+
+
+def _smooth_and_mend(ledger: Ledger, relief: Relief) -> None:
+    """Smooth the sessions of a ledger, save reserve, and then mend what is left to mend."""
+    smoothing = Smoothing(ledger, _MAX_EFFORT)
+    smoothing.smooth()
+    relief.save_reserve()
+    relief.fill_study_time()
+    smoothing.mend_rest()
 
 
 def _pack_again(deals: Sequence[Deal], contents: Sequence[Sessions], day: int, room: Room) -> None:

@@ -62,7 +62,7 @@ class Ledger:
         times: Mapping[int, int],
         held: Held,
     ) -> None:
-        self.contents, self.weights, self.times, self._held = contents, weights, times, held
+        self.contents, self.weights, self.times, self.held = contents, weights, times, held
         self.levels = {day: levels.get(day, 0.0) + base.get(day, 0) for day in weights}
         self.load = {day: base.get(day, 0) for day in weights}
         self.reserve: dict[int, int] = {}
@@ -90,6 +90,10 @@ class Ledger:
     def beyond(self, day: int) -> int:
         """Return by how many minutes the units of a day exceed its study time; may be negative."""
         return self.study(day) - self.times[day]
+
+    def spare(self, day: int) -> int:
+        """Return the minutes that are free in study time and in the reserve that a day uses."""
+        return self.used([day]) - self.beyond(day)
 
     def day_cost(self, day: int, load: int) -> float:
         """Return the cost of a day with so many minutes."""
@@ -187,7 +191,7 @@ class Ledger:
 
     def needed(self, day: int, change: Change | None = None, most: int = ANY) -> int | None:
         """Return the minutes of the reserve that a day needs; ``None`` if more than ``most``."""
-        return self._held(day, self.items(day, change), most)
+        return self.held(day, self.items(day, change), most)
 
     def items(self, day: int, change: Change | None = None) -> dict[int, range]:
         """Return the units of each content on a day."""

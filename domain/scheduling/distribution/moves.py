@@ -3,7 +3,7 @@
 The days between keep their numbers of units, so the units of all of them get other numbers.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
@@ -58,6 +58,25 @@ def mending_moves(sessions: Sessions, content: int, index: int, near: int) -> It
                 yield Move(content, other, index, units)
 
 
+def near_mending_moves(ledger: Ledger, content: int, index: int) -> Iterator[Move]:
+    """Yield moves that lengthen a session or join it to another one, the nearest days first.
+
+    These are only moves to days that seem to have the time, and from days that keep enough units.
+    """
+    sessions = ledger.contents[content]
+    first, stop = sessions.bounds(index)
+    lacking, length = sessions.lacking_units(index), sessions.study(index)
+    has_room = lacking * sessions.demand.shortest <= ledger.spare(sessions.days[index])
+    kept = max(sessions.least_units, 1)
+    for other in sorted(range(len(sessions.days)), key=lambda one: abs(one - index)):
+        begin, end = sessions.bounds(other)
+        if other != index and begin < end:
+            if has_room and end - begin >= lacking + kept:
+                yield Move(content, other, index, lacking)
+            if length <= ledger.spare(sessions.days[other]):
+                yield Move(content, index, other, stop - first)
+
+
 def founding_moves(sessions: Sessions, content: int, index: int) -> Iterator[Move]:
     """Yield moves that give an empty day a session, and leave enough units where they come from."""
     units = sessions.lacking_units(index)
@@ -65,3 +84,22 @@ def founding_moves(sessions: Sessions, content: int, index: int) -> Iterator[Mov
         begin, end = sessions.bounds(other)
         if end - begin >= units + sessions.least_units:
             yield Move(content, other, index, units)
+
+
+def moves_from(
+    ledger: Ledger, sources: Collection[int], session: tuple[int, int], idle: int
+) -> Iterator[Move]:
+    """Yield moves to a session, a content and its day, that its idle minutes hold.
+
+    They come from the sources, the nearest one first, each with all units that it holds, then one.
+    """
+    content, day = session
+    sessions, target = ledger.contents[content], ledger.at[day][content]
+    for source in sorted(range(len(sessions.days)), key=lambda index: abs(index - target)):
+        first, stop = sessions.bounds(source)
+        if sessions.days[source] in sources and sessions.days[source] != day:
+            prefix = sessions.prefix
+            held = bisect_right(prefix, prefix[first] + idle, first, stop + 1) - 1 - first
+            for units in dict.fromkeys((held, min(1, held))):
+                if units:
+                    yield Move(content, source, target, units)

@@ -5,11 +5,13 @@ helps, a chain of two is tried: other units leave the day to which the first one
 used only where neither helps, and units are then moved out of it as far as possible.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
+from math import inf
 from typing import Final
 
 from domain.scheduling.distribution.ledger import ANY, Change
+from domain.scheduling.distribution.moves import moves_from
 from domain.scheduling.distribution.search import FAR, MAX_CHAINS, NEAR, Search
 
 _MAX_SAVING: Final = 700
@@ -18,6 +20,10 @@ _MAX_SAVINGS: Final = 24
 """How many moves away from a day that uses the reserve are tried."""
 _MAX_CHAINS: Final = 4
 """How many of them are followed by a second move."""
+_MAX_SOURCES: Final = 40
+"""How many moves to a session in idle study time are tried."""
+_MAX_FILLING: Final = 400
+"""How many changes are examined at most to fill idle study time."""
 
 
 class Relief(Search):
@@ -73,6 +79,54 @@ class Relief(Search):
             while ledger.used([day]) and self.effort > max(0, enough) and self._save(day):
                 pass
 
+    def fill_study_time(self) -> None:
+        """Move units from days that use the reserve directly to study time that is still idle.
+
+        Chains of moves may have exhausted the effort before all of these days had their turn. Idle
+        time is rarer than days that use the reserve, so each day that has any is looked at instead.
+        Less reserve is worth a session that is too short.
+        """
+        ledger = self.ledger
+        if not ledger.used(ledger.reserve):
+            return
+        shortest = [sessions.demand.shortest for sessions in ledger.contents]
+        for most_faults in (0, inf):
+            self.effort = _MAX_FILLING
+            for day in sorted(ledger.at, key=ledger.beyond):
+                while self.effort > 0 and self._fill(day, shortest, most_faults):
+                    pass
+
+    def _fill(self, day: int, shortest: Sequence[int], most_faults: float) -> bool:
+        """Move units from a day that uses the reserve to another one; return if that saves some.
+
+        ``shortest`` has the minutes of the shortest unit of each content.
+        """
+        ledger = self.ledger
+        idle = ledger.spare(day)
+        contents = [content for content in ledger.at[day] if shortest[content] <= idle]
+        if not contents:
+            return False
+        most = ledger.used(ledger.reserve) - 1
+        sources = {source for source, minutes in ledger.reserve.items() if minutes}
+        for content in contents:
+            if self._holds_more(content, day):
+                moves = islice(moves_from(ledger, sources, (content, day), idle), _MAX_SOURCES)
+                found = self.moved(moves, most_faults)
+                changes = sorted(found, key=lambda one: one.faults) if most_faults else found
+                if self._is_saved_by(changes, most):
+                    return True
+        return False
+
+    def _holds_more(self, content: int, day: int) -> bool:
+        """Whether a day may hold one more unit of a content, whichever it is, in study time."""
+        sessions, items = self.ledger.contents[content], self.ledger.items(day)
+        own = items.get(content, range(0))
+        if not sessions.is_uniform or len(own) == len(sessions.prefix) - 1:
+            return True
+        first = max(0, own.start - 1)
+        items[content] = range(first, first + len(own) + 1)
+        return self.ledger.held(day, items, self.ledger.used([day])) is not None
+
     def _save(self, day: int) -> bool:
         """Make a move, or a chain of two, after which the reserve is used less."""
         ledger = self.ledger
@@ -84,11 +138,16 @@ class Relief(Search):
 
     def _is_saved(self, day: int, near: int, most: int) -> bool:
         """Make a move away from a day after which so much of the reserve is used at most."""
+        changes = islice(self.moves_within(day, near, most), _MAX_SAVINGS)
+        return self._is_saved_by((change for change in changes if change.minutes.get(day)), most)
+
+    def _is_saved_by(self, changes: Iterable[Change], most: int) -> bool:
+        """Make the first change after which so much of the reserve is used at most."""
         ledger = self.ledger
-        for change in islice(self.moves_within(day, near, most), _MAX_SAVINGS):
+        for change in changes:
             days = ledger.concerned(change)
             others = ledger.used(ledger.reserve) - ledger.used(days)
-            if day in days and ledger.is_held(change, most - others):
+            if ledger.is_held(change, most - others):
                 ledger.apply(change)
                 return True
         return False

@@ -23,8 +23,8 @@ class Search:
     def __init__(self, ledger: Ledger, effort: int) -> None:
         self.ledger, self.effort = ledger, effort
 
-    def moved(self, moves: Iterable[Move]) -> Iterator[Change]:
-        """Yield the changes of moves after which no session lacks more than before."""
+    def moved(self, moves: Iterable[Move], most: float = 0) -> Iterator[Change]:
+        """Yield the changes of moves after which the sessions lack at most so much more."""
         for content, source, target, units in moves:
             self.effort -= 1 + abs(target - source) // NEAR
             counts = self.ledger.contents[content].counts
@@ -33,7 +33,7 @@ class Search:
             change = self.ledger.change(
                 content, low, [*(count + step for count in counts[low:high]), counts[high]]
             )
-            if change.faults <= 0:
+            if change.faults <= most:
                 yield change
 
     def moves_away(
@@ -60,7 +60,7 @@ class Search:
             sessions = ledger.contents[move.content]
             target = sessions.days[move.target]
             if target not in free:
-                free[target] = ledger.used([target]) - ledger.beyond(target)
+                free[target] = ledger.spare(target)
             first, prefix = sessions.bounds(move.source)[0], sessions.prefix
             if prefix[first + move.units] - prefix[first] <= free[target]:
                 yield move

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final
 
 from domain.scheduling.distribution.ledger import FAULT, Change
-from domain.scheduling.distribution.moves import founding_moves, mending_moves
+from domain.scheduling.distribution.moves import founding_moves, mending_moves, near_mending_moves
 from domain.scheduling.distribution.search import FAR, MAX_CHAINS, MAX_MOVES, NEAR, Search
 from domain.scheduling.distribution.sessions import Sessions
 
@@ -21,6 +21,8 @@ _MENDING: Final = 1
 """How many times the effort is spent at most on sessions that are not as they should be."""
 _MAX_FOUNDING: Final = 400
 """How many changes are examined at least for sessions that are wanted, but missing, in the end."""
+_MAX_MENDING: Final = 600
+"""How many changes are examined at most for sessions that are still too short in the end."""
 _MAX_TRIED: Final = 24
 """How many changes are tried for a session that is not as it should be, the best ones first."""
 _LEAST_GAIN: Final = 1e-6
@@ -80,6 +82,37 @@ class Smoothing(Search):
                     self._apply_best(change for change in self.moved(found) if change.faults < 0)
             if ledger.faults(content, index) > 0 or (sessions.wanted and index % _WINDOW == 0):
                 self._deal_again(content, index)
+
+    def mend_rest(self) -> None:
+        """Lengthen the sessions that are still too short, or let them join others.
+
+        A day that cannot have as long a session as it should has none rather than a short one.
+        """
+        ledger = self.ledger
+        self.effort = _MAX_MENDING
+        for number, sessions in enumerate(ledger.contents):
+            for index, day in enumerate(sessions.days):
+                if not sessions.minutes(index) or ledger.faults(number, index) <= 0:
+                    continue
+                if not self._is_mended(number, index) and (
+                    sessions.study(index) < sessions.shortest
+                    and day in sessions.required | sessions.wanted
+                ):
+                    required, wanted = sessions.required, sessions.wanted
+                    sessions.required, sessions.wanted = required - {day}, wanted - {day}
+                    if not self._is_mended(number, index):
+                        sessions.required, sessions.wanted = required, wanted
+
+    def _is_mended(self, content: int, index: int) -> bool:
+        """Make the first possible move that mends a session, from the nearest days on."""
+        ledger = self.ledger
+        for change in self.moved(near_mending_moves(ledger, content, index)):
+            if change.faults < 0 and ledger.is_possible(change):
+                ledger.apply(change)
+                return True
+            if self.effort <= 0:
+                break
+        return False
 
     def _found_sessions(self) -> bool:
         """Let days without a session have one, if it is wanted and others can give it.

@@ -61,6 +61,27 @@ def test_day_is_packed_exactly_if_two_spans_hold_its_contents_divided() -> None:
     )
 
 
+def test_idle_study_time_is_filled_from_the_reserve_without_any_effort_left() -> None:
+    """Days of 30 minutes with 9 and 3 units of 5 minutes, of which 15 are in the reserve."""
+    contents = sessions_of(request_of((12, 5)), [[0, 1]], [[9, 12]])
+    relief = relief_of(contents, {0: EVENING, 1: EVENING})
+    relief.save_reserve()
+    assert relief.ledger.used([0, 1]) == 15
+    relief.fill_study_time()
+    assert relief.ledger.used([0, 1]) == 0
+    assert contents[0].counts == [6, 12]
+
+
+def test_idle_study_time_is_filled_even_by_a_session_that_is_too_short() -> None:
+    """Less of the reserve is an earlier goal than the length of sessions."""
+    contents = sessions_of(request_of((7, 5), (1, 20)), [[0, 1], [1]], [[7, 7], [1]])
+    relief = relief_of(contents, {0: EVENING, 1: EVENING})
+    assert relief.ledger.used([0, 1]) == 5
+    relief.fill_study_time()
+    assert relief.ledger.used([0, 1]) == 0
+    assert contents[0].counts == [5, 7]
+
+
 def test_contents_whose_units_cannot_be_cut_get_their_share_beside_those_that_can() -> None:
     contents = (custom(1, 6, 42), book(1, 9, 14, position=2))
     request = make_request(
@@ -80,7 +101,20 @@ def test_contents_whose_units_cannot_be_cut_share_what_a_full_calendar_lacks(
     assert check(request, schedule(request)) == []
 
 
-@pytest.mark.parametrize(("seed", "group"), [(16, 126)])
+def test_session_that_cannot_be_long_enough_joins_another_one() -> None:
+    request = week(
+        book(1, 60, 11, weekly=2),
+        book(1, 9, 10, position=2, weekly=2),
+        book(1, 40, 6, position=3),
+        days=5,
+        hours=2,
+    )
+    assert check(request, schedule(request)) == []
+
+
+@pytest.mark.parametrize(
+    ("seed", "group"), [(13, 328), (14, 88), (14, 270), (14, 383), (15, 29), (16, 126)]
+)
 def test_groups_of_other_seeds_have_no_violation(seed: int, group: int) -> None:
     request = balanced(group_of(seed, group))
     assert check(request, schedule(request)) == []
