@@ -171,7 +171,7 @@ class _Attempt:
         """
         rooms = self.choice.problem.rooms
         study = {day: Room(room.study, ()) for day, room in rooms.items()}
-        if not self.fits_study:
+        if uncut and not self.fits_study:
             return None
         deals = even.place_all(self.wanted(), study, Effort(even.MAX_EFFORT))
         if deals is not None and uncut and any(deal.cuts for deal in deals):

@@ -112,6 +112,13 @@ def test_session_that_cannot_be_long_enough_joins_another_one() -> None:
     assert check(request, schedule(request)) == []
 
 
+def test_buffer_days_are_kept_free_if_units_can_be_cut_on_the_others() -> None:
+    request = week(custom(1, 3, 100), days=7, hours=1, buffer_days=1)
+    result = schedule(request)
+    assert result.unplaced == ()
+    assert max(row.date for row in study(result)).isoformat() == "2026-06-05"
+
+
 @pytest.mark.parametrize(
     ("seed", "group"), [(13, 328), (14, 88), (14, 270), (14, 383), (15, 29), (16, 126)]
 )
