@@ -17,6 +17,7 @@ from domain.scheduling.layout.day_sessions import FreeSpan, Session
 from domain.scheduling.placement import Room, Run, pack
 from domain.scheduling.result import PlanWarning, warning
 from domain.scheduling.rows import Parts, Row, rows_of, whole_ranges_of
+from domain.scheduling.spans import total
 from domain.scheduling.types import Allocation
 
 
@@ -231,7 +232,8 @@ class _Arrangement:
     ) -> list[list[Run]] | None:
         """Return the runs that a person would choose, or ``None`` if the day has not the room.
 
-        The reserve is only used if the ``plain`` runs use it, and no more of it.
+        The reserve is only used if the ``plain`` runs use it, and no more of it, but less if study
+        time holds one more unit.
         """
         sessions = [self._session(index, wraps[index]) for index in self.order]
         spans = [FreeSpan(start, stop, reserve=False) for start, stop in self.room.study]
@@ -240,7 +242,10 @@ class _Arrangement:
         found = arrange(sessions, spans, self.comfort, None if used else bare, 0)
         if found is None and used:
             spans += [FreeSpan(start, stop, reserve=True) for start, stop in self.room.reserve]
-            found = arrange(sessions, spans, self.comfort, bare, used)
+            least = sum(one.minutes for one in sessions) - total(self.room.study)
+            if used >= max(0, least) + min(map(_shortest_unit, self.shares)):
+                found = arrange(sessions, spans, self.comfort, None, max(0, least))
+            found = found or arrange(sessions, spans, self.comfort, bare, used)
         if found is None:
             return None
         by_index = dict(zip(self.order, found, strict=True))
@@ -255,6 +260,12 @@ class _Arrangement:
             wrap_up,
             is_weakness=content.allocation is Allocation.WEAKNESS,
         )
+
+
+def _shortest_unit(share: Share) -> int:
+    """Return the minutes of the shortest unit or piece that a share has."""
+    prefix = share.deal.prefix
+    return min(prefix[item + 1] - prefix[item] for item in share.items)
 
 
 class _Turns:

@@ -120,7 +120,8 @@ def test_buffer_days_are_kept_free_if_units_can_be_cut_on_the_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seed", "group"), [(13, 328), (14, 88), (14, 270), (14, 383), (15, 29), (16, 126)]
+    ("seed", "group"),
+    [(13, 328), (14, 88), (14, 270), (14, 383), (15, 29), (15, 328), (16, 126), (17, 158)],
 )
 def test_groups_of_other_seeds_have_no_violation(seed: int, group: int) -> None:
     request = balanced(group_of(seed, group))
