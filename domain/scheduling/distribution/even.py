@@ -125,7 +125,9 @@ class _Stage:
         Units of at least ``shortest`` minutes may be cut, and a unit that is longer than each of
         its days may always be.
         """
-        deals = deal_in_turn(first, self.rooms, self._divisible(shortest), effort)
+        # If all units must find a place, a third order seldom places what the second one does not.
+        orders = 1 if first is self.demands else 2
+        deals = deal_in_turn(first, self.rooms, self._divisible(shortest), effort, orders)
         self.improvement(shortest, first, effort).improve(deals)
         return deals
 

@@ -24,8 +24,6 @@ from domain.scheduling.placement import Room
 from domain.scheduling.spans import total, without
 
 _MAX_RETRIES: Final = 2
-_MAX_ORDERS: Final = 2
-"""The number of other orders of contents that are tried at most."""
 
 
 class Effort:
@@ -55,19 +53,23 @@ class Effort:
 
 
 def deal_in_turn(
-    demands: Sequence[Demand], rooms: Mapping[int, Room], divisible: Sequence[int], effort: Effort
+    demands: Sequence[Demand],
+    rooms: Mapping[int, Room],
+    divisible: Sequence[int],
+    effort: Effort,
+    max_orders: int,
 ) -> list[Deal]:
     """Deal every demand, and return the deals in the order of the demands.
 
     ``divisible`` is the length from which units may be cut, per demand. A deal may place only the
-    first units of its demand.
+    first units of its demand. ``max_orders`` is the number of other orders that are tried then.
     """
     order = sorted(range(len(demands)), key=lambda index: (-demands[index].longest, index))
     deals = _dealt_in_order(order, demands, rooms, divisible, effort)
     # Units that may be cut fill any gap, but those that may not find no place in what is left of
     # days that are nearly full. At last the contents that are still incomplete are first.
     tried, other = [order], sorted(order, key=lambda i: demands[i].longest >= divisible[i])
-    for _ in range(_MAX_ORDERS):
+    for _ in range(max_orders):
         missing = _missing(deals, demands)
         if not missing or not effort.remains:
             break

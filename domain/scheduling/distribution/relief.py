@@ -22,6 +22,8 @@ _MAX_CHAINS: Final = 4
 """How many of them are followed by a second move."""
 _MAX_SOURCES: Final = 40
 """How many moves to a session in idle study time are tried."""
+_FEW_SOURCES: Final = 4
+"""The same if the units between have other lengths after a move, so that their days are packed."""
 _MAX_FILLING: Final = 400
 """How many changes are examined at most to fill idle study time."""
 
@@ -110,7 +112,8 @@ class Relief(Search):
         sources = {source for source, minutes in ledger.reserve.items() if minutes}
         for content in contents:
             if self._holds_more(content, day):
-                moves = islice(moves_from(ledger, sources, (content, day), idle), _MAX_SOURCES)
+                most_moves = _MAX_SOURCES if ledger.contents[content].is_uniform else _FEW_SOURCES
+                moves = islice(moves_from(ledger, sources, (content, day), idle), most_moves)
                 found = self.moved(moves, most_faults)
                 changes = sorted(found, key=lambda one: one.faults) if most_faults else found
                 if self._is_saved_by(changes, most):
