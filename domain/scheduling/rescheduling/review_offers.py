@@ -6,6 +6,7 @@ stays there as long as they are due. The cost for each review is a few sums per 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 
 from domain.scheduling.demand import Demand
 from domain.scheduling.rescheduling.review_places import ReviewPlaces
@@ -21,7 +22,7 @@ class ReviewOffers:
     """Adds reviews to a timetable in which those of all cycles have been renewed.
 
     ``demands`` and the plans in ``kept`` are by position, ``days`` are the review days that are
-    planned, in order.
+    planned, in order, and ``start`` is the first date of the period.
     """
 
     def __init__(
@@ -30,13 +31,15 @@ class ReviewOffers:
         kept: Mapping[int, Sequence[KeptPlan]],
         timetable: Timetable,
         places: ReviewPlaces,
+        *,
         days: Sequence[int],
+        start: date,
     ) -> None:
-        self._demands, self._kept, self._days = demands, kept, days
+        self._demands, self._kept, self._days, self._start = demands, kept, days, start
         self._timetable, self._places = timetable, places
         self._free: dict[int, int] = {}
         self._reviewed: dict[int, list[Span]] = {}
-        self._done: dict[int, list[Span]] = {}
+        self._done: dict[int, list[tuple[Span, int]]] = {}
 
     def offer(self, row: Row, cycle: int) -> Iterator[PlanWarning]:
         """Place a missed review of a cycle on the next review day with room."""
@@ -45,8 +48,9 @@ class ReviewOffers:
             review, minutes = self._places.whole(demand, units)
             if not minutes:
                 continue
+            first = self._first_day(demand, units)
             for day in self._days:
-                if day < demand.stop and self._free_minutes(day) >= minutes:
+                if first <= day < demand.stop and self._free_minutes(day) >= minutes:
                     room = self._timetable.free(day)
                     self._add(row.content, self._places.offered(review, day, room))
                     break
@@ -58,10 +62,10 @@ class ReviewOffers:
 
         :param may_stay: whether it stays in its place if that is free and all of it is still due.
         """
-        free = self._timetable.free(row.day)
+        free, units = self._timetable.free(row.day), (row.first_unit, row.last_unit + 1)
         if (
             may_stay
-            and self._still_due(row) == [(row.first_unit, row.last_unit + 1)]
+            and self._still_due(row) == [units]
             and not without([(row.start, row.stop)], merged([*free.study, *free.reserve]))
         ):
             self._add(row.content, [row])
@@ -81,13 +85,17 @@ class ReviewOffers:
             planned.append((row.first_unit, row.last_unit + 1))
 
     def _still_due(self, row: Row) -> list[Span]:
-        """Return the units of a missed review that are done and not planned for review."""
+        """Return the units of a review that are done before its day and not planned for review.
+
+        What is done later belongs to the cycle of that day.
+        """
         demand = self._demands[row.content]
         content = demand.content
         span = max(row.first_unit, content.first_unit), min(row.last_unit, content.last_unit) + 1
         if span[0] >= span[1]:
             return []
-        done = without([span], without([span], self._done_units(demand)))
+        studied = merged(units for units, day in self._studied(demand) if day < row.day)
+        done = without([span], without([span], studied))
         return without(done, merged(self._planned_units(row.content)))
 
     def _planned_units(self, content: int) -> list[Span]:
@@ -101,13 +109,18 @@ class ReviewOffers:
             ]
         return self._reviewed[content]
 
-    def _done_units(self, demand: Demand) -> list[Span]:
-        """Return the units of a content that are done, without those of which a piece is not."""
+    def _first_day(self, demand: Demand, units: Span) -> int:
+        """Return the first day after the study of units, some of which may be pinned to later."""
+        studied = self._studied(demand)
+        return 1 + max(day for one, day in studied if one[0] < units[1] and units[0] < one[1])
+
+    def _studied(self, demand: Demand) -> list[tuple[Span, int]]:
+        """Return the ranges of a content that are kept, without units of which a piece is not."""
         content = demand.content.position
         if content not in self._done:
-            self._done[content] = merged(
-                (plan.first_unit, plan.last_kept_unit + 1)
+            self._done[content] = [
+                ((plan.first_unit, plan.last_kept_unit + 1), (plan.date - self._start).days)
                 for plan in self._kept.get(content, ())
                 if plan.kind is PlanKind.STUDY and plan.first_unit not in demand.kept_pieces
-            )
+            ]
         return self._done[content]

@@ -69,7 +69,12 @@ class Follow:
         others = [one for key in sorted(keys) for one in self._of_other_cycles(key, new, hit)]
         warnings = [found for key in sorted(keys) for found in self._renew(key, new)]
         offers = ReviewOffers(
-            self.demands, self._kept, self.timetable, self._places, self._review_days
+            self.demands,
+            self._kept,
+            self.timetable,
+            self._places,
+            days=self._review_days,
+            start=self.problem.request.period_start,
         )
         for row in others:
             was_planned = row in self._reviews.get(row.content, ())

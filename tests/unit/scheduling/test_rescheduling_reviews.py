@@ -110,6 +110,16 @@ def test_offered_review_that_loses_its_time_is_offered_again(strategy: Strategy)
 
 
 @pytest.mark.parametrize("strategy", list(Strategy))
+def test_offered_review_has_no_units_that_are_pinned_to_later(strategy: Strategy) -> None:
+    life = life_with_an_offered_review(strategy)
+    life.done[0] = replace(life.done[0], date=on("01-20"))
+    found = life.reschedule(on("01-11"))
+    assert reviews(found.plans)[:2] == [("01-11", 7, 12), ("01-14", 13, 30)]
+    (late,) = [dict(warning.data) for warning in found.warnings]
+    assert (late["first_unit"], late["last_unit"]) == (1, 6)
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
 def test_offered_review_leaves_when_its_units_are_reviewed_elsewhere(strategy: Strategy) -> None:
     life = life_with_an_offered_review(strategy)
     life.done.append(kept(1, 12, "01-08", 10, 10.8, kind=PlanKind.REVIEW))
