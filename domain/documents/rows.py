@@ -60,10 +60,20 @@ def to_rows(
 
 
 def to_request(document: PlanGroupDocument) -> planning.Request:
-    """Return the request for planning the document on the first day of its period."""
-    rows = to_rows(document, uuid4(), uuid4())
+    """Return the request for planning the document on the first day of its period.
+
+    No row of an episode is built: rows take a thousand times longer than their minutes, and a short
+    document can have many episodes.
+    """
+    bare = [replace(entry, episodes=()) for entry in document.contents]
+    rows = to_rows(replace(document, contents=tuple(bare)), uuid4(), uuid4())
+    request = rows.group.to_request(rows.group.period_start)
     return replace(
-        rows.group.to_request(rows.group.period_start),
+        request,
+        contents=tuple(
+            replace(content, episode_minutes=tuple(_episode_minutes(entry)))
+            for content, entry in zip(request.contents, document.contents, strict=True)
+        ),
         academy_schedules=tuple(schedule.to_planning() for schedule in rows.academy_schedules),
         exclusions=tuple(exclusion.to_planning() for exclusion in rows.exclusions),
     )
@@ -77,7 +87,7 @@ def field_errors_of(document: PlanGroupDocument) -> list[FieldError]:
     # Errors of weekly spans would have the indexes of rows instead of the document's. They cannot
     # occur, because the spans are checked when the document is read. Only as many contents are
     # converted as are needed to report that there are too many: a short document with many long
-    # lectures would otherwise take minutes.
+    # lectures would otherwise need gigabytes of memory.
     found = field_errors(
         to_request(replace(document, contents=document.contents[: MAX_CONTENTS + 1]))
     )

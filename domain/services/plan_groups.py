@@ -53,14 +53,11 @@ class PlanGroupService(Service):
         uow, group_id = self._uow, self._resolve_group(group_id)
         uow.require_lock(group_id)
         document = PlanGroupDocument.of(fields)
-        new = rows.to_rows(
-            document,
-            uow.tenant_id,
-            values.validate("student_id", values.uuid, student_id),
-            group_id=group_id,
-            status=values.validate("status", _creatable, status),
-        )
+        student_id = values.validate("student_id", values.uuid, student_id)
+        status = values.validate("status", _creatable, status)
+        # The limits are checked before any row is built, because the group is locked meanwhile.
         InvalidInputError.raise_if_any(rows.field_errors_of(document))
+        new = rows.to_rows(document, uow.tenant_id, student_id, group_id=group_id, status=status)
         uow.groups.insert(new.group, new.exclusions)
         try:
             self._add_classes(new)

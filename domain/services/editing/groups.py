@@ -14,7 +14,7 @@ from domain.models.fields import checked_values
 from domain.models.plan_group import PlanGroupSettings
 from domain.repositories.day_shifts import clear_day_shifts, clear_loaded_day_shifts
 from domain.repositories.student_plans import ContentHistory
-from domain.scheduling.types import Allocation
+from domain.scheduling.types import MAX_UNITS, Allocation
 from domain.services.service import Service
 from domain.services.stale_plans import edited
 from domain.services.writing import (
@@ -202,10 +202,15 @@ def _content_values(
 
 
 def _set_episodes(content: Content, minutes: Sequence[int | None]) -> None:
-    """Set one episode per unit, starting with the first unit; existing episodes keep their rows."""
+    """Set one episode per unit, starting with the first unit; existing episodes keep their rows.
+
+    Of more minutes than the range has units, only one is used in excess, with which the number is
+    refused: to build the rows of the others could take minutes.
+    """
+    units = min(content.last_unit - content.first_unit + 1, MAX_UNITS)
     existing = {episode.unit: episode for episode in content.episodes}
     episodes = []
-    for unit, length in enumerate(minutes, content.first_unit):
+    for unit, length in enumerate(minutes[: max(units, 0) + 1], content.first_unit):
         episode = existing.get(unit) or LectureEpisode(
             tenant_id=content.tenant_id, content_id=content.id, group_id=content.group_id, unit=unit
         )
