@@ -14,6 +14,7 @@ from domain.errors import InvalidInputError
 from domain.locking import guards
 from domain.models import PlanGeneration, StudentPlan
 from domain.models.plan import RunKind
+from domain.repositories.needed_runs import StoredRun, unneeded
 from domain.repositories.plan_rows import has_id
 from domain.repositories.stored_results import changes_of
 from domain.scheduling.difference import PlanChanges
@@ -142,24 +143,46 @@ class HistoryRepository:
         return self._execute(sa.delete(StudentPlan).where(*own, StudentPlan.id.in_(ids)))
 
     def remove_closed_runs(self, group_id: UUID, before: datetime | None = None) -> int:
-        """Delete the closed runs before this instant to which no plan refers; return their number.
+        """Delete the closed runs before this instant that nothing needs; return their number.
+
+        No plan refers to them, and no reschedule or undo will read them. So the newest run stays,
+        and so do the runs whose calendars are or can come into effect, the run before each that can
+        be undone, and the undos of runs that stay (see ``needed_runs``).
 
         Raises ``LockNotHeldError`` outside a unit of work that holds the group's lock.
         """
         guards.require_lock(self._session, self._tenant_id, group_id)
+        numbers = unneeded(self._stored_runs(group_id, before))
+        return self._execute(
+            sa.delete(PlanGeneration).where(
+                *self._of_group(group_id), PlanGeneration.number.in_(numbers)
+            )
+        )
+
+    @translated()
+    def _stored_runs(self, group_id: UUID, before: datetime | None) -> list[StoredRun]:
+        """Return what decides which records of the group are needed, in one statement."""
         numbers = (StudentPlan.generation, StudentPlan.retired_in)
         refers = sa.select(StudentPlan.id).where(
             StudentPlan.tenant_id == self._tenant_id,
             StudentPlan.group_id == group_id,
             sa.or_(*(PlanGeneration.number == number for number in numbers)),
         )
-        return self._execute(
-            sa.delete(PlanGeneration).where(
-                *self._old_runs(group_id, before),
-                PlanGeneration.made_ids.is_(None),
-                ~refers.exists(),
+        is_open = PlanGeneration.made_ids.is_not(None)
+        is_old = sa.and_(*self._old_runs(group_id, before))
+        found = self._session.execute(
+            sa.select(
+                PlanGeneration.number,
+                PlanGeneration.undoes,
+                PlanGeneration.undone_in,
+                PlanGeneration.calendar.is_not(None),
+                is_open,
+                sa.and_(sa.not_(is_open), is_old, ~refers.exists()),
             )
+            .where(*self._of_group(group_id))
+            .order_by(PlanGeneration.number)
         )
+        return [StoredRun(*row) for row in found]
 
     def _execute(self, statement: Any) -> int:
         with translated(self._session.connection(bind_arguments={"mapper": StudentPlan})):

@@ -56,8 +56,9 @@ def remove_history(
 
     Works on one group, or on all groups of the tenant. Live plans stay, and so do the numbers of
     generations. Undo then reaches back to ``before``, and idempotency keys of earlier runs are
-    forgotten. The record of an earlier run that made plans which are still stored stays, without
-    the name of the requester.
+    forgotten. The record of an earlier run stays, without the name of the requester, if it made
+    plans that are still stored or if a reschedule or an undo will read it: what these return is the
+    same as without the removal.
 
     Raises ``InvalidInputError`` unless ``before`` has a time zone, ``PlanGroupNotFoundError`` for
     a ``group_id`` that the tenant does not have, and the errors of ``UnitOfWork``.

@@ -88,9 +88,10 @@ def read_history(factory: Factory, world: World) -> None:
 
 
 def remove_history(factory: Factory, world: World) -> None:
-    """Undo the generation, then remove its record with the plans that it had made."""
+    """Undo the generation, generate again, and remove the records of the first two runs."""
     with UnitOfWork(factory, lock=world.lock) as uow:
         CALLS["UndoService.undo"](uow, world, 1)
+        PlanGenerationService(uow).generate(today=FIRST)
         history = HistoryRepository(uow.session, uow.tenant_id)
         history.close(world.group.id)
         removed = history.remove_retired_plans(world.group.id, limit=1000)
