@@ -216,6 +216,8 @@ class PlanGroupRepository:
         moved then. Raises ``LockNotHeldError``.
         """
         guards.require_lock(self._session, self._tenant_id, group_id)
+        if not moves:  # CASE needs at least one condition
+            return True
         # All rows are updated by one statement, because positions are unique: between the updates
         # of two rows that swap positions both would have the same one. The constraint is checked
         # at the end of the statement, because it is deferrable.

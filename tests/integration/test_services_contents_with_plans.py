@@ -22,7 +22,7 @@ from tests.integration.editing import (
     refused,
     stored,
 )
-from tests.integration.storing import done_by, generate, mark
+from tests.integration.storing import done_by, generate, mark, stored_group, unit_of_work
 
 
 def test_range_must_contain_the_units_that_are_done_started_or_pinned(
@@ -116,6 +116,13 @@ def test_contents_are_reordered(session_factory: Factory, world: World) -> None:
         (row_id, position, 2) for position, row_id in enumerate(ids)
     ]
     generate(session_factory, world.group)
+
+
+def test_contents_of_a_group_without_contents_are_reordered(session_factory: Factory) -> None:
+    group = stored_group(session_factory, contents=[])
+    with unit_of_work(session_factory, group) as uow:
+        assert SERVICE(uow).reorder_contents(order=[]) == []
+        uow.commit()
 
 
 @pytest.mark.parametrize("case", ["one is missing", "one is added", "one is unknown"])
