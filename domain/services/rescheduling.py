@@ -242,7 +242,7 @@ def _compute(snapshot: PlanningSnapshot, options: _Options) -> tuple[types.Reque
     request = snapshot.request(options.today)
     check(request)
     if options.frozen_until is not None and options.frozen_until > request.period_end:
-        raise InvalidInputError.of("frozen_until", "must be within the period")
+        raise InvalidInputError.of("frozen_until", "must not be after the end of the period")
     planned = [live.stored.plan for live in snapshot.plans if not live.is_kept(options.today)]
     baseline = snapshot.baseline or Baseline.of(request, planned)
     return request, reschedule(

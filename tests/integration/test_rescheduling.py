@@ -191,7 +191,7 @@ def test_repeated_key_returns_the_first_result(session_factory: Factory, group: 
 
 Refused = tuple[Callable[[Factory, PlanGroup], object], type[DomainError], str | None]
 REFUSED: dict[str, Refused] = {
-    "frozen_until outside the period": (
+    "frozen_until after the period": (
         lambda f, g: reschedule(f, g, frozen_until=g.period_end + timedelta(1)),
         InvalidInputError,
         "frozen_until",
@@ -263,7 +263,7 @@ REFUSED: dict[str, Refused] = {
         PlanGroupNotFoundError,
         None,
     ),
-    "preview with frozen_until outside the period": (
+    "preview with frozen_until after the period": (
         lambda f, g: preview(f, g, frozen_until=g.period_end + timedelta(1)),
         InvalidInputError,
         "frozen_until",
@@ -291,6 +291,14 @@ def test_refused_reschedule_writes_nothing(
         call(session_factory, group)
     assert getattr(refused.value, "field", None) == field
     assert dump(session_factory, group.id) == before
+
+
+def test_frozen_until_may_be_before_the_period_but_not_after_it(
+    session_factory: Factory, group: PlanGroup
+) -> None:
+    reschedule(session_factory, group, frozen_until=group.period_start - timedelta(1))
+    with pytest.raises(InvalidInputError, match="must not be after the end of the period"):
+        reschedule(session_factory, group, frozen_until=group.period_end + timedelta(1))
 
 
 def test_paused_group_is_not_rescheduled(session_factory: Factory, group: PlanGroup) -> None:
