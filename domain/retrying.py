@@ -48,10 +48,14 @@ class RetryPolicy:
     max_pause: timedelta = timedelta(seconds=5)
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise InvalidInputError.of("attempts", "must be 1 or more")
-        if min(self.deadline, self.first_pause, self.max_pause) < timedelta(0):
-            raise InvalidInputError.of("policy", "must not have a negative duration")
+        # Callers without a type checker pass numbers for durations.
+        attempts: object = self.attempts
+        if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
+            raise InvalidInputError.of("attempts", "must be a whole number of at least 1")
+        durations: tuple[object, ...] = (self.deadline, self.first_pause, self.max_pause)
+        for duration in durations:
+            if not isinstance(duration, timedelta) or duration < timedelta(0):
+                raise InvalidInputError.of("policy", "must have timedeltas of at least 0")
 
 
 DEFAULT_POLICY: Final = RetryPolicy()
@@ -83,7 +87,7 @@ def retrying(
     with an unknown outcome retried::
 
         retrying(
-            partial(generate_plans, session_factory, PlanGroupLock(tenant_id, group_id), today=…),
+            partial(generate_plans, factory, PlanGroupLock(tenant_id, group_id), today=…),
             idempotency_key=key,
         )
 

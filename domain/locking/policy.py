@@ -79,9 +79,11 @@ class PlanGroupLock:
 
     def __post_init__(self) -> None:
         # On Citus a null tenant would acquire the lock on the client's own node, without an error.
-        InvalidInputError.require_uuids(tenant_id=self.tenant_id)
-        for group_id in self.group_ids:
-            InvalidInputError.require_uuids(group_id=group_id)
+        InvalidInputError.require_uuids(tenant_id=self.tenant_id, group_id=self.group_id)
+        others: object = self.others
+        if not isinstance(others, frozenset):
+            raise InvalidInputError.of("others", "must be a frozenset of UUIDs")
+        _require_group_ids(others)
         if len(self.group_ids) > MAX_GROUPS:
             raise InvalidInputError.of("group_id", f"at most {MAX_GROUPS} groups are allowed")
         if not isinstance(self.shared, bool):
@@ -99,7 +101,12 @@ class PlanGroupLock:
         shared: bool = False,
     ) -> "PlanGroupLock":
         """Return a request for the locks of several groups; duplicate ids count once."""
-        ids = frozenset(group_ids)
+        given: object = group_ids  # callers without a type checker pass the id of one group
+        if not isinstance(given, Iterable):
+            raise InvalidInputError.of("group_id", "must be the UUIDs of the groups")
+        listed = list(given)
+        _require_group_ids(listed)  # before a value that is not hashable is put into a set
+        ids = frozenset(listed)
         if not ids:
             raise InvalidInputError.of("group_id", "at least one group is required")
         first = next(iter(ids))
@@ -107,7 +114,7 @@ class PlanGroupLock:
             tenant_id,
             first,
             wait=wait,
-            limits=limits or Limits(),
+            limits=Limits() if limits is None else limits,
             shared=shared,
             others=ids - {first},
         )
@@ -219,6 +226,11 @@ def max_waiters(pool: Pool) -> int | None:
     if not isinstance(pool, QueuePool) or pool._max_overflow < 0:  # noqa: SLF001 - no accessor
         return None
     return (pool.size() + pool._max_overflow) // 2  # noqa: SLF001 - SQLAlchemy has no accessor
+
+
+def _require_group_ids(ids: Iterable[object]) -> None:
+    for group_id in ids:
+        InvalidInputError.require_uuids(group_id=group_id)
 
 
 def _check_policy(wait: object, limits: object) -> None:

@@ -15,8 +15,9 @@ from domain.locking.policy import PlanGroupLock
 from domain.models import GroupStatus, PlanGroup
 from domain.repositories.plan_groups import PlanGroupRepository
 from domain.services.service import Service
-from domain.services.writing import flush, require_version
+from domain.services.writing import flush, require_version, version
 from domain.unit_of_work.asynchronous import AsyncUnitOfWork
+from domain.unit_of_work.sessions import made_async_session, made_session
 from domain.unit_of_work.unit import UnitOfWork
 
 if TYPE_CHECKING:  # needs greenlet, which only asyncio applications have to install
@@ -110,12 +111,12 @@ def activate(
     ``wait`` limits the total wait for locks in all attempts; by default each attempt waits as
     ``PlanGroupLock`` does.
 
-    Raises ``EditedMeanwhileError`` after the third attempt, and the errors of ``UnitOfWork`` and
-    ``GroupStateService.change``.
+    Raises ``EditedMeanwhileError`` after the third attempt, ``InvalidInputError`` for arguments of
+    a wrong type, and the errors of ``UnitOfWork`` and ``GroupStateService.change``.
     """
     activation = _Activation(tenant_id, group_id, wait, expected_version)
     for _ in range(ATTEMPTS):
-        with session_factory() as session:
+        with made_session(session_factory) as session:
             other = activation.other(session)
         with UnitOfWork(session_factory, lock=activation.lock(other)) as uow:
             changed = activation.attempt(uow, other)
@@ -136,7 +137,7 @@ async def activate_async(
     """Activate a group like ``activate``, with asyncio."""
     activation = _Activation(tenant_id, group_id, wait, expected_version)
     for _ in range(ATTEMPTS):
-        async with async_session_factory() as session:
+        async with made_async_session(async_session_factory)[0] as session:
             other = await session.run_sync(activation.other)
         async with AsyncUnitOfWork(async_session_factory, lock=activation.lock(other)) as uow:
             changed = await uow.run(activation.attempt, other)
@@ -176,6 +177,11 @@ class _Activation:
     wait: timedelta | None
     expected_version: int | None
     deadline: float | None = None
+
+    def __post_init__(self) -> None:
+        PlanGroupLock(self.tenant_id, self.group_id, wait=self.wait)  # validates the arguments
+        if self.expected_version is not None:
+            version(self.expected_version)
 
     def other(self, session: Session) -> UUID | None:
         """Return the id of the student's other active group."""

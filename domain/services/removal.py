@@ -21,6 +21,7 @@ from domain.errors import EditedMeanwhileError, InvalidInputError, PlanGroupNotF
 from domain.locking.policy import PlanGroupLock, StudentLock
 from domain.models import AcademySchedule, Exclusion, PlanGroup
 from domain.repositories.history import HistoryRepository
+from domain.unit_of_work.sessions import made_session
 from domain.unit_of_work.unit import UnitOfWork
 
 BATCH: Final = 1000
@@ -185,7 +186,7 @@ def _group_ids(
     query = sa.select(PlanGroup.id).where(PlanGroup.tenant_id == tenant_id)
     if student_id is not None:
         query = query.where(PlanGroup.student_id == student_id)
-    with factory() as session, translated():
+    with made_session(factory) as session, translated():
         return list(session.scalars(query.order_by(PlanGroup.id)))
 
 
@@ -194,5 +195,5 @@ def _student_ids(factory: Callable[[], Session], tenant_id: UUID) -> list[UUID]:
         sa.select(kind.student_id).where(kind.tenant_id == tenant_id)
         for kind in (PlanGroup, AcademySchedule, Exclusion)
     )
-    with factory() as session, translated():
+    with made_session(factory) as session, translated():
         return sorted(session.scalars(sa.union(*selects)))

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from domain.errors import UnitOfWorkStateError, WrongSessionError
+from domain.errors import UnitOfWorkStateError
 from domain.locking.policy import PlanGroupLock, StudentLock
 from domain.unit_of_work import sessions
 from domain.unit_of_work.ending import LockState
@@ -139,12 +139,7 @@ class AsyncUnitOfWork:
 
     def _make_session(self) -> Session:
         """Return the Session of a new AsyncSession; raise if the factory returns anything else."""
-        factory: Any = self._factory  # callers without a type checker pass a Session
-        made: Any = factory() if callable(factory) else factory
-        session = getattr(made, "sync_session", None) if callable(factory) else None
-        if not isinstance(session, Session):
-            raise WrongSessionError(sessions.expected(made))
-        self._async_session = made
+        self._async_session, session = sessions.made_async_session(self._factory)
         return session
 
     async def _drive(self, work: Callable[[], T], *, patience: float = 0.0) -> T:

@@ -39,11 +39,7 @@ def new_session(session_factory: Callable[[], Session]) -> tuple[Session, Engine
     ``WrongSessionError``, and ``WrongTransactionError`` for a Session on a connection that is
     already in a transaction.
     """
-    if not callable(session_factory):
-        raise WrongSessionError(expected(session_factory))
-    session: object = session_factory()
-    if not isinstance(session, Session):
-        raise WrongSessionError(expected(session))
+    session = made_session(session_factory)
     bind = _only_bind(session)
     _refuse_driver(bind)
     _refuse_used(session, bind)
@@ -51,6 +47,33 @@ def new_session(session_factory: Callable[[], Session]) -> tuple[Session, Engine
     # there is no Session then that could reload expired ones.
     session.expire_on_commit = False
     return session, bind
+
+
+def made_session(session_factory: Callable[[], Session]) -> Session:
+    """Return the new Session of a factory, also for reading without a unit of work.
+
+    Raises ``WrongSessionError`` if the argument is not such a factory.
+    """
+    if not callable(session_factory):
+        raise WrongSessionError(expected(session_factory))
+    session: object = session_factory()
+    if not isinstance(session, Session):
+        raise WrongSessionError(expected(session))
+    return session
+
+
+def made_async_session(async_session_factory: object) -> tuple[Any, Session]:
+    """Return the new AsyncSession of a factory, and its Session.
+
+    Raises ``WrongSessionError`` if the argument is not such a factory.
+    """
+    if not callable(async_session_factory):
+        raise WrongSessionError(expected(async_session_factory))
+    made: Any = async_session_factory()
+    session = getattr(made, "sync_session", None)
+    if not isinstance(session, Session):
+        raise WrongSessionError(expected(made))
+    return made, session
 
 
 def begin(session: Session, bind: Engine | Connection) -> Connection:
