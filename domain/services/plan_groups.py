@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from domain import values
-from domain.errors import DomainError, EditedMeanwhileError, FieldError, InvalidInputError
+from domain.errors import EditedMeanwhileError, FieldError, InvalidInputError
 from domain.models import AcademySchedule, GroupStatus, PlanGroup
 from domain.scheduling.validation import too_many_spans
 from domain.services.service import Service
@@ -42,9 +42,9 @@ class PlanGroupService(Service):
 
         Raises ``InvalidInputError`` with all invalid fields (``id`` if the group already exists,
         ``academy_schedules[i].start`` if a class overlaps one of the student's classes), and
-        ``LockNotHeldError``; for the student's lock ``PlanGroupLockedError`` and
-        ``LockTimeoutError``. Nothing is stored after any of these errors, even if the caller
-        commits.
+        ``LockNotHeldError``; for the student's lock ``PlanGroupLockedError``, ``LockTimeoutError``
+        and ``WrongTransactionError`` (inside a savepoint). Nothing is stored after any error, even
+        if the caller commits.
         """
         # Importing documents takes a tenth of the package's import time, and most processes never
         # read one.
@@ -61,7 +61,7 @@ class PlanGroupService(Service):
         uow.groups.insert(new.group, new.exclusions)
         try:
             self._add_classes(new)
-        except DomainError:
+        except Exception:
             self._undo_insert(new)
             raise
         return new.group
@@ -74,8 +74,9 @@ class PlanGroupService(Service):
         acquires the student's lock because the time of the plans becomes free; the caller
         commits.
 
-        Raises ``PlanGroupNotFoundError``, ``EditedMeanwhileError``, ``LockNotHeldError``
-        and, for the student's lock, ``PlanGroupLockedError`` and ``LockTimeoutError``.
+        Raises ``PlanGroupNotFoundError``, ``EditedMeanwhileError``, ``InvalidInputError`` (field
+        ``expected_version``), ``LockNotHeldError`` and, for the student's lock,
+        ``PlanGroupLockedError`` and ``LockTimeoutError``.
         """
         group_id = self._resolve_group(group_id)
         self._uow.lock_student(group_id)
@@ -100,9 +101,13 @@ class PlanGroupService(Service):
         """Delete the inserted rows, unless the transaction has ended and they are rolled back."""
         uow, group = self._uow, rows.group
         if uow.lock_state() is LockState.HELD:
-            uow.groups.remove(group.id, group.version)
-            for row in (group, *rows.exclusions):  # expunging the group expunges its parts
-                uow.session.expunge(row)
+            group_id, version = group.id, group.version
+            # Expunging the group expunges its parts. A class that is still pending would be written
+            # by the flush before the deletion.
+            for row in (group, *rows.exclusions, *rows.academy_schedules):
+                if row in uow.session:
+                    uow.session.expunge(row)
+            uow.groups.remove(group_id, version)
 
 
 def _creatable(status: object) -> GroupStatus:
