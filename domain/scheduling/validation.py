@@ -6,7 +6,7 @@ Fields have the names that documents and applications use: ``contents[0].range``
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
@@ -31,6 +31,8 @@ from domain.scheduling.types import (
 MAX_CONTENTS: Final = 9
 MAX_DAYS: Final = 731
 """Two years, one of them a leap year."""
+LAST_DATE: Final = date.max - timedelta(days=MAX_DAYS)
+"""The last date on which a period may end: longer periods are tried as repairs."""
 MAX_SPANS: Final = 24
 """The maximum number of spans of one kind on a weekday."""
 MAX_STUDY_DAYS: Final = 30
@@ -176,6 +178,8 @@ def _period(request: Request) -> Iterator[FieldError]:
         yield FieldError("period", "must not end before it starts")
     elif length > MAX_DAYS:
         yield FieldError("period", f"must have at most {MAX_DAYS} days")
+    if request.period_end > LAST_DATE:
+        yield FieldError("period.end", f"must not be after {LAST_DATE}")
     if request.target_date is not None and request.target_date < request.period_start:
         yield FieldError("target_date", "must not be before the start of the period")
 

@@ -1,4 +1,6 @@
 import json
+from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -7,7 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.documents import PlanGroupDocument, read_json
-from domain.documents.rows import field_errors_of, to_rows
+from domain.documents.rows import field_errors_of, to_request, to_rows
+from domain.scheduling.schedule import schedule
+from domain.scheduling.validation import LAST_DATE, MAX_DAYS
 from tests.unit.documents.documents import BOOK, EXAMPLE, LECTURE, SMALL, small
 
 CLASS = {"weekday": 3, "start": "14:00", "end": "17:00"}
@@ -237,3 +241,26 @@ def test_document_that_is_well_formed_is_valid_or_has_errors_in_its_contents(
     assert all(field_error.field.startswith("contents") for field_error in found)
     if not found:
         to_rows(document, UUID(int=1), UUID(int=2)).group.check()
+
+
+@pytest.mark.parametrize("strategy", ["even", "balanced"])
+def test_period_may_be_anywhere_except_at_the_end_of_the_calendar(strategy: str) -> None:
+    """A longer period is tried as a repair of what is unplaced, so that later dates are needed."""
+    starts = [date.min, LAST_DATE - timedelta(9), LAST_DATE - timedelta(MAX_DAYS - 1)]
+    for start in starts:
+        end = min(start + timedelta(MAX_DAYS - 1), LAST_DATE)
+        period = {"start": start.isoformat(), "end": end.isoformat()}
+        contents = [{**BOOK, "range": [1, 20_000]}]
+        document = small(strategy=strategy, period=period, contents=contents)
+        assert field_errors_of(document) == []
+        request = replace(to_request(document), today=end - timedelta(3))
+        assert schedule(request).unplaced
+
+
+@pytest.mark.parametrize("end", [LAST_DATE + timedelta(1), date.max])
+def test_period_that_ends_after_the_last_date_is_an_error_of_its_end(end: date) -> None:
+    period = {"start": (end - timedelta(2)).isoformat(), "end": end.isoformat()}
+    errors = field_errors_of(small(period=period))
+    assert [(error.field, error.message) for error in errors] == [
+        ("period.end", "must not be after 9997-12-30")
+    ]
