@@ -70,9 +70,10 @@ class GroupStateService(Service):
         locks and commits. Pass ``expected_version`` if the request depends on what the caller has
         read.
 
-        Raises ``TransitionNotAllowedError``, ``EditedMeanwhileError``,
-        ``PlanGroupNotFoundError``, ``LockNotHeldError`` and, for the student's lock,
-        ``PlanGroupLockedError`` and ``LockTimeoutError``; nothing is written then.
+        Raises ``TransitionNotAllowedError``, ``EditedMeanwhileError``, ``PlanGroupNotFoundError``,
+        ``InvalidInputError`` (fields ``status`` and ``expected_version``), ``LockNotHeldError``
+        and, for the student's lock, ``PlanGroupLockedError`` and ``LockTimeoutError``; nothing is
+        written then.
         """
         # Callers without a type checker may pass the text of a form field.
         to = values.validate("status", values.member(GroupStatus), to)

@@ -40,7 +40,8 @@ def stale_plans(session: Session, *, tenant_id: UUID, group_id: UUID) -> tuple[S
 
     Plans that are done or part done are facts and cannot be stale. Plans of past days are included;
     they are missed anyway. It takes at most two round trips on any Session, without a lock, and
-    writes nothing; the caller ends the transaction. Raises ``PlanGroupNotFoundError``.
+    writes nothing; the caller ends the transaction. Raises ``PlanGroupNotFoundError``
+    and ``InvalidInputError``.
     """
     snapshot = PlanGroupRepository(session, tenant_id).snapshot(group_id, with_baseline=True)
     undone = [live for live in snapshot.plans if live.state in UNDONE_STATES]

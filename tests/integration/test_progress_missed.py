@@ -1,15 +1,18 @@
 """Plans that are missed by hand: they are retired, and their units are planned again."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from domain import GroupStatus, PlanState, StudentPlan
+from domain import GroupStatus, PlanGroupLock, PlanState, StudentPlan, UnitOfWork
+from domain.errors import NotFoundError, PlanGroupNotFoundError, StudentPlanNotFoundError
 from domain.models.plan import RetiredAs
 from domain.services import Mark, PlanProgressService, RowVersion
 from tests.integration.editing import Factory, World, edit, refused
-from tests.integration.storing import change, columns, generate, live, plans, units
+from tests.integration.storing import FIRST, change, columns, generate, live, plans, units
 
 SERVICE = PlanProgressService
 PLANNED, STARTED, PART_DONE, DONE = PlanState
@@ -94,3 +97,21 @@ def test_plan_of_a_group_in_any_state_can_be_missed(
     fields = {"plan_id": world.plans[0].id, "expected_version": 1}
     edit(session_factory, world, SERVICE.mark_missed, **fields)
     assert not current(session_factory, world).live
+
+
+def test_progress_in_an_unknown_group_names_the_group_if_its_student_has_to_be_locked(
+    session_factory: Factory, lock: PlanGroupLock
+) -> None:
+    ids: dict[str, Any] = {"plan_id": uuid4(), "expected_version": 1}
+    place: dict[str, Any] = {"date": FIRST, "start_minute": 600, "today": FIRST}
+    calls: list[tuple[type[NotFoundError], Callable[[PlanProgressService], object]]] = [
+        (StudentPlanNotFoundError, lambda service: service.mark(**ids, state=DONE)),
+        (StudentPlanNotFoundError, lambda service: service.pin(**ids)),
+        (PlanGroupNotFoundError, lambda service: service.mark_missed(**ids)),
+        (PlanGroupNotFoundError, lambda service: service.move(**ids, **place)),
+    ]
+    for error, call in calls:
+        with UnitOfWork(session_factory, lock=lock) as uow:
+            with pytest.raises(error):
+                call(PlanProgressService(uow))
+            uow.rollback()

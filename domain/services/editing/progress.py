@@ -47,7 +47,11 @@ class PlanProgressService(Service):
     All methods raise ``StudentPlanNotFoundError`` (also for a plan of another tenant or
     another group), ``EditedMeanwhileError`` if the plan does not have the
     ``expected_version``, ``InvalidInputError`` (field ``plan_id``) if the plan is no longer live,
-    and ``LockNotHeldError``. Nothing is written after any of these errors.
+    and for values of a wrong type, and ``LockNotHeldError``. For a group that the tenant does not
+    have, ``mark_missed`` and ``move`` raise ``PlanGroupNotFoundError``, because they acquire the
+    lock of its student first. ``GeneratedMeanwhileError`` is raised if the database finds the
+    units of a plan in another live plan, which only a writer without the lock can cause. Nothing
+    is written after any of these errors.
     """
 
     def mark(
@@ -121,6 +125,7 @@ class PlanProgressService(Service):
 
         The plan is neither part done nor done; its day need not be past. Its time becomes free, and
         its lineage ends.
+
         Also raises ``PlanGroupLockedError`` and ``LockTimeoutError`` for the student's lock.
         """
         group_id = self._resolve_group(group_id)
@@ -147,8 +152,8 @@ class PlanProgressService(Service):
         time on ``today`` or later. The order of a content's plans and of its reviews is not
         checked.
 
-        In addition to the errors of the class, this raises ``InvalidInputError`` for ``date`` and
-        ``start_minute``, ``StudentPlansOverlapError``, and for the student's lock
+        In addition to the errors of the class, this raises ``InvalidInputError`` for ``date``,
+        ``start_minute`` and ``today``, ``StudentPlansOverlapError``, and for the student's lock
         ``PlanGroupLockedError`` and ``LockTimeoutError``.
         """
         uow, group_id = self._uow, self._resolve_group(group_id)
