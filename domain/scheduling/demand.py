@@ -20,13 +20,32 @@ from domain.scheduling.spans import Span, total, without
 from domain.scheduling.types import Allocation, Content, Factors, KeptPlan, PlanKind, Request
 
 
+class Piece(NamedTuple):
+    """A piece of a unit: into how many the unit was cut then, and its minutes without wrap-up."""
+
+    parts: int
+    minutes: int
+
+
+def is_complete(pieces: Mapping[int, Piece], minutes: int) -> bool:
+    """Whether pieces, by number, are all of a unit of so many minutes.
+
+    They are if they have its minutes, or if none is missing: a unit that was made longer after all
+    its pieces were planned has no further one. The pieces need not agree in their number, because
+    the rest is cut again after some of them are done.
+    """
+    if len(pieces) >= max(piece.parts for piece in pieces.values()):
+        return True
+    return sum(piece.minutes for piece in pieces.values()) >= minutes
+
+
 @dataclass(slots=True)
 class Demand:
     """The remaining units of one content, without gaps.
 
     ``units`` has their numbers, and ``prefix[i]`` is the number of minutes of the first ``i``
-    units. For a unit of which some pieces are kept, ``kept_pieces`` has the numbers of these
-    pieces. ``days`` has the content's study days from today on, ``reserve_days`` the designated
+    units. For a unit of which some pieces are kept, ``kept_pieces`` has these pieces by their
+    numbers. ``days`` has the content's study days from today on, ``reserve_days`` the designated
     holidays whose reserve it may use, and ``spare_days`` the days without study time, whose reserve
     is its last resort; all are ascending indexes into the calendar.
     """
@@ -43,7 +62,7 @@ class Demand:
     """The first day on which the content is neither studied nor reviewed."""
     longest: int
     """Minutes of the longest remaining unit, 0 if no unit remains."""
-    kept_pieces: dict[int, set[int]] = field(default_factory=dict)
+    kept_pieces: dict[int, dict[int, Piece]] = field(default_factory=dict)
     wanted: Mapping[int, float] | None = None
     """The part of each study day in minutes that a strategy wants; ``None`` for the even deal."""
 
@@ -60,6 +79,11 @@ class Demand:
     def length(self, index: int) -> int:
         """Return the minutes of the unit with this index."""
         return self.prefix[index + 1] - self.prefix[index]
+
+    def unit_minutes(self, unit: int) -> int:
+        """Return the minutes of a unit, remaining or not; 0 if the range does not contain it."""
+        index = unit - self.content.first_unit
+        return self.minutes[index] if 0 <= index < len(self.minutes) else 0
 
     def limited(self, count: int) -> "Demand":
         """Return the same demand with only its first ``count`` units."""
@@ -132,11 +156,12 @@ def _demand(
     left = {
         unit: length for unit, length in enumerate(minutes, content.first_unit) if unit not in whole
     }
-    for unit, kept_lengths in pieces.items():
+    for unit, own in pieces.items():
         if unit in left:
-            left[unit] -= sum(kept_lengths.values())
-            if left[unit] <= 0:
+            if is_complete(own, left[unit]):
                 del left[unit]
+            else:
+                left[unit] -= sum(piece.minutes for piece in own.values())
     return Demand(
         content=content,
         minutes=minutes,
@@ -147,7 +172,7 @@ def _demand(
         reserve_days=_within(days.holidays, usable) if is_weakness else [],
         spare_days=_within(days.no_time, usable),
         longest=max(left.values(), default=0),
-        kept_pieces={unit: set(numbers) for unit, numbers in pieces.items() if unit in left},
+        kept_pieces={unit: own for unit, own in pieces.items() if unit in left},
     )
 
 
@@ -156,23 +181,16 @@ def _within(days: list[int], usable: range) -> list[int]:
     return days[bisect_left(days, usable.start) : bisect_left(days, usable.stop)]
 
 
-def _kept_units(kept: Iterable[KeptPlan]) -> tuple[set[int], dict[int, dict[int, int]]]:
-    """Return the units that are kept completely, and the minutes of kept pieces by unit and number.
-
-    A unit is kept completely if a plan keeps it uncut or if all of its pieces are kept. A piece may
-    have been kept before the rest was cut again, into more of them.
-    """
+def _kept_units(kept: Iterable[KeptPlan]) -> tuple[set[int], dict[int, dict[int, Piece]]]:
+    """Return the units that a plan keeps uncut, and the kept pieces of others by their numbers."""
     whole: set[int] = set()
-    pieces: dict[int, dict[int, int]] = defaultdict(dict)
-    expected: dict[int, int] = {}
+    pieces: dict[int, dict[int, Piece]] = defaultdict(dict)
     for plan in kept:
         if plan.parts == 1:
             whole.update(range(plan.first_unit, plan.last_kept_unit + 1))
         elif plan.last_kept_unit >= plan.first_unit:
             minutes = plan.end_minute - plan.start_minute - plan.wrap_up_minutes
-            pieces[plan.first_unit][plan.part] = minutes
-            expected[plan.first_unit] = max(plan.parts, expected.get(plan.first_unit, 0))
-    whole.update(unit for unit, numbers in pieces.items() if len(numbers) >= expected[unit])
+            pieces[plan.first_unit][plan.part] = Piece(plan.parts, minutes)
     return whole, pieces
 
 

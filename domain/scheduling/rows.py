@@ -4,7 +4,7 @@ Pieces of a unit are numbered over all days. The cost is linear in the units.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -59,7 +59,7 @@ class Parts:
     """
 
     def __init__(self, deals: Sequence[Deal]) -> None:
-        self.kept: dict[int, Mapping[int, set[int]]] = {}
+        self.kept: dict[int, Mapping[int, Collection[int]]] = {}
         self.last: dict[int, dict[int, int]] = {}
         self.pieces: dict[int, Counter[int]] = {}
         self.totals: dict[int, Counter[int]] = {}

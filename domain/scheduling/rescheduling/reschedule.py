@@ -24,7 +24,12 @@ from domain.scheduling.rescheduling.contents import catch_up_all
 from domain.scheduling.rescheduling.contradictions import contradiction
 from domain.scheduling.rescheduling.remaining import remaining_contents
 from domain.scheduling.rescheduling.reviews import Follow
-from domain.scheduling.rescheduling.standing import kept_minutes, undone_units, with_study_days
+from domain.scheduling.rescheduling.standing import (
+    kept_minutes,
+    renumbered,
+    undone_units,
+    with_study_days,
+)
 from domain.scheduling.rescheduling.timetable import Timetable, study_by_content
 from domain.scheduling.result import PlanWarning, Quality, Rescheduled, ScheduledPlan
 from domain.scheduling.rows import Row, row_of
@@ -113,7 +118,9 @@ class _Stand:
         self._how = how
         self._demands = {demand.content.position: demand for demand in problem.demands}
         start, today = problem.request.period_start, problem.request.today
-        rows = [row_of(plan, (plan.date - start).days) for plan in planned]
+        found = [row_of(plan, (plan.date - start).days) for plan in planned]
+        rows = renumbered(self._demands, found)
+        self._is_renumbered = rows != found
         self._missed = [row for row, plan in zip(rows, planned, strict=True) if plan.date < today]
         self._planned = [row for row in rows if row.day >= problem.first_day]
         self.timetable = Timetable(problem.rooms, (), kept_minutes(problem.request))
@@ -142,8 +149,8 @@ class _Stand:
 
     @property
     def is_disturbed(self) -> bool:
-        """Whether anything was missed or hit, or other units are unplaced than were reported."""
-        if self._missed or self._hit:
+        """Whether anything was missed, hit or renumbered, or is unplaced without being reported."""
+        if self._missed or self._hit or self._is_renumbered:
             return True
         reported: dict[int, set[int]] = defaultdict(set)
         for item in self._baseline.unplaced:

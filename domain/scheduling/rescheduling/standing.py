@@ -1,12 +1,12 @@
 """What stands before a reschedule: items of contents, rows of plans, and kept plans."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, count
 
 from domain.scheduling.calendar import DayKind
-from domain.scheduling.demand import Demand, Problem
+from domain.scheduling.demand import Demand, Piece, Problem, is_complete
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.rescheduling.catching_up import AT_ONCE, CaughtUp, Content
 from domain.scheduling.rounding import even_deal
@@ -58,27 +58,52 @@ def items_of(demand: Demand, planned: Iterable[Row]) -> tuple[Deal, list[tuple[i
     minutes: list[int] = []
     numbers: list[tuple[int, int]] = []
     for i, unit in enumerate(demand.units):
-        rest, own = demand.length(i), pieces.get(unit, {})
-        taken = {*own, *demand.kept_pieces.get(unit, ())}
-        # Pieces keep their minutes, also if those of the unit are rounded in another way by now.
-        is_complete = any(len(taken) >= row.parts for row in own.values())
-        found: list[tuple[int, int, int]] = []
-        for part, row in sorted(own.items()):
-            length = row.stop - row.start - row.wrap_up
-            length = length if is_complete else min(rest, length)
-            found.append((part, row.parts, length))
-            rest -= length
-        if rest > 0 and not is_complete:
-            free = next(number for number in range(1, len(taken) + 2) if number not in taken)
-            count = max(len(taken) + 1, *(row.parts for row in own.values()), 1)
-            found.append((free, count, rest))
+        own = {number: _piece(row) for number, row in pieces.get(unit, {}).items()}
+        taken = {**demand.kept_pieces.get(unit, {}), **own}
+        found = [(part, *piece) for part, piece in own.items()]
+        # Pieces keep their minutes, also if those of the unit are other ones by now.
+        if not taken or not is_complete(taken, demand.unit_minutes(unit)):
+            rest = demand.length(i) - sum(piece.minutes for piece in own.values())
+            parts = max(len(taken) + 1, *(piece.parts for piece in own.values()), 1)
+            found.append((_lowest_free(taken), parts, rest))
         for part, parts, length in sorted(found):
-            if length:
-                units.append(unit)
-                minutes.append(length)
-                numbers.append((part, parts))
+            units.append(unit)
+            minutes.append(length)
+            numbers.append((part, parts))
     cuts = len(units) - len(demand.units)
     return Deal(demand, units, [0, *accumulate(minutes)], [], [], cuts=cuts), numbers
+
+
+def renumbered(demands: Mapping[int, Demand], planned: Sequence[Row]) -> list[Row]:
+    """Return rows in order of time, of which the pieces of a unit are as many as they say.
+
+    Some pieces may have been missed by hand: they are planned again as one, and not at all if the
+    others have all minutes of a unit that was made shorter since. The others keep their time.
+    """
+    pieces: dict[tuple[int, int], dict[int, int]] = defaultdict(dict)
+    for index, row in enumerate(planned):
+        if row.parts > 1 and row.kind is PlanKind.STUDY and row.content in demands:
+            pieces[row.content, row.first_unit][row.part] = index
+    rows = list(planned)
+    for (content, unit), indexes in pieces.items():
+        demand = demands[content]
+        kept = demand.kept_pieces.get(unit, {})
+        taken = {**kept, **{number: _piece(rows[at]) for number, at in indexes.items()}}
+        missing = () if is_complete(taken, demand.unit_minutes(unit)) else (_lowest_free(taken),)
+        parts = len(taken) + len(missing)
+        if parts < max(piece.parts for piece in taken.values()):
+            free = [n for n in range(1, parts + 1) if n not in kept and n not in missing]
+            for at, number in zip(sorted(indexes.values()), free, strict=False):
+                rows[at] = rows[at]._replace(part=number, parts=parts)
+    return rows
+
+
+def _lowest_free(taken: Container[int]) -> int:
+    return next(number for number in count(1) if number not in taken)
+
+
+def _piece(row: Row) -> Piece:
+    return Piece(row.parts, row.stop - row.start - row.wrap_up)
 
 
 def counted_whole(plan: KeptPlan) -> KeptPlan:
