@@ -15,13 +15,13 @@ from itertools import accumulate, groupby
 from typing import TypeAlias
 
 from domain.scheduling.calendar import Day, DayKind
-from domain.scheduling.demand import Demand, Problem
+from domain.scheduling.demand import Demand, Piece, Problem, is_complete
 from domain.scheduling.layout.comfort import Comfort
 from domain.scheduling.layout.review_units import Review
 from domain.scheduling.layout.reviews import lay_out_reviews
 from domain.scheduling.result import PlanWarning, warning
 from domain.scheduling.rounding import deltas, rounded_multiples
-from domain.scheduling.rows import Row
+from domain.scheduling.rows import Row, piece_of
 from domain.scheduling.spans import Span, merged, without
 from domain.scheduling.types import Content, KeptPlan, PlanKind, Request
 
@@ -52,7 +52,7 @@ def place_reviews(
         last = max(days[row.day].cycle for row in rows)
         if not any(day.kind is DayKind.REVIEW and day.cycle == last for day in days):
             open_days[last] = sorted(problem.buffer)
-    studied_then = studied_by_cycle(kept_within(request), days, rows)
+    studied_then = studied_by_cycle(kept_within(request), problem.demands, days, rows)
     for cycle, studied in sorted(studied_then.items()):
         reviews, late = timely_reviews(problem.demands, studied, open_days[cycle])
         free = {day: rooms[day].minutes for day in open_days[cycle]}
@@ -171,29 +171,31 @@ def kept_within(request: Request) -> list[KeptWithin]:
 
 
 def studied_by_cycle(
-    kept: Sequence[KeptWithin], days: Sequence[Day], rows: Iterable[Row]
+    kept: Sequence[KeptWithin], demands: Iterable[Demand], days: Sequence[Day], rows: Iterable[Row]
 ) -> Studied:
     """Return the studied ranges by the cycle of their day.
 
-    A unit in pieces belongs to the cycle of its last piece; one whose last pieces are unplaced is
-    not studied. Ranges that a kept review of the same cycle covers are omitted.
+    A unit in pieces belongs to the cycle of its last piece; one of which a piece is unplaced is not
+    studied. Ranges that a kept review of the same cycle covers are omitted.
     """
     whole: dict[int, list[tuple[Span, int]]] = defaultdict(list)
-    pieces: dict[tuple[int, int], dict[int, tuple[int, int]]] = defaultdict(dict)
+    pieces: dict[tuple[int, int], dict[int, tuple[Piece, int]]] = defaultdict(dict)
 
     def add(plan: Row | KeptPlan, last_unit: int, day: int) -> None:
         if plan.parts == 1:
             whole[plan.content].append(((plan.first_unit, last_unit + 1), day))
         else:
-            pieces[plan.content, plan.first_unit][plan.part] = plan.parts, day
+            pieces[plan.content, plan.first_unit][plan.part] = piece_of(plan), day
 
     for row in rows:
         add(row, row.last_unit, row.day)
     for plan, day in kept:
         if plan.kind is PlanKind.STUDY:
             add(plan, plan.last_kept_unit, day)
+    by_position = {demand.content.position: demand for demand in demands} if pieces else {}
     for (content, unit), own in pieces.items():
-        if len(own) >= _pieces({number: parts for number, (parts, _) in own.items()}):
+        known = {number: piece for number, (piece, _) in own.items()}
+        if content in by_position and is_complete(known, by_position[content].unit_minutes(unit)):
             whole[content].append(((unit, unit + 1), max(day for _, day in own.values())))
     cycles: Studied = defaultdict(lambda: defaultdict(list))
     for content, ranges in whole.items():
@@ -201,17 +203,6 @@ def studied_by_cycle(
             cycles[days[day].cycle][content].append((units, day))
     _leave_out_reviewed(cycles, kept, days)
     return cycles
-
-
-def _pieces(parts: Mapping[int, int]) -> int:
-    """Return how many pieces a unit has, by the number of pieces that each of them knows.
-
-    The pieces need not agree: after some of them are done, the rest may be cut into more or fewer.
-    A piece that knows of fewer pieces than the highest number was cut after the one with that
-    number; otherwise the one with the highest number was cut last.
-    """
-    fewest, highest = min(parts.values()), max(parts)
-    return fewest if fewest < highest else parts[highest]
 
 
 def _leave_out_reviewed(cycles: Studied, kept: Iterable[KeptWithin], days: Sequence[Day]) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+from domain.scheduling.demand import Piece
 from domain.scheduling.distribution.deal import Deal, Share
 from domain.scheduling.placement import Run
 from domain.scheduling.result import ScheduledPlan
@@ -50,6 +51,13 @@ def row_of(plan: KeptPlan | ScheduledPlan, day: int) -> Row:
         wrap_up=plan.wrap_up_minutes,
         reserve=plan.reserve,
     )
+
+
+def piece_of(plan: KeptPlan | Row) -> Piece:
+    """Return a plan of a piece of a unit as that piece."""
+    if isinstance(plan, Row):
+        return Piece(plan.parts, plan.stop - plan.start - plan.wrap_up)
+    return Piece(plan.parts, plan.end_minute - plan.start_minute - plan.wrap_up_minutes)
 
 
 class Parts:

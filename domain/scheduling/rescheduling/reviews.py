@@ -160,7 +160,7 @@ class Follow:
             for plan in self._kept.get(content, ())
             if plan.parts > 1 or self._kept_key(plan) in keys
         ]
-        return studied_by_cycle(kept, days, own)
+        return studied_by_cycle(kept, self.problem.demands, days, own)
 
     def _may_be_early(self, reviews: Sequence[Row], rows: RowsByContent) -> bool:
         """Whether a review is not after the last day on which its units are studied, if any are.

@@ -6,11 +6,11 @@ from dataclasses import replace
 from itertools import accumulate, count
 
 from domain.scheduling.calendar import DayKind
-from domain.scheduling.demand import Demand, Piece, Problem, is_complete
+from domain.scheduling.demand import Demand, Problem, is_complete
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.rescheduling.catching_up import AT_ONCE, CaughtUp, Content
 from domain.scheduling.rounding import even_deal
-from domain.scheduling.rows import Row
+from domain.scheduling.rows import Row, piece_of
 from domain.scheduling.types import KeptPlan, PlanKind, Request
 
 
@@ -58,7 +58,7 @@ def items_of(demand: Demand, planned: Iterable[Row]) -> tuple[Deal, list[tuple[i
     minutes: list[int] = []
     numbers: list[tuple[int, int]] = []
     for i, unit in enumerate(demand.units):
-        own = {number: _piece(row) for number, row in pieces.get(unit, {}).items()}
+        own = {number: piece_of(row) for number, row in pieces.get(unit, {}).items()}
         taken = {**demand.kept_pieces.get(unit, {}), **own}
         found = [(part, *piece) for part, piece in own.items()]
         # Pieces keep their minutes, also if those of the unit are other ones by now.
@@ -88,7 +88,7 @@ def renumbered(demands: Mapping[int, Demand], planned: Sequence[Row]) -> list[Ro
     for (content, unit), indexes in pieces.items():
         demand = demands[content]
         kept = demand.kept_pieces.get(unit, {})
-        taken = {**kept, **{number: _piece(rows[at]) for number, at in indexes.items()}}
+        taken = {**kept, **{number: piece_of(rows[at]) for number, at in indexes.items()}}
         missing = () if is_complete(taken, demand.unit_minutes(unit)) else (_lowest_free(taken),)
         parts = len(taken) + len(missing)
         if parts < max(piece.parts for piece in taken.values()):
@@ -100,10 +100,6 @@ def renumbered(demands: Mapping[int, Demand], planned: Sequence[Row]) -> list[Ro
 
 def _lowest_free(taken: Container[int]) -> int:
     return next(number for number in count(1) if number not in taken)
-
-
-def _piece(row: Row) -> Piece:
-    return Piece(row.parts, row.stop - row.start - row.wrap_up)
 
 
 def counted_whole(plan: KeptPlan) -> KeptPlan:

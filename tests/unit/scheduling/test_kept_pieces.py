@@ -13,6 +13,8 @@ from domain.scheduling.types import PlanKind, Request, Strategy
 from tests.unit.scheduling.build import (
     block,
     book,
+    busy,
+    checked_schedule,
     custom,
     kept,
     make_request,
@@ -127,3 +129,28 @@ def test_unit_whose_last_piece_is_done_is_reviewed_with_the_rest(strategy: Strat
     result = schedule(request)
     assert [(row.part, row.parts, row.minutes) for row in study(result)] == [(1, 2, 60)]
     assert (1, 1) in [(row.content, row.first_unit) for row in reviews(result)]
+
+
+@STRATEGIES
+@pytest.mark.parametrize(("part", "other"), list(permutations([1, 2, 3], 2)))
+def test_unit_of_which_a_piece_is_unplaced_is_not_reviewed(
+    strategy: Strategy, part: int, other: int
+) -> None:
+    """Two pieces of 70 minutes in all are done; they were cut at different times."""
+    request = make_request(
+        custom(1, 1, 100, position=1),
+        book(1, 4, 5, position=2),
+        period="01-06..01-09",
+        today="01-08",
+        cycle=(3, 1),
+        blocks=block(10, "10:40"),
+        non_study_blocks=(),
+        busy=(busy("01-08", 10, 10.25),),
+        kept=(
+            kept(1, 1, "01-06", 10, 10 + 40 / 60, part=part, parts=max(2, part)),
+            kept(1, 1, "01-07", 10, 10.5, part=other, parts=3),
+        ),
+    )
+    result = checked_schedule(replace(request, strategy=strategy))
+    assert [item.content for item in result.unplaced if item.minutes == 30] == [1]
+    assert (1, 1) not in [(row.content, row.first_unit) for row in reviews(result)]

@@ -8,7 +8,7 @@ from itertools import pairwise
 from math import ceil
 
 from domain.scheduling.result import ScheduledPlan
-from domain.scheduling.types import Balance, PlanKind
+from domain.scheduling.types import Balance, KeptPlan, PlanKind
 from tests.unit.scheduling.checking.amounts import runs
 from tests.unit.scheduling.checking.case import Case, Slot, listed, name, units
 from tests.unit.scheduling.checking.flows import fits, least_peak
@@ -32,13 +32,42 @@ class Studied:
         self.new: dict[tuple[int, int], dict[int, date]] = defaultdict(dict)
         self.kept: dict[tuple[int, int], dict[int, date]] = defaultdict(dict)
         for row in case.study:
-            if row.part == row.parts:
+            if row.parts == 1:
                 self.new[row.cycle, row.content].update(dict.fromkeys(units(row), row.date))
-        for plan in case.request.kept:
-            if plan.kind is PlanKind.STUDY and plan.part == plan.parts:
+        for plan in self._kept_plans:
+            if plan.parts == 1:
                 kept = range(plan.first_unit, plan.last_kept_unit + 1)
                 cycle = case.world.cycle_of(plan.date)
                 self.kept[cycle, plan.content].update(dict.fromkeys(kept, plan.date))
+        self._add_pieces()
+
+    @property
+    def _kept_plans(self) -> list[KeptPlan]:
+        return [plan for plan in self.case.request.kept if plan.kind is PlanKind.STUDY]
+
+    def _add_pieces(self) -> None:
+        """Add the units in pieces, unless one is unplaced, on the day of the last piece."""
+        last: dict[tuple[int, int], tuple[date, int, bool]] = {}
+        for row in self.case.study:
+            if row.parts > 1:
+                one = row.date, row.cycle, True
+                last[row.content, row.first_unit] = max(
+                    one, last.get((row.content, row.first_unit), one)
+                )
+        for plan in self._kept_plans:
+            if plan.parts > 1:
+                one = plan.date, self.case.world.cycle_of(plan.date), False
+                last[plan.content, plan.first_unit] = max(
+                    one, last.get((plan.content, plan.first_unit), one)
+                )
+        unplaced = {
+            (item.content, unit)
+            for item in self.case.schedule.unplaced
+            for unit in range(item.first_unit, item.last_unit + 1)
+        }
+        for position, unit in last.keys() - unplaced:
+            day, cycle, is_new = last[position, unit]
+            (self.new if is_new else self.kept)[cycle, position][unit] = day
 
     @cached_property
     def cycles(self) -> set[int]:

@@ -52,7 +52,9 @@ def _tail(case: Case, position: int, sure: Mapping[date, int]) -> Iterator[str]:
     amounts = case.amounts[position]
     tails = [tail for tail in case.schedule.unplaced if tail.content == position]
     for tail in tails:
-        cost = amounts.cost(range(tail.first_unit, tail.last_unit + 1))
+        missing = range(tail.first_unit, tail.last_unit + 1)
+        done = (amounts.kept_pieces.get(unit, {}) for unit in missing)
+        cost = amounts.cost(missing) - sum(sum(pieces.values()) for pieces in done)
         if tail.minutes != cost:
             yield f"{tail} costs {cost} min"
     if not tails:
