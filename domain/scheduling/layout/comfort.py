@@ -8,12 +8,15 @@ from domain.scheduling.types import Request, Strategy
 MARK: Final = 5
 """Rows begin at multiples of so many minutes."""
 UNLIMITED: Final = 24 * 60
-"""More minutes than a day can spend on pauses or marks."""
+"""At least as many minutes as a day can spend on pauses or marks, or on a sitting."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comfort:
-    """The wishes for a day: minutes of the longest sitting and of a pause."""
+    """The wishes for a day: minutes of the longest sitting and of a pause.
+
+    Without pauses, sittings are unlimited.
+    """
 
     longest_sitting: int
     pause_minutes: int
@@ -23,7 +26,8 @@ def comfort_of(request: Request) -> Comfort | None:
     """Return the wishes of a group, or ``None`` if its strategy places rows one after another."""
     if request.strategy is Strategy.EVEN:
         return None
-    return Comfort(request.longest_sitting, request.pause_minutes)
+    longest = request.longest_sitting if request.pause_minutes else UNLIMITED
+    return Comfort(longest, request.pause_minutes)
 
 
 @dataclass(slots=True)

@@ -22,6 +22,7 @@ from tests.unit.scheduling.build import (
     make_request,
     on,
     reserve,
+    study,
     worked_example,
 )
 from tests.unit.scheduling.checking.case import Case
@@ -96,6 +97,20 @@ def test_long_evenings_have_pauses(longest: int, pause: int) -> None:
     case = Case(request, checked_schedule(request))
     for day in case.world.study_days():
         assert all(one.minutes <= longest for one in sittings(case, day))
+
+
+@pytest.mark.parametrize("sitting", [30, 100])
+@pytest.mark.parametrize("minutes", [5, 7, 40])
+def test_pauses_of_no_minutes_cut_no_session(sitting: int, minutes: int) -> None:
+    request = balanced(
+        make_request(
+            book(1, 720 // minutes, minutes), book(1, 60, 4, position=2, weekly=3), cycle=(6, 1)
+        )
+    )
+    result = checked_schedule(replace(request, longest_sitting=sitting, pause_minutes=0))
+    rows = [row for content in (1, 2) for row in study(result, content)]
+    spans = Counter((row.content, row.date, row.start_minute < 12 * 60) for row in rows)
+    assert {*spans.values()} == {1}
 
 
 def test_long_evenings_begin_their_rows_on_five_minute_marks() -> None:
