@@ -13,12 +13,15 @@ were live before, and the kept, moved and new ones are those that are live after
 
 Step 1 needs no choice, because no two live plans of a student overlap. Steps 2 and 3 take plans in
 order of time, and step 3 prefers the live plan with the most units in common. Linear in the number
-of plans, except for step 3, which is quadratic in the plans of a content, kind and day.
+of plans, apart from a logarithmic factor, because of the plans of a content, kind and day only
+pieces of a unit have units in common.
 """
 
+from bisect import bisect_right
 from collections import defaultdict, deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from operator import attrgetter
 from typing import Final
 from uuid import UUID
@@ -137,19 +140,52 @@ def _pair_ranges(wanted: Iterable[ScheduledPlan], old: Iterable[StoredPlan]) -> 
 
 def _pair_days(wanted: Iterable[ScheduledPlan], old: Sequence[StoredPlan]) -> _Matched:
     """Pair plans of the same day that have units in common, as many as possible for each."""
-    days: dict[Hashable, list[StoredPlan]] = defaultdict(list)
+    by_day: dict[Hashable, list[StoredPlan]] = defaultdict(list)
     for stored in old:
-        days[_day(stored.plan)].append(stored)
+        by_day[_day(stored.plan)].append(stored)
+    days = {day: _OfDay(rows) for day, rows in by_day.items()}
     pairs, unmatched = [], []
     for plan in wanted:
-        candidates = days.get(_day(plan), [])
-        best = max(candidates, key=lambda stored: _common(stored.plan, plan), default=None)
-        if best is not None and _common(best.plan, plan) > 0:
-            candidates.remove(best)
-            pairs.append((best, plan))
-        else:
+        day = days.get(_day(plan))
+        best = None if day is None else day.take(plan)
+        if best is None:
             unmatched.append(plan)
-    return pairs, unmatched, _by_time(stored for rest in days.values() for stored in rest)
+        else:
+            pairs.append((best, plan))
+    return pairs, unmatched, _by_time(stored for day in days.values() for stored in day.left)
+
+
+class _OfDay:
+    """The live plans of a content, kind and day, by their first unit."""
+
+    def __init__(self, plans: Sequence[StoredPlan]) -> None:
+        """Store plans, which are in order of time."""
+        self._plans = sorted(enumerate(plans), key=lambda one: one[1].plan.first_unit)
+        self._firsts = [stored.plan.first_unit for _, stored in self._plans]
+        # The highest last unit of the plans until each one: none of them has a unit above it.
+        self._reach = list(accumulate((stored.plan.last_unit for _, stored in self._plans), max))
+        self._taken: set[int] = set()
+
+    def take(self, plan: ScheduledPlan) -> StoredPlan | None:
+        """Take the plan with the most units in common, and of several the earliest, if any."""
+        index = bisect_right(self._firsts, plan.last_unit) - 1
+        best: tuple[int, int, int] | None = None
+        while index >= 0 and self._reach[index] >= plan.first_unit:
+            number, stored = self._plans[index]
+            found = _common(stored.plan, plan), -number, index
+            if number not in self._taken and found[0] > 0 and (best is None or found > best):
+                best = found
+            index -= 1
+        if best is None:
+            return None
+        _, number, index = best
+        self._taken.add(-number)
+        return self._plans[index][1]
+
+    @property
+    def left(self) -> Iterator[StoredPlan]:
+        """The plans that were not taken."""
+        return (stored for number, stored in self._plans if number not in self._taken)
 
 
 def _common(one: ScheduledPlan, other: ScheduledPlan) -> int:
