@@ -108,45 +108,63 @@ def without_short_pieces(rows: Sequence[Row], shortest: int) -> list[Row]:
     """Return the rows of a review, in order of time, such that no piece of a unit is too short.
 
     The minutes of a piece that is too short are given to the row before or after it, if that is in
-    the same span: the unit is reviewed in its other pieces.
+    the same span: the unit is reviewed in its other pieces. The cost is linear in the rows, because
+    only the first and the last piece of a unit can join another row.
     """
-    left = list(rows)
-    while (found := _joinable(left, shortest)) is not None:
-        at, other = found
-        piece, row = left[at], left[other]
-        left[other] = row._replace(
-            start=min(row.start, piece.start), stop=max(row.stop, piece.stop)
-        )
-        del left[at]
-        left = _renumbered(left, piece.first_unit)
-    return left
+    done: list[Row] = []
+    rest = list(reversed(rows))
+    is_changed = False
+    while rest:
+        piece = rest.pop()
+        is_short = piece.parts > 1 and piece.stop - piece.start < shortest
+        other = next((own for own in (done, rest) if is_short and _can_join(piece, own)), None)
+        if other is None:
+            done.append(piece)
+            continue
+        other.append(_joined(other.pop(), piece))
+        _count_again(done, rest, piece.first_unit)
+        is_changed = True
+    return _continued(done) if is_changed else done
 
 
-def _joinable(rows: Sequence[Row], shortest: int) -> tuple[int, int] | None:
-    """Return the indexes of a piece that is too short, and of the row that it can join, if any."""
-    for at, piece in enumerate(rows):
-        if piece.parts > 1 and piece.stop - piece.start < shortest:
-            for other in range(max(0, at - 1), min(at + 2, len(rows))):
-                row = rows[other]
-                if row.first_unit != piece.first_unit and _touch(row, piece):
-                    return at, other
-    return None
+def _can_join(piece: Row, rows: Sequence[Row]) -> bool:
+    """Whether a piece can join the last one of some rows."""
+    return bool(rows) and rows[-1].first_unit != piece.first_unit and _touch(rows[-1], piece)
+
+
+def _joined(row: Row, piece: Row) -> Row:
+    return row._replace(start=min(row.start, piece.start), stop=max(row.stop, piece.stop))
 
 
 def _touch(a: Row, b: Row) -> bool:
     return (a.day, a.reserve) == (b.day, b.reserve) and (a.stop == b.start or b.stop == a.start)
 
 
-def _renumbered(rows: Sequence[Row], unit: int) -> list[Row]:
-    """Return the rows after the pieces of a unit are counted again; a whole one joins a row."""
+def _count_again(done: list[Row], rest: list[Row], unit: int) -> None:
+    """Count the pieces of a unit again, of which one was joined; one that is left is whole.
+
+    They are the last ones of ``done`` or of ``rest``, which is in reverse order. All are returned
+    to ``rest``, because the row before the removed piece may be able to join others now.
+    """
+    while done and _is_piece(done[-1], unit):
+        rest.append(done.pop())
+    pieces = []
+    while rest and _is_piece(rest[-1], unit):
+        pieces.append(rest.pop())
+    parts = len(pieces)
+    counted = [row._replace(part=part, parts=parts) for part, row in enumerate(pieces, 1)]
+    rest += reversed(counted)
+
+
+def _is_piece(row: Row, unit: int) -> bool:
+    return row.parts > 1 and row.first_unit == unit
+
+
+def _continued(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows after whole ones that continue the one before have joined it."""
     found: list[Row] = []
-    parts = sum(row.parts > 1 and row.first_unit == unit for row in rows)
-    part = 0
     for row in rows:
         own = row
-        if row.parts > 1 and row.first_unit == unit:
-            part += 1
-            own = row._replace(part=part, parts=parts)
         if found and _is_continued(found[-1], own):
             own = own._replace(start=found[-1].start, first_unit=found.pop().first_unit)
         found.append(own)

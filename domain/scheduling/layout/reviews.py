@@ -8,8 +8,12 @@ is linear in the reviewed units and the spans of the review days, unless units h
 Ranges of units are half-open in this module, so that the functions for spans can be used for them.
 """
 
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from operator import itemgetter
+from typing import Final
 
 from domain.scheduling.demand import placing_order
 from domain.scheduling.layout.arrangement import arrange, loosened, reserve_minutes
@@ -102,9 +106,13 @@ def _loosened(
 ) -> list[Row]:
     """Return the same rows with pauses and marks, as far as their spans have time left for them."""
     moved: list[Row] = []
+    by_day: Mapping[int, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_day[row.day].append(row)
+    items_of_reviews = _Items(reviews)
     for day, room in rooms.items():
-        own = [row for row in rows if row.day == day]
-        items = [_items_of_row(row, reviews) for row in own]
+        own = by_day[day]
+        items = [items_of_reviews.of(row) for row in own]
         sessions = [
             Session(prefix, [range(len(units))], shortest_piece=SHORTEST_REVIEW)
             for units, prefix in items
@@ -130,23 +138,45 @@ def _loosened(
     return moved
 
 
-def _items_of_row(row: Row, reviews: Iterable[Review]) -> tuple[Sequence[Span], Sequence[int]]:
-    """Return the items of a row and their cumulative minutes; one item if units are cut."""
-    whole = [(row.first_unit, row.last_unit + 1)], [0, row.stop - row.start]
-    for review in reviews:
-        if row.content == review.content and review.units[0] <= row.first_unit < review.units[1]:
-            items, prefix = items_of(review)
-            inside = [
-                i for i, (start, _) in enumerate(items) if row.first_unit <= start <= row.last_unit
-            ]
-            if not inside or row.parts > 1:
-                return whole
-            first, stop = inside[0], inside[-1] + 1
-            minutes = [at - prefix[first] for at in prefix[first : stop + 1]]
-            own = items[first:stop]
-            is_same = minutes[-1] == whole[1][1] and (own[0][0], own[-1][1]) == whole[0][0]
-            return (own, minutes) if is_same else whole
-    return whole
+class _Items:
+    """The items of reviews, to be read by row."""
+
+    def __init__(self, reviews: Iterable[Review]) -> None:
+        self._reviews: Mapping[int, list[Review]] = defaultdict(list)
+        for review in sorted(reviews, key=lambda one: one.units):
+            self._reviews[review.content].append(review)
+        self._items: dict[Span, tuple[Sequence[Span], Sequence[int]]] = {}
+
+    def of(self, row: Row) -> tuple[Sequence[Span], Sequence[int]]:
+        """Return the items of a row and their cumulative minutes; one item if units are cut."""
+        whole = [(row.first_unit, row.last_unit + 1)], [0, row.stop - row.start]
+        review = self._review_of(row)
+        if review is None or row.parts > 1:
+            return whole
+        items, prefix = self._items_of(review)
+        first = bisect_left(items, row.first_unit, key=_start)
+        stop = bisect_right(items, row.last_unit, key=_start)
+        if first == stop:
+            return whole
+        minutes = [at - prefix[first] for at in prefix[first : stop + 1]]
+        own = items[first:stop]
+        is_same = minutes[-1] == whole[1][1] and (own[0][0], own[-1][1]) == whole[0][0]
+        return (own, minutes) if is_same else whole
+
+    def _review_of(self, row: Row) -> Review | None:
+        """Return the review of a row; those of a content have no units in common."""
+        own = self._reviews[row.content]
+        at = bisect_right(own, row.first_unit, key=lambda review: review.units[0]) - 1
+        return own[at] if at >= 0 and row.first_unit < own[at].units[1] else None
+
+    def _items_of(self, review: Review) -> tuple[Sequence[Span], Sequence[int]]:
+        key = review.content, review.units[0]
+        if key not in self._items:
+            self._items[key] = items_of(review)
+        return self._items[key]
+
+
+_start: Final = itemgetter(0)
 
 
 def _divided(
