@@ -1,5 +1,6 @@
 """What stands before a reschedule: items of contents, rows of plans, and kept plans."""
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,10 +21,11 @@ def within_period(day: int, days: Sequence[object]) -> int:
 
 
 def even_due(units: int, days: int) -> list[int]:
+    """Return the position of the day on which each unit is due if they are dealt out evenly."""
     if not days:
         return [AT_ONCE] * units
     counts = even_deal(units, days)
-    return [sum(count <= unit for count in counts) for unit in range(units)]
+    return [bisect_right(counts, unit) for unit in range(units)]
 
 
 def whole_units(content: Content, found: CaughtUp) -> CaughtUp:

@@ -1,13 +1,19 @@
 """A day gets only so many minutes, unless the days after it do not hold the rest."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from itertools import accumulate
+from typing import Any
 
 import pytest
 
 from domain.scheduling.difference import place_of
+from domain.scheduling.rescheduling import standing
+from domain.scheduling.rescheduling.catching_up import AT_ONCE
 from domain.scheduling.rescheduling.reschedule import CatchUp
+from domain.scheduling.rounding import even_deal
 from tests.unit.scheduling.build import block, book, make_request, off, on
 from tests.unit.scheduling.lives import Life, next_day, places
 
@@ -68,3 +74,33 @@ def test_rest_of_a_plan_that_is_part_done_in_advance_is_due_on_its_day() -> None
     found = life.reschedule(on("01-06"), request=excluded)
     assert before <= places(found.plans)
     assert found.unplaced == ()
+
+
+class Counting(list[int]):
+    """Counts of units whose reads are counted."""
+
+    reads = 0
+
+    def __getitem__(self, index: Any) -> Any:
+        Counting.reads += 1
+        return super().__getitem__(index)
+
+    def __iter__(self) -> Iterator[int]:
+        for count in super().__iter__():
+            Counting.reads += 1
+            yield count
+
+
+@pytest.mark.parametrize(("units", "days"), [(0, 3), (5, 0), (3, 7), (7, 7), (2000, 600)])
+def test_units_that_were_never_planned_are_due_evenly(
+    units: int, days: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standing, "even_deal", lambda *numbers: Counting(even_deal(*numbers)))
+    monkeypatch.setattr(Counting, "reads", 0)
+    due = standing.even_due(units, days)
+    assert Counting.reads <= units * (days.bit_length() + 1)
+    if days:
+        per_day = [due.count(day) for day in range(days)]
+        assert list(accumulate(per_day)) == even_deal(units, days)
+    else:
+        assert due == [AT_ONCE] * units
