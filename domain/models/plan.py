@@ -73,7 +73,8 @@ class PlanGeneration(Base):
     whose ids ``plan_ids`` has in sequence; ``kept_ids`` has the other plans that were live after
     it. An undo has the result of the run that is in effect again, and all plans that are live.
     ``calendar`` has what a reschedule keeps of a generation: the kind of each date. A reschedule
-    has one if no generation was in effect.
+    has one if no generation was in effect. The other JSON columns refer to contents by their ids,
+    because positions change.
 
     ``made_ids`` has the plans that the run made live, ``None`` if it can no longer be undone.
     """

@@ -1,8 +1,12 @@
-"""What a reschedule keeps of earlier runs: a column of the snapshot, and how it is read."""
+"""What a reschedule keeps of earlier runs: a column of the snapshot, and how it is read.
 
-from collections.abc import Mapping
+The records of runs refer to contents by their ids, because positions change with the order.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any, Final, TypeAlias
 
@@ -11,7 +15,7 @@ from sqlalchemy.orm import aliased
 
 from domain.models.plan import PlanGeneration
 from domain.scheduling.rescheduling.baseline import Baseline
-from domain.scheduling.result import Certificate, Repair, RepairKind, Unplaced
+from domain.scheduling.result import Certificate, PlanWarning, Repair, RepairKind, Unplaced
 from domain.scheduling.types import UnplacedReason
 
 Parameter: TypeAlias = sa.BindParameter[Any]
@@ -50,32 +54,72 @@ def baseline_column(tenant_id: Parameter, group_id: Parameter) -> sa.ColumnEleme
     return newest.scalar_subquery()
 
 
-def baseline_of(found: Mapping[str, Any] | None) -> Baseline | None:
-    """Return the baseline from the column; ``None`` if no generation is in effect."""
+def baseline_of(found: Mapping[str, Any] | None, positions: Mapping[str, int]) -> Baseline | None:
+    """Return the baseline from the column; ``None`` if no generation is in effect.
+
+    :param positions: the current positions of the contents by their ids.
+    """
     if found is None or found["calendar"] is None:
         return None
-    explained = explanation_of(SimpleNamespace(**found))
+    explained = explanation_of(SimpleNamespace(**found), positions)
     return replace(Baseline.of_calendar_json(found["calendar"]), **explained)
 
 
-def explanation_of(record: Any) -> dict[str, Any]:
-    """Return what a run could not place, and why, from the columns of its record."""
+def explanation_of(record: Any, positions: Mapping[str, int]) -> dict[str, Any]:
+    """Return what a run could not place, and why, from the columns of its record.
+
+    What refers to contents that were removed since is left out.
+    """
+    certificate = record.certificate
+    if certificate is not None and not positions.keys() >= {*certificate["contents"]}:
+        certificate = None
+    unplaced = (_unplaced(item) for item in _current(record.unplaced, positions))
     return {
-        "unplaced": tuple(_unplaced(item) for item in record.unplaced),
-        "certificate": _certificate(record.certificate),
-        "repairs": tuple(_repair(item) for item in record.repairs),
+        "unplaced": tuple(sorted(unplaced, key=attrgetter("content", "first_unit"))),
+        "certificate": _certificate(certificate, positions),
+        "repairs": tuple(_repair(item) for item in _current(record.repairs, positions)),
     }
+
+
+def warnings_and_shifts_of(record: Any, positions: Mapping[str, int]) -> dict[str, Any]:
+    """Return the warnings and the day shifts of a run from the columns of its record."""
+    data = (
+        (item["code"], found)
+        for item in record.warnings
+        for found in _current([item["data"]], positions)
+    )
+    shifts = record.day_shifts.items()
+    return {
+        "warnings": tuple(PlanWarning(code, found) for code, found in data),
+        "day_shifts": {positions[id_]: shift for id_, shift in shifts if id_ in positions},
+    }
+
+
+def renamed(item: Mapping[str, Any], names: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return an item with another name of its content, if it has one."""
+    return {**item, "content": names[item["content"]]} if "content" in item else dict(item)
+
+
+def _current(
+    items: Iterable[Mapping[str, Any]], positions: Mapping[str, int]
+) -> Iterator[dict[str, Any]]:
+    """Yield items with the positions of their contents, unless these were removed."""
+    names: Mapping[Any, Any] = {None: None, **positions}
+    return (renamed(item, names) for item in items if item.get("content") in names)
 
 
 def _unplaced(item: Mapping[str, Any]) -> Unplaced:
     return Unplaced(**{**item, "reason": UnplacedReason(item["reason"])})
 
 
-def _certificate(item: Mapping[str, Any] | None) -> Certificate | None:
+def _certificate(
+    item: Mapping[str, Any] | None, positions: Mapping[str, int]
+) -> Certificate | None:
     if item is None:
         return None
     days = tuple(date.fromisoformat(day) for day in item["days"])
-    return Certificate(**{**item, "contents": tuple(item["contents"]), "days": days})
+    contents = tuple(sorted(positions[id_] for id_ in item["contents"]))
+    return Certificate(**{**item, "contents": contents, "days": days})
 
 
 def _repair(item: Mapping[str, Any]) -> Repair:

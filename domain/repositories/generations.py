@@ -14,8 +14,9 @@ from domain.errors import GeneratedMeanwhileError
 from domain.locking import guards
 from domain.models import StudentPlan
 from domain.models.plan import RetiredAs, RunKind
+from domain.repositories.baselines import renamed
 from domain.repositories.day_shifts import store_day_shifts
-from domain.repositories.plan_rows import StoredColumns, day_shifts_as_json, explanation_as_json
+from domain.repositories.plan_rows import StoredColumns, explanation_as_json
 from domain.repositories.plan_writing import (
     NewPlan,
     PlanVersion,
@@ -95,7 +96,7 @@ def write_generation(
     rows = _rows(changed, snapshot)
     stored = StoredGeneration(fence.number, changed, changed.changes(others=len(kept)), tuple(rows))
     values = {
-        **_record_values(schedule, record),
+        **_record_values(snapshot, schedule, record),
         **_ids(stored),
         "kept_ids": [plan.stored.id for plan in kept],
     }
@@ -163,14 +164,31 @@ _STATEMENT: Final = record_statement(
 )
 
 
-def _record_values(schedule: Schedule, record: GenerationRecord) -> dict[str, Any]:
+def _record_values(
+    snapshot: PlanningSnapshot, schedule: Schedule, record: GenerationRecord
+) -> dict[str, Any]:
     """Return the columns of the record of a generation, without its key."""
+    ids = {position: label.id for position, label in snapshot.contents.items()}
     return {
         **asdict(record),
         "plan_count": len(schedule.plans),
-        "unplaced": [asdict(item) for item in schedule.unplaced],
-        **explanation_as_json(schedule),
-        "warnings": [asdict(item) for item in schedule.warnings],
+        **_result_as_json(schedule, ids),
         "quality": asdict(schedule.quality),
-        "day_shifts": day_shifts_as_json(schedule),
+    }
+
+
+def _result_as_json(schedule: Schedule, ids: Mapping[int, UUID]) -> dict[str, Any]:
+    """Return the columns of a record that refer to contents: by their ids, which stay the same."""
+    explained = explanation_as_json(schedule)
+    certificate = explained["certificate"]
+    names: Mapping[Any, str | None] = {None: None, **{at: str(id_) for at, id_ in ids.items()}}
+    return {
+        "unplaced": [renamed(asdict(item), names) for item in schedule.unplaced],
+        "certificate": certificate
+        and {**certificate, "contents": [names[at] for at in certificate["contents"]]},
+        "repairs": [renamed(item, names) for item in explained["repairs"]],
+        "warnings": [
+            {"code": item.code, "data": renamed(item.data, names)} for item in schedule.warnings
+        ],
+        "day_shifts": {str(ids[at]): shift for at, shift in sorted(schedule.day_shifts.items())},
     }

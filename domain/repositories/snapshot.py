@@ -174,7 +174,7 @@ def load_snapshot(
             busy=_BUSY.inputs(row.busy),
         ),
         copyable=row.copyable,
-        baseline=baseline_of(row.baseline) if with_baseline else None,
+        baseline=baseline_of(row.baseline, positions) if with_baseline else None,
     )
 
 

@@ -13,7 +13,7 @@ from domain.database_errors import translated
 from domain.errors import EditedMeanwhileError
 from domain.models import Content, PlanGeneration, PlanState, StudentPlan
 from domain.models.content import ContentLabel
-from domain.repositories.baselines import explanation_of
+from domain.repositories.baselines import explanation_of, warnings_and_shifts_of
 from domain.repositories.plan_rows import (
     SELECTED,
     GenerationResult,
@@ -22,7 +22,7 @@ from domain.repositories.plan_rows import (
     labeled_columns,
 )
 from domain.scheduling.difference import Difference, PlanChanges, StoredPlan
-from domain.scheduling.result import PlanWarning, Quality, Schedule, ScheduledPlan
+from domain.scheduling.result import Quality, Schedule, ScheduledPlan
 
 _UNMARKED: Final = and_(StudentPlan.state == PlanState.PLANNED, not_(StudentPlan.pinned))
 _STORED: Final = ("id", "lineage", "generation", "version")
@@ -56,17 +56,18 @@ def load_stored(session: Session, record: PlanGeneration) -> GenerationResult:
     rows = [found.pop(plan_id) for plan_id in record.plan_ids]
     # A plan that was already stored has the sequence of the run that made it.
     plans = tuple(replace(row.plan, sequence=sequence) for sequence, row in enumerate(rows, 1))
+    labels = _labels(session, record)
+    positions = {str(label.id): position for position, label in labels.items()}
     computed = Schedule(
         plans=plans,
-        **explanation_of(record),
-        warnings=tuple(PlanWarning(**item) for item in record.warnings),
+        **explanation_of(record, positions),
+        **warnings_and_shifts_of(record, positions),
         quality=Quality(**record.quality or {}),
-        day_shifts={int(position): shift for position, shift in record.day_shifts.items()},
     )
     return GenerationResult.of(
         computed,
         group_id=record.group_id,
-        contents=_labels(session, record),
+        contents=labels,
         changes=changes_of(record),
         difference=_difference(record, zip(rows, plans, strict=True), found.values()),
         generation=record.number,

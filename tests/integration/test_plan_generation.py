@@ -134,8 +134,10 @@ def test_generation_record_describes_the_request_and_the_result(session_factory:
         warning.code for warning in result.warnings
     ]
     assert {"assumed_minutes", "shortage"} <= {warning["code"] for warning in record.warnings}
+    ids: dict[object, str] = {at: str(id_) for at, id_ in result.content_ids.items()}
     assert [warning["data"] for warning in record.warnings] == [
-        warning.data for warning in result.warnings
+        {name: ids[value] if name == "content" else value for name, value in warning.data.items()}
+        for warning in result.warnings
     ]
     assert record.quality == asdict(result.quality)
 
@@ -147,9 +149,10 @@ def test_generation_record_has_the_certificate_and_the_repairs_of_unplaced_units
     result = generate(session_factory, group)
     (record,) = records(session_factory, group)
     days = tuple(FIRST + timedelta(day) for day in range(4))
+    content_id = str(result.content_ids[3])
     assert result.certificate == Certificate((3,), days, need=600, have=120)
     assert record.certificate == {
-        "contents": [3],
+        "contents": [content_id],
         "days": ["2025-01-06", "2025-01-07", "2025-01-08", "2025-01-09"],
         "need": 600,
         "have": 120,
@@ -162,7 +165,7 @@ def test_generation_record_has_the_certificate_and_the_repairs_of_unplaced_units
     assert record.repairs == [
         {"kind": "minutes_per_day", "amount": 120, "content": None},
         {"kind": "days", "amount": 19, "content": None},
-        {"kind": "units", "amount": 240, "content": 3},
+        {"kind": "units", "amount": 240, "content": content_id},
     ]
 
 
