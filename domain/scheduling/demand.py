@@ -65,6 +65,8 @@ class Demand:
     kept_pieces: dict[int, dict[int, Piece]] = field(default_factory=dict)
     wanted: Mapping[int, float] | None = None
     """The part of each study day in minutes that a strategy wants; ``None`` for the even deal."""
+    least: Mapping[int, int] = field(default_factory=dict)
+    """The units that a strategy wants on each of some days at least."""
 
     @property
     def shortest(self) -> int:

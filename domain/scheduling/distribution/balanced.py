@@ -173,7 +173,7 @@ class _Attempt:
         study = {day: Room(room.study, ()) for day, room in rooms.items()}
         if uncut and not self.fits_study:
             return None
-        deals = even.place_all(self.wanted(), study, Effort(even.MAX_EFFORT))
+        deals = even.place_all(self._wanted_in_turn(), study, Effort(even.MAX_EFFORT))
         if deals is not None and uncut and any(deal.cuts for deal in deals):
             return None
         if deals is not None:
@@ -182,11 +182,18 @@ class _Attempt:
 
     def dealt_in_turn(self) -> list[Deal]:
         """Return smoothed deals of as many units as possible, dealt in turn."""
-        wanted, rooms = self.wanted(), self.choice.problem.rooms
+        wanted, rooms = self._wanted_in_turn(), self.choice.problem.rooms
         deals = even.deal_all(wanted, rooms)
         _smooth(self.choice.problem, self.goals, deals, self.levels)
         even.fill_up(deals, wanted, rooms)
         return deals
+
+    def _wanted_in_turn(self) -> Sequence[Demand]:
+        """Return the wanted demands with the least units of weaknesses on each day."""
+        return [
+            replace(demand, least=dict.fromkeys(minimum.days, minimum.units))
+            for demand, minimum in zip(self.wanted(), self.goals.minimums, strict=True)
+        ]
 
     def wanted(self) -> Sequence[Demand]:
         """Return the demands with the minutes of their sessions as what is wanted on each day."""

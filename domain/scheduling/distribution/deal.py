@@ -163,10 +163,11 @@ def deal_one(
     study = [[stop - start for start, stop in room.study] for room in days]
     both = [room.lengths() for room in days] if any(room.reserve for room in days) else study
     items = _Items(demand, demand.units, demand.prefix)
-    counts = nearest_counts(demand.prefix, targets, study, both) if demand.units else []
+    least = [demand.least.get(day, 0) for day in demand.own] if demand.least else ()
+    counts = nearest_counts(demand.prefix, targets, study, both, least) if demand.units else []
     if counts is None:
         for items in _divided(demand, both, divisible):
-            counts = nearest_counts(items.prefix, items.counts(targets), study, both)
+            counts = nearest_counts(items.prefix, items.counts(targets), study, both, least)
             if counts is not None:
                 break
         else:

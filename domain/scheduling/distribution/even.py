@@ -42,7 +42,7 @@ def deal_all(demands: Sequence[Demand], rooms: Mapping[int, Room]) -> list[Deal]
     effort = Effort(MAX_EFFORT)
     if deals := place_all(demands, rooms, effort):
         return deals
-    stage = _stages(demands, rooms)[-1][-1]
+    stage = _stages(demands, rooms)[-1][-1].without_least()
     counts = placeable(stage.demands, rooms)
     limited = [demand.limited(count) for demand, count in zip(stage.demands, counts, strict=True)]
     return stage.deal(SHORTEST_DIVISIBLE, limited, effort)
@@ -58,7 +58,10 @@ def fill_up(deals: list[Deal], demands: Sequence[Demand], rooms: Mapping[int, Ro
 def place_all(
     demands: Sequence[Demand], rooms: Mapping[int, Room], effort: Effort
 ) -> list[Deal] | None:
-    """Deal all units of each demand, or return ``None`` if no way to place them was found."""
+    """Deal all units of each demand, or return ``None`` if no way to place them was found.
+
+    If a stage does not place everything with the least units of each day, it is tried without them.
+    """
     deals = [_even(demand) for demand in demands]
     is_even = all(demand.wanted is None for demand in demands)
     if (
@@ -69,13 +72,13 @@ def place_all(
         )
     ):
         return deals
+    effort_with_least = Effort(effort.left)
     for stage, shortest in _attempts(demands, rooms, effort):
-        deals = stage.deal(shortest, stage.demands, effort)
-        if all(
-            deal.placed_units == len(demand.units)
-            for deal, demand in zip(deals, demands, strict=True)
-        ):
-            return deals
+        found = None
+        if any(demand.least for demand in demands) and effort_with_least.remains:
+            found = stage.place(shortest, effort_with_least)
+        if found := found or stage.without_least().place(shortest, effort):
+            return found
     return None
 
 
@@ -118,6 +121,19 @@ class _Stage:
             <= max((max(self.rooms[day].lengths(), default=0) for day in demand.own), default=0)
             for demand, shortest in zip(self.demands, divisible, strict=True)
         )
+
+    def without_least(self) -> "_Stage":
+        """Return the same stage with demands that want no least units on any day."""
+        return replace(self, demands=[replace(demand, least={}) for demand in self.demands])
+
+    def place(self, shortest: int, effort: Effort) -> list[Deal] | None:
+        """Return the deals of the demands, or ``None`` if they do not place all units."""
+        deals = self.deal(shortest, self.demands, effort)
+        are_placed = all(
+            deal.placed_units == len(demand.units)
+            for deal, demand in zip(deals, self.demands, strict=True)
+        )
+        return deals if are_placed else None
 
     def deal(self, shortest: int, first: Sequence[Demand], effort: Effort) -> list[Deal]:
         """Deal the demands, ``first`` and then what remains of them in the time that is left.

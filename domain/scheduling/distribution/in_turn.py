@@ -3,12 +3,14 @@
 The content with the longest units is first, because shorter ones fill the gaps that it leaves; if
 that does not place everything, those are first whose units may not be cut. For each, minutes are
 set aside for it and for all contents after it (``set_aside``), which determines how much of each
-day it may use. Within that, it is dealt nearest to its even deal. Its whole units may use less than
-one unit more or less than what is set aside, but over all days these differences cancel out. To
-place all contents in the best possible way is a bin packing problem, which is NP-hard, so the
-result is good but not always the best: ``Improvement`` searches for a better one.
+day it may use; the least units that a later content wants on a day are kept free. Within that, it
+is dealt nearest to its even deal. Its whole units may use less than one unit more or less than what
+is set aside, but over all days these differences cancel out. To place all contents in the best
+possible way is a bin packing problem, which is NP-hard, so the result is good but not always the
+best: ``Improvement`` searches for a better one.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,7 +20,7 @@ from typing import Final
 from domain.scheduling.demand import Demand
 from domain.scheduling.distribution.deal import Deal, deal_one, even_minutes, even_targets
 from domain.scheduling.distribution.nearest import nearest_count
-from domain.scheduling.distribution.set_aside import set_aside
+from domain.scheduling.distribution.set_aside import least_minutes, set_aside
 from domain.scheduling.feasibility import DaySets
 from domain.scheduling.placement import Room
 from domain.scheduling.spans import total, without
@@ -159,7 +161,7 @@ class Improvement:
 
     def _deal_each_again(self, deals: list[Deal]) -> None:
         for index, demand in enumerate(self.demands):
-            if _merit([deals[index]]) != (demand.prefix[-1], 0, 0):
+            if _merit([deals[index]]) != (demand.prefix[-1], 0, 0, 0):
                 self._deal_again(deals, [index])
 
     def _deal_again(self, deals: list[Deal], indexes: Sequence[int]) -> None:
@@ -167,11 +169,13 @@ class Improvement:
         if not self.effort.remains:
             return
         free = room_beside([deal for i, deal in enumerate(deals) if i not in indexes], self.rooms)
-        found = []
+        found: list[Deal] = []
         for index in indexes:
             demand = self.demands[index]
             self.effort.spend(demand, self.rooms)
-            found.append(deal_one(demand, even_targets(demand), free, self.divisible[index]))
+            later = [self.demands[i] for i in indexes[len(found) + 1 :]]
+            rooms = _without_least(free, later)
+            found.append(deal_one(demand, even_targets(demand), rooms, self.divisible[index]))
             for day, runs in found[-1].runs.items():
                 free[day].take(runs)
         if _merit(found) > _merit([deals[index] for index in indexes]) and all(
@@ -229,6 +233,11 @@ class _SetAside:
             self.study + self.reserve,
         )
         kept = [sum(loads) for loads in zip(*others, strict=True)]
+        self.least = [0] * days
+        """The minutes of study time that are kept for the least units of the others."""
+        for one, loads in zip(later, others, strict=True):
+            for day, least in least_minutes(one).items():
+                self.least[day] += min(least, loads[day])
         minutes = accumulate(own[day] + own[days + day] for day in demand.own)
         self.demand, self.free = demand, free
         self.kept_study, self.kept_reserve = kept[:days], kept[days:]
@@ -243,13 +252,13 @@ class _SetAside:
         """Return the time that the demand may use on each of its days.
 
         What is set aside for the others is removed from the end of each day, except for less than
-        one unit on days that are not ``strict``.
+        one unit on days that are not ``strict``, but not for their least units.
         """
         rooms = {}
         for day in self.demand.own:
             spare = 0 if day in strict else self.demand.longest - 1
             rooms[day] = self.free[day].first(
-                self.study[day] - max(0, self.kept_study[day] - spare),
+                self.study[day] - max(self.least[day], self.kept_study[day] - spare),
                 self.reserve[day] - max(0, self.kept_reserve[day] - spare),
             )
         return rooms
@@ -268,13 +277,35 @@ def _lacking_days(
     return day_sets.days_of(subset for subset, need in needs.items() if need > held[subset])
 
 
-def _merit(deals: Sequence[Deal]) -> tuple[int, int, int]:
-    """Return the merit of deals of the same demands: minutes placed, less reserve, fewer cuts."""
+def _merit(deals: Sequence[Deal]) -> tuple[int, int, int, int]:
+    """Return the merit of deals of the same demands.
+
+    It is the minutes placed, less reserve, fewer cuts, and fewer days without their least units.
+    """
     return (
         sum(deal.prefix[-1] for deal in deals),
         -sum(deal.reserve for deal in deals),
         -sum(deal.cuts for deal in deals),
+        -sum(_lacking(deal) for deal in deals if deal.demand.least),
     )
+
+
+def _lacking(deal: Deal) -> int:
+    """Return the number of days that have less than their least units."""
+    counts = {share.day: len(share.items) for share in deal.shares}
+    return sum(counts.get(day, 0) < least for day, least in deal.demand.least.items())
+
+
+def _without_least(rooms: Mapping[int, Room], demands: Sequence[Demand]) -> Mapping[int, Room]:
+    """Return the rooms without the study time that the least units of demands need."""
+    kept: Counter[int] = Counter()
+    for demand in demands:
+        kept.update(least_minutes(demand))
+    without_least = {
+        day: rooms[day].first(max(0, total(rooms[day].study) - minutes), total(rooms[day].reserve))
+        for day, minutes in kept.items()
+    }
+    return {**rooms, **without_least}
 
 
 def room_beside(deals: Sequence[Deal], rooms: Mapping[int, Room]) -> dict[int, Room]:

@@ -15,7 +15,7 @@ it would nearly double the time of schedules and reduce the sum of squares by 0.
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
@@ -24,29 +24,34 @@ from domain.scheduling.placement import reach, reach_back
 MAX_SMALL: Final = 4_000
 """The number of days × items up to which the exact optimum is searched."""
 
+_LACK: Final = 10**12
+"""What a day costs that has less than its least number of items; it outweighs all squares."""
+
 
 def nearest_counts(
     prefix: Sequence[int],
     even: Sequence[int],
     study: Sequence[Sequence[int]],
     both: Sequence[Sequence[int]],
+    least: Sequence[int] = (),
 ) -> list[int] | None:
     """Return the nearest cumulative counts with all items uncut, or ``None`` if there are none.
 
     ``study`` has the lengths of each day's study spans, and ``both`` those of all its spans; they
     are the same list if there is no reserve. The reserve is only used if study time does not
-    suffice, and then as little of it as possible.
+    suffice, and then as little of it as possible. Each day has at least as many items as its entry
+    of ``least``: in small problems on as many days as possible, in large ones where the days allow.
     """
     items = len(prefix) - 1
     opened = Opened(both, furthest(prefix, both))
     if opened.furthest[-1] < items:
         return None
     if study is both:
-        return Search(prefix, opened, None).nearest(even)
+        return Search(prefix, opened, None, least).nearest(even)
     first = Opened(study, furthest(prefix, study))
     if first.furthest[-1] == items:
-        return Search(prefix, first, None).nearest(even)
-    return Search(prefix, opened, first).nearest(even)
+        return Search(prefix, first, None, least).nearest(even)
+    return Search(prefix, opened, first, least).nearest(even)
 
 
 def furthest(prefix: Sequence[int], lengths: Sequence[Sequence[int]]) -> list[int]:
@@ -83,10 +88,13 @@ class Search:
     """The search for the counts after each day, each of which is bounded by the previous one.
 
     ``opened`` is all open time. ``first`` is the time that a day must fill before it uses other
-    time (study time before the reserve), or ``None`` if there is no such rule.
+    time (study time before the reserve), or ``None`` if there is no such rule. ``least`` has the
+    numbers of items that days should have at least, if there are any.
     """
 
-    def __init__(self, prefix: Sequence[int], opened: Opened, first: Opened | None) -> None:
+    def __init__(
+        self, prefix: Sequence[int], opened: Opened, first: Opened | None, least: Sequence[int] = ()
+    ) -> None:
         self.prefix, self.lengths = prefix, opened.lengths
         self.first = first and first.lengths
         self.items = len(prefix) - 1
@@ -102,6 +110,7 @@ class Search:
             capped = [min(pair) for pair in zip(self.highest, late, strict=True)]
             if all(low <= high for low, high in zip(self.lowest, capped, strict=True)):
                 self.highest = capped
+        self.least = _possible_least(prefix, opened.lengths, least) if any(least) else []
 
     def nearest(self, even: Sequence[int]) -> list[int]:
         """Return the feasible counts with the least squared distance from ``even``."""
@@ -147,11 +156,17 @@ class Search:
     def _kept_close(self, targets: Sequence[int]) -> list[int] | None:
         """Return feasible counts, greedily: each as near to its target as its day allows."""
         counts = [0]
+        later = sum(self.least)
         for day, target in enumerate(targets):
             low, high = self._bounds(day, counts[-1])
             low, high = max(low, self.lowest[day]), min(high, self.highest[day])
             if low > high:
                 return None
+            if self.least:
+                later -= self.least[day]
+                enough = counts[-1] + self.least[day]
+                low = max(low, enough) if enough <= high else low
+                high = max(low, min(high, self.items - later))
             counts.append(min(max(target, low), high))
         return counts[1:]
 
@@ -159,6 +174,8 @@ class Search:
         """Whether each count is between the bounds that result from the previous one."""
         for day, (before, after) in enumerate(pairwise([0, *counts])):
             low, high = self._bounds(day, before)
+            if self.least:
+                low = max(low, before + self.least[day])
             if not low <= after <= high:
                 return False
         return True
@@ -207,32 +224,68 @@ class Search:
     ) -> tuple[dict[int, int], dict[int, int]]:
         """Return, for each count before the day, the least cost and the count after it.
 
-        In case of a tie, the highest count is returned: units earlier. Both bounds of the count
-        after the day increase with the count before it, so they form a sliding window. A monotone
-        queue, which has the candidates of the window in order of increasing cost, finds all minima
-        in one pass: each count enters and leaves the queue at most once. The time is therefore
-        linear, apart from the bounds and the sorting of the counts.
+        In case of a tie, the highest count is returned: units earlier. If the day has a least
+        number of items, counts with which it has less cost more than all squares do.
         """
         afters = sorted(costs)
-        window: deque[int] = deque()
-        best: dict[int, int] = {}
-        choice: dict[int, int] = {}
-        entered = 0
         highs = self._reached(befores, self.lengths[day])
         lows = befores if self.first is None else self._reached(befores, self.first[day])
-        for before, low, high in zip(befores, lows, highs, strict=True):
-            while entered < len(afters) and afters[entered] <= high:
-                after = afters[entered]
-                while window and costs[window[-1]] >= costs[after]:
-                    window.pop()
-                window.append(after)
-                entered += 1
-            while window and window[0] < low:
-                window.popleft()
-            if window:
-                choice[before] = window[0]
-                best[before] = costs[window[0]]
+        least = self.least[day] if self.least else 0
+        enough = lows
+        if least:
+            enough = [max(low, at + least) for low, at in zip(lows, befores, strict=True)]
+        choice = _best_in_windows(befores, enough, highs, afters, costs)
+        best = {before: costs[after] for before, after in choice.items()}
+        if not least:
+            return best, choice
+        below = [min(high, at + least - 1) for high, at in zip(highs, befores, strict=True)]
+        for before, after in _best_in_windows(befores, lows, below, afters, costs).items():
+            cost = costs[after] + _LACK
+            if before not in best or cost < best[before]:
+                best[before], choice[before] = cost, after
         return best, choice
+
+
+def _possible_least(
+    prefix: Sequence[int], lengths: Sequence[Sequence[int]], least: Sequence[int]
+) -> list[int]:
+    """Return the least numbers of items, 0 for days that do not hold so many of any length."""
+    shortest = max(1, min(after - before for before, after in pairwise(prefix)))
+    return [
+        items if items <= sum(length // shortest for length in spans) else 0
+        for spans, items in zip(lengths, least, strict=True)
+    ]
+
+
+def _best_in_windows(
+    befores: range,
+    lows: Sequence[int],
+    highs: Sequence[int],
+    afters: Sequence[int],
+    costs: Mapping[int, int],
+) -> dict[int, int]:
+    """Return the best count after a day for each count before it, if there is one.
+
+    Both bounds of the count after the day, ``lows`` and ``highs``, increase with the count before
+    it, so they form a sliding window. A monotone queue, which has the candidates of the window in
+    order of increasing cost, finds all minima in one pass: each count enters and leaves the queue
+    at most once. The time is therefore linear, apart from the bounds and the sorting of the counts.
+    """
+    window: deque[int] = deque()
+    choice: dict[int, int] = {}
+    entered = 0
+    for before, low, high in zip(befores, lows, highs, strict=True):
+        while entered < len(afters) and afters[entered] <= high:
+            after = afters[entered]
+            while window and costs[window[-1]] >= costs[after]:
+                window.pop()
+            window.append(after)
+            entered += 1
+        while window and window[0] < low:
+            window.popleft()
+        if window:
+            choice[before] = window[0]
+    return choice
 
 
 def _common_length(prefix: Sequence[int]) -> int:

@@ -1,7 +1,8 @@
 """Sets minutes aside: how much of each day each content may use if the even deal does not fit.
 
 Starts from the even deal. On overfull days the most flexible content (the one with the most days)
-is moved first, to days with free time. If all days of a content are full, other contents are moved
+is moved first, to days with free time, but the least units that it wants on a day are moved last.
+If all days of a content are full, other contents are moved
 to make room, along augmenting paths between contents. Study time is filled before the reserve.
 Bins ``0 … days-1`` are study time, and bins ``days … 2·days-1`` are the reserve of the same days.
 
@@ -52,6 +53,7 @@ class _Balance:
         self.slack = list(room)
         self.own: list[list[int]] = [[] for _ in demands]
         self.steps = [max(1, demand.longest) for demand in demands]
+        self.least = [least_minutes(demand) for demand in demands]
         # Minutes that have no bin, by the bin from which they were removed, so that they are
         # moved to a bin nearby.
         self.unassigned = [_undealt(d, minutes) for d, minutes in zip(demands, even, strict=True)]
@@ -72,15 +74,21 @@ class _Balance:
             self._move_along(path)
 
     def _unload(self, day: int, flexible: Iterable[int]) -> None:
-        """Remove minutes from a day until the rest fits, the most flexible demand first."""
+        """Remove minutes from a day until the rest fits, the most flexible demand first.
+
+        The least minutes of demands are removed only if the rest does not fit otherwise.
+        """
         excess = sum(load[day] for load in self.loads) - self.slack[day]
-        for demand in flexible:
+        passes = (True, False) if any(day in least for least in self.least) else (False,)
+        for demand, keeps_least in ((demand, keeps) for keeps in passes for demand in flexible):
             if excess <= 0:
                 break
             # The excess is rounded up to a multiple of the longest unit, so that what remains
             # and what is moved are likely to be whole units.
             step = self.steps[demand]
-            removed = min(self.loads[demand][day], -(-excess // step) * step)
+            least = self.least[demand].get(day, 0) if keeps_least else 0
+            removable = max(0, self.loads[demand][day] - least)
+            removed = min(removable, -(-excess // step) * step)
             if removed:
                 self.loads[demand][day] -= removed
                 unassigned = self.unassigned[demand]
@@ -163,11 +171,19 @@ class _Balance:
                 del unassigned[bin_]
 
     def _hand_over(self, giver: int, taker: int, amount: int) -> None:
-        for bin_ in self.own[taker]:
-            minutes = min(amount, self.loads[giver][bin_])
-            self.loads[giver][bin_] -= minutes
-            self.loads[taker][bin_] += minutes
-            amount -= minutes
+        least = self.least[giver]
+        for keeps_least in (True, False) if least else (False,):
+            for bin_ in self.own[taker]:
+                kept = least.get(bin_, 0) if keeps_least else 0
+                minutes = min(amount, max(0, self.loads[giver][bin_] - kept))
+                self.loads[giver][bin_] -= minutes
+                self.loads[taker][bin_] += minutes
+                amount -= minutes
+
+
+def least_minutes(demand: Demand) -> dict[int, int]:
+    """Return the minutes by day that surely hold the units that a demand has there at least."""
+    return {day: units * demand.longest for day, units in demand.least.items()}
 
 
 def _undealt(demand: Demand, even: Sequence[int]) -> dict[int, int]:

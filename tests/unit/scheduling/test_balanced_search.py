@@ -159,6 +159,15 @@ def test_sessions_of_a_weakness_for_some_days_have_its_least_units(group: int) -
     assert list(check_goals(Case(request, schedule(request)))) == []
 
 
+@pytest.mark.parametrize("group", [69, 120, 172, 276, 342])
+def test_weaknesses_that_are_dealt_in_turn_have_their_least_units_on_each_day(group: int) -> None:
+    """No other content of these groups takes the time that a weakness needs on each day."""
+    request = group_of(group)
+    days = Figures(Case(request, schedule(request))).weakness_days
+    assert days["due"]
+    assert (days["absent"], days["below"]) == (0, 0)
+
+
 def test_days_that_hold_some_minimums_of_weaknesses_have_as_many_as_they_can() -> None:
     """Evenings of 40 minutes of this group hold two of its four weaknesses."""
     request = group_of(191)

@@ -8,6 +8,7 @@ import pytest
 from domain.scheduling.calendar import calendar
 from domain.scheduling.demand import Demand, demands
 from domain.scheduling.distribution.deal import NEVER, deal_one
+from domain.scheduling.distribution.nearest import MAX_SMALL, nearest_counts
 from domain.scheduling.placement import Room
 from domain.scheduling.rounding import even_deal
 from domain.scheduling.schedule import schedule
@@ -85,6 +86,38 @@ def test_deal_moves_the_units_of_a_short_day_to_its_neighbours() -> None:
 def test_deal_prefers_earlier_units_among_equally_near_deals() -> None:
     """The even counts are 5, 11 and 16; both 6, 9 and 7, 10 differ by one and by two."""
     assert nearest(16, [10, 3, 10]) == [7, 3, 6]
+
+
+def least_counts(
+    targets: list[int], least: list[int], study: list[int], extra: list[int] | None = None
+) -> list[int]:
+    """Return the items per day nearest to cumulative targets, with the least items of each day."""
+    units = targets[-1]
+    spans = [[minutes] for minutes in study]
+    both = spans if extra is None else [[*pair] for pair in zip(study, extra, strict=True)]
+    counts = nearest_counts([*range(units + 1)], targets, spans, both, least)
+    assert counts is not None
+    return [after - before for before, after in pairwise([0, *counts])]
+
+
+def test_deal_gives_each_day_its_least_units_where_the_targets_do_not() -> None:
+    assert least_counts([9, 9, 10, 12], [2, 2, 2, 2], [10, 10, 10, 10]) == [6, 2, 2, 2]
+
+
+def test_deal_gives_as_many_days_as_possible_their_least_units() -> None:
+    """The second day holds one unit, and five units are enough for two days."""
+    assert least_counts([9, 9, 9, 9], [2, 2, 2, 2], [9, 1, 9, 9]) == [5, 0, 2, 2]
+    assert least_counts([5, 5, 5], [2, 2, 2], [9, 9, 9]) == [3, 2, 0]
+
+
+def test_deal_gives_days_their_least_units_in_the_reserve_if_study_time_is_full() -> None:
+    assert least_counts([7, 7, 10], [2, 2, 2], [4, 0, 2], [9, 9, 9]) == [6, 2, 2]
+
+
+def test_deal_of_many_units_gives_each_day_its_least_units() -> None:
+    units = MAX_SMALL
+    assert least_counts([units] * 3, [2, 2, 2], [units] * 3) == [units - 4, 2, 2]
+    assert least_counts([units] * 3, [2, 2, 2], [units, 1, units]) == [units - 2, 0, 2]
 
 
 @pytest.mark.parametrize("total", [0, 1, 6, 7, 100, 103])
