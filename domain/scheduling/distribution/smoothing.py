@@ -20,7 +20,7 @@ from domain.scheduling.distribution.sessions import Sessions
 _MENDING: Final = 1
 """How many times the effort is spent at most on sessions that are not as they should be."""
 _MAX_FOUNDING: Final = 400
-"""How many changes are examined at least for sessions that are wanted, but missing, in the end."""
+"""How many changes are examined at least for sessions that are due, but missing, in the end."""
 _MAX_MENDING: Final = 600
 """How many changes are examined at most for sessions that are still too short in the end."""
 _MAX_TRIED: Final = 24
@@ -115,7 +115,7 @@ class Smoothing(Search):
         return False
 
     def _found_sessions(self) -> bool:
-        """Let days without a session have one, if it is wanted and others can give it.
+        """Let days without a session have one, if it is due there and others can give it.
 
         Whether a day has the time for it is known only when the days are levelled. Returns whether
         anything has changed.
@@ -124,7 +124,8 @@ class Smoothing(Search):
         founded = False
         for number, sessions in enumerate(self.ledger.contents):
             for index, day in enumerate(sessions.days):
-                if day in sessions.wanted and not sessions.minutes(index) and self.effort > 0:
+                is_due = day in sessions.wanted or day in sessions.required
+                if is_due and not sessions.minutes(index) and self.effort > 0:
                     found = founding_moves(sessions, number, index)
                     changes = (change for change in self.moved(found) if change.faults < 0)
                     founded = self._apply_best(changes) or founded

@@ -152,6 +152,26 @@ def test_reserve_is_saved_by_an_exchange_where_no_single_move_saves_any() -> Non
     assert ledger.used(days) == 0
 
 
+def test_smoothing_founds_sessions_that_levelling_makes_room_for() -> None:
+    """The first content is due on day 1, which both others must leave before it holds a unit."""
+    contents = sessions_of(
+        request_of((2, 30), (2, 15), (2, 15)), [[0, 1], [1, 2], [1, 3]], [[2, 2], [2, 2], [2, 2]]
+    )
+    contents[0].required, contents[0].least_units = frozenset([0, 1]), 1
+    times = {0: 600, 1: 60, 2: 15, 3: 15}
+    rooms = {day: Room([(600, 600 + minutes)], []) for day, minutes in times.items()}
+    ledger = Ledger(
+        contents,
+        times,
+        dict.fromkeys(times, 0),
+        {0: 60.0, 1: 30.0, 2: 15.0, 3: 15.0},
+        times=times,
+        held=lambda day, items, most: reserve_needed(contents, items, rooms[day], most),
+    )
+    Smoothing(ledger, 4_000).smooth()
+    assert [one.counts for one in contents] == [[1, 2], [1, 2], [1, 2]]
+
+
 @pytest.mark.parametrize("group", [44, 287, 388, 493])
 def test_sessions_of_a_weakness_for_some_days_have_its_least_units(group: int) -> None:
     """Units of different lengths make a session long enough with fewer than these units, too."""
