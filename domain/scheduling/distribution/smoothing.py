@@ -91,17 +91,19 @@ class Smoothing(Search):
         ledger = self.ledger
         self.effort = _MAX_MENDING
         for number, sessions in enumerate(ledger.contents):
+            required, wanted = sessions.required, sessions.wanted
             for index, day in enumerate(sessions.days):
                 if not sessions.minutes(index) or ledger.faults(number, index) <= 0:
                     continue
                 if not self._is_mended(number, index) and (
-                    sessions.study(index) < sessions.shortest
-                    and day in sessions.required | sessions.wanted
+                    sessions.study(index) < sessions.shortest and day in required | wanted
                 ):
-                    required, wanted = sessions.required, sessions.wanted
-                    sessions.required, sessions.wanted = required - {day}, wanted - {day}
+                    before = sessions.required, sessions.wanted
+                    sessions.required, sessions.wanted = (days - {day} for days in before)
                     if not self._is_mended(number, index):
-                        sessions.required, sessions.wanted = required, wanted
+                        sessions.required, sessions.wanted = before
+            sessions.required, sessions.wanted = required, wanted
+        self._found_sessions()
 
     def _is_mended(self, content: int, index: int) -> bool:
         """Make the first possible move that mends a session, from the nearest days on."""
