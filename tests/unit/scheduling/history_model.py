@@ -18,7 +18,9 @@ from domain.scheduling.difference import PlanChanges
 from domain.scheduling.result import Schedule, ScheduledPlan
 from domain.scheduling.types import Content, KeptPlan, PlanKind, Request
 from tests.unit.scheduling.checking.case import Case, check_places
-from tests.unit.scheduling.checking.rescheduled import Decided, Rescheduled, check_rescheduled
+from tests.unit.scheduling.checking.reschedule import Decided, Rescheduled
+from tests.unit.scheduling.checking.rescheduled import check_rescheduled
+from tests.unit.scheduling.checking.reviews import check_reviews
 from tests.unit.scheduling.checking.units import check_units
 from tests.unit.scheduling.checking.world import World
 from tests.unit.scheduling.history_plans import Plan, has_time_of, place, units_of
@@ -36,7 +38,7 @@ def _violations(request: Request, result: Schedule) -> list[str]:
         for row in result.plans
         if not units_of(row.first_unit, row.last_unit) <= ranges[row.content]
     ]
-    found = [*check_units(case), *check_places(case)]
+    found = [*check_units(case), *check_places(case), *check_reviews(case)]
     return [*map(str, outside), *(text for text in found if "outside the range" not in text)]
 
 

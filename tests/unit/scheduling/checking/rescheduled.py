@@ -5,64 +5,18 @@ hold of every reschedule is checked here.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
 from datetime import date
 from fractions import Fraction
 from itertools import pairwise
 
-from domain.scheduling.rescheduling.baseline import Baseline
-from domain.scheduling.result import Schedule, ScheduledPlan
-from domain.scheduling.types import Allocation, Content, KeptPlan, PlanKind, Request
+from domain.scheduling.result import ScheduledPlan
+from domain.scheduling.types import Allocation, Content, KeptPlan, PlanKind
 from tests.unit.scheduling.checking.amounts import Amounts
 from tests.unit.scheduling.checking.case import listed, name, units
+from tests.unit.scheduling.checking.followed import check_followed
+from tests.unit.scheduling.checking.reschedule import Rescheduled, place_of
 from tests.unit.scheduling.checking.world import World
-
-
-@dataclass(frozen=True)
-class Decided:
-    """What the last generation has decided, and what the last run has reported."""
-
-    baseline: Baseline
-    calendar: World
-
-    @classmethod
-    def of(
-        cls, request: Request, plans: Iterable[ScheduledPlan], shifts: Mapping[int, int]
-    ) -> "Decided":
-        stored = {content.position: content.day_shift or 0 for content in request.contents}
-        undated = replace(request, target_date=None)  # the current one counts
-        return cls(Baseline.of(request, plans), World(undated, {**stored, **shifts}))
-
-    def reported(self, result: Schedule) -> "Decided":
-        """Return the same with what a run could not place."""
-        explained = {name: getattr(result, name) for name in ("unplaced", "certificate", "repairs")}
-        return replace(self, baseline=replace(self.baseline, **explained))
-
-
-@dataclass(frozen=True)
-class Rescheduled:
-    """A reschedule: what it was given, what came of it, and what the last generation decided."""
-
-    request: Request
-    """The current settings, with the kept plans."""
-    before: Sequence[ScheduledPlan]
-    """The live plans that are not kept."""
-    result: Schedule
-    decided: World
-    """The calendar of the last generation, with the shifts of its contents."""
-    frozen_until: date | None
-
-    @property
-    def first(self) -> date:
-        """The first day on which anything may be planned."""
-        return max(self.request.today, self.frozen_until or self.request.today)
-
-    @property
-    def made(self) -> list[ScheduledPlan]:
-        """The rows that are not where they were."""
-        old = {_place(row) for row in self.before}
-        return [row for row in self.result.plans if _place(row) not in old]
 
 
 def check_rescheduled(case: Rescheduled) -> Iterator[str]:
@@ -78,14 +32,13 @@ def check_rescheduled(case: Rescheduled) -> Iterator[str]:
         if row.date < case.first:
             yield f"{name(row)} is new before {case.first}"
         yield from _own_day(case, row)
+        yield from _kind_of_time(case, row)
+        yield from _minutes(case, row)
+    yield from _sequence(case)
     yield from _overlaps(case)
     yield from _ascending(case)
     yield from _reviews(case)
-
-
-def _place(row: ScheduledPlan) -> tuple[object, ...]:
-    return (row.content, row.kind, row.date, row.start_minute, row.end_minute, row.first_unit,
-            row.last_unit, row.part, row.parts, row.wrap_up_minutes, row.reserve)  # fmt: skip
+    yield from check_followed(case)
 
 
 def _cover(case: Rescheduled, content: Content) -> Iterator[str]:
@@ -129,6 +82,45 @@ def _time(case: Rescheduled, row: ScheduledPlan) -> Iterator[str]:
     free = now.free(row.date, reserve=False) | now.free(row.date, reserve=True)
     if not minutes <= free:
         yield f"{name(row)} uses {len(minutes - free)} min that are not free"
+
+
+def _kind_of_time(case: Rescheduled, row: ScheduledPlan) -> Iterator[str]:
+    """Check that a new row lies in study time, or in the reserve, as it says."""
+    free = World(case.request).free(row.date, reserve=row.reserve)
+    if not {*range(row.start_minute, row.end_minute)} <= free:
+        kind = "reserve" if row.reserve else "study time"
+        yield f"{name(row)} does not lie in free {kind}"
+
+
+def _minutes(case: Rescheduled, row: ScheduledPlan) -> Iterator[str]:
+    """Check the minutes of a new study row, and the wrap-up of any new row.
+
+    The wrap-up is left out where it would displace other rows; only a part of it is reported. The
+    minutes of pieces are compared with their unit where its cover is checked.
+    """
+    content = next(one for one in case.request.contents if one.position == row.content)
+    wanted = content.wrap_up_minutes if row.kind is PlanKind.STUDY else 0
+    shrunk = {
+        (data["date"], data["content"], data["given"]) for data in case.warnings("wrap_up_shrunk")
+    }
+    is_reported = (row.date.isoformat(), row.content, row.wrap_up_minutes) in shrunk
+    if row.wrap_up_minutes not in {0, wanted} and not (
+        is_reported and row.wrap_up_minutes < wanted
+    ):
+        yield f"{name(row)} has {row.wrap_up_minutes} min of wrap-up, not {wanted}"
+    if row.kind is PlanKind.STUDY and row.parts == 1:
+        own = Amounts(content, case.request)
+        net, cost = row.minutes - row.wrap_up_minutes, own.cost({*units(row)} & {*own.units})
+        if net != cost:
+            yield f"{name(row)} takes {net} min, but its units cost {cost}"
+
+
+def _sequence(case: Rescheduled) -> Iterator[str]:
+    plans = case.result.plans
+    if [row.sequence for row in plans] != list(range(1, len(plans) + 1)):
+        yield "the sequence numbers do not count the rows from 1"
+    if any((a.date, a.start_minute) > (b.date, b.start_minute) for a, b in pairwise(plans)):
+        yield "the rows are not in order of time"
 
 
 def _before_deadline(case: Rescheduled, row: ScheduledPlan) -> Iterator[str]:
@@ -200,7 +192,7 @@ def _reviews(case: Rescheduled) -> Iterator[str]:
     """
     now = _last_study([*case.result.plans, *case.request.kept])
     then = _last_study([*case.before, *case.request.kept])
-    made = {_place(row) for row in case.made}
+    made = {place_of(row) for row in case.made}
     for row in case.result.plans:
         if row.kind is PlanKind.REVIEW and row.date >= case.first:
             late = {u for u in units(row) if now.get((row.content, u), date.max) >= row.date}

@@ -97,9 +97,11 @@ def _content(case: Case, studied: Studied, cycle: int, position: int) -> Iterato
             yield f"{name(row)} covers units {listed(early)} that its cycle has not studied before"
     yield from check_pieces(rows)
     yield from _coverage(case, studied, cycle, position)
-    # Units that the cycle studies after its first review, in a reserve, divide its ranges.
+    # Units that the cycle studies after its first review, in a reserve, divide its ranges, and so
+    # do those that a kept review covers.
     begun = min((row.date for row in rows), default=date.max)
-    for first, last in runs(unit for unit, day in when.items() if day < begun):
+    kept = kept_reviews(case, cycle, position)
+    for first, last in runs(unit for unit, day in when.items() if day < begun and unit not in kept):
         within = [row for row in rows if first <= row.first_unit and row.last_unit <= last]
         yield from _one_row_per_span(case, within)
 
@@ -109,7 +111,8 @@ def _coverage(case: Case, studied: Studied, cycle: int, position: int) -> Iterat
     covered = coverage(rows)
     kept = kept_reviews(case, cycle, position)
     unreviewed = _unreviewed(case, position)
-    twice = {unit for unit, times in (covered + kept).items() if times > 1}
+    # Kept reviews are not those of this schedule, so they may cover a unit twice.
+    twice = {unit for unit, times in covered.items() if times > 1 or kept[unit]}
     if twice:
         yield f"units {listed(twice)} of content {position} are reviewed twice in cycle {cycle}"
     wanted = set(studied.reviewable(cycle, position))
