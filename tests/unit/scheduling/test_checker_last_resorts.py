@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from domain.scheduling.result import Quality, Schedule, ScheduledPlan, Unplaced
+from domain.scheduling.result import (
+    Quality,
+    Repair,
+    RepairKind,
+    Schedule,
+    ScheduledPlan,
+    Unplaced,
+    warning,
+)
 from domain.scheduling.schedule import schedule
 from domain.scheduling.types import PlanKind, Request, SpecialDay, UnplacedReason
 from tests.unit.scheduling.build import DAILY, block, book, custom, make_request, on, reserve, row
@@ -119,7 +127,13 @@ def test_checker_reports_a_short_unit_in_pieces() -> None:
 
 def test_checker_accepts_short_units_that_no_span_holds() -> None:
     whole = two_days(row(1, 600, 612, 1, 1), row(2, 600, 612, 2, 2), unplaced=1)
-    assert check(TWO_DAYS, whole) == []
+    shortage = warning(
+        "shortage", week=1, weekday="월", weekday_en="Mon", date="2025-01-06", need=24, free=18
+    )
+    repairs = (Repair(RepairKind.UNITS, 1, 1),)
+    quality = replace(whole.quality, least_fullness=667)
+    reported = replace(whole, warnings=(shortage,), repairs=repairs, quality=quality)
+    assert check(TWO_DAYS, reported) == []
 
 
 def test_checker_reports_a_unit_that_a_free_span_holds() -> None:

@@ -259,13 +259,9 @@ def _shortage(case: Case) -> Iterator[str]:
     known = {str(day) for day in case.world.study_days()}
     if set(reported) - known:
         yield f"a shortage is reported for {set(reported) - known}, which are not study days"
-    if case.schedule.unplaced:
-        return
-    if not any(row.reserve for row in case.study):
+    if not case.schedule.unplaced and not any(row.reserve for row in case.study):
         if reported:
             yield f"a shortage is reported for {set(reported)}, but all study is in study time"
-        return
-    if case.is_balanced:
         return
     for day in case.world.study_days():
         free = len(case.world.free(day, reserve=False))
