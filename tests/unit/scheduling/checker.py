@@ -18,22 +18,28 @@ from domain.errors import (
     NothingPlacedError,
 )
 from domain.scheduling.result import Schedule
-from domain.scheduling.types import ContentType, Request
+from domain.scheduling.types import Request
 from tests.unit.scheduling.checking.amounts import SHORTEST_SPLIT, amounts_of
 from tests.unit.scheduling.checking.case import Case, check_places
 from tests.unit.scheduling.checking.day_layout import check_layout
-from tests.unit.scheduling.checking.fullness import check_fullness
+from tests.unit.scheduling.checking.explanations import (
+    check_certificate,
+    check_measures,
+    check_repair_forms,
+)
 from tests.unit.scheduling.checking.goals import check_goals, check_shifts
 from tests.unit.scheduling.checking.review_minutes import check_review_minutes
 from tests.unit.scheduling.checking.reviews import check_evenness, check_reviews, even_counts
 from tests.unit.scheduling.checking.units import check_units
 from tests.unit.scheduling.checking.unplaced import check_unplaced
+from tests.unit.scheduling.checking.warnings import check_warnings
 from tests.unit.scheduling.checking.world import World, spans
 
 
 def check(request: Request, schedule: Schedule) -> list[str]:
     """Return all violations of rules and all missed goals, one sentence each."""
-    return [*check_rules(request, schedule), *missed_goals(request, schedule)]
+    case = Case(request, schedule)
+    return [*_rules(case), *_goals(case)]
 
 
 def missed_goals(request: Request, schedule: Schedule) -> list[str]:
@@ -42,15 +48,21 @@ def missed_goals(request: Request, schedule: Schedule) -> list[str]:
     A schedule of which ``check_rules`` finds no violation may miss a goal where days are tight,
     because ``balanced`` searches for a limited time.
     """
-    case = Case(request, schedule)
+    return _goals(Case(request, schedule))
+
+
+def check_rules(request: Request, schedule: Schedule) -> list[str]:
+    """Return all violations of the rules that hold for every input, one sentence each."""
+    return _rules(Case(request, schedule))
+
+
+def _goals(case: Case) -> list[str]:
     if not case.is_balanced or not _names_its_contents(case):
         return []
     return [*check_goals(case), *check_layout(case)]
 
 
-def check_rules(request: Request, schedule: Schedule) -> list[str]:
-    """Return all violations of the rules that hold for every input, one sentence each."""
-    case = Case(request, schedule)
+def _rules(case: Case) -> list[str]:
     if not _names_its_contents(case):
         return ["a row names a content that the request does not have"]
     return [
@@ -60,10 +72,12 @@ def check_rules(request: Request, schedule: Schedule) -> list[str]:
         *check_reviews(case),
         *check_review_minutes(case),
         *check_evenness(case),
-        *check_fullness(case),
+        *check_measures(case),
         *check_shifts(case),
-        *_nothing_left(case),
-        *_assumed_minutes(case),
+        *check_warnings(case),
+        *check_certificate(case),
+        *check_repair_forms(case),
+        *_nothing_placed(case),
     ]
 
 
@@ -111,30 +125,9 @@ def _something_fits(request: Request) -> Iterator[str]:
             yield f"unit {next_unit} of content {amounts.content.position} fits into {room} min"
 
 
-def _nothing_left(case: Case) -> Iterator[str]:
-    left = any(amounts.remaining for amounts in case.amounts.values())
-    reported = any(warning.code == "nothing_left" for warning in case.schedule.warnings)
-    if left and reported:
-        yield "units are left to plan, but the warning nothing_left is reported"
-    if not left and not reported:
-        yield "nothing is left to plan, but the warning nothing_left is missing"
-    if left and not case.study:
+def _nothing_placed(case: Case) -> Iterator[str]:
+    if any(amounts.remaining for amounts in case.amounts.values()) and not case.study:
         yield "units are left to plan, but the schedule has no study row and no error was raised"
-
-
-def _assumed_minutes(case: Case) -> Iterator[str]:
-    """Check that every planned episode of unknown length is reported."""
-    for position, amounts in case.amounts.items():
-        if amounts.content.type is not ContentType.LECTURE:
-            continue
-        first, entries = amounts.content.first_unit, amounts.content.episode_minutes
-        unknown = {u for u in amounts.remaining if entries[u - first] is None}
-        for data in case.warnings("assumed_minutes"):
-            if data["content"] == position:
-                reported = range(int(str(data["first_unit"])), int(str(data["last_unit"])) + 1)
-                unknown -= set(reported)
-        if unknown:
-            yield f"content {position} has {len(unknown)} unreported episodes of assumed length"
 
 
 def cumulative(counts: Sequence[int]) -> tuple[int, ...]:

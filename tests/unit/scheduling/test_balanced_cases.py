@@ -27,7 +27,7 @@ from tests.unit.scheduling.build import (
 )
 from tests.unit.scheduling.checking.case import Case
 from tests.unit.scheduling.checking.day_layout import joinable_reviews
-from tests.unit.scheduling.checking.fullness import fullness_of
+from tests.unit.scheduling.checking.explanations import fullness_of
 from tests.unit.scheduling.checking.sittings import sittings
 from tests.unit.scheduling.corpus import balanced
 

@@ -22,7 +22,7 @@ from domain.scheduling.schedule import schedule
 from domain.scheduling.types import Allocation, BlockKind, Request
 from tests.unit.scheduling.checker import check, missed_goals
 from tests.unit.scheduling.checking.case import Case
-from tests.unit.scheduling.checking.fullness import fullness_of
+from tests.unit.scheduling.checking.explanations import fullness_of
 from tests.unit.scheduling.checking.minimums import least_units
 from tests.unit.scheduling.checking.room import sessions
 from tests.unit.scheduling.checking.world import World

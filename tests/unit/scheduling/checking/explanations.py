@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from fractions import Fraction
-from math import isqrt
+from functools import partial
+from math import ceil, isqrt
 
 from domain.scheduling.result import Repair, Schedule, ScheduledPlan
-from domain.scheduling.types import KeptPlan, PlanKind, Request, SpecialDay
+from domain.scheduling.types import Balance, KeptPlan, PlanKind, Request, SpecialDay
 from tests.unit.scheduling.checking.amounts import SHORTEST_SPLIT, amounts_of, half_up
 from tests.unit.scheduling.checking.case import Case
 from tests.unit.scheduling.checking.flows import fits, least_unplaced
+from tests.unit.scheduling.checking.levels import least_level, study_time
 from tests.unit.scheduling.checking.world import World, spans
 
 MAX_SPANS = 24
@@ -48,23 +50,31 @@ def check_repairs(case: Case, plan: Callable[[Request], Schedule]) -> Iterator[s
 
     ``plan`` returns the schedule of a request.
     """
-    repairs = case.schedule.repairs
-    if repairs and not case.schedule.unplaced:
-        yield f"nothing is unplaced, but there are repairs: {repairs}"
-    if len({(repair.kind, repair.content) for repair in repairs}) < len(repairs):
-        yield f"a repair occurs twice: {repairs}"
-    for repair in repairs:
-        named = repair.kind == "units"
-        if repair.amount < 1 or (repair.content in case.contents) != named:
-            yield f"{repair} is not well-formed"
-            continue
+    yield from check_repair_forms(case)
+    for repair in filter(partial(_is_well_formed, case), case.schedule.repairs):
         mended = repaired(case.request, repair)
         if mended is not None and mended.contents and plan(mended).unplaced:
             yield f"{repair} leaves {plan(mended).unplaced}"
         less = repaired(case.request, replace(repair, amount=repair.amount - 1))
         if mended is not None and less is not None and _surely_fits(less):
             yield f"{repair} is not the least: one less is enough"
+
+
+def check_repair_forms(case: Case) -> Iterator[str]:
+    """Check what can be said of repairs without trying them."""
+    repairs = case.schedule.repairs
+    if repairs and not case.schedule.unplaced:
+        yield f"nothing is unplaced, but there are repairs: {repairs}"
+    if len({(repair.kind, repair.content) for repair in repairs}) < len(repairs):
+        yield f"a repair occurs twice: {repairs}"
+    for repair in repairs:
+        if not _is_well_formed(case, repair):
+            yield f"{repair} is not well-formed"
     yield from _units_to_leave_out(case)
+
+
+def _is_well_formed(case: Case, repair: Repair) -> bool:
+    return repair.amount > 0 and (repair.content in case.contents) == (repair.kind == "units")
 
 
 def repaired(request: Request, repair: Repair) -> Request | None:
@@ -137,17 +147,15 @@ def _units_to_leave_out(case: Case) -> Iterator[str]:
 def check_measures(case: Case) -> Iterator[str]:
     """Check fullness, variation, short rows and slack days."""
     quality = case.schedule.quality
-    filled = _fullness(case)
+    filled = list(fullness_of(case).values())
     expected = {
         "fullness": half_up(1000 * max(filled, default=Fraction(0))),
-        "least_fullness": least_fullness(case),
         "variation": variation(filled),
         "short_rows": sum(_length(row) < SHORT_ROW for row in _study_rows(case)),
         "slack_days": _slack_days(case),
     }
     reported = {
         "fullness": quality.fullness,
-        "least_fullness": quality.least_fullness,
         "variation": quality.variation,
         "short_rows": quality.short_rows,
         "slack_days": quality.slack_days,
@@ -155,6 +163,22 @@ def check_measures(case: Case) -> Iterator[str]:
     for measure, value in expected.items():
         if reported[measure] != value:
             yield f"{measure} is {value}, but is reported as {reported[measure]}"
+    least, most = least_fullness(case), _least_with_minimums(case)
+    if not least <= quality.least_fullness <= max(least, most):
+        found = str(least) if most <= least else f"{least} to {most}"
+        yield f"least_fullness is {found}, but is reported as {quality.least_fullness}"
+
+
+def _least_with_minimums(case: Case) -> int:
+    """Return the least fullness under ``balanced`` with the minimums of goal 4, 0 without any.
+
+    They give way where something needs the reserve.
+    """
+    needs = {p: a.cost(case.placed(p)) for p, a in case.amounts.items()}
+    in_reserve = any(row.reserve for row in case.study)
+    if not case.is_balanced or in_reserve:
+        return 0
+    return ceil(1000 * (least_level(case.world, case.amounts, needs, Balance.ROOM) or 0))
 
 
 def _study_rows(case: Case) -> list[ScheduledPlan | KeptPlan]:
@@ -172,16 +196,16 @@ def _study_time(case: Case) -> dict[date, int]:
 
     A day whose study time is taken completely has no fullness.
     """
-    others = World(replace(case.request, kept=()))
-    time = {day: len(others.free(day, reserve=False)) for day in others.study_days()}
-    return {day: minutes for day, minutes in time.items() if minutes}
+    times = {day: study_time(case.world, day) for day in case.world.study_days()}
+    return {day: minutes for day, minutes in times.items() if minutes}
 
 
-def _fullness(case: Case) -> list[Fraction]:
+def fullness_of(case: Case) -> dict[date, Fraction]:
+    """Return the fullness of every study day that has study time."""
     load: Counter[date] = Counter()
     for row in _study_rows(case):
         load[row.date] += _length(row)
-    return [Fraction(load[day], minutes) for day, minutes in _study_time(case).items()]
+    return {day: Fraction(load[day], minutes) for day, minutes in _study_time(case).items()}
 
 
 def variation(values: list[Fraction]) -> int:

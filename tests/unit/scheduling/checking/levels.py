@@ -162,18 +162,6 @@ def held_days(
     return held
 
 
-def level_with_reserve(
-    world: World, amounts: Mapping[int, Amounts], needs: Mapping[int, int], balance: Balance
-) -> Fraction | None:
-    """Return the least level without goals 3 and 4: the reserve may be used at will.
-
-    It is a lower bound for every schedule, ``None`` if the minutes do not fit.
-    """
-    room = {day: world.room(day) for day in world.days}
-    own = {p: frozenset(world.planned_days(amounts[p].content)) for p in needs}
-    return Problem(needs, own, held_days(world, own.values(), room, balance), {}).least_level()
-
-
 def least_level(
     world: World, amounts: Mapping[int, Amounts], needs: Mapping[int, int], balance: Balance
 ) -> Fraction | None:
