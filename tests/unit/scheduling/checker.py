@@ -7,7 +7,8 @@ The other functions are the oracle of the engine's optimizations. They compare a
 which takes exponential time, so they are only for a few units and a few days of one span each.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations, product
 
 from domain.errors import (
@@ -38,8 +39,7 @@ from tests.unit.scheduling.checking.world import World, spans
 
 def check(request: Request, schedule: Schedule) -> list[str]:
     """Return all violations of rules and all missed goals, one sentence each."""
-    case = Case(request, schedule)
-    return [*_rules(case), *_goals(case)]
+    return _found(request, schedule, lambda case: [*_rules(case), *_goals(case)])
 
 
 def missed_goals(request: Request, schedule: Schedule) -> list[str]:
@@ -48,12 +48,26 @@ def missed_goals(request: Request, schedule: Schedule) -> list[str]:
     A schedule of which ``check_rules`` finds no violation may miss a goal where days are tight,
     because ``balanced`` searches for a limited time.
     """
-    return _goals(Case(request, schedule))
+    return _found(request, schedule, _goals)
 
 
 def check_rules(request: Request, schedule: Schedule) -> list[str]:
     """Return all violations of the rules that hold for every input, one sentence each."""
-    return _rules(Case(request, schedule))
+    return _found(request, schedule, _rules)
+
+
+def _found(
+    request: Request, schedule: Schedule, violations: Callable[[Case], list[str]]
+) -> list[str]:
+    """Return the violations, for the way of keeping the buffer with which there are fewest.
+
+    A schedule that has no study on its buffer days may have used them all the same: they may be
+    no days of the contents that could not do without them.
+    """
+    found = violations(case := Case(request, schedule))
+    if found and case.world.buffer:
+        return min(found, violations(replace(case, uses_buffer=True)), key=len)
+    return found
 
 
 def _goals(case: Case) -> list[str]:

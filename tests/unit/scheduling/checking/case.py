@@ -29,22 +29,23 @@ class Case:
 
     request: Request
     schedule: Schedule
+    uses_buffer: bool = False
+    """Whether the buffer days are days of the contents although no row is on them."""
 
     @cached_property
     def world(self) -> World:
         """The calendar of the request, with the shifts that the schedule has chosen.
 
-        If everything is placed, the buffer days without study are no days of the contents.
+        If everything is placed, all buffer days are no days of the contents, unless any is used: a
+        schedule keeps all of them free, or none.
         """
         world = World(self.request, self.schedule.day_shifts)
-        if not self.is_balanced or self.schedule.unplaced:
-            return world
         count = self.request.buffer_days
-        while any(
-            row.date in world.buffer_days(self.contents[row.content], count) for row in self.study
-        ):
-            count -= 1
-        return replace(world, buffer=count)
+        if not self.is_balanced or self.schedule.unplaced or self.uses_buffer:
+            return world
+        shut = {p: set(world.buffer_days(one, count)) for p, one in self.contents.items()}
+        is_used = any(row.date in shut[row.content] for row in self.study)
+        return world if is_used else replace(world, buffer=count)
 
     @property
     def is_balanced(self) -> bool:

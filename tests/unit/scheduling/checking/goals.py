@@ -61,10 +61,7 @@ def _buffer(case: Case) -> Iterator[str]:
     number = case.request.buffer_days
     if not number:
         return
-    sure = sure_room(case)
-    room = {
-        day: min(sure[day], len(case.world.free(day, reserve=False))) for day in case.world.days
-    }
+    room = sure_room(case, reserve=False)
     shut = {p: set(case.world.buffer_days(content, number)) for p, content in case.contents.items()}
     days = {p: [d for d in own if d not in shut[p]] for p, own in case.own_days.items()}
     if fits(case.needs, days, room):

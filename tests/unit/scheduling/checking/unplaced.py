@@ -30,8 +30,10 @@ def check_unplaced(case: Case) -> Iterator[str]:
     yield from _last_resort(case, sure)
 
 
-def sure_room(case: Case) -> dict[date, int]:
+def sure_room(case: Case, *, reserve: bool = True) -> dict[date, int]:
     """Return minutes of each day such that whatever fits into them can be placed in whole units.
+
+    Without ``reserve``, only the spans of study time count.
 
     Proof: let a flow give each content c minutes of each span, in order of time. Let c take its
     units in order until it has as many minutes as the flow gave it so far, where a unit that can be
@@ -44,7 +46,11 @@ def sure_room(case: Case) -> dict[date, int]:
     for day in case.world.days:
         users = [p for p, days in case.open_days.items() if day in days]
         lost = sum(max(0, case.amounts[p].longest_whole - 1) for p in users)
-        room[day] = sum(max(0, end - start - lost) for _, start, end, _ in case.slots[day])
+        room[day] = sum(
+            max(0, end - start - lost)
+            for _, start, end, is_reserve in case.slots[day]
+            if reserve or not is_reserve
+        )
     return room
 
 
