@@ -105,7 +105,9 @@ def check_refusal(request: Request, error: DomainError) -> list[str]:
         case NoContentsError():
             return ["the request has contents"] if request.contents else []
         case NoBlocksError():
-            return ["the request has blocks"] if request.blocks else []
+            offered: list[object] = [*request.blocks]
+            offered += [day for day in request.special_days if day.study or day.self_study]
+            return ["the request has blocks or special days"] if offered else []
         case NoStudyDaysError():
             return list(_study_days_left(request))
         case NothingPlacedError():

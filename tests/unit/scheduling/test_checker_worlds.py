@@ -2,9 +2,13 @@
 
 from dataclasses import replace
 
+import pytest
+
+from domain.errors import NoBlocksError
 from domain.scheduling.schedule import schedule
-from tests.unit.scheduling.build import block, custom, make_request, on, reserve
-from tests.unit.scheduling.checker import check
+from domain.scheduling.types import SpecialDay, Strategy
+from tests.unit.scheduling.build import block, book, custom, make_request, on, reserve
+from tests.unit.scheduling.checker import check, check_refusal, check_rules
 from tests.unit.scheduling.corpus import balanced
 
 
@@ -34,3 +38,31 @@ def test_checker_accepts_study_on_a_buffer_day_if_whole_units_do_not_fit_without
     two = replace(request, contents=(custom(1, 2, 15),))
     spread = schedule(replace(two, buffer_days=0))
     assert "uses the buffer day" in " | ".join(check(two, spread))
+
+
+SPECIAL = replace(
+    make_request(book(1, 20), period="01-06..01-08", cycle=(2, 1), non_study_blocks=()), blocks=()
+)
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+@pytest.mark.parametrize("first", [((600, 660),), ()], ids=["study", "self-study"])
+def test_checker_accepts_a_group_with_special_days_only(
+    strategy: Strategy, first: tuple[tuple[int, int], ...]
+) -> None:
+    days = (
+        SpecialDay(on("01-06"), first, ((660, 720),)),
+        SpecialDay(on("01-07"), first, ((660, 720),)),
+        SpecialDay(on("01-08"), first, ((660, 720),)),
+    )
+    request = replace(SPECIAL, special_days=days)
+    request = balanced(request) if strategy is Strategy.BALANCED else request
+    result = schedule(request)
+    assert check_rules(request, result) == []
+    assert check_refusal(request, NoBlocksError())
+
+
+def test_checker_accepts_that_a_group_without_any_time_has_no_blocks() -> None:
+    assert check_refusal(SPECIAL, NoBlocksError()) == []
+    closed = replace(SPECIAL, special_days=(SpecialDay(on("01-06")),))
+    assert check_refusal(closed, NoBlocksError()) == []

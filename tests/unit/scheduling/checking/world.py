@@ -196,7 +196,10 @@ def _hours(request: Request, day: date) -> tuple[Minutes, Minutes]:
         return NOTHING, NOTHING
     blocked = _blocked(request, weekday(day))
     study, self_study = (minutes - blocked for minutes in _offered(request, day))
-    if {block.kind for block in request.blocks} == {BlockKind.SELF_STUDY}:
+    kinds = {block.kind for block in request.blocks}
+    # Without blocks, the special days decide whether there is any study time.
+    has_study = BlockKind.STUDY in kinds if kinds else any(d.study for d in request.special_days)
+    if not has_study:
         study, self_study = study | self_study, NOTHING
     # A holiday has no study time, so minutes in both kinds of block are reserve on that day.
     return (NOTHING, self_study) if excluded else (study, self_study - study)
