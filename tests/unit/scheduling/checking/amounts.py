@@ -92,25 +92,37 @@ class Amounts:
         """The units that are left to plan, in order."""
         return [unit for unit in self.units if unit not in set(self.kept)]
 
+    @cached_property
+    def left(self) -> dict[int, int]:
+        """The minutes that are left to plan of each remaining unit, without its kept pieces."""
+        return {
+            unit: self.minutes[unit] - sum(self.kept_pieces.get(unit, {}).values())
+            for unit in self.remaining
+        }
+
     def cost(self, units: Iterable[int]) -> int:
         """Return the minutes of some units, without wrap-up."""
         return sum(self.minutes[unit] for unit in units)
 
+    def cost_left(self, units: Iterable[int]) -> int:
+        """Return the minutes of some units, without wrap-up and without kept pieces."""
+        return sum(self.left.get(unit, self.minutes[unit]) for unit in units)
+
     @property
     def longest(self) -> int:
-        """The minutes of the longest remaining unit, 0 if there is none."""
-        return max((self.minutes[unit] for unit in self.remaining), default=0)
+        """The minutes that are left of the longest remaining unit, 0 if there is none."""
+        return max(self.left.values(), default=0)
 
     @property
     def longest_whole(self) -> int:
         """The minutes of the longest remaining unit that is never split, 0 if there is none."""
-        costs = (self.minutes[unit] for unit in self.remaining)
+        costs = self.left.values()
         return max((cost for cost in costs if cost < SHORTEST_SPLIT), default=0)
 
     @property
     def is_uniform(self) -> bool:
         """Whether all remaining units have the same minutes."""
-        return len({self.minutes[unit] for unit in self.remaining}) == 1
+        return len({*self.left.values()}) == 1
 
 
 def amounts_of(request: Request) -> dict[int, Amounts]:

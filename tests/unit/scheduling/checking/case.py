@@ -142,7 +142,7 @@ class Case:
     @cached_property
     def needs(self) -> dict[int, int]:
         """The remaining minutes of each content, by position."""
-        return {p: amounts.cost(amounts.remaining) for p, amounts in self.amounts.items()}
+        return {p: amounts.cost_left(amounts.remaining) for p, amounts in self.amounts.items()}
 
     def first_unplaced(self, position: int) -> int | None:
         """Return the first remaining unit of a content that the schedule does not place."""
@@ -328,7 +328,7 @@ def _idle_study_time(case: Case) -> Iterator[str]:
             continue
         if not amounts.is_uniform:
             continue
-        unit = amounts.minutes[amounts.remaining[0]]
+        unit = amounts.left[amounts.remaining[0]]
         for day in case.world.own_days(case.contents[position]):
             used = {
                 m

@@ -124,10 +124,10 @@ def _surely_fits(request: Request) -> bool:
     """Whether everything certainly fits, which is decided only if all units can be split."""
     world = World(request)
     amounts = amounts_of(request).values()
-    if any(a.minutes[unit] < SHORTEST_SPLIT for a in amounts for unit in a.remaining):
+    if any(minutes < SHORTEST_SPLIT for a in amounts for minutes in a.left.values()):
         return False
     return fits(
-        {a.content.position: a.cost(a.remaining) for a in amounts},
+        {a.content.position: a.cost_left(a.remaining) for a in amounts},
         {a.content.position: world.open_days(a.content) for a in amounts},
         {day: world.room(day) for day in world.days},
     )
@@ -174,7 +174,7 @@ def _least_with_minimums(case: Case) -> int:
 
     They give way where something needs the reserve.
     """
-    needs = {p: a.cost(case.placed(p)) for p, a in case.amounts.items()}
+    needs = {p: a.cost_left(case.placed(p)) for p, a in case.amounts.items()}
     in_reserve = any(row.reserve for row in case.study)
     if not case.is_balanced or in_reserve:
         return 0
@@ -230,7 +230,7 @@ def least_fullness(case: Case) -> int:
     for row in _study_rows(case):
         if isinstance(row, KeptPlan):
             kept[row.date] += _length(row)
-    needs = {p: a.cost(case.placed(p)) for p, a in case.amounts.items() if case.placed(p)}
+    needs = {p: a.cost_left(case.placed(p)) for p, a in case.amounts.items() if case.placed(p)}
     usable = case.open_days if case.on_spare_days else case.planned_days
 
     def possible(thousandths: int) -> bool:

@@ -115,7 +115,7 @@ def _short_sessions(case: Case, position: int) -> Iterator[str]:
     amounts, found = case.amounts[position], sessions(case, position)
     shortest = min(case.request.shortest_session, case.needs[position])
     for day, numbers in found.items():
-        minutes = amounts.cost(numbers)
+        minutes = amounts.cost_left(numbers)
         if minutes >= shortest or day in kept_days(case.request, position):
             continue
         text = f"the session of content {position} on {day} has only {minutes} min, but"
@@ -124,7 +124,7 @@ def _short_sessions(case: Case, position: int) -> Iterator[str]:
         if joined:
             yield f"{text} can join that of {joined}"
             continue
-        least = min(amounts.minutes[unit] for unit in amounts.remaining)
+        least = min(amounts.left.values())
         missing = -(-(shortest - minutes) // least)
         kept = -(-case.request.shortest_session // least)
         if giver := _giver(case, position, missing, kept, day):

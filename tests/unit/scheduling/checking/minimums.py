@@ -31,7 +31,7 @@ class Minimum:
 
 def least_units(amounts: Amounts, shortest_session: int) -> int:
     """Return m, at least 1; the content must have a remaining unit."""
-    shortest = min(amounts.minutes[unit] for unit in amounts.remaining)
+    shortest = min(amounts.left.values())
     return max(1, -(-shortest_session // shortest))
 
 
@@ -62,7 +62,7 @@ def minimums_of(world: World, amounts: Mapping[int, Amounts]) -> dict[int, Minim
     return {
         p: Minimum(
             units=m,
-            minutes=m * min(amounts[p].minutes[unit] for unit in amounts[p].remaining),
+            minutes=m * min(amounts[p].left.values()),
             sessions=len(amounts[p].remaining) // m,
             due=frozenset(due & own[p] - kept_days(world.request, p) if p in daily else ()),
         )

@@ -34,40 +34,31 @@ class Studied:
         for row in case.study:
             if row.parts == 1:
                 self.new[row.cycle, row.content].update(dict.fromkeys(units(row), row.date))
-        for plan in self._kept_plans:
-            if plan.parts == 1:
+        for plan in case.request.kept:
+            if plan.kind is PlanKind.STUDY and plan.parts == 1:
                 kept = range(plan.first_unit, plan.last_kept_unit + 1)
                 cycle = case.world.cycle_of(plan.date)
                 self.kept[cycle, plan.content].update(dict.fromkeys(kept, plan.date))
         self._add_pieces()
 
-    @property
-    def _kept_plans(self) -> list[KeptPlan]:
-        return [plan for plan in self.case.request.kept if plan.kind is PlanKind.STUDY]
-
     def _add_pieces(self) -> None:
-        """Add the units in pieces, unless one is unplaced, on the day of the last piece."""
-        last: dict[tuple[int, int], tuple[date, int, bool]] = {}
-        for row in self.case.study:
-            if row.parts > 1:
-                one = row.date, row.cycle, True
-                last[row.content, row.first_unit] = max(
-                    one, last.get((row.content, row.first_unit), one)
-                )
-        for plan in self._kept_plans:
-            if plan.parts > 1:
-                one = plan.date, self.case.world.cycle_of(plan.date), False
-                last[plan.content, plan.first_unit] = max(
-                    one, last.get((plan.content, plan.first_unit), one)
-                )
+        """Add the units in pieces, unless one is unplaced, on the last day of a piece."""
         unplaced = {
             (item.content, unit)
             for item in self.case.schedule.unplaced
             for unit in range(item.first_unit, item.last_unit + 1)
         }
-        for position, unit in last.keys() - unplaced:
-            day, cycle, is_new = last[position, unit]
-            (self.new if is_new else self.kept)[cycle, position][unit] = day
+        pieces: dict[tuple[int, int], list[ScheduledPlan | KeptPlan]] = defaultdict(list)
+        both: list[ScheduledPlan | KeptPlan] = [*self.case.study, *self.case.request.kept]
+        for plan in both:
+            if plan.kind is PlanKind.STUDY and plan.parts > 1:
+                pieces[plan.content, plan.first_unit].append(plan)
+        for (position, unit), own in pieces.items():
+            if (position, unit) not in unplaced:
+                last = max(own, key=lambda piece: piece.date)
+                is_new = any(isinstance(piece, ScheduledPlan) for piece in own)
+                found = self.new if is_new else self.kept
+                found[self.case.world.cycle_of(last.date), position][unit] = last.date
 
     @cached_property
     def cycles(self) -> set[int]:
@@ -131,7 +122,7 @@ def _coverage(case: Case, studied: Studied, cycle: int, position: int) -> Iterat
 
 def kept_reviews(case: Case, cycle: int, position: int) -> Counter[int]:
     """Count how often the kept reviews of a cycle cover each unit of a content."""
-    plans = (p for p in case.request.kept if p.kind is PlanKind.REVIEW and p.part == p.parts)
+    plans = (p for p in case.request.kept if p.kind is PlanKind.REVIEW)
     return Counter(
         unit
         for plan in plans
@@ -209,7 +200,8 @@ def _deal(case: Case) -> Iterator[str]:
     for position, days in deal.items():
         if not days:
             continue
-        if any(row.parts > 1 for row in case.study_of(position)):
+        pieces = Counter(row.first_unit for row in case.study_of(position) if row.parts > 1)
+        if any(count > 1 for count in pieces.values()):  # the other pieces of one may be kept
             yield f"content {position} is split although the even deal fits"
         found = Counter(dict.fromkeys(days, 0))
         for row in case.study_of(position):
@@ -231,7 +223,7 @@ def _surely_fits(case: Case, deal: dict[int, dict[date, list[int]]], day: date) 
     dealt_units = {p: days[day] for p, days in deal.items() if days.get(day)}
     if not dealt_units:
         return True
-    longest = max(case.amounts[p].minutes[unit] for p, part in dealt_units.items() for unit in part)
+    longest = max(case.amounts[p].left[unit] for p, part in dealt_units.items() for unit in part)
     count = sum(1 for slot in case.slots[day] if not slot[3])
     room = len(case.world.free(day, reserve=False))
     return day_need(case, deal, day) <= room - (count - 1) * (longest - 1)
@@ -242,7 +234,7 @@ def day_need(
 ) -> int:
     """Return the minutes dealt to a day, with or without the wrap-ups."""
     return sum(
-        case.amounts[p].cost(days[day]) + (case.contents[p].wrap_up_minutes if wrap_ups else 0)
+        case.amounts[p].cost_left(days[day]) + (case.contents[p].wrap_up_minutes if wrap_ups else 0)
         for p, days in deal.items()
         if days.get(day)
     )
@@ -290,7 +282,7 @@ def _quality(case: Case) -> Iterator[str]:
     loads = [load[day] for day in days] or [0]
     if (quality.peak, quality.spread) != (max(loads), max(loads) - min(loads)):
         yield f"peak {max(loads)} and spread {max(loads) - min(loads)} are reported as {quality}"
-    needs = {p: a.cost(case.placed(p)) for p, a in case.amounts.items() if case.placed(p)}
+    needs = {p: a.cost_left(case.placed(p)) for p, a in case.amounts.items() if case.placed(p)}
     # The spare days are among the days of the bound only if the schedule uses them.
     usable = case.open_days if case.on_spare_days else case.planned_days
     possible = fits(needs, usable, case.room)  # ``least_peak`` does not end otherwise

@@ -54,7 +54,7 @@ def least_over_shifts(
 
     Otherwise ``enough`` is returned. Only study time counts, not the reserve.
     """
-    needs = {p: one.cost(one.remaining) for p, one in amounts.items() if one.remaining}
+    needs = {p: one.cost_left(one.remaining) for p, one in amounts.items() if one.remaining}
     study = {day: len(world.free(day, reserve=False)) for day in world.days}
     own = {p: options[p][0] for p in needs}
     floors = {p: floor for p, floor in minimums_of(world, amounts).items() if p in needs}

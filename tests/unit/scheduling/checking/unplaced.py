@@ -58,9 +58,7 @@ def _tail(case: Case, position: int, sure: Mapping[date, int]) -> Iterator[str]:
     amounts = case.amounts[position]
     tails = [tail for tail in case.schedule.unplaced if tail.content == position]
     for tail in tails:
-        missing = range(tail.first_unit, tail.last_unit + 1)
-        done = (amounts.kept_pieces.get(unit, {}) for unit in missing)
-        cost = amounts.cost(missing) - sum(sum(pieces.values()) for pieces in done)
+        cost = amounts.cost_left(range(tail.first_unit, tail.last_unit + 1))
         if tail.minutes != cost:
             yield f"{tail} costs {cost} min"
     if not tails:
@@ -68,8 +66,8 @@ def _tail(case: Case, position: int, sure: Mapping[date, int]) -> Iterator[str]:
     next_unit = min(tail.first_unit for tail in tails)
     if any(unit > next_unit for unit in case.placed(position)):
         yield f"the unplaced units of content {position} are not its last units"
-    placed = {p: a.cost(case.placed(p)) for p, a in case.amounts.items()}
-    with_next = {**placed, position: placed[position] + amounts.minutes[next_unit]}
+    placed = {p: a.cost_left(case.placed(p)) for p, a in case.amounts.items()}
+    with_next = {**placed, position: placed[position] + amounts.left[next_unit]}
     if fits(with_next, case.open_days, sure):
         yield f"unit {next_unit} of content {position} is unplaced, but would fit"
     yield from _reasons(case, amounts, {tail.reason for tail in tails}, next_unit)
@@ -78,7 +76,7 @@ def _tail(case: Case, position: int, sure: Mapping[date, int]) -> Iterator[str]:
 def _reasons(
     case: Case, amounts: Amounts, reasons: set[UnplacedReason], next_unit: int
 ) -> Iterator[str]:
-    position, minutes = amounts.content.position, amounts.minutes[next_unit]
+    position, minutes = amounts.content.position, amounts.left[next_unit]
     days = case.open_days[position]
     if (UnplacedReason.NO_DAY in reasons) != (not days):
         yield f"content {position} has {len(days)} days left, but the reasons are {reasons}"
@@ -101,7 +99,7 @@ def _room_left(case: Case, position: int) -> Iterator[str]:
     unit = min((t.first_unit for t in case.schedule.unplaced if t.content == position), default=0)
     if not unit:
         return
-    minutes, later = case.amounts[position].minutes[unit], _later_spans(case, position)
+    minutes, later = case.amounts[position].left[unit], _later_spans(case, position)
     for day, start, end in later:
         if end - start >= minutes:
             when = f"{day} {clock(start)}-{clock(end)}"
@@ -159,7 +157,7 @@ def _least_unplaced(case: Case, sure: Mapping[date, int]) -> Iterator[str]:
     """
     unplaced = sum(tail.minutes for tail in case.schedule.unplaced)
     nexts = {p: case.first_unplaced(p) for p in case.amounts}
-    lost = sum(case.amounts[p].minutes[unit] - 1 for p, unit in nexts.items() if unit is not None)
+    lost = sum(case.amounts[p].left[unit] - 1 for p, unit in nexts.items() if unit is not None)
     least = least_unplaced(case.needs, case.open_days, sure)
     if unplaced > least + lost:
         yield f"{unplaced} min are unplaced, but at most {least} + {lost} min have to be"
@@ -173,7 +171,7 @@ def _shares(case: Case, sure: Mapping[date, int]) -> Iterator[str]:
     """
     possible = {p: need for p, need in case.needs.items() if case.open_days[p]}
     share = fair_share(possible, case.open_days, sure)
-    got = {p: case.amounts[p].cost(case.placed(p)) for p in possible}
+    got = {p: case.amounts[p].cost_left(case.placed(p)) for p in possible}
     excess = {
         p: min(max(Fraction(0), got[p] - share * need), Fraction(case.amounts[p].longest - 1))
         for p, need in possible.items()
@@ -182,7 +180,7 @@ def _shares(case: Case, sure: Mapping[date, int]) -> Iterator[str]:
     for position, need in possible.items():
         unit = case.first_unplaced(position)
         wanted = share * need - sum(more for p, more in excess.items() if p != position)
-        if unit is not None and got[position] + case.amounts[position].minutes[unit] <= wanted:
+        if unit is not None and got[position] + case.amounts[position].left[unit] <= wanted:
             yield (
                 f"content {position} got {got[position]} min without unit {unit}, "
                 f"but its share is {float(wanted):.1f} of {need} min"
