@@ -22,9 +22,7 @@ from domain.scheduling.types import (
     Exclusion,
     ExclusionType,
     Factors,
-    KeptPlan,
     NonStudyBlock,
-    PlanKind,
     Request,
     SpecialDay,
     Strategy,
@@ -248,54 +246,6 @@ def _cut_to_fit(request: Request, fraction: float) -> Request:
 
 def _costs_through(costs: dict[int, int], last: int) -> Sequence[int]:
     return [minutes for unit, minutes in costs.items() if unit <= last]
-
-
-@st.composite
-def kept_requests(draw: st.DrawFn) -> Request:
-    """Requests with kept plans: done or partly done before today, or pinned after it."""
-    base = st.one_of(any_requests(), tight_requests())
-    request = draw(base.filter(lambda r: any(d.kind == "study" for d in World(r).days.values())))
-    kept: list[KeptPlan] = []
-    for content in request.contents:
-        kept += draw(_kept_rows(request, content))
-    # The database excludes live plans that overlap, so a well-formed request has none.
-    disjoint = [row for i, row in enumerate(kept) if not any(_overlap(row, o) for o in kept[:i])]
-    free = [row for row in disjoint if not any(_overlap(row, other) for other in request.busy)]
-    return replace(request, kept=tuple(free))
-
-
-@st.composite
-def _kept_rows(draw: st.DrawFn, request: Request, content: Content) -> list[KeptPlan]:
-    days = [day.date for day in World(request).days.values() if day.kind == "study"]
-    costs, unit = Amounts(content, request).minutes, content.first_unit
-    rows: list[KeptPlan] = []
-    while unit <= content.last_unit and len(rows) < 4:
-        first = unit + draw(st.integers(0, 4))
-        last = min(first + draw(st.integers(0, 5)), content.last_unit)
-        unit = last + 1
-        if first > last:
-            break
-        minutes = sum(costs[u] for u in range(first, last + 1))
-        start = draw(st.integers(0, 1440 // 30 - 1)) * 30
-        done = st.one_of(st.none(), st.integers(first, max(first, last - 1)))
-        if start + minutes <= 1440:
-            rows.append(
-                KeptPlan(
-                    content=content.position,
-                    kind=PlanKind.STUDY,
-                    date=draw(st.sampled_from(days)),
-                    start_minute=start,
-                    end_minute=start + minutes,
-                    first_unit=first,
-                    last_unit=last,
-                    done_through=draw(done) if first < last else None,
-                )
-            )
-    return rows
-
-
-def _overlap(a: KeptPlan, b: KeptPlan | Busy) -> bool:
-    return a.date == b.date and a.start_minute < b.end_minute and b.start_minute < a.end_minute
 
 
 @st.composite

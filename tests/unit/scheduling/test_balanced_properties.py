@@ -27,7 +27,8 @@ from tests.unit.scheduling.checking.minimums import least_units
 from tests.unit.scheduling.checking.room import sessions
 from tests.unit.scheduling.checking.world import World
 from tests.unit.scheduling.corpus import balanced, corpus
-from tests.unit.scheduling.strategies import any_requests, kept_requests, tight_requests
+from tests.unit.scheduling.kept_strategies import kept_requests
+from tests.unit.scheduling.strategies import any_requests, tight_requests
 from tests.unit.scheduling.test_properties import result_text, violations
 
 GROUPS = [balanced(group) for group in corpus(40, seed=13)]

@@ -23,7 +23,8 @@ from tests.unit.scheduling.checking.explanations import (
     variation,
 )
 from tests.unit.scheduling.corpus import corpus
-from tests.unit.scheduling.strategies import any_requests, kept_requests, tight_requests
+from tests.unit.scheduling.kept_strategies import kept_requests
+from tests.unit.scheduling.strategies import any_requests, tight_requests
 from tests.unit.scheduling.test_oracle import long_rooms, tiny_request
 
 OVERFULL = make_request(

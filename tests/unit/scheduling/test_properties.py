@@ -14,13 +14,8 @@ from domain.scheduling.schedule import schedule
 from domain.scheduling.types import Request
 from tests.unit.scheduling.build import worked_example
 from tests.unit.scheduling.checker import check_refusal, check_rules
-from tests.unit.scheduling.strategies import (
-    any_requests,
-    kept_requests,
-    loose_requests,
-    shuffled,
-    tight_requests,
-)
+from tests.unit.scheduling.kept_strategies import kept_requests
+from tests.unit.scheduling.strategies import any_requests, loose_requests, shuffled, tight_requests
 
 ROOT = Path(__file__).parents[3]
 many_examples = settings(
