@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 from hypothesis import strategies as st
 
 from domain.scheduling.types import (
     AcademySchedule,
     Allocation,
+    Balance,
     Block,
     BlockKind,
     Busy,
@@ -246,6 +248,26 @@ def _cut_to_fit(request: Request, fraction: float) -> Request:
 
 def _costs_through(costs: dict[int, int], last: int) -> Sequence[int]:
     return [minutes for unit, minutes in costs.items() if unit <= last]
+
+
+def _settings(pauses: Sequence[int]) -> dict[str, st.SearchStrategy[Any]]:
+    """The settings of the strategy ``balanced`` and their values; the usual ones are the first."""
+    return {
+        "balance": st.sampled_from(Balance),
+        "shortest_session": st.sampled_from([15, 15, 0, 1, 30, 60, 240]),
+        "longest_sitting": st.sampled_from([100, 100, 10, 25, 50, 1440]),
+        "pause_minutes": st.sampled_from(pauses),
+        "buffer_days": st.sampled_from([0, 0, 1, 3, 40]),
+    }
+
+
+@st.composite
+def balanced_requests(
+    draw: st.DrawFn, base: st.SearchStrategy[Request], pauses: Sequence[int] = (10, 10, 1, 13, 60)
+) -> Request:
+    """Requests under the strategy ``balanced``, with any settings of it."""
+    options = {name: draw(values) for name, values in _settings(pauses).items()}
+    return replace(draw(base), strategy=Strategy.BALANCED, **options)
 
 
 @st.composite
