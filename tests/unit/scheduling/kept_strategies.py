@@ -61,11 +61,12 @@ def _kept_rows(draw: st.DrawFn, request: Request, content: Content) -> list[Kept
 
 @st.composite
 def _piece(draw: st.DrawFn, row: KeptPlan, minutes: int) -> KeptPlan:
-    """One of two pieces of the first unit of a row; the other one was missed or is not due yet."""
+    """One of some pieces of the first unit of a row; the others were missed or are not due yet."""
     end = row.start_minute + draw(st.integers(1, minutes - 1))
-    part = draw(st.sampled_from([1, 2]))
+    parts = draw(st.sampled_from([2, 2, 3]))
+    part = draw(st.integers(1, parts))
     return replace(
-        row, end_minute=end, last_unit=row.first_unit, done_through=None, part=part, parts=2
+        row, end_minute=end, last_unit=row.first_unit, done_through=None, part=part, parts=parts
     )
 
 

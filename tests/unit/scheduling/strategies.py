@@ -263,7 +263,9 @@ def _settings(pauses: Sequence[int]) -> dict[str, st.SearchStrategy[Any]]:
 
 @st.composite
 def balanced_requests(
-    draw: st.DrawFn, base: st.SearchStrategy[Request], pauses: Sequence[int] = (10, 10, 1, 13, 60)
+    draw: st.DrawFn,
+    base: st.SearchStrategy[Request],
+    pauses: Sequence[int] = (10, 10, 0, 1, 13, 60),
 ) -> Request:
     """Requests under the strategy ``balanced``, with any settings of it."""
     options = {name: draw(values) for name, values in _settings(pauses).items()}
