@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 from sqlalchemy.orm import Session
 
 from domain.database_errors import translated
-from domain.errors import GeneratedMeanwhileError
 from domain.locking import guards
 from domain.models import StudentPlan
 from domain.models.plan import RetiredAs, RunKind
@@ -20,6 +19,7 @@ from domain.repositories.plan_rows import StoredColumns, explanation_as_json
 from domain.repositories.plan_writing import (
     NewPlan,
     PlanVersion,
+    abandon,
     counts_as_columns,
     insert_plans,
     record_statement,
@@ -109,7 +109,7 @@ def write_generation(
     ):
         write_record(session, _STATEMENT, fence, guard.identity, values)
         if not store_day_shifts(session, snapshot, schedule):
-            raise GeneratedMeanwhileError(group_id=snapshot.group_id)
+            raise abandon(session, fence)
         update_plans(
             session,
             fence,

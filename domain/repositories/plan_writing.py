@@ -152,7 +152,17 @@ def write_record(
         execution_options={"preserve_rowcount": True},
         bind_arguments={"mapper": PlanGeneration},
     )
-    _require_rowcount(written, 1, fence)
+    if _rowcount(written) != 1:
+        raise GeneratedMeanwhileError(group_id=fence.group_id)
+
+
+def abandon(session: Session, fence: Fence) -> GeneratedMeanwhileError:
+    """Roll the transaction back, and return the error for a run of which a part is written.
+
+    A caller that catches the error could commit that part otherwise.
+    """
+    session.rollback()
+    return GeneratedMeanwhileError(group_id=fence.group_id)
 
 
 def live_counts() -> tuple[sa.ColumnElement[int], sa.ColumnElement[int]]:
@@ -193,8 +203,8 @@ def update_plans(
     """Retire plans and set the calendar fields of others, in one statement; versions stay.
 
     Nothing is executed if there are none. ``retired_in`` is the number of the run that retires the
-    plans, by default that of the run that is written. Raises ``GeneratedMeanwhileError`` if a plan
-    is no longer live in the version that was read.
+    plans, by default that of the run that is written. Rolls back and raises
+    ``GeneratedMeanwhileError`` if a plan is no longer live in the version that was read.
     """
     recounted = recounted or {}
     plans = [*retired, *recounted]
@@ -218,7 +228,7 @@ def revive_plans(
 ) -> None:
     """Make plans live again that the run ``retired_in`` has retired, exactly as they were.
 
-    Raises ``GeneratedMeanwhileError`` if one of them has changed since it was read.
+    Rolls back and raises ``GeneratedMeanwhileError`` if one has changed since it was read.
     """
     if not plans:
         return
@@ -261,7 +271,8 @@ def _update(
         },
         bind_arguments={"mapper": StudentPlan},
     )
-    _require_rowcount(updated, len(arrays["id"]), fence)
+    if _rowcount(updated) != len(arrays["id"]):
+        raise abandon(session, fence)
 
 
 def _given(*names: str) -> Any:
@@ -312,7 +323,6 @@ _RETIRE_OR_RECOUNT: Final = _retire_or_recount()
 _REVIVE: Final = _revive()
 
 
-def _require_rowcount(result: Any, expected: int, fence: Fence) -> None:
+def _rowcount(result: Any) -> int:
     cursor_result: sa.CursorResult[Any] = result
-    if cursor_result.rowcount != expected:
-        raise GeneratedMeanwhileError(group_id=fence.group_id)
+    return cursor_result.rowcount

@@ -7,11 +7,20 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain import GroupStatus, PlanGroup, PlanGroupLockedError, PlanState
-from domain.errors import GeneratedMeanwhileError, StudentPlansOverlapError
+from domain import (
+    GroupStatus,
+    PlanGroup,
+    PlanGroupLock,
+    PlanGroupLockedError,
+    PlanState,
+    StudentPlan,
+    UnitOfWork,
+)
+from domain.errors import GeneratedMeanwhileError, LockNotHeldError, StudentPlansOverlapError
 from domain.scheduling.result import Schedule
 from domain.scheduling.schedule import schedule
 from domain.scheduling.types import Request
+from domain.services import PlanGenerationService, UndoService
 from tests.integration.asking import check
 from tests.integration.storing import (
     book_group,
@@ -66,6 +75,37 @@ def test_generation_does_not_overwrite_concurrent_changes(
         )
     assert refused.value.group_id == group.id
     assert {plan.generation for plan in live(session_factory, group)} == {1}
+
+
+RUNS: dict[str, Callable[[UnitOfWork], object]] = {
+    "generate": lambda uow: PlanGenerationService(uow).generate(today=date(2025, 1, 10)),
+    "undo": lambda uow: UndoService(uow).undo(),
+}
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_run_of_which_a_part_is_written_cannot_be_committed(
+    session_factory: Factory, group: PlanGroup, run: str
+) -> None:
+    """A plan is changed between the record of the run and its plans, by one without the lock."""
+    if run == "undo":
+        generate(session_factory, group, today=date(2025, 1, 9))
+    before = dump(session_factory, group.id)
+    changed: list[StudentPlan] = []
+
+    def change_a_plan(*context: object) -> None:
+        if "UPDATE studyplan.student_plans" in str(context[2]) and not changed:
+            changed.append(live(session_factory, group)[-1])
+            mark(session_factory, changed[0], **done_by(PlanState.STARTED))
+
+    with UnitOfWork(session_factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+        sa.event.listen(uow.connection, "before_cursor_execute", change_a_plan)
+        with pytest.raises(GeneratedMeanwhileError):
+            RUNS[run](uow)
+        with pytest.raises(LockNotHeldError):
+            uow.commit()
+    mark(session_factory, changed[0], state=PlanState.PLANNED, version=changed[0].version)
+    assert dump(session_factory, group.id) == before
 
 
 def test_exclusion_constraint_refuses_a_plan_that_overlaps_a_concurrent_one(
