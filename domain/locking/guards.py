@@ -113,12 +113,12 @@ def refuse_rows(
     written = [row for row in chain(session.new, changed) if isinstance(row, Base)]
     for row in (*written, *(row for row in session.deleted if isinstance(row, Base))):
         _refuse_other_tenant(row, lock.tenant_id)
-        _refuse_unlocked(row, lock.group_ids, student_ids)
-        if lock.shared and not _is_mark(row, changed):
+        if lock.shared and not _is_mark(row, changed, lock):
             raise LockNotHeldError(
                 f"{type(row).__name__} cannot be written under a shared lock, which allows only "
                 "marks of progress in its groups. Enter a unit of work with an exclusive lock."
             )
+        _refuse_unlocked(row, lock.group_ids, student_ids)
     refuse_unstorable(written)
 
 
@@ -162,9 +162,9 @@ def _values(row: Base, name: str) -> set[Any]:
     return {attributes[name].value, *(attributes[name].history.deleted or ())}
 
 
-def _is_mark(row: Base, changed: Sequence[Any]) -> bool:
-    """Whether the row is a changed plan."""
-    return isinstance(row, StudentPlan) and row in changed
+def _is_mark(row: Base, changed: Sequence[Any], lock: PlanGroupLock | StudentLock) -> bool:
+    """Whether the row is a changed plan of a locked group."""
+    return isinstance(row, StudentPlan) and row in changed and row.group_id in lock.group_ids
 
 
 def serialize_calls(cls: type[T]) -> type[T]:

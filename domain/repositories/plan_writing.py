@@ -152,8 +152,7 @@ def write_record(
         execution_options={"preserve_rowcount": True},
         bind_arguments={"mapper": PlanGeneration},
     )
-    if _rowcount(written) != 1:
-        raise GeneratedMeanwhileError(group_id=fence.group_id)
+    _require_rowcount(written, 1, fence)
 
 
 def abandon(session: Session, fence: Fence) -> GeneratedMeanwhileError:
@@ -271,8 +270,10 @@ def _update(
         },
         bind_arguments={"mapper": StudentPlan},
     )
-    if _rowcount(updated) != len(arrays["id"]):
-        raise abandon(session, fence)
+    try:
+        _require_rowcount(updated, len(arrays["id"]), fence)
+    except GeneratedMeanwhileError:
+        raise abandon(session, fence) from None
 
 
 def _given(*names: str) -> Any:
@@ -323,6 +324,7 @@ _RETIRE_OR_RECOUNT: Final = _retire_or_recount()
 _REVIVE: Final = _revive()
 
 
-def _rowcount(result: Any) -> int:
+def _require_rowcount(result: Any, expected: int, fence: Fence) -> None:
     cursor_result: sa.CursorResult[Any] = result
-    return cursor_result.rowcount
+    if cursor_result.rowcount != expected:
+        raise GeneratedMeanwhileError(group_id=fence.group_id)

@@ -1,7 +1,6 @@
 """A connection lost during a commit is an unknown outcome; other errors stay as they are."""
 
 from collections.abc import Callable
-from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -14,6 +13,7 @@ from domain import (
     InvalidInputError,
     PlanGroup,
     PlanGroupLock,
+    StudentLock,
     UnitOfWork,
 )
 from domain.database_errors import During, translated
@@ -104,9 +104,12 @@ def test_commit_that_flushes_a_conflict_raises_the_error_of_a_service(
     row: str,
     expected: type[DomainError],
 ) -> None:
-    tenant_id = conflicting[row].tenant_id
-    with UnitOfWork(session_factory, lock=PlanGroupLock(tenant_id, uuid4())) as uow:
-        uow.session.add(conflicting[row])
+    added = conflicting[row]
+    lock: PlanGroupLock | StudentLock = StudentLock(added.tenant_id, added.student_id)
+    if isinstance(added, PlanGroup):
+        lock = PlanGroupLock(added.tenant_id, added.id)
+    with UnitOfWork(session_factory, lock=lock) as uow:
+        uow.session.add(added)
         with pytest.raises(expected) as refused:
             uow.commit()
     assert not is_retryable(refused.value)

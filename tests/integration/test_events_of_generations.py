@@ -6,7 +6,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from datetime import UTC, date, datetime
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -138,7 +137,8 @@ def test_listener_that_fails_after_the_commit_does_not_hide_the_commit(
 
 
 def commit_a_conflict(uow: UnitOfWork) -> None:
-    ids = {"tenant_id": uow.tenant_id, "student_id": uuid4()}
+    (group_id,) = uow.lock.group_ids
+    ids = {"tenant_id": uow.tenant_id, "student_id": uow.lock_student(group_id)}
     uow.session.add_all([AcademyScheduleFactory.build(**ids) for _ in range(2)])
     uow.commit()
 

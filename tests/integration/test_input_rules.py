@@ -250,6 +250,7 @@ def test_flush_refuses_values_that_a_column_cannot_store(
     before = everything(session_factory)
     wrong: dict[str, Any] = {"date": "2025-01-08", "type": "feast", "reason": "a\0b"}
     with UnitOfWork(session_factory, lock=world.lock) as uow:
+        uow.lock_student(world.group.id)
         uow.session.add(
             Exclusion(tenant_id=world.tenant_id, student_id=world.group.student_id, **wrong)
         )
