@@ -45,7 +45,7 @@ def deal_all(demands: Sequence[Demand], rooms: Mapping[int, Room]) -> list[Deal]
     stage = _stages(demands, rooms)[-1][-1].without_least()
     counts = placeable(stage.demands, rooms)
     limited = [demand.limited(count) for demand, count in zip(stage.demands, counts, strict=True)]
-    return stage.deal(SHORTEST_DIVISIBLE, limited, effort, orders=2)
+    return stage.deal(SHORTEST_DIVISIBLE, limited, effort)
 
 
 def fill_up(deals: list[Deal], demands: Sequence[Demand], rooms: Mapping[int, Room]) -> None:
@@ -127,29 +127,22 @@ class _Stage:
         return replace(self, demands=[replace(demand, least={}) for demand in self.demands])
 
     def place(self, shortest: int, effort: Effort) -> list[Deal] | None:
-        """Return the deals of the demands, or ``None`` if they do not place all units.
+        """Return the deals of the demands, or ``None`` if they do not place all units."""
+        deals = self.deal(shortest, self.demands, effort)
+        are_placed = all(
+            deal.placed_units == len(demand.units)
+            for deal, demand in zip(deals, self.demands, strict=True)
+        )
+        return deals if are_placed else None
 
-        The deals of one order may be better before they are improved, and worse afterwards.
-        """
-        for orders in (0, 1):
-            deals = self.deal(shortest, self.demands, effort, orders)
-            if all(
-                deal.placed_units == len(demand.units)
-                for deal, demand in zip(deals, self.demands, strict=True)
-            ):
-                return deals
-            if not effort.remains:
-                break
-        return None
-
-    def deal(
-        self, shortest: int, first: Sequence[Demand], effort: Effort, orders: int
-    ) -> list[Deal]:
+    def deal(self, shortest: int, first: Sequence[Demand], effort: Effort) -> list[Deal]:
         """Deal the demands, ``first`` and then what remains of them in the time that is left.
 
         Units of at least ``shortest`` minutes may be cut, and a unit that is longer than each of
         its days may always be.
         """
+        # If all units must find a place, a third order seldom places what the second one does not.
+        orders = 1 if first is self.demands else 2
         deals = deal_in_turn(first, self.rooms, self._divisible(shortest), effort, orders)
         self.improvement(shortest, first, effort).improve(deals)
         return deals
