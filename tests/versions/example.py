@@ -20,6 +20,7 @@ STORED = """
       plan_count, unplaced, certificate, repairs, warnings, quality)
     FROM studyplan.plan_generations
 """
+CONTENTS = "SELECT id::text, position FROM studyplan.contents"
 
 
 def planned(bindir: Path) -> list[str]:
@@ -31,8 +32,11 @@ def planned(bindir: Path) -> list[str]:
             schema.upgrade(connection)
         result = generate.generate(sessionmaker(engine), document, document.period.start)
         with engine.connect() as connection:
-            rows = sorted(map(str, connection.scalars(sa.text(STORED))))
+            rows = [str(row) for row in connection.scalars(sa.text(STORED))]
+            # The results refer to contents by their ids, which are random.
+            for id_, position in connection.execute(sa.text(CONTENTS)):
+                rows = [row.replace(id_, f"content {position}") for row in rows]
     # One row is that of the generation.
     if len(rows) != len(result.plans) + 1:
         raise AssertionError(f"{len(result.plans)} plans were stored as {len(rows) - 1} rows")
-    return rows
+    return sorted(rows)
