@@ -86,23 +86,18 @@ def apply(change: Change, uow: UnitOfWork, group: PlanGroup, other: PlanGroup) -
     change(uow.session, *read)
 
 
-@pytest.mark.parametrize("change", OF_A_GROUP)
-def test_row_of_a_group_whose_lock_is_not_held_is_refused(
-    session_factory: Factory, group: PlanGroup, other: PlanGroup, change: Change
-) -> None:
-    lock = PlanGroupLock(group.tenant_id, group.id)
-    with UnitOfWork(session_factory, lock=lock) as uow:
-        apply(change, uow, group, other)
-        with pytest.raises(LockNotHeldError, match="does not hold the lock of this group"):
-            uow.commit()
+LOCKS: dict[str, Callable[[PlanGroup], PlanGroupLock | StudentLock]] = {
+    "another group": lambda group: PlanGroupLock(group.tenant_id, group.id),
+    "the student": lambda group: StudentLock(group.tenant_id, group.student_id),
+}
 
 
+@pytest.mark.parametrize("lock", LOCKS)
 @pytest.mark.parametrize("change", OF_A_GROUP)
-def test_row_of_a_group_is_refused_under_the_lock_of_its_student(
-    session_factory: Factory, group: PlanGroup, other: PlanGroup, change: Change
+def test_row_of_a_group_is_refused_under_another_lock(
+    session_factory: Factory, group: PlanGroup, other: PlanGroup, change: Change, lock: str
 ) -> None:
-    lock = StudentLock(group.tenant_id, group.student_id)
-    with UnitOfWork(session_factory, lock=lock) as uow:
+    with UnitOfWork(session_factory, lock=LOCKS[lock](group)) as uow:
         apply(change, uow, group, other)
         with pytest.raises(LockNotHeldError, match="does not hold the lock of this group"):
             uow.commit()
