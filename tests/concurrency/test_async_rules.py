@@ -97,6 +97,19 @@ def test_commit_after_a_rollback_of_the_session_raises_lock_not_held_error(
     run_with_pool(database_url, work)
 
 
+def test_exit_raises_lock_not_held_error_if_the_session_was_closed(
+    database_url: sa.URL, group: PlanGroup
+) -> None:
+    async def work(factory: AsyncFactory) -> None:
+        with pytest.raises(LockNotHeldError, match="was ended inside the block"):
+            async with AsyncUnitOfWork(
+                factory, lock=PlanGroupLock(group.tenant_id, group.id)
+            ) as uow:
+                await uow.run(lambda sync: sync.session.close())
+
+    run_with_pool(database_url, work)
+
+
 def test_session_commit_outside_the_unit_of_work_is_refused(
     engine: sa.Engine, database_url: sa.URL, group: PlanGroup
 ) -> None:
