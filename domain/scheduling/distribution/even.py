@@ -60,7 +60,8 @@ def place_all(
 ) -> list[Deal] | None:
     """Deal all units of each demand, or return ``None`` if no way to place them was found.
 
-    If a stage does not place everything with the least units of each day, it is tried without them.
+    The least units of each day give way if without them everything is placed with less reserve, or
+    with fewer cuts.
     """
     deals = [_even(demand) for demand in demands]
     is_even = all(demand.wanted is None for demand in demands)
@@ -77,9 +78,18 @@ def place_all(
         found = None
         if any(demand.least for demand in demands) and effort_with_least.remains:
             found = stage.place(shortest, effort_with_least)
-        if found := found or stage.without_least().place(shortest, effort):
+        if found is None or _costs(found) > (0, 0):
+            other = stage.without_least().place(shortest, effort)
+            if other and (found is None or _costs(other) < _costs(found)):
+                found = other
+        if found:
             return found
     return None
+
+
+def _costs(deals: Sequence[Deal]) -> tuple[int, int]:
+    """Return what deals use that others may do without: minutes of reserve, and cuts."""
+    return sum(deal.reserve for deal in deals), sum(deal.cuts for deal in deals)
 
 
 def _attempts(
