@@ -45,7 +45,9 @@ def deal_all(demands: Sequence[Demand], rooms: Mapping[int, Room]) -> list[Deal]
     stage = _stages(demands, rooms)[-1][-1].without_least()
     counts = placeable(stage.demands, rooms)
     limited = [demand.limited(count) for demand, count in zip(stage.demands, counts, strict=True)]
-    return stage.deal(SHORTEST_DIVISIBLE, limited, effort)
+    deals, *_ = stage.dealt(SHORTEST_DIVISIBLE, limited, effort, orders=2)
+    stage.improvement(SHORTEST_DIVISIBLE, limited, effort).improve(deals)
+    return deals
 
 
 def fill_up(deals: list[Deal], demands: Sequence[Demand], rooms: Mapping[int, Room]) -> None:
@@ -137,25 +139,29 @@ class _Stage:
         return replace(self, demands=[replace(demand, least={}) for demand in self.demands])
 
     def place(self, shortest: int, effort: Effort) -> list[Deal] | None:
-        """Return the deals of the demands, or ``None`` if they do not place all units."""
-        deals = self.deal(shortest, self.demands, effort)
-        are_placed = all(
-            deal.placed_units == len(demand.units)
-            for deal, demand in zip(deals, self.demands, strict=True)
-        )
-        return deals if are_placed else None
+        """Return the deals of the demands, or ``None`` if they do not place all units.
 
-    def deal(self, shortest: int, first: Sequence[Demand], effort: Effort) -> list[Deal]:
-        """Deal the demands, ``first`` and then what remains of them in the time that is left.
+        If the best deals do not do so when they are improved, the second best ones are improved.
+        """
+        # A third order seldom places what the second one does not.
+        for deals in self.dealt(shortest, self.demands, effort, orders=1):
+            self.improvement(shortest, self.demands, effort).improve(deals)
+            if all(
+                deal.placed_units == len(demand.units)
+                for deal, demand in zip(deals, self.demands, strict=True)
+            ):
+                return deals
+        return None
+
+    def dealt(
+        self, shortest: int, first: Sequence[Demand], effort: Effort, orders: int
+    ) -> list[list[Deal]]:
+        """Return deals of ``first``, the best ones first, for at most so many other orders.
 
         Units of at least ``shortest`` minutes may be cut, and a unit that is longer than each of
         its days may always be.
         """
-        # If all units must find a place, a third order seldom places what the second one does not.
-        orders = 1 if first is self.demands else 2
-        deals = deal_in_turn(first, self.rooms, self._divisible(shortest), effort, orders)
-        self.improvement(shortest, first, effort).improve(deals)
-        return deals
+        return deal_in_turn(first, self.rooms, self._divisible(shortest), effort, orders)
 
     def improvement(self, shortest: int, first: Sequence[Demand], effort: Effort) -> Improvement:
         """Return the search for better deals, by which no content loses units of ``first``."""

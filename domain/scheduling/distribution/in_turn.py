@@ -60,29 +60,30 @@ def deal_in_turn(
     divisible: Sequence[int],
     effort: Effort,
     max_orders: int,
-) -> list[Deal]:
-    """Deal every demand, and return the deals in the order of the demands.
+) -> list[list[Deal]]:
+    """Deal every demand in several orders, and return the deals in the order of the demands.
 
     ``divisible`` is the length from which units may be cut, per demand. A deal may place only the
     first units of its demand. ``max_orders`` is the number of other orders that are tried then.
+    The best deals are the first ones.
     """
     order = sorted(range(len(demands)), key=lambda index: (-demands[index].longest, index))
-    deals = _dealt_in_order(order, demands, rooms, divisible, effort)
+    found = [_dealt_in_order(order, demands, rooms, divisible, effort)]
     # Units that may be cut fill any gap, but those that may not find no place in what is left of
     # days that are nearly full. At last the contents that are still incomplete are first.
     tried, other = [order], sorted(order, key=lambda i: demands[i].longest >= divisible[i])
     for _ in range(max_orders):
-        missing = _missing(deals, demands)
+        missing = _missing(found[0], demands)
         if not missing or not effort.remains:
             break
         if other not in tried:
-            found = _dealt_in_order(other, demands, rooms, divisible, effort)
+            found.append(_dealt_in_order(other, demands, rooms, divisible, effort))
             # What is missing is shared, too, rather than that less of it is missing.
-            deals = max(deals, found, key=lambda one: (-_most_missing(one, demands), _merit(one)))
-            missing = _missing(deals, demands)
+            found.sort(key=lambda one: (_most_missing(one, demands), [-x for x in _merit(one)]))
+            missing = _missing(found[0], demands)
         tried.append(other)
         other = sorted(order, key=missing.__contains__, reverse=True)
-    return deals
+    return found
 
 
 def _most_missing(deals: Sequence[Deal], demands: Sequence[Demand]) -> Fraction:
