@@ -7,6 +7,7 @@ minutes do, higher amounts are tried, so a repair always suffices; it is the lea
 smallest amounts had to be tried one by one, as in small problems.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -15,9 +16,9 @@ from typing import Final
 
 from domain.scheduling.calendar import DayKind
 from domain.scheduling.demand import Demand, Problem, problem_of
-from domain.scheduling.distribution.deal import Deal
+from domain.scheduling.distribution.deal import Deal, place_all_units
 from domain.scheduling.distribution.in_turn import Effort
-from domain.scheduling.distribution.strategies import places_all
+from domain.scheduling.distribution.strategies import distribute, places_all
 from domain.scheduling.feasibility import DaySets
 from domain.scheduling.placement import Room
 from domain.scheduling.result import Certificate, Repair, RepairKind, Unplaced
@@ -30,6 +31,8 @@ _MAX_EFFORT: Final = 60_000
 """The number of units and spans that the trials of all repairs examine at most."""
 _ONE_BY_ONE: Final = 3_000
 """The number of units and spans up to which amounts are tried one by one."""
+_MAX_MORE_UNITS: Final = 1
+"""How many units more than the unplaced ones are left out at most where only they are missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,10 @@ class _Trials:
         return (self.places is not None and self.places(problem)) or places_all(
             problem, self.effort
         )
+
+    def succeeds_at_last(self, problem: Problem) -> bool:
+        """Whether everything is placed by the whole strategy, whose effort is not counted here."""
+        return place_all_units(distribute(problem).deals, problem.demands)
 
 
 def unplaced_ranges(problem: Problem, deals: Sequence[Deal]) -> tuple[Unplaced, ...]:
@@ -93,12 +100,16 @@ def repairs(
     trials = _Trials(Effort(_MAX_EFFORT), places)
     if not trials.effort.allows(problem.demands, problem.rooms):
         return ()
+    counts: Counter[int] = Counter()
+    for one in unplaced:
+        counts[one.content] += one.last_unit - one.first_unit + 1
+    surely_enough = next(iter(counts.values())) if len(counts) == 1 else None
     return tuple(
         repair
         for repair in (
             _more_minutes(problem, trials),
             _more_days(problem, trials),
-            *(_fewer_units(problem, u, trials) for u in {u.content: 0 for u in unplaced}),
+            *(_fewer_units(problem, content, surely_enough, trials) for content in counts),
         )
         if repair is not None
     )
@@ -173,7 +184,14 @@ def _more_days(problem: Problem, trials: _Trials) -> Repair | None:
     return None if amount is None else Repair(RepairKind.DAYS, amount)
 
 
-def _fewer_units(problem: Problem, position: int, trials: _Trials) -> Repair | None:
+def _fewer_units(
+    problem: Problem, position: int, unplaced: int | None, trials: _Trials
+) -> Repair | None:
+    """Return how many units of a content are to be left out.
+
+    ``unplaced`` is their number if no other content has unplaced units. Leaving out these is
+    usually enough, so that is tried at last with the whole strategy.
+    """
     (demand,) = (d for d in problem.demands if d.content.position == position)
     is_only_one = not any(other.units for other in problem.demands if other is not demand)
     most = len(demand.units) - is_only_one
@@ -186,6 +204,9 @@ def _fewer_units(problem: Problem, position: int, trials: _Trials) -> Repair | N
         return replace(problem, demands=fewer)
 
     amount = _least(changed, most, trials)
+    if unplaced is not None and (amount is None or amount > unplaced):
+        tried = range(unplaced, min(unplaced + _MAX_MORE_UNITS, amount or most) + 1)
+        amount = next((n for n in tried if trials.succeeds_at_last(changed(n))), amount)
     return None if amount is None else Repair(RepairKind.UNITS, amount, position)
 
 

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from domain.scheduling.calendar import DayKind
 from domain.scheduling.demand import Problem, study_times
-from domain.scheduling.distribution.deal import Deal
+from domain.scheduling.distribution.deal import Deal, place_all_units
 from domain.scheduling.distribution.goals import Minimum
 from domain.scheduling.feasibility import DaySets
 from domain.scheduling.result import Quality
@@ -74,8 +74,8 @@ class Measure:
     ) -> tuple["_Bound", "_Bound"]:
         """Return the bounds of the fullness and of the peak."""
         # Minimums give way to whatever needs the reserve, or finds no place.
-        if any(row.reserve for row in rows) or any(
-            deal.placed_units < len(deal.demand.units) for deal in deals
+        if minimums and (
+            any(row.reserve for row in rows) or not place_all_units(deals, self._problem.demands)
         ):
             minimums = ()
         # Days without study time are the last resort, so they count only if they are used.

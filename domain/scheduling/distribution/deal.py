@@ -94,6 +94,16 @@ def shares_by_day(deals: Sequence[Deal]) -> Mapping[int, list[Share]]:
     return by_day
 
 
+def place_all_units(deals: Sequence[Deal], demands: Sequence[Demand]) -> bool:
+    """Whether the deals place all units of the demands, to which they belong in this order.
+
+    The demand of a deal may have been limited to fewer units.
+    """
+    return all(
+        deal.placed_units == len(demand.units) for deal, demand in zip(deals, demands, strict=True)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Distribution:
     """The result of a strategy: deals in the order of the demands of the problem.

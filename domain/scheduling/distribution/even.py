@@ -13,7 +13,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from domain.scheduling.demand import Demand, Problem
-from domain.scheduling.distribution.deal import NEVER, Deal, Distribution, Share, shares_by_day
+from domain.scheduling.distribution.deal import (
+    NEVER,
+    Deal,
+    Distribution,
+    Share,
+    place_all_units,
+    shares_by_day,
+)
 from domain.scheduling.distribution.in_turn import Effort, Improvement, deal_in_turn
 from domain.scheduling.feasibility import DaySets, placeable
 from domain.scheduling.placement import Room, pack
@@ -60,11 +67,7 @@ def fill_up(deals: list[Deal], demands: Sequence[Demand], rooms: Mapping[int, Ro
 def place_all(
     demands: Sequence[Demand], rooms: Mapping[int, Room], effort: Effort
 ) -> list[Deal] | None:
-    """Deal all units of each demand, or return ``None`` if no way to place them was found.
-
-    The least units of each day give way if without them everything is placed with less reserve, or
-    with fewer cuts.
-    """
+    """Deal all units of each demand, or return ``None`` if no way to place them was found."""
     deals = [_even(demand) for demand in demands]
     is_even = all(demand.wanted is None for demand in demands)
     if (
@@ -76,22 +79,9 @@ def place_all(
     ):
         return deals
     effort_with_least = Effort(effort.left)
-    for stage, shortest in _attempts(demands, rooms, effort):
-        found = None
-        if any(demand.least for demand in demands) and effort_with_least.remains:
-            found = stage.place(shortest, effort_with_least)
-        if found is None or _costs(found) > (0, 0):
-            other = stage.without_least().place(shortest, effort)
-            if other and (found is None or _costs(other) < _costs(found)):
-                found = other
-        if found:
-            return found
-    return None
-
-
-def _costs(deals: Sequence[Deal]) -> tuple[int, int]:
-    """Return what deals use that others may do without: minutes of reserve, and cuts."""
-    return sum(deal.reserve for deal in deals), sum(deal.cuts for deal in deals)
+    attempts = _attempts(demands, rooms, effort)
+    found = (stage.best(shortest, effort, effort_with_least) for stage, shortest in attempts)
+    return next(filter(None, found), None)
 
 
 def _attempts(
@@ -138,6 +128,20 @@ class _Stage:
         """Return the same stage with demands that want no least units on any day."""
         return replace(self, demands=[replace(demand, least={}) for demand in self.demands])
 
+    def best(self, shortest: int, effort: Effort, effort_with_least: Effort) -> list[Deal] | None:
+        """Return deals that place all units with the least units of each day, or else without them.
+
+        The least units give way if without them less reserve or fewer cuts are needed.
+        """
+        found = None
+        if any(demand.least for demand in self.demands) and effort_with_least.remains:
+            found = self.place(shortest, effort_with_least)
+        if found is None or _costs(found) > (0, 0):
+            other = self.without_least().place(shortest, effort)
+            if other and (found is None or _costs(other) < _costs(found)):
+                found = other
+        return found
+
     def place(self, shortest: int, effort: Effort) -> list[Deal] | None:
         """Return the deals of the demands, or ``None`` if they do not place all units.
 
@@ -146,10 +150,7 @@ class _Stage:
         # A third order seldom places what the second one does not.
         for deals in self.dealt(shortest, self.demands, effort, orders=1):
             self.improvement(shortest, self.demands, effort).improve(deals)
-            if all(
-                deal.placed_units == len(demand.units)
-                for deal, demand in zip(deals, self.demands, strict=True)
-            ):
+            if place_all_units(deals, self.demands):
                 return deals
         return None
 
@@ -180,6 +181,11 @@ class _Stage:
             max((minutes[day] for day in demand.own), default=0) for demand in self.demands
         )
         return [min(shortest, max(SHORTEST_DIVISIBLE, day + 1)) for day in longest_days]
+
+
+def _costs(deals: Sequence[Deal]) -> tuple[int, int]:
+    """Return what deals use that others may do without: minutes of reserve, and cuts."""
+    return sum(deal.reserve for deal in deals), sum(deal.cuts for deal in deals)
 
 
 def _stages(demands: Sequence[Demand], rooms: Mapping[int, Room]) -> list[list[_Stage]]:

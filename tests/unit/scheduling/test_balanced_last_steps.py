@@ -121,8 +121,30 @@ def test_buffer_days_are_kept_free_if_units_can_be_cut_on_the_others() -> None:
 
 @pytest.mark.parametrize(
     ("seed", "group"),
-    [(13, 328), (14, 88), (14, 270), (14, 383), (15, 29), (15, 328), (16, 126), (17, 158)],
+    [
+        (13, 328),
+        (14, 88),
+        (14, 270),
+        (14, 383),
+        (15, 29),
+        (15, 328),
+        (16, 126),
+        (17, 158),
+        (17, 400),
+    ],
 )
 def test_groups_of_other_seeds_have_no_violation(seed: int, group: int) -> None:
     request = balanced(group_of(seed, group))
     assert check(request, schedule(request)) == []
+
+
+@pytest.mark.parametrize("group", [(14, 473), (19, 440)])
+def test_second_best_order_places_what_the_improved_best_one_does_not(
+    group: tuple[int, int],
+) -> None:
+    assert schedule(balanced(group_of(*group))).unplaced == ()
+
+
+def test_least_units_give_way_to_fewer_cuts() -> None:
+    result = schedule(balanced(group_of(14, 334)))
+    assert sum(row.part > 1 for row in study(result)) <= 1

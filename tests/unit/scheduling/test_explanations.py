@@ -22,7 +22,7 @@ from tests.unit.scheduling.checking.explanations import (
     repaired,
     variation,
 )
-from tests.unit.scheduling.corpus import corpus
+from tests.unit.scheduling.corpus import balanced, corpus, group_of
 from tests.unit.scheduling.kept_strategies import kept_requests
 from tests.unit.scheduling.strategies import any_requests, tight_requests
 from tests.unit.scheduling.test_oracle import long_rooms, tiny_request
@@ -176,3 +176,11 @@ def test_explanation_of_a_tiny_schedule_is_the_least(minutes: list[int], room: l
 @pytest.mark.parametrize("request_", list(corpus(20, seed=2)), ids=range(20))
 def test_explanation_of_a_usual_group_is_correct(request_: Request) -> None:
     assert list(all_violations(request_, schedule(request_))) == []
+
+
+@pytest.mark.parametrize("group", [(13, 88), (14, 152), (14, 360), (14, 490), (17, 375)])
+def test_unplaced_units_of_one_content_can_be_left_out(group: tuple[int, int]) -> None:
+    request = balanced(group_of(*group))
+    result = schedule(request)
+    assert {unplaced.content for unplaced in result.unplaced} != set()
+    assert list(check_repairs(Case(request, result), schedule)) == []

@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import partial
 from math import ceil, isqrt
 
-from domain.scheduling.result import Repair, Schedule, ScheduledPlan
+from domain.scheduling.result import Repair, RepairKind, Schedule, ScheduledPlan
 from domain.scheduling.types import Balance, KeptPlan, PlanKind, Request, SpecialDay
 from tests.unit.scheduling.checking.amounts import SHORTEST_SPLIT, amounts_of, half_up
 from tests.unit.scheduling.checking.case import Case
@@ -58,6 +58,11 @@ def check_repairs(case: Case, plan: Callable[[Request], Schedule]) -> Iterator[s
         less = repaired(case.request, replace(repair, amount=repair.amount - 1))
         if mended is not None and less is not None and _surely_fits(less):
             yield f"{repair} is not the least: one less is enough"
+    for content, count, found in _only_tail(case):
+        if found and found[0].amount > count:
+            left_out = repaired(case.request, Repair(RepairKind.UNITS, count, content))
+            if left_out is not None and not plan(left_out).unplaced:
+                yield f"{found[0]} is not the least: {count} are enough"
 
 
 def check_repair_forms(case: Case) -> Iterator[str]:
@@ -70,7 +75,9 @@ def check_repair_forms(case: Case) -> Iterator[str]:
     for repair in repairs:
         if not _is_well_formed(case, repair):
             yield f"{repair} is not well-formed"
-    yield from _units_to_leave_out(case)
+    for content, count, found in _only_tail(case):
+        if not found:
+            yield f"{count} units of content {content} can be left out, but no repair says so"
 
 
 def _is_well_formed(case: Case, repair: Repair) -> bool:
@@ -133,15 +140,17 @@ def _surely_fits(request: Request) -> bool:
     )
 
 
-def _units_to_leave_out(case: Case) -> Iterator[str]:
-    """Check that a content which alone has unplaced units may leave out at most these."""
+def _only_tail(case: Case) -> Iterator[tuple[int, int, list[Repair]]]:
+    """Yield the content that alone has unplaced units, their number, and its repair if it has one.
+
+    The schedule proves that these units may be left out, even if no plan without them is found.
+    """
     tails = case.schedule.unplaced
-    if len({tail.content for tail in tails}) != 1 or case.request.kept:
-        return
-    count = sum(tail.last_unit - tail.first_unit + 1 for tail in tails)
-    found = [r for r in case.schedule.repairs if (r.kind, r.content) == ("units", tails[0].content)]
-    if [r for r in found if r.amount <= count] == []:
-        yield f"{count} units of content {tails[0].content} can be left out, but found {found}"
+    if len({tail.content for tail in tails}) == 1 and not case.request.kept:
+        content = tails[0].content
+        count = sum(tail.last_unit - tail.first_unit + 1 for tail in tails)
+        repairs = case.schedule.repairs
+        yield content, count, [r for r in repairs if (r.kind, r.content) == ("units", content)]
 
 
 def check_measures(case: Case) -> Iterator[str]:
@@ -172,11 +181,11 @@ def check_measures(case: Case) -> Iterator[str]:
 def _least_with_minimums(case: Case) -> int:
     """Return the least fullness under ``balanced`` with the minimums of goal 4, 0 without any.
 
-    They give way where something needs the reserve.
+    They give way where something needs the reserve, or is unplaced.
     """
     needs = {p: a.cost_left(case.placed(p)) for p, a in case.amounts.items()}
-    in_reserve = any(row.reserve for row in case.study)
-    if not case.is_balanced or in_reserve:
+    gives_way = case.schedule.unplaced or any(row.reserve for row in case.study)
+    if not case.is_balanced or gives_way:
         return 0
     return ceil(1000 * (least_level(case.world, case.amounts, needs, Balance.ROOM) or 0))
 
