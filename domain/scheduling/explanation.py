@@ -31,8 +31,8 @@ _MAX_EFFORT: Final = 60_000
 """The number of units and spans that the trials of all repairs examine at most."""
 _ONE_BY_ONE: Final = 3_000
 """The number of units and spans up to which amounts are tried one by one."""
-_MAX_MORE_UNITS: Final = 1
-"""How many units more than the unplaced ones are left out at most where only they are missing."""
+_MORE_UNITS: Final = (0, 1, 3, 7)
+"""How many units more than the unplaced ones of an only incomplete content are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,6 @@ class _Trials:
         return (self.places is not None and self.places(problem)) or places_all(
             problem, self.effort
         )
-
-    def succeeds_at_last(self, problem: Problem) -> bool:
-        """Whether everything is placed by the whole strategy, whose effort is not counted here."""
-        return place_all_units(distribute(problem).deals, problem.demands)
 
 
 def unplaced_ranges(problem: Problem, deals: Sequence[Deal]) -> tuple[Unplaced, ...]:
@@ -205,9 +201,15 @@ def _fewer_units(
 
     amount = _least(changed, most, trials)
     if unplaced is not None and (amount is None or amount > unplaced):
-        tried = range(unplaced, min(unplaced + _MAX_MORE_UNITS, amount or most) + 1)
-        amount = next((n for n in tried if trials.succeeds_at_last(changed(n))), amount)
+        limit = most if amount is None else amount - 1
+        tried = (unplaced + more for more in _MORE_UNITS if unplaced + more <= limit)
+        amount = next((n for n in tried if _is_placed_by_strategy(changed(n))), amount)
     return None if amount is None else Repair(RepairKind.UNITS, amount, position)
+
+
+def _is_placed_by_strategy(problem: Problem) -> bool:
+    """Whether everything is placed by the whole strategy, whose effort is not counted here."""
+    return place_all_units(distribute(problem).deals, problem.demands)
 
 
 def _least(changed: Callable[[int], Problem], most: int, trials: _Trials) -> int | None:

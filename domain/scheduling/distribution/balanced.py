@@ -59,7 +59,7 @@ def places_all(problem: Problem, effort: Effort) -> bool:
     for demand in problem.demands:
         effort.spend(demand, problem.rooms)
     wanted = _Attempt(choose_days(problem, 0)).wanted()
-    return even.place_all(wanted, problem.rooms, effort) is not None
+    return even.place_at_last(wanted, problem.rooms, effort) is not None
 
 
 class _Attempt:
@@ -82,6 +82,8 @@ class _Attempt:
         if not self.fits_study:
             demands, rooms = _with_needed_days(choice.problem), choice.problem.rooms
             any(self._deal(goals.with_reserve(rooms, demands)) for goals in (self.goals, plain))
+        self.first_wanted = self.wanted()
+        """The wanted demands before sessions are moved, as in a trial (``places_all``)."""
 
     def _deal(self, goals: Goals) -> bool:
         """Set the contents and levels; return whether the days hold all minutes."""
@@ -183,7 +185,7 @@ class _Attempt:
     def dealt_in_turn(self) -> list[Deal]:
         """Return smoothed deals of as many units as possible, dealt in turn."""
         wanted, rooms = self._wanted_in_turn(), self.choice.problem.rooms
-        deals = even.deal_all(wanted, rooms)
+        deals = even.deal_all(wanted, rooms, self.first_wanted)
         _smooth(self.choice.problem, self.goals, deals, self.levels)
         even.fill_up(deals, wanted, rooms)
         return deals

@@ -37,18 +37,43 @@ def distribute(problem: Problem) -> Distribution:
 
 
 def places_all(problem: Problem, effort: Effort) -> bool:
-    """Whether a way to place everything was found."""
-    return place_all(problem.demands, problem.rooms, effort) is not None
+    """Whether a way to place everything was found, with all time open from the beginning."""
+    return place_at_last(problem.demands, problem.rooms, effort) is not None
 
 
-def deal_all(demands: Sequence[Demand], rooms: Mapping[int, Room]) -> list[Deal]:
+def deal_all(
+    demands: Sequence[Demand], rooms: Mapping[int, Room], others: Sequence[Demand] = ()
+) -> list[Deal]:
     """Deal as many units of each demand as possible; the deals are in the order of the demands.
 
     If the even deal fits, the deals have no ``runs``.
+
+    :param others: the same demands with other minutes wanted, which are dealt if these cannot all
+        be placed.
     """
     effort = Effort(MAX_EFFORT)
-    if deals := place_all(demands, rooms, effort):
-        return deals
+    deals = place_all(demands, rooms, effort)
+    if deals is None and (others or not effort.remains):
+        # What a trial (``places_all``) finds, a distribution must find, too.
+        deals = place_at_last(others or demands, rooms, Effort(MAX_EFFORT))
+    return deals or _shared(demands, rooms, effort)
+
+
+def place_at_last(
+    demands: Sequence[Demand], rooms: Mapping[int, Room], effort: Effort
+) -> list[Deal] | None:
+    """Deal all units in all time there is, cut where that helps, or return ``None``.
+
+    It places more for its effort than ``place_all``, but may use reserve and cuts needlessly.
+    """
+    stage = _stages(demands, rooms)[-1][-1].without_least()
+    if not effort.allows(stage.demands, rooms) or not stage.holds_minutes():
+        return None
+    return stage.place(SHORTEST_DIVISIBLE, effort)
+
+
+def _shared(demands: Sequence[Demand], rooms: Mapping[int, Room], effort: Effort) -> list[Deal]:
+    """Deal as many units of each demand as its share of the time allows."""
     stage = _stages(demands, rooms)[-1][-1].without_least()
     counts = placeable(stage.demands, rooms)
     limited = [demand.limited(count) for demand, count in zip(stage.demands, counts, strict=True)]
