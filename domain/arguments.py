@@ -1,11 +1,11 @@
-"""Checks of Connection and Engine arguments, with errors that say what to pass instead."""
+"""Checks of Session, Connection and Engine arguments, with errors that say what to pass instead."""
 
 import sqlalchemy as sa
 from sqlalchemy.engine.mock import MockConnection
 from sqlalchemy.orm import Session, scoped_session
 from sqlalchemy.util.concurrency import in_greenlet
 
-from domain.errors import MisuseError
+from domain.errors import MisuseError, WrongSessionError
 
 
 def as_connection(given: object, call: str) -> sa.Connection:
@@ -36,6 +36,25 @@ def as_engine(given: object, function: str) -> sa.Engine:
         example = f"{function}(create_engine(url))"
     raise MisuseError(
         f"A sqlalchemy.Engine is needed, not {_description(given)}. For example: {example}."
+    )
+
+
+def as_session(given: object) -> Session:
+    """Return the argument, or that of this thread if it is a registry of Sessions.
+
+    Raises ``WrongSessionError``, whose message says what to pass, if it is anything else.
+    """
+    if isinstance(given, scoped_session):
+        given = given()
+    if isinstance(given, Session):
+        return given
+    example = ""
+    if _is_asynchronous(given):
+        example = " With an AsyncSession, call the function in `await session.run_sync(...)`."
+    elif isinstance(given, sa.Engine | sa.Connection):
+        example = f" For example: with Session({type(given).__name__.lower()}) as session."
+    raise WrongSessionError(
+        f"A sqlalchemy.orm.Session is needed, not {_description(given)}.{example}"
     )
 
 

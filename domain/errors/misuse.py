@@ -29,9 +29,9 @@ class WrongTransactionError(MisuseError):
 
 
 class WrongSessionError(MisuseError):
-    """The session factory returned an object that is not a Session that can hold a lock.
+    """An argument, or what the session factory returned, is not a Session that can be used.
 
-    The returned object is left unchanged.
+    What was given is left unchanged.
     """
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
+from domain.arguments import as_session
 from domain.database_errors import During, translated
 from domain.errors import InvalidInputError, LockHolder, PlanGroupNotFoundError
 from domain.locking import statements
@@ -44,14 +45,14 @@ def lock_status(bind: Session | Connection, tenant_id: UUID, group_id: UUID) -> 
 
     Raises ``PlanGroupNotFoundError`` if the tenant has no such group, unless the caller itself
     holds its lock in order to create it; in that case other requests are not reported. Also raises
-    ``SchemaError`` and ``DatabaseBusyError``.
+    ``SchemaError`` and ``DatabaseBusyError``, and ``WrongSessionError`` for another ``bind``.
     """
     InvalidInputError.require_uuids(tenant_id=tenant_id, group_id=group_id)
     with translated(during=During.CHECKOUT):
         connection = (
-            bind.connection(bind_arguments={"mapper": PlanGroup})
-            if isinstance(bind, Session)
-            else bind
+            bind
+            if isinstance(bind, Connection)
+            else as_session(bind).connection(bind_arguments={"mapper": PlanGroup})
         )
     found, rows = _checked(connection, tenant_id, group_id)
     if not rows and not found["held_by_me"]:

@@ -21,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, aliased, make_transient_to_detached, selectinload
 
 from domain import models, values
+from domain.arguments import as_session
 from domain.database_errors import translated
 from domain.driver import pipelined
 from domain.errors import InvalidInputError, PlanGroupNotFoundError
@@ -47,7 +48,7 @@ class PlanGroupRepository:
 
     def __init__(self, session: Session, tenant_id: UUID) -> None:
         InvalidInputError.require_uuids(tenant_id=tenant_id)
-        self._session = session
+        self._session = as_session(session)
         self._tenant_id = tenant_id
 
     def add(self, group: PlanGroup) -> None:

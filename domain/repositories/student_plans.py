@@ -9,6 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from domain.arguments import as_session
 from domain.database_errors import translated
 from domain.errors import EditedMeanwhileError, InvalidInputError, StudentPlanNotFoundError
 from domain.locking import guards
@@ -39,7 +40,7 @@ class StudentPlanRepository:
 
     def __init__(self, session: Session, tenant_id: UUID) -> None:
         InvalidInputError.require_uuids(tenant_id=tenant_id)
-        self._session = session
+        self._session = as_session(session)
         self._tenant_id = tenant_id
 
     @translated()

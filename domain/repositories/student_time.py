@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from domain.arguments import as_session
 from domain.database_errors import translated
 from domain.errors import InvalidInputError
 from domain.locking import guards
@@ -18,7 +19,7 @@ class StudentTimeRepository:
 
     def __init__(self, session: Session, tenant_id: UUID) -> None:
         InvalidInputError.require_uuids(tenant_id=tenant_id)
-        self._session = session
+        self._session = as_session(session)
         self._tenant_id = tenant_id
 
     def exclusions(self, student_id: UUID) -> Sequence[Exclusion]:

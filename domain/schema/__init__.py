@@ -60,8 +60,9 @@ def upgrade(
     ``revision``, if ``revision`` or a role does not exist, or if the role lacks a privilege;
     ``WrongTransactionError`` in autocommit mode, at an isolation level above READ COMMITTED and
     in a read-only transaction; ``DatabaseReadOnlyError`` on a standby; ``MisuseError`` if
-    ``connection`` is not a connection; ``TimeoutError``, with the process that holds the lock, if
-    another run takes longer than ``wait``.
+    ``connection`` is not a connection; ``InvalidInputError`` if ``wait`` is no timedelta;
+    ``TimeoutError``, with the process that holds the lock, if another run takes longer than
+    ``wait``.
     """
     run.require_connection(connection)
     roles = privileges.role_names(grant_to)

@@ -18,7 +18,12 @@ from domain import events
 from domain.arguments import as_connection
 from domain.database_errors import During, replace_pooled, require_supported_server, translated
 from domain.driver import is_autocommit
-from domain.errors import DatabaseReadOnlyError, MisuseError, WrongTransactionError
+from domain.errors import (
+    DatabaseReadOnlyError,
+    InvalidInputError,
+    MisuseError,
+    WrongTransactionError,
+)
 
 MIGRATION_LOCK: Final = 7_310_868_735_423_512_941
 """The key of the advisory lock that a run holds until its transaction ends."""
@@ -143,6 +148,9 @@ class _Deadline:
     """The time limit of a wait for the migration lock; logs which process holds the lock."""
 
     def __init__(self, wait: timedelta) -> None:
+        given: object = wait  # callers without a type checker pass a number of seconds
+        if not isinstance(given, timedelta):
+            raise InvalidInputError.of("wait", "must be a timedelta")
         self._wait = wait
         self._began = time.monotonic()
         self._logged = float("-inf")

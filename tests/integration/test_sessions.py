@@ -3,9 +3,11 @@
 import asyncio
 import sys
 from collections.abc import Callable, Iterator
+from datetime import date
 from functools import partial
 from types import ModuleType
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -24,6 +26,8 @@ from domain import (
     lock_status,
 )
 from domain.errors import WrongSessionError, WrongTransactionError
+from domain.repositories import HistoryRepository, PlanGroupRepository, StudentPlanRepository
+from domain.services import preview_plans, stale_plans
 from domain.testing import assert_lock_free
 from tests.integration.storing import FIRST, generate, stored_group
 
@@ -104,6 +108,49 @@ def test_wrong_async_factory_is_refused(
 ) -> None:
     with pytest.raises(WrongSessionError):
         enter_async(make(engine), lock)
+
+
+NOT_SESSIONS: dict[str, tuple[Callable[[sa.Engine], Any], str]] = {
+    "None": (lambda _: None, "not None"),
+    "a factory": (sessionmaker, "not sessionmaker"),
+    "an engine": (lambda engine: engine, r"not Engine\. For example: with Session\(engine\)"),
+    "an AsyncSession": (NOT_ASYNC_FACTORIES["an AsyncSession"], r"session\.run_sync"),
+}
+READERS: dict[str, Callable[[Any, UUID, UUID], object]] = {
+    "preview_plans": lambda session, tenant_id, group_id: preview_plans(
+        session, tenant_id=tenant_id, group_id=group_id, today=date(2026, 1, 5)
+    ),
+    "stale_plans": lambda session, tenant_id, group_id: stale_plans(
+        session, tenant_id=tenant_id, group_id=group_id
+    ),
+    "lock_status": lock_status,
+    "plan groups": lambda session, tenant_id, _: PlanGroupRepository(session, tenant_id),
+    "plans": lambda session, tenant_id, _: StudentPlanRepository(session, tenant_id),
+    "history": lambda session, tenant_id, _: HistoryRepository(session, tenant_id),
+}
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+@pytest.mark.parametrize("given", NOT_SESSIONS.values(), ids=NOT_SESSIONS)
+def test_reading_without_a_session_is_refused_with_what_to_pass(
+    engine: sa.Engine,
+    tenant_id: UUID,
+    group_id: UUID,
+    reader: Callable[[Any, UUID, UUID], object],
+    given: tuple[Callable[[sa.Engine], Any], str],
+) -> None:
+    make, message = given
+    with pytest.raises(WrongSessionError, match=message):
+        reader(make(engine), tenant_id, group_id)
+
+
+def test_registry_of_sessions_is_read_like_its_session(
+    engine: sa.Engine, tenant_id: UUID, group_id: UUID
+) -> None:
+    registry: Any = scoped_session(sessionmaker(engine))
+    assert stale_plans(registry, tenant_id=tenant_id, group_id=group_id) == ()
+    assert not lock_status(registry, tenant_id, group_id).held
+    registry.remove()
 
 
 @pytest.mark.parametrize("driver", ["psycopg2", "pg8000", "asyncpg"])

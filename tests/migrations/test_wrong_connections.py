@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from domain import schema
-from domain.errors import MisuseError, WrongTransactionError
+from domain.errors import InvalidInputError, MisuseError, WrongTransactionError
 from tests.migrations.catalog import catalog
 
 CHANGING: list[Callable[..., object]] = [
@@ -117,6 +117,16 @@ def test_connection_of_an_asyncio_driver_is_refused_outside_run_sync(engine: sa.
             assert not await connection.run_sync(schema.is_current)
 
     asyncio.run(check())
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("call", [schema.upgrade, schema.downgrade])
+@pytest.mark.parametrize("wait", [5, 0.5, None])
+def test_wait_that_is_no_timedelta_is_refused(
+    connection: sa.Connection, call: Callable[..., object], wait: object
+) -> None:
+    with pytest.raises(InvalidInputError, match="wait"):
+        call(connection, wait=wait)
 
 
 @each_changing_call
