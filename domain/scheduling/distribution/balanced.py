@@ -10,13 +10,12 @@ dealt one after another, as near to their parts as possible, with all the last r
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from math import ceil
 from typing import Final
 
 from domain.scheduling.demand import Demand, Problem
 from domain.scheduling.distribution import even
-from domain.scheduling.distribution.day_choice import DayChoice, choose_days
+from domain.scheduling.distribution.day_choice import DayChoice, choose_days, choose_sparse_days
 from domain.scheduling.distribution.deal import Deal, Distribution
 from domain.scheduling.distribution.goals import Goals, goals_of, wanted_minutes
 from domain.scheduling.distribution.in_turn import Effort
@@ -99,7 +98,7 @@ class _Attempt:
         self.open = goals
         self.levels = _sums(wanted)
         if any(one.is_sparse for one in contents):
-            _choose_sparse_days(goals, contents)
+            choose_sparse_days(goals, contents)
             wanted = wanted_minutes(goals, [one.days for one in contents]) or wanted
         spans = {day: rooms[day].lengths() for day in goals.weights}
         levels = _sums(wanted)
@@ -175,20 +174,23 @@ class _Attempt:
         study = {day: Room(room.study, ()) for day, room in rooms.items()}
         if uncut and not self.fits_study:
             return None
-        deals = even.place_all(self._wanted_in_turn(), study, Effort(even.MAX_EFFORT))
-        if deals is not None and uncut and any(deal.cuts for deal in deals):
-            return None
-        if deals is not None:
-            _smooth(self.choice.problem, self.goals, deals, self.levels)
-        return deals
+        ways = even.place_all(self._wanted_in_turn(), study, Effort(even.MAX_EFFORT))
+        if uncut:
+            ways = [deals for deals in ways if not any(deal.cuts for deal in deals)]
+        return self._smoothed(ways) if ways else None
 
     def dealt_in_turn(self) -> list[Deal]:
         """Return smoothed deals of as many units as possible, dealt in turn."""
         wanted, rooms = self._wanted_in_turn(), self.choice.problem.rooms
-        deals = even.deal_all(wanted, rooms, self.first_wanted)
-        _smooth(self.choice.problem, self.goals, deals, self.levels)
+        deals = self._smoothed(even.deal_all(wanted, rooms, self.first_wanted))
         even.fill_up(deals, wanted, rooms)
         return deals
+
+    def _smoothed(self, ways: Sequence[list[Deal]]) -> list[Deal]:
+        """Return the first of the ways that uses the least reserve, then cuts, when smoothed."""
+        for deals in ways:
+            _smooth(self.choice.problem, self.goals, deals, self.levels)
+        return min(ways, key=_costs)
 
     def _wanted_in_turn(self) -> Sequence[Demand]:
         """Return the wanted demands with the least units of weaknesses on each day."""
@@ -209,6 +211,12 @@ class _Attempt:
     def distribution(self, deals: Sequence[Deal]) -> Distribution:
         """Return the distribution with these deals."""
         return Distribution(self.choice.problem, deals, self.goals.minimums, self.choice.day_shifts)
+
+
+def _costs(deals: Sequence[Deal]) -> tuple[int, int]:
+    """Return the minutes of reserve, with those of wrap-ups, which mostly need it, and the cuts."""
+    wrap_ups = sum(deal.demand.content.wrap_up_minutes * len(deal.shares) for deal in deals)
+    return sum(deal.reserve for deal in deals) + wrap_ups, sum(deal.cuts for deal in deals)
 
 
 def _with_needed_days(problem: Problem) -> Sequence[Demand]:
@@ -247,30 +255,6 @@ def _sessions(goals: Goals, number: int, rooms: Mapping[int, Room]) -> Sessions:
         required=minimum.days,
         is_sparse=minimum.sessions > 0,
     )
-
-
-def _choose_sparse_days(goals: Goals, contents: Sequence[Sessions]) -> None:
-    """Let each sparse content have one day of each of as many equal stretches as it has sessions.
-
-    It is the day that is least full then: contents with longer sessions choose first.
-    """
-    load = {day: time.base for day, time in goals.times.items()}
-
-    def length(number: int) -> int:
-        return -(-contents[number].prefix[-1] // goals.minimums[number].sessions)
-
-    sparse = [number for number, one in enumerate(contents) if one.is_sparse]
-    for number in sorted(sparse, key=length, reverse=True):
-        one, minutes = contents[number], length(number)
-        count = min(goals.minimums[number].sessions, len(one.days))
-        bounds = [len(one.days) * i // count for i in range(count + 1)] if count else [0]
-        one.days = [
-            min(one.days[a:b], key=lambda day: ((load[day] + minutes) / goals.weights[day], day))
-            for a, b in pairwise(bounds)
-        ]
-        one.required = frozenset(one.days)
-        for day in one.days:
-            load[day] += minutes
 
 
 def _sums(wanted: Sequence[Mapping[int, float]]) -> dict[int, float]:

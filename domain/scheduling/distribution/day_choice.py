@@ -1,10 +1,13 @@
-"""Chooses the days of each content: shifts of strategies, and a buffer at the end."""
+"""Chooses the days of each content: shifts of strategies, a buffer at the end, sparse sessions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from domain.scheduling.calendar import DayKind
 from domain.scheduling.demand import Demand, Problem, own_days
-from domain.scheduling.distribution.goals import goals_of
+from domain.scheduling.distribution.goals import Goals, goals_of
+from domain.scheduling.distribution.sessions import Sessions
 from domain.scheduling.distribution.shifts import Pattern, Shifts
 from domain.scheduling.types import Allocation
 
@@ -46,6 +49,30 @@ def choose_days(problem: Problem, buffer_days: int) -> DayChoice:
     last = max((days.stop for days in usable), default=0)
     buffer = frozenset(day for day in _study_days(problem) if day >= last)
     return DayChoice(replace(problem, demands=demands, buffer=buffer), shifts)
+
+
+def choose_sparse_days(goals: Goals, contents: Sequence[Sessions]) -> None:
+    """Let each sparse content have one day of each of as many equal stretches as it has sessions.
+
+    It is the day that is least full then: contents with longer sessions choose first.
+    """
+    load = {day: time.base for day, time in goals.times.items()}
+
+    def length(number: int) -> int:
+        return -(-contents[number].prefix[-1] // goals.minimums[number].sessions)
+
+    sparse = [number for number, one in enumerate(contents) if one.is_sparse]
+    for number in sorted(sparse, key=length, reverse=True):
+        one, minutes = contents[number], length(number)
+        count = min(goals.minimums[number].sessions, len(one.days))
+        bounds = [len(one.days) * i // count for i in range(count + 1)] if count else [0]
+        one.days = [
+            min(one.days[a:b], key=lambda day: ((load[day] + minutes) / goals.weights[day], day))
+            for a, b in pairwise(bounds)
+        ]
+        one.required = frozenset(one.days)
+        for day in one.days:
+            load[day] += minutes
 
 
 def _study_days(problem: Problem) -> list[int]:

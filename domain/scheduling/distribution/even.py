@@ -33,7 +33,8 @@ MAX_EFFORT: Final = 80_000
 
 def distribute(problem: Problem) -> Distribution:
     """Deal as many units of each demand as possible."""
-    return Distribution(problem, deal_all(problem.demands, problem.rooms))
+    deals, *_ = deal_all(problem.demands, problem.rooms)
+    return Distribution(problem, deals)
 
 
 def places_all(problem: Problem, effort: Effort) -> bool:
@@ -43,20 +44,23 @@ def places_all(problem: Problem, effort: Effort) -> bool:
 
 def deal_all(
     demands: Sequence[Demand], rooms: Mapping[int, Room], others: Sequence[Demand] = ()
-) -> list[Deal]:
+) -> list[list[Deal]]:
     """Deal as many units of each demand as possible; the deals are in the order of the demands.
 
-    If the even deal fits, the deals have no ``runs``.
+    There are two ways if the demands have least units, which cost more (``place_all``). If the even
+    deal fits, the deals have no ``runs``.
 
     :param others: the same demands with other minutes wanted, which are dealt if these cannot all
         be placed.
     """
     effort = Effort(MAX_EFFORT)
-    deals = place_all(demands, rooms, effort)
-    if deals is None and (others or not effort.remains):
+    if ways := place_all(demands, rooms, effort):
+        return ways
+    deals = None
+    if others or not effort.remains:
         # What a trial (``places_all``) finds, a distribution must find, too.
         deals = place_at_last(others or demands, rooms, Effort(MAX_EFFORT))
-    return deals or _shared(demands, rooms, effort)
+    return [deals or _shared(demands, rooms, effort)]
 
 
 def place_at_last(
@@ -91,8 +95,12 @@ def fill_up(deals: list[Deal], demands: Sequence[Demand], rooms: Mapping[int, Ro
 
 def place_all(
     demands: Sequence[Demand], rooms: Mapping[int, Room], effort: Effort
-) -> list[Deal] | None:
-    """Deal all units of each demand, or return ``None`` if no way to place them was found."""
+) -> list[list[Deal]]:
+    """Return ways to deal all units of each demand; none if no way to place them was found.
+
+    The first one has the least units of each day if these leave a way. There is a second one if it
+    needs less reserve or fewer cuts without them, as far as that is known before it is smoothed.
+    """
     deals = [_even(demand) for demand in demands]
     is_even = all(demand.wanted is None for demand in demands)
     if (
@@ -102,11 +110,11 @@ def place_all(
             _fits_study(day_shares, rooms[day]) for day, day_shares in shares_by_day(deals).items()
         )
     ):
-        return deals
+        return [deals]
     effort_with_least = Effort(effort.left)
     attempts = _attempts(demands, rooms, effort)
-    found = (stage.best(shortest, effort, effort_with_least) for stage, shortest in attempts)
-    return next(filter(None, found), None)
+    found = (stage.ways(shortest, effort, effort_with_least) for stage, shortest in attempts)
+    return next(filter(None, found), [])
 
 
 def _attempts(
@@ -153,19 +161,17 @@ class _Stage:
         """Return the same stage with demands that want no least units on any day."""
         return replace(self, demands=[replace(demand, least={}) for demand in self.demands])
 
-    def best(self, shortest: int, effort: Effort, effort_with_least: Effort) -> list[Deal] | None:
-        """Return deals that place all units with the least units of each day, or else without them.
-
-        The least units give way if without them less reserve or fewer cuts are needed.
-        """
+    def ways(self, shortest: int, effort: Effort, effort_with_least: Effort) -> list[list[Deal]]:
+        """Return the ways of this stage (``place_all``)."""
         found = None
         if any(demand.least for demand in self.demands) and effort_with_least.remains:
             found = self.place(shortest, effort_with_least)
-        if found is None or _costs(found) > (0, 0):
-            other = self.without_least().place(shortest, effort)
-            if other and (found is None or _costs(other) < _costs(found)):
-                found = other
-        return found
+        if found and _costs(found) == (0, 0):
+            return [found]
+        other = self.without_least().place(shortest, effort)
+        if found and other and _costs(other) >= _costs(found):
+            other = None
+        return [deals for deals in (found, other) if deals]
 
     def place(self, shortest: int, effort: Effort) -> list[Deal] | None:
         """Return the deals of the demands, or ``None`` if they do not place all units.
