@@ -216,7 +216,8 @@ class _Attempt:
 def _costs(deals: Sequence[Deal]) -> tuple[int, int]:
     """Return the minutes of reserve, with those of wrap-ups, which mostly need it, and the cuts."""
     wrap_ups = sum(deal.demand.content.wrap_up_minutes * len(deal.shares) for deal in deals)
-    return sum(deal.reserve for deal in deals) + wrap_ups, sum(deal.cuts for deal in deals)
+    reserve, cuts = even.costs(deals)
+    return reserve + wrap_ups, cuts
 
 
 def _with_needed_days(problem: Problem) -> Sequence[Demand]:

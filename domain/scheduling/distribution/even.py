@@ -93,6 +93,11 @@ def fill_up(deals: list[Deal], demands: Sequence[Demand], rooms: Mapping[int, Ro
     stage.improvement(SHORTEST_DIVISIBLE, stage.demands, effort).fill_up(deals)
 
 
+def costs(deals: Sequence[Deal]) -> tuple[int, int]:
+    """Return what deals use that others may do without: minutes of reserve, and cuts."""
+    return sum(deal.reserve for deal in deals), sum(deal.cuts for deal in deals)
+
+
 def place_all(
     demands: Sequence[Demand], rooms: Mapping[int, Room], effort: Effort
 ) -> list[list[Deal]]:
@@ -166,10 +171,10 @@ class _Stage:
         found = None
         if any(demand.least for demand in self.demands) and effort_with_least.remains:
             found = self.place(shortest, effort_with_least)
-        if found and _costs(found) == (0, 0):
+        if found and costs(found) == (0, 0):
             return [found]
         other = self.without_least().place(shortest, effort)
-        if found and other and _costs(other) >= _costs(found):
+        if found and other and costs(other) >= costs(found):
             other = None
         return [deals for deals in (found, other) if deals]
 
@@ -212,11 +217,6 @@ class _Stage:
             max((minutes[day] for day in demand.own), default=0) for demand in self.demands
         )
         return [min(shortest, max(SHORTEST_DIVISIBLE, day + 1)) for day in longest_days]
-
-
-def _costs(deals: Sequence[Deal]) -> tuple[int, int]:
-    """Return what deals use that others may do without: minutes of reserve, and cuts."""
-    return sum(deal.reserve for deal in deals), sum(deal.cuts for deal in deals)
 
 
 def _stages(demands: Sequence[Demand], rooms: Mapping[int, Room]) -> list[list[_Stage]]:
