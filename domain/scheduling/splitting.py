@@ -8,6 +8,7 @@ makes the worst case linear in the number of spans, and then the best solution f
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
+from math import inf
 from typing import Final, TypeAlias
 
 SHORTEST_DIVISIBLE: Final = 20
@@ -17,6 +18,9 @@ _MAX_STEPS: Final = 6_000
 """The number of states that ``fewest_cuts`` examines at most, some 0.01 s."""
 
 _MANY_SPANS: Final = 200
+
+_MAX_NEEDED: Final = 16
+"""After so many spans in a row that are needed, the others of their length are kept, too."""
 
 _Cuts: TypeAlias = tuple[int, "_Cuts"] | None
 _State: TypeAlias = tuple[int, _Cuts]
@@ -41,12 +45,15 @@ def divisible_reach(prefix: Sequence[int], lengths: Sequence[int], shortest: int
     return index
 
 
-def fewest_cuts(prefix: Sequence[int], lengths: Sequence[int], shortest: int) -> list[int]:
+def fewest_cuts(
+    prefix: Sequence[int], lengths: Sequence[int], shortest: int, at_most: float = inf
+) -> list[int]:
     """Return the fewest cuts with which all units fit into spans of these lengths, in order.
 
     The cuts are minutes from the beginning of the first unit. Units of at least ``shortest``
     minutes may be cut. All units must fit (``divisible_reach``). If the search exceeds its limit of
-    steps, the result may have more cuts than necessary.
+    steps, or if more than ``at_most`` cuts are needed, the result may have more cuts than
+    necessary.
     """
     # Dynamic programming over the spans: for each number of cuts, ``furthest`` has the furthest
     # position in minutes and the cuts that lead to it. Only that one has to be kept, because from
@@ -60,7 +67,7 @@ def fewest_cuts(prefix: Sequence[int], lengths: Sequence[int], shortest: int) ->
     need, remaining, steps = prefix[-1], sum(lengths), 0
     longest = list(accumulate(reversed(lengths), max))[::-1]  # of each span and those after it
     solution = _greedy_solution(prefix, lengths, longest, shortest)
-    fewest = len(solution)
+    fewest = min(len(solution), at_most + 1)
     furthest: list[_State] = [(0, None)]
     cuts = 0  # those of the first state
     bounds: dict[int, Callable[[int], int]] = {}  # only that of the current longest span
@@ -77,7 +84,8 @@ def fewest_cuts(prefix: Sequence[int], lengths: Sequence[int], shortest: int) ->
             found = bisect_left(reached, need, key=_position)
             if cuts + found < fewest:
                 solution, fewest = _listed(reached[found][1]), cuts + found
-        del reached[max(0, fewest - cuts) :]
+        if fewest - cuts < len(reached):
+            del reached[max(0, int(fewest - cuts)) :]
         dropped = bisect_left(reached, need - remaining, key=_position)
         furthest = reached[dropped:]
         cuts += dropped
@@ -106,28 +114,54 @@ def longest_spans(
     """
     if len(lengths) > _MANY_SPANS:
         return lengths, cuts
-    for shortest_span in sorted(set(lengths), reverse=True):
-        kept = [length if length >= shortest_span else 0 for length in lengths]
-        if divisible_reach(prefix, kept, shortest) == len(prefix) - 1:
-            found = fewest_cuts(prefix, kept, shortest)
-            if len(found) <= len(cuts):
-                return _without_equal_spans(prefix, found, kept, shortest)
-    return lengths, cuts
+    # With more spans, no more cuts are needed.
+    candidates = sorted(set(lengths), reverse=True)
+    first, stop = 0, len(candidates)
+    best = lengths, cuts
+    while first < stop:
+        middle = (first + stop) // 2
+        kept = [length if length >= candidates[middle] else 0 for length in lengths]
+        found = _as_few(prefix, cuts, kept, shortest)
+        if found is not None:
+            best, stop = (kept, found), middle
+        else:
+            first = middle + 1
+    return _without_equal_spans(prefix, best[1], best[0], shortest)
 
 
 def _without_equal_spans(
-    prefix: Sequence[int], cuts: list[int], lengths: list[int], shortest: int
-) -> tuple[list[int], list[int]]:
+    prefix: Sequence[int], cuts: list[int], lengths: Sequence[int], shortest: int
+) -> tuple[Sequence[int], list[int]]:
     """Return the lengths without those of the shortest spans that are not needed either."""
     least = min((length for length in lengths if length), default=0)
-    for index, length in enumerate(lengths):
-        if length == least:
-            fewer = [*lengths[:index], 0, *lengths[index + 1 :]]
-            if divisible_reach(prefix, fewer, shortest) == len(prefix) - 1:
-                found = fewest_cuts(prefix, fewer, shortest)
-                if len(found) <= len(cuts):
-                    lengths, cuts = fewer, found
+    equal = [index for index, length in enumerate(lengths) if length == least > 0]
+    spare = sum(lengths) - prefix[-1]
+    at, count, needed = 0, 1, 0
+    while at < len(equal) and spare >= least and needed < _MAX_NEEDED:
+        # Several spans at once are not needed if and only if each is not, after those before it.
+        left_out = equal[at : at + min(count, spare // least)]
+        fewer = list(lengths)
+        for index in left_out:
+            fewer[index] = 0
+        found = _as_few(prefix, cuts, fewer, shortest)
+        if found is not None:
+            lengths, cuts, spare = fewer, found, spare - least * len(left_out)
+            at, count, needed = at + len(left_out), 2 * count, 0
+        elif len(left_out) == 1:
+            at, needed = at + 1, needed + 1
+        else:
+            count = len(left_out) // 2
     return lengths, cuts
+
+
+def _as_few(
+    prefix: Sequence[int], cuts: list[int], lengths: Sequence[int], shortest: int
+) -> list[int] | None:
+    """Return at most as many cuts as the given ones with which the units fit, if there are such."""
+    if divisible_reach(prefix, lengths, shortest) < len(prefix) - 1:
+        return None
+    found = fewest_cuts(prefix, lengths, shortest, len(cuts))
+    return found if len(found) <= len(cuts) else None
 
 
 def level_pieces(
@@ -246,7 +280,7 @@ def _after_span(
 
 
 def _promising(
-    furthest: list[_State], cuts: int, fewest: int, bound: Callable[[int], int]
+    furthest: list[_State], cuts: int, fewest: float, bound: Callable[[int], int]
 ) -> tuple[list[_State], int]:
     """Drop the first and the last states that cannot lead to fewer cuts than ``fewest``.
 

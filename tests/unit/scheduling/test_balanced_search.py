@@ -176,9 +176,9 @@ def test_sessions_of_a_weakness_for_some_days_have_its_least_units(group: int) -
     assert list(check_goals(Case(request, schedule(request)))) == []
 
 
-@pytest.mark.parametrize("group", [69, 120, 172, 276, 342])
+@pytest.mark.parametrize("group", [120, 172, 342, 403, 442])
 def test_weaknesses_that_are_dealt_in_turn_have_their_least_units_on_each_day(group: int) -> None:
-    """No other content of these groups takes the time that a weakness needs on each day."""
+    """In these groups the least units need no more reserve, and no more cuts."""
     request = group_of(group)
     days = Figures(Case(request, schedule(request))).weakness_days
     assert days["due"]

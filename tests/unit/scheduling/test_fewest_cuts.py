@@ -1,11 +1,20 @@
 """The search for the fewest cuts finds a minimum, quickly even if there are many short spans."""
 
 from itertools import accumulate, product
+from unittest.mock import Mock
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.scheduling.splitting import divisible_reach, equal_pieces, fewest_cuts, level_pieces
+from domain.scheduling import splitting
+from domain.scheduling.splitting import (
+    divisible_reach,
+    equal_pieces,
+    fewest_cuts,
+    level_pieces,
+    longest_spans,
+)
 
 UNITS = st.lists(st.integers(1, 40), min_size=1, max_size=6)
 LENGTHS = st.lists(st.integers(0, 40), max_size=7)
@@ -77,3 +86,43 @@ def test_pieces_of_a_unit_longer_than_a_day_are_level_in_their_spans() -> None:
     assert level_pieces([0, 400], [300], [300, 300], longest_day=300) == [200]
     assert level_pieces([0, 100, 500], [300], [300, 300], longest_day=300) == [300]
     assert level_pieces([0, 94], [40], [40, 18, 56, 20], longest_day=56) == [40]
+
+
+def one_by_one(prefix: list[int], cuts: list[int], lengths: list[int], shortest: int) -> list[int]:
+    """Return what ``longest_spans`` leaves of the lengths, found by trying each span."""
+    for threshold in sorted(set(lengths), reverse=True):
+        kept = [length if length >= threshold else 0 for length in lengths]
+        if is_enough(prefix, cuts, kept, shortest):
+            break
+    else:
+        return lengths
+    for index, length in enumerate(kept):
+        fewer = [*kept[:index], 0, *kept[index + 1 :]]
+        if length == threshold and is_enough(prefix, cuts, fewer, shortest):
+            kept = fewer
+    return kept
+
+
+def is_enough(prefix: list[int], cuts: list[int], lengths: list[int], shortest: int) -> bool:
+    fits = divisible_reach(prefix, lengths, shortest) == len(prefix) - 1
+    return fits and len(fewest_cuts(prefix, lengths, shortest)) <= len(cuts)
+
+
+@given(UNITS, st.lists(st.sampled_from([0, 7, 16, 16, 20, 33]), min_size=1, max_size=14))
+def test_longest_spans_are_those_of_trying_each_span(units: list[int], lengths: list[int]) -> None:
+    prefix = list(accumulate(units, initial=0))
+    prefix = prefix[: divisible_reach(prefix, lengths, 1) + 1]
+    cuts = fewest_cuts(prefix, lengths, 1)
+    found, cuts_found = longest_spans(prefix, cuts, lengths, 1)
+    if cuts:
+        assert list(found) == one_by_one(prefix, cuts, lengths, 1)
+        assert len(cuts_found) <= len(cuts)
+
+
+def test_longest_spans_are_found_in_few_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths, prefix = [16] * 187, [110 * count for count in range(25)]
+    searches = Mock(side_effect=fewest_cuts)
+    monkeypatch.setattr(splitting, "fewest_cuts", searches)
+    kept, _ = longest_spans(prefix, fewest_cuts(prefix, lengths, 20), lengths, 20)
+    assert sum(kept) == 16 * 7 * 24
+    assert searches.call_count <= 40
