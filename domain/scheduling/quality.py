@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import isqrt
+from math import isqrt, lcm
 from typing import Final, NamedTuple, TypeAlias
 
 from domain.scheduling.calendar import DayKind
@@ -23,8 +23,6 @@ from domain.scheduling.rows import Row, row_of
 from domain.scheduling.types import PlanKind
 
 _SHORT_ROW: Final = 10
-_EXACT: Final = 10**12
-"""The factor with which fractions are computed as integers."""
 
 
 def quality(
@@ -64,7 +62,7 @@ class Measure:
             reserve=sums.reserve,
             fullness=max(fullness, default=0),
             least_fullness=bound.least_level(_share_at) if full else 0,
-            variation=_variation([_EXACT * minutes // time for minutes, time in full]),
+            variation=_variation(full),
             short_rows=sums.short_rows,
             slack_days=_slack(self._problem, sums.last_days),
         )
@@ -177,13 +175,19 @@ class _Sums:
         return sums
 
 
-def _variation(values: Sequence[int]) -> int:
-    """Return the coefficient of variation in thousandths, rounded half up, in integers."""
+def _variation(full: Sequence[tuple[int, int]]) -> int:
+    """Return the coefficient of variation in thousandths, rounded half up, in exact integers.
+
+    ``full`` has the minutes and the study time of each day. A common denominator of their ratios
+    does not change the coefficient.
+    """
+    common = lcm(*(time for _, time in full))
+    values = [minutes * (common // time) for minutes, time in full]
     sum_ = sum(values)
     if not sum_:
         return 0
     squares = len(values) * sum(value * value for value in values) - sum_ * sum_
-    return (isqrt(4_000_000 * squares) // sum_ + 1) // 2
+    return (isqrt(4_000_000 * squares // sum_**2) + 1) // 2
 
 
 def _slack(problem: Problem, last_days: Mapping[int, int]) -> int:
