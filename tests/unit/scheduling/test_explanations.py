@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from domain.errors import DomainError
 from domain.scheduling.result import Certificate, Quality, Repair, RepairKind, Schedule, Unplaced
 from domain.scheduling.schedule import schedule
-from domain.scheduling.types import Request, UnplacedReason
-from tests.unit.scheduling.build import block, book, custom, make_request, on, row
+from domain.scheduling.types import Request, SpecialDay, UnplacedReason
+from tests.unit.scheduling.build import block, book, custom, lecture, make_request, on, row
 from tests.unit.scheduling.checking.case import Case
 from tests.unit.scheduling.checking.explanations import (
     check_certificate,
@@ -192,3 +192,16 @@ def test_group_with_a_repair_is_placed_completely(group: tuple[int, int]) -> Non
     result = schedule(request)
     assert result.repairs
     assert list(check_repairs(Case(request, result), schedule)) == []
+
+
+def test_variation_of_a_schedule_is_rounded_of_exact_ratios() -> None:
+    short_day = SpecialDay(on("01-07"), ((600, 650),), ())
+    request = make_request(
+        lecture(19, 10),
+        period="01-06..01-07",
+        blocks=block(10, "11:05"),
+        cycle=(6, 0),
+        special_days=(short_day,),
+    )
+    # 19/65 and 1/5: the coefficient is exactly 0.1875.
+    assert schedule(request).quality.variation == 188
