@@ -110,7 +110,8 @@ class Search:
             capped = [min(pair) for pair in zip(self.highest, late, strict=True)]
             if all(low <= high for low, high in zip(self.lowest, capped, strict=True)):
                 self.highest = capped
-        self.least = _possible_least(prefix, opened.lengths, least) if any(least) else []
+        has_least = self.items > 0 and any(least)
+        self.least = _possible_least(prefix, opened.lengths, least) if has_least else []
 
     def nearest(self, even: Sequence[int]) -> list[int]:
         """Return the feasible counts with the least squared distance from ``even``."""

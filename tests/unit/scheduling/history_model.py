@@ -148,7 +148,8 @@ class Model:
         if self.runs[-1].decided is None:
             decided = Decided.of(request, result.plans, {})
         changes = self._ran(today, result, ids, lineages, decided)
-        self.left = self.state
+        # Frozen plans that contradict the data are healed by a later reschedule.
+        self.left = self.state if frozen_until is None else None
         return changes
 
     @property

@@ -117,6 +117,12 @@ def _gone(case: Rescheduled) -> set[Key]:
     }
 
 
+def _changes(case: Rescheduled) -> bool:
+    """Whether any plan from the first day on has changed its place."""
+    before = {place_of(row) for row in case.before if row.date >= case.first}
+    return before != {place_of(row) for row in case.result.plans if row.date >= case.first}
+
+
 def _covered(case: Rescheduled, key: Key, studied: Mapping[int, date]) -> Iterator[str]:
     cycle, position = key
     if not _review_days(case, key):
@@ -126,6 +132,12 @@ def _covered(case: Rescheduled, key: Key, studied: Mapping[int, date]) -> Iterat
         unit for row in rows if (_cycle(case, row.date), row.content) == key for unit in units(row)
     }
     missing = studied.keys() - has_review - _reviewed(case, key) - _reported(case, position)
+    if not _changes(case):
+        # An earlier run has reported the units that are studied on a review day.
+        first = min(
+            d.date for d in case.decided.days.values() if (d.kind, d.cycle) == ("review", cycle)
+        )
+        missing -= {unit for unit, day in studied.items() if day >= first}
     if missing:
         yield (
             f"units {listed(missing)} of content {position} have neither a review nor a warning "
@@ -149,7 +161,14 @@ def _missed(case: Rescheduled) -> Iterator[str]:
         if row.kind is not PlanKind.REVIEW or row.date >= case.request.today or content is None:
             continue
         amounts = Amounts(content, case.request)
-        due = {*units(row)} & {*amounts.kept} & {*amounts.units}
+        # What is done later, before its date, belongs to the cycle of that date.
+        earlier = {
+            unit
+            for plan in case.request.kept
+            if (plan.kind, plan.content) == (PlanKind.STUDY, row.content) and plan.date < row.date
+            for unit in range(plan.first_unit, plan.last_kept_unit + 1)
+        }
+        due = {*units(row)} & {*amounts.kept} & {*amounts.units} & earlier
         both: list[ScheduledPlan | KeptPlan] = [*case.result.plans, *case.request.kept]
         for other in both:
             if other.kind is PlanKind.REVIEW and other.content == row.content:
