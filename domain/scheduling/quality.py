@@ -20,6 +20,7 @@ from domain.scheduling.distribution.goals import Minimum
 from domain.scheduling.feasibility import DaySets
 from domain.scheduling.result import Quality
 from domain.scheduling.rows import Row, row_of
+from domain.scheduling.spans import total
 from domain.scheduling.types import PlanKind
 
 _SHORT_ROW: Final = 10
@@ -97,6 +98,8 @@ class Measure:
         """Return the bound for schedules with the minimums, or without them if none has them."""
         day_sets = self._spare_day_sets if has_spare_days else self._day_sets
         taken, needs = _with_minimums(deals, minimums)
+        if minimums and not self._holds(day_sets, taken, needs):
+            return self._bound(deals, (), has_spare_days=has_spare_days, is_peak=is_peak)
         if minimums:
             capacity = self._capacity(day_sets, taken, is_peak=is_peak)
         else:
@@ -104,10 +107,16 @@ class Measure:
             if key not in self._capacities:
                 self._capacities[key] = self._capacity(day_sets, taken, is_peak=is_peak)
             capacity = self._capacities[key]
-        bound = _Bound(capacity, day_sets.needs(needs))
-        if minimums and not bound.is_possible():  # other contents need the time of the minimums
-            return self._bound(deals, (), has_spare_days=has_spare_days, is_peak=is_peak)
-        return bound
+        return _Bound(capacity, day_sets.needs(needs))
+
+    def _holds(self, day_sets: DaySets, taken: Mapping[int, int], needs: Sequence[int]) -> bool:
+        """Whether study time holds what is needed beside the minimums.
+
+        Otherwise other contents need the time of the minimums, which give way to less reserve.
+        """
+        rooms = self._problem.rooms
+        held = day_sets.held(lambda day: total(rooms[day].study) - taken.get(day, 0))
+        return day_sets.fits(needs, held)
 
     def _capacity(
         self, day_sets: DaySets, taken: Mapping[int, int], *, is_peak: bool
@@ -286,14 +295,6 @@ class _Bound:
         self.capacity = capacity
         self.kinds = capacity.kinds
         self.subsets = [(need, capacity.owners[subset]) for subset, need in needs.items()]
-
-    def is_possible(self) -> bool:
-        """Whether the minutes fit at any level."""
-        held = {
-            owners: sum(count * kind.free for kind, count in kinds.items())
-            for owners, kinds in self.kinds.items()
-        }
-        return all(need <= sum(map(held.__getitem__, masks)) for need, masks in self.subsets)
 
     def least_level(self, limit: _Limit) -> int:
         """Return the least level; if the minutes fit at none, one at which all days are full."""

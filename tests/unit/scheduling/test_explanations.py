@@ -13,7 +13,7 @@ from domain.errors import DomainError
 from domain.scheduling.result import Certificate, Quality, Repair, RepairKind, Schedule, Unplaced
 from domain.scheduling.schedule import schedule
 from domain.scheduling.types import Request, SpecialDay, UnplacedReason
-from tests.unit.scheduling.build import block, book, custom, lecture, make_request, on, row
+from tests.unit.scheduling.build import block, book, custom, lecture, make_request, on, reserve, row
 from tests.unit.scheduling.checking.case import Case
 from tests.unit.scheduling.checking.explanations import (
     check_certificate,
@@ -205,3 +205,18 @@ def test_variation_of_a_schedule_is_rounded_of_exact_ratios() -> None:
     )
     # 19/65 and 1/5: the coefficient is exactly 0.1875.
     assert schedule(request).quality.variation == 188
+
+
+def test_least_fullness_has_no_minimums_that_need_the_reserve() -> None:
+    """The second content fills its only day, on which the first one would need reserve."""
+    request = make_request(
+        custom(1, 30, 3),
+        custom(1, 6, 10, position=2, deadline=on("01-07")),
+        period="01-06..01-08",
+        blocks=(*block(10, 11), *reserve(19, 20)),
+        cycle=(6, 0),
+    )
+    result = schedule(request := balanced(request))
+    assert (result.quality.fullness, result.quality.reserve) == (1000, 0)
+    assert result.quality.least_fullness == 1000
+    assert list(all_violations(request, result)) == []
