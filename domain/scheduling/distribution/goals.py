@@ -8,7 +8,6 @@ allow. The minimums are decided before the levels of the days are.
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 
 from domain.scheduling.demand import Demand, Problem, study_times
 from domain.scheduling.distribution.levels import Cells, DayTime, parts
@@ -188,9 +187,8 @@ def _minimum(demand: Demand, shortest_session: int) -> Minimum:
     """Return the minimum of a demand without days, and how many such sessions it can have."""
     if demand.content.allocation is not Allocation.WEAKNESS or not demand.units:
         return _NONE
-    shortest = min(after - before for before, after in pairwise(demand.prefix))
-    units = max(1, -(-shortest_session // shortest))
-    return Minimum(units, units * shortest, frozenset(), len(demand.units) // units)
+    units = max(1, -(-shortest_session // demand.shortest))
+    return Minimum(units, units * demand.shortest, frozenset(), len(demand.units) // units)
 
 
 def _hold(room: Room, pieces: Sequence[int]) -> bool:
