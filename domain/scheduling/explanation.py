@@ -31,7 +31,7 @@ _MAX_EFFORT: Final = 60_000
 """The number of units and spans that the trials of all repairs examine at most."""
 _ONE_BY_ONE: Final = 3_000
 """The number of units and spans up to which amounts are tried one by one."""
-_MORE_UNITS: Final = (0, 1, 3, 7)
+_MORE_UNITS: Final = (0, 1, 3, 7, 15)
 """How many units more than the unplaced ones of an only incomplete content are left out."""
 
 

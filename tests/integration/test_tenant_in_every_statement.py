@@ -105,7 +105,7 @@ def assert_all_filtered(sent: list[Statement], tenant_id: UUID, *, nodes: bool) 
 
 
 @each_number_of_nodes
-@pytest.mark.parametrize("name", OPERATIONS.keys() - WITHOUT_A_TENANT)
+@pytest.mark.parametrize("name", sorted(OPERATIONS.keys() - WITHOUT_A_TENANT))
 def test_operation_filters_every_table_by_the_tenant(
     recording: Factory, world: World, sent: list[Statement], name: str, nodes: bool
 ) -> None:

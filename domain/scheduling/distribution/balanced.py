@@ -7,7 +7,6 @@ study time does not hold the units. Only if the days do not hold them even then,
 dealt one after another, as near to their parts as possible, with all the last resorts of ``even``.
 """
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import ceil
@@ -20,13 +19,13 @@ from domain.scheduling.distribution.deal import Deal, Distribution
 from domain.scheduling.distribution.goals import Goals, goals_of, wanted_minutes
 from domain.scheduling.distribution.in_turn import Effort
 from domain.scheduling.distribution.ledger import Ledger
-from domain.scheduling.distribution.packing import fits_easily, packed, reserve_needed
+from domain.scheduling.distribution.packing import fits_easily
 from domain.scheduling.distribution.relief import Relief
 from domain.scheduling.distribution.sessions import Sessions, deal_sessions
+from domain.scheduling.distribution.settled import ledger_in, pack_again, pack_changed, settle
 from domain.scheduling.distribution.smoothing import Smoothing
 from domain.scheduling.feasibility import DaySets
-from domain.scheduling.placement import Room, Run
-from domain.scheduling.spans import total
+from domain.scheduling.placement import Room
 
 _MAX_EFFORT: Final = 4_000
 """The number of changes that the smoothing of a schedule examines at most."""
@@ -135,12 +134,7 @@ class _Attempt:
     def _relieved(self, *, with_reserve: bool) -> tuple[Ledger, Relief] | None:
         """Return a ledger of sessions that the days hold, or ``None``."""
         contents, goals, rooms = self.contents, self.open, self.choice.problem.rooms
-
-        def held(day: int, items: Mapping[int, range], most: int) -> int | None:
-            return reserve_needed(contents, items, rooms[day], most)
-
-        times = {day: total(rooms[day].study) for day in goals.weights}
-        ledger = Ledger(contents, goals.weights, goals.base, self.levels, times=times, held=held)
+        ledger = ledger_in(rooms, contents, goals.weights, goals.base, self.levels)
         relief = Relief(ledger, _MAX_EFFORT)
         return (ledger, relief) if relief.relieve(with_reserve=with_reserve) else None
 
@@ -162,7 +156,7 @@ class _Attempt:
         for day in goals.weights:
             # Where study time surely holds the units, they are packed with the rows of the day.
             if not fits_easily(contents, ledger.items(day), rooms[day]):
-                _pack_again(deals, contents, day, rooms[day])
+                pack_again(deals, contents, day, rooms[day])
         return deals
 
     def placed_in_turn(self, *, uncut: bool = False) -> list[Deal] | None:
@@ -284,23 +278,13 @@ def _smooth(
         for deal, minimum in zip(deals, goals.minimums, strict=True)
     ]
     rooms = problem.rooms
-
-    def held(day: int, items: Mapping[int, range], most: int) -> int | None:
-        return reserve_needed(contents, items, rooms[day], most)
-
-    weights = {day: goals.weights.get(day) or max(1, problem.rooms[day].minutes) for day in rooms}
-    times = {day: total(room.study) for day, room in rooms.items()}
-    ledger = Ledger(contents, weights, goals.base, levels, times=times, held=held)
-    for deal in deals:
-        for day, runs in deal.runs.items():
-            used = sum(run.stop - run.start for run in runs if run.reserve)
-            ledger.reserve[day] = ledger.reserve.get(day, 0) + used
-    ledger.is_settled = True
+    weights = {day: goals.weights.get(day) or max(1, rooms[day].minutes) for day in rooms}
+    ledger = ledger_in(rooms, contents, weights, goals.base, levels)
+    settle(ledger, deals)
     relief = Relief(ledger, _MAX_EFFORT)
     relief.save_reserve()
     _smooth_and_mend(ledger, relief)
-    for day in ledger.changed:
-        _pack_again(deals, contents, day, rooms[day])
+    pack_changed(ledger, deals, rooms)
 
 
 def _smooth_and_mend(ledger: Ledger, relief: Relief) -> None:
@@ -310,25 +294,3 @@ def _smooth_and_mend(ledger: Ledger, relief: Relief) -> None:
     relief.save_reserve()
     relief.fill_study_time()
     smoothing.mend_rest()
-
-
-def _pack_again(deals: Sequence[Deal], contents: Sequence[Sessions], day: int, room: Room) -> None:
-    """Set the runs of a day whose units have been changed."""
-    items: dict[int, range] = {}
-    for number, one in enumerate(contents):
-        if day in one.days:
-            first, stop = one.bounds(bisect_left(one.days, day))
-            if first < stop:
-                items[number] = range(first, stop)
-            else:
-                deals[number].runs.pop(day, None)
-    placed = packed(contents, items, room)
-    for number, own in items.items():
-        runs = deals[number].runs
-        runs[day] = _shifted(runs[day], own.start) if placed is None else placed[number]
-
-
-def _shifted(runs: Sequence[Run], first: int) -> list[Run]:
-    """Return the runs for as many units of the same length, from another one on."""
-    by = first - runs[0].items.start
-    return [run._replace(items=range(run.items.start + by, run.items.stop + by)) for run in runs]

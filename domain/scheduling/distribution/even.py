@@ -22,6 +22,9 @@ from domain.scheduling.distribution.deal import (
     shares_by_day,
 )
 from domain.scheduling.distribution.in_turn import Effort, Improvement, deal_in_turn
+from domain.scheduling.distribution.relief import Relief
+from domain.scheduling.distribution.sessions import Sessions
+from domain.scheduling.distribution.settled import ledger_in, pack_changed, settle
 from domain.scheduling.feasibility import DaySets, placeable
 from domain.scheduling.placement import Room, pack
 from domain.scheduling.rounding import even_deal
@@ -34,6 +37,8 @@ MAX_EFFORT: Final = 80_000
 def distribute(problem: Problem) -> Distribution:
     """Deal as many units of each demand as possible."""
     deals, *_ = deal_all(problem.demands, problem.rooms)
+    if any(deal.reserve for deal in deals):
+        _fill_study_time(deals, problem.rooms)
     return Distribution(problem, deals)
 
 
@@ -91,6 +96,28 @@ def fill_up(deals: list[Deal], demands: Sequence[Demand], rooms: Mapping[int, Ro
     stage = _stages(demands, rooms)[-1][-1]
     effort = Effort(MAX_EFFORT)
     stage.improvement(SHORTEST_DIVISIBLE, stage.demands, effort).fill_up(deals)
+
+
+def _fill_study_time(deals: Sequence[Deal], rooms: Mapping[int, Room]) -> None:
+    """Move units out of the reserve to study time of other days that is still idle.
+
+    Dealing a content again changes its days together, and may leave a unit in the reserve that
+    study time of another day could hold.
+    """
+    contents = [
+        Sessions(
+            replace(deal.demand, units=deal.units, prefix=deal.prefix),
+            deal.days,
+            shortest=0,
+            counts=deal.counts,
+        )
+        for deal in deals
+    ]
+    weights = {day: max(1, room.minutes) for day, room in rooms.items()}
+    ledger = ledger_in(rooms, contents, weights, base={}, levels={})
+    settle(ledger, deals)
+    Relief(ledger, effort=0).fill_study_time()  # which has an effort of its own
+    pack_changed(ledger, deals, rooms)
 
 
 def costs(deals: Sequence[Deal]) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from domain.scheduling.distribution.relief import Relief
 from domain.scheduling.distribution.sessions import Sessions
 from domain.scheduling.placement import Room
 from domain.scheduling.schedule import schedule
-from domain.scheduling.types import Content, Request
+from domain.scheduling.types import Content, PlanKind, Request
 from tests.unit.scheduling.build import block, book, custom, make_request, study
 from tests.unit.scheduling.checker import check
 from tests.unit.scheduling.corpus import balanced, group_of
@@ -148,3 +148,16 @@ def test_second_best_order_places_what_the_improved_best_one_does_not(
 def test_least_units_give_way_to_fewer_cuts() -> None:
     result = schedule(balanced(group_of(14, 334)))
     assert sum(row.part > 1 for row in study(result)) <= 1
+
+
+@pytest.mark.parametrize("group", [(14, 69), (14, 109), (14, 267)])
+def test_even_fills_idle_study_time_from_the_reserve(group: tuple[int, int]) -> None:
+    request = group_of(*group)
+    result = schedule(request)
+    assert check(request, result) == []
+    assert not any(row.reserve for row in result.plans if row.kind is PlanKind.STUDY)
+
+
+def test_even_uses_the_reserve_only_where_no_idle_study_time_holds_a_unit() -> None:
+    request = group_of(13, 307)
+    assert check(request, schedule(request)) == []
