@@ -26,9 +26,7 @@ def move(
     InvalidInputError.raise_if_any(_date_errors(request, day))
     found = calendar(request)[(day - request.period_start).days]
     span = (start, start + plan.minutes)
-    InvalidInputError.raise_if_any(
-        _time_errors(found, span, taken, is_weakness=_is_weakness(request, plan))
-    )
+    InvalidInputError.raise_if_any(_time_errors(found, span, taken, _allocation(request, plan)))
     return replace(
         plan,
         date=day,
@@ -41,6 +39,12 @@ def move(
     )
 
 
+def may_be_moved_to(kind: DayKind, allocation: Allocation | None) -> bool:
+    """Whether a plan of a content may be moved to a day of a kind, if the day has time for it."""
+    is_weakness = allocation is Allocation.WEAKNESS
+    return kind is not DayKind.EXCLUDED and (kind is not DayKind.HOLIDAY or is_weakness)
+
+
 def _date_errors(request: Request, day: date) -> Iterator[FieldError]:
     if not request.period_start <= day <= request.period_end:
         yield FieldError("date", "must be within the period")
@@ -49,12 +53,12 @@ def _date_errors(request: Request, day: date) -> Iterator[FieldError]:
 
 
 def _time_errors(
-    day: Day, span: Span, taken: Iterable[Busy], *, is_weakness: bool
+    day: Day, span: Span, taken: Iterable[Busy], allocation: Allocation | None
 ) -> Iterator[FieldError]:
     if span[0] < 0 or span[1] > MINUTES_PER_DAY:
         yield FieldError("start_minute", "must leave room for the plan within the day")
         return
-    if day.kind is DayKind.EXCLUDED or (day.kind is DayKind.HOLIDAY and not is_weakness):
+    if not may_be_moved_to(day.kind, allocation):
         yield FieldError("date", "is an excluded day")
         return
     if not _contains(merged([*day.study, *day.reserve]), span):
@@ -65,12 +69,9 @@ def _time_errors(
             return
 
 
-def _is_weakness(request: Request, plan: ScheduledPlan) -> bool:
-    return any(
-        content.allocation is Allocation.WEAKNESS
-        for content in request.contents
-        if content.position == plan.content
-    )
+def _allocation(request: Request, plan: ScheduledPlan) -> Allocation | None:
+    found = (one.allocation for one in request.contents if one.position == plan.content)
+    return next(found, None)
 
 
 def _contains(spans: Sequence[Span], span: Span) -> bool:

@@ -5,11 +5,14 @@ A reschedule plans the units of exactly these rows again, and of those that were
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from enum import StrEnum
+from functools import cached_property
 
-from domain.scheduling.demand import Demand, problem_of
+from domain.scheduling.demand import Demand, Problem, problem_of
+from domain.scheduling.moving import may_be_moved_to
 from domain.scheduling.rescheduling.baseline import Baseline
-from domain.scheduling.rescheduling.timetable import Timetable
+from domain.scheduling.rescheduling.timetable import holds
 from domain.scheduling.result import ScheduledPlan
 from domain.scheduling.rows import Row, row_of
 from domain.scheduling.types import PlanKind, Request
@@ -26,12 +29,43 @@ class Contradiction(StrEnum):
     """The range of its content does not contain all of its units."""
 
 
-def contradiction(row: Row, demand: Demand | None, timetable: Timetable) -> Contradiction | None:
+class OpenTime:
+    """The time in which planned rows may stand.
+
+    A date that was opened since the last generation has no time in the problem of a reschedule, but
+    a plan can be moved there by hand, and stands there then.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+
+    def holds(self, row: Row, demand: Demand | None) -> bool:
+        """Whether a row of a content lies in this time, apart from the other rows."""
+        room = self._problem.rooms.get(row.day)
+        if room is not None and holds(room, row):
+            return True
+        opened = self._now.rooms.get(row.day)
+        allocation = None if demand is None else demand.content.allocation
+        return (
+            opened is not None
+            and may_be_moved_to(self._now.days[row.day].kind, allocation)
+            and holds(opened, row)
+        )
+
+    @cached_property
+    def _now(self) -> Problem:
+        """The problem with the calendar as it is now."""
+        request = self._problem.request
+        first = request.period_start + timedelta(days=self._problem.first_day)
+        return problem_of(request, first_date=first)
+
+
+def contradiction(row: Row, demand: Demand | None, time: OpenTime) -> Contradiction | None:
     """Return why a row contradicts the data, or ``None`` if it does not.
 
     ``demand`` is that of its content, with the units that are not done.
     """
-    if not timetable.is_free(row):
+    if not time.holds(row, demand):
         return Contradiction.TIME
     if demand is None:
         return Contradiction.RANGE
@@ -63,5 +97,5 @@ def contradictions(
     problem = problem_of(request, baseline.days(request))
     demands: Mapping[int, Demand] = {one.content.position: one for one in problem.demands}
     rows = [row_of(plan, (plan.date - request.period_start).days) for plan in planned]
-    timetable = Timetable(problem.rooms, rows, {})
-    return [contradiction(row, demands.get(row.content), timetable) for row in rows]
+    time = OpenTime(problem)
+    return [contradiction(row, demands.get(row.content), time) for row in rows]

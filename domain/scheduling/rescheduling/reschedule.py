@@ -21,7 +21,7 @@ from domain.scheduling.quality import Measure
 from domain.scheduling.rescheduling.baseline import Baseline
 from domain.scheduling.rescheduling.catching_up import CaughtUp
 from domain.scheduling.rescheduling.contents import catch_up_all
-from domain.scheduling.rescheduling.contradictions import contradiction
+from domain.scheduling.rescheduling.contradictions import OpenTime, contradiction
 from domain.scheduling.rescheduling.remaining import remaining_contents
 from domain.scheduling.rescheduling.reviews import Follow
 from domain.scheduling.rescheduling.standing import (
@@ -124,6 +124,7 @@ class _Stand:
         self._missed = [row for row, plan in zip(rows, planned, strict=True) if plan.date < today]
         self._planned = [row for row in rows if row.day >= problem.first_day]
         self.timetable = Timetable(problem.rooms, (), kept_minutes(problem.request))
+        self._open = OpenTime(problem)
         self._hit: list[Row] = []
         standing: list[Row] = []
         for row in self._planned:
@@ -237,7 +238,7 @@ class _Stand:
 
     def _stands(self, row: Row) -> bool:
         """Whether the row still has its time, its day and its units."""
-        return not contradiction(row, self._demands.get(row.content), self.timetable)
+        return not contradiction(row, self._demands.get(row.content), self._open)
 
 
 def _numbered(plans: Iterable[ScheduledPlan]) -> tuple[ScheduledPlan, ...]:

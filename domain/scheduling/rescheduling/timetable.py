@@ -112,12 +112,15 @@ class Timetable:
 
     def is_free(self, row: Row) -> bool:
         """Whether a row lies in time that is open, apart from the other rows."""
-        room, span = self._rooms.get(row.day), (row.start, row.stop)
-        if room is None:
-            return False
-        if _contains(room.study, span):
-            return True
-        return bool(room.reserve) and _contains(sorted([*room.study, *room.reserve]), span)
+        return holds(self.room(row.day), row)
+
+
+def holds(room: Room, row: Row) -> bool:
+    """Whether a row lies within adjacent spans of a room."""
+    span = (row.start, row.stop)
+    if _contains(room.study, span):
+        return True
+    return bool(room.reserve) and _contains(sorted([*room.study, *room.reserve]), span)
 
 
 def study_by_content(rows: Iterable[Row]) -> RowsByContent:
