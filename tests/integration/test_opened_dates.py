@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock, UnitOfWork
-from domain.scheduling.types import ExclusionType, PlanKind
+from domain.scheduling.types import BlockKind, ExclusionType, PlanKind
 from domain.services import (
     GroupEditService,
     GroupTimeService,
@@ -37,7 +37,7 @@ def add_special_day(uow: UnitOfWork, _: PlanGroup) -> date:
 
 def add_block(uow: UnitOfWork, _: PlanGroup) -> date:
     GroupTimeService(uow).add_block(
-        kind="study", weekday=CLOSED.isoweekday() % 7, start_minute=600, end_minute=900
+        kind=BlockKind.STUDY, weekday=CLOSED.isoweekday() % 7, start_minute=600, end_minute=900
     )
     return CLOSED
 
