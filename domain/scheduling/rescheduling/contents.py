@@ -208,15 +208,19 @@ class _Group:
 
 
 def _catch_up(content: Content, timetable: Timetable, limit: Callable[[int], int]) -> CaughtUp:
-    """Catch up one content in study time, then with the reserve, then on more days."""
+    """Catch up one content in study time, then with the reserve of its days, then of spare days.
+
+    The designated holidays whose reserve it may use are among its days once the reserve is open.
+    """
     own = [one.row for rows in content.standing.values() for one in rows]
     if content.is_complete:
         return CaughtUp(own, content.count)
     best: CaughtUp | None = None
-    for reserve, more in ((False, False), (True, False), (True, True)):
-        if more and not content.demand.spare_days:
-            break
-        tried = content.with_days(content.demand.spare_days) if more else content
+    holidays, spare = content.demand.reserve_days, content.demand.spare_days
+    stages = [(False, content), (True, content.with_days(holidays))]
+    if spare:
+        stages.append((True, content.with_days([*holidays, *spare])))
+    for reserve, tried in stages:
         found = catch_up(tried, timetable, limit, reserve=reserve)
         if best is None or found.placed > best.placed:
             best = found
@@ -268,4 +272,5 @@ def _undone_minutes(content: Content) -> int:
 def _usable_days(content: Content, timetable: Timetable) -> list[int]:
     prefix = content.deal.prefix
     longest = max((stop - start for start, stop in pairwise(prefix)), default=0)
-    return [day for day in content.days if timetable.longest(day) >= longest]
+    days = sorted({*content.days, *content.demand.reserve_days})
+    return [day for day in days if timetable.longest(day) >= longest]

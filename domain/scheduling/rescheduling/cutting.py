@@ -27,7 +27,7 @@ def cut_to_fit(content: Content, found: CaughtUp, timetable: Timetable) -> Caugh
     The rows of all other contents hold their time.
     """
     best: _LastDays | None = None
-    days = sorted({*content.days, *content.demand.spare_days})
+    days = sorted({*content.days, *content.demand.with_spare_days().own})
     count = 1
     while count < 2 * len(days):
         tried = _LastDays.of(content, found, timetable, days[-count:])

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from domain.scheduling.difference import place_of
+from domain.scheduling.rescheduling.reschedule import CatchUp
 from domain.scheduling.result import Certificate, RepairKind
 from domain.scheduling.schedule import schedule
 from domain.scheduling.types import Request, SpecialDay, Strategy
-from tests.unit.scheduling.build import block, book, make_request, on
+from tests.unit.scheduling.build import block, book, custom, holiday, make_request, on, reserve
 from tests.unit.scheduling.lives import Life, next_day, places
 from tests.unit.scheduling.test_rescheduling import lives, with_range
 
@@ -79,3 +80,41 @@ def is_enough(life: Life, content: int, units: int) -> bool:
     generated = replace(request, today=today, kept=tuple(life.done))
     found = life.reschedule(today, request=request)
     return not found.unplaced or not schedule(generated).unplaced
+
+
+@pytest.mark.parametrize("catch_up", list(CatchUp))
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_missed_units_are_caught_up_in_the_reserve_of_a_holiday(
+    strategy: Strategy, catch_up: CatchUp
+) -> None:
+    """Three days have an hour of study and one of self-study; the last one is a holiday."""
+    request = replace(
+        make_request(
+            book(1, 18, 10),
+            period="01-06..01-08",
+            blocks=(*block(10, 11), *reserve(12, 13)),
+            non_study_blocks=(),
+            exclusions=holiday("01-08"),
+            self_study_on_holidays=True,
+        ),
+        strategy=strategy,
+    )
+    life = Life(request)
+    found = life.reschedule(on("01-07"), how=catch_up)
+    assert found.unplaced == ()
+    assert sum(plan.minutes for plan in found.plans if plan.date == on("01-08")) == 60
+
+
+def test_missed_unit_is_cut_into_the_reserve_of_a_holiday() -> None:
+    request = make_request(
+        custom(1, 1, 100),
+        period="01-06..01-08",
+        blocks=(*block(10, 12), *reserve(12, 13)),
+        non_study_blocks=(),
+        exclusions=holiday("01-08"),
+        self_study_on_holidays=True,
+    )
+    life = Life(request)
+    shorter = replace(request, special_days=(SpecialDay(on("01-07"), ((600, 640),)),))
+    found = life.reschedule(on("01-07"), request=shorter)
+    assert found.unplaced == ()
