@@ -54,15 +54,18 @@ class Measure:
         full = [
             (load, time) for load, time in zip(loads, self._times.values(), strict=True) if time
         ]
-        fullness = ((2000 * minutes + time) // (2 * time) for minutes, time in full)
+        peak = max(loads, default=0)
+        fullness = max(((2000 * minutes + time) // (2 * time) for minutes, time in full), default=0)
         bound, peak_bound = self._bounds(deals, minimums, rows)
+        # The schedule itself shows what is possible, even if it lacks minimums that the bounds
+        # contain; and a bound, which is rounded up, may be above a fullness that is rounded down.
         return Quality(
-            peak=max(loads, default=0),
-            least_peak=peak_bound.least_level(_minutes_at) if loads else 0,
-            spread=max(loads, default=0) - min(loads, default=0),
+            peak=peak,
+            least_peak=min(peak, peak_bound.least_level(_minutes_at)),
+            spread=peak - min(loads, default=0),
             reserve=sums.reserve,
-            fullness=max(fullness, default=0),
-            least_fullness=bound.least_level(_share_at) if full else 0,
+            fullness=fullness,
+            least_fullness=min(fullness, bound.least_level(_share_at)) if full else 0,
             variation=_variation(full),
             short_rows=sums.short_rows,
             slack_days=_slack(self._problem, sums.last_days),
