@@ -97,7 +97,7 @@ class _Attempt:
         self.open = goals
         self.levels = _sums(wanted)
         if any(one.is_sparse for one in contents):
-            choose_sparse_days(goals, contents)
+            choose_sparse_days(goals, contents, wanted)
             wanted = wanted_minutes(goals, [one.days for one in contents]) or wanted
         spans = {day: rooms[day].lengths() for day in goals.weights}
         levels = _sums(wanted)

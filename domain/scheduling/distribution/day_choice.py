@@ -1,6 +1,6 @@
 """Chooses the days of each content: shifts of strategies, a buffer at the end, sparse sessions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -51,12 +51,19 @@ def choose_days(problem: Problem, buffer_days: int) -> DayChoice:
     return DayChoice(replace(problem, demands=demands, buffer=buffer), shifts)
 
 
-def choose_sparse_days(goals: Goals, contents: Sequence[Sessions]) -> None:
+def choose_sparse_days(
+    goals: Goals, contents: Sequence[Sessions], wanted: Sequence[Mapping[int, float]]
+) -> None:
     """Let each sparse content have one day of each of as many equal stretches as it has sessions.
 
-    It is the day that is least full then: contents with longer sessions choose first.
+    It is the day that is least full then, beside what the others want (``wanted``, by content and
+    day): contents with longer sessions choose first.
     """
-    load = {day: time.base for day, time in goals.times.items()}
+    load: dict[int, float] = {day: time.base for day, time in goals.times.items()}
+    for one, own in zip(contents, wanted, strict=True):
+        if not one.is_sparse:
+            for day, minutes in own.items():
+                load[day] += minutes
 
     def length(number: int) -> int:
         return -(-contents[number].prefix[-1] // goals.minimums[number].sessions)
@@ -67,7 +74,10 @@ def choose_sparse_days(goals: Goals, contents: Sequence[Sessions]) -> None:
         count = min(goals.minimums[number].sessions, len(one.days))
         bounds = [len(one.days) * i // count for i in range(count + 1)] if count else [0]
         one.days = [
-            min(one.days[a:b], key=lambda day: ((load[day] + minutes) / goals.weights[day], day))
+            min(
+                one.days[a:b],
+                key=lambda day: (round((load[day] + minutes) / goals.weights[day], 9), day),
+            )
             for a, b in pairwise(bounds)
         ]
         one.required = frozenset(one.days)
