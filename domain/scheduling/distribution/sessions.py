@@ -82,14 +82,16 @@ class Sessions:
     def faults(self, index: int, first: int, stop: int) -> int:
         """Return how many minutes a session of some units lacks, 0 if it is allowed.
 
-        Where a session is wanted, one that is long enough counts as negative, so that a change that
-        leaves fewer of them is worse.
+        None is better than one that is too short, also where a session is required. Where one is
+        wanted, one that is long enough counts as negative, so that a change that leaves fewer of
+        them is worse.
         """
         day = self.days[index]
+        missing = 2 * self.shortest + 1 if day in self.required else 0
         if first == stop:
-            return 2 * self.shortest + 1 if day in self.required else 0
+            return missing
         if (lacking := self.shortest - (self.prefix[stop] - self.prefix[first])) > 0:
-            return lacking
+            return missing + lacking
         is_wanted = day in self.wanted
         if stop - first < self.least_units and (is_wanted or day in self.required):
             return 1

@@ -91,30 +91,20 @@ class Smoothing(Search):
         ledger = self.ledger
         self.effort = _MAX_MENDING
         for number, sessions in enumerate(ledger.contents):
-            required, wanted = sessions.required, sessions.wanted
-            for index, day in enumerate(sessions.days):
-                if not sessions.minutes(index) or ledger.faults(number, index) <= 0:
-                    continue
-                if not self._is_mended(number, index) and (
-                    sessions.study(index) < sessions.shortest and day in required | wanted
-                ):
-                    before = sessions.required, sessions.wanted
-                    sessions.required, sessions.wanted = (days - {day} for days in before)
-                    if not self._is_mended(number, index):
-                        sessions.required, sessions.wanted = before
-            sessions.required, sessions.wanted = required, wanted
+            for index in range(len(sessions.days)):
+                if sessions.minutes(index) and ledger.faults(number, index) > 0:
+                    self._mend(number, index)
         self._found_sessions()
 
-    def _is_mended(self, content: int, index: int) -> bool:
+    def _mend(self, content: int, index: int) -> None:
         """Make the first possible move that mends a session, from the nearest days on."""
         ledger = self.ledger
         for change in self.moved(near_mending_moves(ledger, content, index)):
             if change.faults < 0 and ledger.is_possible(change):
                 ledger.apply(change)
-                return True
+                return
             if self.effort <= 0:
                 break
-        return False
 
     def _found_sessions(self) -> bool:
         """Let days without a session have one, if it is due there and others can give it.

@@ -150,6 +150,38 @@ def test_least_units_give_way_to_fewer_cuts() -> None:
     assert sum(row.part > 1 for row in study(result)) <= 1
 
 
+def units_by_day(request: Request) -> list[dict[int, int]]:
+    """Return the number of units of each content, by the day of the month."""
+    result = schedule(request)
+    assert check(request, result) == []
+    found: list[dict[int, int]] = [{} for _ in request.contents]
+    for row in result.plans:
+        units = found[row.content - 1]
+        if row.kind is PlanKind.STUDY:
+            units[row.date.day] = units.get(row.date.day, 0) + row.last_unit - row.first_unit + 1
+    return found
+
+
+@pytest.mark.parametrize(
+    ("contents", "days", "expected"),
+    [
+        ((book(1, 4, 12, weekly=2), book(1, 5, 5, position=2)), 3, [{1: 2, 3: 2}, {2: 5}]),
+        ((book(1, 4, 8, weekly=3), book(1, 4, 8, position=2)), 4, [{1: 2, 4: 2}, {2: 2, 3: 2}]),
+    ],
+)
+def test_sparse_weakness_leaves_the_days_of_strategies(
+    contents: tuple[Content, ...], days: int, expected: list[dict[int, int]]
+) -> None:
+    assert units_by_day(week(*contents, days=days, hours=2)) == expected
+
+
+def test_weakness_has_no_session_rather_than_two_that_are_too_short() -> None:
+    """The contents leave 34 of 180 minutes; the weakness could have 8 minutes on two days."""
+    contents = (book(1, 6, 15, weekly=2), book(1, 7, 8, position=2))
+    _, weakness = units_by_day(week(*contents, days=3, hours=1))
+    assert weakness == {1: 2, 2: 5}
+
+
 @pytest.mark.parametrize("group", [(14, 69), (14, 109), (14, 267)])
 def test_even_fills_idle_study_time_from_the_reserve(group: tuple[int, int]) -> None:
     request = group_of(*group)
