@@ -1,23 +1,18 @@
-"""Measures how good a schedule is, and computes lower bounds for its peak and its fullness.
+"""Measures how good a schedule is, and how good schedules could be at best."""
 
-A lower bound is the least level at which all minutes fit if no day takes more than the level. It is
-found by bisection, because minutes that fit at a level also fit at a higher one, and each step
-decides by Gale's condition (see ``feasibility``) whether they fit. Days that are alike are grouped,
-so that the cost of a step does not grow with the length of the period.
-"""
-
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isqrt, lcm
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final
 
 from domain.scheduling.calendar import DayKind
 from domain.scheduling.demand import Problem, study_times
 from domain.scheduling.distribution.deal import Deal, place_all_units
 from domain.scheduling.distribution.goals import Minimum
 from domain.scheduling.feasibility import DaySets
+from domain.scheduling.least_levels import Bound, Capacity, Days, minutes_at, share_at
 from domain.scheduling.result import Quality
 from domain.scheduling.rows import Row, row_of
 from domain.scheduling.spans import total
@@ -43,7 +38,7 @@ class Measure:
         self._problem = problem
         self._kept = _Sums({}, {}).with_rows(_kept_rows(problem))
         self._times = study_times(problem)
-        self._capacities: dict[tuple[bool, bool], _Capacity] = {}
+        self._capacities: dict[tuple[bool, bool], Capacity] = {}
 
     def quality(
         self, deals: Sequence[Deal], rows: Sequence[Row], minimums: Sequence[Minimum] = ()
@@ -61,11 +56,11 @@ class Measure:
         # contain; and a bound, which is rounded up, may be above a fullness that is rounded down.
         return Quality(
             peak=peak,
-            least_peak=min(peak, peak_bound.least_level(_minutes_at)),
+            least_peak=min(peak, peak_bound.least_level(minutes_at)),
             spread=peak - min(loads, default=0),
             reserve=sums.reserve,
             fullness=fullness,
-            least_fullness=min(fullness, bound.least_level(_share_at)) if full else 0,
+            least_fullness=min(fullness, bound.least_level(share_at)) if full else 0,
             variation=_variation(full),
             short_rows=sums.short_rows,
             slack_days=_slack(self._problem, sums.last_days),
@@ -73,7 +68,7 @@ class Measure:
 
     def _bounds(
         self, deals: Sequence[Deal], minimums: Sequence[Minimum], rows: Sequence[Row]
-    ) -> tuple["_Bound", "_Bound"]:
+    ) -> tuple[Bound, Bound]:
         """Return the bounds of the fullness and of the peak."""
         # Minimums give way to whatever needs the reserve, or finds no place.
         if minimums and (
@@ -85,24 +80,35 @@ class Measure:
         has_spare_days = any(
             kinds[day].kind is DayKind.NO_TIME for day in {row.day for row in rows}
         )
-        bound = self._bound(deals, minimums, has_spare_days=has_spare_days, is_peak=False)
-        if all(self._times.values()):
-            return bound, bound
-        return bound, self._bound(deals, minimums, has_spare_days=has_spare_days, is_peak=True)
 
-    def _bound(
+        def bound(*, is_peak: bool) -> Bound:
+            capacity, needs = self._limits(
+                deals, minimums, has_spare_days=has_spare_days, is_peak=is_peak
+            )
+            times = self._times
+            outside = sum(
+                row.stop - row.start
+                for row in rows
+                if not (row.day in times if is_peak else times.get(row.day))
+            )
+            return Bound(capacity, needs, outside)
+
+        found = bound(is_peak=False)
+        return found, found if all(self._times.values()) else bound(is_peak=True)
+
+    def _limits(
         self,
         deals: Sequence[Deal],
         minimums: Sequence[Minimum],
         *,
         has_spare_days: bool,
         is_peak: bool,
-    ) -> "_Bound":
-        """Return the bound for schedules with the minimums, or without them if none has them."""
+    ) -> tuple[Capacity, Mapping[int, int]]:
+        """Return what days hold and what is needed, with the minimums if a schedule has them."""
         day_sets = self._spare_day_sets if has_spare_days else self._day_sets
         taken, needs = _with_minimums(deals, minimums)
         if minimums and not self._holds(day_sets, taken, needs):
-            return self._bound(deals, (), has_spare_days=has_spare_days, is_peak=is_peak)
+            return self._limits(deals, (), has_spare_days=has_spare_days, is_peak=is_peak)
         if minimums:
             capacity = self._capacity(day_sets, taken, is_peak=is_peak)
         else:
@@ -110,7 +116,7 @@ class Measure:
             if key not in self._capacities:
                 self._capacities[key] = self._capacity(day_sets, taken, is_peak=is_peak)
             capacity = self._capacities[key]
-        return _Bound(capacity, day_sets.needs(needs))
+        return capacity, day_sets.needs(needs)
 
     def _holds(self, day_sets: DaySets, taken: Mapping[int, int], needs: Sequence[int]) -> bool:
         """Whether study time holds what is needed beside the minimums.
@@ -121,14 +127,12 @@ class Measure:
         held = day_sets.held(lambda day: total(rooms[day].study) - taken.get(day, 0))
         return day_sets.fits(needs, held)
 
-    def _capacity(
-        self, day_sets: DaySets, taken: Mapping[int, int], *, is_peak: bool
-    ) -> "_Capacity":
+    def _capacity(self, day_sets: DaySets, taken: Mapping[int, int], *, is_peak: bool) -> Capacity:
         times: Mapping[int, int] = self._times
         if is_peak:
             # A day that the student's other plans fill has no fullness, but counts for the peak.
             times = {day: time or 1 for day, time in times.items()}
-        return _Capacity(self._problem, day_sets, _Days(taken, self._kept.load, times))
+        return Capacity(self._problem, day_sets, Days(taken, self._kept.load, times))
 
     @cached_property
     def _day_sets(self) -> DaySets:
@@ -212,134 +216,3 @@ def _slack(problem: Problem, last_days: Mapping[int, int]) -> int:
         ),
         default=0,
     )
-
-
-class _Days(NamedTuple):
-    """Minutes per day: those of minimums, those of kept plans, and the study time."""
-
-    taken: Mapping[int, int]
-    kept: Mapping[int, int]
-    times: Mapping[int, int]
-
-
-class _KindOfDay(NamedTuple):
-    """What days that are alike have in common: free minutes, decided ones, and study time.
-
-    Decided are the minutes of kept plans and of minimums, which are not free any more.
-
-    A day without study time is a day to which no level applies: it is not a study day, or the
-    student's other plans fill it.
-    """
-
-    free: int
-    kept: int
-    time: int
-
-
-_Limit: TypeAlias = Callable[[int, int], int]
-"""Returns the thousandths of minutes that a day may take, from a level and its study time."""
-
-
-def _minutes_at(level: int, _time: int) -> int:
-    return 1000 * level
-
-
-def _share_at(level: int, time: int) -> int:
-    return level * time
-
-
-class _Capacity:
-    """What the days of each day set hold at a level, whatever is needed of them."""
-
-    def __init__(self, problem: Problem, day_sets: DaySets, days: "_Days") -> None:
-        self.kinds: dict[int, Counter[_KindOfDay]] = defaultdict(Counter)
-        """The kinds of days, with the number of each, by the day sets that own the days."""
-        for day, owners in day_sets.day_owners.items():
-            taken = days.taken.get(day, 0)
-            kind = _KindOfDay(
-                free=problem.rooms[day].minutes - taken,
-                kept=days.kept.get(day, 0) + taken,
-                time=days.times.get(day, 0),
-            )
-            self.kinds[owners][kind] += 1
-        decided = {d: days.kept.get(d, 0) + days.taken.get(d, 0) for d in days.times}
-        self.kept = [
-            (minutes, days.times[day])
-            for day, minutes in decided.items()
-            if minutes and days.times[day]
-        ]
-        self.owners = {
-            subset: [owners for owners in self.kinds if owners & subset]
-            for subset in day_sets.subsets
-        }
-        """The owners of the days that each subset of the day sets may use."""
-        self.unlimited = {
-            owners: sum(kind.free * count for kind, count in kinds.items() if not kind.time)
-            for owners, kinds in self.kinds.items()
-        }
-        self._per_level: dict[_Limit, dict[int, int]] = {}
-
-    def per_level(self, limit: _Limit) -> Mapping[int, int]:
-        """Return by how much each level increases what days hold, if nothing else limits them."""
-        if limit not in self._per_level:
-            self._per_level[limit] = {
-                owners: sum(
-                    limit(1, kind.time) * count for kind, count in kinds.items() if kind.time
-                )
-                for owners, kinds in self.kinds.items()
-            }
-        return self._per_level[limit]
-
-
-class _Bound:
-    """Finds the least level at which the placed minutes fit."""
-
-    def __init__(self, capacity: _Capacity, needs: Mapping[int, int]) -> None:
-        self.capacity = capacity
-        self.kinds = capacity.kinds
-        self.subsets = [(need, capacity.owners[subset]) for subset, need in needs.items()]
-
-    def least_level(self, limit: _Limit) -> int:
-        """Return the least level; if the minutes fit at none, one at which all days are full."""
-        enough, step = self._least_without_caps(limit), 1
-        too_low = enough - 1
-        while not self._is_enough(enough, limit):
-            too_low, enough, step = enough, enough + step, 2 * step
-        while enough - too_low > 1:
-            middle = (too_low + enough) // 2
-            if self._is_enough(middle, limit):
-                enough = middle
-            else:
-                too_low = middle
-        return enough
-
-    def _least_without_caps(self, limit: _Limit) -> int:
-        """Return the least level if days had no limit but the level: a lower bound."""
-        per_level, unlimited = self.capacity.per_level(limit), self.capacity.unlimited
-        least = 0
-        for need, masks in self.subsets:
-            rest = 1000 * (need - sum(map(unlimited.__getitem__, masks)))
-            if rest > 0 and (slope := sum(map(per_level.__getitem__, masks))):
-                least = max(least, -(-rest // slope))
-        return least
-
-    def _is_enough(self, level: int, limit: _Limit) -> bool:
-        if any(limit(level, time) < 1000 * minutes for minutes, time in self.capacity.kept):
-            return False
-        # Without the second condition a search for a level that does not exist would not end.
-        return self._fits(level, limit) or all(
-            1000 * (kind.free + kind.kept) <= limit(level, kind.time)
-            for kinds in self.kinds.values()
-            for kind in kinds
-            if kind.time
-        )
-
-    def _fits(self, level: int, limit: _Limit) -> bool:
-        held = {
-            owners: sum(
-                count * min(1000 * free, limit(level, time) - 1000 * kept if time else 1000 * free)
-                for (free, kept, time), count in kinds.items()
-            )
-            for owners, kinds in self.kinds.items()
-        }
-        return all(1000 * need <= sum(map(held.__getitem__, masks)) for need, masks in self.subsets)

@@ -27,7 +27,8 @@ def cut_to_fit(content: Content, found: CaughtUp, timetable: Timetable) -> Caugh
     The rows of all other contents hold their time.
     """
     best: _LastDays | None = None
-    days = sorted({*content.days, *content.demand.with_spare_days().own})
+    demand = content.demand  # whose own days are not those of the content if these are shifted
+    days = sorted({*content.days, *demand.reserve_days, *demand.spare_days})
     count = 1
     while count < 2 * len(days):
         tried = _LastDays.of(content, found, timetable, days[-count:])

@@ -12,8 +12,9 @@ from domain.scheduling.distribution import deal, in_turn
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.distribution.in_turn import Effort
 from domain.scheduling.quality import quality
+from domain.scheduling.rows import new_row
 from domain.scheduling.schedule import schedule
-from domain.scheduling.types import Request
+from domain.scheduling.types import PlanKind, Request
 from tests.benchmarks.extremes import Recipe, build
 from tests.unit.scheduling.build import book, make_request
 from tests.unit.scheduling.checker import check
@@ -91,6 +92,19 @@ def test_effort_is_reached_if_demands_cannot_be_dealt_twice() -> None:
 @pytest.mark.parametrize("minutes", [960, 961, 50_000])
 def test_least_level_of_minutes_that_no_day_could_hold_is_found(minutes: int) -> None:
     problem = problem_of(make_request(book(1, 100), period="01-06..01-07"))
-    found = quality(problem, [Deal(problem.demands[0], [1], [0, minutes], [], [])], [])
+    row = new_row(
+        day=0,
+        start=0,
+        stop=minutes,
+        content=1,
+        kind=PlanKind.STUDY,
+        first_unit=1,
+        last_unit=1,
+        part=1,
+        parts=1,
+        wrap_up=0,
+        reserve=False,
+    )
+    found = quality(problem, [Deal(problem.demands[0], [1], [0, minutes], [], [])], [row])
     assert found.least_peak == -(-minutes // 2)
     assert found.least_fullness == -(-1000 * minutes // 960)

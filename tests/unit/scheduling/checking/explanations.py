@@ -12,7 +12,7 @@ from domain.scheduling.result import Repair, RepairKind, Schedule, ScheduledPlan
 from domain.scheduling.types import Balance, KeptPlan, PlanKind, Request, SpecialDay
 from tests.unit.scheduling.checking.amounts import SHORTEST_SPLIT, amounts_of, half_up
 from tests.unit.scheduling.checking.case import Case
-from tests.unit.scheduling.checking.flows import fits, least_unplaced
+from tests.unit.scheduling.checking.flows import fit_beside, fits, least_unplaced
 from tests.unit.scheduling.checking.levels import least_level, study_time
 from tests.unit.scheduling.checking.world import World, spans
 
@@ -233,8 +233,8 @@ def variation(values: list[Fraction]) -> int:
 def least_fullness(case: Case) -> int:
     """Return the least t such that the placed minutes fit if no day is fuller than t thousandths.
 
-    It is found by bisection. Holidays, spare days and days without fullness are limited only by
-    their free time.
+    It is found by bisection. Holidays, spare days and days without fullness get at most as many
+    minutes together as they have.
     """
     time = _study_time(case)
     kept: Counter[date] = Counter()
@@ -243,14 +243,15 @@ def least_fullness(case: Case) -> int:
             kept[row.date] += _length(row)
     needs = {p: a.cost_left(case.placed(p)) for p, a in case.amounts.items() if case.placed(p)}
     usable = case.open_days if case.on_spare_days else case.planned_days
+    other = {day: room for day, room in case.room.items() if day not in time}
+    outside = sum(row.minutes for row in case.study if row.date in other)
 
     def possible(thousandths: int) -> bool:
         limit = {d: Fraction(thousandths * time[d], 1000) - kept[d] for d in time}
         if min(limit.values(), default=Fraction(0)) < 0:
             return False
-        return _fits(
-            needs, usable, {d: min(limit.get(d, room), room) for d, room in case.room.items()}
-        )
+        limited = {day: min(most, Fraction(case.room[day])) for day, most in limit.items()}
+        return _fit_beside(needs, usable, limited, other, outside)
 
     # A study day of one minute may be filled with all others, and its reserve.
     too_low, enough = -1, 1000 * 1440
@@ -260,12 +261,21 @@ def least_fullness(case: Case) -> int:
     return enough
 
 
-def _fits(
-    needs: Mapping[int, int], days: Mapping[int, list[date]], room: Mapping[date, Fraction | int]
+def _fit_beside(
+    needs: Mapping[int, int],
+    days: Mapping[int, list[date]],
+    room: Mapping[date, Fraction],
+    other: Mapping[date, int],
+    most: int,
 ) -> bool:
     """Whether minutes fit into days, in 1000ths of a minute so that all numbers are integers."""
-    thousandths = {day: int(1000 * minutes) for day, minutes in room.items()}
-    return fits({p: 1000 * need for p, need in needs.items()}, days, thousandths)
+    return fit_beside(
+        {position: 1000 * need for position, need in needs.items()},
+        days,
+        {day: int(1000 * minutes) for day, minutes in room.items()},
+        {day: 1000 * minutes for day, minutes in other.items()},
+        1000 * most,
+    )
 
 
 def _slack_days(case: Case) -> int:

@@ -33,14 +33,26 @@ def least_unplaced(needs: Needs, days: Days, room: Room) -> int:
     return max(chain([0], (need - capacity for need, capacity in _cuts(needs, days, room))))
 
 
-def least_peak(needs: Needs, days: Days, room: Room, fixed: Mapping[date, int]) -> int:
+def fit_beside(needs: Needs, days: Days, room: Room, other: Room, most: int) -> bool:
+    """Whether the minutes fit if the other days get so many minutes together at most."""
+    both = {**dict.fromkeys(other, 0), **room}
+    beside = {**dict.fromkeys(room, 0), **other}
+    cuts = zip(_cuts(needs, days, both), _cuts(needs, days, beside), strict=True)
+    return all(need <= capacity + min(most, more) for (need, capacity), (_, more) in cuts)
+
+
+def least_peak(
+    needs: Needs, days: Days, room: Room, fixed: Mapping[date, int], outside: int
+) -> int:
     """Return the smallest P with fixed + new minutes of at most P on every day in ``fixed``.
 
-    Days that are not in ``fixed`` (holidays) are limited only by their room. The search does not
-    end if the needs do not fit into the days.
+    Days that are not in ``fixed`` (holidays, spare days) get at most so many minutes together as
+    ``outside``. The search does not end if the needs do not fit into the days.
     """
     peak = max(fixed.values(), default=0)
-    while not fits(needs, days, _below(peak, room, fixed)):
+    limited = {day: minutes for day, minutes in room.items() if day in fixed}
+    other = {day: minutes for day, minutes in room.items() if day not in fixed}
+    while not fit_beside(needs, days, _below(peak, limited, fixed), other, outside):
         peak += 1
     return peak
 
@@ -78,10 +90,7 @@ def _cuts(needs: Needs, days: Days, room: Room) -> Iterator[tuple[int, int]]:
 
 
 def _below(peak: int, room: Room, fixed: Mapping[date, int]) -> Room:
-    return {
-        day: min(capacity, peak - fixed[day]) if day in fixed else capacity
-        for day, capacity in room.items()
-    }
+    return {day: min(capacity, peak - fixed[day]) for day, capacity in room.items()}
 
 
 def _backward(path: Path, used: Mapping[tuple[int, date], int]) -> list[int]:

@@ -285,8 +285,9 @@ def _quality(case: Case) -> Iterator[str]:
     needs = {p: a.cost_left(case.placed(p)) for p, a in case.amounts.items() if case.placed(p)}
     # The spare days are among the days of the bound only if the schedule uses them.
     usable = case.open_days if case.on_spare_days else case.planned_days
+    outside = sum(row.minutes for row in case.study if row.date not in fixed)
     possible = fits(needs, usable, case.room)  # ``least_peak`` does not end otherwise
-    bound = least_peak(needs, usable, case.room, fixed) if possible else 0
+    bound = least_peak(needs, usable, case.room, fixed, outside) if possible else 0
     # Under ``balanced``, the bound may include the minimums of goal 4.
     most = bound
     if case.is_balanced and possible:
