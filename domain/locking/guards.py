@@ -51,6 +51,9 @@ class WriteGuard(Protocol):
     def require_lock(self, group_id: UUID) -> None:
         """Raise unless the group's exclusive lock is held."""
 
+    def forget_students(self, *group_ids: UUID) -> None:
+        """Read the students of these groups again before their locks are relied on."""
+
     def refuse_flush(self, session: Session) -> None:
         """Raise unless the lock is held and allows the flush, and no other thread is active."""
 
@@ -120,6 +123,25 @@ def refuse_rows(
             )
         _refuse_unlocked(row, lock.group_ids, student_ids)
     refuse_unstorable(written)
+
+
+def has_pending_group(session: Session) -> bool:
+    """Whether a group is new, changed or deleted in the Session and not flushed yet."""
+    pending = chain(session.new, session.dirty, session.deleted)
+    return any(isinstance(row, PlanGroup) for row in pending)
+
+
+def groups_of_another_student(session: Session) -> set[UUID]:
+    """Return the groups that a flush stores, deletes or gives to another student."""
+    moved = (row for row in session.dirty if isinstance(row, PlanGroup) and _is_moved(row))
+    return {
+        row.id for row in chain(session.new, session.deleted, moved) if isinstance(row, PlanGroup)
+    }
+
+
+def _is_moved(group: PlanGroup) -> bool:
+    state: Any = inspect(group)
+    return bool(state.attrs.student_id.history.has_changes())
 
 
 def _refuse_other_tenant(row: Base, tenant_id: UUID) -> None:

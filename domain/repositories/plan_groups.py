@@ -244,11 +244,13 @@ class PlanGroupRepository:
         Returns ``False`` if the tenant has no such group in this version. The caller must also
         hold the student's lock. Raises ``LockNotHeldError`` without the group's lock.
         """
-        guards.require_lock(self._session, self._tenant_id, group_id)
+        guard = guards.require_lock(self._session, self._tenant_id, group_id)
         conditions = (*self._conditions(group_id), PlanGroup.version == version)
         statement = delete(PlanGroup).where(*conditions)
         with translated(self._connection(), group_id=group_id):
             removed: Any = self._session.execute(statement)
+        # The group can be stored again for another student, whose lock is not held.
+        guard.forget_students(group_id)
         return bool(removed.rowcount)
 
     def _flush_pending_rows(self) -> None:

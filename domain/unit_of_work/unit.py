@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import timedelta
 from types import TracebackType
 from typing import Self
 from uuid import UUID
@@ -21,6 +20,7 @@ from domain.repositories.student_time import StudentTimeRepository
 from domain.unit_of_work import ending, sessions
 from domain.unit_of_work.ending import Callback, EndCallbacks, Ending, LockState, Stage
 from domain.unit_of_work.sessions import CallGuard
+from domain.unit_of_work.students import StudentLocks
 
 
 class UnitOfWork:
@@ -72,8 +72,7 @@ class UnitOfWork:
         self._is_rolled_back = False
         self._identity = new_identity()
         self._node = ""
-        self._students = {lock.student_id} if isinstance(lock, StudentLock) else set()
-        self._student_of: dict[UUID, UUID] = {}
+        self._students = StudentLocks(lock)
         self._calls = CallGuard()
         self._at_end = EndCallbacks()
 
@@ -230,7 +229,7 @@ class UnitOfWork:
 
     def require_student_lock(self, student_id: UUID) -> None:
         """Raise ``LockNotHeldError`` unless this transaction holds the student's lock."""
-        if student_id not in self._students:
+        if student_id not in self._students.held:
             raise errors.LockNotHeldError(
                 f"The unit of work does not hold the lock of student {student_id}. "
                 "Enter one with a StudentLock, or call lock_student()."
@@ -249,7 +248,8 @@ class UnitOfWork:
         """Raise unless the locks are held and cover the rows, and no other thread is active."""
         with self._calls.single_thread():
             self.require_held()
-            guards.refuse_rows(session, self.lock, self._students)
+            guards.refuse_rows(session, self.lock, self._students.held)
+            self.forget_students(*guards.groups_of_another_student(session))
             self._calls.note_flush()
 
     def refuse_second_connection(
@@ -276,29 +276,29 @@ class UnitOfWork:
 
         For services that write plans, so that two groups of one student never plan the same hour.
         The first call acquires the locks of the students of all groups in one statement, in key
-        order, so that two batches never deadlock; later calls cost nothing. It is refused inside a
-        savepoint, whose rollback would release the lock.
+        order, so that two batches never deadlock; later calls cost nothing, unless the group was
+        removed or given to another student since. A pending group is written first. It is refused
+        inside a savepoint, whose rollback would release the lock.
 
         Raises ``PlanGroupNotFoundError`` (also for another tenant's group),
         ``PlanGroupLockedError``, ``LockTimeoutError``, ``LockNotHeldError`` under a shared
         lock and ``WrongTransactionError``.
         """
         self.require_lock(group_id)
-        if group_id not in self._student_of:
-            wait = max(timedelta(0), self.lock.max_wait - timedelta(milliseconds=self.waited_ms))
-            renewed = new_identity()
-            self._student_of = acquiring.acquire_students(
-                self.connection,
-                self.tenant_id,
-                self.lock.group_ids,
-                wait,
-                asked_for=group_id,
-                identity=self._identity,
-                renewed=renewed,
+        if guards.has_pending_group(self.session):
+            with translated(self.connection, group_id=group_id):
+                self.session.flush()
+        if self._students.find(group_id) is None:
+            self._identity = self._students.acquire(
+                self.connection, group_id, waited_ms=self.waited_ms, identity=self._identity
             )
-            self._identity = renewed
-            self._students.update(self._student_of.values())
-        return self._student_of[group_id]
+        student_id = self._students.find(group_id)
+        assert student_id is not None  # noqa: S101 - it was acquired
+        return student_id
+
+    def forget_students(self, *group_ids: UUID) -> None:
+        """Read the students of these groups again, because they may have others from now on."""
+        self._students.forget(*group_ids)
 
     def _require_new(self) -> None:
         if self._stage is not Stage.NEW:
@@ -311,7 +311,7 @@ class UnitOfWork:
         self._require_new()
         session, self._bind = sessions.new_session(self._factory)
         self._claim = sessions.claim(
-            session, self._bind.engine, self.tenant_id, self.lock.group_ids, self._students
+            session, self._bind.engine, self.tenant_id, self.lock.group_ids, self._students.held
         )
         self._session = session
 

@@ -127,6 +127,9 @@ class UncheckedUnitOfWork:
     def refuse_flush(self, session: Session) -> None:
         pass
 
+    def forget_students(self, *group_ids: UUID) -> None:
+        pass
+
     def refuse_second_connection(self, *_: object) -> None:
         pass
 

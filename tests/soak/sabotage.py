@@ -175,7 +175,7 @@ def _followed_by_unlocking(exit_: Callable[..., None]) -> Callable[..., None]:
     """Unlock at the end, as users of session-level locks do, on whichever backend is assigned."""
 
     def exit_and_unlock(uow: UnitOfWork, *error: Any) -> None:
-        students = (student_lock_key(uow.tenant_id, student) for student in uow._students)
+        students = (student_lock_key(uow.tenant_id, student) for student in uow._students.held)
         keys = [*uow.lock.keys, *students]
         try:
             exit_(uow, *error)

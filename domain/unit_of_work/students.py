@@ -1,0 +1,54 @@
+"""The locks of students that a unit of work acquires in addition to those of its groups."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from domain.locking import acquiring
+from domain.locking.policy import PlanGroupLock, StudentLock
+from domain.locking.statements import new_identity
+
+
+class StudentLocks:
+    """The students whose locks a transaction holds, and which groups they were acquired for."""
+
+    def __init__(self, lock: PlanGroupLock | StudentLock) -> None:
+        self.held = {lock.student_id} if isinstance(lock, StudentLock) else set[UUID]()
+        """The students whose locks are held until the transaction ends."""
+        self._lock = lock
+        self._student_of: dict[UUID, UUID] = {}
+
+    def find(self, group_id: UUID) -> UUID | None:
+        """Return the group's student if its lock is held for this group."""
+        return self._student_of.get(group_id)
+
+    def forget(self, *group_ids: UUID) -> None:
+        """Read the students of these groups again at the next request for their locks.
+
+        A group that is removed can be stored again for another student. If a savepoint is rolled
+        back it belongs to its old one, which is then read again: inside a savepoint no student is
+        locked, so nothing that is known can be from one.
+        """
+        for group_id in group_ids:
+            self._student_of.pop(group_id, None)
+
+    def acquire(
+        self, connection: Connection, group_id: UUID, *, waited_ms: int, identity: str
+    ) -> str:
+        """Acquire the locks of the students of all groups; return the transaction's new identity.
+
+        Raises the errors of ``acquire_students``.
+        """
+        lock, renewed = self._lock, new_identity()
+        self._student_of = acquiring.acquire_students(
+            connection,
+            lock.tenant_id,
+            lock.group_ids,
+            max(timedelta(0), lock.max_wait - timedelta(milliseconds=waited_ms)),
+            asked_for=group_id,
+            identity=identity,
+            renewed=renewed,
+        )
+        self.held.update(self._student_of.values())
+        return renewed
