@@ -19,6 +19,7 @@ from uuid import UUID
 from sqlalchemy import Connection, event, inspect
 from sqlalchemy.orm import Session, SessionTransaction
 
+from domain.database_errors import translated
 from domain.errors import LockNotHeldError
 from domain.locking.policy import PlanGroupLock, StudentLock
 from domain.models.base import Base
@@ -125,10 +126,16 @@ def refuse_rows(
     refuse_unstorable(written)
 
 
-def has_pending_group(session: Session) -> bool:
-    """Whether a group is new, changed or deleted in the Session and not flushed yet."""
+def flush_groups(session: Session, connection: Connection, group_id: UUID) -> None:
+    """Flush if a group is new, changed or deleted in the Session, for statements that bypass it.
+
+    Without one nothing is flushed, because other rows may need the lock of a student first. Errors
+    of the database are translated.
+    """
     pending = chain(session.new, session.dirty, session.deleted)
-    return any(isinstance(row, PlanGroup) for row in pending)
+    if any(isinstance(row, PlanGroup) for row in pending):
+        with translated(connection, group_id=group_id):
+            session.flush()
 
 
 def groups_of_another_student(session: Session) -> set[UUID]:

@@ -63,7 +63,7 @@ class AsyncUnitOfWork:
         # Claimed here, because the task that runs the unit of work has a copy of this context.
         self._core.claim()
         try:
-            await self._drive(self._core.__enter__)
+            await self._drive(self._core.enter)
         except asyncio.CancelledError as error:
             # Entering may have completed before the cancellation took effect.
             await self._close(type(error), error, error.__traceback__)
@@ -207,6 +207,9 @@ class _Core(UnitOfWork):
 
     def claim(self) -> None:
         self._prepare()
+
+    def enter(self) -> None:
+        self._enter()
 
     def require_open(self) -> None:
         _ = self.session

@@ -26,6 +26,8 @@ class Stage(Enum):
     """The stage of a unit of work; the values are used in error messages."""
 
     NEW = "not entered yet"
+    ENTERING = "being entered"
+    FAILED = "not open, because entering it failed"
     OPEN = "open"
     FINISHED = "already committed or rolled back"
     CLOSED = "already exited"

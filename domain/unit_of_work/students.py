@@ -14,14 +14,11 @@ class StudentLocks:
     """The students whose locks a transaction holds, and which groups they were acquired for."""
 
     def __init__(self, lock: PlanGroupLock | StudentLock) -> None:
+        self._lock = lock
         self.held = {lock.student_id} if isinstance(lock, StudentLock) else set[UUID]()
         """The students whose locks are held until the transaction ends."""
-        self._lock = lock
-        self._student_of: dict[UUID, UUID] = {}
-
-    def find(self, group_id: UUID) -> UUID | None:
-        """Return the group's student if its lock is held for this group."""
-        return self._student_of.get(group_id)
+        self.of_group: dict[UUID, UUID] = {}
+        """The students of the groups that they were last acquired for."""
 
     def forget(self, *group_ids: UUID) -> None:
         """Read the students of these groups again at the next request for their locks.
@@ -31,7 +28,7 @@ class StudentLocks:
         locked, so nothing that is known can be from one.
         """
         for group_id in group_ids:
-            self._student_of.pop(group_id, None)
+            self.of_group.pop(group_id, None)
 
     def acquire(
         self, connection: Connection, group_id: UUID, *, waited_ms: int, identity: str
@@ -41,7 +38,7 @@ class StudentLocks:
         Raises the errors of ``acquire_students``.
         """
         lock, renewed = self._lock, new_identity()
-        self._student_of = acquiring.acquire_students(
+        self.of_group = acquiring.acquire_students(
             connection,
             lock.tenant_id,
             lock.group_ids,
@@ -50,5 +47,5 @@ class StudentLocks:
             identity=identity,
             renewed=renewed,
         )
-        self.held.update(self._student_of.values())
+        self.held.update(self.of_group.values())
         return renewed

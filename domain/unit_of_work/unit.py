@@ -1,7 +1,7 @@
 """The unit of work: one lock, one transaction and one commit."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Self
 from uuid import UUID
@@ -42,6 +42,7 @@ class UnitOfWork:
             result = PlanGenerationService(uow).generate(today=…)
             uow.commit()
 
+    A unit of work is entered once, also if entering it fails: create a new one for each block.
     Entering raises ``PlanGroupLockedError`` immediately when another request holds the lock, or
     ``LockTimeoutError`` after a wait, and ``PlanGroupNotFoundError`` in place of either if the
     tenant has no such group. It raises ``UnitOfWorkStateError`` if another unit of work of the
@@ -77,15 +78,8 @@ class UnitOfWork:
         self._at_end = EndCallbacks()
 
     def __enter__(self) -> Self:
-        if self._claim is None:
-            self._prepare()
-        self._require_new()
-        try:
-            self._begin()
-            self._stage = Stage.OPEN
-        except BaseException:
-            self._close()
-            raise
+        self._prepare()
+        self._enter()
         return self
 
     def __exit__(
@@ -285,48 +279,55 @@ class UnitOfWork:
         lock and ``WrongTransactionError``.
         """
         self.require_lock(group_id)
-        if guards.has_pending_group(self.session):
-            with translated(self.connection, group_id=group_id):
-                self.session.flush()
-        if self._students.find(group_id) is None:
+        guards.flush_groups(self.session, self.connection, group_id)
+        if group_id not in self._students.of_group:
             self._identity = self._students.acquire(
                 self.connection, group_id, waited_ms=self.waited_ms, identity=self._identity
             )
-        student_id = self._students.find(group_id)
-        assert student_id is not None  # noqa: S101 - it was acquired
-        return student_id
+        return self._students.of_group[group_id]
 
     def forget_students(self, *group_ids: UUID) -> None:
         """Read the students of these groups again, because they may have others from now on."""
         self._students.forget(*group_ids)
 
-    def _require_new(self) -> None:
+    def _prepare(self) -> None:
+        """Create the Session and claim the locks in this context; nothing is sent to the server."""
         if self._stage is not Stage.NEW:
             raise errors.UnitOfWorkStateError(
                 f"This unit of work is {self._stage.value}. Create a new one for each block."
             )
+        with self._entering(Stage.ENTERING):
+            session, self._bind = sessions.new_session(self._factory)
+            self._claim = sessions.claim(
+                session, self._bind.engine, self.tenant_id, self.lock.group_ids, self._students.held
+            )
+            self._session = session
 
-    def _prepare(self) -> None:
-        """Create the Session and claim the locks in this context; nothing is sent to the server."""
-        self._require_new()
-        session, self._bind = sessions.new_session(self._factory)
-        self._claim = sessions.claim(
-            session, self._bind.engine, self.tenant_id, self.lock.group_ids, self._students.held
-        )
-        self._session = session
-
-    def _begin(self) -> None:
+    def _enter(self) -> None:
+        """Begin the transaction and acquire the locks that ``_prepare`` has claimed."""
         session, bind = self._session, self._bind
         assert session is not None and bind is not None  # noqa: S101, PT018 - prepared
-        with translated(during=During.CHECKOUT):
-            self._connection = sessions.begin(session, bind)
-        acquired = acquiring.acquire(
-            self._connection, self.lock, identity=self._identity, rolls_back=True
-        )
-        self.waited_ms, self._node = acquired.waited_ms, acquired.node
-        self._root = session.get_transaction()
-        self._transaction = self._connection.get_transaction()
-        guards.protect(session, self)
+        with self._entering(Stage.OPEN):
+            with translated(during=During.CHECKOUT):
+                self._connection = sessions.begin(session, bind)
+            acquired = acquiring.acquire(
+                self._connection, self.lock, identity=self._identity, rolls_back=True
+            )
+            self.waited_ms, self._node = acquired.waited_ms, acquired.node
+            self._root = session.get_transaction()
+            self._transaction = self._connection.get_transaction()
+            guards.protect(session, self)
+
+    @contextmanager
+    def _entering(self, reached: Stage) -> Iterator[None]:
+        """A context for a step of entering, which reaches a stage or ends the unit of work."""
+        try:
+            yield
+        except BaseException:
+            self._stage = Stage.FAILED
+            self._close()
+            raise
+        self._stage = reached
 
     def _finish(self) -> None:
         self._stage = Stage.FINISHED
