@@ -175,8 +175,9 @@ def _refuse_unlocked(row: Base, group_ids: Collection[UUID], student_ids: Collec
             "written: the unit of work does not hold the lock of this group. Enter one for every "
             "group that is written."
         )
-    # The lock of a group alone protects its rows.
-    if groups <= {None} and not _values(row, "student_id") <= {None, *student_ids}:
+    # The lock of a group alone protects its rows. A row that has no group, or had none, is one of
+    # all groups of its student.
+    if (not groups or None in groups) and not _values(row, "student_id") <= {None, *student_ids}:
         raise LockNotHeldError(
             f"{type(row).__name__} of a student cannot be written: the unit of work does not hold "
             "the lock of this student. Enter one with a StudentLock, or call lock_student()."
@@ -184,7 +185,10 @@ def _refuse_unlocked(row: Base, group_ids: Collection[UUID], student_ids: Collec
 
 
 def _values(row: Base, name: str) -> set[Any]:
-    """Return the value of a column and, if it has been changed, the one before."""
+    """Return the value of a column and, if it has been changed, the one before.
+
+    The one before is known even if it was not loaded, because the columns are ``OwnerId``.
+    """
     attributes: Any = inspect(row).attrs
     if name not in attributes:
         return set()

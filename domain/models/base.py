@@ -134,6 +134,9 @@ class MinuteSpans(TypeDecorator[tuple[Span, ...]]):
 TenantId = Annotated[UUID, mapped_column(primary_key=True)]
 """The first column of all keys: Citus distributes by it, and index entries are grouped by it."""
 Id = Annotated[UUID, mapped_column(primary_key=True)]
+OwnerId = Annotated[UUID, mapped_column(active_history=True)]
+"""The id of the group or the student that a row belongs to. The value before a change is loaded if
+it was not: both owners must be locked. Of columns of the primary key it is loaded anyway."""
 Small = Annotated[int, mapped_column(sa.SmallInteger)]
 SmallZero = Annotated[int, mapped_column(sa.SmallInteger, server_default=sa.text("0"))]
 No = Annotated[bool, mapped_column(server_default=sa.text("false"))]

@@ -12,6 +12,7 @@ from domain.models.base import (
     Base,
     EnumText,
     Keyed,
+    OwnerId,
     Small,
     SmallZero,
     TenantId,
@@ -80,7 +81,7 @@ class Content(Keyed, Base):
 
     __tablename__ = "contents"
 
-    group_id: Mapped[UUID]
+    group_id: Mapped[OwnerId]
     position: Mapped[Small]
     type: Mapped[ContentType] = mapped_column(EnumText(ContentType))
     title: Mapped[str]
@@ -155,7 +156,7 @@ class LectureEpisode(Base):
     tenant_id: Mapped[TenantId]
     content_id: Mapped[UUID] = mapped_column(primary_key=True)
     unit: Mapped[int] = mapped_column(primary_key=True)
-    group_id: Mapped[UUID]
+    group_id: Mapped[OwnerId]
     minutes: Mapped[Small | None]
 
     __table_args__ = (

@@ -14,6 +14,7 @@ from domain.models.base import (
     EnumText,
     Keyed,
     No,
+    OwnerId,
     Small,
     SmallZero,
     TenantId,
@@ -157,8 +158,8 @@ class StudentPlan(Keyed, Base):
 
     __tablename__ = "student_plans"
 
-    student_id: Mapped[UUID]
-    group_id: Mapped[UUID]
+    student_id: Mapped[OwnerId]
+    group_id: Mapped[OwnerId]
     content_id: Mapped[UUID]
     lineage: Mapped[UUID] = mapped_column(default=uuid4)
     generation: Mapped[int]

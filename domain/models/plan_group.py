@@ -11,7 +11,17 @@ from sqlalchemy import CheckConstraint, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from domain.errors import FieldError, InvalidInputError
-from domain.models.base import Base, EnumText, Keyed, No, Small, SmallZero, enum_check, to_input
+from domain.models.base import (
+    Base,
+    EnumText,
+    Keyed,
+    No,
+    OwnerId,
+    Small,
+    SmallZero,
+    enum_check,
+    to_input,
+)
 from domain.models.fields import row_errors
 from domain.scheduling import types as planning
 from domain.scheduling.types import Balance, Level, Strategy
@@ -104,7 +114,7 @@ class PlanGroup(Keyed, Base):
 
     __tablename__ = "plan_groups"
 
-    student_id: Mapped[UUID]
+    student_id: Mapped[OwnerId]
     name: Mapped[str]
     purpose: Mapped[str | None]
     status: Mapped[GroupStatus] = mapped_column(

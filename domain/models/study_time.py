@@ -14,6 +14,7 @@ from domain.models.base import (
     EnumText,
     Keyed,
     MinuteSpans,
+    OwnerId,
     SmallZero,
     WeeklySpan,
     enum_check,
@@ -66,7 +67,7 @@ class Block(WeeklySpan, Keyed, Base):
 
     __tablename__ = "blocks"
 
-    group_id: Mapped[UUID]
+    group_id: Mapped[OwnerId]
     kind: Mapped[BlockKind] = mapped_column(EnumText(BlockKind))
 
     __table_args__ = (
@@ -89,7 +90,7 @@ class NonStudyBlock(WeeklySpan, Keyed, Base):
 
     __tablename__ = "non_study_blocks"
 
-    group_id: Mapped[UUID]
+    group_id: Mapped[OwnerId]
     label: Mapped[str | None]
 
     __table_args__ = (group_foreign_key(), Index(None, "tenant_id", "group_id"), *span_checks())
@@ -123,7 +124,7 @@ class SpecialDay(Keyed, Base):
 
     __tablename__ = "special_days"
 
-    group_id: Mapped[UUID]
+    group_id: Mapped[OwnerId]
     date: Mapped[date]
     study: Mapped[tuple[Span, ...]] = mapped_column(
         MinuteSpans, default=(), server_default=text("'{}'")
@@ -185,8 +186,8 @@ class Exclusion(Keyed, Base):
 
     __tablename__ = "exclusions"
 
-    student_id: Mapped[UUID]
-    group_id: Mapped[UUID | None]
+    student_id: Mapped[OwnerId]
+    group_id: Mapped[OwnerId | None]
     date: Mapped[date]
     type: Mapped[ExclusionType] = mapped_column(EnumText(ExclusionType))
     reason: Mapped[str | None]
@@ -211,7 +212,7 @@ class AcademySchedule(WeeklySpan, Keyed, Base):
 
     __tablename__ = "academy_schedules"
 
-    student_id: Mapped[UUID]
+    student_id: Mapped[OwnerId]
     travel_minutes: Mapped[SmallZero] = mapped_column(default=0)
     name: Mapped[str | None]
     subject: Mapped[str | None]
