@@ -6,14 +6,13 @@ and the objects in the Session, which remain readable after the commit, are set 
 """
 
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
-from sqlalchemy.orm.util import identity_key
 
 from domain.models import Content, PlanGroup
+from domain.repositories.reading import set_loaded
 from domain.scheduling.result import Schedule
 
 if TYPE_CHECKING:  # a shorter chain of imports
@@ -49,7 +48,7 @@ def store_day_shifts(session: Session, snapshot: "PlanningSnapshot", schedule: S
         .execution_options(synchronize_session=False)
     )
     for id_, shift in shifts.items():
-        _set_loaded(session, snapshot.tenant_id, id_, shift)
+        set_loaded(session, Content, snapshot.tenant_id, id_, day_shift=shift)
     return bool(written.rowcount == len(shifts))
 
 
@@ -81,9 +80,3 @@ def clear_day_shifts(session: Session, group: PlanGroup) -> None:
         .values(day_shift=None)
         .execution_options(synchronize_session=False)
     )
-
-
-def _set_loaded(session: Session, tenant_id: UUID, content_id: UUID, shift: int) -> None:
-    content = session.identity_map.get(identity_key(Content, (tenant_id, content_id)))
-    if content is not None:
-        set_committed_value(content, "day_shift", shift)

@@ -17,6 +17,7 @@ from domain.models import PlanGeneration, StudentPlan
 from domain.models.plan import RunKind
 from domain.repositories.needed_runs import StoredRun, unneeded
 from domain.repositories.plan_rows import has_id
+from domain.repositories.reading import refreshed
 from domain.repositories.stored_results import changes_of
 from domain.scheduling.difference import PlanChanges
 from domain.values import MAX_INTEGER, integer, validate
@@ -62,11 +63,8 @@ class HistoryRepository:
         if before is not None:
             validate("before", integer(1, MAX_INTEGER), before)
             query = query.where(PlanGeneration.number < before)
-        found = self._session.scalars(
-            query.order_by(PlanGeneration.number.desc())
-            .limit(limit)
-            .execution_options(populate_existing=True)
-        )
+        newest = query.order_by(PlanGeneration.number.desc()).limit(limit)
+        found = refreshed(self._session, PlanGeneration, newest)
         return [
             Run(
                 number=record.number,
@@ -95,7 +93,7 @@ class HistoryRepository:
         ).one_or_none()
         if record is None or record.made_ids is None:
             raise InvalidInputError.of("number", "must be the number of a run that is still stored")
-        return self._session.scalars(
+        query = (
             sa.select(StudentPlan)
             .where(
                 StudentPlan.tenant_id == self._tenant_id,
@@ -103,7 +101,8 @@ class HistoryRepository:
                 has_id([*record.plan_ids, *record.kept_ids]),
             )
             .order_by(StudentPlan.date, StudentPlan.start_minute)
-        ).all()
+        )
+        return refreshed(self._session, StudentPlan, query)
 
     def close(self, group_id: UUID, before: datetime | None = None) -> int:
         """Make the runs that began before this instant, by default all, impossible to undo.

@@ -28,6 +28,7 @@ from domain.errors import InvalidInputError, PlanGroupNotFoundError
 from domain.locking import guards
 from domain.models import PlanGroup
 from domain.models.fields import refuse_unstorable
+from domain.repositories.reading import refreshed, set_loaded
 from domain.repositories.snapshot import PlanningSnapshot, load_snapshot
 
 MAX_PAGE: Final = 500
@@ -80,34 +81,21 @@ class PlanGroupRepository:
 
     @translated()
     def get(self, group_id: UUID) -> PlanGroup:
-        """Return the group with all its parts loaded. Raises ``PlanGroupNotFoundError``."""
-        group = self._session.scalars(
-            select(PlanGroup)
-            .where(*self._conditions(group_id))
-            .options(
-                self._load(PlanGroup.contents, models.Content).options(
-                    self._load(models.Content.episodes, models.LectureEpisode)
-                ),
-                self._load(PlanGroup.blocks, models.Block),
-                self._load(PlanGroup.non_study_blocks, models.NonStudyBlock),
-                self._load(PlanGroup.special_days, models.SpecialDay),
-            )
-        ).one_or_none()
-        if group is None:
-            raise PlanGroupNotFoundError(group_id=group_id)
-        return group
+        """Return the group with all its parts, refreshed. Raises ``PlanGroupNotFoundError``."""
+        query = select(PlanGroup).options(
+            self._load(PlanGroup.contents, models.Content).options(
+                self._load(models.Content.episodes, models.LectureEpisode)
+            ),
+            self._load(PlanGroup.blocks, models.Block),
+            self._load(PlanGroup.non_study_blocks, models.NonStudyBlock),
+            self._load(PlanGroup.special_days, models.SpecialDay),
+        )
+        return self._read_one(group_id, query)
 
     @translated()
     def get_row(self, group_id: UUID) -> PlanGroup:
         """Return the group without its parts, refreshed. Raises ``PlanGroupNotFoundError``."""
-        group = self._session.scalars(
-            select(PlanGroup)
-            .where(*self._conditions(group_id))
-            .execution_options(populate_existing=True)
-        ).one_or_none()
-        if group is None:
-            raise PlanGroupNotFoundError(group_id=group_id)
-        return group
+        return self._read_one(group_id, select(PlanGroup))
 
     @translated()
     def find_other_active(self, group_id: UUID) -> UUID | None:
@@ -140,11 +128,12 @@ class PlanGroupRepository:
     def of_student(self, student_id: UUID) -> Sequence[PlanGroup]:
         """Return the student's groups, ordered by the start of their period."""
         InvalidInputError.require_uuids(student_id=student_id)
-        return self._session.scalars(
+        query = (
             select(PlanGroup)
             .where(PlanGroup.tenant_id == self._tenant_id, PlanGroup.student_id == student_id)
             .order_by(PlanGroup.period_start, PlanGroup.id)
-        ).all()
+        )
+        return refreshed(self._session, PlanGroup, query)
 
     @translated()
     def page(
@@ -177,7 +166,7 @@ class PlanGroupRepository:
             query = query.where(tuple_(PlanGroup.period_start, PlanGroup.id) > (start, last_id))
         order = PlanGroup.period_start, PlanGroup.id
         # One row more than the page has shows whether there is a next page.
-        found = self._session.scalars(query.order_by(*order).limit(limit + 1)).all()
+        found = refreshed(self._session, PlanGroup, query.order_by(*order).limit(limit + 1))
         groups = tuple(found[:limit])
         more = len(found) > limit
         return GroupPage(groups, _token(groups[-1]) if more else None)
@@ -201,14 +190,15 @@ class PlanGroupRepository:
     def generations(self, group_id: UUID) -> Sequence[models.PlanGeneration]:
         """Return the records of the group's generations, newest first."""
         InvalidInputError.require_uuids(group_id=group_id)
-        return self._session.scalars(
+        query = (
             select(models.PlanGeneration)
             .where(
                 models.PlanGeneration.tenant_id == self._tenant_id,
                 models.PlanGeneration.group_id == group_id,
             )
             .order_by(models.PlanGeneration.number.desc())
-        ).all()
+        )
+        return refreshed(self._session, models.PlanGeneration, query)
 
     def move_contents(self, group_id: UUID, moves: Mapping[tuple[UUID, int], int]) -> bool:
         """Set the positions of contents, given by id and version, and increment their versions.
@@ -232,11 +222,16 @@ class PlanGroupRepository:
                 tuple_(models.Content.id, models.Content.version).in_(moves),
             )
             .values(position=case(*positions), version=models.Content.version + 1)
-            .execution_options(synchronize_session="fetch")
+            .execution_options(synchronize_session=False)
         )
         with translated(self._connection(), group_id=group_id):
             moved: Any = self._session.execute(statement)
-        return bool(moved.rowcount == len(moves))
+        if moved.rowcount != len(moves):
+            return False
+        for (id_, version), position in moves.items():
+            stored = {"position": position, "version": version + 1}
+            set_loaded(self._session, models.Content, self._tenant_id, id_, **stored)
+        return True
 
     def remove(self, group_id: UUID, version: int) -> bool:
         """Delete the group with all its parts, its plans and the records of its generations.
@@ -252,6 +247,14 @@ class PlanGroupRepository:
         # The group can be stored again for another student, whose lock is not held.
         guard.forget_students(group_id)
         return bool(removed.rowcount)
+
+    def _read_one(self, group_id: UUID, query: Any) -> PlanGroup:
+        """Return the group; raise ``PlanGroupNotFoundError`` if the tenant has none."""
+        own = query.where(*self._conditions(group_id))
+        found = refreshed(self._session, PlanGroup, own)
+        if not found:
+            raise PlanGroupNotFoundError(group_id=group_id)
+        return found[0]
 
     def _flush_pending_rows(self) -> None:
         """Write the application's pending rows, because the group may have a foreign key to them.

@@ -21,6 +21,7 @@ from domain.repositories.plan_rows import (
     has_id,
     labeled_columns,
 )
+from domain.repositories.reading import refreshed
 from domain.scheduling.difference import Difference, PlanChanges, StoredPlan
 from domain.scheduling.result import Quality, Schedule, ScheduledPlan
 
@@ -32,12 +33,12 @@ _time: Final = attrgetter("date", "start_minute")
 @translated()
 def record_of_key(session: Session, tenant_id: UUID, key: str) -> PlanGeneration | None:
     """Return the tenant's record of a run with this idempotency key, of any group, if any."""
-    return session.scalars(
+    query = (
         select(PlanGeneration)
         .where(PlanGeneration.tenant_id == tenant_id, PlanGeneration.idempotency_key == key)
         .options(undefer(PlanGeneration.plan_ids))
-        .execution_options(populate_existing=True)
-    ).one_or_none()
+    )
+    return next(iter(refreshed(session, PlanGeneration, query)), None)
 
 
 @translated()

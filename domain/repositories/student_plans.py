@@ -17,6 +17,7 @@ from domain.models import Content, PlanState, StudentPlan
 from domain.models.plan import UNDONE_STATES, RetiredAs
 from domain.repositories.plan_rows import VIEWED, PlanView, has_id, labeled_columns
 from domain.repositories.progress import GroupProgress, load_progress
+from domain.repositories.reading import loaded, refreshed
 from domain.scheduling.types import PlanKind
 from domain.values import MAX_INTEGER, civil_date, integer, validate
 
@@ -47,20 +48,18 @@ class StudentPlanRepository:
     def live(self, group_id: UUID) -> Sequence[StudentPlan]:
         """Return the group's live plans by date and time."""
         own = self._conditions(group_id=group_id)
-        return self._session.scalars(
-            sa.select(StudentPlan).where(*own, StudentPlan.live).order_by(*_BY_TIME)
-        ).all()
+        return self._read(sa.select(StudentPlan).where(*own, StudentPlan.live).order_by(*_BY_TIME))
 
     @translated()
     def of_student(self, student_id: UUID, first: date, last: date) -> Sequence[StudentPlan]:
         """Return the student's live plans of all groups from ``first`` to ``last``, by time."""
         own = self._conditions(student_id=student_id)
         _check_dates(first, last)
-        return self._session.scalars(
+        return self._read(
             sa.select(StudentPlan)
             .where(*own, StudentPlan.date.between(first, last), StudentPlan.live)
             .order_by(*_BY_TIME)
-        ).all()
+        )
 
     @translated()
     def views(
@@ -100,11 +99,11 @@ class StudentPlanRepository:
         """
         own = self._conditions(group_id=group_id)
         validate("number", integer(0, MAX_INTEGER), number)
-        return self._session.scalars(
+        return self._read(
             sa.select(StudentPlan)
             .where(*own, StudentPlan.generation == number, StudentPlan.sequence.is_not(None))
             .order_by(StudentPlan.sequence)
-        ).all()
+        )
 
     @translated()
     def get(self, group_id: UUID, plan_id: UUID) -> StudentPlan:
@@ -113,14 +112,11 @@ class StudentPlanRepository:
         Raises ``StudentPlanNotFoundError``.
         """
         InvalidInputError.require_uuids(plan_id=plan_id)
-        plan = self._session.scalars(
-            sa.select(StudentPlan)
-            .where(*self._conditions(group_id=group_id), StudentPlan.id == plan_id)
-            .execution_options(populate_existing=True)
-        ).one_or_none()
-        if plan is None:
+        own = self._conditions(group_id=group_id)
+        found = self._read(sa.select(StudentPlan).where(*own, StudentPlan.id == plan_id))
+        if not found:
             raise StudentPlanNotFoundError(plan_id=plan_id)
-        return plan
+        return found[0]
 
     @translated()
     def get_all(self, group_id: UUID, plan_ids: Sequence[UUID]) -> list[StudentPlan]:
@@ -132,14 +128,9 @@ class StudentPlanRepository:
             InvalidInputError.require_uuids(plan_id=plan_id)
         if len(set(plan_ids)) < len(plan_ids):
             raise InvalidInputError.of("plan_id", "must not be given twice")
-        found = {
-            plan.id: plan
-            for plan in self._session.scalars(
-                sa.select(StudentPlan)
-                .where(*self._conditions(group_id=group_id), has_id(plan_ids))
-                .execution_options(populate_existing=True)
-            )
-        }
+        own = self._conditions(group_id=group_id)
+        read = self._read(sa.select(StudentPlan).where(*own, has_id(plan_ids)))
+        found = {plan.id: plan for plan in read}
         for plan_id in plan_ids:
             if plan_id not in found:
                 raise StudentPlanNotFoundError(plan_id=plan_id)
@@ -205,23 +196,26 @@ class StudentPlanRepository:
         """
         guards.require_lock(self._session, self._tenant_id, plan.group_id)
         own = self._conditions(group_id=plan.group_id)
-        same = (StudentPlan.id == plan.id, StudentPlan.version == plan.version, StudentPlan.live)
         with translated(self._connection(), group_id=plan.group_id):
-            retired: Any = self._session.execute(
+            # The plan is refreshed by RETURNING, which would discard changes that are pending.
+            self._session.flush()
+            same = (StudentPlan.id == plan.id, StudentPlan.version == plan.version)
+            retired = self._session.scalars(
                 sa.update(StudentPlan)
-                .where(*own, *same)
+                .where(*own, *same, StudentPlan.live)
                 .values(live=False, retired_as=reason, retired_at=sa.func.pg_catalog.now())
-                .execution_options(synchronize_session=False)
-            )
-            self._session.expire(plan)
-        if retired.rowcount != 1:
+                .returning(StudentPlan)
+                .execution_options(synchronize_session=False, populate_existing=True)
+            ).all()
+        if len(retired) != 1:
             raise EditedMeanwhileError(group_id=plan.group_id)
 
     def retire_as_cancelled(self, group_id: UUID) -> int:
         """Retire all live plans of a group in any state, and return their number.
 
-        The caller must also hold the student's lock. Raises ``LockNotHeldError`` outside a unit of
-        work that holds the group's lock.
+        If plans are loaded, they are refreshed by a second statement. The caller must also hold
+        the student's lock. Raises ``LockNotHeldError`` outside a unit of work that holds the
+        group's lock.
         """
         guards.require_lock(self._session, self._tenant_id, group_id)
         with translated(self._connection(), group_id=group_id):
@@ -231,8 +225,20 @@ class StudentPlanRepository:
                 .values(
                     live=False, retired_as=RetiredAs.CANCELLED, retired_at=sa.func.pg_catalog.now()
                 )
+                .execution_options(synchronize_session=False)
             )
+            self._refresh_loaded(group_id)
         return int(retired.rowcount)
+
+    def _refresh_loaded(self, group_id: UUID) -> None:
+        """Read the loaded plans of a group again after a statement that has written them."""
+        ids = [sa.inspect(plan).identity for plan in loaded(self._session, StudentPlan)]
+        if ids:
+            own, keys = self._conditions(group_id=group_id), [key[1] for key in ids if key]
+            self._read(sa.select(StudentPlan).where(*own, has_id(keys)))
+
+    def _read(self, query: sa.Select[Any]) -> list[StudentPlan]:
+        return refreshed(self._session, StudentPlan, query)
 
     def _conditions(self, **ids: UUID) -> list[sa.ColumnElement[bool]]:
         """Return the conditions for the tenant's plans with these ids, such as ``group_id``."""

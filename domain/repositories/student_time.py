@@ -11,6 +11,7 @@ from domain.database_errors import translated
 from domain.errors import InvalidInputError
 from domain.locking import guards
 from domain.models import AcademySchedule, Exclusion
+from domain.repositories.reading import refreshed
 
 
 @guards.serialize_calls
@@ -41,19 +42,21 @@ class StudentTimeRepository:
     def academy_schedules(self, student_id: UUID) -> Sequence[AcademySchedule]:
         """Return the student's classes by weekday and time."""
         InvalidInputError.require_uuids(student_id=student_id)
-        return self._session.scalars(
+        query = (
             select(AcademySchedule)
             .where(
                 AcademySchedule.tenant_id == self._tenant_id,
                 AcademySchedule.student_id == student_id,
             )
             .order_by(AcademySchedule.weekday, AcademySchedule.start_minute)
-        ).all()
+        )
+        return refreshed(self._session, AcademySchedule, query)
 
     @translated()
     def _exclusions(self, *where: ColumnElement[bool]) -> Sequence[Exclusion]:
-        return self._session.scalars(
+        query = (
             select(Exclusion)
             .where(Exclusion.tenant_id == self._tenant_id, *where)
             .order_by(Exclusion.date, Exclusion.id)
-        ).all()
+        )
+        return refreshed(self._session, Exclusion, query)

@@ -29,6 +29,7 @@ from domain.repositories.plan_writing import (
     update_plans,
     write_record,
 )
+from domain.repositories.reading import refreshed_rows
 from domain.repositories.snapshot import Fence
 from domain.scheduling.difference import PlanChanges
 
@@ -171,9 +172,10 @@ class UndoRepository:
     @translated()
     def _run_to_undo(self, statement: sa.Select[Any], group_id: UUID) -> RunToUndo:
         """Read a run and the fence of the group."""
-        row = self._session.execute(statement, self._group(group_id)).one_or_none()
-        if row is None:
+        found = refreshed_rows(self._session, PlanGeneration, statement, self._group(group_id))
+        if not found:
             raise PlanGroupNotFoundError(group_id=group_id)
+        row = found[0]
         fence = Fence(
             tenant_id=self._tenant_id,
             student_id=row.student_id,

@@ -73,7 +73,6 @@ def with_fence(number: sa.Select[Any]) -> sa.Select[Any]:
         .outerjoin(PlanGeneration, joined)
         .where(PlanGroup.tenant_id == TENANT_ID, PlanGroup.id == GROUP_ID)
         .options(undefer(PlanGeneration.made_ids), undefer(PlanGeneration.made_versions))
-        .execution_options(populate_existing=True)
     )
 
 

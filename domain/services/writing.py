@@ -100,7 +100,12 @@ def accept(uow: "UnitOfWork", group: PlanGroup, excluded: Sequence[date] = ()) -
     with session.no_autoflush:
         found = [*_field_errors(group), *exclusion_errors(group, excluded)]
     if found:
+        group_id = group.id
         session.expire(group)
+        # It is read again, so that it remains readable after the commit, like all that was read.
+        # Without autoflush: a flush could fail with an error in place of this one.
+        with session.no_autoflush:
+            uow.groups.get(group_id)
         raise errors.InvalidInputError(found)
 
 
