@@ -9,7 +9,7 @@ long or contain characters that a terminal interprets.
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
@@ -155,9 +155,16 @@ def decimal(value: object) -> Decimal:
 
 
 def instant(value: object) -> datetime:
-    """Accept a ``datetime`` with a UTC offset."""
+    """Accept a ``datetime`` with a UTC offset whose year in UTC is from 1 to 9999.
+
+    PostgreSQL can store an instant outside of these years, but Python cannot read it.
+    """
     if not isinstance(value, datetime) or value.utcoffset() is None:
         raise BadValueError("must be a datetime with a time zone")
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        raise BadValueError("must be in the years 1 to 9999 in UTC") from None
     return value
 
 

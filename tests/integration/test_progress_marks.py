@@ -25,7 +25,8 @@ from tests.integration.storing import (
 
 SERVICE = PlanProgressService
 PLANNED, STARTED, PART_DONE, DONE = PlanState
-AT = datetime(2025, 1, 6, 23, 30, tzinfo=timezone(timedelta(hours=9)))
+EAST, WEST = timezone(timedelta(hours=9)), timezone(-timedelta(hours=9))
+AT = datetime(2025, 1, 6, 23, 30, tzinfo=EAST)
 
 
 def mark(factory: Factory, world: World, plan: int = 0, **fields: Any) -> RowVersion:
@@ -94,6 +95,8 @@ def test_new_mark_replaces_the_minutes_and_the_instant(
         ({"actual_minutes": "45"}, {"actual_minutes"}),
         ({"done_at": datetime(2025, 1, 6)}, {"done_at"}),  # noqa: DTZ001 - refused without a zone
         ({"done_at": FIRST}, {"done_at"}),
+        ({"done_at": datetime.min.replace(tzinfo=EAST)}, {"done_at"}),
+        ({"done_at": datetime.max.replace(tzinfo=WEST)}, {"done_at"}),
         ({"done_at": "2025-01-06T10:00:00Z"}, {"done_at"}),
         ({"state": PLANNED, "actual_minutes": 30}, {"actual_minutes"}),
         ({"state": STARTED, "done_at": AT}, {"done_at"}),
