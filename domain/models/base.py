@@ -47,6 +47,11 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
+    @property
+    def python_type(self) -> type[datetime]:
+        """The type of the values, which a ``TypeDecorator`` does not take from ``impl``."""
+        return datetime
+
     def column_expression(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[datetime]:
         in_utc = sa.func.pg_catalog.timezone("UTC", column, type_=sa.DateTime)
         return sa.type_coerce(sa.cast(sa.extract("epoch", in_utc) * 1_000_000, sa.BigInteger), self)

@@ -43,6 +43,12 @@ _READERS: Final[Mapping[type, Callable[[object], object]]] = {
     Decimal: values.decimal,
     UUID: values.uuid,
 }
+_COUNTER: Final = values.integer(0, values.MAX_INTEGER)
+_READERS_BY_KEY: Final[Mapping[str, Callable[[object], object]]] = {
+    "time_zone": values.zone_name,
+    "generation": _COUNTER,
+    "version": _COUNTER,
+}
 # The flush copies these columns from the parent, so a new part of a group may omit them.
 _FROM_PARENT: Final = {
     "contents": frozenset({"tenant_id", "group_id"}),
@@ -194,8 +200,8 @@ def _reader(key: str, column: Column[Any]) -> Callable[[object], object] | None:
         return values.member(column.type.enum_class)
     if isinstance(column.type, MinuteSpans):
         return values.spans
-    if key == "time_zone":
-        return values.zone_name
+    if key in _READERS_BY_KEY:
+        return _READERS_BY_KEY[key]
     kind = column.type.python_type
     if kind is str:
         return values.text if column.nullable else values.name

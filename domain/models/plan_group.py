@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, UniqueConstraint, func, text
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, func, inspect, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from domain.errors import FieldError, InvalidInputError
@@ -242,7 +242,11 @@ class PlanGroup(Keyed, Base):
             field_error for row, path in self._rows() for field_error in row_errors(row, path)
         )
         InvalidInputError.raise_if_any(
-            [*field_errors(self.to_request(self.period_start)), *self._unit_errors()]
+            [
+                *field_errors(self.to_request(self.period_start)),
+                *self._unit_errors(),
+                *self._generation_errors(),
+            ]
         )
 
     def all_rows(self) -> list[Base]:
@@ -297,6 +301,11 @@ class PlanGroup(Keyed, Base):
             # The planning core reports a wrong number of episodes.
             if len(given) == len(units) and sorted(given) != list(units):
                 yield FieldError(f"contents[{index}].episodes", "must have the units of the range")
+
+    def _generation_errors(self) -> Iterator[FieldError]:
+        # The history of a group begins with its first run, whose record has the number 1.
+        if not inspect(self).persistent and self.generation != 0:
+            yield FieldError("generation", "must be 0 in a new group")
 
 
 def factors_of(group: Any) -> planning.Factors:

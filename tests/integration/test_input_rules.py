@@ -1,7 +1,7 @@
 """Documents, editing services and ``groups.add()`` accept and refuse the same values."""
 
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -19,9 +19,11 @@ from domain import (
     PlanGroup,
     PlanGroupLock,
     PlanGroupService,
+    StudentPlan,
     UnitOfWork,
 )
 from domain.models import SpecialDay
+from domain.models.fields import row_errors
 from domain.repositories import PlanGroupRepository
 from domain.scheduling.types import Allocation, BlockKind, ContentType, Difficulty
 from domain.services import GroupEditService
@@ -33,6 +35,16 @@ Factory = sessionmaker[Session]
 Interface = Callable[[Factory, str, Any], "set[str]"]
 LONG = "가" * 201
 NOT_WHOLE = (None, 2**40, True, 1.5, "5")
+NOT_INSTANTS = (
+    datetime(2025, 1, 6, 9),  # noqa: DTZ001 - the case
+    date(2025, 1, 6),
+    "x",
+    "\ud800",
+    True,
+    5,
+    datetime.min.replace(tzinfo=timezone(timedelta(hours=9))),
+    datetime.max.replace(tzinfo=timezone(-timedelta(hours=9))),
+)
 CONTENT_FIELDS = {*BOOK, "day_shift"}
 
 
@@ -188,6 +200,9 @@ def test_difficulty_is_accepted_by_every_interface_in_korean_and_english(
         ({"review_factor": 0.4}, {"factors.review"}),
         ({"review_factor": Decimal("0.1234567")}, {"factors.review"}),
         ({"status": "open"}, {"status"}),
+        *(({"created_at": wrong}, {"created_at"}) for wrong in NOT_INSTANTS),
+        *(({"generation": wrong}, {"generation"}) for wrong in (-1, 7, *NOT_WHOLE[1:])),
+        *(({"version": wrong}, {"version"}) for wrong in (-1, *NOT_WHOLE[1:])),
         ({"contents": [Content()]},
          {f"contents[0].{name}" for name in ("type", "title", "allocation", "range")}),
         ({"contents": [book(), book(first_unit="1")]}, {"contents[1].range"}),
@@ -211,6 +226,23 @@ def test_groups_add_refuses_values_that_rows_cannot_store(
     session_factory: Factory, columns: dict[str, Any], names: set[str]
 ) -> None:
     assert errors_of_adding(session_factory, rows(**columns)) == names
+
+
+def test_column_of_every_timestamp_is_checked_when_a_row_is_flushed() -> None:
+    plan = StudentPlan(done_at=NOT_INSTANTS[0], retired_at="x")
+    fields = {field_error.field for field_error in row_errors(plan)}
+    assert {"done_at", "retired_at"} <= fields
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+def test_first_and_last_instants_that_python_can_read_are_stored(
+    session_factory: Factory, year: int
+) -> None:
+    instant = datetime(year, 6, 1, tzinfo=UTC)
+    group = add(session_factory, rows(created_at=instant))
+    with session_factory() as session:
+        found = PlanGroupRepository(session, group.tenant_id).get_row(group.id)
+        assert found.created_at == instant
 
 
 def test_groups_add_fills_in_positions_units_and_enums(session_factory: Factory) -> None:
