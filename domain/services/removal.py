@@ -61,12 +61,15 @@ def remove_history(
     plans that are still stored or if a reschedule or an undo will read it: what these return is the
     same as without the removal.
 
-    Raises ``InvalidInputError`` unless ``before`` has a time zone, ``PlanGroupNotFoundError`` for
-    a ``group_id`` that the tenant does not have, and the errors of ``UnitOfWork``.
+    Raises ``InvalidInputError`` for an argument of a wrong type, for ``before`` without a time zone
+    and for a ``wait`` that a lock does not allow, before anything is removed;
+    ``PlanGroupNotFoundError`` for a ``group_id`` that the tenant does not have; and the errors of
+    ``UnitOfWork``.
     """
     values.validate("before", values.instant, before)
+    _check_arguments(wait, tenant_id=tenant_id)
     if group_id is not None:
-        InvalidInputError.require_uuids(tenant_id=tenant_id, group_id=group_id)
+        InvalidInputError.require_uuids(group_id=group_id)
         return _remove_history(session_factory, tenant_id, group_id, before, wait)
     removed = Removed()
     for id_ in _group_ids(session_factory, tenant_id):
@@ -88,9 +91,10 @@ def remove_student(
 
     The application must not create groups for the student any more; one that is created during
     the call is removed too, but after the third time ``EditedMeanwhileError`` is raised. Raises
-    ``InvalidInputError`` and the errors of ``UnitOfWork``. A student without rows is not an error.
+    ``InvalidInputError`` before anything is removed, and the errors of ``UnitOfWork``. A student
+    without rows is not an error.
     """
-    InvalidInputError.require_uuids(tenant_id=tenant_id, student_id=student_id)
+    _check_arguments(wait, tenant_id=tenant_id, student_id=student_id)
     removed = Removed()
     for _ in range(_ATTEMPTS):
         for group_id in _group_ids(session_factory, tenant_id, student_id):
@@ -108,13 +112,23 @@ def remove_tenant(
     The application must not create rows for the tenant any more. Raises the errors of
     ``remove_student``.
     """
-    InvalidInputError.require_uuids(tenant_id=tenant_id)
+    _check_arguments(wait, tenant_id=tenant_id)
     removed = Removed()
     for student_id in _student_ids(session_factory, tenant_id):
         removed += remove_student(
             session_factory, tenant_id=tenant_id, student_id=student_id, wait=wait
         )
     return removed
+
+
+def _check_arguments(wait: timedelta, *, tenant_id: UUID, **ids: UUID) -> None:
+    """Raise ``InvalidInputError`` for an invalid argument, before anything is removed.
+
+    ``PlanGroupLock`` accepts no wait, ``StudentLock`` does not, and both are acquired, the second
+    one after groups were removed.
+    """
+    InvalidInputError.require_uuids(tenant_id=tenant_id, **ids)
+    StudentLock(tenant_id, ids.get("student_id", tenant_id), wait=wait)
 
 
 def _remove_history(
@@ -182,7 +196,6 @@ def _history(uow: UnitOfWork) -> HistoryRepository:
 def _group_ids(
     factory: Callable[[], Session], tenant_id: UUID, student_id: UUID | None = None
 ) -> list[UUID]:
-    InvalidInputError.require_uuids(tenant_id=tenant_id)
     query = sa.select(PlanGroup.id).where(PlanGroup.tenant_id == tenant_id)
     if student_id is not None:
         query = query.where(PlanGroup.student_id == student_id)

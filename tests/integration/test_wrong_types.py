@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -225,7 +225,14 @@ REMOVALS: dict[str, Callable[[Factory, World, Any], object]] = {
     "remove_student student_id": lambda f, w, x: remove_student(
         f, tenant_id=w.tenant_id, student_id=x
     ),
+    "remove_history wait of all groups": lambda f, w, x: remove_history(
+        f, tenant_id=w.tenant_id, before=datetime.now(UTC), wait=x
+    ),
+    "remove_student wait": lambda f, w, x: remove_student(
+        f, tenant_id=w.tenant_id, student_id=w.group.student_id, wait=x
+    ),
     "remove_tenant": lambda f, w, x: remove_tenant(f, tenant_id=x),
+    "remove_tenant wait": lambda f, w, x: remove_tenant(f, tenant_id=w.tenant_id, wait=x),
 }
 STUDENT: dict[str, Call] = {
     "class start": lambda u, w, x: StudentTimeService(u).add_class(
@@ -268,7 +275,7 @@ def test_removal_with_a_value_of_a_wrong_type_removes_nothing(
     session_factory: Factory, stored: World, name: str
 ) -> None:
     before = everything(session_factory)
-    for wrong in WRONG:
+    for wrong in (*WRONG, -timedelta(1), timedelta(days=1)):
         if name == "remove_history group_id" and wrong is None:
             continue  # all groups
         with suppress(*EXPECTED_ERRORS):
