@@ -28,6 +28,7 @@ from domain.services import (
     Mark,
     PlanProgressService,
     ReschedulingService,
+    RowVersion,
     StudentTimeService,
     UndoService,
     preview_plans,
@@ -156,6 +157,12 @@ GROUP: dict[str, Call] = {
         content_id=x, expected_version=1
     ),
     "order": lambda u, w, x: GroupEditService(u).reorder_contents(order=x),
+    "order id": lambda u, w, x: GroupEditService(u).reorder_contents(
+        order=[RowVersion(x, 1), RowVersion(w.planned.id, 1)]
+    ),
+    "order version": lambda u, w, x: GroupEditService(u).reorder_contents(
+        order=[RowVersion(w.unplanned.id, x), RowVersion(w.planned.id, 1)]
+    ),
     "order of": lambda u, w, x: GroupEditService(u).reorder_contents(order=[x]),
     "block_id": lambda u, w, x: GroupTimeService(u).change_block(
         block_id=x, expected_version=1, weekday=1

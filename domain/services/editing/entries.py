@@ -45,6 +45,14 @@ _SETTINGS: Final[Mapping[type, type]] = {
     NonStudyBlock: NonStudyBlockSettings,
     SpecialDay: SpecialDaySettings,
 }
+_ID_NAMES: Final[Mapping[type, str]] = {
+    AcademySchedule: "class_id",
+    Block: "block_id",
+    Exclusion: "exclusion_id",
+    NonStudyBlock: "block_id",
+    SpecialDay: "special_day_id",
+}
+"""The parameter of the services that has the id of a row of each kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,7 @@ class Entries(Generic[Entry]):
         return EditedRow(written.id, written.version, self.find_stale_plans())
 
     def _find(self, id_: UUID, expected_version: int) -> tuple[int, Entry]:
+        InvalidInputError.require_uuids(**{_ID_NAMES[self.kind]: id_})
         for index, row in enumerate(self.rows):
             if row.id == id_:
                 require_version(row, expected_version, self.group_id)

@@ -26,6 +26,7 @@ from domain.services.writing import (
     flush,
     require_version,
     save,
+    version,
 )
 
 
@@ -171,7 +172,7 @@ class GroupEditService(Service):
         positions = sorted(content.position for content in group.contents)
         if not uow.groups.move_contents(group.id, dict(zip(seen, positions, strict=True))):
             raise errors.EditedMeanwhileError(group_id=group.id)
-        return [RowVersion(id_, version + 1) for id_, version in seen]
+        return [RowVersion(id_, number + 1) for id_, number in seen]
 
 
 def _row_versions(given: object) -> Sequence[RowVersion]:
@@ -179,10 +180,14 @@ def _row_versions(given: object) -> Sequence[RowVersion]:
     versions = [row for row in rows if isinstance(row, RowVersion)]
     if len(versions) < len(rows):
         raise errors.InvalidInputError.of("contents", "must be RowVersions, one per content")
+    for row in versions:  # callers without a type checker may have built them of anything
+        errors.InvalidInputError.require_uuids(contents=row.id)
+        version(row.version)
     return versions
 
 
 def _content(group: PlanGroup, content_id: UUID) -> tuple[int, Content]:
+    errors.InvalidInputError.require_uuids(content_id=content_id)
     for index, content in enumerate(group.contents):
         if content.id == content_id:
             return index, content
