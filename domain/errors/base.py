@@ -57,8 +57,12 @@ class DomainError(Exception):
         return MappingProxyType({name: getattr(self, name) for name in names})
 
     def message(self, language: Language = "ko") -> str:
-        """Return the message for the user in the given language, Korean by default."""
-        return (self.ko if language == "ko" else self.en).format(**self.data)
+        """Return the message for the user: Korean for ``ko``, English for any other language.
+
+        An application may pass the language that a client asks for as it is.
+        """
+        korean, english = self._texts()
+        return (korean if language == "ko" else english).format(**self.data)
 
     def to_problem(self, language: Language = "ko") -> dict[str, Any]:
         """Return the members of an RFC 9457 problem document, ready for ``json.dumps``.
@@ -78,6 +82,13 @@ class DomainError(Exception):
             "retryable": self.retryable,
             **{member: _to_json(getattr(self, name)) for member, name in members.items() if member},
         }
+
+    def _texts(self) -> tuple[str, str]:
+        """Return the Korean and the English message, whose placeholders are names of fields.
+
+        Classes override this method, and not ``message``, if their texts depend on the fields.
+        """
+        return self.ko, self.en
 
 
 def _data_fields(error: DomainError) -> list[dataclasses.Field[Any]]:

@@ -1,12 +1,11 @@
 """Requests that a concurrent or an earlier change stands in the way of."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar, Literal, TypeAlias
 from uuid import UUID
 
-from domain.errors.base import DomainError, Language
+from domain.errors.base import DomainError
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -66,10 +65,10 @@ class UndoNotPossibleError(DomainError):
     http_status = 409
     ko = "이후에 변경된 내용이 있어 되돌릴 수 없습니다."
     en = "The last change of the plans cannot be undone, because something has changed since."
-    _nothing: ClassVar[Mapping[Language, str]] = {
-        "ko": "되돌릴 변경 내용이 없습니다.",
-        "en": "There is no change of the plans to undo.",
-    }
+    _nothing: ClassVar[tuple[str, str]] = (
+        "되돌릴 변경 내용이 없습니다.",
+        "There is no change of the plans to undo.",
+    )
 
     group_id: UUID
     reason: UndoReason
@@ -77,11 +76,9 @@ class UndoNotPossibleError(DomainError):
     """The number of the run that would have been taken back."""
     plans: tuple[PlanInTheWay, ...] = ()
 
-    def message(self, language: Language = "ko") -> str:
-        """Return the message, which differs if there is nothing to undo."""
-        if self.reason in {"nothing_to_undo", "history_removed"}:
-            return self._nothing[language]
-        return super().message(language)
+    def _texts(self) -> tuple[str, str]:
+        nothing = self.reason in {"nothing_to_undo", "history_removed"}
+        return self._nothing if nothing else super()._texts()
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

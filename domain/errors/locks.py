@@ -1,13 +1,12 @@
 """Locks that are not granted, and who holds them."""
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
-from domain.errors.base import PROBLEM_MEMBER, RETRY_AFTER, DomainError, Language
+from domain.errors.base import PROBLEM_MEMBER, RETRY_AFTER, DomainError
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +71,13 @@ class LockTimeoutError(LockError):
     code = "plan_group_lock_timeout"
     ko = PlanGroupLockedError.ko
     en = PlanGroupLockedError.en
-    _of_row: ClassVar[Mapping[Language, str]] = {
-        "ko": "다른 요청이 같은 데이터를 변경하고 있습니다. 잠시 후 다시 시도해주세요.",
-        "en": "Another request is changing the same rows. Please try again in a moment.",
-    }
+    _of_row: ClassVar[tuple[str, str]] = (
+        "다른 요청이 같은 데이터를 변경하고 있습니다. 잠시 후 다시 시도해주세요.",
+        "Another request is changing the same rows. Please try again in a moment.",
+    )
 
     waited_ms: int | None = None
 
-    def message(self, language: Language = "ko") -> str:
-        """Return the message; that of a row lock does not mention a generation.
-
-        The transaction that holds the row need not be a generation.
-        """
-        return self._of_row[language] if self.scope == "row" else super().message(language)
+    def _texts(self) -> tuple[str, str]:
+        # The transaction that holds the row need not be a generation.
+        return self._of_row if self.scope == "row" else super()._texts()

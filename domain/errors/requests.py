@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 from uuid import UUID
 
-from domain.errors.base import DomainError, Language
+from domain.errors.base import DomainError
 
 
 class NotFoundError(DomainError):
@@ -111,13 +111,11 @@ class TransitionNotAllowedError(WrongStateError):
     from_status: str
     to_status: str
 
-    def message(self, language: Language = "ko") -> str:
-        """Return the message, in which the states are named in the message's language."""
-        if language == "en":
-            return super().message(language)
-        return self.ko.format(
+    def _texts(self) -> tuple[str, str]:
+        korean = self.ko.format(
             from_status=self._korean[self.from_status], to_status=self._korean[self.to_status]
         )
+        return korean, self.en
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,11 @@ TABLE: list[tuple[DomainError, str, int, bool, str]] = [
     ),
 ]
 EXAMPLES = [row[0] for row in TABLE]
+# Errors whose text depends on their data, with the texts that EXAMPLES does not have.
+OTHER_TEXTS = [
+    LockTimeoutError(group_id=GROUP, scope="row"),
+    UndoNotPossibleError(group_id=GROUP, reason="nothing_to_undo"),
+]
 BASE_CLASSES = {
     DomainError,
     LockError,
@@ -260,7 +265,13 @@ def test_problem_is_serializable_as_json(error: DomainError, language: Literal["
     assert problem["title"]
 
 
-@pytest.mark.parametrize("error", EXAMPLES, ids=error_id)
+@pytest.mark.parametrize("error", [*EXAMPLES, *OTHER_TEXTS], ids=error_id)
+@pytest.mark.parametrize("other", ["fr", "KO", "ko-KR", "", None, 5])
+def test_message_in_any_language_but_korean_is_english(error: DomainError, other: Any) -> None:
+    assert error.message(other) == error.to_problem(other)["detail"] == error.message("en")
+
+
+@pytest.mark.parametrize("error", [*EXAMPLES, *OTHER_TEXTS], ids=error_id)
 def test_messages_differ_by_language_and_have_no_unfilled_placeholder(error: DomainError) -> None:
     korean, english = error.message("ko"), error.message("en")
     assert english.isascii()
