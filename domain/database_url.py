@@ -2,8 +2,11 @@
 
 import os
 from typing import Final
+from urllib.parse import unquote
 
 import sqlalchemy as sa
+
+from domain.values import UNSTORABLE
 
 _DRIVERS: Final = {"postgres", "postgresql", "postgresql+psycopg"}
 
@@ -18,11 +21,14 @@ class DatabaseUrlError(ValueError):
 def url_from_environment() -> sa.URL | None:
     """Return ``DATABASE_URL`` with the driver psycopg, or ``None`` if it is not set.
 
-    Raises ``DatabaseUrlError`` if it is not a URL of PostgreSQL.
+    Raises ``DatabaseUrlError`` if it is not a URL of PostgreSQL in UTF-8.
     """
     text = os.environ.get("DATABASE_URL", "").strip()
     if not text:
         return None
+    # libpq would end the connection string at a NUL, and connect to another database.
+    if UNSTORABLE.search(unquote(text)):
+        raise DatabaseUrlError("DATABASE_URL must be UTF-8 without NUL characters")
     driver = text.partition("://")[0]
     try:
         url = sa.make_url(text)

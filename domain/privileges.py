@@ -10,6 +10,7 @@ from domain.database_errors import server_message, sqlstate
 from domain.errors import MisuseError, SchemaError
 from domain.locking.statements import FUNCTIONS
 from domain.models import Base
+from domain.values import UNSTORABLE
 
 _ALL: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 TABLES: Final[Mapping[str, Sequence[str]]] = {
@@ -154,16 +155,19 @@ def _cannot_grant(row: sa.Row[Any], role: str, reason: str) -> SchemaError:
 def role_names(roles: str | Iterable[str]) -> tuple[str, ...]:
     """Return the role names in a comma-separated text, or in an iterable, without duplicates.
 
-    The names in an iterable are not changed. Raises ``MisuseError`` for a text that cannot be the
-    name of a role.
+    The names in an iterable are not changed. Raises ``MisuseError`` for an object that cannot be
+    the name of a role.
     """
-    if isinstance(roles, str):
-        names = [name.strip() for name in roles.split(",") if name.strip()]
-    else:
-        names = list(roles)
-    for name in names:
-        if not name or "\0" in name:
+    given: object = roles  # callers without a type checker pass any object
+    if not isinstance(given, str | Iterable):
+        raise MisuseError(f"grant_to: names of roles are needed, not {given!r}.")
+    if isinstance(given, str):
+        given = [name.strip() for name in given.split(",") if name.strip()]
+    names = []
+    for name in given:
+        if not isinstance(name, str) or not name or UNSTORABLE.search(name):
             raise MisuseError(f"grant_to: {name!r} is not the name of a role.")
+        names.append(name)
     return tuple(dict.fromkeys(names))
 
 

@@ -45,8 +45,11 @@ MAX_TEXT: Final = 200
 """The maximum length, in characters, of a name, a title, a reason and any other text."""
 MAX_INTEGER: Final = 2**31 - 1
 MAX_SMALL_INTEGER: Final = 2**15 - 1
-# PostgreSQL cannot store NUL in text, and UTF-8 cannot encode a surrogate.
-_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+"""What no text of a database has: PostgreSQL refuses NUL, and UTF-8 cannot encode a surrogate.
+
+Python has a surrogate for each byte of an argument or a variable that is not UTF-8.
+"""
 
 
 class BadValueError(ValueError):
@@ -57,7 +60,7 @@ def text(value: object) -> str:
     """Accept text of at most ``MAX_TEXT`` characters that PostgreSQL can store."""
     if not isinstance(value, str):
         raise BadValueError("must be text")
-    if _UNSTORABLE.search(value):
+    if UNSTORABLE.search(value):
         raise BadValueError("must not contain NUL characters or unpaired surrogates")
     if len(value) > MAX_TEXT:
         raise BadValueError(f"must be at most {MAX_TEXT} characters long")

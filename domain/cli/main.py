@@ -20,7 +20,8 @@ from domain.cli.database import downgrade, engine_for, upgrade
 from domain.database_url import DatabaseUrlError, url_from_environment
 from domain.embedded.process import ServerStartError
 from domain.embedded.server import MissingBinariesError
-from domain.errors import DatabaseReadOnlyError, SchemaError, WrongTransactionError
+from domain.errors import DatabaseReadOnlyError, MisuseError, SchemaError, WrongTransactionError
+from domain.privileges import role_names
 
 EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
@@ -243,7 +244,11 @@ def _uuid(text: str) -> UUID:
 
 
 def _roles(text: str) -> str:
-    if not text.replace(",", "").strip():
+    try:
+        names = role_names(text)
+    except MisuseError:
+        names = ()
+    if not names:
         raise argparse.ArgumentTypeError("must name a role, or several roles separated by commas")
     return text
 

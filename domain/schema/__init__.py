@@ -60,9 +60,9 @@ def upgrade(
     ``revision``, if ``revision`` or a role does not exist, or if the role lacks a privilege;
     ``WrongTransactionError`` in autocommit mode, at an isolation level above READ COMMITTED and
     in a read-only transaction; ``DatabaseReadOnlyError`` on a standby; ``MisuseError`` if
-    ``connection`` is not a connection; ``InvalidInputError`` if ``wait`` is no timedelta;
-    ``TimeoutError``, with the process that holds the lock, if another run takes longer than
-    ``wait``.
+    ``connection`` is not a connection or ``grant_to`` has no names of roles;
+    ``InvalidInputError`` if ``wait`` is no timedelta; ``TimeoutError``, with the process that holds
+    the lock, if another run takes longer than ``wait``.
     """
     run.require_connection(connection)
     roles = privileges.role_names(grant_to)
@@ -223,7 +223,8 @@ def _read(connection: sa.Connection, function: str) -> Iterator[None]:
 @contextmanager
 def _running(revision: str, connection: sa.Connection | None = None) -> Iterator[None]:
     """Prepare the process for a run of Alembic, which may be nested in another run of Alembic."""
-    if not _REVISION.fullmatch(revision):
+    given: object = revision  # callers without a type checker pass any object
+    if not isinstance(given, str) or not _REVISION.fullmatch(given):
         raise SchemaError(f"{revision!r} is not a revision, such as head, base or sp_0001.")
     with _process_lock(connection), _outer_run_restored(), _revision_errors_translated(revision):
         yield

@@ -1,9 +1,11 @@
 from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
 
-from domain import schema
+from domain import documents, schema
 from domain.cli.main import main
 from domain.database_url import url_from_environment
 
@@ -58,6 +60,49 @@ def test_upgrade_refuses_other_urls_without_printing_them(
     printed = capsys.readouterr().err
     assert printed.startswith("DATABASE_URL ")
     assert "secret" not in printed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://a\udcff@localhost:1/secret",
+        "postgresql://a:secret@localhost:1/\udcff",
+        "postgresql://a:secret%00@localhost:1/db",
+        "postgresql://a@localhost:1/secret?options=%00",
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["upgrade"],
+        ["downgrade", "--revision=base"],
+        ["history", "--tenant", str(UUID(int=1)), str(UUID(int=2))],
+        ["generate", str(Path(documents.__file__).with_name("example.json"))],
+    ],
+)
+def test_command_refuses_a_database_url_that_libpq_cannot_be_given(
+    text: str,
+    command: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", text)
+    assert main(command) == 2
+    printed = capsys.readouterr().err
+    assert printed == "DATABASE_URL must be UTF-8 without NUL characters\n"
+
+
+@pytest.mark.parametrize("form", [[], ["--sql"]])
+@pytest.mark.parametrize("roles", ["\udcff", "app,\udcff", "a\0b", ",", " "])
+def test_upgrade_refuses_what_names_no_role(
+    form: list[str], roles: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["upgrade", *form, "--grant-to", roles])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith(
+        "argument --grant-to: must name a role, or several roles separated by commas\n"
+    )
 
 
 def test_upgrade_reports_a_database_that_does_not_answer_in_one_line(

@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -244,11 +245,38 @@ def test_grant_without_the_schema_is_refused(
         schema.grant(connection, new_role())
 
 
-@pytest.mark.parametrize("roles", [["a", ""], ["a\0b"]])
-def test_invalid_role_name_is_refused(connection: sa.Connection, roles: list[str]) -> None:
-    for act in (schema.grant, lambda c, r: schema.upgrade(c, grant_to=r)):
-        with pytest.raises(MisuseError, match="is not the name of a role"):
+@pytest.mark.parametrize(
+    "roles",
+    [
+        ["a", ""],
+        ["a\0b"],
+        "a\0b",
+        ["\ud800"],
+        "app,\udcff",
+        [5],
+        ["a", None],
+        [b"a"],
+        b"app",
+        None,
+        5,
+    ],
+)
+def test_invalid_role_name_is_refused(connection: sa.Connection, roles: Any) -> None:
+    for act in (
+        schema.grant,
+        lambda c, r: schema.upgrade(c, grant_to=r),
+        lambda _, r: schema.upgrade_sql(grant_to=r),
+    ):
+        with pytest.raises(MisuseError, match=r"^grant_to: .* role"):
             act(connection, roles)
+    assert schema.current_revision(connection) is None
+
+
+@pytest.mark.parametrize("revision", [None, 5, b"head", ["head"], "", "\udcff", "head\n"])
+def test_invalid_revision_is_refused(connection: sa.Connection, revision: Any) -> None:
+    for act in (schema.upgrade, schema.downgrade, lambda _, r: schema.upgrade_sql(r)):
+        with pytest.raises(SchemaError, match="is not a revision"):
+            act(connection, revision)
     assert schema.current_revision(connection) is None
 
 
