@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
+from domain.cli.streams import writing
 from domain.cli.text import encodes
 
 _BARS: Final = ("▁▂▃▄▅▆▇█", "12345678")
@@ -22,8 +23,12 @@ def new_console() -> Console:
 
 
 def show(console: Console, content: RenderableType, *, end: str = "\n") -> None:
-    """Print the content; replace characters that the encoding lacks by others of equal width."""
-    console.print(_Encodable(content), end=end)
+    """Print the content; replace characters that the encoding lacks by others of equal width.
+
+    Raises ``OutputError`` if it cannot be written.
+    """
+    with writing():
+        console.print(_Encodable(content), end=end)
 
 
 def marked(mark: str, style: str, text: Text) -> RenderableType:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain.cli.console import marked, new_console, show
 from domain.cli.database import open_database
 from domain.cli.jobs import Job
+from domain.cli.streams import writing
 from domain.cli.text import clean, encodes
 from domain.cli.timetable import print_result
 from domain.cli.wording import readable_language
@@ -104,5 +105,6 @@ def _write_line(line: dict[str, Any]) -> None:
     text = json.dumps(line, ensure_ascii=False)
     if not encodes(text, sys.stdout.encoding or "utf-8"):
         text = json.dumps(line)
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    with writing():
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()

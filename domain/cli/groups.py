@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Final, TextIO
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import schema
 from domain.cli.database import engine_for
+from domain.cli.streams import report, writing
 from domain.cli.text import Texts, clean, text_in
 from domain.database_url import DatabaseUrlError, url_from_environment
 from domain.errors import DomainError, Language
@@ -101,10 +102,10 @@ def _on_database(run: Callable[[sessionmaker[Session]], list[str]], language: La
         try:
             lines = run(sessionmaker(engine))
         except DomainError as error:
-            _print(sys.stderr, f"{error.message(language)} ({error.code})")
+            report(_line(sys.stderr, f"{error.message(language)} ({error.code})"))
             return False
-    for line in lines:
-        _print(sys.stdout, line)
+    with writing():
+        sys.stdout.writelines(_line(sys.stdout, line) for line in lines)
     return True
 
 
@@ -157,7 +158,7 @@ def _changes(changes: PlanChanges, language: Language) -> str:
     )
 
 
-def _print(stream: Any, line: str) -> None:
-    """Print a line; replace what the stream's encoding lacks."""
+def _line(stream: TextIO, text: str) -> str:
+    """Return the text as a line, without what the stream's encoding lacks."""
     encoding = stream.encoding or "utf-8"
-    stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+    return text.encode(encoding, "replace").decode(encoding) + "\n"

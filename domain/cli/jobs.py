@@ -1,12 +1,12 @@
 """Reads the documents of a command, and reports those that have errors."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Final
 
+from domain.cli.streams import report
 from domain.cli.text import clean
 from domain.documents import PlanGroupDocument, read_json
 from domain.documents.rows import field_errors_of
@@ -49,7 +49,7 @@ def _report_errors(file: str, field_errors: Sequence[FieldError]) -> None:
     ]
     if (rest := len(field_errors) - MAX_ERRORS) > 0:
         lines.append(f"… and {rest} more error{'s' if rest > 1 else ''}")
-    sys.stderr.writelines(f"{clean(file)}: {line}\n" for line in lines)
+    report("".join(f"{clean(file)}: {line}\n" for line in lines))
 
 
 def _read(file: str) -> PlanGroupDocument:

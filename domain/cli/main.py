@@ -4,7 +4,6 @@ Modules that need an extra are imported only by the commands that need them.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -16,6 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from domain import schema
+from domain.cli import streams
 from domain.cli.database import downgrade, engine_for, upgrade
 from domain.database_url import DatabaseUrlError, url_from_environment
 from domain.embedded.process import ServerStartError
@@ -25,6 +25,7 @@ from domain.privileges import role_names
 
 EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
+EXIT_OUTPUT: Final = 3
 EXIT_INTERRUPTED: Final = 130
 # A row that violates a constraint should have been rejected before it was written, so these
 # errors are bugs of the package and are raised with a traceback.
@@ -41,6 +42,10 @@ _REPORTED: Final = (
     OSError,
 )
 _CLI_PACKAGES: Final = {"rich"}
+_GROUP_EXIT_CODES: Final = (
+    "Exit code 1: the request was refused, or the database failed. 2: a usage error. 3: what was "
+    "requested is done, but the output could not be written."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     An error that the user can correct is reported in one line on stderr. An error that is a bug
     of the package is raised.
     """
+    streams.open_missing()
     options = _parser().parse_args(arguments)
     try:
         return _run(lambda: options.run(options))
@@ -59,16 +65,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(command: Callable[[], int]) -> int:
     try:
         code = command()
-        sys.stdout.flush()
-    except BrokenPipeError:  # of ``| head``, for example
-        _discard_stdout()
-        return EXIT_FAILURE
+        streams.flush()
+    except streams.OutputError as error:
+        # A reader that has seen enough, such as ``| head``, needs no message.
+        if isinstance(error.__cause__, BrokenPipeError):
+            return EXIT_OUTPUT
+        return _fail(
+            f"The output could not be written: {error}. What was committed before is kept.",
+            EXIT_OUTPUT,
+        )
     except _REPORTED as error:
         message = _message(error)
         if message is None:
             raise
-        if isinstance(error, OSError):
-            _discard_stdout()
         return _fail(message, EXIT_USAGE if isinstance(error, DatabaseUrlError) else EXIT_FAILURE)
     return code
 
@@ -94,21 +103,15 @@ def _message(error: Exception) -> str | None:
 
 
 def _fail(message: str, code: int) -> int:
-    sys.stderr.write(f"{message}\n")
+    streams.report(f"{message}\n")
     return code
-
-
-def _discard_stdout() -> None:
-    """Redirect stdout to the null device.
-
-    Otherwise the interpreter fails a second time when it flushes the buffer at exit.
-    """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m domain", description="Generate study plans and migrate their schema."
+        prog="python -m domain",
+        description="Generate study plans and migrate their schema.",
+        epilog="Exit code 3: the output could not be written; what was committed before is kept.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -125,7 +128,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Generate plans for each document, for a separate student: in the database "
         "in DATABASE_URL, where the rows remain, or on a temporary server.",
         epilog="Exit code 2: a document has errors, which are listed on stderr; the other "
-        "documents are planned. 1: a group could not be planned, or the database failed.",
+        "documents are planned. 1: a group could not be planned, or the database failed. 3: the "
+        "output could not be written; what was committed before is kept.",
     )
     command.add_argument("files", nargs="+", metavar="FILE")
     command.add_argument(
@@ -166,9 +170,7 @@ def _add_group_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
         ("history", "print the runs of a group in DATABASE_URL, newest first"),
         ("undo", "take back the last run of a group in DATABASE_URL"),
     ):
-        command = commands.add_parser(
-            name, help=text, epilog="Exit code 1: the request was refused. 2: a usage error."
-        )
+        command = commands.add_parser(name, help=text, epilog=_GROUP_EXIT_CODES)
         command.add_argument("group", type=_uuid, metavar="GROUP", help="the group's id")
         command.add_argument(
             "--tenant", type=_uuid, required=True, metavar="ID", help="the tenant's id"
@@ -192,7 +194,8 @@ def _add_migrations(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         "upgrade",
         help="create or upgrade the schema in DATABASE_URL, or print its SQL",
         description="Upgrade the database in DATABASE_URL to a revision, in one transaction.",
-        epilog="Exit code 1: the upgrade failed, and nothing was changed. 2: a usage error.",
+        epilog="Exit code 1: the upgrade failed, and nothing was changed unless the connection was "
+        "lost. 2: a usage error. 3: the schema was upgraded, but the output could not be written.",
     )
     command.add_argument(
         "--revision", default="head", metavar="R", help="the newest by default; with --sql also R:R"
@@ -300,7 +303,8 @@ def _upgrade(options: argparse.Namespace) -> int:
     if options.sql:
         # Always UTF-8: the terminal's encoding may be unable to represent a role's name.
         script = schema.upgrade_sql(options.revision, grant_to=grant_to)
-        sys.stdout.buffer.write(script.encode())
+        with streams.writing():
+            sys.stdout.buffer.write(script.encode())
         return 0
     return _migrate(lambda engine: upgrade(engine, options.revision, grant_to))
 
@@ -318,5 +322,6 @@ def _migrate(run: Callable[[Engine], tuple[str | None, str | None]]) -> int:
     with engine_for(url) as engine:
         before, after = run(engine)
     origin = "already" if before == after else f"from {before or 'nothing'}"
-    sys.stdout.write(f"The schema is at {after or 'nothing'} ({origin}).\n")
+    with streams.writing():
+        sys.stdout.write(f"The schema is at {after or 'nothing'} ({origin}).\n")
     return 0

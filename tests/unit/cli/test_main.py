@@ -32,7 +32,6 @@ def test_error_that_the_user_can_correct_is_printed_in_one_line(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_upgrade_fail(monkeypatch, error)
-    monkeypatch.setattr(command, "_discard_stdout", lambda: None)
     assert command.main(["upgrade"]) == 1
     assert capsys.readouterr().err.removeprefix("The database failed: ") == "no port\n"
 
