@@ -7,7 +7,7 @@ long or contain characters that a terminal interprets.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -176,6 +176,16 @@ def uuid(value: object) -> UUID:
     if not isinstance(value, UUID):
         raise BadValueError("must be a UUID")
     return value
+
+
+def items(field: str, given: object) -> list[Any]:
+    """Return the items of a collection; raise ``InvalidInputError`` for ``field`` if it is none.
+
+    A text is not accepted: its items are its characters, which no caller means.
+    """
+    if not isinstance(given, Iterable) or isinstance(given, str | bytes):
+        raise InvalidInputError.of(field, "must be a collection")
+    return list(given)
 
 
 def validate(field: str, read: Callable[[object], T], value: object) -> T:

@@ -5,7 +5,7 @@ compares the two; the tables are never created from the metadata.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -80,15 +80,24 @@ def _set_defaults(row: Base, _: Any, fields: dict[str, Any]) -> None:
     for relation in mapper.relationships:
         if relation.uselist and relation.cascade.delete_orphan:
             fields.setdefault(relation.key, [])
-    for attribute in mapper.column_attrs:
-        column = attribute.columns[0]
+    for key, column in stored_columns(type(row)):
         default: Any = column.default
-        if attribute.key in fields:
+        if key in fields:
             continue
         if default is not None:
-            fields[attribute.key] = default.arg(None) if default.is_callable else default.arg
+            fields[key] = default.arg(None) if default.is_callable else default.arg
         elif column.nullable and column.server_default is None:
-            fields[attribute.key] = None
+            fields[key] = None
+
+
+def stored_columns(kind: type[Base]) -> Iterator[tuple[str, sa.Column[Any]]]:
+    """Yield the name of each attribute that is a column of the table, with the column.
+
+    An application may add attributes that are computed by the database, with ``column_property``.
+    """
+    for attribute in sa.inspect(kind).column_attrs:
+        if isinstance(column := attribute.columns[0], sa.Column):
+            yield attribute.key, column
 
 
 class EnumText(TypeDecorator[Any]):

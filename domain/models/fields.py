@@ -19,7 +19,7 @@ from sqlalchemy import Column, SmallInteger, inspect
 
 from domain import values
 from domain.errors import FieldError, InvalidInputError
-from domain.models.base import Base, EnumText, MinuteSpans
+from domain.models.base import Base, EnumText, MinuteSpans, stored_columns
 
 NAMES: Final = {
     "first_unit": "range",
@@ -141,6 +141,24 @@ def row_errors(row: Base, path: str = "") -> list[FieldError]:
     return _first_per_field(found)
 
 
+def part_errors(row: Base, path: str = "") -> Iterator[FieldError]:
+    """Yield an error for each part of a row that is no row, or a row of another kind.
+
+    The parts are those that have been loaded or assigned, and their own parts.
+    """
+    state = inspect(row)
+    for relation in state.mapper.relationships:
+        kind = relation.mapper.class_
+        if not (issubclass(kind, Base) and relation.cascade.delete_orphan):
+            continue  # added by an application
+        for index, part in enumerate(state.dict.get(relation.key, ())):
+            at = _join(path, f"{relation.key}[{index}]")
+            if isinstance(part, kind):
+                yield from part_errors(part, at)
+            else:
+                yield FieldError(at, f"must be a {kind.__name__}")
+
+
 def refuse_unstorable(rows: Iterable[Base]) -> None:
     """Raise ``InvalidInputError`` if any of the rows has values that cannot be stored.
 
@@ -183,8 +201,7 @@ def _fields_of(kind: type[Base]) -> tuple[Field, ...]:
 
 
 def _known_fields(kind: type[Base], from_parent: frozenset[str]) -> Iterator[Field]:
-    for key, attribute in inspect(kind).column_attrs.items():
-        column: Any = attribute.columns[0]
+    for key, column in stored_columns(kind):
         read = _reader(key, column)
         if read is None:
             continue

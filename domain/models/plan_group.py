@@ -22,7 +22,7 @@ from domain.models.base import (
     enum_check,
     to_input,
 )
-from domain.models.fields import row_errors
+from domain.models.fields import part_errors, row_errors
 from domain.scheduling import types as planning
 from domain.scheduling.types import Balance, Level, Strategy
 from domain.scheduling.validation import field_errors
@@ -237,6 +237,7 @@ class PlanGroup(Keyed, Base):
         contents and units of episodes are set first, in order, and texts are replaced by the
         members of their enums.
         """
+        InvalidInputError.raise_if_any(part_errors(self))
         self._number_parts()
         InvalidInputError.raise_if_any(
             field_error for row, path in self._rows() for field_error in row_errors(row, path)

@@ -27,6 +27,7 @@ from domain.driver import pipelined
 from domain.errors import InvalidInputError, PlanGroupNotFoundError
 from domain.locking import guards
 from domain.models import PlanGroup
+from domain.models.base import stored_columns
 from domain.models.fields import refuse_unstorable
 from domain.repositories.reading import refreshed, set_loaded
 from domain.repositories.snapshot import PlanningSnapshot, load_snapshot
@@ -153,7 +154,7 @@ class PlanGroupRepository:
         values.validate("limit", values.integer(1, MAX_PAGE), limit)
         read = values.member(models.GroupStatus)
         # A str is itself a collection of str, its characters.
-        listed = [statuses] if isinstance(statuses, str) else statuses
+        listed = [statuses] if isinstance(statuses, str) else values.items("statuses", statuses)
         wanted = [values.validate("statuses", read, status) for status in listed]
         query = select(PlanGroup).where(PlanGroup.tenant_id == self._tenant_id)
         if student_id is not None:
@@ -306,10 +307,7 @@ def _insert_new(session: Session, connection: Connection, rows: Sequence[models.
     values: dict[Table, list[dict[str, Any]]] = {}
     for row in rows:
         mapper: Any = inspect(type(row))
-        columns = {
-            attribute.columns[0].name: getattr(row, attribute.key)
-            for attribute in mapper.column_attrs
-        }
+        columns = {column.name: getattr(row, key) for key, column in stored_columns(type(row))}
         values.setdefault(mapper.local_table, []).append(columns)
     with pipelined(connection):
         for table, listed in values.items():

@@ -19,7 +19,7 @@ from domain.repositories.plan_rows import VIEWED, PlanView, has_id, labeled_colu
 from domain.repositories.progress import GroupProgress, load_progress
 from domain.repositories.reading import loaded, refreshed
 from domain.scheduling.types import PlanKind
-from domain.values import MAX_INTEGER, civil_date, integer, validate
+from domain.values import MAX_INTEGER, civil_date, integer, items, validate
 
 _BY_TIME: Final = (StudentPlan.date, StudentPlan.start_minute)
 StudiedUnits: TypeAlias = tuple[UUID, UUID, int, int]
@@ -124,6 +124,7 @@ class StudentPlanRepository:
 
         Raises ``StudentPlanNotFoundError``, and ``InvalidInputError`` if an id is given twice.
         """
+        plan_ids = items("plan_ids", plan_ids)
         for plan_id in plan_ids:
             InvalidInputError.require_uuids(plan_id=plan_id)
         if len(set(plan_ids)) < len(plan_ids):
@@ -157,6 +158,9 @@ class StudentPlanRepository:
     @translated()
     def studied_units(self, group_id: UUID, content_ids: Collection[UUID]) -> list[StudiedUnits]:
         """Return the id, content, first and last kept unit of live study plans with whole units."""
+        content_ids = items("content_ids", content_ids)
+        for content_id in content_ids:
+            InvalidInputError.require_uuids(content_id=content_id)
         found = self._session.execute(
             sa.select(
                 StudentPlan.id,
