@@ -72,7 +72,7 @@ class MissingBinariesError(ModuleNotFoundError):
 
 @contextmanager
 def embedded_postgres(
-    *, bindir: Path | None = None, settings: Mapping[str, str] = MappingProxyType({})
+    *, bindir: Path | str | None = None, settings: Mapping[str, str | float] = MappingProxyType({})
 ) -> Iterator["EmbeddedServer"]:
     """Run a private PostgreSQL server for the duration of the block.
 
@@ -86,17 +86,18 @@ def embedded_postgres(
 
     Most of the start is spent writing files; a TMPDIR in memory takes half the time.
 
-    :param bindir: the directory with ``initdb`` and ``postgres``; by default the one in the
-        wheel that the extra ``embedded`` installs.
+    :param bindir: the path of the directory with ``initdb`` and ``postgres``; by default that in
+        the wheel that the extra ``embedded`` installs.
     :param settings: server settings, which override the defaults for temporary data. The port
         and the socket directory cannot be set.
     :raises MissingBinariesError: no ``bindir`` was given and the wheel is not installed.
     :raises ServerStartError: the server did not start; the message has the reason or its log.
     """
-    with Workspace(bindir or find_binaries()) as workspace:
+    texts = {name: str(value) for name, value in settings.items()}
+    with Workspace(Path(bindir) if bindir else find_binaries()) as workspace:
         server = EmbeddedServer(workspace)
         try:
-            server.initialize({**THROWAWAY, **settings})
+            server.initialize({**THROWAWAY, **texts})
             server.start()
             yield server
         finally:

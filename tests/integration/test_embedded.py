@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -67,8 +68,16 @@ def test_servers_run_at_the_same_time(server: EmbeddedServer) -> None:
 
 
 def test_setting_overrides_the_default_for_throwaway_data() -> None:
-    with embedded_postgres(settings={"fsync": "on", "cluster_name": "it's mine"}) as server:
+    settings: dict[str, str | float] = {
+        "fsync": "on",
+        "cluster_name": "it's mine",
+        "max_connections": 50,
+        "autovacuum": False,
+    }
+    with embedded_postgres(settings=settings) as server:
         assert _value(server, "SHOW fsync") == "on"
+        assert _value(server, "SHOW max_connections") == "50"
+        assert _value(server, "SHOW autovacuum") == "off"
         assert _value(server, "SHOW synchronous_commit") == "off"
         assert _value(server, "SHOW cluster_name") == "it's mine"
 
@@ -139,8 +148,11 @@ def test_server_needs_neither_home_nor_a_runtime_directory(home: str | None) -> 
 
 
 @pytest.mark.parametrize("bindir", BINDIRS, ids=str)
-def test_server_runs_from_any_installation(bindir: Path) -> None:
-    with embedded_postgres(bindir=bindir) as server:
+@pytest.mark.parametrize("form", [Path, str])
+def test_server_runs_from_any_installation(
+    form: Callable[[Path], Path | str], bindir: Path
+) -> None:
+    with embedded_postgres(bindir=form(bindir)) as server:
         command = [str(bindir / "postgres"), "--version"]
         version = subprocess.check_output(command, text=True)  # noqa: S603 - the installation under test
         assert _version(server).split()[1] == version.split()[2]
