@@ -92,7 +92,8 @@ def retrying(
         )
 
     ``is_retryable`` decides which errors are retried; the last error is raised unchanged. Raises
-    ``MisuseError`` if ``work`` returns an awaitable: use ``retrying_async`` for that.
+    ``MisuseError`` if ``work`` is no function or returns an awaitable: use ``retrying_async`` for
+    that. Raises ``InvalidInputError`` if ``policy`` is no ``RetryPolicy``.
     """
 
     def attempt(**arguments: str) -> T:
@@ -104,6 +105,7 @@ def retrying(
 
     if inspect.iscoroutinefunction(work):
         raise MisuseError(_AWAITABLE)
+    _require_arguments(work, policy)
     arguments = _arguments(idempotency_key)
     return tenacity.Retrying(**_options(policy, idempotency_key))(attempt, **arguments)
 
@@ -125,7 +127,8 @@ async def retrying_async(
     """Call and await ``work`` until it succeeds, and return its result, as ``retrying`` does.
 
     ``work`` is any callable that returns a new awaitable for each attempt. The pauses do not block
-    the event loop. Raises ``MisuseError`` if ``work`` returns an object that is not awaitable.
+    the event loop. Raises ``MisuseError`` if ``work`` is no function or returns an object that is
+    not awaitable, and ``InvalidInputError`` if ``policy`` is no ``RetryPolicy``.
     """
 
     async def attempt(**arguments: str) -> T:
@@ -139,6 +142,7 @@ async def retrying_async(
             )
         return await awaitable
 
+    _require_arguments(work, policy)
     arguments = _arguments(idempotency_key)
     return await tenacity.AsyncRetrying(**_options(policy, idempotency_key))(attempt, **arguments)
 
@@ -157,6 +161,19 @@ def is_retryable(error: BaseException, *, with_key: bool = False) -> bool:
     if isinstance(error, DomainError):
         return error.retryable
     return sqlstate(error) in _ROLLED_BACK or connection_lost(error)
+
+
+def _require_arguments(work: object, policy: object) -> None:
+    """Refuse what callers without a type checker pass, such as the result of calling ``work``."""
+    if not callable(work):
+        if inspect.isawaitable(work):
+            _discard(work)
+        raise MisuseError(
+            f"work must be a function that begins a new attempt, not {type(work).__name__}. Pass "
+            "the function without calling it, for example as a lambda."
+        )
+    if not isinstance(policy, RetryPolicy):
+        raise InvalidInputError.of("policy", "must be a RetryPolicy")
 
 
 def _discard(awaitable: Awaitable[Any]) -> None:

@@ -216,6 +216,9 @@ class PlanGroupDocument:
 
 def read_json(data: bytes) -> PlanGroupDocument:
     """Read a UTF-8 JSON document. Raise ``InvalidInputError`` with every invalid field."""
+    given: object = data  # callers without a type checker may pass a text or a path
+    if not isinstance(given, bytes | bytearray):
+        raise InvalidInputError.of("data", "must be the bytes of a document")
     errors: list[FieldError] = []
     try:
         fields = _plain(_parsed(data), "", errors)

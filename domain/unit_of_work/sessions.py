@@ -58,7 +58,7 @@ def made_session(session_factory: Callable[[], Session]) -> Session:
         raise WrongSessionError(expected(session_factory))
     session: object = session_factory()
     if not isinstance(session, Session):
-        raise WrongSessionError(expected(session))
+        raise WrongSessionError(expected(session, made=True))
     return session
 
 
@@ -72,7 +72,7 @@ def made_async_session(async_session_factory: object) -> tuple[Any, Session]:
     made: Any = async_session_factory()
     session = getattr(made, "sync_session", None)
     if not isinstance(session, Session):
-        raise WrongSessionError(expected(made))
+        raise WrongSessionError(expected(made, made=True))
     return made, session
 
 
@@ -107,12 +107,12 @@ def refuse_inside(transaction: SessionTransaction, root: SessionTransaction | No
         )
 
 
-def expected(found: object) -> str:
-    """Return the message for an object that is not a Session."""
+def expected(found: object, *, made: bool = False) -> str:
+    """Return the message for what is no session factory, or was ``made`` by what was given."""
     name = found.__name__ if isinstance(found, type) else type(found).__name__
     return (
-        f"The unit of work was given {name} instead of a Session. It needs a session factory, "
-        "such as sessionmaker(engine); AsyncUnitOfWork needs an async_sessionmaker."
+        f"The unit of work was given {'a factory of ' if made else ''}{name} instead of a session "
+        "factory, such as sessionmaker(engine); AsyncUnitOfWork needs an async_sessionmaker."
     )
 
 

@@ -110,6 +110,20 @@ def test_wrong_async_factory_is_refused(
         enter_async(make(engine), lock)
 
 
+@pytest.mark.parametrize("make", [Session, lambda engine: lambda: create_async_engine(engine.url)])
+def test_refusal_of_a_wrong_factory_says_what_was_given(
+    engine: sa.Engine, lock: PlanGroupLock, make: Callable[[sa.Engine], Any]
+) -> None:
+    given = "Session" if make is Session else "a factory of AsyncEngine"
+    message = f"was given {given} instead of a session factory"
+    with pytest.raises(WrongSessionError, match=message):
+        enter(make(engine), lock)
+    with pytest.raises(WrongSessionError, match=message):
+        enter_async(make(engine), lock)
+    with pytest.raises(WrongSessionError, match="was given a factory of Session instead of"):
+        enter_async(sessionmaker(engine), lock)
+
+
 NOT_SESSIONS: dict[str, tuple[Callable[[sa.Engine], Any], str]] = {
     "None": (lambda _: None, "not None"),
     "a factory": (sessionmaker, "not sessionmaker"),

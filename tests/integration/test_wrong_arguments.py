@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroup, PlanGroupLock, StudentLock
-from domain.errors import InvalidInputError, WrongSessionError
-from domain.retrying import RetryPolicy
+from domain.errors import InvalidInputError, MisuseError, WrongSessionError
+from domain.retrying import RetryPolicy, retrying, retrying_async
 from domain.services import activate
 from domain.services.group_states import activate_async
 from domain.services.removal import remove_history, remove_student, remove_tenant
@@ -86,3 +86,34 @@ def test_complete_request_refuses_what_is_no_session_factory(wrong: Any) -> None
 def test_retry_policy_refuses_an_argument_of_a_wrong_type(field: str, wrong: Any) -> None:
     with pytest.raises(InvalidInputError):
         RetryPolicy(**{field: wrong})
+
+
+async def work() -> None:
+    raise AssertionError("no attempt is made")
+
+
+@pytest.mark.parametrize("wrong", [None, 5, "work", [], object(), {}], ids=repr)
+def test_retrying_refuses_a_policy_or_work_of_a_wrong_type_by_name(wrong: Any) -> None:
+    policies: list[Callable[[], object]] = [
+        lambda: retrying(lambda: None, policy=wrong),
+        lambda: asyncio.run(retrying_async(work, policy=wrong)),
+    ]
+    for call in policies:
+        with pytest.raises(InvalidInputError) as refused:
+            call()
+        assert refused.value.field == "policy"
+    works: list[Callable[[], object]] = [
+        lambda: retrying(wrong),
+        lambda: asyncio.run(retrying_async(wrong)),
+    ]
+    for call in works:
+        with pytest.raises(MisuseError, match=r"^work must be a function"):
+            call()
+
+
+def test_retrying_refuses_the_awaitable_in_place_of_its_function() -> None:
+    called: list[Any] = [work(), work()]
+    with pytest.raises(MisuseError, match="not coroutine"):
+        retrying(called[0])
+    with pytest.raises(MisuseError, match="not coroutine"):
+        asyncio.run(retrying_async(called[1]))

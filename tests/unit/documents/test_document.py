@@ -1,8 +1,10 @@
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,6 +54,13 @@ def test_example_document_is_read() -> None:
     assert document.exclusions[0].type is ExclusionType.VACATION
     assert document.strategy is Strategy.EVEN
     assert [content.range[1] for content in document.contents] == [200, 150, 30, 180]
+
+
+@pytest.mark.parametrize("data", ["{}", None, {}, Path("group.json"), io.BytesIO(b"{}"), 5])
+def test_read_json_refuses_anything_but_bytes(data: Any) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        read_json(data)
+    assert refused.value.field == "data"
 
 
 def test_document_has_defaults_for_missing_keys() -> None:
