@@ -139,8 +139,8 @@ class PlanGroupDocument:
     """One plan group as a person or a form writes it; times are minutes of the day.
 
     ``from_mapping`` creates one. It can also be used as a pydantic type: a field, a
-    ``TypeAdapter`` or the body of a FastAPI endpoint reports the same errors, and the JSON
-    schema describes every field.
+    ``TypeAdapter`` or the body of a FastAPI endpoint reports the same errors, the JSON schema
+    describes every field, and a document is written as ``to_mapping`` returns it.
     """
 
     name: Annotated[str, readers.NAME]
@@ -187,6 +187,13 @@ class PlanGroupDocument:
         field.
         """
         return cls.read(fields, [])
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the mapping of all fields that ``from_mapping`` reads, ready for ``json.dumps``.
+
+        Dates, times and factors are texts, and a field without a value is ``None``.
+        """
+        return readers.Entry(type(self)).write(self)
 
     @classmethod
     def read(cls, fields: object, found: list[FieldError]) -> Self:

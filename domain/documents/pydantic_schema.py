@@ -21,7 +21,10 @@ _STEPS: Final = re.compile(r"\[([0-9]+)\]|(?:^|\.)((?:(?!\[[0-9]+\]|\.).)*)")
 
 
 def core_schema_of(kind: type[PlanGroupDocument]) -> CoreSchema:
-    """Return a schema that accepts instances as they are and reads everything else as a mapping."""
+    """Return a schema that accepts instances as they are and reads everything else as a mapping.
+
+    Instances are written as a document, which can be read again.
+    """
 
     def read(value: Any) -> PlanGroupDocument:
         if isinstance(value, kind):
@@ -34,7 +37,13 @@ def core_schema_of(kind: type[PlanGroupDocument]) -> CoreSchema:
                 [_line(field_error.field, field_error.message) for field_error in invalid.errors],
             ) from None
 
-    return core_schema.no_info_plain_validator_function(read)
+    def write(value: Any) -> Any:
+        # A model that was constructed without validation may have any value.
+        return value.to_mapping() if isinstance(value, kind) else value
+
+    return core_schema.no_info_plain_validator_function(
+        read, serialization=core_schema.plain_serializer_function_ser_schema(write)
+    )
 
 
 def _line(field: str, message: str) -> InitErrorDetails:

@@ -1,7 +1,8 @@
 """Readers for the values of a document: each accepts one form and reports any other as an error.
 
 A reader does not raise exceptions. It appends to ``errors`` and returns ``INVALID``, so that all
-invalid fields are reported together. It also has the JSON schema of its values, for OpenAPI.
+invalid fields are reported together. It also writes its values in a form that it reads, and has the
+JSON schema of them, for OpenAPI.
 """
 
 import re
@@ -37,16 +38,23 @@ class Reader(Protocol):
         If it is not valid, append an error with ``path`` to ``errors`` and return ``INVALID``.
         """
 
+    def write(self, value: Any) -> Any:
+        """Return a value for the document in a form that ``read`` accepts, as JSON has it."""
+
     def schema(self) -> Schema:
         """Return the JSON schema of the accepted values."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """A single value; ``convert`` raises ``BadValueError`` with the message of the error."""
+    """A single value; ``convert`` raises ``BadValueError`` with the message of the error.
+
+    ``form`` returns what ``convert`` accepts for a value that it has returned.
+    """
 
     convert: Callable[[object], object]
     json_schema: Schema
+    form: Callable[[Any], object] = lambda value: value
 
     def read(self, value: object, path: str, errors: list[FieldError]) -> Any:
         try:
@@ -54,6 +62,9 @@ class Value:
         except BadValueError as invalid:
             errors.append(FieldError(path or DOCUMENT, str(invalid)))
             return INVALID
+
+    def write(self, value: Any) -> Any:
+        return self.form(value)
 
     def schema(self) -> Schema:
         return self.json_schema
@@ -67,6 +78,9 @@ class Nullable:
 
     def read(self, value: object, path: str, errors: list[FieldError]) -> Any:
         return None if value is None else self.reader.read(value, path, errors)
+
+    def write(self, value: Any) -> Any:
+        return None if value is None else self.reader.write(value)
 
     def schema(self) -> Schema:
         return {"anyOf": [self.reader.schema(), {"type": "null"}]}
@@ -89,6 +103,9 @@ class ListOf:
         if INVALID in items:
             return INVALID
         return Value(lambda _: self.convert(items), {}).read(value, path, errors)
+
+    def write(self, value: Any) -> Any:
+        return [self.reader.write(item) for item in value]
 
     def schema(self) -> Schema:
         return {"type": "array", "items": self.reader.schema()}
@@ -141,6 +158,9 @@ class Entry:
     def _required(self) -> list[str]:
         return [field.name for field in fields(self.kind) if _is_required(field)]
 
+    def write(self, value: Any) -> dict[str, Any]:
+        return {name: reader.write(getattr(value, name)) for name, reader in self.readers.items()}
+
     def schema(self) -> Schema:
         return {
             "type": "object",
@@ -180,7 +200,9 @@ def integer(low: int, high: int = values.MAX_INTEGER) -> Value:
 def member(kind: type[StrEnum]) -> Value:
     """Return a reader for a member of ``kind``, which is given by its text."""
     return Value(
-        values.member(kind), {"type": "string", "enum": list(values.members_by_text(kind))}
+        values.member(kind),
+        {"type": "string", "enum": list(values.members_by_text(kind))},
+        lambda found: found.value,
     )
 
 
@@ -201,6 +223,10 @@ def _minute_of_day(value: object) -> int:
     if isinstance(value, str) and re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
         return int(value[:2]) * 60 + int(value[3:])
     raise BadValueError("must be a time such as 09:30")
+
+
+def _time(minute: int) -> str:
+    return f"{minute // 60:02}:{minute % 60:02}"
 
 
 def _start(value: object) -> int:
@@ -239,6 +265,11 @@ def _factor(value: object) -> Decimal:
     )
 
 
+def _factor_text(value: Decimal) -> str:
+    # A text, because a JSON number is rounded by most programs that read it.
+    return f"{value.normalize():f}"
+
+
 def _unit_range(value: object) -> tuple[int, int]:
     if isinstance(value, list | tuple) and len(value) == 2:
         first, last = value
@@ -271,21 +302,28 @@ TEXT: Final = Value(values.text, _TEXT_SCHEMA)
 NAME: Final = Value(values.name, {**_TEXT_SCHEMA, "minLength": 1})
 ZONE_NAME: Final = Value(values.zone_name, _TEXT_SCHEMA)
 FLAG: Final = Value(values.flag, {"type": "boolean"})
-CIVIL_DATE: Final = Value(_civil_date, {"type": "string", "format": "date"})
+CIVIL_DATE: Final = Value(_civil_date, {"type": "string", "format": "date"}, date.isoformat)
 FACTOR: Final = Value(
-    _factor, {"type": ["number", "string"], "exclusiveMinimum": 0, "maximum": int(MAX_FACTOR)}
+    _factor,
+    {"type": ["number", "string"], "exclusiveMinimum": 0, "maximum": int(MAX_FACTOR)},
+    _factor_text,
 )
 MINUTES: Final = integer(1, MINUTES_PER_DAY)
 ANY_MINUTES: Final = integer(0, MINUTES_PER_DAY)
 EPISODES: Final = Nullable(ListOf(Nullable(MINUTES)))
 WEEKDAY: Final = integer(0, 6)
 WEEKDAYS: Final = ListOf(WEEKDAY, _week)
-START: Final = Value(_start, _TIME_SCHEMA)
-END: Final = Value(_minute_of_day, _TIME_SCHEMA)
+START: Final = Value(_start, _TIME_SCHEMA, _time)
+END: Final = Value(_minute_of_day, _TIME_SCHEMA, _time)
 SPANS: Final = ListOf(
-    Value(_span, {"type": "array", "items": _TIME_SCHEMA, "minItems": 2, "maxItems": 2})
+    Value(
+        _span,
+        {"type": "array", "items": _TIME_SCHEMA, "minItems": 2, "maxItems": 2},
+        lambda span: [_time(minute) for minute in span],
+    )
 )
 UNIT_RANGE: Final = Value(
     _unit_range,
     {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 2, "maxItems": 2},
+    list,
 )
