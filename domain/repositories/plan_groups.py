@@ -1,6 +1,6 @@
 """The repository of plan groups."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -18,7 +18,14 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.orm import Session, aliased, make_transient_to_detached, selectinload
+from sqlalchemy.orm import (
+    Session,
+    aliased,
+    make_transient_to_detached,
+    selectinload,
+    with_loader_criteria,
+)
+from sqlalchemy.sql.base import ExecutableOption
 
 from domain import models, values
 from domain.arguments import as_session
@@ -32,6 +39,19 @@ from domain.models.fields import refuse_unstorable
 from domain.repositories.reading import refreshed, set_loaded
 from domain.repositories.snapshot import PlanningSnapshot, load_snapshot
 
+_PARTS: Final = (
+    models.Block,
+    models.Content,
+    models.LectureEpisode,
+    models.NonStudyBlock,
+    models.SpecialDay,
+)
+_WITH_PARTS: Final = (
+    selectinload(PlanGroup.contents).selectinload(models.Content.episodes),
+    selectinload(PlanGroup.blocks),
+    selectinload(PlanGroup.non_study_blocks),
+    selectinload(PlanGroup.special_days),
+)
 MAX_PAGE: Final = 500
 """The maximum number of groups on a page."""
 
@@ -83,14 +103,7 @@ class PlanGroupRepository:
     @translated()
     def get(self, group_id: UUID) -> PlanGroup:
         """Return the group with all its parts, refreshed. Raises ``PlanGroupNotFoundError``."""
-        query = select(PlanGroup).options(
-            self._load(PlanGroup.contents, models.Content).options(
-                self._load(models.Content.episodes, models.LectureEpisode)
-            ),
-            self._load(PlanGroup.blocks, models.Block),
-            self._load(PlanGroup.non_study_blocks, models.NonStudyBlock),
-            self._load(PlanGroup.special_days, models.SpecialDay),
-        )
+        query = select(PlanGroup).options(*_WITH_PARTS, *self._part_criteria())
         return self._read_one(group_id, query)
 
     @translated()
@@ -275,19 +288,15 @@ class PlanGroupRepository:
         group.check()
         guards.require_lock(self._session, self._tenant_id, group.id)
 
-    def _load(
-        self,
-        parts: Any,
-        kind: type[
-            models.Block
-            | models.Content
-            | models.LectureEpisode
-            | models.NonStudyBlock
-            | models.SpecialDay
-        ],
-    ) -> Any:
-        """Return the loader option for parts, which filters by tenant as all statements do."""
-        return selectinload(parts.and_(kind.tenant_id == self._tenant_id))
+    def _part_criteria(self) -> Iterator[ExecutableOption]:
+        """Yield the options that filter parts by tenant, as all statements do.
+
+        They are not kept by the rows, which could not be pickled with them. Later loads of parts
+        need none: they compare the tenant as a part of the foreign key.
+        """
+        for kind in _PARTS:
+            of_tenant = kind.tenant_id == self._tenant_id
+            yield with_loader_criteria(kind, of_tenant, propagate_to_loaders=False)
 
     def _conditions(self, group_id: UUID) -> tuple[ColumnElement[bool], ...]:
         """Return the conditions for one group of the tenant."""
