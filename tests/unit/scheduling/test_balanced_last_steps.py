@@ -131,6 +131,7 @@ def test_buffer_days_are_kept_free_if_units_can_be_cut_on_the_others() -> None:
         (16, 126),
         (17, 158),
         (17, 400),
+        (21, 376),
     ],
 )
 def test_groups_of_other_seeds_have_no_violation(seed: int, group: int) -> None:
