@@ -126,11 +126,11 @@ def loosened(
             (index, _rows_within(sessions[index], [items for _, _, items in group]))
             for index, group in groupby(inside, key=lambda one: one[1])
         ]
-        if span.start - stop >= comfort.pause_minutes:
-            sitting = 0
-        sitting, stop = _loosen(
-            sessions, groups, span, Clock(comfort, span.start, 0, 0, sitting), found
-        )
+        rested = span.start - stop
+        if rested >= comfort.pause_minutes:
+            sitting = rested = 0
+        clock = Clock(comfort, span.start, 0, 0, sitting, rested=rested)
+        sitting, stop = _loosen(sessions, groups, span, clock, found)
     return [sorted(own, key=lambda run: run.start) for own in found]
 
 

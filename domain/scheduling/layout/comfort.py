@@ -36,7 +36,8 @@ class Clock:
 
     ``pauses`` and ``marks`` have the minutes that may still be spent on pauses and marks. With
     ``early``, a session that fits into one sitting, but not into the rest of this one, begins after
-    a pause. ``excess`` counts the minutes of sittings that are too long.
+    a pause. ``excess`` counts the minutes of sittings that are too long. ``rested`` has the idle
+    minutes before the span, if they are only a part of a pause.
     """
 
     comfort: Comfort
@@ -46,11 +47,19 @@ class Clock:
     sitting: int = 0
     early: bool = True
     excess: int = 0
+    rested: int = 0
 
     def copy(self) -> "Clock":
         """Return a clock that shows the same."""
         return Clock(
-            self.comfort, self.now, self.pauses, self.marks, self.sitting, self.early, self.excess
+            self.comfort,
+            self.now,
+            self.pauses,
+            self.marks,
+            self.sitting,
+            self.early,
+            self.excess,
+            self.rested,
         )
 
     def start(self) -> int:
@@ -60,23 +69,28 @@ class Clock:
 
     def left(self) -> int:
         """Return how many minutes the next row may have before a pause."""
-        if self.pauses < self.comfort.pause_minutes:
+        if self.pauses < self._needed():
             return UNLIMITED
         return self.comfort.longest_sitting - self.sitting
 
     def pause(self) -> bool:
         """Make a pause, unless there is nothing to rest from; return whether there is one."""
-        if not self.sitting or self.pauses < self.comfort.pause_minutes:
+        needed = self._needed()
+        if not self.sitting or self.pauses < needed:
             return False
-        self.pauses -= self.comfort.pause_minutes
-        self.now += self.comfort.pause_minutes
+        self.pauses -= needed
+        self.now += needed
         self.sitting = 0
         return True
+
+    def _needed(self) -> int:
+        """Return the minutes that complete a pause."""
+        return self.comfort.pause_minutes - self.rested
 
     def run(self, start: int, stop: int) -> None:
         """Go on to the end of a row."""
         self.marks -= start - self.now
-        self.now = stop
+        self.now, self.rested = stop, 0
         before, self.sitting = self.sitting, self.sitting + stop - start
         longest = self.comfort.longest_sitting
         self.excess += max(0, self.sitting - longest) - max(0, before - longest)

@@ -130,6 +130,7 @@ def test_buffer_days_are_kept_free_if_units_can_be_cut_on_the_others() -> None:
         (15, 328),
         (16, 126),
         (17, 158),
+        (13, 494),
         (17, 400),
         (21, 376),
     ],

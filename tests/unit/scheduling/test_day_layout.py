@@ -179,6 +179,11 @@ def test_sitting_goes_on_in_a_span_that_touches() -> None:
     assert day == [[(0, 60)], [(70, 130)]]
 
 
+def test_idle_minutes_before_a_span_are_a_part_of_the_pause() -> None:
+    day = arranged([session(60), session(54)], [span(0, 64), span(64, 125)])
+    assert day == [[(0, 60)], [(70, 124)]]
+
+
 def test_reserve_is_not_used_for_a_pause() -> None:
     bare = [[Run(0, 60, range(1), reserve=False)], [Run(60, 120, range(1), reserve=False)],
             [Run(200, 220, range(1), reserve=True)]]  # fmt: skip
