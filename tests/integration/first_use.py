@@ -30,9 +30,10 @@ from sqlalchemy.orm import configure_mappers, sessionmaker
 
 TODAY: Final = date(2025, 1, 6)
 TENANT: Final = UUID(int=7)
-# Files that are not interrupted. An interruption in the pool's bookkeeping can leave the pool
-# counting a connection that is not in use. SQLAlchemy behaves so at every use, not only the first.
-EXCLUDED_PATH: Final = "sqlalchemy/pool/"
+# Files that are not interrupted. An interruption in the pool's bookkeeping, or in its queue, can
+# leave the pool counting a connection that is not in use. SQLAlchemy behaves so at every use, not
+# only the first.
+EXCLUDED_PATHS: Final = ("sqlalchemy/pool/", "sqlalchemy/util/queue.py")
 
 TIMEOUT: Final = 60
 """Seconds after which a process that hangs is killed."""
@@ -62,7 +63,9 @@ class Interruption:
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
         name = frame.f_code.co_filename
-        if event not in {"call", "c_return"} or self._where not in name or EXCLUDED_PATH in name:
+        if event not in {"call", "c_return"} or self._where not in name:
+            return
+        if any(path in name for path in EXCLUDED_PATHS):
             return
         self.moments += 1
         if self.moments == self._at:
