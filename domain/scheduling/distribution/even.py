@@ -5,7 +5,8 @@ Otherwise the contents are dealt one after another, each as near to its even dea
 the time that is not set aside for the others. Time is opened in stages, and each stage only if
 otherwise something would be unplaced: study time of own days, then their reserve; then the same
 with units cut; then the reserve of days without study time, at first with whole units. If not
-everything can be placed, the time that remains is given to what is unplaced.
+everything can be placed, the time that remains is given to what is unplaced. At last units leave
+the reserve for study time that is still idle.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
