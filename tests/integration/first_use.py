@@ -30,9 +30,9 @@ from sqlalchemy.orm import configure_mappers, sessionmaker
 
 TODAY: Final = date(2025, 1, 6)
 TENANT: Final = UUID(int=7)
-# Files that are not interrupted. An interruption in the pool's bookkeeping, or in its queue, can
-# leave the pool counting a connection that is not in use. SQLAlchemy behaves so at every use, not
-# only the first.
+# Files that are not interrupted, and neither is what they call directly: an interruption in the
+# bookkeeping of the pool, its queue and its events can leave it counting a connection that is not
+# in use. SQLAlchemy behaves so at every use, not only the first.
 EXCLUDED_PATHS: Final = ("sqlalchemy/pool/", "sqlalchemy/util/queue.py")
 
 TIMEOUT: Final = 60
@@ -65,7 +65,7 @@ class Interruption:
         name = frame.f_code.co_filename
         if event not in {"call", "c_return"} or self._where not in name:
             return
-        if any(path in name for path in EXCLUDED_PATHS):
+        if _is_excluded(frame) or (frame.f_back is not None and _is_excluded(frame.f_back)):
             return
         self.moments += 1
         if self.moments == self._at:
@@ -73,6 +73,10 @@ class Interruption:
             if self.task is None:
                 raise self._error
             self.task.cancel()
+
+
+def _is_excluded(frame: FrameType) -> bool:
+    return any(path in frame.f_code.co_filename for path in EXCLUDED_PATHS)
 
 
 def main(phase: str, url: str, count: int) -> None:
