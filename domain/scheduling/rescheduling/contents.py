@@ -217,10 +217,11 @@ def _catch_up(content: Content, timetable: Timetable, limit: Callable[[int], int
         return CaughtUp(own, content.count)
     best: CaughtUp | None = None
     holidays, spare = content.demand.reserve_days, content.demand.spare_days
-    stages = [(False, content), (True, content.with_days(holidays))]
+    stages: list[tuple[bool, Sequence[int]]] = [(False, ()), (True, holidays)]
     if spare:
-        stages.append((True, content.with_days([*holidays, *spare])))
-    for reserve, tried in stages:
+        stages.append((True, [*holidays, *spare]))
+    for reserve, more in stages:
+        tried = content.with_days(more) if more else content
         found = catch_up(tried, timetable, limit, reserve=reserve)
         if best is None or found.placed > best.placed:
             best = found
