@@ -22,7 +22,13 @@ from domain.scheduling.distribution.ledger import Ledger
 from domain.scheduling.distribution.packing import fits_easily
 from domain.scheduling.distribution.relief import Relief
 from domain.scheduling.distribution.sessions import Sessions, deal_sessions
-from domain.scheduling.distribution.settled import ledger_in, pack_again, pack_changed, settle
+from domain.scheduling.distribution.settled import (
+    ledger_in,
+    pack_again,
+    pack_changed,
+    sessions_of,
+    settle,
+)
 from domain.scheduling.distribution.smoothing import Smoothing
 from domain.scheduling.feasibility import DaySets
 from domain.scheduling.placement import Room
@@ -266,15 +272,7 @@ def _smooth(
 ) -> None:
     """Smooth deals that have runs."""
     contents = [
-        Sessions(
-            replace(deal.demand, units=deal.units, prefix=deal.prefix),
-            deal.days,
-            shortest=min(goals.shortest, deal.prefix[-1]),
-            least_units=minimum.units,
-            required=minimum.days,
-            wanted=frozenset(deal.days) if minimum.sessions else minimum.wanted - minimum.days,
-            counts=deal.counts,
-        )
+        sessions_of(deal, goals.shortest, minimum)
         for deal, minimum in zip(deals, goals.minimums, strict=True)
     ]
     rooms = problem.rooms

@@ -24,8 +24,7 @@ from domain.scheduling.distribution.deal import (
 )
 from domain.scheduling.distribution.in_turn import Effort, Improvement, deal_in_turn
 from domain.scheduling.distribution.relief import Relief
-from domain.scheduling.distribution.sessions import Sessions
-from domain.scheduling.distribution.settled import ledger_in, pack_changed, settle
+from domain.scheduling.distribution.settled import ledger_in, pack_changed, sessions_of, settle
 from domain.scheduling.feasibility import DaySets, placeable
 from domain.scheduling.placement import Room, pack
 from domain.scheduling.rounding import even_deal
@@ -105,15 +104,7 @@ def _fill_study_time(deals: Sequence[Deal], rooms: Mapping[int, Room]) -> None:
     Dealing a content again changes its days together, and may leave a unit in the reserve that
     study time of another day could hold.
     """
-    contents = [
-        Sessions(
-            replace(deal.demand, units=deal.units, prefix=deal.prefix),
-            deal.days,
-            shortest=0,
-            counts=deal.counts,
-        )
-        for deal in deals
-    ]
+    contents = [sessions_of(deal, shortest=0) for deal in deals]
     weights = {day: max(1, room.minutes) for day, room in rooms.items()}
     ledger = ledger_in(rooms, contents, weights, base={}, levels={})
     settle(ledger, deals)

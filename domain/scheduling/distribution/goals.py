@@ -32,7 +32,7 @@ class Minimum:
     wanted: frozenset[int] = frozenset()
 
 
-_NONE = Minimum(0, 0, frozenset(), 0)
+NO_MINIMUM = Minimum(0, 0, frozenset(), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ def _minimums(
 def _minimum(demand: Demand, shortest_session: int) -> Minimum:
     """Return the minimum of a demand without days, and how many such sessions it can have."""
     if demand.content.allocation is not Allocation.WEAKNESS or not demand.units:
-        return _NONE
+        return NO_MINIMUM
     units = max(1, -(-shortest_session // demand.shortest))
     return Minimum(units, units * demand.shortest, frozenset(), len(demand.units) // units)
 

@@ -2,13 +2,28 @@
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from domain.scheduling.distribution.deal import Deal
+from domain.scheduling.distribution.goals import NO_MINIMUM, Minimum
 from domain.scheduling.distribution.ledger import Ledger
 from domain.scheduling.distribution.packing import packed, reserve_needed
 from domain.scheduling.distribution.sessions import Sessions
 from domain.scheduling.placement import Room, Run
 from domain.scheduling.spans import total
+
+
+def sessions_of(deal: Deal, shortest: int, minimum: Minimum = NO_MINIMUM) -> Sessions:
+    """Return the sessions of a deal, which share its counts: a change of these changes the deal."""
+    return Sessions(
+        replace(deal.demand, units=deal.units, prefix=deal.prefix),
+        deal.days,
+        shortest=min(shortest, deal.prefix[-1]),
+        least_units=minimum.units,
+        required=minimum.days,
+        wanted=frozenset(deal.days) if minimum.sessions else minimum.wanted - minimum.days,
+        counts=deal.counts,
+    )
 
 
 def ledger_in(
