@@ -15,6 +15,7 @@ the level are met, in proportion to both as far as possible: iterative proportio
 and Stephan, 1940).
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -49,6 +50,20 @@ class _Sum(NamedTuple):
     highest: float
 
 
+class _Slopes(NamedTuple):
+    """The minutes that days take, as a function of the level: its increasing pieces, in order.
+
+    The slope changes where a day opens or is full. ``reached`` has the minutes at the end of each
+    piece, ``starts`` its first level, the minutes there, and the slope. At the ``highest`` level
+    all days are full, with the minutes ``held``.
+    """
+
+    reached: Sequence[float]
+    starts: Sequence[tuple[float, float, int]]
+    highest: float
+    held: float
+
+
 class Cells:
     """Days in cells: those that the same contents may use. A set of cells is given by its bits."""
 
@@ -68,6 +83,7 @@ class Cells:
             self.days[cell].append(day)
             self.bits[day] = 1 << cell
         self._sums: dict[int, _Sum] = {}
+        self._slopes: dict[int, _Slopes] = {}
         self._single = [self._sum_of_days(days) for days in self.days]
 
     def owned_by(self, owner: int) -> int:
@@ -117,23 +133,32 @@ class Cells:
         )
 
     def _level_with_limits(self, cells: int, need: int) -> float:
-        """Return the level if some days are closed at low levels or full at high ones.
+        """Return the level if some days are closed at low levels or full at high ones."""
+        slopes = self._slopes.get(cells)
+        if slopes is None:
+            slopes = self._slopes[cells] = self._slopes_of(cells)
+        index = bisect_left(slopes.reached, need - _CLOSE)
+        if index < len(slopes.reached):
+            level, held, slope = slopes.starts[index]
+            return level + (need - held) / slope
+        return slopes.highest if slopes.held >= need * (1 - _CLOSE) else UNREACHABLE
 
-        The minutes that days take increase with the level, with a slope that changes where a day
-        opens or is full.
-        """
+    def _slopes_of(self, cells: int) -> "_Slopes":
+        """Return how the minutes that the days of some cells take increase with the level."""
         changes: dict[float, int] = {}
         for cell in self.members(cells):
             for weight, base, free in map(self.times.__getitem__, self.days[cell]):
                 for level, slope in ((base / weight, weight), ((base + free) / weight, -weight)):
                     changes[level] = changes.get(level, 0) + slope
+        starts, ends = [], []
         held, slope, at = 0.0, 0, 0.0
         for level in sorted(changes):
-            reached = held + slope * (level - at)
-            if slope and reached >= need - _CLOSE:
-                return at + (need - held) / slope
-            held, at, slope = reached, level, slope + changes[level]
-        return at if held >= need * (1 - _CLOSE) else UNREACHABLE
+            if slope:
+                starts.append((at, held, slope))
+                held += slope * (level - at)
+                ends.append(held)
+            at, slope = level, slope + changes[level]
+        return _Slopes(ends, starts, highest=at, held=held)
 
 
 class Bottleneck(NamedTuple):

@@ -1,7 +1,7 @@
 """Chooses by how many study days the days of each strategy content are shifted in every cycle.
 
-The pattern of a content with k days in a cycle of n study days has the indexes ⌊(i + 0.5)·n/k⌋ + s
-mod n. The shifts s of all contents are chosen together: first the least minutes that do not fit,
+The pattern of a content with k days in a cycle of n study days has the indexes (⌊(i + 0.5)·n/k⌋ +
+s) mod n. The shifts s of all contents are chosen together: first the least minutes that do not fit,
 then the least reserve, the least highest fullness of a day (``levels``), and the least sum of the
 squared minutes of the days divided by their times; in case of a tie, the least shifts by position.
 
@@ -14,6 +14,7 @@ of twenty groups.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import product
 from math import prod
 from typing import Final, NamedTuple, TypeAlias, TypeVar
@@ -63,7 +64,7 @@ class Shifts:
         times: Mapping[int, DayTime],
         both: Mapping[int, int],
     ) -> None:
-        self.patterns, self.needs, self.both = patterns, needs, both
+        self.patterns, self.needs = patterns, needs
         owners: dict[int, int] = {}
         bit = 1
         bits = []
@@ -80,6 +81,8 @@ class Shifts:
         )
         """The level up to which no day is full, so that everything fits into study time."""
         self.least = self.cells.level((1 << len(self.cells.days)) - 1, sum(needs))
+        self._held_in_both = self._held(both)
+        self._held_in_study = self._held({day: time.free for day, time in times.items()})
         self._merits: dict[Combination, Merit] = {}
 
     def best(self) -> Combination:
@@ -127,8 +130,8 @@ class Shifts:
             squares += level * level * self.cells.weight(cells)
         unplaced = reserve = 0
         if highest > self.least_full:
-            study = {day: time.free for day, time in self.cells.times.items()}
-            unplaced, reserve = self._excess(sums, self.both), self._excess(sums, study)
+            unplaced = self._excess(sums, self._held_in_both)
+            reserve = self._excess(sums, self._held_in_study)
         return Merit(
             unplaced,
             reserve,
@@ -137,19 +140,17 @@ class Shifts:
             tuple(own[index].shift for own, index in zip(self.patterns, combination, strict=True)),
         )
 
-    def _excess(self, sums: Mapping[int, int], free: Mapping[int, int]) -> int:
-        """Return the minutes by which contents exceed the free time of their days."""
-        held = [sum(free[day] for day in days) for days in self.cells.days]
-        users = list(sums.items())
-        most = 0
-        for subset in range(1, 1 << len(users)):
-            union = need = 0
-            for index, (cells, minutes) in enumerate(users):
-                if subset >> index & 1:
-                    union |= cells
-                    need += minutes
-            most = max(most, need - sum(held[cell] for cell in self.cells.members(union)))
-        return most
+    def _excess(self, sums: Mapping[int, int], held: Callable[[int], int]) -> int:
+        """Return the minutes by which contents exceed what is held of their days."""
+        sets = [(0, 0)]
+        for cells, minutes in sums.items():
+            sets += [(union | cells, need + minutes) for union, need in sets]
+        return max(need - held(union) for union, need in sets)
+
+    def _held(self, free: Mapping[int, int]) -> Callable[[int], int]:
+        """Return a function for the minutes that are free on the days of a set of cells."""
+        single = [sum(free[day] for day in days) for days in self.cells.days]
+        return cache(lambda cells: sum(single[cell] for cell in self.cells.members(cells)))
 
     def _descent(self, start: Combination, value: Callable[[Combination], Value]) -> Combination:
         """Return the combination to which coordinate descent leads."""
