@@ -24,7 +24,7 @@ class Search:
         self.ledger, self.effort = ledger, effort
 
     def moved(self, moves: Iterable[Move], most: float = 0) -> Iterator[Change]:
-        """Yield the changes of moves after which the sessions lack at most so much more."""
+        """Yield the changes of moves after which the sessions are at most so much worse."""
         for content, source, target, units in moves:
             self.effort -= 1 + abs(target - source) // NEAR
             counts = self.ledger.contents[content].counts

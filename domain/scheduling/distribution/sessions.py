@@ -80,22 +80,25 @@ class Sessions:
         return max(units, self.least_units - (stop - first), 1)
 
     def faults(self, index: int, first: int, stop: int) -> int:
-        """Return how many minutes a session of some units lacks, 0 if it is allowed.
+        """Return how bad a session of some units is, 0 if it is allowed.
 
-        None is better than one that is too short, also where a session is required. Where one is
-        wanted, one that is long enough counts as negative, so that a change that leaves fewer of
-        them is worse.
+        One that is too short costs as many minutes as a session must have, and those that it lacks,
+        so that one is better than two that lack fewer minutes each. None is better than one that
+        is too short, also where a session is required, and costs more there than two of them.
+        Where one is wanted, one that is long enough counts as negative, so that a change that
+        leaves fewer of them is worse.
         """
         day = self.days[index]
-        missing = 2 * self.shortest + 1 if day in self.required else 0
+        absent = 4 * self.shortest + 1
+        missing = absent if day in self.required else 0
         if first == stop:
             return missing
         if (lacking := self.shortest - (self.prefix[stop] - self.prefix[first])) > 0:
-            return missing + lacking
+            return missing + self.shortest + lacking
         is_wanted = day in self.wanted
         if stop - first < self.least_units and (is_wanted or day in self.required):
             return 1
-        return -2 * self.shortest - 1 if is_wanted else 0
+        return -absent if is_wanted else 0
 
     def open_days_for_a_unit(self, spans: Mapping[int, Sequence[int]]) -> None:
         """Let the sessions be on all days whose spans hold a unit, of which some had been chosen.

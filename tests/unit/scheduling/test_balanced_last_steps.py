@@ -11,7 +11,7 @@ from domain.scheduling.distribution.sessions import Sessions
 from domain.scheduling.placement import Room
 from domain.scheduling.schedule import schedule
 from domain.scheduling.types import Content, PlanKind, Request
-from tests.unit.scheduling.build import block, book, custom, make_request, study
+from tests.unit.scheduling.build import MONDAY, TUESDAY, block, book, custom, make_request, study
 from tests.unit.scheduling.checker import check
 from tests.unit.scheduling.corpus import balanced, group_of
 from tests.unit.scheduling.test_balanced_search import request_of, sessions_of
@@ -182,6 +182,14 @@ def test_weakness_has_no_session_rather_than_two_that_are_too_short() -> None:
     contents = (book(1, 6, 15, weekly=2), book(1, 7, 8, position=2))
     _, weakness = units_by_day(week(*contents, days=3, hours=1))
     assert weakness == {1: 2, 2: 5}
+
+
+def test_sessions_are_too_short_on_one_day_rather_than_two() -> None:
+    """Days of 10 and 15 minutes get 20: 10 and 10 would be nearer to each other."""
+    blocks = (*block("17:00", "17:10", [MONDAY]), *block("17:00", "17:15", [TUESDAY]))
+    content = book(1, 4, 5, weekly=2)
+    request = make_request(content, period="2026-06-01..2026-06-02", blocks=blocks)
+    assert units_by_day(balanced(request)) == [{1: 1, 2: 3}]
 
 
 @pytest.mark.parametrize("group", [(14, 69), (14, 109), (14, 267)])
