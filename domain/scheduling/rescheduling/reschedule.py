@@ -6,7 +6,7 @@ the reviews that follow (``reviews``).
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from enum import StrEnum
@@ -17,6 +17,7 @@ from typing import Final
 from domain.scheduling.demand import Problem, problem_of
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.explanation import certificate, repairs, unplaced_ranges
+from domain.scheduling.layout.study import ShrunkWrapUp
 from domain.scheduling.quality import Measure
 from domain.scheduling.rescheduling.baseline import Baseline
 from domain.scheduling.rescheduling.catching_up import CaughtUp
@@ -72,7 +73,7 @@ def reschedule(
         return _unchanged(stand, planned, baseline)
     before = stand.standing_quality()
     caught = stand.caught_up()
-    warnings = stand.follow_with_reviews(caught)
+    warnings = [*stand.shrunk_wrap_ups(caught), *stand.follow_with_reviews(caught)]
     deals = stand.deals(caught)
     unplaced = unplaced_ranges(problem, deals)
     explained = with_study_days(problem) if unplaced else problem
@@ -206,6 +207,16 @@ class _Stand:
         timetable = self.timetable.with_others(changed.rooms, [*rows, *reviews])
         return not catch_up_all(contents, timetable, self._limit, displace=False).undone
 
+    def shrunk_wrap_ups(self, caught: Mapping[int, CaughtUp]) -> Iterator[PlanWarning]:
+        """Yield a warning for each shortened wrap-up of a session that ends with another row."""
+        before = _last_rows(row for row in self._planned if row.kind is PlanKind.STUDY)
+        after = _last_rows(row for one in caught.values() for row in one.rows)
+        for (day, position), row in sorted(after.items()):
+            need = self._demands[position].content.wrap_up_minutes
+            if row.wrap_up < need and before.get((day, position)) != row:
+                shrunk = ShrunkWrapUp(day, position, need, row.wrap_up)
+                yield shrunk.warning(self.problem.days[day].date.isoformat())
+
     def follow_with_reviews(self, caught: Mapping[int, CaughtUp]) -> list[PlanWarning]:
         """Let the reviews follow the study rows, and return what could not be reviewed."""
         if self.problem.request.review_days == 0:
@@ -239,6 +250,11 @@ class _Stand:
     def _stands(self, row: Row) -> bool:
         """Whether the row still has its time, its day and its units."""
         return not contradiction(row, self._demands.get(row.content), self._open)
+
+
+def _last_rows(rows: Iterable[Row]) -> dict[tuple[int, int], Row]:
+    """Return the last row of each day and content."""
+    return {(row.day, row.content): row for row in sorted(rows)}
 
 
 def _numbered(plans: Iterable[ScheduledPlan]) -> tuple[ScheduledPlan, ...]:

@@ -26,7 +26,7 @@ from domain.scheduling.types import MINUTES_PER_DAY, PlanKind
 
 
 class Standing(NamedTuple):
-    """A row that stands, with the half-open range of indexes of its units in the demand."""
+    """A row that stands, with the range of its items in the deal of its content."""
 
     row: Row
     items: range
@@ -107,17 +107,36 @@ def lay_out_session(
 ) -> Layout | None:
     """Return the layout of the items in the free time of a day, or ``None`` if they do not fit.
 
-    ``standing`` are the content's rows on the day, in order.
+    ``standing`` are the content's rows on the day, in order. The wrap-up is shortened if the day
+    does not hold all of it, or holds more of it only if fewer rows stay.
     """
     wrap_up = deal.demand.content.wrap_up_minutes
-    for wrap in (wrap_up, 0) if wrap_up else (0,):
-        found = _around(deal, items, standing, day, wrap)
-        if found is None:
-            runs = _anew(deal, items, standing, day, wrap)
-            found = None if runs is None else Layout((), ((items, runs, wrap),))
-        if found is not None:
-            return found
-    return None
+    best = _laid_out(deal, items, standing, day, wrap_up)
+    if best is not None or not wrap_up:
+        return best
+    best = _laid_out(deal, items, standing, day, 0)
+    if best is None:
+        return None
+    fits, too_long = 0, wrap_up
+    while too_long - fits > 1:
+        minutes = (fits + too_long) // 2
+        found = _laid_out(deal, items, standing, day, minutes)
+        if found is None or len(found.kept) < len(best.kept):
+            too_long = minutes
+        else:
+            fits, best = minutes, found
+    return best
+
+
+def _laid_out(
+    deal: Deal, items: range, standing: Sequence[Standing], day: OpenDay, wrap_up: int
+) -> Layout | None:
+    """Return the layout with a wrap-up of this length, or ``None`` if the day does not hold it."""
+    found = _around(deal, items, standing, day, wrap_up)
+    if found is not None:
+        return found
+    runs = _anew(deal, items, standing, day, wrap_up)
+    return None if runs is None else Layout((), ((items, runs, wrap_up),))
 
 
 def _around(

@@ -92,15 +92,19 @@ def test_session_that_does_not_fit_has_no_layout() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stop", "expected"), [(720, (620, 645)), (640, (620, 640))], ids=["with wrap-up", "without"]
+    ("stop", "end"), [(720, 645), (645, 645), (644, 644), (641, 641), (640, 640)]
 )
-def test_wrap_up_follows_the_last_unit_if_there_is_room_for_it(
-    stop: int, expected: tuple[int, int]
-) -> None:
+def test_wrap_up_follows_the_last_unit_as_far_as_there_is_room_for_it(stop: int, end: int) -> None:
     rows = [standing(600, 1, 2)]
     found = laid_out(deal(wrap_up=5), range(4), rows, Room([(600, stop)], []))
-    assert found is not None
-    assert found[-1][1] == expected[1]
+    assert found == [(600, 620, 1, 2), (620, end, 3, 4)]
+
+
+def test_row_stays_rather_than_a_longer_wrap_up() -> None:
+    """Elsewhere the day has room for two of the three minutes."""
+    rows = [standing(600, 1, 2)]
+    found = laid_out(deal(wrap_up=3), range(2), rows, Room([(600, 620), (700, 712)], []))
+    assert found == [(600, 620, 1, 2)]
 
 
 def comfortable(free: list[Span], *, opened: Span = (540, 720), sitting: int = 100) -> OpenDay:

@@ -104,3 +104,18 @@ def test_units_that_were_never_planned_are_due_evenly(
         assert list(accumulate(per_day)) == even_deal(units, days)
     else:
         assert due == [AT_ONCE] * units
+
+
+@pytest.mark.parametrize(("minutes", "given"), [(65, 5), (60, 0)])
+def test_wrap_up_that_is_shortened_is_reported(minutes: int, given: int) -> None:
+    """The days hold three pages of 20 minutes, of which they get two and a wrap-up at first."""
+    content = book(1, 8, 20, wrap_up_minutes=10)
+    blocks = block(10, 10 + minutes / 60)
+    life = Life(make_request(content, period="01-06..01-09", cycle=(6, 0), blocks=blocks))
+    life.do(on("01-06"))
+    found = life.reschedule(on("01-07"), how=CatchUp.SPREAD)
+    warnings = [(one.code, one.data["date"], one.data["given"]) for one in found.warnings]
+    shortened = [plan for plan in found.plans if plan.wrap_up_minutes < 10]
+    assert [plan.wrap_up_minutes for plan in shortened] == [given] * 2
+    assert warnings == [("wrap_up_shrunk", f"{plan.date}", given) for plan in shortened]
+    assert life.reschedule(on("01-07")).warnings == ()

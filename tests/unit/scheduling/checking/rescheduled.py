@@ -95,24 +95,31 @@ def _kind_of_time(case: Rescheduled, row: ScheduledPlan) -> Iterator[str]:
 def _minutes(case: Rescheduled, row: ScheduledPlan) -> Iterator[str]:
     """Check the minutes of a new study row, and the wrap-up of any new row.
 
-    The wrap-up is left out where it would displace other rows; only a part of it is reported. The
-    minutes of pieces are compared with their unit where its cover is checked.
+    Each session has one, behind its last row; it is reported if it is shortened. The minutes of
+    pieces are compared with their unit where its cover is checked.
     """
     content = next(one for one in case.request.contents if one.position == row.content)
-    wanted = content.wrap_up_minutes if row.kind is PlanKind.STUDY else 0
-    shrunk = {
+    wanted = content.wrap_up_minutes if _ends_session(case, row) else 0
+    reported = {
         (data["date"], data["content"], data["given"]) for data in case.warnings("wrap_up_shrunk")
     }
-    is_reported = (row.date.isoformat(), row.content, row.wrap_up_minutes) in shrunk
-    if row.wrap_up_minutes not in {0, wanted} and not (
-        is_reported and row.wrap_up_minutes < wanted
-    ):
+    is_reported = (row.date.isoformat(), row.content, row.wrap_up_minutes) in reported
+    if row.wrap_up_minutes != wanted and not (is_reported and row.wrap_up_minutes < wanted):
         yield f"{name(row)} has {row.wrap_up_minutes} min of wrap-up, not {wanted}"
     if row.kind is PlanKind.STUDY and row.parts == 1:
         own = Amounts(content, case.request)
         net, cost = row.minutes - row.wrap_up_minutes, own.cost({*units(row)} & {*own.units})
         if net != cost:
             yield f"{name(row)} takes {net} min, but its units cost {cost}"
+
+
+def _ends_session(case: Rescheduled, row: ScheduledPlan) -> bool:
+    """Whether no other planned row of the content is behind a study row on its day."""
+    return row.kind is PlanKind.STUDY and not any(
+        (other.date, other.content, other.kind) == (row.date, row.content, row.kind)
+        and other.start_minute > row.start_minute
+        for other in case.result.plans
+    )
 
 
 def _sequence(case: Rescheduled) -> Iterator[str]:
