@@ -31,15 +31,17 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("exploring", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
+SERVER_REMAINS = bool(os.environ.get("TEST_DATABASE_URL"))
+"""Whether the server is still there after the tests; the embedded one is deleted with its data."""
 _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[sa.URL]:
     """The URL of a database on the server under test; its role may create databases."""
-    given = os.environ.get("TEST_DATABASE_URL")
-    if given:
-        yield sa.make_url(given).set(drivername="postgresql+psycopg")
+    if SERVER_REMAINS:
+        url = sa.make_url(os.environ["TEST_DATABASE_URL"])
+        yield url.set(drivername="postgresql+psycopg")
         return
     with embedded_postgres(bindir=binaries()) as server:
         yield sa.make_url(server.url)
@@ -63,7 +65,8 @@ def app_role(maintenance: sa.Connection) -> Iterator[tuple[str, str] | None]:
     name, password = f"studyplan_test_role_{os.getpid()}", secrets.token_hex(16)
     maintenance.exec_driver_sql(f"CREATE ROLE {name} LOGIN PASSWORD '{password}'")
     yield name, password
-    maintenance.exec_driver_sql(f"DROP ROLE {name}")
+    if SERVER_REMAINS:
+        maintenance.exec_driver_sql(f"DROP ROLE {name}")
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +75,10 @@ def new_database(
     maintenance: sa.Connection,
     app_role: object,  # must be dropped after the databases that grant it privileges
 ) -> Iterator[Callable[[str], sa.URL]]:
-    """A function that creates a copy of the database ``template``; all are dropped at the end."""
+    """A function that creates a copy of the database ``template``.
+
+    All are dropped at the end, unless the server is: each of them costs a checkpoint.
+    """
     made: list[str] = []
 
     def make(template: str = "template0") -> sa.URL:
@@ -82,7 +88,7 @@ def new_database(
         return server_url.set(database=name)
 
     yield make
-    for name in reversed(made):
+    for name in reversed(made) if SERVER_REMAINS else ():
         maintenance.exec_driver_sql(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
