@@ -202,7 +202,7 @@ class PlanGroupRepository:
 
     @translated()
     def generations(self, group_id: UUID) -> Sequence[models.PlanGeneration]:
-        """Return the records of the group's generations, newest first."""
+        """Return the records of the group's generations, reschedules and undos, newest first."""
         InvalidInputError.require_uuids(group_id=group_id)
         query = (
             select(models.PlanGeneration)

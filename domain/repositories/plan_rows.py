@@ -111,32 +111,24 @@ _NOT_STORED: Final = StoredColumns()
 
 @dataclass(frozen=True, slots=True)
 class GenerationResult:
-    """The result of a generation or of a preview.
-
-    ``plan_ids`` has the order of ``plans``. For a preview, ``generation`` is ``None`` and
-    ``plan_ids`` is empty. ``contents`` names the contents to which ``plans``, ``unplaced``,
-    ``certificate``, ``repairs`` and ``day_shifts`` refer by position. ``lineages`` has the lineage
-    of each plan, ``generations`` the run that made it, which is an earlier one for a plan that was
-    kept, and ``versions`` the ``expected_version`` of its next edit. ``changes`` counts what the
-    generation changed in the live plans. ``repeated`` is true if a request with the same
-    idempotency key was answered before, so that nothing was generated this time; comparisons ignore
-    it. ``difference`` has what is kept, moved, new and dropped, each with its old and new place;
-    it does not have the plans that are done, started or pinned. That of a repeated result is read
-    back from the plans, with their current week and cycle, and is ``None`` if plans that the run
-    retired are no longer stored. ``quality_before`` is the quality of the plans as they stood
-    before a reschedule, ``None`` for a generation and for a repeated result.
-    ``fingerprint`` is that of a preview, with which the same request confirms it.
-    """
+    """The result of a generation or reschedule, or of a preview of one."""
 
     group_id: UUID
     generation: int | None
+    """The number of the run; ``None`` for a preview."""
     plans: tuple[ScheduledPlan, ...]
     plan_ids: tuple[UUID, ...]
+    """The ids of ``plans``, in the same order; empty for a preview."""
     lineages: tuple[UUID, ...]
     generations: tuple[int, ...]
+    """The run that made each plan, which is an earlier one for a plan that was kept."""
     versions: tuple[int, ...]
+    """The ``expected_version`` of the next edit of each plan. In a repeated result it is 1 for a
+    plan that is marked now, so that an edit of what was returned first is refused."""
     changes: PlanChanges
+    """How many live plans the run has kept, moved, made and dropped."""
     contents: Mapping[int, ContentLabel]
+    """The contents to which the other fields refer by position."""
     unplaced: tuple[Unplaced, ...]
     certificate: Certificate | None
     repairs: tuple[Repair, ...]
@@ -144,9 +136,17 @@ class GenerationResult:
     quality: Quality
     day_shifts: Mapping[int, int]
     repeated: bool = field(default=False, compare=False)
+    """Whether a request with the same idempotency key was answered before: nothing was
+    generated."""
     fingerprint: str | None = None
+    """That of a preview, with which the same request confirms it."""
     difference: Difference | None = field(default=None, compare=False, repr=False)
+    """What is kept, moved, new and dropped, each with its old and new place, without the plans that
+    are done, started or pinned. That of a repeated result is read back from the plans, with their
+    current week and cycle; it is ``None`` if plans that the run retired are no longer stored."""
     quality_before: Quality | None = field(default=None, compare=False)
+    """The quality of the plans as they stood before a reschedule; ``None`` for a generation and for
+    a repeated result."""
 
     @property
     def rows(self) -> int:

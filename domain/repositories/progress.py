@@ -17,10 +17,11 @@ from domain.scheduling.types import PlanKind
 class ContentProgress:
     """What is done of a content, in units of its range and in minutes of its live study plans.
 
-    A unit that is cut into pieces is done when all its pieces are done. ``minutes`` has the planned
-    minutes of all live study plans and ``minutes_done`` those of the done ones, of which a part
-    done plan has the share of its done units, rounded down. ``actual_minutes`` is the sum of what
-    was recorded. Reviews are not included.
+    A unit that is cut into pieces is done when as many of them are done as the one that was made
+    last has parts; one that was made shorter after it was cut may never be. ``minutes`` has the
+    planned minutes of all live study plans and ``minutes_done`` those of the done ones, of which a
+    part done plan has the share of its done units, rounded down. ``actual_minutes`` is the sum of
+    what was recorded. Reviews are not included.
     """
 
     content_id: UUID

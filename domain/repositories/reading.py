@@ -22,8 +22,8 @@ Mapped = TypeVar("Mapped", bound=Base)
 def refreshed(session: Session, kind: type[Mapped], query: Select[Any]) -> list[Mapped]:
     """Return the objects that a query selects, with the values that are stored now.
 
-    Pending changes are written first, unless the Session does not autoflush: then nothing that is
-    loaded is refreshed, because that would discard them. What was loaded of an object stays
+    Pending changes are written first. If the Session has some and does not autoflush, nothing that
+    is loaded is refreshed, because that would discard them. What was loaded of an object stays
     loaded, so that it remains readable after a commit.
     """
     return [row[0] for row in refreshed_rows(session, kind, query)]

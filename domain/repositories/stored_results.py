@@ -123,8 +123,8 @@ def _labels(session: Session, record: PlanGeneration) -> dict[int, ContentLabel]
 def _stored_plans(session: Session, record: PlanGeneration) -> dict[UUID, StoredPlan]:
     """Return the plans of the run and those that it retired, as far as they are still stored.
 
-    Their versions are those that the run has read or written; that of a plan which was marked since
-    is an outdated one.
+    The version of a plan of the run that is marked now is 1, an outdated one; that of a plan that
+    was marked and reset is the current one.
     """
     retired = and_(not_(StudentPlan.live), StudentPlan.retired_in == record.number)
     plans = session.execute(

@@ -46,10 +46,10 @@ class RunToUndo:
 class UndonePlans:
     """The plans that an undo retires, those that it makes live again, and what stands in the way.
 
-    ``changed`` are plans of the run that were marked, moved or retired since, and others that were
-    marked so that they have units of the plans to make live, or that a cancellation of the group
-    has retired. ``occupied`` are live plans of the student, in any group, at the times of the plans
-    to make live.
+    ``changed`` are the plans of the run that were marked, moved or retired since; if there are
+    none, others that were marked and have units of the plans to make live; if there are none of
+    these either, those that a cancellation of the group has retired. ``occupied`` are live plans of
+    the student, in any group, at the times of the plans to make live.
     """
 
     retired: Mapping[PlanVersion, RetiredAs]

@@ -64,7 +64,7 @@ class Demand:
     """Minutes of the longest remaining unit, 0 if no unit remains."""
     kept_pieces: dict[int, dict[int, Piece]] = field(default_factory=dict)
     wanted: Mapping[int, float] | None = None
-    """The part of each study day in minutes that a strategy wants; ``None`` for the even deal."""
+    """The minutes that a strategy wants on each study day; ``None`` for the even deal."""
     least: Mapping[int, int] = field(default_factory=dict)
     """The units that a strategy wants on each of some days at least."""
 
@@ -199,7 +199,7 @@ def _kept_units(kept: Iterable[KeptPlan]) -> tuple[set[int], dict[int, dict[int,
 def strategy_indexes(study_days: int, weekly_days: int, shift: int = 0) -> list[int]:
     """Return the indexes of a strategy content's days among the study days of a cycle.
 
-    These are ⌊(i + 0.5)·n/k⌋ + ``shift`` mod n for i = 0 … k - 1: each in the middle of an equal
+    These are (⌊(i + 0.5)·n/k⌋ + ``shift``) mod n for i = 0 … k - 1: each in the middle of an equal
     share of the ``study_days`` n, if the shift is 0. If n is at most ``weekly_days`` k, all days
     are returned.
     """

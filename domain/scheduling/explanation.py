@@ -32,7 +32,7 @@ _MAX_EFFORT: Final = 60_000
 _ONE_BY_ONE: Final = 3_000
 """The number of units and spans up to which amounts are tried one by one."""
 _MORE_UNITS: Final = (0, 1, 3, 7, 15)
-"""How many units more than the unplaced ones of an only incomplete content are left out."""
+"""How many units to leave out in addition to the unplaced ones, if only one content has any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +94,18 @@ def repairs(
         cheaper one fails.
     """
     trials = _Trials(Effort(_MAX_EFFORT), places)
-    if not trials.effort.allows(problem.demands, problem.rooms):
+    if not trials.effort.require_two_deals(problem.demands, problem.rooms):
         return ()
     counts: Counter[int] = Counter()
     for one in unplaced:
         counts[one.content] += one.last_unit - one.first_unit + 1
-    surely_enough = next(iter(counts.values())) if len(counts) == 1 else None
+    only_unplaced = next(iter(counts.values())) if len(counts) == 1 else None
     return tuple(
         repair
         for repair in (
             _more_minutes(problem, trials),
             _more_days(problem, trials),
-            *(_fewer_units(problem, content, surely_enough, trials) for content in counts),
+            *(_fewer_units(problem, content, only_unplaced, trials) for content in counts),
         )
         if repair is not None
     )
@@ -131,7 +131,8 @@ def _reason(problem: Problem, demand: Demand, length: int) -> UnplacedReason:
     if not demand.own:
         return UnplacedReason.NO_DAY
     spans = (span for day in demand.own for span in problem.rooms[day].lengths())
-    if length < SHORTEST_DIVISIBLE and 0 < max(spans, default=0) < length:
+    longest_span = max(spans, default=0)
+    if length < SHORTEST_DIVISIBLE and 0 < longest_span < length:
         return UnplacedReason.DAY_TOO_SHORT
     return UnplacedReason.NO_ROOM
 

@@ -1,10 +1,11 @@
 """Whether all minutes fit, and the share of each content if they do not.
 
-Contents with the same days have the same day set. Without deadlines there are at most four: that of
-the weaknesses, and those of the strategies of 2, 3 and 4 days; with deadlines each of nine contents
-may have its own. By Gale's supply-demand theorem (1957), a flow that assigns all minutes to days
-exists if and only if no subset of the day sets needs more minutes than its days hold. Feasibility
-is therefore decided exactly by at most 511 sums, usually 15, independent of the number of days.
+Contents with the same days have the same day set. Under ``even`` and without deadlines there are at
+most four: that of the weaknesses, and those of the strategies of 2, 3 and 4 days. With deadlines,
+or the shifts of ``balanced``, each of nine contents may have its own. By Gale's supply-demand
+theorem (1957), a flow that assigns all minutes to days exists if and only if no subset of the day
+sets needs more minutes than its days hold. Feasibility is therefore decided exactly by at most 511
+sums, independent of the number of days.
 """
 
 from bisect import bisect_right

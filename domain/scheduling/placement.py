@@ -75,6 +75,11 @@ class Room:
                 spans[index] = run.stop, spans[index][1]
 
 
+def reserve_minutes(runs: Iterable[Sequence[Run]]) -> int:
+    """Return the minutes of some runs that are in the reserve."""
+    return sum(run.stop - run.start for own in runs for run in own if run.reserve)
+
+
 def pack(prefix: Sequence[int], items: range, room: Room, wrap_up: int = 0) -> list[Run] | None:
     """Return runs for units, or ``None`` if they do not fit uncut.
 

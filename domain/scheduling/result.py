@@ -150,16 +150,17 @@ class RepairKind(StrEnum):
     """What a repair changes."""
 
     MINUTES_PER_DAY = "minutes_per_day"
-    """So many more minutes of study time on every study day from today on."""
+    """Every study day from today on has ``amount`` more minutes of study time."""
     DAYS = "days"
-    """The period ends so many days later."""
+    """The period ends ``amount`` days later, and the plans are generated again: a reschedule does
+    not use dates that the last generation did not have."""
     UNITS = "units"
-    """So many of the last remaining units of the content are left out."""
+    """The last ``amount`` remaining units of the content are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """A change with which everything is placed; it was tried, and suffices alone.
+    """A change with which a trial placed everything, without any other change.
 
     ``content`` is the position of the content that loses units, ``None`` for the other kinds.
     """
@@ -229,7 +230,7 @@ class Schedule:
     """The result for a request: plans by time, unplaced ranges by position, warnings, quality.
 
     If something is unplaced, ``certificate`` proves that the minutes do not fit (``None`` if they
-    do, but the units do not fit uncut), and ``repairs`` has changes that would suffice.
+    do, but the units do not fit), and ``repairs`` has changes that would suffice.
     ``day_shifts`` has the shift of each strategy content by position, if the strategy has shifts.
     """
 

@@ -31,11 +31,11 @@ def place_reviews(
 ) -> tuple[list[Row], list[PlanWarning]]:
     """Return the review rows of every cycle, and warnings about shortened and missing reviews.
 
-    ``rows`` are the new study rows. The time of the reviews is removed from the problem's rooms.
-    Review days have no new study. Reviews start on the first review day of their cycle that is not
-    in the past and continue on the next ones before the content's deadline. A group without review
-    days has neither reviews nor warnings. With ``comfort``, the reviews are arranged like study,
-    and spread over the review days of a cycle, as far as these have the room.
+    ``rows`` are the new study rows. Review days have no new study. Reviews start on the first
+    review day of their cycle that is not in the past and continue on the next ones before the
+    content's deadline. A group without review days has neither reviews nor warnings. With
+    ``comfort``, the reviews are arranged like study, and spread over the review days of a cycle, as
+    far as these have the room.
     """
     request, days, rooms = problem.request, problem.days, problem.rooms
     if request.review_days == 0:

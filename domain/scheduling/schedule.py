@@ -20,7 +20,7 @@ from domain.errors import (
 )
 from domain.scheduling.calendar import Day, DayKind
 from domain.scheduling.demand import Demand, Problem, problem_of
-from domain.scheduling.distribution.deal import even_minutes
+from domain.scheduling.distribution.deal import target_minutes
 from domain.scheduling.distribution.strategies import distribute
 from domain.scheduling.explanation import certificate, repairs, unplaced_ranges
 from domain.scheduling.layout.comfort import comfort_of
@@ -123,7 +123,7 @@ def _shortages(problem: Problem) -> Iterator[PlanWarning]:
     """Yield a warning for each study day to which the even deal gives more than its study time."""
     dealt: Mapping[int, list[int]] = defaultdict(list)
     for demand in problem.demands:
-        for index, minutes in even_minutes(demand).items():
+        for index, minutes in target_minutes(demand).items():
             dealt[index].append(minutes)
     for index in sorted(dealt):
         day, free = problem.days[index], total(problem.rooms[index].study)

@@ -112,7 +112,7 @@ class UnplacedReason(StrEnum):
     NO_ROOM = "no_room"
     """The content's days are full."""
     DAY_TOO_SHORT = "day_too_short"
-    """The next unit is longer than any of the content's days, and cannot be split over them."""
+    """The next unit is longer than each free span of its days, and too short to be cut."""
 
 
 LEVEL_FACTORS: Mapping[Level, Decimal] = MappingProxyType(
@@ -252,9 +252,10 @@ class Request:
     A ``target_date`` within the period is the deadline of every content without an earlier one.
 
     The settings from ``balance`` to ``buffer_days`` are those of the strategy ``balanced``. A
-    session is what a content gets on one day; it has at least ``shortest_session`` minutes. After
-    ``longest_sitting`` minutes of study there is a pause of ``pause_minutes``. The last
-    ``buffer_days`` study days have no new study if everything fits without them.
+    session is what a content gets on one day. It should have at least ``shortest_session`` minutes,
+    and after ``longest_sitting`` minutes of study there should be a pause of ``pause_minutes``;
+    both give way where a day has no room. The last ``buffer_days`` study days have no new study if
+    everything fits without them.
     """
 
     period_start: date

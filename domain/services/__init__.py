@@ -1,8 +1,9 @@
 """Services, which load, compute and write; only the unit of work commits.
 
-All writes of a group, of its plans and of its student's time are made by a service. The functions
-``generate_plans`` and ``activate``, and their asyncio variants, execute a complete request and
-commit it.
+Services change groups, plans and study time in an open unit of work; ``groups.add`` stores a group
+of mapped objects, and ``removal`` deletes rows that are no longer needed. The functions
+``generate_plans``, ``reschedule_plans`` and ``activate``, and their asyncio variants, execute a
+complete request and commit it.
 """
 
 from domain.repositories.plan_rows import GenerationResult

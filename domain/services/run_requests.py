@@ -40,8 +40,8 @@ Result = TypeVar("Result", bound=RunResult)
 class RunRequest:
     """The validated arguments of a request that writes a run.
 
-    Raises ``InvalidInputError`` for invalid ids, and unless the key and ``requested_by`` are texts
-    of at most 200 characters that PostgreSQL can store.
+    Raises ``InvalidInputError`` with the name of the first invalid argument. The key and
+    ``requested_by`` are texts of at most 200 characters that PostgreSQL can store.
     """
 
     tenant_id: UUID

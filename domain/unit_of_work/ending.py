@@ -162,7 +162,7 @@ def refuse_unfinished(
     *,
     is_rolled_back: bool,
 ) -> None:
-    """Roll back, and raise if the block ended with uncommitted work.
+    """Raise if the block ended with uncommitted work.
 
     In the round trip of the ROLLBACK the server reports whether anything was written that the
     Session does not know about. Raises ``UncommittedChangesError``, and ``LockNotHeldError`` if

@@ -2,9 +2,10 @@
 
 First the days of the contents are chosen (``shifts``), then how full each day is, and what part of
 it each content gets (``levels``), then whole units (``sessions``), which are moved away from days
-that do not hold them (``relief``) and between all days (``smoothing``). The reserve is only open if
-study time does not hold the units. Only if the days do not hold them even then, the contents are
-dealt one after another, as near to their parts as possible, with all the last resorts of ``even``.
+that do not hold them (``relief``) and between all days (``smoothing``). If study time does not hold
+them so, the contents are dealt one after another in study time, as near to their parts as possible
+and uncut; then the sessions may use the reserve; at last the contents are dealt one after another
+with all the last resorts of ``even``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ from domain.scheduling.distribution.settled import (
     pack_again,
     pack_changed,
     sessions_of,
-    settle,
+    used_reserve,
 )
 from domain.scheduling.distribution.smoothing import Smoothing
 from domain.scheduling.feasibility import DaySets
@@ -278,7 +279,7 @@ def _smooth(
     rooms = problem.rooms
     weights = {day: goals.weights.get(day) or max(1, rooms[day].minutes) for day in rooms}
     ledger = ledger_in(rooms, contents, weights, goals.base, levels)
-    settle(ledger, deals)
+    ledger.start_with(used_reserve(deals))
     relief = Relief(ledger, _MAX_EFFORT)
     relief.save_reserve()
     _smooth_and_mend(ledger, relief)

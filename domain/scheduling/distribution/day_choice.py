@@ -47,7 +47,8 @@ def choose_days(problem: Problem, buffer_days: int) -> DayChoice:
         if demand.content.allocation is Allocation.STRATEGY
     }
     last = max((days.stop for days in usable), default=0)
-    buffer = frozenset(day for day in _study_days(problem) if day >= last)
+    end = max((demand.stop for demand in problem.demands), default=0)
+    buffer = frozenset(day for day in _study_days(problem) if last <= day < end)
     return DayChoice(replace(problem, demands=demands, buffer=buffer), shifts)
 
 

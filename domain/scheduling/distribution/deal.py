@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from domain.scheduling.demand import Demand, Problem
 from domain.scheduling.distribution.goals import Minimum
 from domain.scheduling.distribution.nearest import nearest_count, nearest_counts
-from domain.scheduling.placement import Room, Run, pack
+from domain.scheduling.placement import Room, Run, pack, reserve_minutes
 from domain.scheduling.rounding import deltas, even_deal
 from domain.scheduling.splitting import (
     divisible_reach,
@@ -62,9 +62,7 @@ class Deal:
     @property
     def reserve(self) -> int:
         """The minutes in the reserve, if the placement was found together with the deal."""
-        return sum(
-            run.stop - run.start for runs in self.runs.values() for run in runs if run.reserve
-        )
+        return reserve_minutes(self.runs.values())
 
 
 class Share(NamedTuple):
@@ -122,8 +120,11 @@ NEVER: Final = 24 * 60 + 1
 """The length of the shortest divisible unit if none is: longer than any day."""
 
 
-def even_minutes(demand: Demand) -> dict[int, int]:
-    """Return the minutes of the even deal of a demand by study day; empty if it has no days."""
+def target_minutes(demand: Demand) -> dict[int, int]:
+    """Return the minutes that a demand should have on each study day; empty if it has no days.
+
+    They are those that a strategy wants, or those of the even deal.
+    """
     if not demand.days:
         return {}
     if demand.wanted is not None:
@@ -142,15 +143,16 @@ def _wanted_minutes(demand: Demand, wanted: Mapping[int, float]) -> dict[int, in
     return dict(zip(demand.days, deltas(round(scale * minute) for minute in sums), strict=True))
 
 
-def even_targets(demand: Demand) -> list[int]:
-    """Return the even cumulative counts for all own days.
+def target_counts(demand: Demand) -> list[int]:
+    """Return the cumulative counts that a demand should have after each of its own days.
 
-    Days with only reserve have a share only if the demand has no study days.
+    They follow what a strategy wants, or the even deal. Days with only reserve have a share only if
+    the demand has no study days.
     """
     if not demand.own:
         return []
     if demand.wanted is not None and demand.days:
-        minutes = even_minutes(demand)
+        minutes = target_minutes(demand)
         sums = accumulate(minutes.get(day, 0) for day in demand.own)
         return [nearest_count(demand.prefix, minute) for minute in sums]
     days = demand.days or demand.reserve_days

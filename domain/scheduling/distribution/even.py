@@ -24,7 +24,12 @@ from domain.scheduling.distribution.deal import (
 )
 from domain.scheduling.distribution.in_turn import Effort, Improvement, deal_in_turn
 from domain.scheduling.distribution.relief import Relief
-from domain.scheduling.distribution.settled import ledger_in, pack_changed, sessions_of, settle
+from domain.scheduling.distribution.settled import (
+    ledger_in,
+    pack_changed,
+    sessions_of,
+    used_reserve,
+)
 from domain.scheduling.feasibility import DaySets, placeable
 from domain.scheduling.placement import Room, pack
 from domain.scheduling.rounding import even_deal
@@ -76,7 +81,7 @@ def place_at_last(
     It places more for its effort than ``place_all``, but may use reserve and cuts needlessly.
     """
     stage = _stages(demands, rooms)[-1][-1].without_least()
-    if not effort.allows(stage.demands, rooms) or not stage.holds_minutes():
+    if not effort.require_two_deals(stage.demands, rooms) or not stage.holds_minutes():
         return None
     return stage.place(SHORTEST_DIVISIBLE, effort)
 
@@ -107,7 +112,7 @@ def _fill_study_time(deals: Sequence[Deal], rooms: Mapping[int, Room]) -> None:
     contents = [sessions_of(deal, shortest=0) for deal in deals]
     weights = {day: max(1, room.minutes) for day, room in rooms.items()}
     ledger = ledger_in(rooms, contents, weights, base={}, levels={})
-    settle(ledger, deals)
+    ledger.start_with(used_reserve(deals))
     Relief(ledger, effort=0).fill_study_time()  # which has an effort of its own
     pack_changed(ledger, deals, rooms)
 
@@ -146,13 +151,13 @@ def _attempts(
 ) -> Iterator[tuple["_Stage", int]]:
     """Yield the stages that may hold everything, each with the length from which units are cut.
 
-    Units are cut if own days cannot hold them otherwise, before spare days are opened. Half of the
-    effort is left for an attempt that places what it can.
+    Units are cut if own days cannot hold them otherwise, before spare days are opened. A stage is
+    only tried if the effort suffices to deal its demands twice.
     """
     for stages in _stages(demands, rooms):
         for shortest in (NEVER, SHORTEST_DIVISIBLE):
             for stage in stages:
-                if not effort.allows(stage.demands, rooms):
+                if not effort.require_two_deals(stage.demands, rooms):
                     return
                 if stage.holds_minutes() and (shortest < NEVER or stage.may_hold_uncut()):
                     yield stage, shortest

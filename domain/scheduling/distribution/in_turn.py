@@ -18,7 +18,7 @@ from itertools import accumulate, permutations
 from typing import Final
 
 from domain.scheduling.demand import Demand
-from domain.scheduling.distribution.deal import Deal, deal_one, even_minutes, even_targets
+from domain.scheduling.distribution.deal import Deal, deal_one, target_counts, target_minutes
 from domain.scheduling.distribution.nearest import nearest_count
 from domain.scheduling.distribution.set_aside import least_minutes, set_aside
 from domain.scheduling.feasibility import DaySets
@@ -43,8 +43,8 @@ class Effort:
         """Whether the limit is not reached."""
         return self.left > 0
 
-    def allows(self, demands: Sequence[Demand], rooms: Mapping[int, Room]) -> bool:
-        """Whether the demands can be dealt twice; if they cannot, the limit is reached."""
+    def require_two_deals(self, demands: Sequence[Demand], rooms: Mapping[int, Room]) -> bool:
+        """Return whether the demands can be dealt twice; if not, spend all effort that is left."""
         if 2 * sum(_effort(demand, rooms) for demand in demands) > self.left:
             self.left = 0
         return self.remains
@@ -119,7 +119,7 @@ def _dealt_in_order(
             deals[index] = _deal_before(demands[index], later, free, divisible[index], effort)
         else:
             demand = demands[index]
-            deals[index] = deal_one(demand, even_targets(demand), free, divisible[index])
+            deals[index] = deal_one(demand, target_counts(demand), free, divisible[index])
         effort.spend(demands[index], free)
         for day, runs in deals[index].runs.items():
             free[day].take(runs)
@@ -176,7 +176,7 @@ class Improvement:
             self.effort.spend(demand, self.rooms)
             later = [self.demands[i] for i in indexes[len(found) + 1 :]]
             rooms = _without_least(free, later)
-            found.append(deal_one(demand, even_targets(demand), rooms, self.divisible[index]))
+            found.append(deal_one(demand, target_counts(demand), rooms, self.divisible[index]))
             for day, runs in found[-1].runs.items():
                 free[day].take(runs)
         if _merit(found) > _merit([deals[index] for index in indexes]) and all(
@@ -230,7 +230,7 @@ class _SetAside:
         self.reserve = [total(room.reserve) for room in rooms]
         own, *others = set_aside(
             both,
-            [[minutes.get(day, 0) for day in range(days)] for minutes in map(even_minutes, both)],
+            [[minutes.get(day, 0) for day in range(days)] for minutes in map(target_minutes, both)],
             self.study + self.reserve,
         )
         kept = [sum(loads) for loads in zip(*others, strict=True)]

@@ -13,7 +13,7 @@ from domain.scheduling.distribution.sessions import Sessions
 _PEAK: Final = 8
 """How much more a squared minute above the level costs."""
 FAULT: Final = 1e9
-"""What a minute costs that a session lacks, so that no squares outweigh it."""
+"""What one of the faults of a session costs, so that no squares outweigh it."""
 
 
 class Change(NamedTuple):
@@ -30,7 +30,7 @@ class Change(NamedTuple):
     days: Sequence[int]
     """All days whose units may change, even if their minutes do not."""
     faults: int
-    """How many more minutes the sessions lack than before; negative if fewer."""
+    """How much worse the sessions are than before (``Sessions.faults``); negative if better."""
 
 
 Held: TypeAlias = Callable[[int, Mapping[int, range], int], int | None]
@@ -102,7 +102,7 @@ class Ledger:
         return squares / self.weights[day]
 
     def faults(self, content: int, index: int) -> int:
-        """Return how many minutes a session lacks."""
+        """Return how bad a session is (``Sessions.faults``)."""
         sessions = self.contents[content]
         return sessions.faults(index, *sessions.bounds(index))
 
@@ -123,6 +123,19 @@ class Ledger:
             new, old = after, was
         days = sessions.days[first : first + len(counts)]
         return Change(content, first, counts, minutes, days, faults)
+
+    def start_with(self, reserve: Mapping[int, int]) -> None:
+        """Let days use at most these minutes of the reserve, those of their placement until now.
+
+        A day that holds its units with less of the reserve counts as changed.
+        """
+        self.is_settled = True
+        self._unsettled = set()
+        for day, minutes in reserve.items():
+            needed = self.needed(day, most=minutes)
+            self.reserve[day] = minutes if needed is None else needed
+            if self.reserve[day] < minutes:
+                self.changed.add(day)
 
     def settle(self) -> None:
         """Let the reserve of each day be what it needs, from now on."""

@@ -77,7 +77,7 @@ def near_mending_moves(ledger: Ledger, content: int, index: int) -> Iterator[Mov
                 yield Move(content, index, other, stop - first)
 
 
-def founding_moves(sessions: Sessions, content: int, index: int) -> Iterator[Move]:
+def moves_to_empty_day(sessions: Sessions, content: int, index: int) -> Iterator[Move]:
     """Yield moves that give an empty day a session, and leave enough units where they come from."""
     units = sessions.lacking_units(index)
     for other in range(len(sessions.days)):

@@ -1,7 +1,7 @@
-"""The counts of units per day that are nearest to the even ones and fit the free time.
+"""The counts of units per day that are nearest to targets and fit the free time.
 
 Counts are cumulative: how many items a content has been dealt after each of its days. The nearest
-ones have the least sum of squared deviations from the even counts and, in case of a tie, earlier
+ones have the least sum of squared deviations from the targets and, in case of a tie, earlier
 items. If only the capacities of the days were limits, they would be an isotonic regression, which
 the pool-adjacent-violators algorithm computes in linear time (Ayer et al., 1955). For items of one
 length it is exact. Otherwise how many items a day can hold depends on which items are next, and the
@@ -30,7 +30,7 @@ _LACK: Final = 10**12
 
 def nearest_counts(
     prefix: Sequence[int],
-    even: Sequence[int],
+    targets: Sequence[int],
     study: Sequence[Sequence[int]],
     both: Sequence[Sequence[int]],
     least: Sequence[int] = (),
@@ -39,19 +39,20 @@ def nearest_counts(
 
     ``study`` has the lengths of each day's study spans, and ``both`` those of all its spans; they
     are the same list if there is no reserve. The reserve is only used if study time does not
-    suffice, and then as little of it as possible. Each day has at least as many items as its entry
-    of ``least``: in small problems on as many days as possible, in large ones where the days allow.
+    suffice, and then as little of it as possible. ``least`` has the numbers of items that days
+    should have at least: in small problems as many days as possible have them, in large ones those
+    that have the room.
     """
     items = len(prefix) - 1
     opened = Opened(both, furthest(prefix, both))
     if opened.furthest[-1] < items:
         return None
     if study is both:
-        return Search(prefix, opened, None, least).nearest(even)
+        return Search(prefix, opened, None, least).nearest(targets)
     first = Opened(study, furthest(prefix, study))
     if first.furthest[-1] == items:
-        return Search(prefix, first, None, least).nearest(even)
-    return Search(prefix, opened, first, least).nearest(even)
+        return Search(prefix, first, None, least).nearest(targets)
+    return Search(prefix, opened, first, least).nearest(targets)
 
 
 def furthest(prefix: Sequence[int], lengths: Sequence[Sequence[int]]) -> list[int]:
@@ -113,29 +114,29 @@ class Search:
         has_least = self.items > 0 and any(least)
         self.least = _possible_least(prefix, opened.lengths, least) if has_least else []
 
-    def nearest(self, even: Sequence[int]) -> list[int]:
-        """Return the feasible counts with the least squared distance from ``even``."""
+    def nearest(self, targets: Sequence[int]) -> list[int]:
+        """Return the feasible counts with the least squared distance from ``targets``."""
         centre = [
             min(max(target, low), high)
-            for target, low, high in zip(even, self.lowest, self.highest, strict=True)
+            for target, low, high in zip(targets, self.lowest, self.highest, strict=True)
         ]
-        # Each count in ``centre`` is the nearest to the even one that its day allows, so if they
+        # Each count in ``centre`` is the nearest to its target that its day allows, so if they
         # are feasible together, they are optimal.
         if self._possible(centre):
             return centre
-        if self.items * len(even) <= MAX_SMALL:
-            found = self._optimum(even)
+        if self.items * len(targets) <= MAX_SMALL:
+            found = self._optimum(targets)
         else:
-            found = self._kept_close(self._projection(even))
+            found = self._kept_close(self._projection(targets))
         if found is None:
             # With items of different lengths, no counts may be feasible within the caps of
             # __init__. Without these caps there is a solution, because the caller has checked it.
             self.highest = self.furthest
-            return self.nearest(even)
+            return self.nearest(targets)
         return found
 
-    def _projection(self, even: Sequence[int]) -> list[int]:
-        """Return the cumulative counts nearest to ``even`` if only the minutes of days were limits.
+    def _projection(self, targets: Sequence[int]) -> list[int]:
+        """Return the nearest cumulative counts if only the minutes of days were limits.
 
         What is dealt until a day minus what the days until then hold must not increase.
         """
@@ -143,7 +144,7 @@ class Search:
         held = list(accumulate(sum(span // unit for span in spans) for spans in self.lengths))
         need = self.prefix[-1] // unit
         pools: list[tuple[int, int]] = []  # sums of the differences and numbers of days
-        for count, sum_ in zip(even, held, strict=True):
+        for count, sum_ in zip(targets, held, strict=True):
             pool = self.prefix[count] // unit - sum_, 1
             while pools and pools[-1][0] * pool[1] < pool[0] * pools[-1][1]:
                 before = pools.pop()
@@ -188,8 +189,8 @@ class Search:
         (low,) = one if self.first is None else self._reached(one, self.first[day])
         return low, high
 
-    def _optimum(self, even: Sequence[int]) -> list[int] | None:
-        """Return the feasible counts with the least squared distance from ``even``, or ``None``.
+    def _optimum(self, targets: Sequence[int]) -> list[int] | None:
+        """Return the feasible counts with the least squared distance from ``targets``, or ``None``.
 
         Dynamic programming from the last day to the first: ``ahead`` has, for each count before
         the days that have been processed, the least cost of these days. ``choices`` has the next
@@ -198,10 +199,10 @@ class Search:
         bounds = list(zip(self.lowest, self.highest, strict=True))
         ahead: dict[int, int] = {self.items: 0}
         choices: list[dict[int, int]] = []
-        for day in range(len(even) - 1, -1, -1):
+        for day in range(len(targets) - 1, -1, -1):
             low, high = bounds[day]
             costs = {
-                count: cost + (count - even[day]) ** 2
+                count: cost + (count - targets[day]) ** 2
                 for count, cost in ahead.items()
                 if low <= count <= high
             }

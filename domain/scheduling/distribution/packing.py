@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from domain.scheduling.distribution.sessions import Sessions
-from domain.scheduling.placement import Room, Run, pack
+from domain.scheduling.placement import Room, Run, pack, reserve_minutes
 
 _DIVIDED_SPANS: Final = 2
 """The number of spans between which contents are divided in every way."""
@@ -30,7 +30,7 @@ def reserve_needed(
     if spare + most < 0:
         return None
     placed = packed(contents, items, room)
-    needed = most + 1 if placed is None else _reserve_of(placed)
+    needed = most + 1 if placed is None else reserve_minutes(placed.values())
     return needed if needed <= most else None
 
 
@@ -47,11 +47,13 @@ def packed(
     in_turn = sorted(items)
     longest_first = sorted(in_turn, key=lambda number: -contents[number].demand.longest)
     best = _packed(contents, items, room, in_turn)
-    if longest_first != in_turn and (best is None or _reserve_of(best)):
+    if longest_first != in_turn and (best is None or reserve_minutes(best.values())):
         other = _packed(contents, items, room, longest_first)
-        if other is not None and (best is None or _reserve_of(other) < _reserve_of(best)):
+        if other is not None and (
+            best is None or reserve_minutes(other.values()) < reserve_minutes(best.values())
+        ):
             best = other
-    if best is None or _reserve_of(best):
+    if best is None or reserve_minutes(best.values()):
         return _divided(contents, items, room, need) or best
     return best
 
@@ -118,10 +120,6 @@ def _packed(
         free.take(runs)
         placed[number] = runs
     return placed
-
-
-def _reserve_of(placed: Mapping[int, Sequence[Run]]) -> int:
-    return sum(run.stop - run.start for runs in placed.values() for run in runs if run.reserve)
 
 
 def fits_easily(contents: Sequence[Sessions], items: Mapping[int, range], room: Room) -> bool:

@@ -14,11 +14,11 @@ from domain.scheduling.distribution.ledger import ANY, Change
 from domain.scheduling.distribution.moves import moves_from
 from domain.scheduling.distribution.search import FAR, MAX_CHAINS, NEAR, Search
 
-_MAX_SAVING: Final = 700
+_SAVING_EFFORT: Final = 700
 """How many changes are examined to save reserve; four times as many would save 2 % of it."""
-_MAX_SAVINGS: Final = 24
+_MAX_SAVING_MOVES: Final = 24
 """How many moves away from a day that uses the reserve are tried."""
-_MAX_CHAINS: Final = 4
+_MAX_SAVING_CHAINS: Final = 4
 """How many of them are followed by a second move."""
 _MAX_SOURCES: Final = 40
 """How many moves to a session in idle study time are tried."""
@@ -35,7 +35,7 @@ class Relief(Search):
         """Move units away from days that do not hold them; return whether all days do then.
 
         With ``with_reserve``, a day may use its reserve if no units can be moved away. At most
-        half of the effort is used.
+        half of the effort is used, and the rest only for days that their reserve does not relieve.
         """
         enough = self.effort // 2
         ledger = self.ledger
@@ -76,7 +76,7 @@ class Relief(Search):
 
     def save_reserve(self) -> None:
         """Move units out of the reserve of days to study time that is free on other ones."""
-        ledger, enough = self.ledger, self.effort - _MAX_SAVING
+        ledger, enough = self.ledger, self.effort - _SAVING_EFFORT
         for day in [day for day in ledger.at if ledger.used([day])]:
             while ledger.used([day]) and self.effort > max(0, enough) and self._save(day):
                 pass
@@ -99,7 +99,7 @@ class Relief(Search):
                     pass
 
     def _fill(self, day: int, shortest: Sequence[int], most_faults: float) -> bool:
-        """Move units from a day that uses the reserve to another one; return if that saves some.
+        """Move units to a day with idle study time from days that use the reserve.
 
         ``shortest`` has the minutes of the shortest unit of each content.
         """
@@ -116,7 +116,7 @@ class Relief(Search):
                 moves = islice(moves_from(ledger, sources, (content, day), idle), most_moves)
                 found = self.moved(moves, most_faults)
                 changes = sorted(found, key=lambda one: one.faults) if most_faults else found
-                if self._is_saved_by(changes, most):
+                if self._save_by_first(changes, most):
                     return True
         return False
 
@@ -134,17 +134,17 @@ class Relief(Search):
         """Make a move, or a chain of two, after which the reserve is used less."""
         ledger = self.ledger
         most = ledger.used(ledger.reserve) - 1
-        return self._is_saved(day, FAR, most) or any(
-            self._is_saved_by_chain(change, most)
-            for _, change in self.moves_away(day, NEAR)[:_MAX_CHAINS]
+        return self._save_by_move(day, FAR, most) or any(
+            self._save_by_chain(change, most)
+            for _, change in self.moves_away(day, NEAR)[:_MAX_SAVING_CHAINS]
         )
 
-    def _is_saved(self, day: int, near: int, most: int) -> bool:
+    def _save_by_move(self, day: int, near: int, most: int) -> bool:
         """Make a move away from a day after which so much of the reserve is used at most."""
-        changes = islice(self.moves_within(day, near, most), _MAX_SAVINGS)
-        return self._is_saved_by((change for change in changes if change.minutes.get(day)), most)
+        changes = islice(self.moves_within(day, near, most), _MAX_SAVING_MOVES)
+        return self._save_by_first((change for change in changes if change.minutes.get(day)), most)
 
-    def _is_saved_by(self, changes: Iterable[Change], most: int) -> bool:
+    def _save_by_first(self, changes: Iterable[Change], most: int) -> bool:
         """Make the first change after which so much of the reserve is used at most."""
         ledger = self.ledger
         for change in changes:
@@ -155,14 +155,14 @@ class Relief(Search):
                 return True
         return False
 
-    def _is_saved_by_chain(self, change: Change, most: int) -> bool:
+    def _save_by_chain(self, change: Change, most: int) -> bool:
         """Make a change, and a move away from the day that gets the most minutes, if that helps."""
         ledger = self.ledger
         crowded = max(change.minutes, key=lambda day: change.minutes[day])
         back = ledger.opposite(change)
         ledger.apply(change)
         others = (day for day in change.days if day != crowded)
-        if all(ledger.needed(day) is not None for day in others) and self._is_saved(
+        if all(ledger.needed(day) is not None for day in others) and self._save_by_move(
             crowded, NEAR, most
         ):
             return True

@@ -1,6 +1,6 @@
-"""Sets minutes aside: how much of each day each content may use if the even deal does not fit.
+"""Sets minutes aside: how much of each day each content may use if its targets do not fit.
 
-Starts from the even deal. On overfull days the most flexible content (the one with the most days)
+Starts from the targets. On overfull days the most flexible content (the one with the most days)
 is moved first, to days with free time, but the least units that it wants on a day are moved last.
 If all days of a content are full, other contents are moved
 to make room, along augmenting paths between contents. Study time is filled before the reserve.
@@ -25,43 +25,45 @@ Loads = list[list[int]]
 
 
 def set_aside(
-    demands: Sequence[Demand], even: Sequence[Sequence[int]], room: Sequence[int]
+    demands: Sequence[Demand], targets: Sequence[Sequence[int]], room: Sequence[int]
 ) -> Loads:
     """Return minutes for every demand that together fit into ``room``, the minutes per bin.
 
-    ``even`` is the even deal in minutes, per demand and study bin. If the minutes of all demands
-    fit (``DaySets.fits``), all of them are set aside; otherwise as many as possible.
+    ``targets`` are the minutes that each demand should have, per study bin. If the minutes of all
+    demands fit (``DaySets.fits``), all of them are set aside; otherwise as many as possible.
     """
-    balance = _Balance(demands, even, room)
+    transport = _Transport(demands, targets, room)
     days = len(room) // 2
     for reserve_too in (False, True):
         for demand in range(len(demands)):
             own = demands[demand].own
             bins = own + [days + day for day in own] if reserve_too else own
-            balance.own[demand] = bins
+            transport.own[demand] = bins
         for demand in range(len(demands)):
-            balance.settle(demand)
-    return balance.loads
+            transport.assign(demand)
+    return transport.loads
 
 
-class _Balance:
+class _Transport:
     def __init__(
-        self, demands: Sequence[Demand], even: Sequence[Sequence[int]], room: Sequence[int]
+        self, demands: Sequence[Demand], targets: Sequence[Sequence[int]], room: Sequence[int]
     ) -> None:
         days = len(room) // 2
-        self.loads: Loads = [[*minutes, *([0] * days)] for minutes in even]
+        self.loads: Loads = [[*minutes, *([0] * days)] for minutes in targets]
         self.slack = list(room)
         self.own: list[list[int]] = [[] for _ in demands]
         self.steps = [max(1, demand.longest) for demand in demands]
         self.least = [least_minutes(demand) for demand in demands]
         # Minutes that have no bin, by the bin from which they were removed, so that they are
         # moved to a bin nearby.
-        self.unassigned = [_undealt(d, minutes) for d, minutes in zip(demands, even, strict=True)]
+        self.unassigned = [
+            _undealt(d, minutes) for d, minutes in zip(demands, targets, strict=True)
+        ]
         flexible = sorted(range(len(demands)), key=lambda i: (-len(demands[i].own), -i))
         for day in range(days):
             self._unload(day, flexible)
 
-    def settle(self, demand: int) -> None:
+    def assign(self, demand: int) -> None:
         """Assign the unassigned minutes of a demand to bins, moving other demands if necessary.
 
         Minutes remain unassigned if the current ``own`` bins cannot hold them.

@@ -9,7 +9,7 @@ from domain.scheduling.distribution.goals import NO_MINIMUM, Minimum
 from domain.scheduling.distribution.ledger import Ledger
 from domain.scheduling.distribution.packing import packed, reserve_needed
 from domain.scheduling.distribution.sessions import Sessions
-from domain.scheduling.placement import Room, Run
+from domain.scheduling.placement import Room, Run, reserve_minutes
 from domain.scheduling.spans import total
 
 
@@ -42,13 +42,13 @@ def ledger_in(
     return Ledger(contents, weights, base, levels, times=times, held=held)
 
 
-def settle(ledger: Ledger, deals: Sequence[Deal]) -> None:
-    """Let a ledger know the reserve that the placement of its deals uses."""
+def used_reserve(deals: Sequence[Deal]) -> dict[int, int]:
+    """Return the minutes of the reserve that the placement of deals uses, by day."""
+    used: dict[int, int] = {}
     for deal in deals:
         for day, runs in deal.runs.items():
-            used = sum(run.stop - run.start for run in runs if run.reserve)
-            ledger.reserve[day] = ledger.reserve.get(day, 0) + used
-    ledger.is_settled = True
+            used[day] = used.get(day, 0) + reserve_minutes([runs])
+    return used
 
 
 def pack_changed(ledger: Ledger, deals: Sequence[Deal], rooms: Mapping[int, Room]) -> None:

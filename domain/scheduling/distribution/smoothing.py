@@ -13,13 +13,15 @@ from itertools import islice
 from typing import Final
 
 from domain.scheduling.distribution.ledger import FAULT, Change
-from domain.scheduling.distribution.moves import founding_moves, mending_moves, near_mending_moves
+from domain.scheduling.distribution.moves import (
+    mending_moves,
+    moves_to_empty_day,
+    near_mending_moves,
+)
 from domain.scheduling.distribution.search import FAR, MAX_CHAINS, MAX_MOVES, NEAR, Search
 from domain.scheduling.distribution.sessions import Sessions
 
-_MENDING: Final = 1
-"""How many times the effort is spent at most on sessions that are not as they should be."""
-_MAX_FOUNDING: Final = 400
+_LEAST_ADDING_EFFORT: Final = 400
 """How many changes are examined at least for sessions that are due, but missing, in the end."""
 _MAX_MENDING: Final = 600
 """How many changes are examined at most for sessions that are still too short in the end."""
@@ -45,19 +47,19 @@ class Smoothing(Search):
     def smooth(self) -> None:
         """Improve the sessions, while every day holds its units."""
         ledger = self.ledger
-        effort, self.effort = self.effort, _MENDING * self.effort
+        effort = self.effort
         for number in range(len(ledger.contents)):
             self._mend_all(number)
-        self.effort = effort
+        self.effort = effort  # mending had as much for itself
         self._level(ledger.at)
-        if self._found_sessions():
+        if self._add_missing_sessions():
             self._level(ledger.at)
         if not ledger.reserve:
             self._chain_peaks()
         for _ in range(2):
             if not self._deal_peaks_again():
                 break
-        self._found_sessions()
+        self._add_missing_sessions()
 
     def _level(self, days: Collection[int]) -> None:
         """Move units away from days and, where that changes others, from these, too."""
@@ -94,7 +96,7 @@ class Smoothing(Search):
             for index in range(len(sessions.days)):
                 if sessions.minutes(index) and ledger.faults(number, index) > 0:
                     self._mend(number, index)
-        self._found_sessions()
+        self._add_missing_sessions()
 
     def _mend(self, content: int, index: int) -> None:
         """Make the first possible move that mends a session, from the nearest days on."""
@@ -106,25 +108,28 @@ class Smoothing(Search):
             if self.effort <= 0:
                 break
 
-    def _found_sessions(self) -> bool:
+    def _add_missing_sessions(self) -> bool:
         """Let days without a session have one, if it is due there and others can give it.
 
         Whether a day has the time for it is known only when the days are levelled. Returns whether
         anything has changed.
         """
-        self.effort = max(self.effort, _MAX_FOUNDING)
-        founded = False
+        self.effort = max(self.effort, _LEAST_ADDING_EFFORT)
+        added = False
         for number, sessions in enumerate(self.ledger.contents):
             for index, day in enumerate(sessions.days):
                 is_due = day in sessions.wanted or day in sessions.required
                 if is_due and not sessions.minutes(index) and self.effort > 0:
-                    found = founding_moves(sessions, number, index)
+                    found = moves_to_empty_day(sessions, number, index)
                     changes = (change for change in self.moved(found) if change.faults < 0)
-                    founded = self._apply_best(changes) or founded
-        return founded
+                    added = self._apply_best(changes) or added
+        return added
 
     def _best_move(self, day: int, limit: float = 0.0) -> Change | None:
-        """Return the best move away from a day whose cost is below a limit, if there is one."""
+        """Return the first move away from a day whose exact cost is below a limit.
+
+        The moves are in the order of their estimated costs.
+        """
         ledger = self.ledger
         if ledger.load[day] <= ledger.levels[day] + 1:
             return None

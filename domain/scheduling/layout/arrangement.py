@@ -22,7 +22,7 @@ from domain.scheduling.layout.attempts import Attempt, attempts_of, begins_as_wa
 from domain.scheduling.layout.comfort import MARK, UNLIMITED, Clock, Comfort
 from domain.scheduling.layout.day_sessions import FreeSpan, Session
 from domain.scheduling.layout.division import divided_runs
-from domain.scheduling.placement import Run
+from domain.scheduling.placement import Run, reserve_minutes
 
 _FEW_SPANS: Final = 6
 """The number of spans up to which a search divides the sessions between them."""
@@ -88,11 +88,6 @@ def _attempted(
     if marks and not _touch(spans, comfort):
         return runs
     return loosened(sessions, spans, comfort, runs)
-
-
-def reserve_minutes(runs: Iterable[Sequence[Run]]) -> int:
-    """Return the minutes of runs that are in the reserve."""
-    return sum(run.stop - run.start for own in runs for run in own if run.reserve)
 
 
 def _touch(spans: Iterable[FreeSpan], comfort: Comfort) -> bool:

@@ -96,7 +96,7 @@ Pieces: TypeAlias = list[list[range]]
 def division_cost(session: Session, minutes: Sequence[int], longest_span: int) -> tuple[int, int]:
     """Return how many pieces of a session are too short, and what its cuts cost.
 
-    A cut costs 1, and ``NEEDLESS`` more if the longest span could hold the session.
+    Each cut costs 1. A session that the longest span could hold costs ``NEEDLESS`` more, once.
     """
     cuts = len(minutes) - 1
     if not cuts:

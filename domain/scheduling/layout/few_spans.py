@@ -14,12 +14,17 @@ from typing import Final, NamedTuple, TypeAlias
 from domain.scheduling.layout.day_sessions import NEEDLESS, FreeSpan, Pieces, Session, division_cost
 
 _MAX_STATES: Final = 1 << 17
+"""The number of states, bits of an integer, up to which spans count as few."""
 _TIERS: Final = (1, 3, 6, 9)
 """The limits of the cost of cuts that are tried one after another, because low ones take less."""
 MAX_CUTS: Final = _TIERS[-1]
 """The highest cost of cuts for which a division is looked for."""
 _MAX_COMPARED: Final = 200
+"""How many of the cheapest divisions are compared at most."""
 _MAX_CUT_POINTS: Final = 64
+"""At how many places a session is cut in two at most, at equal distances."""
+_MAX_TWO_CUT_POINTS: Final = 12
+"""The same for a session that is cut in three."""
 _FEW_UNITS: Final = 12
 """The number of units up to which a session is divided over three spans if two could hold it."""
 
@@ -47,8 +52,9 @@ def divided_exactly(
     """Return what each span holds of each session, at a cost within the ``limit``.
 
     ``spans`` are in order of time, and of the reserve at most ``reserve`` minutes are used. The
-    division has the fewest short pieces, then the cheapest cuts. ``None`` means that there is none,
-    apart from those that cut a session of many units in an unusual place.
+    division has the fewest short pieces, then the cheapest cuts. ``None`` means that none was found
+    with at most three spans per session (two for one of many units that two spans could hold), and
+    cuts at the places that are tried.
     """
     fills = _Fills(spans)
     total = sum(session.minutes for session in sessions)
@@ -100,7 +106,7 @@ class _Fills:
 
     def allowed(self, total: int, reserve: int) -> int:
         """Return the states in which the longest span holds the rest, and the reserve suffices."""
-        inner = 1 if self.last == 0 else 0
+        inner = 1 if self.last == 0 else 0  # the span with step 1: its fills are adjacent bits
         outer = (
             range(1) if index in (inner, self.last) else range(free + 1)
             for index, free in enumerate(self.free)
@@ -204,7 +210,7 @@ def _ways(session: Session, free: Sequence[int], limit: _Cost) -> Iterator[_Way]
     if total <= longest:
         most = min(most, 1 + max(0, limit[1] - NEEDLESS))
     for count in range(1, min(most, 1 + limit[1], len(free), len(items)) + 1):
-        ends = _thinned(items[1:], _MAX_CUT_POINTS if count == 2 else _FEW_UNITS)
+        ends = _thinned(items[1:], _MAX_CUT_POINTS if count == 2 else _MAX_TWO_CUT_POINTS)
         choices = [(spans, [free[i] for i in spans]) for spans in combinations(places, count)]
         for cuts in combinations(ends, count - 1):
             inner = [session.prefix[at] - before for at in cuts]

@@ -118,7 +118,7 @@ class _Search:
     ) -> Iterator[tuple[dict[int, range], int, _State]]:
         """Yield the ways to end a span: as it is, or with the beginning of a session.
 
-        At most ``waste`` of the ``free`` minutes are left free.
+        A session is only begun if at most ``waste`` of the ``free`` minutes are left free then.
         """
         yield {}, free, state
         if state.begun is not None or not state.cuts:

@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import Final
 
 from domain.scheduling.demand import placing_order
-from domain.scheduling.layout.arrangement import arrange, loosened, reserve_minutes
+from domain.scheduling.layout.arrangement import arrange, loosened
 from domain.scheduling.layout.comfort import Comfort
 from domain.scheduling.layout.day_sessions import SHORTEST_REVIEW, FreeSpan, Session
 from domain.scheduling.layout.review_units import (
@@ -27,7 +27,7 @@ from domain.scheduling.layout.review_units import (
     ranges_of_rows,
     without_short_pieces,
 )
-from domain.scheduling.placement import Room, Run, pack
+from domain.scheduling.placement import Room, Run, pack, reserve_minutes
 from domain.scheduling.rows import Row, new_row
 from domain.scheduling.spans import Span
 from domain.scheduling.types import MINUTES_PER_DAY, Allocation, PlanKind
@@ -39,19 +39,19 @@ def lay_out_reviews(
     rooms: Mapping[int, Room],
     comfort: Comfort | None,
 ) -> list[Row]:
-    """Return the rows of the reviews of a cycle, and remove their time from the rooms."""
+    """Return the rows of the reviews of a cycle. The rooms are not changed."""
     if comfort is not None:
         # The longest ones fill what the others leave, because they can be cut.
         reviews = sorted(reviews, key=lambda review: (len(review.days), review.minutes))
-    before = {day: rooms[day].copy() for day in days}
+    free = {day: rooms[day].copy() for day in days}
     shortest = SHORTEST_REVIEW if comfort else 1
     rows: list[Row] = []
     for review in reviews:
-        placed = list(_place(review, {day: rooms[day] for day in review.days}, shortest))
+        placed = list(_place(review, {day: free[day] for day in review.days}, shortest))
         rows += without_short_pieces(placed, shortest)
     if comfort is None:
         return rows
-    return _arranged(reviews, days, before, rows, comfort)
+    return _arranged(reviews, days, rooms, rows, comfort)
 
 
 def _arranged(
@@ -184,7 +184,8 @@ def _divided(
 ) -> list[tuple[Sequence[int], Sequence[Review]]] | None:
     """Return the reviews of each day, the days filled alike; ``None`` if one fits into no day.
 
-    The longest review is assigned first, to the day of which the largest share is free then.
+    Reviews with fewer days are assigned first, then longer ones, each to the day of which the
+    largest share is free then.
     """
     by_day: dict[int, list[Review]] = {day: [] for day in rooms}
     left = {day: room.minutes for day, room in rooms.items()}
@@ -285,8 +286,8 @@ def _packed(prefixes: Iterable[Sequence[int]], free: Room) -> list[list[Run]] | 
 def _place(review: Review, rooms: Mapping[int, Room], shortest: int) -> Iterator[Row]:
     """Yield the rows of a review, and remove their time from the rooms.
 
-    Units are only cut if they do not fit uncut, and not if their review has less than ``shortest``
-    minutes: it is made a little longer or shorter then.
+    Units are only cut if they do not fit uncut. If a piece would have less than ``shortest``
+    minutes, the end of its unit is moved to the cut instead, as far as the rows then still fit.
     """
     items, prefix = items_of(review)
     placed = pack_over_days(prefix, rooms)

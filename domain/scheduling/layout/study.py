@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.scheduling.distribution.deal import Deal, Share, shares_by_day
-from domain.scheduling.layout.arrangement import arrange, reserve_minutes
+from domain.scheduling.layout.arrangement import arrange
 from domain.scheduling.layout.comfort import Comfort
 from domain.scheduling.layout.day_sessions import FreeSpan, Session
-from domain.scheduling.placement import Room, Run, pack
+from domain.scheduling.placement import Room, Run, pack, reserve_minutes
 from domain.scheduling.result import PlanWarning, warning
 from domain.scheduling.rows import Parts, Row, rows_of, whole_ranges_of
 from domain.scheduling.spans import total
@@ -81,12 +81,12 @@ def _with_wrap_ups(
         return _stretched(wraps, room, _closed_up(room, [share.runs for share in shares]))
     if not any(wraps):
         return bare, [0] * len(shares)
-    max_reserve = _reserve_used(shares, bare)
+    max_reserve = _study_in_reserve(shares, bare)
     given = list(wraps)
 
     def attempt() -> list[list[Run]] | None:
         runs = _pack_all(shares, given, room)
-        return runs if runs and _reserve_used(shares, runs) <= max_reserve else None
+        return runs if runs and _study_in_reserve(shares, runs) <= max_reserve else None
 
     if runs := attempt():
         return runs, given
@@ -124,12 +124,12 @@ def _uses_more_reserve(shares: Sequence[Share], runs: Sequence[Sequence[Run]]) -
     """
     return any(
         share.day in share.deal.runs
-        and _reserve_used([share], [own]) > _reserve_used([share], [share.runs])
+        and _study_in_reserve([share], [own]) > _study_in_reserve([share], [share.runs])
         for share, own in zip(shares, runs, strict=True)
     )
 
 
-def _reserve_used(shares: Sequence[Share], runs: Sequence[Sequence[Run]]) -> int:
+def _study_in_reserve(shares: Sequence[Share], runs: Sequence[Sequence[Run]]) -> int:
     """Return the minutes of study in the reserve, without wrap-ups."""
     return sum(
         share.deal.prefix[run.items.stop] - share.deal.prefix[run.items.start]
@@ -163,9 +163,10 @@ def _closed_up(room: Room, runs: list[list[Run]]) -> list[list[Run]]:
 def _stretched(
     wraps: Sequence[int], room: Room, runs: list[list[Run]]
 ) -> tuple[list[list[Run]], list[int]]:
-    """Return the same runs, the last of each item extended by the wrap-up into free time after it.
+    """Return the same runs, the last one of each share extended by the wrap-up.
 
-    The wrap-up is shortened to the time until the next run or the end of the span.
+    It is in the free time after the run, and shortened to the time until the next run or the end of
+    the span.
     """
     bounds = [run.start for own in runs for run in own]
     bounds = sorted([*bounds, *(stop for _, stop in (*room.study, *room.reserve))])
@@ -204,7 +205,7 @@ class _Arrangement:
         if given == wraps:
             return arranged, given
         whole = self._arranged(wraps, None)
-        if whole and _reserve_used(self.shares, whole) <= _reserve_used(self.shares, plain):
+        if whole and _study_in_reserve(self.shares, whole) <= _study_in_reserve(self.shares, plain):
             return whole, list(wraps)
         missing = [need - wrap for need, wrap in zip(wraps, given, strict=True)]
         stretched, more = _stretched(missing, self.room, arranged)
@@ -224,7 +225,7 @@ class _Arrangement:
         missing = [need - wrap for need, wrap in zip(wraps, given, strict=True)]
         if arranged is None or any(_stretched(missing, self.room, arranged)[1]):
             return stretched
-        more = _reserve_used(self.shares, arranged) > _reserve_used(self.shares, stretched)
+        more = _study_in_reserve(self.shares, arranged) > _study_in_reserve(self.shares, stretched)
         return stretched if more else arranged
 
     def _arranged(

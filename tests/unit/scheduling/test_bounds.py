@@ -81,11 +81,11 @@ def test_repairs_of_a_problem_that_exceeds_the_effort_are_not_tried() -> None:
 def test_effort_is_reached_if_demands_cannot_be_dealt_twice() -> None:
     problem = problem_of(build(Recipe(days=30, study_spans=2)))
     effort = Effort(10**6)
-    assert effort.allows(problem.demands, problem.rooms)
+    assert effort.require_two_deals(problem.demands, problem.rooms)
     effort.spend(problem.demands[0], problem.rooms)
     assert effort.left < 10**6
     effort.left = 10
-    assert not effort.allows(problem.demands, problem.rooms)
+    assert not effort.require_two_deals(problem.demands, problem.rooms)
     assert not effort.remains
 
 
