@@ -175,7 +175,8 @@ def _more_days(problem: Problem, trials: _Trials) -> Repair | None:
 
     def changed(amount: int) -> Problem:
         later = end + timedelta(days=amount)
-        return problem_of(replace(problem.request, period_end=later))
+        first = problem.request.period_start + timedelta(days=problem.first_day)
+        return problem_of(replace(problem.request, period_end=later), first_date=first)
 
     amount = _least(changed, most, trials)
     return None if amount is None else Repair(RepairKind.DAYS, amount)

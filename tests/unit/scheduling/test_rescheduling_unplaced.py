@@ -9,7 +9,17 @@ from domain.scheduling.rescheduling.reschedule import CatchUp
 from domain.scheduling.result import Certificate, RepairKind
 from domain.scheduling.schedule import schedule
 from domain.scheduling.types import Request, SpecialDay, Strategy
-from tests.unit.scheduling.build import block, book, custom, holiday, make_request, on, reserve
+from tests.unit.scheduling.build import (
+    DAILY,
+    WEDNESDAY,
+    block,
+    book,
+    custom,
+    holiday,
+    make_request,
+    on,
+    reserve,
+)
 from tests.unit.scheduling.lives import Life, next_day, places
 from tests.unit.scheduling.test_rescheduling import lives, with_range
 
@@ -118,3 +128,13 @@ def test_missed_unit_is_cut_into_the_reserve_of_a_holiday() -> None:
     shorter = replace(request, special_days=(SpecialDay(on("01-07"), ((600, 640),)),))
     found = life.reschedule(on("01-07"), request=shorter)
     assert found.unplaced == ()
+
+
+def test_repair_does_not_use_the_time_of_frozen_days() -> None:
+    """The frozen Wednesday has an hour left; without it, two more days are needed."""
+    other_days = [day for day in DAILY if day != WEDNESDAY]
+    blocks = (*block(10, 11, other_days), *block(10, 12, [WEDNESDAY]))
+    life = Life(make_request(book(1, 4, 60), period="01-06..01-09", cycle=(6, 0), blocks=blocks))
+    found = life.reschedule(on("01-08"), frozen_until=on("01-09"))
+    (days,) = (repair.amount for repair in found.repairs if repair.kind is RepairKind.DAYS)
+    assert days == 2
