@@ -63,21 +63,21 @@ def calendar(request: Request) -> list[Day]:
     counted = 0
     start = request.period_start.toordinal()
     for offset in range(request.period_end.toordinal() - start + 1):
-        today = date.fromordinal(start + offset)
-        time = time_of(today)
+        day = date.fromordinal(start + offset)
+        time = time_of(day)
         study, reserve = time.study, time.reserve
         cycle_day = None
-        if study and today not in excluded:
+        if study and day not in excluded:
             cycle, cycle_day = counted // length + 1, counted % length + 1
             kind = DayKind.STUDY if cycle_day <= request.study_days else DayKind.REVIEW
             counted += 1
         else:
             cycle, kind = max(1, -(-counted // length)), DayKind.NO_TIME
-            if today in excluded:
+            if day in excluded:
                 kind, study, reserve = DayKind.EXCLUDED, (), ()
-                if excluded[today] and request.self_study_on_holidays:
+                if excluded[day] and request.self_study_on_holidays:
                     kind, reserve = DayKind.HOLIDAY, time.holiday_reserve
-        days.append(Day(today, kind, offset // 7 + 1, cycle, cycle_day, study, reserve))
+        days.append(Day(day, kind, offset // 7 + 1, cycle, cycle_day, study, reserve))
     return days
 
 
@@ -96,16 +96,18 @@ def _times(request: Request) -> Callable[[date], _DayTime]:
     blocks: dict[BlockKind, list[list[Span]]] = {kind: _weekdays() for kind in BlockKind}
     for block in request.blocks:
         blocks[block.kind][block.weekday].append((block.start_minute, block.end_minute))
-    # Without any study block, self-study is the study time, so that there is no reserve.
-    self_study_only = not any(block.kind is BlockKind.STUDY for block in request.blocks) and not (
-        not request.blocks and any(day.study for day in request.special_days)
+    # Without study time of its own, a group studies in its self-study time, and has no reserve.
+    has_study_time = (
+        any(block.kind is BlockKind.STUDY for block in request.blocks)
+        if request.blocks
+        else any(day.study for day in request.special_days)
     )
 
     @cache  # most weekdays have the same blocks
     def open_time(
         study: tuple[Span, ...], self_study: tuple[Span, ...], closed: tuple[Span, ...]
     ) -> _DayTime:
-        if self_study_only:
+        if not has_study_time:
             study, self_study = (*study, *self_study), ()
         first = without(merged(_clipped(study)), closed)
         second = without(merged(_clipped(self_study)), closed)

@@ -12,9 +12,9 @@ new, and the rest of the live plans is dropped. So the kept, moved and dropped p
 were live before, and the kept, moved and new ones are those that are live after.
 
 Step 1 needs no choice, because no two live plans of a student overlap. Steps 2 and 3 take plans in
-order of time, and step 3 prefers the live plan with the most units in common. Linear in the number
-of plans, apart from a logarithmic factor, because of the plans of a content, kind and day only
-pieces of a unit have units in common.
+order of time, and step 3 prefers the live plan with the most units in common. The running time is
+linear in the number of plans, apart from a logarithmic factor, because among the plans of one
+content, kind and day only pieces of a unit have units in common.
 """
 
 from bisect import bisect_right
@@ -91,7 +91,7 @@ class Difference:
 
     @property
     def retired(self) -> tuple[StoredPlan, ...]:
-        """The live plans that are not live any more."""
+        """The plans that are no longer live after the run."""
         return (*(old for old, _ in self.moved), *self.dropped)
 
     @property

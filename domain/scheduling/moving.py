@@ -1,13 +1,13 @@
 """A plan at another time: whether the time is free, and the fields that follow from it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date
 
 from domain.errors import FieldError, InvalidInputError
 from domain.scheduling.calendar import Day, DayKind, calendar
 from domain.scheduling.result import ScheduledPlan
-from domain.scheduling.spans import Span, merged
+from domain.scheduling.spans import Span, contains, merged
 from domain.scheduling.types import MINUTES_PER_DAY, Allocation, Busy, Request
 
 
@@ -32,7 +32,7 @@ def move(
         date=day,
         start_minute=span[0],
         end_minute=span[1],
-        reserve=not _contains(found.study, span),
+        reserve=not contains(found.study, span),
         week=found.week,
         cycle=found.cycle,
         cycle_day=found.cycle_day,
@@ -61,7 +61,7 @@ def _time_errors(
     if not may_be_moved_to(day.kind, allocation):
         yield FieldError("date", "is an excluded day")
         return
-    if not _contains(merged([*day.study, *day.reserve]), span):
+    if not contains(merged([*day.study, *day.reserve]), span):
         yield FieldError("start_minute", "must be within study time or self-study time")
     for busy in taken:
         if busy.date == day.date and busy.start_minute < span[1] and span[0] < busy.end_minute:
@@ -72,7 +72,3 @@ def _time_errors(
 def _allocation(request: Request, plan: ScheduledPlan) -> Allocation | None:
     found = (one.allocation for one in request.contents if one.position == plan.content)
     return next(found, None)
-
-
-def _contains(spans: Sequence[Span], span: Span) -> bool:
-    return any(start <= span[0] and span[1] <= end for start, end in spans)

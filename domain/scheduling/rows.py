@@ -155,7 +155,10 @@ def ranges_of(deal: Deal, items: range, pieces: Mapping[int, int]) -> Iterable[r
 
 
 def whole_ranges_of(deal: Deal, items: range, pieces: Mapping[int, int]) -> Iterable[range]:
-    """Return the same ranges, but consecutive pieces of a unit as one; all pieces are no cut."""
+    """Return the same ranges, but consecutive pieces of a unit as one range.
+
+    A unit all of whose pieces are consecutive counts as whole.
+    """
     units, first, stop = deal.units, items.start, items.stop
     if not pieces:
         return ranges_of(deal, items, pieces)

@@ -49,6 +49,11 @@ def without(spans: Sequence[Span], holes: Iterable[Span]) -> list[Span]:
     return rest
 
 
+def contains(spans: Iterable[Span], span: Span) -> bool:
+    """Whether one of some tidy spans contains a whole span."""
+    return any(start <= span[0] and span[1] <= end for start, end in spans)
+
+
 def total(spans: Iterable[Span]) -> int:
     """Return the number of minutes in spans that do not overlap."""
     # For a few spans, a loop takes half of the time of sum() with a generator.

@@ -2,8 +2,8 @@
 
 Each function works through the groups one by one, under the lock of the group and of its student,
 in transactions that delete at most ``BATCH`` retired plans. A transaction that is interrupted, or
-refused because a lock is held for longer than ``wait``, leaves no half undoable history: repeat
-the call to remove the rest.
+refused because a lock is held for longer than ``wait``, leaves no run that could be undone only in
+part: repeat the call to remove the rest.
 """
 
 from collections.abc import Callable
@@ -124,8 +124,8 @@ def remove_tenant(
 def _check_arguments(wait: timedelta, *, tenant_id: UUID, **ids: UUID) -> None:
     """Raise ``InvalidInputError`` for an invalid argument, before anything is removed.
 
-    ``PlanGroupLock`` accepts no wait, ``StudentLock`` does not, and both are acquired, the second
-    one after groups were removed.
+    A ``PlanGroupLock`` may have no wait, but a ``StudentLock``, which is acquired after groups were
+    removed, must have one; the tenant's id stands in for that of a student.
     """
     InvalidInputError.require_uuids(tenant_id=tenant_id, **ids)
     StudentLock(tenant_id, ids.get("student_id", tenant_id), wait=wait)

@@ -95,12 +95,12 @@ class RunRequest:
         return record
 
     def require_expected(self, generation: int) -> None:
-        """Raise ``EditedMeanwhileError`` unless the caller has read the last run, if any."""
+        """Raise ``EditedMeanwhileError`` if the caller expects a run that is not the last one."""
         if self.expected_generation not in {None, generation}:
             raise errors.EditedMeanwhileError(group_id=self.group_id)
 
     def require_previewed(self, snapshot: PlanningSnapshot, today: date) -> None:
-        """Raise ``EditedMeanwhileError`` unless the result is the previewed one, if there is one.
+        """Raise ``EditedMeanwhileError`` if the caller confirms a preview that no longer holds.
 
         The fingerprint covers everything on which it depends, so one of another group or operation
         does not hold either.

@@ -23,9 +23,9 @@ class StudentLocks:
     def forget(self, *group_ids: UUID) -> None:
         """Read the students of these groups again at the next request for their locks.
 
-        A group that is removed can be stored again for another student. If a savepoint is rolled
-        back it belongs to its old one, which is then read again: inside a savepoint no student is
-        locked, so nothing that is known can be from one.
+        A removed group can be stored again for another student. If that is rolled back with a
+        savepoint, the group has its old student again, who is then read again. Nothing that is
+        known was read inside a savepoint, where ``lock_student`` is refused.
         """
         for group_id in group_ids:
             self.of_group.pop(group_id, None)

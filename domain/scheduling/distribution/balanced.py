@@ -83,10 +83,12 @@ class _Attempt:
         """The goals with the time that is open: study time, or with the reserve."""
         plain = self.goals.without_minimums()
         # Minimums give way if they would take time that others need.
-        self.fits_study = any(self._deal(goals) for goals in (self.goals, plain))
+        self.fits_study = self._deal(self.goals) or self._deal(plain)
         if not self.fits_study:
             demands, rooms = _with_needed_days(choice.problem), choice.problem.rooms
-            any(self._deal(goals.with_reserve(rooms, demands)) for goals in (self.goals, plain))
+            for goals in (self.goals, plain):
+                if self._deal(goals.with_reserve(rooms, demands)):
+                    break
         self.first_wanted = self.wanted()
         """The wanted demands before sessions are moved, as in a trial (``places_all``)."""
 

@@ -78,7 +78,7 @@ def deal_in_turn(
             break
         if other not in tried:
             found.append(_dealt_in_order(other, demands, rooms, divisible, effort))
-            # What is missing is shared, too, rather than that less of it is missing.
+            # A shortage that several contents share is better than a smaller one of one content.
             found.sort(key=lambda one: (_most_missing(one, demands), [-x for x in _merit(one)]))
             missing = _missing(found[0], demands)
         tried.append(other)

@@ -26,7 +26,7 @@ def attempts_of(
     few = len(spans) <= _MANY_SPANS
     has_time = few and _has_time_for_pauses(sessions, spans, comfort)
     pauses = UNLIMITED if has_time else 0
-    first = Attempt(list(range(len(sessions))), pauses, pauses)
+    first = Attempt(list(range(len(sessions))), pauses=pauses, marks=pauses)
     yield first
     if not few:
         return
@@ -45,7 +45,7 @@ def attempts_of(
 def _has_time_for_pauses(
     sessions: Sequence[Session], spans: Sequence[FreeSpan], comfort: Comfort
 ) -> bool:
-    """Whether the spans may have the room for a pause after each longest sitting, and for one."""
+    """Whether the spans may have room for the pauses that are needed, and for one at least."""
     minutes = sum(session.minutes for session in sessions)
     spare = sum(stop - start for start, stop, _ in spans) - minutes
     pauses = -(-minutes // comfort.longest_sitting) - len(spans)
@@ -59,7 +59,7 @@ def _weaknesses(sessions: Iterable[Session]) -> int:
 
 
 def begins_as_wanted(sessions: Sequence[Session], order: Sequence[int]) -> bool:
-    """Whether weaknesses are first, and no session is whose turn comes after all others."""
+    """Whether weaknesses come first, and neither group begins with the session that opened last."""
     weak = _weaknesses(sessions)
     if any(index >= weak for index in order[:weak]):
         return False

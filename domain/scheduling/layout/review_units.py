@@ -179,7 +179,7 @@ def _is_continued(before: Row, row: Row) -> bool:
 def _single_units(items: Sequence[Span], counts: Mapping[int, int]) -> list[Span]:
     """Return the items such that one in several pieces is a single unit, except for the last item.
 
-    Its further units, whose review has 0 minutes, belong to the item after it.
+    The further units of such an item, whose review has 0 minutes, move to the next item.
     """
     single = list(items)
     for index in range(len(items) - 1):
@@ -193,7 +193,7 @@ def _single_units(items: Sequence[Span], counts: Mapping[int, int]) -> list[Span
 def _moved(
     prefix: Sequence[int], cuts: Iterable[int], shortest: int
 ) -> tuple[list[int], list[int]]:
-    """Return the minutes of items, whose ends are moved to cuts of short ones, and the other cuts.
+    """Return the ends of items, moved to cuts that would leave a short piece, and the other cuts.
 
     An item that would have no minutes then is cut.
     """

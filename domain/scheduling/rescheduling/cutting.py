@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from domain.scheduling.distribution.deal import Deal
-from domain.scheduling.placement import Room
+from domain.scheduling.placement import Room, reach
 from domain.scheduling.rescheduling.catching_up import CaughtUp, Content
 from domain.scheduling.rescheduling.session import OpenDay, lay_out_session
 from domain.scheduling.rescheduling.timetable import Timetable
@@ -81,9 +81,7 @@ class _LastDays:
         rows: list[Row] = []
         first = self.start
         for day, room in self.rooms.items():
-            stop = first
-            for length in room.lengths():
-                stop = bisect_right(deal.prefix, deal.prefix[stop] + length, stop) - 1
+            stop = reach(deal.prefix, first, room.lengths())
             if stop > first:
                 open_day = OpenDay(room, timetable.room(day), content.comfort)
                 layout = lay_out_session(deal, range(first, stop), (), open_day)

@@ -174,6 +174,7 @@ class _Stand:
         for row in rows:
             minutes[row.content] += row.stop - row.start - row.wrap_up
         deals = [
+            # Of a deal, ``quality`` reads only the last prefix and the number of units.
             Deal(demand, demand.units, [0, minutes[demand.content.position]], [], [])
             for demand in self.problem.demands
         ]

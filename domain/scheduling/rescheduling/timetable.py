@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from domain.scheduling.placement import Room
 from domain.scheduling.rows import Row
-from domain.scheduling.spans import Span, without
+from domain.scheduling.spans import contains, merged, without
 from domain.scheduling.types import PlanKind
 
 RowsByContent: TypeAlias = Mapping[int, Sequence[Row]]
@@ -69,15 +69,16 @@ class Timetable:
         for row in rows:
             self._rows[row.day].append(row)
 
-    def free(self, day: int, beside: Collection[int] = (), *, reserve: bool = True) -> Room:
-        """Return the free time of a day, as if the study rows of some contents were not there."""
+    def free(self, day: int, ignored: Collection[int] = (), *, reserve: bool = True) -> Room:
+        """Return the free time of a day, as if the study rows of ``ignored`` contents were not
+        there."""
         room = self._rooms.get(day)
         if room is None:
             return Room((), ())
         holes = [
             (row.start, row.stop)
             for row in self._rows.get(day, ())
-            if row.content not in beside or row.kind is not PlanKind.STUDY
+            if row.content not in ignored or row.kind is not PlanKind.STUDY
         ]
         study = without(room.study, holes) if holes else room.study
         if not reserve:
@@ -118,9 +119,9 @@ class Timetable:
 def holds(room: Room, row: Row) -> bool:
     """Whether a row lies within adjacent spans of a room."""
     span = (row.start, row.stop)
-    if _contains(room.study, span):
+    if contains(room.study, span):
         return True
-    return bool(room.reserve) and _contains(sorted([*room.study, *room.reserve]), span)
+    return bool(room.reserve) and contains(merged([*room.study, *room.reserve]), span)
 
 
 def study_by_content(rows: Iterable[Row]) -> RowsByContent:
@@ -130,14 +131,3 @@ def study_by_content(rows: Iterable[Row]) -> RowsByContent:
         if row.kind is PlanKind.STUDY:
             found.setdefault(row.content, []).append(row)
     return found
-
-
-def _contains(spans: Sequence[Span], span: Span) -> bool:
-    """Whether adjacent spans contain a span together."""
-    at = span[0]
-    for start, stop in spans:
-        if start <= at < stop:
-            at = stop
-        if at >= span[1]:
-            return True
-    return False

@@ -209,8 +209,8 @@ def _content_values(
 def _set_episodes(content: Content, minutes: Sequence[int | None]) -> None:
     """Set one episode per unit, starting with the first unit; existing episodes keep their rows.
 
-    Of more minutes than the range has units, only one is used in excess, with which the number is
-    refused: to build the rows of the others could take minutes.
+    If there are more entries than units, one row too many is built, which is enough for the
+    validation to refuse their number; to build the rows of all of them could take minutes.
     """
     units = min(content.last_unit - content.first_unit + 1, MAX_UNITS)
     existing = {episode.unit: episode for episode in content.episodes}

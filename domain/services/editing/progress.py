@@ -208,7 +208,7 @@ class PlanProgressService(Service):
     def _planned_again(
         self, group_id: UUID, checked: Sequence[tuple[StudentPlan, Mark, str]]
     ) -> set[UUID]:
-        """Return the plans that a mark would give units back that another plan has by now.
+        """Return the ids of the plans whose marks would give them units that others have by now.
 
         These are units that were left undone by an earlier mark. Without this check, the exclusion
         constraint on units would refuse the write.
