@@ -75,7 +75,7 @@ class Life:
 
     def __post_init__(self) -> None:
         first = schedule(self.request)
-        self.request = _with_shifts(self.request, first.day_shifts)
+        self.request = self.request.with_day_shifts(first.day_shifts)
         self.planned = list(first.plans)
         self.done = list(self.request.kept)
         self.baseline = _reported(Baseline.of(self.request, first.plans), first)
@@ -195,12 +195,3 @@ def _reported(baseline: Baseline, run: Schedule) -> Baseline:
     return replace(
         baseline, unplaced=run.unplaced, certificate=run.certificate, repairs=run.repairs
     )
-
-
-def _with_shifts(request: Request, shifts: Mapping[int, int]) -> Request:
-    """Return the request with the shifts that a generation has chosen, which it stores."""
-    contents = (
-        replace(content, day_shift=shifts.get(content.position, content.day_shift))
-        for content in request.contents
-    )
-    return replace(request, contents=tuple(contents))

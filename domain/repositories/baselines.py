@@ -68,16 +68,18 @@ def baseline_of(found: Mapping[str, Any] | None, positions: Mapping[str, int]) -
 def explanation_of(record: Any, positions: Mapping[str, int]) -> dict[str, Any]:
     """Return what a run could not place, and why, from the columns of its record.
 
-    What refers to contents that were removed since is left out.
+    What refers to contents that were removed since is left out, and all repairs if nothing that is
+    still there was unplaced.
     """
     certificate = record.certificate
     if certificate is not None and not positions.keys() >= {*certificate["contents"]}:
         certificate = None
-    unplaced = (_unplaced(item) for item in _current(record.unplaced, positions))
+    unplaced = [_unplaced(item) for item in _current(record.unplaced, positions)]
+    repairs = _current(record.repairs, positions) if unplaced else ()
     return {
         "unplaced": tuple(sorted(unplaced, key=attrgetter("content", "first_unit"))),
         "certificate": _certificate(certificate, positions),
-        "repairs": tuple(_repair(item) for item in _current(record.repairs, positions)),
+        "repairs": tuple(map(_repair, repairs)),
     }
 
 

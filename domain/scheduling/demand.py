@@ -265,12 +265,12 @@ def problem_of(
         request=request,
         days=days,
         first_day=first_day,
-        rooms=_free_time(request, days, first_day),
+        rooms=free_time(request, days, first_day),
         demands=demands(request, days, first_day),
     )
 
 
-def _free_time(request: Request, days: Sequence[Day], first_day: int) -> dict[int, Room]:
+def free_time(request: Request, days: Sequence[Day], first_day: int) -> dict[int, Room]:
     """Return study time and reserve of each day from today on, without the student's plans."""
     taken: Mapping[date, list[Span]] = defaultdict(list)
     first_date = request.period_start + timedelta(days=first_day)

@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from itertools import groupby
-from typing import Final
+from typing import Final, TypeAlias
 
 from domain.scheduling.calendar import DayKind
 from domain.scheduling.demand import Demand, Problem, problem_of
@@ -35,17 +36,37 @@ _MORE_UNITS: Final = (0, 1, 3, 7, 15)
 """How many units to leave out in addition to the unplaced ones, if only one content has any."""
 
 
+_Change: TypeAlias = Callable[[Problem], Problem]
+"""Returns a problem with more time or fewer units."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Trials:
-    """Tries whether everything can be placed, within limited effort."""
+    """Tries whether everything can be placed, within limited effort.
 
+    A reschedule is tried by ``places``. ``generated`` is the problem of a generation.
+    """
+
+    problem: Problem
+    generated: Problem
     effort: Effort
     places: Callable[[Problem], bool] | None
 
-    def succeeds(self, problem: Problem) -> bool:
-        return (self.places is not None and self.places(problem)) or places_all(
-            problem, self.effort
+    def may_succeed(self, change: _Change) -> bool:
+        """Whether the days hold the minutes after a change."""
+        return _minutes_fit(change(self.problem)) or (
+            self.generated is not self.problem and _minutes_fit(change(self.generated))
         )
+
+    def succeeds(self, change: _Change) -> bool:
+        return (self.places is not None and self.places(change(self.problem))) or places_all(
+            change(self.generated), self.effort
+        )
+
+    def succeeds_with_whole_strategy(self, change: _Change) -> bool:
+        """Whether everything is placed by the whole strategy, whose effort is not counted."""
+        changed = change(self.generated)
+        return place_all_units(distribute(changed).deals, changed.demands)
 
 
 def unplaced_ranges(problem: Problem, deals: Sequence[Deal]) -> tuple[Unplaced, ...]:
@@ -84,16 +105,20 @@ def certificate(problem: Problem) -> Certificate | None:
 
 
 def repairs(
-    problem: Problem, unplaced: Sequence[Unplaced], places: Callable[[Problem], bool] | None = None
+    problem: Problem,
+    unplaced: Sequence[Unplaced],
+    places: Callable[[Problem], bool] | None = None,
+    generated: Problem | None = None,
 ) -> tuple[Repair, ...]:
     """Return the least changes found with which everything is placed, each tried by itself.
 
     In a very large problem some may be missing, because there is no time to try them.
 
-    :param places: a cheaper trial than that of the group's strategy, which is made where the
-        cheaper one fails.
+    :param places: the trial of a reschedule, which is cheaper than that of the group's strategy;
+        that is made where the cheaper one fails.
+    :param generated: the problem that the strategy gets then, if it is another one.
     """
-    trials = _Trials(Effort(_MAX_EFFORT), places)
+    trials = _Trials(problem, generated or problem, Effort(_MAX_EFFORT), places)
     if not trials.effort.require_two_deals(problem.demands, problem.rooms):
         return ()
     counts: Counter[int] = Counter()
@@ -150,16 +175,22 @@ def _minutes_fit(problem: Problem) -> bool:
 
 
 def _more_minutes(problem: Problem, trials: _Trials) -> Repair | None:
-    study = [day for day in problem.rooms if problem.days[day].kind is DayKind.STUDY]
-    used = (total(problem.days[day].study) + total(problem.days[day].reserve) for day in study)
+    used = (
+        total(problem.days[day].study) + total(problem.days[day].reserve)
+        for day in _study_days(problem)
+    )
     most = MINUTES_PER_DAY - max(used, default=MINUTES_PER_DAY)
 
-    def changed(amount: int) -> Problem:
-        longer = {day: _extended(problem.rooms[day], amount) for day in study}
+    def change(amount: int, problem: Problem) -> Problem:
+        longer = {day: _extended(problem.rooms[day], amount) for day in _study_days(problem)}
         return replace(problem, rooms={**problem.rooms, **longer})
 
-    amount = _least(changed, most, trials)
+    amount = _least(change, most, trials)
     return None if amount is None else Repair(RepairKind.MINUTES_PER_DAY, amount)
+
+
+def _study_days(problem: Problem) -> list[int]:
+    return [day for day in problem.rooms if problem.days[day].kind is DayKind.STUDY]
 
 
 def _extended(room: Room, minutes: int) -> Room:
@@ -170,15 +201,14 @@ def _extended(room: Room, minutes: int) -> Room:
 
 
 def _more_days(problem: Problem, trials: _Trials) -> Repair | None:
-    end = problem.request.period_end
     most = MAX_DAYS - len(problem.days)
 
-    def changed(amount: int) -> Problem:
-        later = end + timedelta(days=amount)
+    def change(amount: int, problem: Problem) -> Problem:
+        later = problem.request.period_end + timedelta(days=amount)
         first = problem.request.period_start + timedelta(days=problem.first_day)
         return problem_of(replace(problem.request, period_end=later), first_date=first)
 
-    amount = _least(changed, most, trials)
+    amount = _least(change, most, trials)
     return None if amount is None else Repair(RepairKind.DAYS, amount)
 
 
@@ -194,47 +224,52 @@ def _fewer_units(
     is_only_one = not any(other.units for other in problem.demands if other is not demand)
     most = len(demand.units) - is_only_one
 
-    def changed(amount: int) -> Problem:
+    def change(amount: int, problem: Problem) -> Problem:
         fewer = [
-            other.limited(len(other.units) - amount) if other is demand else other
+            other.limited(len(other.units) - amount)
+            if other.content.position == position
+            else other
             for other in problem.demands
         ]
         return replace(problem, demands=fewer)
 
-    amount = _least(changed, most, trials)
+    amount = _least(change, most, trials)
     if unplaced is not None and (amount is None or amount > unplaced):
         limit = most if amount is None else amount - 1
         tried = (unplaced + more for more in _MORE_UNITS if unplaced + more <= limit)
-        amount = next((n for n in tried if _is_placed_by_strategy(changed(n))), amount)
+        amount = next(
+            (n for n in tried if trials.succeeds_with_whole_strategy(partial(change, n))), amount
+        )
     return None if amount is None else Repair(RepairKind.UNITS, amount, position)
 
 
-def _is_placed_by_strategy(problem: Problem) -> bool:
-    """Whether everything is placed by the whole strategy, whose effort is not counted here."""
-    return place_all_units(distribute(problem).deals, problem.demands)
-
-
-def _least(changed: Callable[[int], Problem], most: int, trials: _Trials) -> int | None:
+def _least(change: Callable[[int, Problem], Problem], most: int, trials: _Trials) -> int | None:
     """Return the least amount from 1 to ``most`` that was found to suffice, if one was."""
     if most < 1 or not trials.effort.remains:
         return None
+
+    def may_succeed(amount: int) -> bool:
+        return trials.may_succeed(partial(change, amount))
+
     too_few, enough = 0, 1
-    if not _minutes_fit(changed(1)):
-        if not _minutes_fit(changed(most)):
+    if not may_succeed(1):
+        if not may_succeed(most):
             return None
         # Doubling, because long periods and days of many minutes cost more than short ones.
-        while not _minutes_fit(changed(enough)):
+        while not may_succeed(enough):
             too_few, enough = enough, min(2 * enough, most)
     while enough - too_few > 1:
         middle = (too_few + enough) // 2
-        if _minutes_fit(changed(middle)):
+        if may_succeed(middle):
             enough = middle
         else:
             too_few = middle
-    return _tried(changed, enough, most, trials)
+    return _tried(change, enough, most, trials)
 
 
-def _tried(changed: Callable[[int], Problem], least: int, most: int, trials: _Trials) -> int | None:
+def _tried(
+    change: Callable[[int, Problem], Problem], least: int, most: int, trials: _Trials
+) -> int | None:
     """Return an amount, at least ``least``, with which all units were placed in a trial.
 
     In a small problem the first amounts are tried one by one. Then the steps are doubled, and the
@@ -243,7 +278,7 @@ def _tried(changed: Callable[[int], Problem], least: int, most: int, trials: _Tr
     effort = trials.effort
 
     def is_placed(amount: int) -> bool:
-        return trials.succeeds(changed(amount))
+        return trials.succeeds(partial(change, amount))
 
     too_few, amount, step = least - 1, least, 1
     one_by_one = effort.left - _ONE_BY_ONE

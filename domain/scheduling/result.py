@@ -162,6 +162,8 @@ class RepairKind(StrEnum):
 class Repair:
     """A change with which a trial placed everything, without any other change.
 
+    The trial was a generation or, of a reschedule, a reschedule or a generation of its day.
+
     ``content`` is the position of the content that loses units, ``None`` for the other kinds.
     """
 

@@ -7,6 +7,7 @@ the result is (``quality``).
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from domain.errors import (
@@ -20,7 +21,7 @@ from domain.errors import (
 )
 from domain.scheduling.calendar import Day, DayKind
 from domain.scheduling.demand import Demand, Problem, problem_of
-from domain.scheduling.distribution.deal import target_minutes
+from domain.scheduling.distribution.deal import Distribution, target_minutes
 from domain.scheduling.distribution.strategies import distribute
 from domain.scheduling.explanation import certificate, repairs, unplaced_ranges
 from domain.scheduling.layout.comfort import comfort_of
@@ -66,7 +67,7 @@ def schedule(request: Request) -> Schedule:
         plans=_plans(problem.days, [*study, *reviews]),
         unplaced=unplaced,
         certificate=certificate(problem) if unplaced else None,
-        repairs=repairs(problem, unplaced) if unplaced else (),
+        repairs=repairs(_as_stored(distribution), unplaced) if unplaced else (),
         warnings=(
             *_input_warnings(request, problem.demands),
             *(_shortages(problem) if is_short else ()),
@@ -76,6 +77,19 @@ def schedule(request: Request) -> Schedule:
         quality=quality(problem, deals, study, distribution.minimums),
         day_shifts=distribution.day_shifts,
     )
+
+
+def _as_stored(distribution: Distribution) -> Problem:
+    """Return the problem of the next generation, which keeps the day shifts of this one."""
+    problem, shifts = distribution.problem, distribution.day_shifts
+    if not shifts:
+        return problem
+    request = problem.request.with_day_shifts(shifts)
+    contents = {content.position: content for content in request.contents}
+    demands = [
+        replace(demand, content=contents[demand.content.position]) for demand in problem.demands
+    ]
+    return replace(problem, request=request, demands=demands)
 
 
 def check(request: Request) -> None:

@@ -12,7 +12,7 @@ schema repeats each list, so a new value needs a revision.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -280,6 +280,14 @@ class Request:
     special_days: tuple[SpecialDay, ...] = ()
     busy: tuple[Busy, ...] = ()
     kept: tuple[KeptPlan, ...] = ()
+
+    def with_day_shifts(self, shifts: Mapping[int, int]) -> "Request":
+        """Return the request with the day shifts, by position, that a generation has chosen."""
+        contents = (
+            replace(content, day_shift=shifts.get(content.position, content.day_shift))
+            for content in self.contents
+        )
+        return replace(self, contents=tuple(contents))
 
 
 def fingerprint(request: Request) -> str:

@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Final, NamedTuple
 
 from domain.scheduling.demand import Demand, Problem, own_days
@@ -128,13 +128,38 @@ def _due(due: list[int], units: Sequence[int], days: int, own: _Own) -> list[int
         stop = next((item + 1 for item in reversed(range(len(due))) if due[item] != _NEVER), 0)
         if not stop and not own.kept_study:
             return even_due(len(units), days)
-        # Items below a planned or kept one were left undone, others were added to the end.
+        # Items below a planned or kept one were left undone, and follow the one before them; others
+        # were added to the end.
         kept = max((plan.last_unit for plan in own.kept), default=0)
         stop = max(stop, bisect_right(units, kept))
-        default = [AT_ONCE] * stop + [days - 1] * (len(due) - stop)
-        due = [other if at == _NEVER else at for at, other in zip(due, default, strict=True)]
-    # An item is due at the latest when a later one is.
-    return due if due == sorted(due) else list(accumulate(reversed(due), min))[::-1]
+        known = accumulate(
+            due[:stop], lambda before, at: before if at == _NEVER else at, initial=AT_ONCE
+        )
+        added = [days - 1 if at == _NEVER else at for at in due[stop:]]
+        due = [*islice(known, 1, None), *added]
+    return due if due == sorted(due) else in_order(due)
+
+
+def in_order(due: Sequence[int]) -> list[int]:
+    """Return when items are due if no item is due before an earlier one.
+
+    As few of them as possible are due at another time: those that are not in a longest
+    subsequence that does not decrease. They were moved by hand, and are due with the next item of
+    the subsequence, or with its last one.
+    """
+    ends: list[int] = []  # the least end of a subsequence of each length
+    lengths = []
+    for at in due:
+        length = bisect_right(ends, at)
+        ends[length : length + 1] = [at]
+        lengths.append(length)
+    found = list(due)
+    length, at = len(ends) - 1, ends[-1]
+    for item in reversed(range(len(due))):
+        if lengths[item] == length and due[item] <= at:
+            length, at = length - 1, due[item]
+        found[item] = at
+    return found
 
 
 def _undone_units(problem: Problem, own: _Own) -> Iterator[tuple[int, range, int]]:

@@ -14,7 +14,7 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Final
 
-from domain.scheduling.demand import Problem, problem_of
+from domain.scheduling.demand import Problem, free_time, problem_of
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.explanation import certificate, repairs, unplaced_ranges
 from domain.scheduling.layout.study import ShrunkWrapUp
@@ -32,7 +32,14 @@ from domain.scheduling.rescheduling.standing import (
     with_study_days,
 )
 from domain.scheduling.rescheduling.timetable import Timetable, study_by_content
-from domain.scheduling.result import PlanWarning, Quality, Rescheduled, ScheduledPlan
+from domain.scheduling.result import (
+    PlanWarning,
+    Quality,
+    Repair,
+    Rescheduled,
+    ScheduledPlan,
+    Unplaced,
+)
 from domain.scheduling.rows import Row, row_of
 from domain.scheduling.types import PlanKind, Request
 
@@ -56,8 +63,8 @@ def reschedule(
 
     ``request.kept`` are the plans that are done or part done, and from today on started or pinned.
     ``planned`` are the other live plans; those before today are missed. Plans before
-    ``frozen_until`` stay, and nothing is planned there. If nothing was missed, hit or added, the
-    planned rows are returned as they are.
+    ``frozen_until`` stay, and nothing is planned there. If nothing was missed, hit, added or moved
+    behind its review, the planned rows are returned as they are.
 
     The function is pure and deterministic. The plans of the result are those that are not kept.
     """
@@ -67,7 +74,8 @@ def reschedule(
     if frozen:
         request = replace(request, kept=(*request.kept, *(plan.as_kept() for plan in frozen)))
     problem = problem_of(request, baseline.days(request), first)
-    stand = _Stand(problem, planned, baseline, how)
+    others = [plan for plan in planned if not request.today <= plan.date < first]
+    stand = _Stand(problem, others, baseline, how)
     problem = stand.problem
     if not stand.is_disturbed:
         return _unchanged(stand, planned, baseline)
@@ -76,12 +84,12 @@ def reschedule(
     warnings = [*stand.shrunk_wrap_ups(caught), *stand.follow_with_reviews(caught)]
     deals = stand.deals(caught)
     unplaced = unplaced_ranges(problem, deals)
-    explained = with_study_days(problem) if unplaced else problem
+    generated = problem_of(request, first_date=first) if unplaced else problem
     return Rescheduled(
         plans=(*_numbered(frozen), *stand.plans(len(frozen) + 1)),
         unplaced=unplaced,
-        certificate=certificate(explained) if unplaced else None,
-        repairs=repairs(explained, unplaced, stand.would_place) if unplaced else (),
+        certificate=certificate(with_study_days(problem)) if unplaced else None,
+        repairs=stand.repairs(unplaced, generated) if unplaced else (),
         warnings=tuple(warnings),
         quality=stand.measure.quality(deals, [row for one in caught.values() for row in one.rows]),
         quality_before=before,
@@ -146,13 +154,20 @@ class _Stand:
 
     @cached_property
     def measure(self) -> Measure:
-        """Measures the plans before and after."""
-        return Measure(self.problem)
+        """Measures the plans before and after, with the days on which plans are frozen."""
+        request, days = self.problem.request, self.problem.days
+        today = max(0, (request.today - request.period_start).days)
+        if today == self.problem.first_day:
+            return Measure(self.problem)
+        return Measure(replace(self.problem, rooms=free_time(request, days, today)))
 
     @property
     def is_disturbed(self) -> bool:
-        """Whether anything was missed, hit or renumbered, or is unplaced without being reported."""
-        if self._missed or self._hit or self._is_renumbered:
+        """Whether anything was missed, hit, renumbered or moved behind its review.
+
+        Or is unplaced without being reported.
+        """
+        if self._missed or self._hit or self._is_renumbered or self._has_early_review():
             return True
         reported: dict[int, set[int]] = defaultdict(set)
         for item in self._baseline.unplaced:
@@ -162,6 +177,24 @@ class _Stand:
             if not content.is_complete:
                 undone[content.position] = set(undone_units(content))
         return undone != reported
+
+    def _has_early_review(self) -> bool:
+        """Whether study that was moved by hand is not before its review any more."""
+        studied: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+        for row in self._planned:
+            if row.kind is PlanKind.STUDY:
+                studied[row.content].append((row.day, row.first_unit, row.last_unit))
+        start = self.problem.request.period_start
+        for plan in self.problem.request.kept:
+            if plan.kind is PlanKind.STUDY:
+                day = (plan.date - start).days
+                studied[plan.content].append((day, plan.first_unit, plan.last_kept_unit))
+        return any(
+            review.day <= day and first <= review.last_unit and review.first_unit <= last
+            for content, reviews in self.timetable.reviews().items()
+            for review in reviews
+            for day, first, last in studied[content]
+        )
 
     def standing_quality(self) -> Quality:
         """Return the quality of the planned rows, before anything is caught up."""
@@ -195,7 +228,11 @@ class _Stand:
         self.timetable = outcome.timetable
         return outcome.found
 
-    def would_place(self, changed: Problem) -> bool:
+    def repairs(self, unplaced: Sequence[Unplaced], generated: Problem) -> tuple[Repair, ...]:
+        """Return changes with which a reschedule, or a generation, would place everything."""
+        return repairs(with_study_days(self.problem), unplaced, self._would_place, generated)
+
+    def _would_place(self, changed: Problem) -> bool:
         """Whether everything could be caught up in a problem with more time or fewer units."""
         if len(changed.days) > len(self.problem.days):
             return False  # no content has days of its own there

@@ -12,7 +12,7 @@ from domain.scheduling.demand import Demand
 from domain.scheduling.rescheduling.review_places import ReviewPlaces
 from domain.scheduling.rescheduling.timetable import Timetable
 from domain.scheduling.result import PlanWarning
-from domain.scheduling.review import unreviewed
+from domain.scheduling.review import review_of, unreviewed
 from domain.scheduling.rows import Row
 from domain.scheduling.spans import Span, merged, without
 from domain.scheduling.types import KeptPlan, PlanKind
@@ -44,7 +44,11 @@ class ReviewOffers:
     def offer(self, row: Row, cycle: int) -> Iterator[PlanWarning]:
         """Place a missed review of a cycle on the next review day with room."""
         demand = self._demands[row.content]
-        for units in self._still_due(row):
+        due = self._still_due(row)
+        if not due and row.parts > 1:
+            # Another piece is kept or planned; what is missing of the unit cannot be planned alone.
+            yield unreviewed(cycle, review_of(demand, (row.first_unit, row.last_unit + 1), []))
+        for units in due:
             review, minutes = self._places.whole(demand, units)
             if not minutes:
                 continue

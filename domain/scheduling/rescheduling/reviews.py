@@ -4,6 +4,7 @@ A unit belongs to the cycle in which it is studied. Where a changed review goes 
 ``review_places``, and when a missed one is caught up in ``review_offers``.
 """
 
+from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from fractions import Fraction
@@ -15,12 +16,19 @@ from typing import TypeAlias
 from domain.scheduling.calendar import DayKind
 from domain.scheduling.demand import Demand, Problem
 from domain.scheduling.layout.comfort import comfort_of
+from domain.scheduling.layout.review_units import Review
 from domain.scheduling.rescheduling.review_offers import ReviewOffers
 from domain.scheduling.rescheduling.review_places import ReviewPlaces
 from domain.scheduling.rescheduling.standing import counted_whole, kept_by_content, within_period
 from domain.scheduling.rescheduling.timetable import RowsByContent, Timetable
 from domain.scheduling.result import PlanWarning
-from domain.scheduling.review import Studied, studied_by_cycle, timely_reviews, unreviewed
+from domain.scheduling.review import (
+    Studied,
+    review_of,
+    studied_by_cycle,
+    timely_reviews,
+    unreviewed,
+)
 from domain.scheduling.rows import Row
 from domain.scheduling.spans import Span, merged, without
 from domain.scheduling.types import KeptPlan, PlanKind
@@ -45,10 +53,23 @@ class Follow:
         self._places = ReviewPlaces(timetable, comfort_of(problem.request), factor)
         self._cycles = [day.cycle for day in problem.days]
         self._kept = kept_by_content(problem.request)
-        self._reviews: dict[int, list[Row]] = timetable.reviews()
+        begun = {
+            (plan.content, plan.first_unit)
+            for plan in problem.request.kept
+            if plan.kind is PlanKind.REVIEW and plan.parts > 1
+        }
+        # The rest of a review of which a piece is kept stands as it is.
+        self._reviews: dict[int, list[Row]] = {
+            content: [row for row in rows if (content, row.first_unit) not in begun]
+            for content, rows in timetable.reviews().items()
+        }
         self._review_days = [
             day for day in sorted(problem.rooms) if problem.days[day].kind is DayKind.REVIEW
         ]
+        self._buffer: dict[int, set[int]] = defaultdict(set)
+        """The study days on which a cycle without review days is reviewed, by cycle."""
+        self._lacking: list[tuple[int, Review]] = []
+        """Reviews that have no minutes, each with its cycle."""
 
     def follow(
         self, before: RowsByContent, after: RowsByContent, hit: Sequence[Row], missed: Sequence[Row]
@@ -58,9 +79,10 @@ class Follow:
         ``before`` and ``after`` have the study rows by content; those before include missed ones.
         ``hit`` has the reviews that lost their time.
         """
+        self._find_buffer(hit)
         changed = {one for one in self.demands if before.get(one, ()) != after.get(one, ())}
         touched = self._touched(before, after, changed)
-        keys = {self._key(row) for row in hit}
+        keys = {self._key(row) for row in hit}.union(self._keys_behind_reviews(after))
         planned = list(self._reviews_in_doubt(changed, after))
         new = self._studied(after, touched.union(keys, (key for key, _ in planned)))
         old = self._studied(before, touched, is_whole=True)
@@ -81,7 +103,22 @@ class Follow:
             warnings += offers.restore(row, self._key(row)[0], may_stay=was_planned)
         for row in missed:
             warnings += offers.offer(row, self._key(row)[0])
-        return warnings
+        return [*warnings, *self._unreviewed()]
+
+    def _find_buffer(self, hit: Iterable[Row]) -> None:
+        """Find the study days that had reviews."""
+        days, rooms = self.problem.days, self.problem.rooms
+        for row in (*chain.from_iterable(self._reviews.values()), *hit):
+            if row.day in rooms and days[row.day].kind is DayKind.STUDY:
+                self._buffer[self._cycles[row.day]].add(row.day)
+
+    def _unreviewed(self) -> Iterator[PlanWarning]:
+        """Yield a warning for what the renewed reviews lack, unless it was offered after that."""
+        for cycle, review in self._lacking:
+            planned = self.timetable.of(review.content, PlanKind.REVIEW)
+            spans = [(row.first_unit, row.last_unit + 1) for row in planned]
+            for units in without([review.units], spans):
+                yield unreviewed(cycle, review_of(review.demand, units, []))
 
     def _of_other_cycles(self, key: Key, studied: Studied, hit: Iterable[Row]) -> Iterator[Row]:
         """Yield what the reviews of a key have of units that are studied in other cycles.
@@ -102,6 +139,22 @@ class Follow:
             if content in changed or self._may_be_early(reviews, after):
                 for row in reviews:
                     yield self._key(row), row
+
+    def _keys_behind_reviews(self, after: RowsByContent) -> Iterator[Key]:
+        """Yield the keys of study that was moved by hand behind a review of the same units."""
+        for content, reviews in self._reviews.items():
+            rows = [(row.day, row.first_unit, row.last_unit) for row in after.get(content, ())]
+            kept = [
+                (self._kept_day(plan), plan.first_unit, plan.last_kept_unit)
+                for plan in self._kept.get(content, ())
+                if plan.kind is PlanKind.STUDY
+            ]
+            for day, first, last in (*rows, *kept):
+                if any(
+                    one.day <= day and first <= one.last_unit and one.first_unit <= last
+                    for one in reviews
+                ):
+                    yield self._cycles[within_period(day, self._cycles)], content
 
     def _touched(
         self, before: RowsByContent, after: RowsByContent, changed: Iterable[int]
@@ -194,14 +247,14 @@ class Follow:
         self.timetable.remove(old)
         days = [
             day for day in self._review_days if day < demand.stop and self._cycles[day] == cycle
-        ]
+        ] or [day for day in sorted(self._buffer[cycle]) if day < demand.stop]
         reviews, late = timely_reviews([demand], studied.get(cycle, {}), days)
         if not days and not old:
             return
         rows, warnings = self._places.renewed(cycle, reviews, days, old)
         self.timetable.add(rows)
         yield from warnings
-        yield from (unreviewed(cycle, one) for one in [*reviews, *late] if not one.minutes)
+        self._lacking += [(cycle, one) for one in [*reviews, *late] if not one.minutes]
 
     @cached_property
     def _first_review_day(self) -> dict[int, int]:

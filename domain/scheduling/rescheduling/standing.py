@@ -131,16 +131,22 @@ def kept_minutes(request: Request) -> dict[int, int]:
 def with_study_days(problem: Problem) -> Problem:
     """Return the problem as a strategy would get it, for the trials of repairs.
 
-    A closed study day has no time there, and no content has days of other kinds of its own.
+    A closed study day is one without study time there, whose reserve is the last resort of all
+    contents, and no content has days of other kinds of its own.
     """
-    days = [
-        day._replace(kind=DayKind.NO_TIME, cycle_day=None)
-        if day.kind is DayKind.STUDY and not day.study
-        else day
-        for day in problem.days
-    ]
+    days = list(problem.days)
+    reserve = []
+    for index, day in enumerate(days):
+        if day.kind is DayKind.STUDY and not day.study:
+            days[index] = day._replace(kind=DayKind.NO_TIME, cycle_day=None)
+            if index >= problem.first_day and day.reserve:
+                reserve.append(index)
     demands = [
-        replace(demand, days=[day for day in demand.days if days[day].kind is DayKind.STUDY])
+        replace(
+            demand,
+            days=[day for day in demand.days if days[day].kind is DayKind.STUDY],
+            spare_days=sorted({*demand.spare_days, *(d for d in reserve if d < demand.stop)}),
+        )
         for demand in problem.demands
     ]
     return replace(problem, days=days, demands=demands)

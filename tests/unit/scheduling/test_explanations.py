@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -10,9 +11,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from domain.errors import DomainError
+from domain.scheduling.demand import problem_of
+from domain.scheduling.explanation import repairs
 from domain.scheduling.result import Certificate, Quality, Repair, RepairKind, Schedule, Unplaced
 from domain.scheduling.schedule import schedule
-from domain.scheduling.types import Request, SpecialDay, UnplacedReason
+from domain.scheduling.types import Request, SpecialDay, Strategy, UnplacedReason
 from tests.unit.scheduling.build import block, book, custom, lecture, make_request, on, reserve, row
 from tests.unit.scheduling.checking.case import Case
 from tests.unit.scheduling.checking.explanations import (
@@ -24,6 +27,7 @@ from tests.unit.scheduling.checking.explanations import (
 )
 from tests.unit.scheduling.corpus import balanced, corpus, group_of
 from tests.unit.scheduling.kept_strategies import kept_requests
+from tests.unit.scheduling.odd_groups import odd_group
 from tests.unit.scheduling.strategies import any_requests, tight_requests
 from tests.unit.scheduling.test_oracle import long_rooms, tiny_request
 
@@ -192,6 +196,36 @@ def test_group_with_a_repair_is_placed_completely(group: tuple[int, int]) -> Non
     result = schedule(request)
     assert result.repairs
     assert list(check_repairs(Case(request, result), schedule)) == []
+
+
+@pytest.mark.parametrize("index", [4, 251, 300, 384])
+def test_repair_is_enough_after_the_day_shifts_are_stored(index: int) -> None:
+    """The next generation does not choose them anew."""
+    request = odd_group(11, index, Strategy.BALANCED)
+    result = schedule(request)
+    stored = request.with_day_shifts(result.day_shifts)
+    (days,) = (repair for repair in result.repairs if repair.kind is RepairKind.DAYS)
+    assert schedule(replace(stored, period_end=end_after(request, days.amount))).unplaced == ()
+
+
+def end_after(request: Request, days: int) -> date:
+    return request.period_end + timedelta(days=days)
+
+
+def test_repair_of_a_reschedule_is_enough_for_a_generation_with_its_own_calendar() -> None:
+    """Four hours remain. A day that counted then is closed now, or lies in the past."""
+    three_days, two_days = (
+        problem_of(make_request(custom(1, 4, 60), period=f"01-06..{end}", blocks=block(10, 11)))
+        for end in ("01-08", "01-07")
+    )
+    unplaced = (Unplaced(1, 4, 4, 60, UnplacedReason.NO_ROOM),)
+
+    def units(**options: Any) -> list[int]:
+        found = repairs(three_days, unplaced, lambda _: False, **options)
+        return [one.amount for one in found if one.kind is RepairKind.UNITS]
+
+    assert units() == [1]
+    assert units(generated=two_days) == [2]
 
 
 def test_variation_of_a_schedule_is_rounded_of_exact_ratios() -> None:

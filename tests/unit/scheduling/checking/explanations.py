@@ -48,19 +48,20 @@ def check_certificate(case: Case) -> Iterator[str]:
 def check_repairs(case: Case, plan: Callable[[Request], Schedule]) -> Iterator[str]:
     """Check that each repair, applied alone, places everything, and that less does not.
 
-    ``plan`` returns the schedule of a request.
+    ``plan`` returns the schedule of a request. It keeps the day shifts, which are stored.
     """
     yield from check_repair_forms(case)
+    request = case.request.with_day_shifts(case.schedule.day_shifts)
     for repair in filter(partial(_is_well_formed, case), case.schedule.repairs):
-        mended = repaired(case.request, repair)
+        mended = repaired(request, repair)
         if mended is not None and mended.contents and plan(mended).unplaced:
             yield f"{repair} leaves {plan(mended).unplaced}"
-        less = repaired(case.request, replace(repair, amount=repair.amount - 1))
+        less = repaired(request, replace(repair, amount=repair.amount - 1))
         if mended is not None and less is not None and _surely_fits(less):
             yield f"{repair} is not the least: one less is enough"
     for content, count, found in _only_tail(case):
         if found and found[0].amount > count:
-            left_out = repaired(case.request, Repair(RepairKind.UNITS, count, content))
+            left_out = repaired(request, Repair(RepairKind.UNITS, count, content))
             if left_out is not None and not plan(left_out).unplaced:
                 yield f"{found[0]} is not the least: {count} are enough"
 
