@@ -45,8 +45,8 @@ class ReviewOffers:
         """Place a missed review of a cycle on the next review day with room."""
         demand = self._demands[row.content]
         due = self._still_due(row)
-        if not due and row.parts > 1:
-            # Another piece is kept or planned; what is missing of the unit cannot be planned alone.
+        if not due and self._is_begun(row):
+            # What is missing of the unit cannot be planned alone.
             yield unreviewed(cycle, review_of(demand, (row.first_unit, row.last_unit + 1), []))
         for units in due:
             review, minutes = self._places.whole(demand, units)
@@ -60,6 +60,13 @@ class ReviewOffers:
                     break
             else:
                 yield unreviewed(cycle, review)
+
+    def _is_begun(self, row: Row) -> bool:
+        """Whether another piece of the review of a unit is kept."""
+        return row.parts > 1 and any(
+            (plan.kind, plan.first_unit) == (PlanKind.REVIEW, row.first_unit) and plan.parts > 1
+            for plan in self._kept.get(row.content, ())
+        )
 
     def restore(self, row: Row, cycle: int, *, may_stay: bool) -> Iterator[PlanWarning]:
         """Place a review again that a renewal has dropped.

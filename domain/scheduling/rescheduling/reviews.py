@@ -59,10 +59,11 @@ class Follow:
             if plan.kind is PlanKind.REVIEW and plan.parts > 1
         }
         # The rest of a review of which a piece is kept stands as it is.
-        self._reviews: dict[int, list[Row]] = {
-            content: [row for row in rows if (content, row.first_unit) not in begun]
-            for content, rows in timetable.reviews().items()
-        }
+        self._reviews: dict[int, list[Row]] = defaultdict(list)
+        for content, rows in timetable.reviews().items():
+            for row in rows:
+                if row.parts == 1 or (content, row.first_unit) not in begun:
+                    self._reviews[content].append(row)
         self._review_days = [
             day for day in sorted(problem.rooms) if problem.days[day].kind is DayKind.REVIEW
         ]
