@@ -30,6 +30,7 @@ from domain.scheduling.demand import placing_order
 from domain.scheduling.placement import reach
 from domain.scheduling.rescheduling.catching_up import CaughtUp, Content, catch_up
 from domain.scheduling.rescheduling.cutting import cut_to_fit
+from domain.scheduling.rescheduling.near_cuts import cut_near
 from domain.scheduling.rescheduling.standing import whole_units
 from domain.scheduling.rescheduling.timetable import Timetable
 
@@ -174,13 +175,40 @@ class _Group:
         for stuck in self.by_days:
             if (position := stuck.position) not in undone:
                 continue
-            if (cut := cut_to_fit(stuck, found[position], timetable)) is None:
+            if (cut := self._cut(stuck, found[position], timetable)) is None:
                 continue
             timetable.remove(found[position].rows)
             timetable.add(cut.rows)
             found[position] = cut
             undone[position] = stuck.deal.prefix[-1] - stuck.deal.prefix[cut.placed]
         return Outcome(timetable, found, {one: left for one, left in undone.items() if left})
+
+    def _cut(self, stuck: Content, found: CaughtUp, timetable: Timetable) -> CaughtUp | None:
+        """Return what is placed of a content if units are cut where they are stuck, or at the end.
+
+        Most minutes are placed then, with the fewest changed rows.
+        """
+
+        def catch_up_again(content: Content) -> CaughtUp:
+            trial = timetable.copy()
+            trial.remove(found.rows)
+            # Other contents may have taken the time of rows that stood.
+            standing = {
+                day: [one for one in rows if trial.is_idle(one.row)]
+                for day, rows in content.standing.items()
+            }
+            trial.add(one.row for rows in standing.values() for one in rows)
+            return _catch_up(replace(content, standing=standing), trial, self._limit)
+
+        ways = [
+            cut_near(stuck, found, timetable, catch_up_again),
+            cut_to_fit(stuck, found, timetable),
+        ]
+        return min(
+            (way for way in ways if way is not None),
+            key=lambda way: (-way.placed, _changed(stuck, way)),
+            default=None,
+        )
 
     @staticmethod
     def _without(

@@ -111,6 +111,10 @@ class Timetable:
             if row.kind is PlanKind.STUDY and row.content != content
         )
 
+    def is_idle(self, row: Row) -> bool:
+        """Whether a row lies in time that is open, and that no row has."""
+        return holds(self.free(row.day), row)
+
     def is_free(self, row: Row) -> bool:
         """Whether a row lies in time that is open, apart from the other rows."""
         return holds(self.room(row.day), row)

@@ -12,6 +12,7 @@ from domain.scheduling.difference import place_of
 from domain.scheduling.minutes import unit_minutes
 from domain.scheduling.result import ScheduledPlan
 from domain.scheduling.types import Busy, Content, KeptPlan, PlanKind
+from tests.unit.scheduling.checking.amounts import Amounts
 
 
 class Life(simulation.Life):
@@ -58,14 +59,16 @@ def violations(life: Life, today: date) -> Iterator[str]:
         count: dict[int, float] = dict.fromkeys(
             range(content.first_unit, content.last_unit + 1), 0.0
         )
+        amounts = Amounts(content, life.request)
         ranges = [
-            *((p.first_unit, p.last_unit, p.parts) for p in _planned(life, content.position)),
-            *((k.first_unit, k.last_kept_unit, k.parts) for k in _done(life, content.position)),
+            *((p.first_unit, p.last_unit, p) for p in _planned(life, content.position)),
+            *((k.first_unit, k.last_kept_unit, k) for k in _done(life, content.position)),
         ]
-        for first, last, parts in ranges:
-            for unit in range(first, last + 1):
-                if unit in count:
-                    count[unit] += 1 / parts
+        for first, last, row in ranges:
+            for unit in count.keys() & {*range(first, last + 1)}:
+                # The rest of a unit may be cut again after a piece of it is done.
+                net = row.end_minute - row.start_minute - row.wrap_up_minutes
+                count[unit] += 1 if row.parts == 1 else net / amounts.cost({unit})
         for item in life.baseline.unplaced:
             if item.content == content.position:
                 for unit in range(item.first_unit, item.last_unit + 1):

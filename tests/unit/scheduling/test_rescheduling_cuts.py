@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from domain.scheduling.difference import place_of
 from domain.scheduling.result import ScheduledPlan
-from domain.scheduling.types import Request, Strategy
-from tests.unit.scheduling.build import block, custom, make_request, off, on, study
+from domain.scheduling.types import Request, SpecialDay, Strategy
+from tests.unit.scheduling.build import block, custom, lecture, make_request, off, on, study
 from tests.unit.scheduling.lives import Life, next_day, places, violations
 
 FIRST = on("01-06")
@@ -89,3 +90,55 @@ def test_pieces_of_cut_units_are_caught_up_like_others(strategy: Strategy) -> No
     assert list(violations(life, today)) == []
     again = life.reschedule(today)
     assert again.plans == tuple(life.planned)
+
+
+@STRATEGIES
+def test_missed_unit_is_cut_near_its_day_and_few_rows_change(strategy: Strategy) -> None:
+    """Only Tuesday 01-07 has room for the long unit; every other day has an hour."""
+    request = make_request(
+        lecture(80, *[30] * 7),
+        period="01-07..01-25",
+        cycle=(6, 0),
+        blocks=block(10, 11),
+        non_study_blocks=(),
+        special_days=(SpecialDay(on("01-07"), ((600, 690),)),),
+    )
+    life = Life(replace(request, strategy=strategy))
+    standing = places(life.planned)
+    life.do(on("01-07"))
+    missed = {place_of(plan) for plan in life.planned if plan.date == on("01-07")}
+    found = life.reschedule(on("01-08"))
+    assert found.unplaced == ()
+    assert [row.parts for row in found.plans[:2]] == [2, 2]
+    assert found.plans[0].date == on("01-08")
+    assert len(standing - missed - places(found.plans)) <= 1
+    assert list(violations(life, on("01-08"))) == []
+
+
+@STRATEGIES
+@pytest.mark.parametrize("is_done", [False, True])
+def test_piece_that_loses_its_day_is_cut_again(strategy: Strategy, *, is_done: bool) -> None:
+    """The other piece stays where it is, and is done or planned there."""
+    days = {"01-08": 630, "01-09": 630, "01-10": 640, "01-11": 620}
+    request = make_request(
+        lecture(120, 20, 20, 20),
+        period="01-06..01-11",
+        cycle=(6, 0),
+        blocks=block(10, 11),
+        non_study_blocks=(),
+        special_days=tuple(SpecialDay(on(day), ((600, end),)) for day, end in days.items()),
+    )
+    life = Life(replace(request, strategy=strategy))
+    first, second = life.planned[:2]
+    assert [(row.first_unit, row.parts) for row in (first, second)] == [(1, 2), (1, 2)]
+    today = first.date
+    if is_done:
+        life.mark(first)
+        today = second.date
+    excluded = replace(life.request, exclusions=off(f"{second.date:%m-%d}"))
+    found = life.reschedule(today, request=excluded)
+    assert found.unplaced == ()
+    whole = [row for row in found.plans if row.first_unit == 1]
+    assert sum(row.minutes for row in whole) == (60 if is_done else 120)
+    assert {row.parts for row in whole} == {3}
+    assert list(violations(life, today)) == []
