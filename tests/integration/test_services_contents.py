@@ -6,7 +6,7 @@ import pytest
 
 from domain import Content
 from domain.scheduling.types import Allocation, ContentType, Difficulty
-from domain.services import RowVersion
+from domain.services import EditedRow
 from tests.integration.editing import BOOK, SERVICE, Factory, World, content, edit, refused, stored
 from tests.integration.storing import columns
 
@@ -16,7 +16,7 @@ STRATEGY: dict[str, Any] = {"allocation": "strategy", "weekly_days": 3}
 def test_content_is_added_after_the_last(session_factory: Factory, world: World) -> None:
     written = edit(session_factory, world, SERVICE.add_content, **BOOK, difficulty="top")
     added = stored(session_factory, world).contents[-1]
-    assert written == RowVersion(added.id, 1)
+    assert written == EditedRow(added.id, 1)
     assert (added.position, added.type, added.difficulty, added.wrap_up_minutes) == (
         2,
         ContentType.BOOK,

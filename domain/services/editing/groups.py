@@ -90,7 +90,7 @@ class GroupEditService(Service):
 
     def add_content(
         self, *, group_id: UUID | None = None, **fields: Unpack[ContentFields]
-    ) -> RowVersion:
+    ) -> EditedRow:
         """Add a content after the last one.
 
         The minutes of a lecture's units are unknown without ``episodes`` and ``minutes_per_unit``.
@@ -106,7 +106,7 @@ class GroupEditService(Service):
         _set_episodes(content, changes, minutes)
         group.contents.append(content)
         accept(uow, group)
-        return save(uow, content, group.id)
+        return edited(uow, save(uow, content, group.id), group.id)
 
     def change_content(
         self,
