@@ -27,15 +27,15 @@ from domain.scheduling.types import Allocation, ContentType, Difficulty
 class ContentSettings(TypedDict, total=False):
     """The fields of a content that can be edited, except for the episodes of a lecture."""
 
-    type: ContentType
+    type: ContentType | str
     title: str
     subject: str | None
-    allocation: Allocation
+    allocation: Allocation | str
     weekly_days: int | None
     first_unit: int
     last_unit: int
     minutes_per_unit: int | None
-    difficulty: Difficulty | None
+    difficulty: Difficulty | str | None
     wrap_up_minutes: int
     deadline: date | None
     day_shift: int | None

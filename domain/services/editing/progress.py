@@ -27,7 +27,7 @@ class Mark:
 
     plan_id: UUID
     expected_version: int
-    state: PlanState
+    state: PlanState | str
     done_through: int | None = None
     actual_minutes: int | None = None
     done_at: datetime | None = None
@@ -58,7 +58,7 @@ class PlanProgressService(Service):
         *,
         plan_id: UUID,
         expected_version: int,
-        state: PlanState,
+        state: PlanState | str,
         done_through: int | None = None,
         actual_minutes: int | None = None,
         done_at: datetime | None = None,
