@@ -209,6 +209,7 @@ OTHER_TEXTS = [
     LockTimeoutError(group_id=GROUP, scope="student"),
     PlanGroupLockedError(group_id=GROUP, scope="student"),
     UndoNotPossibleError(group_id=GROUP, reason="nothing_to_undo"),
+    UndoNotPossibleError(group_id=GROUP, reason="nothing_to_redo"),
 ]
 BASE_CLASSES = {
     DomainError,

@@ -122,6 +122,7 @@ def test_message_of_an_undo_says_whether_there_is_anything_to_undo() -> None:
     }
     nothing = messages["nothing_to_undo"]
     assert nothing == "There is no change of the plans to undo."
+    assert messages["nothing_to_redo"] == "There is no undone change of the plans to redo."
     assert messages["history_removed"] == nothing
     assert messages["plans_changed"] == messages["time_occupied"] != nothing
 
