@@ -9,10 +9,11 @@ instrument                                unit        attributes
 ``studyplan.lock.requests``, counter      {request}   outcome, scope, error.type
 ``studyplan.generation.duration``,        s           outcome, error.type
 histogram
-``studyplan.generation.rows``, counter    {row}       outcome
+``studyplan.generation.rows``, counter    {row}       outcome, error.type
 ========================================  ==========  =====================================
 
-The full names of ``outcome`` and ``scope`` are ``studyplan.outcome`` and ``studyplan.scope``. All
+The full names of ``outcome`` and ``scope`` are ``studyplan.outcome`` and ``studyplan.scope``;
+``error.type`` is only set if there was an error. All
 spans and metrics also have the attributes ``db.system.name`` and ``db.operation.name``; only spans
 have ids as attributes. A generation is reported when its unit of work has ended, so ``outcome``
 says whether it was committed; its span covers only the call of the service. The span of a lock

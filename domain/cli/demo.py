@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain.cli.console import marked, new_console, show
+from domain.cli.console import indented, marked, new_console, show
 from domain.cli.database import engine_for, upgrade, without_libpq_variables
 from domain.cli.quality import BarRow, day_loads, print_bars, summary
 from domain.cli.text import Texts, encodes, text_in
@@ -225,7 +225,10 @@ class _Reporter:
 
     @contextmanager
     def step(self, name: str, **data: object) -> Iterator[list[str]]:
-        """Print the name of a step, and after the block its facts and duration on the same line."""
+        """Print the name of a step, and after the block its facts and duration.
+
+        They are on the same line if it is wide enough.
+        """
         line = Text.assemble((" › ", "bold cyan"), self.text(name, **data), " … ", end="")
         show(self.console, line, end="")
         facts: list[str] = []
@@ -234,8 +237,13 @@ class _Reporter:
             yield facts
             facts.append(f"{(perf_counter() - started) * 1000:.0f} ms")
         finally:
-            shown = [fact for fact in facts if encodes(fact, self.console.encoding)]
-            show(self.console, Text(" · ".join(shown), style="dim"))
+            readable = [fact for fact in facts if encodes(fact, self.console.encoding)]
+            shown = Text(" · ".join(readable), style="dim")
+            if line.cell_len + shown.cell_len <= self.console.width:
+                show(self.console, shown)
+            else:
+                show(self.console, Text())
+                show(self.console, indented(shown))
 
     def print_attempts(self, attempts: Sequence[Attempt]) -> None:
         """Print one line per answer, and below them the messages of the errors."""

@@ -167,6 +167,7 @@ class Entry:
             "title": self.kind.__name__.removesuffix("Entry"),
             "properties": {name: reader.schema() for name, reader in self.readers.items()},
             "required": self._required,
+            "patternProperties": {"^_": {}},
             "additionalProperties": False,
         }
 

@@ -96,18 +96,8 @@ def field_errors_of(document: PlanGroupDocument) -> list[FieldError]:
     errors = [
         replace(field_error, field=renamed.get(field_error.field, field_error.field))
         for field_error in found
-        if not _is_consequence(field_error, fields)
     ]
     return errors if "period" in fields else [*errors, *_outside_period(document)]
-
-
-def _is_consequence(field_error: FieldError, fields: set[str]) -> bool:
-    """Whether an error of ``episodes`` is a consequence of an error of the same content's range.
-
-    The range determines the required number of episodes.
-    """
-    content, _, name = field_error.field.rpartition(".")
-    return name == "episodes" and f"{content}.range" in fields
 
 
 def _renamed_episodes(document: PlanGroupDocument) -> dict[str, str]:

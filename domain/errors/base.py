@@ -56,7 +56,7 @@ class DomainError(Exception):
         names = (item.name for item in _data_fields(self))
         return MappingProxyType({name: getattr(self, name) for name in names})
 
-    def message(self, language: Language = "ko") -> str:
+    def message(self, language: str = "ko") -> str:
         """Return the message for the user: Korean for ``ko``, English for any other language.
 
         An application may pass the language that a client asks for as it is.
@@ -64,7 +64,7 @@ class DomainError(Exception):
         korean, english = self._texts()
         return (korean if language == "ko" else english).format(**self.data)
 
-    def to_problem(self, language: Language = "ko") -> dict[str, Any]:
+    def to_problem(self, language: str = "ko") -> dict[str, Any]:
         """Return the members of an RFC 9457 problem document, ready for ``json.dumps``.
 
         The members include the data, except for fields that are only meant for the application,

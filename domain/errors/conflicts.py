@@ -37,7 +37,7 @@ class GeneratedMeanwhileError(DomainError):
 
 
 UndoReason: TypeAlias = Literal[
-    "nothing_to_undo", "history_removed", "plans_changed", "time_occupied"
+    "nothing_to_undo", "nothing_to_redo", "history_removed", "plans_changed", "time_occupied"
 ]
 
 
@@ -56,8 +56,8 @@ class PlanInTheWay:
 class UndoNotPossibleError(DomainError):
     """The last run cannot be taken back; nothing was changed.
 
-    ``reason`` says what stands in the way: no run is left that changed a plan, its history was
-    removed, its ``plans`` were marked, moved or retired since or other ``plans`` were marked with
+    ``reason`` says what stands in the way: no run is left that changed a plan, or no undo, its
+    history was removed, its ``plans`` were marked, moved or retired since or other ``plans`` were marked with
     their units, or ``plans`` of the student occupy the time of those that would become live again.
     """
 
@@ -69,6 +69,10 @@ class UndoNotPossibleError(DomainError):
         "되돌릴 변경 내용이 없습니다.",
         "There is no change of the plans to undo.",
     )
+    _nothing_undone: ClassVar[tuple[str, str]] = (
+        "다시 적용할 변경 내용이 없습니다.",
+        "There is no undone change of the plans to redo.",
+    )
 
     group_id: UUID
     reason: UndoReason
@@ -77,6 +81,8 @@ class UndoNotPossibleError(DomainError):
     plans: tuple[PlanInTheWay, ...] = ()
 
     def _texts(self) -> tuple[str, str]:
+        if self.reason == "nothing_to_redo":
+            return self._nothing_undone
         nothing = self.reason in {"nothing_to_undo", "history_removed"}
         return self._nothing if nothing else super()._texts()
 

@@ -21,12 +21,14 @@ try:
     )
     from domain.scheduling.types import (
         Allocation,
+        Balance,
         BlockKind,
         ContentType,
         Difficulty,
         ExclusionType,
         Level,
         PlanKind,
+        Strategy,
     )
 
     # configure_mappers() would also configure the mappers of the application, which may not be
@@ -43,6 +45,7 @@ except BaseException:
 __all__ = [
     "AcademySchedule",
     "Allocation",
+    "Balance",
     "Base",
     "Block",
     "BlockKind",
@@ -60,5 +63,6 @@ __all__ = [
     "PlanKind",
     "PlanState",
     "SpecialDay",
+    "Strategy",
     "StudentPlan",
 ]

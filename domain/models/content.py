@@ -27,15 +27,15 @@ from domain.scheduling.types import Allocation, ContentType, Difficulty
 class ContentSettings(TypedDict, total=False):
     """The fields of a content that can be edited, except for the episodes of a lecture."""
 
-    type: ContentType
+    type: ContentType | str
     title: str
     subject: str | None
-    allocation: Allocation
+    allocation: Allocation | str
     weekly_days: int | None
     first_unit: int
     last_unit: int
     minutes_per_unit: int | None
-    difficulty: Difficulty | None
+    difficulty: Difficulty | str | None
     wrap_up_minutes: int
     deadline: date | None
     day_shift: int | None
@@ -76,7 +76,7 @@ class Content(Keyed, Base):
 
     ``type``, ``title``, ``allocation``, ``first_unit`` and ``last_unit`` are required. The default
     of ``position`` is the position after the previous content. A lecture needs one episode per
-    unit, in order.
+    unit, in order; ``fit_episodes`` builds those whose minutes are unknown.
     """
 
     __tablename__ = "contents"
@@ -133,6 +133,26 @@ class Content(Keyed, Base):
 
     def __init__(self, **columns: Unpack[ContentColumns]) -> None:
         super().__init__(**columns)
+
+    def fit_episodes(self) -> None:
+        """Give a lecture one episode per unit of its range, and any other content none.
+
+        The episodes of units that it already has keep their minutes; those of other units are
+        unknown. An invalid range, for which no rows should be built, is reported by the validation.
+        """
+        units = range(0)
+        if self.type == ContentType.LECTURE:
+            if self.last_unit - self.first_unit >= planning.MAX_UNITS:
+                return
+            units = range(self.first_unit, self.last_unit + 1)
+        existing = {episode.unit: episode for episode in self.episodes}
+        self.episodes = [existing.get(unit) or self.new_episode(unit) for unit in units]
+
+    def new_episode(self, unit: int) -> "LectureEpisode":
+        """Return an episode of this content whose minutes are unknown."""
+        return LectureEpisode(
+            tenant_id=self.tenant_id, content_id=self.id, group_id=self.group_id, unit=unit
+        )
 
     def number_episodes(self) -> None:
         """Set the unit of episodes that have none, in order from the first unit of the range."""

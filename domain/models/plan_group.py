@@ -74,14 +74,14 @@ class PlanGroupSettings(TypedDict, total=False):
     time_zone: str
     study_days: int
     review_days: int
-    level: Level
+    level: Level | str
     level_factor: Decimal | None
     weakness_factor: Decimal
     strategy_factor: Decimal
     review_factor: Decimal
     self_study_on_holidays: bool
-    strategy: Strategy
-    balance: Balance
+    strategy: Strategy | str
+    balance: Balance | str
     shortest_session: int
     longest_sitting: int
     pause_minutes: int
@@ -94,7 +94,7 @@ class PlanGroupColumns(PlanGroupSettings, total=False):
     tenant_id: UUID
     id: UUID
     student_id: UUID
-    status: GroupStatus
+    status: GroupStatus | str
     generation: int
     version: int
     created_at: datetime

@@ -38,7 +38,7 @@ class SpanSettings(TypedDict, total=False):
 class BlockSettings(SpanSettings, total=False):
     """The fields of a block that can be edited."""
 
-    kind: BlockKind
+    kind: BlockKind | str
 
 
 class NonStudyBlockSettings(SpanSettings, total=False):
@@ -152,7 +152,7 @@ class ExclusionSettings(TypedDict, total=False):
     """The fields of an exclusion that can be edited."""
 
     date: date
-    type: ExclusionType
+    type: ExclusionType | str
     reason: str | None
 
 

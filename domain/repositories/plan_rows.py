@@ -15,7 +15,6 @@ from uuid import UUID
 from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, literal
 from sqlalchemy.orm import InstrumentedAttribute
 
-from domain.errors import Language
 from domain.models import Content, PlanState, StudentPlan
 from domain.models.content import ContentLabel
 from domain.scheduling.difference import Difference, PlanChanges
@@ -172,7 +171,7 @@ class GenerationResult:
         """
         return tuple(_new_views(self))
 
-    def warning_messages(self, language: Language = "ko") -> list[str]:
+    def warning_messages(self, language: str = "ko") -> list[str]:
         """Return the messages of ``warnings``, which name contents by their titles."""
         titles = {position: label.title for position, label in self.contents.items()}
         return [warning.message(language, titles) for warning in self.warnings]

@@ -208,8 +208,8 @@ class PlanWarning:
     code: str
     data: Mapping[str, Scalar]
 
-    def message(self, language: Language = "ko", titles: Mapping[int, str] | None = None) -> str:
-        """Return the message for a user.
+    def message(self, language: str = "ko", titles: Mapping[int, str] | None = None) -> str:
+        """Return the message for a user: Korean for ``ko``, English for any other language.
 
         ``titles`` has the titles of contents by position; the message contains the title instead
         of the position if it is given.

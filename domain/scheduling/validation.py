@@ -150,9 +150,14 @@ def _length_errors(field: str, content: Content) -> Iterator[FieldError]:
         return
     if given is not None:
         yield FieldError(f"{field}.minutes_per_unit", "is not allowed for lectures: use episodes")
+    yield from _episode_errors(field, content)
+
+
+def _episode_errors(field: str, content: Content) -> Iterator[FieldError]:
     count = content.last_unit - content.first_unit + 1
-    if len(content.episode_minutes) != count:
-        yield FieldError(f"{field}.episodes", f"must have {max(count, 0)} entries, one per unit")
+    # An invalid range is an error of its own; it does not determine the number of episodes.
+    if 1 <= count <= MAX_UNITS and len(content.episode_minutes) != count:
+        yield FieldError(f"{field}.episodes", f"must have {count} entries, one per unit")
     if any(m is not None and not 1 <= m <= MINUTES_PER_DAY for m in content.episode_minutes):
         yield FieldError(f"{field}.episodes", "each must be 1 to 1440 minutes, or null")
 

@@ -7,10 +7,13 @@ complete request and commit it.
 """
 
 from domain.repositories.plan_rows import GenerationResult
+from domain.scheduling.difference import Difference, PlanChanges
+from domain.scheduling.result import Quality, RepairKind
+from domain.scheduling.types import UnplacedReason
 from domain.services.editing.groups import GroupEditService
 from domain.services.editing.progress import Mark, PlanProgressService
 from domain.services.editing.study_time import GroupTimeService, StudentTimeService
-from domain.services.group_states import GroupStateService, activate, activate_async
+from domain.services.group_states import GroupStateService, StateChange, activate, activate_async
 from domain.services.plan_generation import (
     PlanGenerationService,
     generate_plans,
@@ -25,24 +28,31 @@ from domain.services.rescheduling import (
     reschedule_plans_async,
 )
 from domain.services.stale_plans import StalePlan, stale_plans
-from domain.services.undo import UndoService
+from domain.services.undo import UndoResult, UndoService
 from domain.services.writing import EditedRow, RowVersion
 
 __all__ = [
+    "Difference",
     "EditedRow",
     "GenerationResult",
     "GroupEditService",
     "GroupStateService",
     "GroupTimeService",
     "Mark",
+    "PlanChanges",
     "PlanGenerationService",
     "PlanGroupService",
     "PlanProgressService",
+    "Quality",
+    "RepairKind",
     "ReschedulingService",
     "RowVersion",
     "StalePlan",
+    "StateChange",
     "StudentTimeService",
+    "UndoResult",
     "UndoService",
+    "UnplacedReason",
     "activate",
     "activate_async",
     "generate_plans",

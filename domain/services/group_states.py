@@ -56,7 +56,11 @@ class GroupStateService(Service):
     """Changes a group's state as ``TRANSITIONS`` allows; no other service changes it."""
 
     def change(
-        self, *, to: GroupStatus, expected_version: int | None = None, group_id: UUID | None = None
+        self,
+        *,
+        to: GroupStatus | str,
+        expected_version: int | None = None,
+        group_id: UUID | None = None,
     ) -> StateChange:
         """Execute a transition. Needs the group's lock; the caller commits.
 
@@ -75,24 +79,23 @@ class GroupStateService(Service):
         and, for the student's lock, ``PlanGroupLockedError`` and ``LockTimeoutError``; nothing is
         written then.
         """
-        # Callers without a type checker may pass the text of a form field.
-        to = values.validate("status", values.member(GroupStatus), to)
+        status = values.validate("status", values.member(GroupStatus), to)
         uow, group_id = self._uow, self._resolve_group(group_id)
-        if to in _NEEDS_STUDENT_LOCK:
+        if status in _NEEDS_STUDENT_LOCK:
             uow.lock_student(group_id)
         uow.require_lock(group_id)
         group = uow.groups.get_row(group_id)
         if expected_version is not None:
             require_version(group, expected_version, group_id)
         before = group.status
-        _require_transition(group, to)
-        paused = _pause_active(uow, group) if to is GroupStatus.ACTIVE else None
+        _require_transition(group, status)
+        paused = _pause_active(uow, group) if status is GroupStatus.ACTIVE else None
         cancelled = 0
-        if to is GroupStatus.CANCELLED:
+        if status is GroupStatus.CANCELLED:
             cancelled = uow.plans.retire_as_cancelled(group_id)
-        group.status = to
+        group.status = status
         flush(uow, group_id)
-        return StateChange(group_id, before, to, group.version, paused, cancelled)
+        return StateChange(group_id, before, status, group.version, paused, cancelled)
 
 
 def activate(

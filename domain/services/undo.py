@@ -123,7 +123,7 @@ class UndoService(Service):
         find = repository.last_run if request.operation == "undo" else repository.last_undo
         run = find(request.group_id)
         request.require_expected(run.fence.generation)
-        undone = _require_undoable(run)
+        undone = _require_undoable(run, request.operation)
         plans = repository.undone_plans(run.fence, undone)
         if not plans.is_complete:
             raise errors.UndoNotPossibleError(
@@ -146,11 +146,14 @@ class UndoService(Service):
         return UndoResult(request.group_id, run.fence.number, undone.number, changes)
 
 
-def _require_undoable(run: RunToUndo) -> PlanGeneration:
+def _require_undoable(run: RunToUndo, operation: str) -> PlanGeneration:
     run.fence.require_generatable()
     group_id, record = run.fence.group_id, run.record
     if record is None:
-        raise errors.UndoNotPossibleError(group_id=group_id, reason="nothing_to_undo")
+        raise errors.UndoNotPossibleError(
+            group_id=group_id,
+            reason="nothing_to_redo" if operation == "redo" else "nothing_to_undo",
+        )
     if record.made_ids is None:
         raise errors.UndoNotPossibleError(
             group_id=group_id, reason="history_removed", generation=record.number

@@ -269,6 +269,15 @@ def test_groups_add_fills_in_positions_units_and_enums(session_factory: Factory)
     assert group.contents[0].allocation is Allocation.WEAKNESS
 
 
+def test_groups_add_accepts_a_lecture_whose_episodes_are_unknown(session_factory: Factory) -> None:
+    unknown = book(type="lecture", first_unit=5, last_unit=7)
+    unknown.fit_episodes()
+    group = add(session_factory, rows(contents=[unknown]))
+    with session_factory() as session:
+        episodes = PlanGroupRepository(session, group.tenant_id).get(group.id).contents[0].episodes
+    assert [(e.unit, e.minutes) for e in episodes] == [(5, None), (6, None), (7, None)]
+
+
 @pytest.mark.parametrize("method", ["add", "insert"])
 def test_rows_stay_readable_after_the_commit(session_factory: Factory, method: str) -> None:
     group = rows(contents=[book(), lecture(1, 2, 3)])

@@ -213,7 +213,12 @@ def test_mark_of_a_plan_that_is_not_live_writes_none_of_the_marks(
     generate(session_factory, world.group, FIRST + timedelta(days=1))
     new = live(session_factory, world.group)[0]
     marks = [mark_of(world, 0, plan_id=new.id), mark_of(world, 0)]
-    refused(session_factory, world, {"marks[1].plan_id"}, SERVICE.mark_all, marks=marks)
+    before = everything(session_factory)
+    with unit_of_work(session_factory, world.group) as uow:
+        with pytest.raises(EditedMeanwhileError):
+            SERVICE(uow).mark_all(marks)
+        uow.commit()
+    assert everything(session_factory) == before
 
 
 # --- units that are planned again -------------------------------------------------------

@@ -1,17 +1,22 @@
 """Plans that are missed by hand: they are retired, and their units are planned again."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from domain import GroupStatus, PlanGroupLock, PlanState, StudentPlan, UnitOfWork
-from domain.errors import NotFoundError, PlanGroupNotFoundError, StudentPlanNotFoundError
+from domain.errors import (
+    EditedMeanwhileError,
+    NotFoundError,
+    PlanGroupNotFoundError,
+    StudentPlanNotFoundError,
+)
 from domain.models.plan import RetiredAs
-from domain.services import Mark, PlanProgressService, RowVersion
-from tests.integration.editing import Factory, World, edit, refused
+from domain.services import GroupStateService, Mark, PlanProgressService, RowVersion
+from tests.integration.editing import Factory, World, edit, everything, refused
 from tests.integration.storing import FIRST, change, columns, generate, live, plans, units
 
 SERVICE = PlanProgressService
@@ -79,14 +84,51 @@ def test_plan_that_is_done_cannot_be_missed(
     refused(session_factory, world, {"plan_id"}, SERVICE.mark_missed, **fields)
 
 
-def test_plan_that_was_missed_cannot_be_missed_marked_or_pinned_again(
-    session_factory: Factory, world: World
+def later(factory: Factory, world: World) -> None:
+    generate(factory, world.group, FIRST + timedelta(days=1))
+
+
+def missed(factory: Factory, world: World) -> None:
+    edit(factory, world, SERVICE.mark_missed, plan_id=world.plans[0].id, expected_version=1)
+
+
+def moved(factory: Factory, world: World) -> None:
+    edit(factory, world, SERVICE.move, **plan_of(world), **PLACE)
+
+
+def cancelled(factory: Factory, world: World) -> None:
+    edit(factory, world, GroupStateService.change, to=GroupStatus.CANCELLED)
+
+
+def plan_of(world: World) -> dict[str, Any]:
+    return {"plan_id": world.plans[0].id, "expected_version": 1}
+
+
+PLACE: dict[str, Any] = {"date": date(2025, 1, 7), "start_minute": 1080, "today": FIRST}
+REQUESTS: dict[str, tuple[Callable[..., Any], Callable[[World], dict[str, Any]]]] = {
+    "mark": (SERVICE.mark, lambda world: {**plan_of(world), "state": DONE}),
+    "mark_all": (SERVICE.mark_all, lambda world: {"marks": [mark_of(world, 0)]}),
+    "pin": (SERVICE.pin, plan_of),
+    "unpin": (SERVICE.pin, lambda world: {**plan_of(world), "pinned": False}),
+    "mark_missed": (SERVICE.mark_missed, plan_of),
+    "move": (SERVICE.move, lambda world: {**plan_of(world), **PLACE}),
+}
+
+
+@pytest.mark.parametrize("retire", [later, missed, moved, cancelled])
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_request_for_a_plan_that_was_retired_meanwhile_is_refused_as_outdated(
+    session_factory: Factory, world: World, retire: Callable[[Factory, World], None], request_: str
 ) -> None:
-    fields = {"plan_id": world.plans[0].id, "expected_version": 1}
-    edit(session_factory, world, SERVICE.mark_missed, **fields)
-    for method in (SERVICE.mark_missed, SERVICE.pin):
-        refused(session_factory, world, {"plan_id"}, method, **fields)
-    refused(session_factory, world, {"plan_id"}, SERVICE.mark, **fields, state=DONE)
+    retire(session_factory, world)
+    before = everything(session_factory)
+    method, fields = REQUESTS[request_]
+    with UnitOfWork(session_factory, lock=world.lock) as uow:
+        with pytest.raises(EditedMeanwhileError) as outdated:
+            method(SERVICE(uow), **fields(world))
+        uow.commit()
+    assert outdated.value.group_id == world.group.id
+    assert everything(session_factory) == before
 
 
 @pytest.mark.parametrize("status", [GroupStatus.PAUSED, GroupStatus.COMPLETED])

@@ -91,7 +91,6 @@ def test_row_at_the_old_place_is_retired_in_its_version(
     expected = {**before, "live": False, "retired_as": RetiredAs.MOVED}
     del expected["retired_at"]
     assert after == expected
-    refused(session_factory, world, {"plan_id"}, MOVE, **arguments(world))
 
 
 @pytest.mark.parametrize(

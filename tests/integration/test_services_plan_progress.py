@@ -14,7 +14,7 @@ from domain import (
     StudentPlan,
     UnitOfWork,
 )
-from domain.errors import StudentPlanNotFoundError
+from domain.errors import EditedMeanwhileError, StudentPlanNotFoundError
 from domain.scheduling.types import ExclusionType
 from domain.services import GroupTimeService, PlanProgressService, RowVersion
 from tests.integration.editing import Factory, World, everything, new_world
@@ -132,10 +132,10 @@ def test_plan_that_is_not_live_cannot_be_marked_or_pinned(
 ) -> None:
     generate(session_factory, world.group, FIRST + timedelta(days=1))
     before = everything(session_factory)
-    with pytest.raises(InvalidInputError) as refused:
+    with pytest.raises(EditedMeanwhileError) as refused:
         mark(session_factory, world, PlanState.DONE)
-    assert refused.value.field == "plan_id"
-    with pytest.raises(InvalidInputError), UnitOfWork(session_factory, lock=world.lock) as uow:
+    assert refused.value.group_id == world.group.id
+    with pytest.raises(EditedMeanwhileError), UnitOfWork(session_factory, lock=world.lock) as uow:
         pin(uow, world)
     assert everything(session_factory) == before
 
@@ -181,7 +181,7 @@ def test_plan_that_a_generation_replaced_is_not_live_in_the_same_unit_of_work(
         exclude(uow, world.plans[1])
         PlanGenerationService(uow).generate(today=FIRST)
         assert pin(uow, world, seen=done.version, pinned=False).version == 3
-        with pytest.raises(InvalidInputError):
+        with pytest.raises(EditedMeanwhileError):
             pin(uow, world, plan=1)
         assert [plan.live for plan in loaded[:2]] == [True, False]
         uow.commit()

@@ -12,6 +12,7 @@ from domain.errors import PlanGroupNotFoundError
 from domain.scheduling.types import ExclusionType, PlanKind
 from domain.services import (
     EditedRow,
+    GroupEditService,
     GroupTimeService,
     PlanProgressService,
     StalePlan,
@@ -19,6 +20,7 @@ from domain.services import (
     reschedule_plans,
     stale_plans,
 )
+from tests.integration.editing import BOOK
 from tests.integration.stale_edits import EDITS, Edit
 from tests.integration.storing import (
     FIRST,
@@ -143,6 +145,18 @@ def test_stale_plans_of_earlier_edits_are_reported_until_they_are_rescheduled(
     assert set(ids(first)) < set(ids(both))
     reschedule_plans(session_factory, PlanGroupLock(group.tenant_id, group.id), today=FIRST)
     assert edit(session_factory, group, EDITS["another name"][0]) == ()
+
+
+def test_content_is_added_with_the_stale_plans_of_earlier_edits(
+    session_factory: Factory, group: PlanGroup
+) -> None:
+    def add(uow: UnitOfWork, _: PlanGroup) -> EditedRow:
+        return GroupEditService(uow).add_content(**BOOK)
+
+    assert edit(session_factory, group, add) == ()
+    earlier = edit(session_factory, group, EDITS["a group's exclusion"][0])
+    assert earlier
+    assert edit(session_factory, group, add) == earlier
 
 
 def test_class_makes_plans_of_all_groups_of_the_student_stale(session_factory: Factory) -> None:

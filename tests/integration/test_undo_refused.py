@@ -214,14 +214,14 @@ def test_undo_is_refused_if_there_is_nothing_to_undo(session_factory: Factory) -
     group = book_group(session_factory)
     refusal = Refusal(session_factory, group)
     assert refusal.undo("nothing_to_undo").generation is None
-    assert refusal.undo("nothing_to_undo", redo=True).plans == ()
+    assert refusal.undo("nothing_to_redo", redo=True).plans == ()
     generate(session_factory, group)
     generate(session_factory, group)
-    refusal.undo("nothing_to_undo", redo=True)
+    refusal.undo("nothing_to_redo", redo=True)
     undo(session_factory, group)
     refusal.undo("nothing_to_undo")
     redo(session_factory, group)
-    refusal.undo("nothing_to_undo", redo=True)
+    refusal.undo("nothing_to_redo", redo=True)
 
 
 def test_redo_is_refused_after_another_run_has_changed_plans(
@@ -231,13 +231,13 @@ def test_redo_is_refused_after_another_run_has_changed_plans(
     exclusion = exclude(session_factory, group, DAY + timedelta(1))
     generate(session_factory, group)
     refusal = Refusal(session_factory, group)
-    refusal.undo("nothing_to_undo", redo=True)
+    refusal.undo("nothing_to_redo", redo=True)
     include(session_factory, group, exclusion)
     undo(session_factory, group)
     assert redo(session_factory, group).undone == 5, "the undo of the later run"
     undo(session_factory, group)
     assert redo(session_factory, group).undone == 7
-    refusal.undo("nothing_to_undo", redo=True)
+    refusal.undo("nothing_to_redo", redo=True)
 
 
 @pytest.mark.parametrize("is_redo", [False, True], ids=["undo", "redo"])

@@ -188,7 +188,7 @@ def _answers(one: Operation, replay: Replay, by_hand: ByHand, facts: Facts) -> I
         yield from _read(one, by_hand, facts)
     seen = one.seen.get(replay.group, [0])[0]
     found = replay.last_undo(seen) if one.kind is Kind.REDO else replay.last_run(seen)
-    if one.reason == "nothing_to_undo":
+    if one.reason in {"nothing_to_undo", "nothing_to_redo"}:
         if found is not None:
             yield Violation(Rule.REFUSED_UNDO, f"{one.id} could take back {found} after {seen}")
     elif one.reason == "time_occupied":

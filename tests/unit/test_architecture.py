@@ -123,11 +123,12 @@ def exported() -> dict[str, list[str]]:
     return {name: module.__all__ for name, module in modules.items() if "__all__" in vars(module)}
 
 
-def test_exported_names_are_at_most_30_in_domain_and_70_in_total() -> None:
-    # The errors are not counted: the table of the specification has one per code.
+def test_exported_names_are_at_most_30_in_domain_and_85_in_total() -> None:
+    # The errors are not counted: the table of the specification has one per code. More than ten
+    # names are types of results, with which an application annotates its own functions.
     names = {module: listed for module, listed in exported().items() if module != "domain.errors"}
     assert len(names["domain"]) <= 30
-    assert len({name for listed in names.values() for name in listed}) <= 70
+    assert len({name for listed in names.values() for name in listed}) <= 85
 
 
 def test_exported_names_and_their_public_methods_have_docstrings() -> None:

@@ -206,7 +206,10 @@ EXAMPLES = [row[0] for row in TABLE]
 # Errors whose text depends on their data, with the texts that EXAMPLES does not have.
 OTHER_TEXTS = [
     LockTimeoutError(group_id=GROUP, scope="row"),
+    LockTimeoutError(group_id=GROUP, scope="student"),
+    PlanGroupLockedError(group_id=GROUP, scope="student"),
     UndoNotPossibleError(group_id=GROUP, reason="nothing_to_undo"),
+    UndoNotPossibleError(group_id=GROUP, reason="nothing_to_redo"),
 ]
 BASE_CLASSES = {
     DomainError,

@@ -13,6 +13,7 @@ from domain.errors import (
     DayWithoutPlan,
     FieldError,
     InvalidInputError,
+    LockError,
     LockHolder,
     LockTimeoutError,
     NothingPlacedError,
@@ -104,6 +105,16 @@ def test_problem_of_an_undo_has_the_plans_that_stand_in_the_way() -> None:
     ]
 
 
+@pytest.mark.parametrize("error", [PlanGroupLockedError, LockTimeoutError])
+def test_message_of_a_lock_names_what_is_locked(error: type[LockError]) -> None:
+    of_group = error(group_id=GROUP)
+    of_student = error(group_id=GROUP, scope="student")
+    assert of_group.message() == "플랜 생성이 이미 진행 중입니다. 잠시 후 다시 시도해주세요."
+    assert of_student.message().startswith("이 학생의 플랜이나 일정을")
+    assert "of this student" in of_student.message("en")
+    assert (of_student.code, of_student.http_status) == (of_group.code, of_group.http_status)
+
+
 def test_message_of_an_undo_says_whether_there_is_anything_to_undo() -> None:
     messages = {
         reason: UndoNotPossibleError(group_id=GROUP, reason=reason).message("en")
@@ -111,6 +122,7 @@ def test_message_of_an_undo_says_whether_there_is_anything_to_undo() -> None:
     }
     nothing = messages["nothing_to_undo"]
     assert nothing == "There is no change of the plans to undo."
+    assert messages["nothing_to_redo"] == "There is no undone change of the plans to redo."
     assert messages["history_removed"] == nothing
     assert messages["plans_changed"] == messages["time_occupied"] != nothing
 

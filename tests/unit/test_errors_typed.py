@@ -41,7 +41,7 @@ def mypy_report(line: str, directory: Path) -> str:
         ("PlanGroupLockedError(group_id)", "Too many positional arguments"),
         ("PlanGroupLockedError(group_id=str(group_id))", 'has incompatible type "str"'),
         ("text: str = error.retry_after", '"int | None", variable has type "str"'),
-        ("error.message('fr')", "incompatible type \"Literal['fr']\""),
+        ("error.message(1)", 'incompatible type "int"; expected "str"'),
     ],
 )
 def test_mypy_rejects_undeclared_attributes_and_wrong_arguments(

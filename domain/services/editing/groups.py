@@ -1,14 +1,14 @@
 """The service that edits the settings and the contents of a group."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Unpack
+from typing import Any, Final, TypeAlias, Unpack
 from uuid import UUID, uuid4
 
 from sqlalchemy.orm.attributes import flag_modified
 
 from domain import errors
 from domain.database_errors import translated
-from domain.models import Content, LectureEpisode, PlanGroup
+from domain.models import Content, ContentType, PlanGroup
 from domain.models.content import ContentSettings
 from domain.models.fields import checked_values
 from domain.models.plan_group import PlanGroupSettings
@@ -29,11 +29,15 @@ from domain.services.writing import (
     version,
 )
 
+_EPISODE_FIELDS: Final = ("type", "first_unit", "last_unit")
+"""The fields that determine which episodes a content has."""
+
 
 class ContentFields(ContentSettings, total=False):
     """The fields of a content.
 
-    ``episodes`` has the minutes of each unit of a lecture, or ``None`` if they are unknown.
+    ``episodes`` has the minutes of each unit of a lecture, or ``None`` if they are unknown. As in a
+    document, a lecture may have ``minutes_per_unit`` for all its episodes instead.
     """
 
     episodes: Sequence[int | None]
@@ -86,20 +90,23 @@ class GroupEditService(Service):
 
     def add_content(
         self, *, group_id: UUID | None = None, **fields: Unpack[ContentFields]
-    ) -> RowVersion:
-        """Add a content after the last one; ``episodes`` is required for a lecture."""
+    ) -> EditedRow:
+        """Add a content after the last one.
+
+        The minutes of a lecture's units are unknown without ``episodes`` and ``minutes_per_unit``.
+        """
         uow = self._uow
         group = editable_group(uow, self._resolve_group(group_id))
         path = f"contents[{len(group.contents)}]"
-        changes, minutes = _content_values(fields, path, new=True)
+        changes, minutes = _content_values(fields, path)
         position = max((content.position for content in group.contents), default=-1) + 1
         content = Content(
             id=uuid4(), tenant_id=group.tenant_id, group_id=group.id, position=position, **changes
         )
-        _set_episodes(content, minutes or ())
+        _set_episodes(content, changes, minutes)
         group.contents.append(content)
         accept(uow, group)
-        return save(uow, content, group.id)
+        return edited(uow, save(uow, content, group.id), group.id)
 
     def change_content(
         self,
@@ -109,7 +116,11 @@ class GroupEditService(Service):
         group_id: UUID | None = None,
         **fields: Unpack[ContentFields],
     ) -> EditedRow:
-        """Change the given fields of a content; ``episodes`` replaces all episodes of a lecture.
+        """Change the given fields of a content.
+
+        ``episodes`` and ``minutes_per_unit`` replace the minutes of all units of a lecture. Without
+        them, the units that stay keep their minutes, by number, those that a new range adds are
+        unknown, and a content that is no longer a lecture loses them.
 
         The range must contain the units of all plans that are done, started or pinned. The type of
         a content that has plans cannot be changed, because the plans count its units, which are
@@ -121,14 +132,14 @@ class GroupEditService(Service):
         index, content = _content(group, content_id)
         require_version(content, expected_version, group.id)
         path = f"contents[{index}]"
-        changes, minutes = _content_values(fields, path)
+        changes, minutes = _content_values(fields, path, content)
         if changes.get("allocation") is Allocation.WEAKNESS:
             changes.setdefault("day_shift", None)
         history = uow.plans.content_history(content_id)
         errors.InvalidInputError.raise_if_any(_history_errors(path, content, changes, history))
         assign(content, changes)
+        _set_episodes(content, changes, minutes)
         if minutes is not None:
-            _set_episodes(content, minutes)
             # Episodes have no version, so a change of them must increment the content's version,
             # which happens only if a column of the content is written.
             flag_modified(content, "last_unit")
@@ -194,19 +205,48 @@ def _content(group: PlanGroup, content_id: UUID) -> tuple[int, Content]:
     raise errors.ContentNotFoundError(content_id=content_id)
 
 
+_Minutes: TypeAlias = "Sequence[int | None] | int | None"
+"""The minutes of each unit of a lecture, the same for all units, or ``None`` if not given."""
+
+
 def _content_values(
-    fields: ContentFields, path: str, *, new: bool = False
-) -> tuple[dict[str, Any], Sequence[int | None] | None]:
-    """Return the validated values of a content's columns, and the minutes of its episodes."""
-    from domain.documents.readers import EPISODES  # noqa: PLC0415 - most processes read no document
+    fields: ContentFields, path: str, content: Content | None = None
+) -> tuple[dict[str, Any], _Minutes]:
+    """Return the validated values of a content's columns, and the minutes of its episodes.
+
+    ``content`` is the one that is changed; without it, the fields are those of a new one.
+    """
+    from domain.documents.readers import EPISODES, MINUTES  # noqa: PLC0415 - most read no document
 
     found: list[errors.FieldError] = []
-    episodes = fields.get("episodes", () if new else None)
-    minutes = EPISODES.read(episodes, f"{path}.episodes", found)
-    return checked_values(Content, ContentFields, fields, path, new=new, also=found), minutes
+    minutes = EPISODES.read(fields.get("episodes"), f"{path}.episodes", found)
+    new = content is None
+    changes = checked_values(Content, ContentFields, fields, path, new=new, also=found)
+    is_lecture = changes.get("type", content and content.type) is ContentType.LECTURE
+    if not is_lecture or changes.get("minutes_per_unit") is None:
+        return changes, minutes
+    if minutes is not None:
+        raise errors.InvalidInputError.of(
+            f"{path}.episodes", "cannot be combined with minutes_per_unit"
+        )
+    each = MINUTES.read(changes["minutes_per_unit"], f"{path}.minutes_per_unit", found)
+    errors.InvalidInputError.raise_if_any(found)
+    return {**changes, "minutes_per_unit": None}, each
 
 
-def _set_episodes(content: Content, minutes: Sequence[int | None]) -> None:
+def _set_episodes(content: Content, changes: dict[str, Any], minutes: _Minutes) -> None:
+    """Set the given minutes, or fit the episodes to a changed type or range."""
+    if isinstance(minutes, Sequence):
+        _replace_episodes(content, minutes)
+    elif minutes is not None:
+        content.fit_episodes()
+        for episode in content.episodes:
+            episode.minutes = minutes
+    elif not changes.keys().isdisjoint(_EPISODE_FIELDS):
+        content.fit_episodes()
+
+
+def _replace_episodes(content: Content, minutes: Sequence[int | None]) -> None:
     """Set one episode per unit, starting with the first unit; existing episodes keep their rows.
 
     If there are more entries than units, one row too many is built, which is enough for the
@@ -216,9 +256,7 @@ def _set_episodes(content: Content, minutes: Sequence[int | None]) -> None:
     existing = {episode.unit: episode for episode in content.episodes}
     episodes = []
     for unit, length in enumerate(minutes[: max(units, 0) + 1], content.first_unit):
-        episode = existing.get(unit) or LectureEpisode(
-            tenant_id=content.tenant_id, content_id=content.id, group_id=content.group_id, unit=unit
-        )
+        episode = existing.get(unit) or content.new_episode(unit)
         episode.minutes = length
         episodes.append(episode)
     content.episodes = episodes

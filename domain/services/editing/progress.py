@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from domain import values
-from domain.errors import FieldError, InvalidInputError
+from domain.errors import EditedMeanwhileError, FieldError, InvalidInputError
 from domain.models import PlanState, StudentPlan
 from domain.models.plan import DONE_STATES, UNDONE_STATES, RetiredAs
 from domain.repositories.snapshot import PlanningSnapshot, SnapshotPlan
@@ -19,7 +19,6 @@ from domain.services.writing import RowVersion, flush, require_version, save
 
 MAX_MARKS: Final = 1000
 """The maximum number of marks in one call."""
-_NOT_LIVE: Final = "must be the id of a live plan"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +27,7 @@ class Mark:
 
     plan_id: UUID
     expected_version: int
-    state: PlanState
+    state: PlanState | str
     done_through: int | None = None
     actual_minutes: int | None = None
     done_at: datetime | None = None
@@ -46,8 +45,8 @@ class PlanProgressService(Service):
 
     All methods raise ``StudentPlanNotFoundError`` (also for a plan of another tenant or
     another group), ``EditedMeanwhileError`` if the plan does not have the
-    ``expected_version``, ``InvalidInputError`` (field ``plan_id``) if the plan is no longer live,
-    and for values of a wrong type, and ``LockNotHeldError``. For a group that the tenant does not
+    ``expected_version`` or is no longer live, ``InvalidInputError`` for values of a wrong type, and
+    ``LockNotHeldError``. For a group that the tenant does not
     have, ``mark_missed`` and ``move`` raise ``PlanGroupNotFoundError``, because they acquire the
     lock of its student first. ``GeneratedMeanwhileError`` is raised if the database finds the
     units of a plan in another live plan, which only a writer without the lock can cause. Nothing
@@ -59,7 +58,7 @@ class PlanProgressService(Service):
         *,
         plan_id: UUID,
         expected_version: int,
-        state: PlanState,
+        state: PlanState | str,
         done_through: int | None = None,
         actual_minutes: int | None = None,
         done_at: datetime | None = None,
@@ -189,7 +188,7 @@ class PlanProgressService(Service):
         InvalidInputError.raise_if_any(_key_errors(marks, paths))
         plans = self._uow.plans.get_all(group_id, [mark.plan_id for mark in marks])
         for plan, mark in zip(plans, marks, strict=True):
-            require_version(plan, mark.expected_version, group_id)
+            _require_live(plan, mark.expected_version)
         checked = list(zip(plans, marks, paths, strict=True))
         InvalidInputError.raise_if_any(
             error for plan, mark, path in checked for error in _mark_errors(plan, mark, path)
@@ -227,9 +226,13 @@ class PlanProgressService(Service):
 
 
 def _require_live(plan: StudentPlan, expected_version: int) -> None:
+    """Raise ``EditedMeanwhileError`` unless the plan is as the caller has read it.
+
+    Retiring a plan leaves its version as it is.
+    """
     require_version(plan, expected_version, plan.group_id)
     if not plan.live:
-        raise InvalidInputError.of("plan_id", _NOT_LIVE)
+        raise EditedMeanwhileError(group_id=plan.group_id)
 
 
 def _require_undone(plan: StudentPlan) -> None:
@@ -255,8 +258,6 @@ def _key_errors(marks: Sequence[Mark], paths: Sequence[str]) -> Iterator[FieldEr
 
 def _mark_errors(plan: StudentPlan, mark: Mark, path: str) -> Iterator[FieldError]:
     """Yield an error for each invalid field of a mark."""
-    if not plan.live:
-        yield FieldError(f"{path}plan_id", _NOT_LIVE)
     found = list(_value_errors(f"{path}state", values.member(PlanState), mark.state))
     if found:
         yield from found

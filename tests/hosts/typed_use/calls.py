@@ -28,15 +28,19 @@ from domain import (
     schema,
     testing,
 )
+from domain.models import Strategy
 from domain.probe import probe
+from domain.repositories import GroupProgress, HistoryRepository, Run, StudentPlanRepository
 from domain.retrying import retrying
 from domain.scheduling.types import Allocation, BlockKind, ContentType, Level
 from domain.services import (
     GroupEditService,
     GroupStateService,
     GroupTimeService,
+    Mark,
     PlanGroupService,
     PlanProgressService,
+    StateChange,
     StudentTimeService,
     activate,
     activate_async,
@@ -82,12 +86,17 @@ def edit(tenant_id: UUID, group_id: UUID, plan_id: UUID) -> None:
             last_unit=9,
         )
         print(added.id, added.version)
-        GroupEditService(uow).change_settings(expected_version=1, level=Level.HIGH)
+        GroupEditService(uow).change_settings(
+            expected_version=1, level=Level.HIGH, strategy=Strategy.EVEN, balance="minutes"
+        )
         GroupTimeService(uow).add_block(
             kind=BlockKind.STUDY, weekday=0, start_minute=600, end_minute=660
         )
         PlanProgressService(uow).mark(plan_id=plan_id, expected_version=1, state=PlanState.DONE)
+        PlanProgressService(uow).mark_all([Mark(plan_id=plan_id, expected_version=2, state="done")])
         GroupStateService(uow).change(to=GroupStatus.PAUSED, expected_version=1)
+        changed: StateChange = GroupStateService(uow).change(to="completed")
+        print(changed.cancelled_plans)
         PlanGroupService(uow).delete(expected_version=1)
         uow.commit()
     with UnitOfWork(scoped_session(sessions), lock=StudentLock(tenant_id, group.student_id)) as uow:
@@ -101,6 +110,15 @@ def read(session: Session, tenant_id: UUID, group_id: UUID, today: date) -> None
     groups = session.scalars(sa.select(PlanGroup).where(PlanGroup.tenant_id == tenant_id))
     print(preview.quality, status.held, status.holder, [group.name for group in groups])
     probe(engine)
+
+
+def measure(session: Session, tenant_id: UUID, group_id: UUID) -> tuple[GroupProgress, list[Run]]:
+    progress = StudentPlanRepository(session, tenant_id).progress(group_id)
+    return progress, list(HistoryRepository(session, tenant_id).runs(group_id))
+
+
+def problem_in(language: str, error: DomainError) -> dict[str, object]:
+    return {**error.to_problem(language), "detail": error.message(language)}
 
 
 def handle_errors(tenant_id: UUID, group_ids: list[UUID], today: date) -> float:

@@ -115,6 +115,15 @@ def test_pydantic_json_schema_has_every_field() -> None:
     assert content["properties"]["type"]["enum"] == ["book", "lecture", "custom"]
 
 
+def test_pydantic_json_schema_allows_notes_in_every_object() -> None:
+    schema = PlanGroupModel.model_json_schema()
+    found = [schema, schema["properties"]["period"], schema["properties"]["contents"]["items"]]
+    for described in found:
+        assert described["patternProperties"] == {"^_": {}}
+        assert described["additionalProperties"] is False
+    assert field_errors_of({**SMALL, "_note": 1, "note": 1}) == {"note": "is not a known key"}
+
+
 def test_pydantic_json_schema_has_the_limits_of_the_settings_of_the_strategy() -> None:
     schema = PlanGroupModel.model_json_schema()["properties"]
     assert schema["strategy"] == {"type": "string", "enum": ["even", "balanced"]}

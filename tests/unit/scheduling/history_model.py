@@ -218,10 +218,10 @@ class Model:
         runs = (run for run in reversed(self.runs) if run.undoes is None and run.in_effect)
         return next((run for run in runs if run.made or run.gone), None)
 
-    def refusal(self, run: ModelRun | None) -> str | None:
+    def refusal(self, run: ModelRun | None, *, redo: bool) -> str | None:
         """Return why a run cannot be taken back; ``None`` if it can."""
         if run is None:
-            return "nothing_to_undo"
+            return "nothing_to_redo" if redo else "nothing_to_undo"
         others = [row for row in self.live if row.id not in run.made]
         back = [self.plans[id_] for id_ in run.gone]
         made = [(self.plans[id_], version) for id_, version in run.made.items()]

@@ -160,7 +160,7 @@ class Histories(RuleBasedStateMachine):
 
     def _take_back(self, *, redo: bool) -> None:
         run = self.model.last_run(redo=redo)
-        refusal = self.model.refusal(run)
+        refusal = self.model.refusal(run, redo=redo)
         outcome = self.backend.take_back(redo=redo)
         if refusal is not None or run is None:
             assert outcome == refusal

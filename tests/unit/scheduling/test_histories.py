@@ -94,7 +94,7 @@ class Memory:
     # What follows is refused or done as the model says.
 
     def take_back(self, *, redo: bool) -> str | None:
-        return self.model.refusal(self.model.last_run(redo=redo))
+        return self.model.refusal(self.model.last_run(redo=redo), redo=redo)
 
     def mark(self, row: Plan, state: PlanState, through: int | None) -> str | None:
         last = row.plan.last_unit if through is None else through
