@@ -57,8 +57,9 @@ class UndoNotPossibleError(DomainError):
     """The last run cannot be taken back; nothing was changed.
 
     ``reason`` says what stands in the way: no run is left that changed a plan, or no undo, its
-    history was removed, its ``plans`` were marked, moved or retired since or other ``plans`` were marked with
-    their units, or ``plans`` of the student occupy the time of those that would become live again.
+    history was removed, its ``plans`` were marked, moved or retired since or other ``plans`` were
+    marked with their units, or ``plans`` of the student occupy the time of those that would become
+    live again.
     """
 
     code = "undo_not_possible"

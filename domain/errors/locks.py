@@ -50,8 +50,10 @@ class LockError(DomainError):
     retry_after: int | None = RETRY_AFTER
     _of_student: ClassVar[tuple[str, str]] = (
         "이 학생의 플랜이나 일정을 다른 요청이 변경하고 있습니다. 잠시 후 다시 시도해주세요.",
-        "Another request is changing the plans or the study time of this student. "
-        "Please try again in a moment.",
+        (
+            "Another request is changing the plans or the study time of this student. "
+            "Please try again in a moment."
+        ),
     )
 
     def _texts(self) -> tuple[str, str]:

@@ -60,7 +60,7 @@ def violations(life: Life, today: date) -> Iterator[str]:
             range(content.first_unit, content.last_unit + 1), 0.0
         )
         amounts = Amounts(content, life.request)
-        ranges = [
+        ranges: list[tuple[int, int, ScheduledPlan | KeptPlan]] = [
             *((p.first_unit, p.last_unit, p) for p in _planned(life, content.position)),
             *((k.first_unit, k.last_kept_unit, k) for k in _done(life, content.position)),
         ]
