@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from itertools import pairwise
 
-from tests.soak.facts import Facts
+from tests.soak.facts import Facts, RunFact
 from tests.soak.history import Operation
 from tests.soak.replay import ByHand, Replay, Step, changes_by_hand, replays
 from tests.soak.violation import Rule, Violation
@@ -27,7 +27,7 @@ def violations(
                 yield from _lost_units(step, facts)
             if step.run.kind == "rescheduled":
                 yield from _frozen(step, known, facts)
-        yield from _undisturbed(replay, by_hand, marked)
+        yield from _undisturbed(replay, by_hand, marked, known)
 
 
 def _marked_after(operations: Iterable[Operation]) -> set[tuple[str, int]]:
@@ -63,8 +63,7 @@ def _frozen(step: Step, known: Mapping[str, Operation], facts: Facts) -> Iterato
     request = known.get(step.run.requested_by)
     if request is None:
         return  # the rules of the rows report it
-    until = date.fromisoformat(request.frozen_until) if request.frozen_until else step.run.today
-    first = max(until, step.run.today)
+    first = max(_frozen_until(step.run, known), step.run.today)
     made = [one for one in step.made if one in facts.by_id and facts.by_id[one].date < first]
     retired = [
         one
@@ -77,13 +76,24 @@ def _frozen(step: Step, known: Mapping[str, Operation], facts: Facts) -> Iterato
         )
 
 
+def _frozen_until(run: RunFact, known: Mapping[str, Operation]) -> date:
+    """Return the date before which a run left everything as it was, if it did."""
+    request = known.get(run.requested_by)
+    return date.fromisoformat((request and request.frozen_until) or date.min.isoformat())
+
+
 def _undisturbed(
-    replay: Replay, by_hand: ByHand, marked: set[tuple[str, int]]
+    replay: Replay, by_hand: ByHand, marked: set[tuple[str, int]], known: Mapping[str, Operation]
 ) -> Iterator[Violation]:
-    """Find reschedules that changed plans although nothing had happened since the last run."""
+    """Find reschedules that changed plans although nothing had happened since the last run.
+
+    A day that was frozen then may have a review of units that are studied only after it now.
+    """
     for last, step in pairwise(replay.steps):
         at = replay.group, last.run.number
         happened = last.run.is_undo or last.run.today < step.run.today
         happened = happened or at in marked or bool(by_hand.get(at))
+        first = max(_frozen_until(step.run, known), step.run.today)
+        happened = happened or _frozen_until(last.run, known) > first
         if step.run.kind == "rescheduled" and not happened and (step.made or step.retired):
             yield Violation(Rule.UNDISTURBED, f"{step.run.name}: {len(step.made)} new plans")

@@ -52,6 +52,19 @@ def test_reschedule_after_a_mark_or_an_undo_may_change_plans() -> None:
     assert Rule.UNDISTURBED not in broken(operations, facts(runs=undone))
 
 
+@pytest.mark.parametrize(
+    ("until", "rules"), [("2025-01-06", {Rule.UNDISTURBED}), ("2025-01-07", set())]
+)
+def test_reschedule_may_change_plans_of_days_that_the_last_one_has_frozen(
+    until: str, rules: set[Rule]
+) -> None:
+    first = generated(1, 10, kind=Kind.RESCHEDULE, frozen_until=until)
+    operations = [first, generated(2, 20, kind=Kind.RESCHEDULE)]
+    runs = [run(1, kind="rescheduled"), run(2, kind="rescheduled")]
+    found = broken(operations, facts(runs=runs))
+    assert found & {Rule.UNDISTURBED} == rules
+
+
 @pytest.mark.parametrize(("until", "rules"), [("2025-01-06", set()), ("2025-01-07", {Rule.FROZEN})])
 def test_change_of_a_frozen_plan_is_reported(until: str, rules: set[Rule]) -> None:
     assert broken(history(frozen_until=until), rows()) == rules
