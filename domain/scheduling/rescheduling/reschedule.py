@@ -26,6 +26,8 @@ from domain.scheduling.rescheduling.contradictions import OpenTime, contradictio
 from domain.scheduling.rescheduling.remaining import remaining_contents
 from domain.scheduling.rescheduling.reviews import Follow
 from domain.scheduling.rescheduling.standing import (
+    behind_reviews,
+    kept_by_content,
     kept_minutes,
     renumbered,
     undone_units,
@@ -180,21 +182,14 @@ class _Stand:
 
     def _has_early_review(self) -> bool:
         """Whether study that was moved by hand is not before its review any more."""
-        studied: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
-        for row in self._planned:
-            if row.kind is PlanKind.STUDY:
-                studied[row.content].append((row.day, row.first_unit, row.last_unit))
-        start = self.problem.request.period_start
-        for plan in self.problem.request.kept:
-            if plan.kind is PlanKind.STUDY:
-                day = (plan.date - start).days
-                studied[plan.content].append((day, plan.first_unit, plan.last_kept_unit))
-        return any(
-            review.day <= day and first <= review.last_unit and review.first_unit <= last
-            for content, reviews in self.timetable.reviews().items()
-            for review in reviews
-            for day, first, last in studied[content]
+        request = self.problem.request
+        found = behind_reviews(
+            self.timetable.reviews(),
+            study_by_content(self._planned),
+            kept_by_content(request),
+            request.period_start,
         )
+        return next(found, None) is not None
 
     def standing_quality(self) -> Quality:
         """Return the quality of the planned rows, before anything is caught up."""

@@ -19,7 +19,12 @@ from domain.scheduling.layout.comfort import comfort_of
 from domain.scheduling.layout.review_units import Review
 from domain.scheduling.rescheduling.review_offers import ReviewOffers
 from domain.scheduling.rescheduling.review_places import ReviewPlaces
-from domain.scheduling.rescheduling.standing import counted_whole, kept_by_content, within_period
+from domain.scheduling.rescheduling.standing import (
+    behind_reviews,
+    counted_whole,
+    kept_by_content,
+    within_period,
+)
 from domain.scheduling.rescheduling.timetable import RowsByContent, Timetable
 from domain.scheduling.result import PlanWarning
 from domain.scheduling.review import (
@@ -143,19 +148,9 @@ class Follow:
 
     def _keys_behind_reviews(self, after: RowsByContent) -> Iterator[Key]:
         """Yield the keys of study that was moved by hand behind a review of the same units."""
-        for content, reviews in self._reviews.items():
-            rows = [(row.day, row.first_unit, row.last_unit) for row in after.get(content, ())]
-            kept = [
-                (self._kept_day(plan), plan.first_unit, plan.last_kept_unit)
-                for plan in self._kept.get(content, ())
-                if plan.kind is PlanKind.STUDY
-            ]
-            for day, first, last in (*rows, *kept):
-                if any(
-                    one.day <= day and first <= one.last_unit and one.first_unit <= last
-                    for one in reviews
-                ):
-                    yield self._cycles[within_period(day, self._cycles)], content
+        start = self.problem.request.period_start
+        for content, day in behind_reviews(self._reviews, after, self._kept, start):
+            yield self._cycles[within_period(day, self._cycles)], content
 
     def _touched(
         self, before: RowsByContent, after: RowsByContent, changed: Iterable[int]

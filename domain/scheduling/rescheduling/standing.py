@@ -4,12 +4,14 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from itertools import accumulate, count
 
 from domain.scheduling.calendar import DayKind
 from domain.scheduling.demand import Demand, Problem, is_complete
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.rescheduling.catching_up import AT_ONCE, CaughtUp, Content
+from domain.scheduling.rescheduling.timetable import RowsByContent
 from domain.scheduling.rounding import even_deal
 from domain.scheduling.rows import Row, piece_of
 from domain.scheduling.types import KeptPlan, PlanKind, Request
@@ -116,6 +118,27 @@ def kept_by_content(request: Request) -> dict[int, list[KeptPlan]]:
     for plan in request.kept:
         kept.setdefault(plan.content, []).append(plan)
     return kept
+
+
+def behind_reviews(
+    reviews: RowsByContent, rows: RowsByContent, kept: Mapping[int, Iterable[KeptPlan]], start: date
+) -> Iterator[tuple[int, int]]:
+    """Yield the content and the day of study that is not before a planned review of its units.
+
+    It was moved there by hand. ``rows`` are planned study; ``start`` is the period's first date.
+    """
+    for content, own in reviews.items():
+        studied = [(row.day, row.first_unit, row.last_unit) for row in rows.get(content, ())]
+        studied += [
+            ((plan.date - start).days, plan.first_unit, plan.last_kept_unit)
+            for plan in kept.get(content, ())
+            if plan.kind is PlanKind.STUDY
+        ]
+        for day, first, last in studied:
+            if any(
+                one.day <= day and first <= one.last_unit and one.first_unit <= last for one in own
+            ):
+                yield content, day
 
 
 def kept_minutes(request: Request) -> dict[int, int]:
