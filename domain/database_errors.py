@@ -283,7 +283,9 @@ def replace_pooled(connection: Connection) -> None:
 def connection_lost(error: BaseException) -> bool:
     """Whether the connection failed or was lost; decided by type and SQLSTATE.
 
-    An ``OperationalError`` without a SQLSTATE is raised by libpq: no server answered.
+    An ``OperationalError`` without a SQLSTATE is raised by libpq: no server answered. An
+    ``InternalError`` without one is raised by psycopg for an answer that it cannot interpret, such
+    as the two errors with which a pooler reports the loss of a backend.
     """
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
@@ -291,7 +293,7 @@ def connection_lost(error: BaseException) -> bool:
     if not isinstance(cause, psycopg.Error):
         return False
     if cause.sqlstate is None:
-        return isinstance(cause, psycopg.OperationalError)
+        return isinstance(cause, psycopg.OperationalError | psycopg.InternalError)
     return cause.sqlstate.startswith("08") or cause.sqlstate in _SESSION_ENDED
 
 

@@ -62,7 +62,11 @@ FAULT_SQLSTATES: Final = frozenset({"57014", "57P01", "25P03", "08P01"})
 In this order: cancelled, terminated, idle for too long, and the error of a pooler that lost its
 server connection. A lost connection has none.
 """
-LOST_CONNECTION: Final = (psycopg.OperationalError, psycopg.InterfaceError)
+LOST_CONNECTION: Final = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.InternalError,  # a pooler reports the loss twice
+)
 
 READ_GROUPS: Final = sa.text(
     "SELECT id::text, generation, version FROM studyplan.plan_groups "

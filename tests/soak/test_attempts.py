@@ -15,6 +15,7 @@ from tests.soak.history import Journal, Kind, Operation, Outcome
     [
         (psycopg.OperationalError("the connection is lost"), Outcome.FAILED),
         (psycopg.InterfaceError("the connection is closed"), Outcome.FAILED),
+        (psycopg.InternalError("received 2 results from command 'BEGIN'"), Outcome.FAILED),
         (errors.QueryCanceled(), Outcome.FAILED),
         (errors.AdminShutdown(), Outcome.FAILED),
         (psycopg.ProgrammingError("the query has 2 placeholders"), Outcome.CRASHED),

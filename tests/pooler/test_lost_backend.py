@@ -1,6 +1,6 @@
-"""The error of a pooler for a backend that is terminated during COPY."""
+"""The errors of a pooler for a backend that is terminated, in COPY or between statements."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
@@ -50,3 +50,23 @@ def test_backend_terminated_during_copy_is_reported_as_a_lost_connection(
         generate(factory, group)
     assert connection_lost(raised.value)
     assert generate(factory, group).generation == 1
+
+
+@pytest.mark.parametrize(
+    "end", [psycopg.Connection.rollback, psycopg.Connection.commit], ids=["ROLLBACK", "COMMIT"]
+)
+def test_backend_terminated_in_a_transaction_is_reported_as_a_lost_connection(
+    pooled: sa.Engine, engine: sa.Engine, end: Callable[[psycopg.Connection], None]
+) -> None:
+    with pooled.connect() as connection:
+        backend = connection.scalar(sa.text("SELECT pg_backend_pid()"))
+        with engine.connect() as aside:
+            terminated = "SELECT pg_terminate_backend(:backend, 5000)"
+            assert aside.scalar(sa.text(terminated), {"backend": backend})
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        # psycopg expects one result, and the pooler reports the server's error and its own.
+        with pytest.raises(psycopg.InternalError, match="2 results") as raised:
+            end(driver)
+        assert connection_lost(raised.value)
+        connection.invalidate()
