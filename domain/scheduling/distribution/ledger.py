@@ -78,6 +78,7 @@ class Ledger:
                 self.at[day][number] = index
                 self.load[day] += sessions.minutes(index)
         self._unsettled = set(self.at)
+        self._study: dict[int, int] = {}
 
     def fullness(self, day: int) -> float:
         """Return the minutes of a day divided by its time."""
@@ -85,7 +86,10 @@ class Ledger:
 
     def study(self, day: int) -> int:
         """Return the minutes of units that a day has."""
-        return sum(self.contents[number].study(index) for number, index in self.at[day].items())
+        if day not in self._study:
+            contents, at = self.contents, self.at[day].items()
+            self._study[day] = sum(contents[number].study(index) for number, index in at)
+        return self._study[day]
 
     def beyond(self, day: int) -> int:
         """Return by how many minutes the units of a day exceed its study time; may be negative."""
@@ -165,6 +169,8 @@ class Ledger:
         counts[change.first : change.first + len(change.counts)] = change.counts
         for day, more in change.minutes.items():
             self.load[day] += more
+        for day in change.days:  # their units, even where the minutes with wrap-ups stay the same
+            self._study.pop(day, None)
         self.changed.update(change.days)
         if not self.is_settled:
             self._unsettled.update(change.days)

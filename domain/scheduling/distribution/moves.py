@@ -30,6 +30,19 @@ def moves(ledger: Ledger, day: int, near: int) -> Iterator[Move]:
                     yield Move(content, index, target, units)
 
 
+def fitting_moves(ledger: Ledger, day: int, near: int) -> Iterator[Move]:
+    """Yield those of the moves to days that have the minutes, in study time or usable reserve."""
+    for content, index in ledger.at[day].items():
+        sessions = ledger.contents[content]
+        prefix, first = sessions.prefix, sessions.bounds(index)[0]
+        for target in range(max(0, index - near), min(len(sessions.days), index + near + 1)):
+            free = ledger.spare(sessions.days[target])
+            if target != index and free >= sessions.shortest_unit:
+                for units in amounts(ledger, sessions, index, target):
+                    if prefix[first + units] - prefix[first] <= free:
+                        yield Move(content, index, target, units)
+
+
 def amounts(ledger: Ledger, sessions: Sessions, index: int, target: int) -> Collection[int]:
     """Return numbers of units to move: one, all, and about those that level the two days."""
     first, stop = sessions.bounds(index)
@@ -66,7 +79,7 @@ def near_mending_moves(ledger: Ledger, content: int, index: int) -> Iterator[Mov
     sessions = ledger.contents[content]
     first, stop = sessions.bounds(index)
     lacking, length = sessions.lacking_units(index), sessions.study(index)
-    has_room = lacking * sessions.demand.shortest <= ledger.spare(sessions.days[index])
+    has_room = lacking * sessions.shortest_unit <= ledger.spare(sessions.days[index])
     kept = max(sessions.least_units, 1)
     for other in sorted(range(len(sessions.days)), key=lambda one: abs(one - index)):
         begin, end = sessions.bounds(other)

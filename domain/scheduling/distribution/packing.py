@@ -16,22 +16,39 @@ _DIVIDED_SPANS: Final = 2
 """The number of spans between which contents are divided in every way."""
 
 
-def reserve_needed(
-    contents: Sequence[Sessions], items: Mapping[int, range], room: Room, most: int
-) -> int | None:
-    """Return the minutes of the reserve that a day needs for units of contents.
+class ReserveNeeds:
+    """The minutes of the reserve that the units of a day need; the same units are packed once.
 
-    Returns ``None`` if they are not placed uncut, with at most ``most`` minutes of the reserve, in
-    any of the orders that are tried.
+    ``rooms`` must not change meanwhile. Searches ask for most units four times and more.
     """
-    spare, longest = _spare(contents, items, room)
-    if spare >= _wasted(room, longest):
-        return 0
-    if spare + most < 0:
-        return None
-    placed = packed(contents, items, room)
-    needed = most + 1 if placed is None else reserve_minutes(placed.values())
-    return needed if needed <= most else None
+
+    def __init__(self, contents: Sequence[Sessions], rooms: Mapping[int, Room]) -> None:
+        self._contents, self._rooms = contents, rooms
+        self._known: dict[tuple[int, ...], int | None] = {}
+
+    def __call__(self, day: int, items: Mapping[int, range], most: int) -> int | None:
+        """Return the minutes that a day needs for units of contents.
+
+        Returns ``None`` if they are not placed uncut, with at most ``most`` minutes of the reserve,
+        in any of the orders that are tried.
+        """
+        contents, room = self._contents, self._rooms[day]
+        spare, longest = _spare(contents, items, room)
+        if spare >= _wasted(room, longest):
+            return 0
+        if spare + most < 0:
+            return None
+        key = [day]
+        for number, own in items.items():
+            # Where all units have the same length, only their number matters.
+            is_uniform = contents[number].is_uniform
+            key += (number, len(own)) if is_uniform else (number, own.start, own.stop)
+        units = tuple(key)
+        if units not in self._known:
+            placed = packed(contents, items, room)
+            self._known[units] = None if placed is None else reserve_minutes(placed.values())
+        needed = self._known[units]
+        return needed if needed is not None and needed <= most else None
 
 
 def packed(

@@ -91,7 +91,7 @@ class Relief(Search):
         ledger = self.ledger
         if not ledger.used(ledger.reserve):
             return
-        shortest = [sessions.demand.shortest for sessions in ledger.contents]
+        shortest = [sessions.shortest_unit for sessions in ledger.contents]
         for most_faults in (0, inf):
             self.effort = _MAX_FILLING
             for day in sorted(ledger.at, key=ledger.beyond):
@@ -147,10 +147,9 @@ class Relief(Search):
     def _save_by_first(self, changes: Iterable[Change], most: int) -> bool:
         """Make the first change after which so much of the reserve is used at most."""
         ledger = self.ledger
+        most -= ledger.used(ledger.reserve)
         for change in changes:
-            days = ledger.concerned(change)
-            others = ledger.used(ledger.reserve) - ledger.used(days)
-            if ledger.is_held(change, most - others):
+            if ledger.is_held(change, most + ledger.used(ledger.concerned(change))):
                 ledger.apply(change)
                 return True
         return False

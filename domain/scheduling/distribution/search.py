@@ -5,7 +5,7 @@ from math import inf
 from typing import Final
 
 from domain.scheduling.distribution.ledger import Change, Ledger
-from domain.scheduling.distribution.moves import Move, amounts, moves
+from domain.scheduling.distribution.moves import Move, amounts, fitting_moves, moves
 
 NEAR: Final = 6
 """How many of its days a unit is moved at most, so that a content proceeds evenly."""
@@ -44,26 +44,13 @@ class Search:
         With ``fitting``, only moves to days that have the minutes.
         """
         ledger = self.ledger
-        away = moves(ledger, day, near)
+        away = fitting_moves if fitting else moves
         found = [
             (ledger.cost(change), change)
-            for change in self.moved(self._fitting(away) if fitting else away)
+            for change in self.moved(away(ledger, day, near))
             if change.minutes.get(day, 0) < 0
         ]
         return sorted(found, key=lambda one: one[0])
-
-    def _fitting(self, moves: Iterable[Move]) -> Iterator[Move]:
-        """Yield the moves to days that have the minutes, in study time or usable reserve."""
-        ledger = self.ledger
-        free: dict[int, int] = {}
-        for move in moves:
-            sessions = ledger.contents[move.content]
-            target = sessions.days[move.target]
-            if target not in free:
-                free[target] = ledger.spare(target)
-            first, prefix = sessions.bounds(move.source)[0], sessions.prefix
-            if prefix[first + move.units] - prefix[first] <= free[target]:
-                yield move
 
     def moves_within(self, day: int, near: int, most: int) -> Iterator[Change]:
         """Yield moves away from a day that may leave so much of the reserve in use at most.

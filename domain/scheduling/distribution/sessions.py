@@ -43,10 +43,13 @@ class Sessions:
     """The minutes of the first units of the demand."""
     is_uniform: bool = field(init=False)
     """Whether all units have the same length."""
+    shortest_unit: int = field(init=False)
+    """The minutes of the shortest unit."""
 
     def __post_init__(self) -> None:
         self.prefix = self.demand.prefix
         self.is_uniform = self.demand.longest * (len(self.prefix) - 1) == self.prefix[-1]
+        self.shortest_unit = self.demand.longest if self.is_uniform else self.demand.shortest
 
     def bounds(self, index: int) -> tuple[int, int]:
         """Return the units before and after a session."""
@@ -105,7 +108,7 @@ class Sessions:
 
         ``spans`` has the lengths of the spans of each day.
         """
-        shortest = max(1, self.demand.shortest)
+        shortest = max(1, self.shortest_unit)
         days = [day for day in self.demand.own if max(spans.get(day, ()), default=0) >= shortest]
         days = sorted({*days, *self.days})
         after = dict(zip(self.days, self.counts, strict=True))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.distribution.goals import NO_MINIMUM, Minimum
 from domain.scheduling.distribution.ledger import Ledger
-from domain.scheduling.distribution.packing import packed, reserve_needed
+from domain.scheduling.distribution.packing import ReserveNeeds, packed
 from domain.scheduling.distribution.sessions import Sessions
 from domain.scheduling.placement import Room, Run, reserve_minutes
 from domain.scheduling.spans import total
@@ -34,12 +34,8 @@ def ledger_in(
     levels: Mapping[int, float],
 ) -> Ledger:
     """Return a ledger of sessions that are to be placed uncut in rooms."""
-
-    def held(day: int, items: Mapping[int, range], most: int) -> int | None:
-        return reserve_needed(contents, items, rooms[day], most)
-
     times = {day: total(room.study) for day, room in rooms.items()}
-    return Ledger(contents, weights, base, levels, times=times, held=held)
+    return Ledger(contents, weights, base, levels, times=times, held=ReserveNeeds(contents, rooms))
 
 
 def used_reserve(deals: Sequence[Deal]) -> dict[int, int]:

@@ -1,17 +1,27 @@
 """What ``balanced`` does where days are tight: packing, idle study time, and short sessions."""
 
+from itertools import product
 from typing import Any
 
 import pytest
 
-from domain.scheduling.distribution.ledger import Ledger
-from domain.scheduling.distribution.packing import packed, reserve_needed
+from domain.scheduling.distribution.ledger import ANY, Ledger
+from domain.scheduling.distribution.packing import ReserveNeeds, packed
 from domain.scheduling.distribution.relief import Relief
 from domain.scheduling.distribution.sessions import Sessions
 from domain.scheduling.placement import Room
 from domain.scheduling.schedule import schedule
 from domain.scheduling.types import Content, PlanKind, Request
-from tests.unit.scheduling.build import MONDAY, TUESDAY, block, book, custom, make_request, study
+from tests.unit.scheduling.build import (
+    MONDAY,
+    TUESDAY,
+    block,
+    book,
+    custom,
+    lecture,
+    make_request,
+    study,
+)
 from tests.unit.scheduling.checker import check
 from tests.unit.scheduling.corpus import balanced, group_of
 from tests.unit.scheduling.test_balanced_search import request_of, sessions_of
@@ -40,12 +50,29 @@ def relief_of(contents: list[Sessions], rooms: dict[int, Room]) -> Relief:
         dict.fromkeys(rooms, 0),
         dict.fromkeys(rooms, 30.0),
         times=dict.fromkeys(rooms, 30),
-        held=lambda day, items, most: reserve_needed(contents, items, rooms[day], most),
+        held=ReserveNeeds(contents, rooms),
     )
     for day in rooms:
         ledger.reserve[day] = ledger.needed(day) or 0
     ledger.settle()
     return Relief(ledger, effort=0)
+
+
+@pytest.mark.parametrize("episodes", [[20] * 8, [10, 35, 10, 25, 40, 10, 15, 30]])
+def test_reserve_that_units_need_is_the_same_however_often_it_is_asked_for(
+    episodes: list[int],
+) -> None:
+    """Of episodes of different lengths, others of the same number need another reserve."""
+    request = balanced(make_request(lecture(*episodes), lecture(30, 30, 30, 30, position=2)))
+    contents = sessions_of(request, [[0], [0]], [[8], [4]])
+    rooms = {0: Room([(1020, 1050), (1080, 1110)], [(1200, 1400)]), 1: EVENING}
+    all_needs = ReserveNeeds(contents, rooms)
+    choices = [range(first, stop) for first in range(8) for stop in range(first + 1, 9)]
+    for _ in range(2):
+        for day, first, second in product(rooms, choices, (range(1), range(2))):
+            items = {0: first, 1: second}
+            alone = ReserveNeeds(contents, rooms)
+            assert all_needs(day, items, ANY) == alone(day, items, ANY)
 
 
 def test_day_is_packed_exactly_if_two_spans_hold_its_contents_divided() -> None:

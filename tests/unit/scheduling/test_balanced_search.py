@@ -8,7 +8,7 @@ from domain.scheduling.demand import problem_of
 from domain.scheduling.distribution.balanced import _Attempt
 from domain.scheduling.distribution.day_choice import choose_days
 from domain.scheduling.distribution.ledger import Ledger
-from domain.scheduling.distribution.packing import packed, reserve_needed
+from domain.scheduling.distribution.packing import ReserveNeeds, packed
 from domain.scheduling.distribution.relief import Relief
 from domain.scheduling.distribution.sessions import Sessions
 from domain.scheduling.distribution.smoothing import Smoothing
@@ -144,7 +144,7 @@ def test_reserve_is_saved_by_an_exchange_where_no_single_move_saves_any() -> Non
         dict.fromkeys(days, 0),
         dict.fromkeys(days, 120.0),
         times={0: 90, 1: 150},
-        held=lambda day, items, most: reserve_needed(contents, items, rooms[day], most),
+        held=ReserveNeeds(contents, rooms),
     )
     relief = Relief(ledger, 4_000)
     assert relief.relieve(with_reserve=True)
@@ -167,7 +167,7 @@ def test_smoothing_founds_sessions_that_levelling_makes_room_for() -> None:
         dict.fromkeys(times, 0),
         {0: 60.0, 1: 30.0, 2: 15.0, 3: 15.0},
         times=times,
-        held=lambda day, items, most: reserve_needed(contents, items, rooms[day], most),
+        held=ReserveNeeds(contents, rooms),
     )
     Smoothing(ledger, 4_000).smooth()
     assert [one.counts for one in contents] == [[1, 2], [1, 2], [1, 2]]
