@@ -58,27 +58,43 @@ def calendar(request: Request) -> list[Day]:
     """Return every date of the period in order."""
     time_of = _times(request)
     excluded = _excluded(request)
-    length = request.study_days + request.review_days
+    cycles = Cycles(request.study_days + request.review_days)
     days: list[Day] = []
-    counted = 0
     start = request.period_start.toordinal()
     for offset in range(request.period_end.toordinal() - start + 1):
         day = date.fromordinal(start + offset)
         time = time_of(day)
         study, reserve = time.study, time.reserve
-        cycle_day = None
-        if study and day not in excluded:
-            cycle, cycle_day = counted // length + 1, counted % length + 1
+        cycle, cycle_day = cycles.place(is_counted=bool(study) and day not in excluded)
+        if cycle_day is not None:
             kind = DayKind.STUDY if cycle_day <= request.study_days else DayKind.REVIEW
-            counted += 1
         else:
-            cycle, kind = max(1, -(-counted // length)), DayKind.NO_TIME
+            kind = DayKind.NO_TIME
             if day in excluded:
                 kind, study, reserve = DayKind.EXCLUDED, (), ()
                 if excluded[day] and request.self_study_on_holidays:
                     kind, reserve = DayKind.HOLIDAY, time.holiday_reserve
         days.append(Day(day, kind, offset // 7 + 1, cycle, cycle_day, study, reserve))
     return days
+
+
+class Cycles:
+    """Counts dates in cycles of so many days."""
+
+    def __init__(self, length: int) -> None:
+        self._length, self._counted = length, 0
+
+    def place(self, *, is_counted: bool) -> tuple[int, int | None]:
+        """Return the cycle and the day of the cycle of the next date.
+
+        One that is not counted has the cycle of the last counted date before it, 1 if there is
+        none, and no day.
+        """
+        if not is_counted:
+            return max(1, -(-self._counted // self._length)), None
+        cycle, cycle_day = divmod(self._counted, self._length)
+        self._counted += 1
+        return cycle + 1, cycle_day + 1
 
 
 def _excluded(request: Request) -> dict[date, bool]:

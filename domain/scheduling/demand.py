@@ -97,6 +97,13 @@ class Demand:
         return replace(self, reserve_days=days, spare_days=[])
 
 
+class Placed(NamedTuple):
+    """How many units of a demand are placed, its first ones, and how many minutes in all."""
+
+    units: int
+    minutes: int
+
+
 def demands(request: Request, days: Sequence[Day], first_day: int) -> list[Demand]:
     """Return one demand per content, in the order of placing."""
     kept: dict[int, list[KeptPlan]] = defaultdict(list)

@@ -16,8 +16,8 @@ from itertools import groupby
 from typing import Final, TypeAlias
 
 from domain.scheduling.calendar import DayKind
-from domain.scheduling.demand import Demand, Problem, problem_of
-from domain.scheduling.distribution.deal import Deal, place_all_units
+from domain.scheduling.demand import Demand, Placed, Problem, problem_of
+from domain.scheduling.distribution.deal import place_all_units
 from domain.scheduling.distribution.in_turn import Effort
 from domain.scheduling.distribution.strategies import distribute, places_all
 from domain.scheduling.feasibility import DaySets
@@ -69,17 +69,20 @@ class _Trials:
         return place_all_units(distribute(changed).deals, changed.demands)
 
 
-def unplaced_ranges(problem: Problem, deals: Sequence[Deal]) -> tuple[Unplaced, ...]:
-    """Return the unplaced units of each content, by position, as ranges without gaps."""
+def unplaced_ranges(problem: Problem, placed: Sequence[Placed]) -> tuple[Unplaced, ...]:
+    """Return the unplaced units of each content, by position, as ranges without gaps.
+
+    ``placed`` is in the order of the demands of the problem.
+    """
     tails = [
-        (demand, deal.placed_units)
-        for demand, deal in zip(problem.demands, deals, strict=True)
-        if deal.placed_units < len(demand.units)
+        (demand, one.units)
+        for demand, one in zip(problem.demands, placed, strict=True)
+        if one.units < len(demand.units)
     ]
     return tuple(
         unplaced
-        for demand, placed in sorted(tails, key=lambda tail: tail[0].content.position)
-        for unplaced in _tail(problem, demand, placed)
+        for demand, units in sorted(tails, key=lambda tail: tail[0].content.position)
+        for unplaced in _tail(problem, demand, units)
     )
 
 

@@ -8,8 +8,7 @@ from math import isqrt, lcm
 from typing import Final
 
 from domain.scheduling.calendar import DayKind
-from domain.scheduling.demand import Problem, study_times
-from domain.scheduling.distribution.deal import Deal, place_all_units
+from domain.scheduling.demand import Placed, Problem, study_times
 from domain.scheduling.distribution.goals import Minimum
 from domain.scheduling.feasibility import DaySets
 from domain.scheduling.least_levels import Bound, Capacity, Days, minutes_at, share_at
@@ -22,13 +21,17 @@ _SHORT_ROW: Final = 10
 
 
 def quality(
-    problem: Problem, deals: Sequence[Deal], rows: Sequence[Row], minimums: Sequence[Minimum] = ()
+    problem: Problem,
+    placed: Sequence[Placed],
+    rows: Sequence[Row],
+    minimums: Sequence[Minimum] = (),
 ) -> Quality:
-    """Return the quality of the schedule that has these deals and study rows.
+    """Return the quality of the schedule that has these study rows.
 
-    ``minimums`` has those of each deal; the least levels are those of schedules that have them.
+    ``placed`` is what they have of each demand. ``minimums`` has those of each demand; the least
+    levels are those of schedules that have them.
     """
-    return Measure(problem).quality(deals, rows, minimums)
+    return Measure(problem).quality(placed, rows, minimums)
 
 
 class Measure:
@@ -41,7 +44,7 @@ class Measure:
         self._capacities: dict[tuple[bool, bool], Capacity] = {}
 
     def quality(
-        self, deals: Sequence[Deal], rows: Sequence[Row], minimums: Sequence[Minimum] = ()
+        self, placed: Sequence[Placed], rows: Sequence[Row], minimums: Sequence[Minimum] = ()
     ) -> Quality:
         """Return the quality of a schedule of the problem, see the function ``quality``."""
         sums = self._kept.with_rows(rows)
@@ -51,7 +54,7 @@ class Measure:
         ]
         peak = max(loads, default=0)
         fullness = max(((2000 * minutes + time) // (2 * time) for minutes, time in full), default=0)
-        bound, peak_bound = self._bounds(deals, minimums, rows)
+        bound, peak_bound = self._bounds(placed, minimums, rows)
         # The schedule itself shows what is possible, even if it lacks minimums that the bounds
         # contain; and a bound, which is rounded up, may be above a fullness that is rounded down.
         return Quality(
@@ -67,13 +70,11 @@ class Measure:
         )
 
     def _bounds(
-        self, deals: Sequence[Deal], minimums: Sequence[Minimum], rows: Sequence[Row]
+        self, placed: Sequence[Placed], minimums: Sequence[Minimum], rows: Sequence[Row]
     ) -> tuple[Bound, Bound]:
         """Return the bounds of the fullness and of the peak."""
         # Minimums give way to whatever needs the reserve, or finds no place.
-        if minimums and (
-            any(row.reserve for row in rows) or not place_all_units(deals, self._problem.demands)
-        ):
+        if minimums and (any(row.reserve for row in rows) or not self._places_all(placed)):
             minimums = ()
         # Days without study time are the last resort, so they count only if they are used.
         kinds = self._problem.days
@@ -83,7 +84,7 @@ class Measure:
 
         def bound(*, is_peak: bool) -> Bound:
             capacity, needs = self._limits(
-                deals, minimums, has_spare_days=has_spare_days, is_peak=is_peak
+                placed, minimums, has_spare_days=has_spare_days, is_peak=is_peak
             )
             times = self._times
             outside = sum(
@@ -96,9 +97,15 @@ class Measure:
         found = bound(is_peak=False)
         return found, found if all(self._times.values()) else bound(is_peak=True)
 
+    def _places_all(self, placed: Sequence[Placed]) -> bool:
+        demands = self._problem.demands
+        return all(
+            one.units == len(demand.units) for one, demand in zip(placed, demands, strict=True)
+        )
+
     def _limits(
         self,
-        deals: Sequence[Deal],
+        placed: Sequence[Placed],
         minimums: Sequence[Minimum],
         *,
         has_spare_days: bool,
@@ -106,9 +113,9 @@ class Measure:
     ) -> tuple[Capacity, Mapping[int, int]]:
         """Return what days hold and what is needed, with the minimums if a schedule has them."""
         day_sets = self._spare_day_sets if has_spare_days else self._day_sets
-        taken, needs = _with_minimums(deals, minimums)
+        taken, needs = _with_minimums(placed, minimums)
         if minimums and not self._holds(day_sets, taken, needs):
-            return self._limits(deals, (), has_spare_days=has_spare_days, is_peak=is_peak)
+            return self._limits(placed, (), has_spare_days=has_spare_days, is_peak=is_peak)
         if minimums:
             capacity = self._capacity(day_sets, taken, is_peak=is_peak)
         else:
@@ -144,11 +151,11 @@ class Measure:
 
 
 def _with_minimums(
-    deals: Sequence[Deal], minimums: Sequence[Minimum]
+    placed: Sequence[Placed], minimums: Sequence[Minimum]
 ) -> tuple[Counter[int], list[int]]:
-    """Return the minimums per day, and the minutes of each deal without them."""
+    """Return the minimums per day, and the minutes that are placed without them."""
     taken: Counter[int] = Counter()
-    needs = [deal.prefix[-1] for deal in deals]
+    needs = [one.minutes for one in placed]
     for index, minimum in enumerate(minimums):
         needs[index] -= minimum.minutes * len(minimum.days)
         taken.update(dict.fromkeys(minimum.days, minimum.minutes))

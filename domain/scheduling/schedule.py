@@ -60,7 +60,8 @@ def schedule(request: Request) -> Schedule:
     if not study and any(demand.units for demand in problem.demands):
         raise _nothing_placed(problem)
     reviews, review_warnings = place_reviews(problem, study, comfort)
-    unplaced = unplaced_ranges(problem, deals)
+    placed = [deal.placed for deal in deals]
+    unplaced = unplaced_ranges(problem, placed)
     # If all units are placed in study time, no time is short, whatever the even deal would need.
     is_short = bool(unplaced) or any(row.reserve for row in study)
     return Schedule(
@@ -74,7 +75,7 @@ def schedule(request: Request) -> Schedule:
             *(one.warning(problem.days[one.day].date.isoformat()) for one in shrunk_wrap_ups),
             *review_warnings,
         ),
-        quality=quality(problem, deals, study, distribution.minimums),
+        quality=quality(problem, placed, study, distribution.minimums),
         day_shifts=distribution.day_shifts,
     )
 

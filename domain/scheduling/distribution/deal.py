@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
-from domain.scheduling.demand import Demand, Problem
+from domain.scheduling.demand import Demand, Placed, Problem
 from domain.scheduling.distribution.goals import Minimum
 from domain.scheduling.distribution.nearest import nearest_count, nearest_counts
 from domain.scheduling.placement import Room, Run, pack, reserve_minutes
@@ -58,6 +58,11 @@ class Deal:
     def placed_units(self) -> int:
         """The number of units of which all items have a day: the first ones of the demand."""
         return len(self.units) - self.cuts
+
+    @property
+    def placed(self) -> Placed:
+        """What the deal places of its demand."""
+        return Placed(self.placed_units, self.prefix[-1])
 
     @property
     def reserve(self) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
 
-from domain.scheduling.calendar import Day, DayKind, calendar
+from domain.scheduling.calendar import Cycles, Day, DayKind, calendar
 from domain.scheduling.result import Certificate, Repair, ScheduledPlan, Unplaced
 from domain.scheduling.types import KeptPlan, PlanKind, Request
 
@@ -99,14 +99,11 @@ class Baseline:
 
     def _decided(self) -> dict[date, tuple[DayKind, int, int | None]]:
         """Return the kind, the cycle and the day of the cycle of each date."""
-        length = self.study_days + self.review_days
-        counted, found = 0, {}
+        cycles = Cycles(self.study_days + self.review_days)
+        found = {}
         for offset, code in enumerate(self.kinds):
-            kind, cycle_day = _KINDS[code], None
-            cycle = max(1, -(-counted // length))
-            if kind in _COUNTED:
-                cycle, cycle_day = counted // length + 1, counted % length + 1
-                counted += 1
+            kind = _KINDS[code]
+            cycle, cycle_day = cycles.place(is_counted=kind in _COUNTED)
             found[self.period_start + timedelta(days=offset)] = kind, cycle, cycle_day
         return found
 

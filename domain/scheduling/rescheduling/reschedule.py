@@ -14,8 +14,7 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Final
 
-from domain.scheduling.demand import Problem, free_time, problem_of
-from domain.scheduling.distribution.deal import Deal
+from domain.scheduling.demand import Placed, Problem, free_time, problem_of
 from domain.scheduling.explanation import certificate, repairs, unplaced_ranges
 from domain.scheduling.layout.study import ShrunkWrapUp
 from domain.scheduling.quality import Measure
@@ -84,8 +83,8 @@ def reschedule(
     before = stand.standing_quality()
     caught = stand.caught_up()
     warnings = [*stand.shrunk_wrap_ups(caught), *stand.follow_with_reviews(caught)]
-    deals = stand.deals(caught)
-    unplaced = unplaced_ranges(problem, deals)
+    placed = stand.placed(caught)
+    unplaced = unplaced_ranges(problem, placed)
     generated = problem_of(request, first_date=first) if unplaced else problem
     return Rescheduled(
         plans=(*_numbered(frozen), *stand.plans(len(frozen) + 1)),
@@ -93,7 +92,7 @@ def reschedule(
         certificate=certificate(with_study_days(problem)) if unplaced else None,
         repairs=stand.repairs(unplaced, generated) if unplaced else (),
         warnings=tuple(warnings),
-        quality=stand.measure.quality(deals, [row for one in caught.values() for row in one.rows]),
+        quality=stand.measure.quality(placed, [row for one in caught.values() for row in one.rows]),
         quality_before=before,
     )
 
@@ -201,12 +200,11 @@ class _Stand:
         minutes: dict[int, int] = defaultdict(int)
         for row in rows:
             minutes[row.content] += row.stop - row.start - row.wrap_up
-        deals = [
-            # Of a deal, ``quality`` reads only the last prefix and the number of units.
-            Deal(demand, demand.units, [0, minutes[demand.content.position]], [], [])
+        placed = [
+            Placed(len(demand.units), minutes[demand.content.position])
             for demand in self.problem.demands
         ]
-        return self.measure.quality(deals, rows)
+        return self.measure.quality(placed, rows)
 
     def plans(self, first: int) -> list[ScheduledPlan]:
         """Return the planned rows as plans, numbered from ``first`` on."""
@@ -260,15 +258,15 @@ class _Stand:
         after = {position: sorted(one.rows) for position, one in caught.items()}
         return follow.follow(self._before, after, hit, missed)
 
-    def deals(self, caught: Mapping[int, CaughtUp]) -> list[Deal]:
-        """Return the placed units of each demand, as the strategies do."""
+    def placed(self, caught: Mapping[int, CaughtUp]) -> list[Placed]:
+        """Return what is placed of each demand."""
         found = []
         for content in self.contents:
-            demand, own = content.demand, caught[content.position]
+            own = caught[content.position]
             units = len(set(content.deal.units[: own.placed]))
             # Rows keep their minutes, even if those of the units were edited since.
             minutes = sum(row.stop - row.start - row.wrap_up for row in own.rows)
-            found.append(Deal(demand, demand.units[:units], [0, minutes], [], []))
+            found.append(Placed(units, minutes))
         return found
 
     def _limit(self, day: int) -> int:

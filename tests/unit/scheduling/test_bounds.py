@@ -7,9 +7,8 @@ from unittest.mock import patch
 import pytest
 
 from domain.scheduling import explanation
-from domain.scheduling.demand import problem_of
+from domain.scheduling.demand import Placed, problem_of
 from domain.scheduling.distribution import deal, in_turn
-from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.distribution.in_turn import Effort
 from domain.scheduling.quality import quality
 from domain.scheduling.rows import new_row
@@ -105,6 +104,6 @@ def test_least_level_of_minutes_that_no_day_could_hold_is_found(minutes: int) ->
         wrap_up=0,
         reserve=False,
     )
-    found = quality(problem, [Deal(problem.demands[0], [1], [0, minutes], [], [])], [row])
+    found = quality(problem, [Placed(1, minutes)], [row])
     assert found.least_peak == -(-minutes // 2)
     assert found.least_fullness == -(-1000 * minutes // 960)
