@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import date
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -128,12 +128,13 @@ def _rows(changed: Difference, snapshot: PlanningSnapshot) -> list[StoredPlan | 
         plan_id = uuid4()
         return NewPlan(plan_id, lineage or plan_id, content_ids[plan.content], plan)
 
-    rows: list[tuple[int, StoredPlan | NewPlan]] = [
-        *((plan.sequence, stored) for stored, plan in changed.kept),
-        *((plan.sequence, new(plan, stored.lineage)) for stored, plan in changed.moved),
-        *((plan.sequence, new(plan)) for plan in changed.new),
+    rows: list[StoredPlan | NewPlan] = [
+        *(stored for stored, _ in changed.kept),
+        *(new(plan, stored.lineage) for stored, plan in changed.moved),
+        *(new(plan) for plan in changed.new),
     ]
-    return [row for _, row in sorted(rows, key=itemgetter(0))]
+    # The schedule is numbered in order of time, and no two plans of a student overlap.
+    return sorted(rows, key=attrgetter("plan.date", "plan.start_minute"))
 
 
 def _ids(stored: StoredGeneration) -> dict[str, Any]:

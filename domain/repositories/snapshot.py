@@ -97,7 +97,7 @@ class PlanningSnapshot:
     contents: Mapping[int, ContentLabel]
     """The ids and names of the contents by position."""
     plans: tuple[SnapshotPlan, ...]
-    """The live plans of the group; their ``sequence`` is not read, and is 0."""
+    """The live plans of the group; their ``sequence`` is not read."""
     settings: planning.Request
     """The planning request without kept plans and with the start of the period as ``today``."""
     copyable: bool
@@ -202,7 +202,7 @@ def _plan(values: Sequence[Any], positions: Mapping[str, int]) -> SnapshotPlan:
     content_id, plan_id, lineage, generation, version, state, pinned, done_through = others
     if content_id not in positions:  # row-level security shows the plan but not its content
         raise ContentNotFoundError(content_id=UUID(content_id))
-    plan = ScheduledPlan(**given, content=positions[content_id], sequence=0)
+    plan = ScheduledPlan(**given, content=positions[content_id], sequence=None)
     stored = StoredPlan(UUID(plan_id), UUID(lineage), generation, version, plan)
     return SnapshotPlan(stored, models.PlanState(state), pinned, done_through)
 

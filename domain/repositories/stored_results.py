@@ -146,7 +146,7 @@ def _stored_plans(session: Session, record: PlanGeneration) -> dict[UUID, Stored
 
 def _stored_plan(row: dict[str, Any]) -> StoredPlan:
     id_, lineage, generation, version = (row.pop(name) for name in _STORED)
-    return StoredPlan(id_, lineage, generation, version, ScheduledPlan(**{**row, "sequence": 0}))
+    return StoredPlan(id_, lineage, generation, version, ScheduledPlan(**{**row, "sequence": None}))
 
 
 def changes_of(record: PlanGeneration) -> PlanChanges:

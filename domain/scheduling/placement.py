@@ -25,6 +25,8 @@ class Run(NamedTuple):
     reserve: bool
 
 
+Parcel: TypeAlias = tuple[Sequence[int], range, int]
+"""Units of a content, as its prefix and their indexes, and the minutes of their wrap-up."""
 _Slot: TypeAlias = tuple[int, int, bool]
 """A free span: its start and stop, and whether it is in the reserve."""
 
@@ -104,6 +106,23 @@ def pack(prefix: Sequence[int], items: range, room: Room, wrap_up: int = 0) -> l
     if minutes is None:
         return None
     return _filled(prefix, items, _opened(slots, minutes), wrap_up)
+
+
+def pack_in_turn(parcels: Iterable[Parcel], room: Room) -> list[list[Run]] | None:
+    """Return runs for the units of several contents, one after another, in a room.
+
+    Returns ``None`` if the units of one do not fit uncut into what those before it have left. The
+    room is not changed.
+    """
+    free = room.copy()
+    placed: list[list[Run]] = []
+    for prefix, items, wrap_up in parcels:
+        runs = pack(prefix, items, free, wrap_up)
+        if runs is None:
+            return None
+        free.take(runs)
+        placed.append(runs)
+    return placed
 
 
 def reach(prefix: Sequence[int], first: int, lengths: Iterable[int]) -> int:

@@ -56,10 +56,10 @@ class ScheduledPlan:
     The time is half-open: ``[start_minute, end_minute)``. A row with ``parts > 1`` is piece
     ``part`` of one unit. ``wrap_up_minutes`` are the last minutes of the row. ``cycle_day`` is
     ``None`` on a day without study time. ``sequence`` is the number of the row in the schedule,
-    from 1 in order of time.
+    from 1 in order of time, or ``None`` for a stored plan outside the result of a run.
     """
 
-    sequence: int
+    sequence: int | None
     date: date
     start_minute: int
     end_minute: int

@@ -76,8 +76,7 @@ class GroupStateService(Service):
 
         Raises ``TransitionNotAllowedError``, ``EditedMeanwhileError``, ``PlanGroupNotFoundError``,
         ``InvalidInputError`` (fields ``status`` and ``expected_version``), ``LockNotHeldError``
-        and, for the student's lock, ``PlanGroupLockedError`` and ``LockTimeoutError``; nothing is
-        written then.
+        and the errors of ``UnitOfWork.lock_student``; nothing is written then.
         """
         status = values.validate("status", values.member(GroupStatus), to)
         uow, group_id = self._uow, self._resolve_group(group_id)

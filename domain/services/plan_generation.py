@@ -64,8 +64,8 @@ class PlanGenerationService(Service):
         Also raises ``PlanGroupNotFoundError``, ``PlanGroupNotGeneratableError``,
         ``InvalidInputError``, subclasses of ``SchedulingError``, ``LockNotHeldError``,
         ``GeneratedMeanwhileError``, ``StudentPlansOverlapError``, ``IdempotencyMismatchError``, and
-        for the student's lock ``PlanGroupLockedError`` and ``LockTimeoutError``. After any error
-        nothing is stored. The outcome is reported to ``domain.events``.
+        the errors of ``UnitOfWork.lock_student``. After any error nothing is stored. The outcome is
+        reported to ``domain.events``.
         """
         group_id = self._resolve_group(group_id)
 

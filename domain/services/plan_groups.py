@@ -41,10 +41,9 @@ class PlanGroupService(Service):
         contents; plans can be generated for a ``saved`` group.
 
         Raises ``InvalidInputError`` with all invalid fields (``id`` if the group already exists,
-        ``academy_schedules[i].start`` if a class overlaps one of the student's classes), and
-        ``LockNotHeldError``; for the student's lock ``PlanGroupLockedError``, ``LockTimeoutError``
-        and ``WrongTransactionError`` (inside a savepoint). Nothing is stored after any error, even
-        if the caller commits.
+        ``academy_schedules[i].start`` if a class overlaps one of the student's classes),
+        ``LockNotHeldError`` and the errors of ``UnitOfWork.lock_student``. Nothing is stored after
+        any error, even if the caller commits.
         """
         # Importing documents takes a tenth of the package's import time, and most processes never
         # read one.
@@ -75,8 +74,7 @@ class PlanGroupService(Service):
         commits.
 
         Raises ``PlanGroupNotFoundError``, ``EditedMeanwhileError``, ``InvalidInputError`` (field
-        ``expected_version``), ``LockNotHeldError`` and, for the student's lock,
-        ``PlanGroupLockedError`` and ``LockTimeoutError``.
+        ``expected_version``), ``LockNotHeldError`` and the errors of ``UnitOfWork.lock_student``.
         """
         group_id = self._resolve_group(group_id)
         self._uow.lock_student(group_id)

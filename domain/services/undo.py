@@ -52,8 +52,8 @@ class UndoService(Service):
     Both raise ``UndoNotPossibleError``, ``PlanGroupNotFoundError``,
     ``PlanGroupNotGeneratableError`` unless the group is saved or active, ``InvalidInputError``,
     ``EditedMeanwhileError``, ``IdempotencyMismatchError``, ``LockNotHeldError``,
-    ``GeneratedMeanwhileError``, ``StudentPlansOverlapError``, and for the student's lock
-    ``PlanGroupLockedError`` and ``LockTimeoutError``. Nothing is written after any of these errors.
+    ``GeneratedMeanwhileError``, ``StudentPlansOverlapError``, and those of
+    ``UnitOfWork.lock_student``. Nothing is written after any of these errors.
     """
 
     def undo(

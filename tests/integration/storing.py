@@ -190,6 +190,7 @@ def as_columns(
     plan: ScheduledPlan, result: GenerationResult, group: PlanGroup
 ) -> Mapping[str, Any]:
     """Return the row expected for a scheduled plan, without values that only the database knows."""
+    assert plan.sequence is not None
     return {
         "id": result.plan_ids[plan.sequence - 1],
         "tenant_id": group.tenant_id,

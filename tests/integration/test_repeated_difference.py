@@ -177,7 +177,7 @@ def test_repeated_difference_has_the_current_week_and_cycle_of_plans_that_stayed
     assert first.recounted
     assert (again.moved, again.new, again.dropped) == (first.moved, first.new, first.dropped)
     assert again.kept == tuple(
-        (replace(old, plan=replace(plan, sequence=0)), plan) for old, plan in first.kept
+        (replace(old, plan=replace(plan, sequence=None)), plan) for old, plan in first.kept
     )
 
 

@@ -31,7 +31,7 @@ from domain.scheduling.distribution.settled import (
     used_reserve,
 )
 from domain.scheduling.feasibility import DaySets, placeable
-from domain.scheduling.placement import Room, pack
+from domain.scheduling.placement import Room, pack_in_turn
 from domain.scheduling.rounding import even_deal
 from domain.scheduling.spans import total
 from domain.scheduling.splitting import SHORTEST_DIVISIBLE
@@ -267,10 +267,5 @@ def _fits_study(shares: Sequence[Share], room: Room) -> bool:
         return spare >= 0
     if spare >= len(room.study) * max(share.deal.demand.longest for share in shares):
         return True
-    left = Room(room.study, ())
-    for share in shares:
-        runs = pack(share.deal.prefix, share.items, left)
-        if runs is None:
-            return False
-        left.take(runs)
-    return True
+    parcels = ((share.deal.prefix, share.items, 0) for share in shares)
+    return pack_in_turn(parcels, Room(room.study, ())) is not None

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from domain.scheduling.distribution.sessions import Sessions
-from domain.scheduling.placement import Room, Run, pack, reserve_minutes
+from domain.scheduling.placement import Room, Run, pack_in_turn, reserve_minutes
 
 _DIVIDED_SPANS: Final = 2
 """The number of spans between which contents are divided in every way."""
@@ -128,15 +128,8 @@ def _ends(
 def _packed(
     contents: Sequence[Sessions], items: Mapping[int, range], room: Room, order: Sequence[int]
 ) -> dict[int, list[Run]] | None:
-    free = room.copy()
-    placed: dict[int, list[Run]] = {}
-    for number in order:
-        runs = pack(contents[number].prefix, items[number], free)
-        if runs is None:
-            return None
-        free.take(runs)
-        placed[number] = runs
-    return placed
+    runs = pack_in_turn(((contents[number].prefix, items[number], 0) for number in order), room)
+    return None if runs is None else dict(zip(order, runs, strict=True))
 
 
 def fits_easily(contents: Sequence[Sessions], items: Mapping[int, range], room: Room) -> bool:

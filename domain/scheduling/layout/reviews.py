@@ -27,7 +27,7 @@ from domain.scheduling.layout.review_units import (
     ranges_of_rows,
     without_short_pieces,
 )
-from domain.scheduling.placement import Room, Run, pack, reserve_minutes
+from domain.scheduling.placement import Room, Run, pack_in_turn, reserve_minutes
 from domain.scheduling.rows import Row, new_row
 from domain.scheduling.spans import Span
 from domain.scheduling.types import MINUTES_PER_DAY, Allocation, PlanKind
@@ -220,7 +220,10 @@ def _arranged_days(
     bare = None
     if len(rooms) == 1:
         ((day, room),) = rooms.items()
-        bare = _packed([prefix for _, prefix in items], room.moved(day * MINUTES_PER_DAY))
+        bare = pack_in_turn(
+            ((prefix, range(len(prefix) - 1), 0) for _, prefix in items),
+            room.moved(day * MINUTES_PER_DAY),
+        )
     found = _arranged_sessions(sessions, rooms, comfort, bare, reserve)
     if found is None:
         return None
@@ -269,18 +272,6 @@ def _row(review: Review, items: Sequence[Span], run: Run) -> Row:
         wrap_up=0,
         reserve=run.reserve,
     )
-
-
-def _packed(prefixes: Iterable[Sequence[int]], free: Room) -> list[list[Run]] | None:
-    """Return runs of reviews one after another, or ``None`` if units do not fit uncut."""
-    placed = []
-    for prefix in prefixes:
-        runs = pack(prefix, range(len(prefix) - 1), free)
-        if runs is None:
-            return None
-        free.take(runs)
-        placed.append(runs)
-    return placed
 
 
 def _place(review: Review, rooms: Mapping[int, Room], shortest: int) -> Iterator[Row]:

@@ -14,7 +14,7 @@ from domain.scheduling.distribution.deal import Deal, Share, shares_by_day
 from domain.scheduling.layout.arrangement import arrange
 from domain.scheduling.layout.comfort import Comfort
 from domain.scheduling.layout.day_sessions import FreeSpan, Session
-from domain.scheduling.placement import Room, Run, pack, reserve_minutes
+from domain.scheduling.placement import Room, Run, pack_in_turn, reserve_minutes
 from domain.scheduling.result import PlanWarning, warning
 from domain.scheduling.rows import Parts, Row, rows_of, whole_ranges_of
 from domain.scheduling.spans import total
@@ -106,15 +106,8 @@ def _with_wrap_ups(
 
 def _pack_all(shares: Sequence[Share], wraps: Sequence[int], room: Room) -> list[list[Run]] | None:
     """Return the runs of all shares in the order of placing, or ``None`` if units do not fit."""
-    free = room.copy()
-    placed: list[list[Run]] = []
-    for share, wrap in zip(shares, wraps, strict=True):
-        runs = pack(share.deal.prefix, share.items, free, wrap)
-        if runs is None:
-            return None
-        free.take(runs)
-        placed.append(runs)
-    return placed
+    owned = zip(shares, wraps, strict=True)
+    return pack_in_turn(((share.deal.prefix, share.items, wrap) for share, wrap in owned), room)
 
 
 def _uses_more_reserve(shares: Sequence[Share], runs: Sequence[Sequence[Run]]) -> bool:

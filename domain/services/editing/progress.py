@@ -125,7 +125,7 @@ class PlanProgressService(Service):
         The plan is neither part done nor done; its day need not be past. Its time becomes free, and
         its lineage ends.
 
-        Also raises ``PlanGroupLockedError`` and ``LockTimeoutError`` for the student's lock.
+        Also raises the errors of ``UnitOfWork.lock_student``.
         """
         group_id = self._resolve_group(group_id)
         self._uow.lock_student(group_id)
@@ -152,8 +152,8 @@ class PlanProgressService(Service):
         checked.
 
         In addition to the errors of the class, this raises ``InvalidInputError`` for ``date``,
-        ``start_minute`` and ``today``, ``StudentPlansOverlapError``, and for the student's lock
-        ``PlanGroupLockedError`` and ``LockTimeoutError``.
+        ``start_minute`` and ``today``, ``StudentPlansOverlapError``, and the errors of
+        ``UnitOfWork.lock_student``.
         """
         uow, group_id = self._uow, self._resolve_group(group_id)
         day = values.validate("date", values.civil_date, date)

@@ -30,7 +30,7 @@ Case = tuple[list[StoredPlan], list[ScheduledPlan]]
 
 def stored(plan: ScheduledPlan, number: int = 0) -> StoredPlan:
     """Return a live plan with ids of its own; a stored plan has no sequence."""
-    return StoredPlan(UUID(int=number), UUID(int=1000 + number), 1, 1, replace(plan, sequence=0))
+    return StoredPlan(UUID(int=number), UUID(int=1000 + number), 1, 1, replace(plan, sequence=None))
 
 
 def compare(old: Iterable[ScheduledPlan], new: Iterable[ScheduledPlan]) -> Difference:
