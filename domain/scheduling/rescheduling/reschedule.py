@@ -5,7 +5,7 @@ which days it is caught up (``catching_up``), in which order the contents are (`
 the reviews that follow (``reviews``).
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -167,18 +167,26 @@ class _Stand:
     def is_disturbed(self) -> bool:
         """Whether anything was missed, hit, renumbered or moved behind its review.
 
-        Or is unplaced without being reported.
+        Or is unplaced without being reported with its minutes.
         """
         if self._missed or self._hit or self._is_renumbered or self._has_early_review():
             return True
         reported: dict[int, set[int]] = defaultdict(set)
+        minutes: Counter[int] = Counter()
         for item in self._baseline.unplaced:
             reported[item.content].update(range(item.first_unit, item.last_unit + 1))
+            minutes[item.content] += item.minutes
         undone: dict[int, set[int]] = {}
+        left: Counter[int] = Counter()
         for content in self.contents:
             if not content.is_complete:
-                undone[content.position] = set(undone_units(content))
-        return undone != reported
+                units = undone[content.position] = set(undone_units(content))
+                # All that is not kept of a unit: no other piece of it stands.
+                demand = content.demand
+                left[content.position] = sum(
+                    demand.length(index) for index, unit in enumerate(demand.units) if unit in units
+                )
+        return undone != reported or left != minutes
 
     def _has_early_review(self) -> bool:
         """Whether study that was moved by hand is not before its review any more."""
