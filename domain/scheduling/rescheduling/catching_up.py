@@ -115,13 +115,17 @@ def catch_up(
     :param limit: the minutes of study that a day should not exceed.
     :param reserve: whether the reserve is used on days of which it was not used before.
     """
-    old, wrap_up = _old_curve(content), content.demand.content.wrap_up_minutes
+    old = _old_curve(content)
     position, days = content.position, content.days
     search = _Search(
         content,
         timetable,
         lambda day: timetable.free(day, {position}, reserve=reserve or day in content.reserve_days),
-        lambda day: limit(day) - wrap_up - timetable.load(day, position),
+        lambda day: (
+            limit(day)
+            - timetable.wrap_up(day, content.demand.content)
+            - timetable.load(day, position)
+        ),
     )
     needed, settled = search.needed(old)
     rows: list[Row] = []
@@ -221,7 +225,11 @@ class _Search:
             return None, first
         standing = self._content.standing.get(day, ())
         open_day = OpenDay(self._room(day), self._timetable.room(day), self._content.comfort)
-        layout = lay_out_session(self._content.deal, range(first, target), standing, open_day)
+        deal, wrap_up = (
+            self._content.deal,
+            self._timetable.wrap_up(day, self._content.demand.content),
+        )
+        layout = lay_out_session(deal, range(first, target), standing, open_day, wrap_up)
         if layout is None:
             raise AssertionError("what the free spans hold in order must have a layout")
         return layout, target

@@ -14,7 +14,7 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Final
 
-from domain.scheduling.demand import Problem, free_time, problem_of
+from domain.scheduling.demand import Problem, free_time, problem_of, wrapped_up
 from domain.scheduling.distribution.deal import Deal
 from domain.scheduling.explanation import certificate, repairs, unplaced_ranges
 from domain.scheduling.layout.study import ShrunkWrapUp
@@ -134,7 +134,8 @@ class _Stand:
         self._is_renumbered = rows != found
         self._missed = [row for row, plan in zip(rows, planned, strict=True) if plan.date < today]
         self._planned = [row for row in rows if row.day >= problem.first_day]
-        self.timetable = Timetable(problem.rooms, (), kept_minutes(problem.request))
+        kept = kept_minutes(problem.request)
+        self.timetable = Timetable(problem.rooms, (), kept, wrapped_up(problem.request))
         self._open = OpenTime(problem)
         self._hit: list[Row] = []
         standing: list[Row] = []
@@ -253,7 +254,7 @@ class _Stand:
         before = _last_rows(row for row in self._planned if row.kind is PlanKind.STUDY)
         after = _last_rows(row for one in caught.values() for row in one.rows)
         for (day, position), row in sorted(after.items()):
-            need = self._demands[position].content.wrap_up_minutes
+            need = self.timetable.wrap_up(day, self._demands[position].content)
             if row.wrap_up < need and before.get((day, position)) != row:
                 shrunk = ShrunkWrapUp(day, position, need, row.wrap_up)
                 yield shrunk.warning(self.problem.days[day].date.isoformat())
