@@ -146,15 +146,6 @@ def catch_up(
     return CaughtUp(rows, done)
 
 
-def _first_minutes(lengths: Sequence[int], minutes: int) -> list[int]:
-    """Return the lengths of spans of which only the first minutes may be used."""
-    found = []
-    for length in lengths:
-        found.append(min(length, minutes))
-        minutes -= found[-1]
-    return found
-
-
 def _old_curve(content: Content) -> list[int]:
     return [bisect_right(content.due, index) for index in range(len(content.days))]
 
@@ -245,6 +236,10 @@ class _Search:
                 prefix[one.items.stop] - prefix[one.items.start]
                 for one in content.standing.get(day, ())
             )
-            lengths = _first_minutes(self._room(day).lengths(), max(self._limit(day), own))
-            least[index - 1] = reach_back(prefix, least[index], lengths)
+            # Wasted ends of spans are not minutes of study, and do not count for the limit.
+            stop = least[index]
+            within_limit = bisect_left(prefix, prefix[stop] - max(self._limit(day), own), 0, stop)
+            least[index - 1] = max(
+                within_limit, reach_back(prefix, stop, self._room(day).lengths())
+            )
         return least
