@@ -296,6 +296,18 @@ def free_time(request: Request, days: Sequence[Day], first_day: int) -> dict[int
     return rooms
 
 
+def wrapped_up(request: Request) -> frozenset[tuple[int, int]]:
+    """Return each day, with the content, on which a kept plan has the wrap-up.
+
+    A part done plan was left before its wrap-up.
+    """
+    return frozenset(
+        ((plan.date - request.period_start).days, plan.content)
+        for plan in request.kept
+        if plan.wrap_up_minutes and plan.done_through is None
+    )
+
+
 def study_times(problem: Problem) -> dict[int, int]:
     """Return the study time of each study day from today on, without the student's other plans."""
     busy: dict[int, list[Span]] = defaultdict(list)

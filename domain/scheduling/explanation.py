@@ -178,14 +178,18 @@ def _minutes_fit(problem: Problem) -> bool:
 
 
 def _more_minutes(problem: Problem, trials: _Trials) -> Repair | None:
+    # After an edit, a reschedule keeps study days that a generation would count as review days.
+    # Whichever of them get the minutes, those that are study days for both do.
+    study_days = sorted({*_study_days(problem)}.intersection(_study_days(trials.generated)))
     used = (
-        total(problem.days[day].study) + total(problem.days[day].reserve)
-        for day in _study_days(problem)
+        total(days[day].study) + total(days[day].reserve)
+        for days in (problem.days, trials.generated.days)
+        for day in study_days
     )
     most = MINUTES_PER_DAY - max(used, default=MINUTES_PER_DAY)
 
     def change(amount: int, problem: Problem) -> Problem:
-        longer = {day: _extended(problem.rooms[day], amount) for day in _study_days(problem)}
+        longer = {day: _extended(problem.rooms[day], amount) for day in study_days}
         return replace(problem, rooms={**problem.rooms, **longer})
 
     amount = _least(change, most, trials)

@@ -10,6 +10,7 @@ Ranges of units are half-open in this module, so that the functions for spans ca
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate, groupby
 from typing import TypeAlias
@@ -33,9 +34,9 @@ def place_reviews(
 
     ``rows`` are the new study rows. Review days have no new study. Reviews start on the first
     review day of their cycle that is not in the past and continue on the next ones before the
-    content's deadline. A group without review days has neither reviews nor warnings. With
-    ``comfort``, the reviews are arranged like study, and spread over the review days of a cycle, as
-    far as these have the room.
+    content's deadline. If only some pieces of the review of a unit are kept, the rest is planned. A
+    group without review days has neither reviews nor warnings. With ``comfort``, the reviews are
+    arranged like study, and spread over the review days of a cycle, as far as these have the room.
     """
     request, days, rooms = problem.request, problem.days, problem.rooms
     if request.review_days == 0:
@@ -52,14 +53,19 @@ def place_reviews(
         last = max(days[row.day].cycle for row in rows)
         if not any(day.kind is DayKind.REVIEW and day.cycle == last for day in days):
             open_days[last] = sorted(problem.buffer)
-    studied_then = studied_by_cycle(kept_within(request), problem.demands, days, rows)
+    kept = kept_within(request)
+    begun = _begun(kept, problem)
+    ended = list(_without_pieces(kept, begun, days))
+    studied_then = studied_by_cycle(ended, problem.demands, days, rows)
     for cycle, studied in sorted(studied_then.items()):
         reviews, late = timely_reviews(problem.demands, studied, open_days[cycle])
+        reviews = _divided(reviews, begun.get(cycle, {}))
         free = {day: rooms[day].minutes for day in open_days[cycle]}
         warnings += set_minutes(factor, cycle, reviews, free)
         # Earliest deadline first: the others can use later days.
         planned = sorted((r for r in reviews if r.minutes), key=lambda review: len(review.days))
-        review_rows += lay_out_reviews(planned, open_days[cycle], rooms, comfort)
+        laid_out = lay_out_reviews(planned, open_days[cycle], rooms, comfort)
+        review_rows += _numbered(laid_out, begun.get(cycle, {}))
         warnings += [unreviewed(cycle, r) for r in [*reviews, *late] if not r.minutes]
     return review_rows, warnings
 
@@ -119,7 +125,8 @@ def set_minutes(
         own = list(group)
         costs = rounded_multiples(accumulate(review.study for review in own), factor)
         for review, minutes in zip(own, deltas(costs), strict=True):
-            review.minutes = minutes
+            # The kept pieces of a review are not all of it, even if the sum is rounded down.
+            review.minutes = max(minutes - review.kept, min(review.kept, 1))
     ordered.sort(key=lambda review: len(review.days))
     proportion, need, held = _fullest(ordered, free)
     if proportion >= 1:
@@ -218,3 +225,71 @@ def _leave_out_reviewed(cycles: Studied, kept: Iterable[KeptWithin], days: Seque
             for units, day in cycles[cycle][content]
             for rest in without([units], ranges)
         ]
+
+
+Begun: TypeAlias = Mapping[tuple[int, int], Mapping[int, Piece]]
+"""Content and unit → the kept pieces of its review in a cycle, by number, if others are missing."""
+
+
+def _begun(kept: Iterable[KeptWithin], problem: Problem) -> dict[int, Begun]:
+    """Return the reviews of which some pieces are kept, but not all, by cycle."""
+    factor = Fraction(problem.request.factors.review)
+    demands = {demand.content.position: demand for demand in problem.demands}
+    pieces: dict[int, dict[tuple[int, int], dict[int, Piece]]] = defaultdict(dict)
+    for plan, day in kept:
+        if plan.kind is PlanKind.REVIEW and plan.parts > 1 and plan.content in demands:
+            own = pieces[problem.days[day].cycle].setdefault((plan.content, plan.first_unit), {})
+            own[plan.part] = piece_of(plan)
+
+    def minutes(content: int, unit: int) -> int:
+        return rounded_multiples([demands[content].unit_minutes(unit)], factor)[0]
+
+    return {
+        cycle: {unit: own for unit, own in found.items() if not is_complete(own, minutes(*unit))}
+        for cycle, found in pieces.items()
+    }
+
+
+def _without_pieces(
+    kept: Iterable[KeptWithin], begun: Mapping[int, Begun], days: Sequence[Day]
+) -> Iterator[KeptWithin]:
+    """Yield the kept plans, without the pieces of reviews of which others are missing."""
+    for plan, day in kept:
+        is_review = plan.kind is PlanKind.REVIEW and plan.parts > 1
+        if not is_review or (plan.content, plan.first_unit) not in begun[days[day].cycle]:
+            yield plan, day
+        elif plan.first_unit < plan.last_kept_unit:
+            # The further units, whose review has 0 minutes, are reviewed.
+            yield replace(plan, first_unit=plan.first_unit + 1), day
+
+
+def _divided(reviews: Iterable[Review], begun: Begun) -> list[Review]:
+    """Return the reviews, with what is left of each one that is begun as a review of its own."""
+    divided: list[Review] = []
+    for review in reviews:
+        kept = {
+            (unit, unit + 1): sum(piece.minutes for piece in pieces.values())
+            for (content, unit), pieces in begun.items()
+            if content == review.content and review.units[0] <= unit < review.units[1]
+        }
+        for units in sorted([*without([review.units], kept), *kept]):
+            own = review_of(review.demand, units, review.days)
+            own.kept = kept.get(units, 0)
+            divided.append(own)
+    return divided
+
+
+def _numbered(rows: Sequence[Row], begun: Begun) -> list[Row]:
+    """Return the rows, of which the pieces of a unit are numbered beside the kept ones."""
+    numbered = list(rows)
+    for (content, unit), kept in begun.items():
+        own = [
+            index
+            for index, row in enumerate(rows)
+            if (row.content, row.first_unit) == (content, unit)
+        ]
+        parts = len(kept) + len(own)
+        free = (number for number in range(1, parts + max(kept)) if number not in kept)
+        for index, part in zip(sorted(own, key=rows.__getitem__), free, strict=False):
+            numbered[index] = rows[index]._replace(part=part, parts=parts)
+    return numbered

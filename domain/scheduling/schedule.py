@@ -20,7 +20,7 @@ from domain.errors import (
     NothingPlacedError,
 )
 from domain.scheduling.calendar import Day, DayKind
-from domain.scheduling.demand import Demand, Problem, problem_of
+from domain.scheduling.demand import Demand, Problem, problem_of, wrapped_up
 from domain.scheduling.distribution.deal import Distribution, target_minutes
 from domain.scheduling.distribution.strategies import distribute
 from domain.scheduling.explanation import certificate, repairs, unplaced_ranges
@@ -56,7 +56,7 @@ def schedule(request: Request) -> Schedule:
     distribution = distribute(problem)
     problem, deals = distribution.problem, distribution.deals
     comfort = comfort_of(request)
-    study, shrunk_wrap_ups = lay_out(deals, problem.rooms, comfort)
+    study, shrunk_wrap_ups = lay_out(deals, problem.rooms, comfort, wrapped_up(request))
     if not study and any(demand.units for demand in problem.demands):
         raise _nothing_placed(problem)
     reviews, review_warnings = place_reviews(problem, study, comfort)

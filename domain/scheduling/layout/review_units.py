@@ -22,6 +22,7 @@ class Review:
     """A contiguous range that a cycle has studied, with the minutes of its study and its review.
 
     ``days`` are the cycle's review days from today on that are before the content's deadline.
+    ``kept`` are the minutes of pieces that are kept; ``minutes`` are without them.
     """
 
     demand: Demand
@@ -29,6 +30,7 @@ class Review:
     days: Sequence[int]
     study: int
     minutes: int = 0
+    kept: int = 0
 
     @property
     def content(self) -> int:
@@ -38,8 +40,11 @@ class Review:
 def items_of(review: Review) -> tuple[list[Span], list[int]]:
     """Return the items of a review, as ranges of units, and their cumulative minutes.
 
-    A unit whose review has 0 minutes belongs to the item before it.
+    A unit whose review has 0 minutes belongs to the item before it. What is left of a review of
+    which pieces are kept is one item, as these were.
     """
+    if review.kept:
+        return [review.units], [0, review.minutes]
     first = review.demand.content.first_unit
     start, end = review.units
     study = review.demand.minutes[start - first : end - first]

@@ -7,7 +7,7 @@ of the day for each content.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.scheduling.distribution.deal import Deal, Share, shares_by_day
@@ -38,19 +38,27 @@ class ShrunkWrapUp:
 
 
 def lay_out(
-    deals: Sequence[Deal], rooms: Mapping[int, Room], comfort: Comfort | None = None
+    deals: Sequence[Deal],
+    rooms: Mapping[int, Room],
+    comfort: Comfort | None = None,
+    wrapped_up: Container[tuple[int, int]] = (),
 ) -> tuple[list[Row], list[ShrunkWrapUp]]:
     """Return the study rows of every day, and the wrap-ups that were shortened.
 
     The deals must be in the order of placing. With ``comfort``, the sessions of a day are arranged
-    so that they are pleasant to work through, as far as the day has the room.
+    so that they are pleasant to work through, as far as the day has the room. A content has no
+    wrap-up on the days with which it is in ``wrapped_up``.
     """
     placed: list[tuple[Share, list[Run], int]] = []
     shrunk: list[ShrunkWrapUp] = []
     parts = Parts(deals)
     turns = _Turns()
     for day, shares in sorted(shares_by_day(deals).items()):
-        wraps = [share.deal.demand.content.wrap_up_minutes for share in shares]
+        contents = [share.deal.demand.content for share in shares]
+        wraps = [
+            0 if (day, content.position) in wrapped_up else content.wrap_up_minutes
+            for content in contents
+        ]
         runs, given = _with_wrap_ups(shares, wraps, rooms[day])
         if comfort is not None:
             arrangement = _Arrangement(shares, turns.of(shares), rooms[day], parts, comfort)

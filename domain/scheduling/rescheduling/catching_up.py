@@ -115,13 +115,17 @@ def catch_up(
     :param limit: the minutes of study that a day should not exceed.
     :param reserve: whether the reserve is used on days of which it was not used before.
     """
-    old, wrap_up = _old_curve(content), content.demand.content.wrap_up_minutes
+    old = _old_curve(content)
     position, days = content.position, content.days
     search = _Search(
         content,
         timetable,
         lambda day: timetable.free(day, {position}, reserve=reserve or day in content.reserve_days),
-        lambda day: limit(day) - wrap_up - timetable.load(day, position),
+        lambda day: (
+            limit(day)
+            - timetable.wrap_up(day, content.demand.content)
+            - timetable.load(day, position)
+        ),
     )
     needed, settled = search.needed(old)
     rows: list[Row] = []
@@ -140,15 +144,6 @@ def catch_up(
                 rows += (one.row for one in content.standing.get(later, ()))
             return CaughtUp(rows, content.count)
     return CaughtUp(rows, done)
-
-
-def _first_minutes(lengths: Sequence[int], minutes: int) -> list[int]:
-    """Return the lengths of spans of which only the first minutes may be used."""
-    found = []
-    for length in lengths:
-        found.append(min(length, minutes))
-        minutes -= found[-1]
-    return found
 
 
 def _old_curve(content: Content) -> list[int]:
@@ -221,7 +216,11 @@ class _Search:
             return None, first
         standing = self._content.standing.get(day, ())
         open_day = OpenDay(self._room(day), self._timetable.room(day), self._content.comfort)
-        layout = lay_out_session(self._content.deal, range(first, target), standing, open_day)
+        deal, wrap_up = (
+            self._content.deal,
+            self._timetable.wrap_up(day, self._content.demand.content),
+        )
+        layout = lay_out_session(deal, range(first, target), standing, open_day, wrap_up)
         if layout is None:
             raise AssertionError("what the free spans hold in order must have a layout")
         return layout, target
@@ -237,6 +236,10 @@ class _Search:
                 prefix[one.items.stop] - prefix[one.items.start]
                 for one in content.standing.get(day, ())
             )
-            lengths = _first_minutes(self._room(day).lengths(), max(self._limit(day), own))
-            least[index - 1] = reach_back(prefix, least[index], lengths)
+            # Wasted ends of spans are not minutes of study, and do not count for the limit.
+            stop = least[index]
+            within_limit = bisect_left(prefix, prefix[stop] - max(self._limit(day), own), 0, stop)
+            least[index - 1] = max(
+                within_limit, reach_back(prefix, stop, self._room(day).lengths())
+            )
         return least

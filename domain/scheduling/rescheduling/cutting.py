@@ -84,7 +84,8 @@ class _LastDays:
             stop = reach(deal.prefix, first, room.lengths())
             if stop > first:
                 open_day = OpenDay(room, timetable.room(day), content.comfort)
-                layout = lay_out_session(deal, range(first, stop), (), open_day)
+                wrap_up = timetable.wrap_up(day, deal.demand.content)
+                layout = lay_out_session(deal, range(first, stop), (), open_day, wrap_up)
                 if layout is None:
                     return None
                 rows += layout.rows(deal, day, numbers)

@@ -5,7 +5,7 @@ which days it is caught up (``catching_up``), in which order the contents are (`
 the reviews that follow (``reviews``).
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -14,7 +14,7 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Final
 
-from domain.scheduling.demand import Placed, Problem, free_time, problem_of
+from domain.scheduling.demand import Placed, Problem, free_time, problem_of, wrapped_up
 from domain.scheduling.explanation import certificate, repairs, unplaced_ranges
 from domain.scheduling.layout.study import ShrunkWrapUp
 from domain.scheduling.quality import Measure
@@ -133,7 +133,8 @@ class _Stand:
         self._is_renumbered = rows != found
         self._missed = [row for row, plan in zip(rows, planned, strict=True) if plan.date < today]
         self._planned = [row for row in rows if row.day >= problem.first_day]
-        self.timetable = Timetable(problem.rooms, (), kept_minutes(problem.request))
+        kept = kept_minutes(problem.request)
+        self.timetable = Timetable(problem.rooms, (), kept, wrapped_up(problem.request))
         self._open = OpenTime(problem)
         self._hit: list[Row] = []
         standing: list[Row] = []
@@ -166,18 +167,26 @@ class _Stand:
     def is_disturbed(self) -> bool:
         """Whether anything was missed, hit, renumbered or moved behind its review.
 
-        Or is unplaced without being reported.
+        Or is unplaced without being reported with its minutes.
         """
         if self._missed or self._hit or self._is_renumbered or self._has_early_review():
             return True
         reported: dict[int, set[int]] = defaultdict(set)
+        minutes: Counter[int] = Counter()
         for item in self._baseline.unplaced:
             reported[item.content].update(range(item.first_unit, item.last_unit + 1))
+            minutes[item.content] += item.minutes
         undone: dict[int, set[int]] = {}
+        left: Counter[int] = Counter()
         for content in self.contents:
             if not content.is_complete:
-                undone[content.position] = set(undone_units(content))
-        return undone != reported
+                units = undone[content.position] = set(undone_units(content))
+                # All that is not kept of a unit: no other piece of it stands.
+                demand = content.demand
+                left[content.position] = sum(
+                    demand.length(index) for index, unit in enumerate(demand.units) if unit in units
+                )
+        return undone != reported or left != minutes
 
     def _has_early_review(self) -> bool:
         """Whether study that was moved by hand is not before its review any more."""
@@ -243,7 +252,7 @@ class _Stand:
         before = _last_rows(row for row in self._planned if row.kind is PlanKind.STUDY)
         after = _last_rows(row for one in caught.values() for row in one.rows)
         for (day, position), row in sorted(after.items()):
-            need = self._demands[position].content.wrap_up_minutes
+            need = self.timetable.wrap_up(day, self._demands[position].content)
             if row.wrap_up < need and before.get((day, position)) != row:
                 shrunk = ShrunkWrapUp(day, position, need, row.wrap_up)
                 yield shrunk.warning(self.problem.days[day].date.isoformat())

@@ -1,5 +1,7 @@
 """Missed reviews: each is offered on the next review day with room.
 
+What is left of a part done review is offered like a missed one.
+
 Offered are the units that are done and not planned for review elsewhere, after the reviews of all
 cycles have been renewed. What is offered then lies in a later cycle than that of its units, and
 stays there as long as they are due. The cost for each review is a few sums per review day.
@@ -41,8 +43,11 @@ class ReviewOffers:
         self._reviewed: dict[int, list[Span]] = {}
         self._done: dict[int, list[tuple[Span, int]]] = {}
 
-    def offer(self, row: Row, cycle: int) -> Iterator[PlanWarning]:
-        """Place a missed review of a cycle on the next review day with room."""
+    def offer(self, row: Row, cycle: int, *, earliest: int = 0) -> Iterator[PlanWarning]:
+        """Place a missed review of a cycle on the next review day with room.
+
+        :param earliest: a day before which it is not placed.
+        """
         demand = self._demands[row.content]
         due = self._still_due(row)
         if not due and self._is_begun(row):
@@ -52,7 +57,7 @@ class ReviewOffers:
             review, minutes = self._places.whole(demand, units)
             if not minutes:
                 continue
-            first = self._first_day(demand, units)
+            first = max(earliest, self._first_day(demand, units))
             for day in self._days:
                 if first <= day < demand.stop and self._free_minutes(day) >= minutes:
                     room = self._timetable.free(day)

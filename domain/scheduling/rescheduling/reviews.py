@@ -34,7 +34,7 @@ from domain.scheduling.review import (
     timely_reviews,
     unreviewed,
 )
-from domain.scheduling.rows import Row
+from domain.scheduling.rows import Row, row_of
 from domain.scheduling.spans import Span, merged, without
 from domain.scheduling.types import KeptPlan, PlanKind
 
@@ -82,8 +82,9 @@ class Follow:
     ) -> list[PlanWarning]:
         """Change the reviews whose units differ, then offer the missed ones again.
 
-        ``before`` and ``after`` have the study rows by content; those before include missed ones.
-        ``hit`` has the reviews that lost their time.
+        What is left of part done reviews is offered like them, in every reschedule until it is
+        planned. ``before`` and ``after`` have the study rows by content; those before include
+        missed ones. ``hit`` has the reviews that lost their time.
         """
         self._find_buffer(hit)
         changed = {one for one in self.demands if before.get(one, ()) != after.get(one, ())}
@@ -109,6 +110,8 @@ class Follow:
             warnings += offers.restore(row, self._key(row)[0], may_stay=was_planned)
         for row in missed:
             warnings += offers.offer(row, self._key(row)[0])
+        for row in sorted(self._rests(missed)):
+            warnings += offers.offer(row, self._key(row)[0], earliest=row.day)
         return [*warnings, *self._unreviewed()]
 
     def _find_buffer(self, hit: Iterable[Row]) -> None:
@@ -117,6 +120,25 @@ class Follow:
         for row in (*chain.from_iterable(self._reviews.values()), *hit):
             if row.day in rooms and days[row.day].kind is DayKind.STUDY:
                 self._buffer[self._cycles[row.day]].add(row.day)
+
+    def _rests(self, missed: Iterable[Row]) -> Iterator[Row]:
+        """Yield what is left of the part done reviews, as rows on their days.
+
+        Without the units of ``missed`` and of renewed reviews, which have been tried already.
+        """
+        tried: dict[int, list[Span]] = defaultdict(list)
+        for row in missed:
+            tried[row.content].append((row.first_unit, row.last_unit + 1))
+        for _, review in self._lacking:
+            tried[review.content].append(review.units)
+        start = self.problem.request.period_start
+        for content in self._kept.keys() & self.demands.keys():
+            for plan in self._kept[content]:
+                if plan.kind is PlanKind.REVIEW and plan.done_through is not None:
+                    rest = plan.done_through + 1, plan.last_unit + 1
+                    for first, stop in without([rest], tried[content]):
+                        row = row_of(plan, (plan.date - start).days)
+                        yield row._replace(first_unit=first, last_unit=stop - 1)
 
     def _unreviewed(self) -> Iterator[PlanWarning]:
         """Yield a warning for what the renewed reviews lack, unless it was offered after that."""

@@ -103,14 +103,13 @@ class OpenDay:
 
 
 def lay_out_session(
-    deal: Deal, items: range, standing: Sequence[Standing], day: OpenDay
+    deal: Deal, items: range, standing: Sequence[Standing], day: OpenDay, wrap_up: int
 ) -> Layout | None:
     """Return the layout of the items in the free time of a day, or ``None`` if they do not fit.
 
     ``standing`` are the content's rows on the day, in order. The wrap-up is shortened if the day
     does not hold all of it, or holds more of it only if fewer rows stay.
     """
-    wrap_up = deal.demand.content.wrap_up_minutes
     best = _laid_out(deal, items, standing, day, wrap_up)
     if best is not None or not wrap_up:
         return best

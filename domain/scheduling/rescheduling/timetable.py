@@ -1,13 +1,13 @@
 """The rows that stand, by day and content, and the time that they leave free."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from domain.scheduling.placement import Room
 from domain.scheduling.rows import Row
 from domain.scheduling.spans import contains, merged, without
-from domain.scheduling.types import PlanKind
+from domain.scheduling.types import Content, PlanKind
 
 RowsByContent: TypeAlias = Mapping[int, Sequence[Row]]
 """Rows by the position of their content."""
@@ -17,24 +17,29 @@ class Timetable:
     """The planned rows of all contents in the rooms that kept and other plans leave."""
 
     def __init__(
-        self, rooms: Mapping[int, Room], rows: Iterable[Row], base: Mapping[int, int]
+        self,
+        rooms: Mapping[int, Room],
+        rows: Iterable[Row],
+        base: Mapping[int, int],
+        wrapped_up: Container[tuple[int, int]] = (),
     ) -> None:
         self._rooms = rooms
         self._base = base
+        self._wrapped_up = wrapped_up
         self._longest: dict[int, int] = {}
         self._rows: dict[int, list[Row]] = defaultdict(list)
         self.add(rows)
 
     def copy(self) -> "Timetable":
         """Return a timetable with the same rows, which can be changed separately."""
-        copied = Timetable(self._rooms, (), self._base)
+        copied = Timetable(self._rooms, (), self._base, self._wrapped_up)
         copied._longest = self._longest
         copied._rows.update((day, list(rows)) for day, rows in self._rows.items())
         return copied
 
     def with_others(self, rooms: Mapping[int, Room], rows: Iterable[Row]) -> "Timetable":
         """Return a timetable of the same kept plans with other rooms and rows."""
-        return Timetable(rooms, rows, self._base)
+        return Timetable(rooms, rows, self._base, self._wrapped_up)
 
     @property
     def rows(self) -> list[Row]:
@@ -102,6 +107,10 @@ class Timetable:
             for row in self._rows.get(day, ())
             if row.content == content and row.kind is PlanKind.STUDY
         )
+
+    def wrap_up(self, day: int, content: Content) -> int:
+        """Return the minutes of wrap-up of a content on a day, 0 if a kept plan has it."""
+        return 0 if (day, content.position) in self._wrapped_up else content.wrap_up_minutes
 
     def load(self, day: int, content: int) -> int:
         """Return the minutes of study on a day, kept and planned, without those of ``content``."""

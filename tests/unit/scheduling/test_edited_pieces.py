@@ -72,3 +72,35 @@ def test_pieces_of_an_edited_unit_stand_and_are_counted(
     again = life.reschedule(first)
     assert places(again.plans) == places(found.plans)
     assert again.unplaced == found.unplaced
+
+
+@STRATEGIES
+@pytest.mark.parametrize("days", [2, 3, 4])
+@pytest.mark.parametrize("is_retired", [False, True])
+def test_pieces_whose_mark_is_taken_back_are_not_planned_beside_an_unplaced_rest(
+    strategy: Strategy, days: int, *, is_retired: bool
+) -> None:
+    """The period has no day on which the other pieces can be caught up.
+
+    The piece that was done is planned again, or has been missed by hand.
+    """
+    request = make_request(
+        custom(1, 1, 50 * days),
+        period=f"01-06..01-{5 + days:02}",
+        cycle=(6, 0),
+        blocks=block(10, "10:50"),
+        non_study_blocks=(),
+    )
+    generated = Life(replace(request, strategy=strategy))
+    today = request.period_end
+    for piece in generated.planned:
+        life, last = generated.copy(), replace(piece, date=today)
+        life.done, life.planned = [last.as_kept()], []
+        reported = life.reschedule(today)
+        assert [one.minutes for one in reported.unplaced] == [50 * (days - 1)]
+        life.done, life.planned = [], [] if is_retired else [last]
+        found = life.reschedule(today)
+        assert found.plans == ()
+        assert [one.minutes for one in found.unplaced] == [50 * days]
+        again = life.reschedule(today)
+        assert (again.plans, again.unplaced) == (found.plans, found.unplaced)

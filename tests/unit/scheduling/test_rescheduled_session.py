@@ -44,7 +44,8 @@ def laid_out(
     given: Deal, items: range, rows: list[Standing], free: Room | OpenDay
 ) -> list[Placed] | None:
     day = OpenDay(free, free) if isinstance(free, Room) else free
-    layout = lay_out_session(given, items, rows, day)
+    wrap_up = given.demand.content.wrap_up_minutes
+    layout = lay_out_session(given, items, rows, day, wrap_up)
     if layout is None:
         return None
     found = layout.rows(given, DAY, [(1, 1)] * 6)

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
-from itertools import accumulate
+from datetime import date, timedelta
+from itertools import accumulate, chain, product
 from typing import Any
 
 import pytest
@@ -54,6 +54,44 @@ def test_limit_is_exceeded_only_by_what_later_days_do_not_hold(how: CatchUp) -> 
     limit = {CatchUp.SOONEST: 90, CatchUp.SPREAD: 75}[how]
     assert minutes_after_missing(on("01-16"), how) == [120]
     assert minutes_after_missing(on("01-15"), how) == [max(limit, 120 - (limit - 60)), limit]
+
+
+@pytest.mark.parametrize(("how", "fourths"), [(CatchUp.SOONEST, 6), (CatchUp.SPREAD, 5)])
+@pytest.mark.parametrize("spans", [(45, 45), (50, 35), (35, 50), (25, 25, 25, 25), (70, 20)])
+def test_limit_is_not_exceeded_if_later_days_hold_the_rest_in_spans_whose_ends_are_wasted(
+    how: CatchUp, fourths: int, spans: tuple[int, ...]
+) -> None:
+    starts = range(10, 10 + len(spans))
+    blocks = [block(hour, hour + length / 60) for hour, length in zip(starts, spans, strict=True)]
+    tried = 0
+    for minutes, units, missed in product((7, 8, 15, 20), (9, 12, 18, 24, 30, 36), (1, 2)):
+        request = make_request(
+            book(1, units, minutes),
+            period="01-06..01-11",
+            cycle=(6, 0),
+            blocks=tuple(chain.from_iterable(blocks)),
+            non_study_blocks=(),
+        )
+        life = Life(request)
+        if life.baseline.unplaced or any(plan.parts > 1 for plan in life.planned):
+            continue
+        today = request.period_start + timedelta(missed)
+        limits = {
+            day: (life.baseline.given(day) if how is CatchUp.SPREAD else max(life.baseline.minutes))
+            * fourths
+            // 4
+            for day in (today + timedelta(later) for later in range(6 - missed))
+        }
+        held = sum(length // minutes for length in spans)
+        left = units - sum(min(held, limit // minutes) for limit in limits.values())
+        found = life.reschedule(today, how=how)
+        load: Counter[date] = Counter()
+        for plan in found.plans:
+            load[plan.date] += plan.minutes
+        if left <= 0 and any(load.values()):
+            tried += 1
+            assert {day: load[day] for day in limits if load[day] > limits[day]} == {}
+    assert tried
 
 
 def test_free_time_is_a_limit_too() -> None:

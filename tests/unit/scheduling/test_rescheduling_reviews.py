@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from domain.scheduling.rescheduling.reviews import Follow
 from domain.scheduling.rescheduling.timetable import Timetable
 from domain.scheduling.result import ScheduledPlan, clock
 from domain.scheduling.rows import new_row
-from domain.scheduling.types import PlanKind, Strategy
+from domain.scheduling.types import PlanKind, SpecialDay, Strategy
 from tests.unit.scheduling.build import (
     DAILY,
     THURSDAY,
@@ -125,6 +126,71 @@ def test_offered_review_leaves_when_its_units_are_reviewed_elsewhere(strategy: S
     life.done.append(kept(1, 12, "01-08", 10, 10.8, kind=PlanKind.REVIEW))
     found = life.reschedule(on("01-11"))
     assert reviews(found.plans)[0] == ("01-14", 13, 30)
+
+
+def life_with_a_part_done_review(strategy: Strategy, through: int, **options: Any) -> Life:
+    """Return a life on the day after a review was done through a unit; the next day is missed."""
+    request = make_request(book(1, 60, 6), period="01-06..01-20", cycle=(2, 1), **options)
+    life = Life(replace(request, strategy=strategy))
+    done(life, "01-06", "01-07")
+    (review,) = [plan for plan in life.planned if plan.date == on("01-08")]
+    assert (review.first_unit, review.last_unit) == (1, 12)
+    life.mark(review, through)
+    return life
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+@pytest.mark.parametrize("through", [1, 5, 11])
+def test_rest_of_a_part_done_review_is_offered_on_the_next_review_day(
+    strategy: Strategy, through: int
+) -> None:
+    life = life_with_a_part_done_review(strategy, through)
+    found = life.reschedule(on("01-10"))
+    assert [one for one in reviews(found.plans) if one[2] <= 12] == [("01-11", through + 1, 12)]
+    assert [one for one in found.warnings if one.code == "unreviewed"] == []
+    before = places(found.plans)
+    assert places(life.reschedule(on("01-10")).plans) == before
+    done(life, "01-10")
+    again = life.reschedule(on("01-12"))
+    assert [one for one in reviews(again.plans) if one[2] <= 12] == [("01-14", through + 1, 12)]
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_rest_of_a_part_done_review_is_reported_once_if_no_review_day_has_room(
+    strategy: Strategy,
+) -> None:
+    life = life_with_a_part_done_review(strategy, 2)
+    full = [SpecialDay(on(day), ((600, 601),)) for day in ("01-11", "01-14", "01-17", "01-20")]
+    found = life.reschedule(on("01-10"), request=replace(life.request, special_days=tuple(full)))
+    reported = [dict(one.data) for one in found.warnings if one.code == "unreviewed"]
+    rest = {"cycle": 1, "content": 1, "first_unit": 3, "last_unit": 12}
+    assert [one for one in reported if one["cycle"] == 1] == [rest]
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_rest_of_a_part_done_review_has_only_units_that_are_done_and_not_planned(
+    strategy: Strategy,
+) -> None:
+    life = life_with_a_part_done_review(strategy, 2)
+    (study,) = [one for one in life.done if one.last_unit == 12 and one.kind is PlanKind.STUDY]
+    life.done.remove(study)
+    life.done.append(replace(study, done_through=10))
+    life.done.append(kept(5, 6, "01-08", 8, 8.2, kind=PlanKind.REVIEW))
+    found = life.reschedule(on("01-10"))
+    offered = [one for one in reviews(found.plans) if one[0] == "01-11"]
+    assert {(first, last) for _, first, last in offered} >= {(3, 4), (7, 10)}
+    assert not [one for one in offered if one[1] <= 6 and one[2] >= 5]
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_rest_of_a_review_that_is_part_done_in_advance_is_not_offered_before_its_day(
+    strategy: Strategy,
+) -> None:
+    life = life_with_a_part_done_review(strategy, 2)
+    ahead = life.done.pop()
+    life.done.append(replace(ahead, date=on("01-14")))
+    found = life.reschedule(on("01-10"))
+    assert ("01-14", 3, 12) in reviews(found.plans)
 
 
 Found = list[tuple[str, int, int]]

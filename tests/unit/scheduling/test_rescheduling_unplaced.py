@@ -1,9 +1,12 @@
 """What is unplaced after a reschedule: reported as before, tried again, explained and repaired."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
+from domain.scheduling.calendar import Day, DayKind, calendar
 from domain.scheduling.difference import place_of
 from domain.scheduling.rescheduling.reschedule import CatchUp
 from domain.scheduling.result import Certificate, RepairKind
@@ -17,6 +20,7 @@ from tests.unit.scheduling.build import (
     custom,
     holiday,
     make_request,
+    off,
     on,
     reserve,
 )
@@ -90,6 +94,44 @@ def is_enough(life: Life, content: int, units: int) -> bool:
     generated = replace(request, today=today, kept=tuple(life.done))
     found = life.reschedule(today, request=request)
     return not found.unplaced or not schedule(generated).unplaced
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+@pytest.mark.parametrize("cycle", [(1, 1), (2, 1), (3, 1)])
+def test_minutes_per_day_are_enough_on_the_study_days_then_and_on_those_now(
+    strategy: Strategy, cycle: tuple[int, int]
+) -> None:
+    """An exclusion since the generation has turned study days into review days, and back."""
+    tried, today = 0, on("01-07")
+    for excluded, units, minutes in product(range(7, 10), (4, 6, 9), (20, 30)):
+        request = make_request(
+            custom(1, units, minutes),
+            period="01-06..01-14",
+            cycle=cycle,
+            blocks=block(10, 11),
+            non_study_blocks=(),
+        )
+        life = Life(replace(request, strategy=strategy))
+        edited = with_range(life.request, 1, units + 12)
+        edited = replace(edited, exclusions=off(f"01-{excluded:02}"))
+        before = life.copy()
+        for repair in life.reschedule(today, request=edited).repairs:
+            if repair.kind is RepairKind.MINUTES_PER_DAY:
+                tried += 1
+                for days in (life.baseline.days(edited), calendar(edited)):
+                    longer = with_longer_days(edited, days, repair.amount)
+                    found = before.copy().reschedule(today, request=longer)
+                    generated = replace(longer, today=today)
+                    assert not found.unplaced or not schedule(generated).unplaced
+    assert tried
+
+
+def with_longer_days(request: Request, days: Sequence[Day], minutes: int) -> Request:
+    """Return the request with more minutes on each study day, which begins at ten."""
+    longer = (
+        SpecialDay(day.date, ((600, 660 + minutes),)) for day in days if day.kind is DayKind.STUDY
+    )
+    return replace(request, special_days=tuple(longer))
 
 
 @pytest.mark.parametrize("catch_up", list(CatchUp))

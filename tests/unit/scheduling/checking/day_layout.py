@@ -26,6 +26,7 @@ from itertools import pairwise
 from domain.scheduling.result import ScheduledPlan
 from domain.scheduling.types import Allocation, PlanKind
 from tests.unit.scheduling.checking.case import Case, Slot, name, units
+from tests.unit.scheduling.checking.reviews import kept_pieces
 from tests.unit.scheduling.checking.room import spare
 from tests.unit.scheduling.checking.sittings import (
     MARK,
@@ -241,11 +242,19 @@ def _can_open_differently(case: Case, day: date, allocation: Allocation) -> bool
 
 
 def joinable_reviews(case: Case) -> Iterator[tuple[ScheduledPlan, ScheduledPlan]]:
-    """Yield each review under five minutes that can join another one, with that one."""
-    for row in case.reviews:
+    """Yield each review under five minutes that can join another one, with that one.
+
+    The rest of a review of which pieces are kept is a review of its own.
+    """
+    reviews = [
+        row
+        for row in case.reviews
+        if row.first_unit not in kept_pieces(case, row.cycle, row.content)
+    ]
+    for row in reviews:
         if row.minutes >= SHORT_REVIEW:
             continue
-        for other in case.reviews:
+        for other in reviews:
             same = (other.cycle, other.content) == (row.cycle, row.content) and other is not row
             touches = other.first_unit - 1 <= row.last_unit and row.first_unit <= (
                 other.last_unit + 1

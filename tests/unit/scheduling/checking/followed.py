@@ -155,29 +155,41 @@ def _reported(case: Rescheduled, position: int) -> set[int]:
 
 
 def _missed(case: Rescheduled) -> Iterator[str]:
-    """Check that the done units of a missed review are reviewed elsewhere or reported."""
+    """Check that the done units of a missed review are reviewed elsewhere or reported.
+
+    So are those that are left of a part done one, if anything has changed.
+    """
     for row in case.before:
-        content = next((c for c in case.request.contents if c.position == row.content), None)
-        if row.kind is not PlanKind.REVIEW or row.date >= case.request.today or content is None:
-            continue
-        amounts = Amounts(content, case.request)
-        # What is done later, before its date, belongs to the cycle of that date.
-        earlier = {
-            unit
-            for plan in case.request.kept
-            if (plan.kind, plan.content) == (PlanKind.STUDY, row.content) and plan.date < row.date
-            for unit in range(plan.first_unit, plan.last_kept_unit + 1)
-        }
-        due = {*units(row)} & {*amounts.kept} & {*amounts.units} & earlier
-        both: list[ScheduledPlan | KeptPlan] = [*case.result.plans, *case.request.kept]
-        for other in both:
-            if other.kind is PlanKind.REVIEW and other.content == row.content:
-                last = other.last_kept_unit if isinstance(other, KeptPlan) else other.last_unit
-                due -= {*range(other.first_unit, last + 1)}
-        factor = Fraction(case.request.factors.review)
-        for first, last in runs(due - _reported(case, row.content)):
-            if half_up(factor * amounts.cost(range(first, last + 1))):
-                yield f"units {first}-{last} of content {row.content} have lost their review"
+        if row.kind is PlanKind.REVIEW and row.date < case.request.today:
+            yield from _lost(case, row, {*units(row)})
+    for plan in case.request.kept if _changes(case) else ():
+        if plan.kind is PlanKind.REVIEW:
+            yield from _lost(case, plan, {*range(plan.last_kept_unit + 1, plan.last_unit + 1)})
+
+
+def _lost(case: Rescheduled, row: ScheduledPlan | KeptPlan, due: set[int]) -> Iterator[str]:
+    """Yield the units due for review that were done before a review, and have none now."""
+    content = next((c for c in case.request.contents if c.position == row.content), None)
+    if content is None:
+        return
+    amounts = Amounts(content, case.request)
+    # What is done later, before its date, belongs to the cycle of that date.
+    earlier = {
+        unit
+        for plan in case.request.kept
+        if (plan.kind, plan.content) == (PlanKind.STUDY, row.content) and plan.date < row.date
+        for unit in range(plan.first_unit, plan.last_kept_unit + 1)
+    }
+    due = due & {*amounts.kept} & {*amounts.units} & earlier
+    both: list[ScheduledPlan | KeptPlan] = [*case.result.plans, *case.request.kept]
+    for other in both:
+        if other.kind is PlanKind.REVIEW and other.content == row.content:
+            last = other.last_kept_unit if isinstance(other, KeptPlan) else other.last_unit
+            due -= {*range(other.first_unit, last + 1)}
+    factor = Fraction(case.request.factors.review)
+    for first, last in runs(due - _reported(case, row.content)):
+        if half_up(factor * amounts.cost(range(first, last + 1))):
+            yield f"units {first}-{last} of content {row.content} have lost their review"
 
 
 def _review_minutes(case: Rescheduled) -> Iterator[str]:

@@ -95,8 +95,9 @@ def _kind_of_time(case: Rescheduled, row: ScheduledPlan) -> Iterator[str]:
 def _minutes(case: Rescheduled, row: ScheduledPlan) -> Iterator[str]:
     """Check the minutes of a new study row, and the wrap-up of any new row.
 
-    Each session has one, behind its last row; it is reported if it is shortened. The minutes of
-    pieces are compared with their unit where its cover is checked.
+    Each session has one, behind its last row; it is reported if it is shortened. If a kept row of
+    the day that is not part done has the wrap-up, there is no other one. The minutes of pieces are
+    compared with their unit where its cover is checked.
     """
     content = next(one for one in case.request.contents if one.position == row.content)
     wanted = content.wrap_up_minutes if _ends_session(case, row) else 0
@@ -114,7 +115,17 @@ def _minutes(case: Rescheduled, row: ScheduledPlan) -> Iterator[str]:
 
 
 def _ends_session(case: Rescheduled, row: ScheduledPlan) -> bool:
-    """Whether no other planned row of the content is behind a study row on its day."""
+    """Whether no other planned row of the content is behind a study row on its day.
+
+    Nor a kept row with the wrap-up of the day anywhere on it.
+    """
+    wrapped_up = {
+        (plan.date, plan.content)
+        for plan in case.request.kept
+        if plan.wrap_up_minutes and plan.done_through is None
+    }
+    if (row.date, row.content) in wrapped_up:
+        return False
     return row.kind is PlanKind.STUDY and not any(
         (other.date, other.content, other.kind) == (row.date, row.content, row.kind)
         and other.start_minute > row.start_minute

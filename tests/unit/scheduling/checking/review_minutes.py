@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from tests.unit.scheduling.checking.amounts import half_up, runs
 from tests.unit.scheduling.checking.case import Case
-from tests.unit.scheduling.checking.reviews import Studied, kept_reviews
+from tests.unit.scheduling.checking.reviews import Studied, kept_pieces, kept_reviews
 
 Needs = Mapping[int, set[int]]
 """The minutes of review per content; a set, because the rules allow two ways of rounding."""
@@ -40,7 +40,9 @@ def check_review_minutes(case: Case) -> Iterator[str]:
             for p in positions
             for day in studied.units(cycle, p).values()
         )
-        is_kept = any(kept_reviews(case, cycle, p) for p in positions)
+        is_kept = any(
+            kept_reviews(case, cycle, p) or kept_pieces(case, cycle, p) for p in positions
+        )
         if positions and not is_late and not is_kept:
             needs = {p: _needs(case, studied.reviewable(cycle, p), p) for p in positions}
             yield from _cycle(case, cycle, needs)

@@ -3,13 +3,14 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import date
+from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 from math import ceil
 
 from domain.scheduling.result import ScheduledPlan
 from domain.scheduling.types import Balance, KeptPlan, PlanKind
-from tests.unit.scheduling.checking.amounts import runs
+from tests.unit.scheduling.checking.amounts import half_up, runs
 from tests.unit.scheduling.checking.case import Case, Slot, listed, name, units
 from tests.unit.scheduling.checking.flows import fits, least_peak
 from tests.unit.scheduling.checking.levels import least_level
@@ -86,12 +87,13 @@ def _content(case: Case, studied: Studied, cycle: int, position: int) -> Iterato
         early = [unit for unit in units(row) if when.get(unit, date.max) >= row.date]
         if early:
             yield f"{name(row)} covers units {listed(early)} that its cycle has not studied before"
-    yield from check_pieces(rows)
+    pieces = kept_pieces(case, cycle, position)
+    yield from check_pieces(rows, pieces)
     yield from _coverage(case, studied, cycle, position)
     # Units that the cycle studies after its first review, in a reserve, divide its ranges, and so
-    # do those that a kept review covers.
+    # do those that a kept review or a kept piece of one covers.
     begun = min((row.date for row in rows), default=date.max)
-    kept = kept_reviews(case, cycle, position)
+    kept = kept_reviews(case, cycle, position) + Counter(list(pieces))
     for first, last in runs(unit for unit, day in when.items() if day < begun and unit not in kept):
         within = [row for row in rows if first <= row.first_unit and row.last_unit <= last]
         yield from _one_row_per_span(case, within)
@@ -121,14 +123,44 @@ def _coverage(case: Case, studied: Studied, cycle: int, position: int) -> Iterat
 
 
 def kept_reviews(case: Case, cycle: int, position: int) -> Counter[int]:
-    """Count how often the kept reviews of a cycle cover each unit of a content."""
-    plans = (p for p in case.request.kept if p.kind is PlanKind.REVIEW)
-    return Counter(
+    """Count how often the kept reviews of a cycle cover each unit of a content.
+
+    All pieces of the review of a unit together cover it once, and some of them do not.
+    """
+    begun = kept_pieces(case, cycle, position)
+    plans = _kept_plans(case, cycle, position)
+    pieces = {plan.first_unit for plan in plans if plan.parts > 1}
+    return Counter(pieces - begun.keys()) + Counter(
         unit
         for plan in plans
-        if plan.content == position and case.world.cycle_of(plan.date) == cycle
+        if plan.parts == 1
         for unit in range(plan.first_unit, plan.last_kept_unit + 1)
     )
+
+
+def kept_pieces(case: Case, cycle: int, position: int) -> dict[int, dict[int, int]]:
+    """Return the minutes of the kept pieces of reviews of which others are missing, by number."""
+    found: dict[int, dict[int, int]] = defaultdict(dict)
+    parts: dict[int, int] = {}
+    for plan in _kept_plans(case, cycle, position):
+        if plan.parts > 1:
+            found[plan.first_unit][plan.part] = plan.end_minute - plan.start_minute
+            parts[plan.first_unit] = max(plan.parts, parts.get(plan.first_unit, 0))
+    factor, minutes = Fraction(case.request.factors.review), case.amounts[position].minutes
+    return {
+        unit: own
+        for unit, own in found.items()
+        if len(own) < parts[unit] and sum(own.values()) < half_up(factor * minutes.get(unit, 0))
+    }
+
+
+def _kept_plans(case: Case, cycle: int, position: int) -> list[KeptPlan]:
+    reviews = (plan for plan in case.request.kept if plan.kind is PlanKind.REVIEW)
+    return [
+        plan
+        for plan in reviews
+        if plan.content == position and case.world.cycle_of(plan.date) == cycle
+    ]
 
 
 def _unreviewed(case: Case, position: int) -> set[int]:

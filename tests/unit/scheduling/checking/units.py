@@ -21,6 +21,7 @@ def check_units(case: Case) -> Iterator[str]:
         yield from _short_pieces(case, amounts)
         yield from _fragments(case, amounts)
         yield from _wrap_ups(case, amounts)
+        yield from _second_wrap_ups(case, amounts.content.position)
 
 
 def check_pieces(
@@ -140,6 +141,18 @@ def _has_kept_row(case: Case, position: int, day: object) -> bool:
     """Whether a kept row of the day may already have the wrap-up of the day."""
     kept = (p for p in case.request.kept if p.kind is PlanKind.STUDY)
     return any(plan.content == position and plan.date == day for plan in kept)
+
+
+def _second_wrap_ups(case: Case, position: int) -> Iterator[str]:
+    """Check that no row has a wrap-up if a kept row of the day that is not part done has it."""
+    wrapped_up = {
+        plan.date
+        for plan in case.request.kept
+        if plan.content == position and plan.wrap_up_minutes and plan.done_through is None
+    }
+    for row in case.study_of(position):
+        if row.wrap_up_minutes and row.date in wrapped_up:
+            yield f"{name(row)} has the second wrap-up of its day"
 
 
 def _shrunk_wrap_up(
