@@ -10,11 +10,16 @@ Ranges of units are half-open in this module, so that the functions for spans ca
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate, groupby
-from typing import TypeAlias
 
+from domain.scheduling.begun_reviews import (
+    KeptWithin,
+    begun_reviews,
+    divided,
+    numbered,
+    without_pieces,
+)
 from domain.scheduling.calendar import Day, DayKind
 from domain.scheduling.demand import Demand, Piece, Problem, is_complete
 from domain.scheduling.layout.comfort import Comfort
@@ -54,18 +59,18 @@ def place_reviews(
         if not any(day.kind is DayKind.REVIEW and day.cycle == last for day in days):
             open_days[last] = sorted(problem.buffer)
     kept = kept_within(request)
-    begun = _begun(kept, problem)
-    ended = list(_without_pieces(kept, begun, days))
+    begun = begun_reviews(kept, problem)
+    ended = list(without_pieces(kept, begun, days))
     studied_then = studied_by_cycle(ended, problem.demands, days, rows)
     for cycle, studied in sorted(studied_then.items()):
         reviews, late = timely_reviews(problem.demands, studied, open_days[cycle])
-        reviews = _divided(reviews, begun.get(cycle, {}))
+        reviews = divided(reviews, begun.get(cycle, {}))
         free = {day: rooms[day].minutes for day in open_days[cycle]}
         warnings += set_minutes(factor, cycle, reviews, free)
         # Earliest deadline first: the others can use later days.
         planned = sorted((r for r in reviews if r.minutes), key=lambda review: len(review.days))
         laid_out = lay_out_reviews(planned, open_days[cycle], rooms, comfort)
-        review_rows += _numbered(laid_out, begun.get(cycle, {}))
+        review_rows += numbered(laid_out, begun.get(cycle, {}))
         warnings += [unreviewed(cycle, r) for r in [*reviews, *late] if not r.minutes]
     return review_rows, warnings
 
@@ -88,8 +93,8 @@ def timely_reviews(
         after: list[Span] = []
         for units, day in _within(demand.content, studied.get(demand.content.position, ())):
             (before if day < first else after).append(units)
-        timely += [review_of(demand, units, own) for units in merged(before)]
-        late += [review_of(demand, units, own) for units in merged(after)]
+        timely += [Review.of(demand, units, own) for units in merged(before)]
+        late += [Review.of(demand, units, own) for units in merged(after)]
     return timely, late
 
 
@@ -102,12 +107,6 @@ def _within(content: Content, studied: Iterable[tuple[Span, int]]) -> Iterator[t
         first, last = max(start, content.first_unit), min(end, content.last_unit + 1)
         if first < last:
             yield (first, last), day
-
-
-def review_of(demand: Demand, units: Span, days: Sequence[int]) -> Review:
-    """Return the review of a range of units, without its minutes."""
-    first = demand.content.first_unit
-    return Review(demand, units, days, sum(demand.minutes[units[0] - first : units[1] - first]))
 
 
 def set_minutes(
@@ -167,10 +166,6 @@ Studied = dict[int, dict[int, list[tuple[Span, int]]]]
 """Cycle → content → half-open ranges of units, each with the day on which it is studied."""
 
 
-KeptWithin: TypeAlias = tuple[KeptPlan, int]
-"""A kept plan, and its day: the nearest one if it is outside the period."""
-
-
 def kept_within(request: Request) -> list[KeptWithin]:
     """Return all kept plans of a request with their days."""
     start, last = request.period_start, (request.period_end - request.period_start).days
@@ -225,71 +220,3 @@ def _leave_out_reviewed(cycles: Studied, kept: Iterable[KeptWithin], days: Seque
             for units, day in cycles[cycle][content]
             for rest in without([units], ranges)
         ]
-
-
-Begun: TypeAlias = Mapping[tuple[int, int], Mapping[int, Piece]]
-"""Content and unit → the kept pieces of its review in a cycle, by number, if others are missing."""
-
-
-def _begun(kept: Iterable[KeptWithin], problem: Problem) -> dict[int, Begun]:
-    """Return the reviews of which some pieces are kept, but not all, by cycle."""
-    factor = Fraction(problem.request.factors.review)
-    demands = {demand.content.position: demand for demand in problem.demands}
-    pieces: dict[int, dict[tuple[int, int], dict[int, Piece]]] = defaultdict(dict)
-    for plan, day in kept:
-        if plan.kind is PlanKind.REVIEW and plan.parts > 1 and plan.content in demands:
-            own = pieces[problem.days[day].cycle].setdefault((plan.content, plan.first_unit), {})
-            own[plan.part] = piece_of(plan)
-
-    def minutes(content: int, unit: int) -> int:
-        return rounded_multiples([demands[content].unit_minutes(unit)], factor)[0]
-
-    return {
-        cycle: {unit: own for unit, own in found.items() if not is_complete(own, minutes(*unit))}
-        for cycle, found in pieces.items()
-    }
-
-
-def _without_pieces(
-    kept: Iterable[KeptWithin], begun: Mapping[int, Begun], days: Sequence[Day]
-) -> Iterator[KeptWithin]:
-    """Yield the kept plans, without the pieces of reviews of which others are missing."""
-    for plan, day in kept:
-        is_review = plan.kind is PlanKind.REVIEW and plan.parts > 1
-        if not is_review or (plan.content, plan.first_unit) not in begun[days[day].cycle]:
-            yield plan, day
-        elif plan.first_unit < plan.last_kept_unit:
-            # The further units, whose review has 0 minutes, are reviewed.
-            yield replace(plan, first_unit=plan.first_unit + 1), day
-
-
-def _divided(reviews: Iterable[Review], begun: Begun) -> list[Review]:
-    """Return the reviews, with what is left of each one that is begun as a review of its own."""
-    divided: list[Review] = []
-    for review in reviews:
-        kept = {
-            (unit, unit + 1): sum(piece.minutes for piece in pieces.values())
-            for (content, unit), pieces in begun.items()
-            if content == review.content and review.units[0] <= unit < review.units[1]
-        }
-        for units in sorted([*without([review.units], kept), *kept]):
-            own = review_of(review.demand, units, review.days)
-            own.kept = kept.get(units, 0)
-            divided.append(own)
-    return divided
-
-
-def _numbered(rows: Sequence[Row], begun: Begun) -> list[Row]:
-    """Return the rows, of which the pieces of a unit are numbered beside the kept ones."""
-    numbered = list(rows)
-    for (content, unit), kept in begun.items():
-        own = [
-            index
-            for index, row in enumerate(rows)
-            if (row.content, row.first_unit) == (content, unit)
-        ]
-        parts = len(kept) + len(own)
-        free = (number for number in range(1, parts + max(kept)) if number not in kept)
-        for index, part in zip(sorted(own, key=rows.__getitem__), free, strict=False):
-            numbered[index] = rows[index]._replace(part=part, parts=parts)
-    return numbered

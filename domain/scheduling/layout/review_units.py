@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import Self
 
 from domain.scheduling.demand import Demand
 from domain.scheduling.placement import Room, Run, pack, reach
@@ -31,6 +32,12 @@ class Review:
     study: int
     minutes: int = 0
     kept: int = 0
+
+    @classmethod
+    def of(cls, demand: Demand, units: Span, days: Sequence[int]) -> Self:
+        """Return the review of a range of units, without its minutes."""
+        first = demand.content.first_unit
+        return cls(demand, units, days, sum(demand.minutes[units[0] - first : units[1] - first]))
 
     @property
     def content(self) -> int:

@@ -216,11 +216,9 @@ class _Search:
             return None, first
         standing = self._content.standing.get(day, ())
         open_day = OpenDay(self._room(day), self._timetable.room(day), self._content.comfort)
-        deal, wrap_up = (
-            self._content.deal,
-            self._timetable.wrap_up(day, self._content.demand.content),
-        )
-        layout = lay_out_session(deal, range(first, target), standing, open_day, wrap_up)
+        wrap_up = self._timetable.wrap_up(day, self._content.demand.content)
+        items = range(first, target)
+        layout = lay_out_session(self._content.deal, items, standing, open_day, wrap_up)
         if layout is None:
             raise AssertionError("what the free spans hold in order must have a layout")
         return layout, target

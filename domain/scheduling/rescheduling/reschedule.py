@@ -63,9 +63,9 @@ def reschedule(
     """Plan what is not done, from today on, with the least change of the planned rows.
 
     ``request.kept`` are the plans that are done or part done, and from today on started or pinned.
-    ``planned`` are the other live plans; those before today are missed. Plans before
-    ``frozen_until`` stay, and nothing is planned there. If nothing was missed, hit, added or moved
-    behind its review, the planned rows are returned as they are.
+    ``planned`` are the other live plans, of contents of the request; those before today are missed.
+    Plans before ``frozen_until`` stay, and nothing is planned there. If nothing was missed, hit,
+    added or moved behind its review, the planned rows are returned as they are.
 
     The function is pure and deterministic. The plans of the result are those that are not kept.
     """

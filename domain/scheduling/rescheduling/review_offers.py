@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 from domain.scheduling.demand import Demand
+from domain.scheduling.layout.review_units import Review
 from domain.scheduling.rescheduling.review_places import ReviewPlaces
 from domain.scheduling.rescheduling.timetable import Timetable
 from domain.scheduling.result import PlanWarning
-from domain.scheduling.review import review_of, unreviewed
+from domain.scheduling.review import unreviewed
 from domain.scheduling.rows import Row
 from domain.scheduling.spans import Span, merged, without
 from domain.scheduling.types import KeptPlan, PlanKind
@@ -52,7 +53,7 @@ class ReviewOffers:
         due = self._still_due(row)
         if not due and self._is_begun(row):
             # What is missing of the unit cannot be planned alone.
-            yield unreviewed(cycle, review_of(demand, (row.first_unit, row.last_unit + 1), []))
+            yield unreviewed(cycle, Review.of(demand, (row.first_unit, row.last_unit + 1), []))
         for units in due:
             review, minutes = self._places.whole(demand, units)
             if not minutes:

@@ -19,7 +19,7 @@ from domain.scheduling.placement import Room
 from domain.scheduling.rescheduling.session import OpenDay, within
 from domain.scheduling.rescheduling.timetable import Timetable
 from domain.scheduling.result import PlanWarning
-from domain.scheduling.review import review_of, set_minutes
+from domain.scheduling.review import set_minutes
 from domain.scheduling.rows import Row
 from domain.scheduling.spans import Span, without
 from domain.scheduling.types import MINUTES_PER_DAY
@@ -52,7 +52,7 @@ class ReviewPlaces:
 
     def whole(self, demand: Demand, units: Span) -> tuple[Review, int]:
         """Return the review of a range of units, and its minutes if none are missing."""
-        review = review_of(demand, units, [])
+        review = Review.of(demand, units, [])
         review.minutes = int(review.study * self._factor + Fraction(1, 2))
         return review, review.minutes
 
@@ -79,7 +79,7 @@ class ReviewPlaces:
         if not staying:
             return None
         rest = [
-            review_of(reviews[0].demand, span, days)
+            Review.of(reviews[0].demand, span, days)
             for span in without(units, [(row.first_unit, row.last_unit + 1) for row in staying])
         ]
         self._timetable.add(staying)

@@ -27,13 +27,7 @@ from domain.scheduling.rescheduling.standing import (
 )
 from domain.scheduling.rescheduling.timetable import RowsByContent, Timetable
 from domain.scheduling.result import PlanWarning
-from domain.scheduling.review import (
-    Studied,
-    review_of,
-    studied_by_cycle,
-    timely_reviews,
-    unreviewed,
-)
+from domain.scheduling.review import Studied, studied_by_cycle, timely_reviews, unreviewed
 from domain.scheduling.rows import Row, row_of
 from domain.scheduling.spans import Span, merged, without
 from domain.scheduling.types import KeptPlan, PlanKind
@@ -146,7 +140,7 @@ class Follow:
             planned = self.timetable.of(review.content, PlanKind.REVIEW)
             spans = [(row.first_unit, row.last_unit + 1) for row in planned]
             for units in without([review.units], spans):
-                yield unreviewed(cycle, review_of(review.demand, units, []))
+                yield unreviewed(cycle, Review.of(review.demand, units, []))
 
     def _of_other_cycles(self, key: Key, studied: Studied, hit: Iterable[Row]) -> Iterator[Row]:
         """Yield what the reviews of a key have of units that are studied in other cycles.
