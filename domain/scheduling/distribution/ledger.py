@@ -77,6 +77,8 @@ class Ledger:
             for index, day in enumerate(sessions.days):
                 self.at[day][number] = index
                 self.load[day] += sessions.minutes(index)
+        self.costs = {day: self.day_cost(day, minutes) for day, minutes in self.load.items()}
+        """What each day costs."""
         self._unsettled = set(self.at)
         self._study: dict[int, int] = {}
 
@@ -157,11 +159,11 @@ class Ledger:
 
     def cost(self, change: Change) -> float:
         """Return the cost of a change; it is negative if the change is an improvement."""
-        load = self.load
-        return FAULT * change.faults + sum(
-            self.day_cost(day, load[day] + more) - self.day_cost(day, load[day])
-            for day, more in change.minutes.items()
-        )
+        load, costs = self.load, self.costs
+        sum_ = 0.0
+        for day, more in change.minutes.items():
+            sum_ += self.day_cost(day, load[day] + more) - costs[day]
+        return FAULT * change.faults + sum_
 
     def apply(self, change: Change) -> None:
         """Make a change."""
@@ -169,6 +171,7 @@ class Ledger:
         counts[change.first : change.first + len(change.counts)] = change.counts
         for day, more in change.minutes.items():
             self.load[day] += more
+            self.costs[day] = self.day_cost(day, self.load[day])
         for day in change.days:  # their units, even where the minutes with wrap-ups stay the same
             self._study.pop(day, None)
         self.changed.update(change.days)

@@ -84,7 +84,7 @@ class Search:
         ledger = self.ledger
         load, weights, cost = ledger.load, ledger.weights, ledger.day_cost
         now, full = load[day], ledger.fullness(day)
-        before = cost(day, now)
+        before = ledger.costs[day]
         found: list[tuple[float, Move]] = []
         for content, index in ledger.at[day].items():
             sessions = ledger.contents[content]
@@ -100,7 +100,7 @@ class Search:
                 if there >= full * weights[other]:
                     continue
                 # The cost is convex: if one unit is not worth moving, more units are not either.
-                base = cost(other, there)
+                base = ledger.costs[other]
                 if limit <= 0 <= without + cost(other, there + unit) - base:
                     continue
                 for units in amounts(ledger, sessions, index, target):

@@ -30,12 +30,12 @@ _MAX_TRIED: Final = 24
 _LEAST_GAIN: Final = 1e-6
 _PEAK: Final = 1.04
 """The days that are dealt again are those above so many times their level."""
-_MAX_PEAKS: Final = 4
+_MAX_PEAKS: Final = 2
 _MAX_CHAINED: Final = 8
 """How many of the fullest days are relieved by chains."""
 _WINDOW: Final = 2
 """The days before and after a peak that are dealt again with it."""
-_BAND: Final = 4
+_BAND: Final = 3
 """The number of steps by which a count may become higher or lower at once."""
 _STEP: Final = 4
 """The minutes of a step at least, so that contents with short units have few of them."""
