@@ -50,7 +50,7 @@ def new_session(session_factory: Callable[[], Session]) -> tuple[Session, Engine
 
 
 def made_session(session_factory: Callable[[], Session]) -> Session:
-    """Return the new Session of a factory, also for reading without a unit of work.
+    """Return the Session of a factory.
 
     Raises ``WrongSessionError`` if the argument is not such a factory.
     """
