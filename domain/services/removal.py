@@ -212,6 +212,7 @@ def _student_ids(factory: Callable[[], Session], tenant_id: UUID) -> list[UUID]:
 
 def _read(factory: Callable[[], Session], query: sa.Executable) -> list[UUID]:
     def ids(session: Session) -> list[UUID]:
+        # A union has no mapper, by which a Session with only ``binds`` finds the engine.
         return list(session.scalars(query, bind_arguments={"mapper": PlanGroup}))
 
     with translated():

@@ -21,8 +21,8 @@ from domain.errors import UnitOfWorkStateError, WrongSessionError, WrongTransact
 from domain.models import Base
 
 _MAPPERS: Final = tuple(Base.registry.mappers)
-# An engine's options for large results would declare a server-side cursor for statements that
-# write.
+# An engine's or a Session's options for large results would declare a server-side cursor for
+# statements that write.
 _CLIENT_SIDE_CURSOR: Final[dict[str, Any]] = {"stream_results": False, "yield_per": None}
 _DRIVERS: Final = {("postgresql", "psycopg"), ("postgresql", "psycopg_async")}
 _claims: "ContextVar[tuple[Claim, ...]]" = ContextVar("studyplan_claims", default=())
@@ -46,6 +46,8 @@ def new_session(session_factory: Callable[[], Session]) -> tuple[Session, Engine
     # A commit ends the unit of work. The caller must be able to read its objects afterwards, but
     # there is no Session then that could reload expired ones.
     session.expire_on_commit = False
+    if not session.execution_options.keys().isdisjoint(_CLIENT_SIDE_CURSOR):
+        session.execution_options = session.execution_options.union(_CLIENT_SIDE_CURSOR)
     return session, bind
 
 
