@@ -19,6 +19,7 @@ from sqlalchemy.util.concurrency import in_greenlet
 from domain.driver import cancel, transaction_status
 from domain.errors import UnitOfWorkStateError, WrongSessionError, WrongTransactionError
 from domain.models import Base
+from domain.models.base import SCHEMA
 
 _MAPPERS: Final = tuple(Base.registry.mappers)
 # An engine's or a Session's options for large results would declare a server-side cursor for
@@ -81,7 +82,8 @@ def made_async_session(async_session_factory: object) -> tuple[Any, Session]:
 def begin(session: Session, bind: Engine | Connection) -> Connection:
     """Begin the Session's transaction; the application's listeners may execute statements first.
 
-    Raises ``WrongSessionError`` for an asynchronous engine outside ``AsyncUnitOfWork``.
+    Raises ``WrongSessionError`` for an asynchronous engine outside ``AsyncUnitOfWork``, and for a
+    ``schema_translate_map`` of the package's schema.
     """
     if bind.dialect.is_async and not in_greenlet():
         raise WrongSessionError(
@@ -92,6 +94,12 @@ def begin(session: Session, bind: Engine | Connection) -> Connection:
         session.begin()  # for a Session with ``autobegin=False``
     connection = session.connection(bind_arguments={"bind": bind})
     options = connection.get_execution_options()
+    if (options.get("schema_translate_map") or {}).get(SCHEMA, SCHEMA) != SCHEMA:
+        raise WrongSessionError(
+            f"The engine or the Session has a schema_translate_map for the schema {SCHEMA}. It has "
+            "no effect on the lock functions and on statements that the package writes as text, "
+            "so a group would be stored in one schema and looked for in the other."
+        )
     if not options.keys().isdisjoint(_CLIENT_SIDE_CURSOR):
         connection = connection.execution_options(**_CLIENT_SIDE_CURSOR)
     return connection
