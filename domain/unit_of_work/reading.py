@@ -22,8 +22,11 @@ def read(session_factory: Callable[[], Session], query: Callable[[Session], T]) 
     ``WrongTransactionError`` and ``DatabaseBusyError`` like a unit of work.
     """
     session, bind = sessions.new_session(session_factory)
-    with session:
-        return _begin_and_call(session, bind, query)
+    try:
+        with session:
+            return _begin_and_call(session, bind, query)
+    finally:
+        sessions.restore(session)
 
 
 async def read_async(
@@ -32,9 +35,12 @@ async def read_async(
     """Return the result of ``query`` like ``read``, with asyncio."""
     made, session = sessions.made_async_session(async_session_factory)
     _, bind = sessions.new_session(lambda: session)
-    async with made:
-        result: T = await made.run_sync(_begin_and_call, bind, query)
-        return result
+    try:
+        async with made:
+            result: T = await made.run_sync(_begin_and_call, bind, query)
+            return result
+    finally:
+        sessions.restore(session)
 
 
 def _begin_and_call(

@@ -25,6 +25,7 @@ _MAPPERS: Final = tuple(Base.registry.mappers)
 # An engine's or a Session's options for large results would declare a server-side cursor for
 # statements that write.
 _CLIENT_SIDE_CURSOR: Final[dict[str, Any]] = {"stream_results": False, "yield_per": None}
+_OPTIONS_KEY: Final = "studyplan.options"
 _DRIVERS: Final = {("postgresql", "psycopg"), ("postgresql", "psycopg_async")}
 _claims: "ContextVar[tuple[Claim, ...]]" = ContextVar("studyplan_claims", default=())
 _OVERLAPPING: Final = (
@@ -44,12 +45,19 @@ def new_session(session_factory: Callable[[], Session]) -> tuple[Session, Engine
     bind = _only_bind(session)
     _refuse_driver(bind)
     _refuse_used(session, bind)
+    session.info[_OPTIONS_KEY] = session.expire_on_commit, session.execution_options
     # A commit ends the unit of work. The caller must be able to read its objects afterwards, but
     # there is no Session then that could reload expired ones.
     session.expire_on_commit = False
     if not session.execution_options.keys().isdisjoint(_CLIENT_SIDE_CURSOR):
         session.execution_options = session.execution_options.union(_CLIENT_SIDE_CURSOR)
     return session, bind
+
+
+def restore(session: Session) -> None:
+    """Undo what ``new_session`` has set: a Session of a registry is used again after its end."""
+    if (options := session.info.pop(_OPTIONS_KEY, None)) is not None:
+        session.expire_on_commit, session.execution_options = options
 
 
 def made_session(session_factory: Callable[[], Session]) -> Session:

@@ -1,7 +1,9 @@
 """Complete requests refuse a Session in use before they read, because reading would close it."""
 
 import asyncio
+import contextvars
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,12 +13,18 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from domain import PlanGroup
+from domain import DomainError, PlanGroup, PlanGroupLock, UnitOfWork
 from domain.errors import WrongSessionError
 from domain.services import activate, activate_async, removal
-from tests.integration.storing import generate, ids_of, status_of, stored_group
+from tests.integration.storing import enter, generate, ids_of, status_of, stored_group
 
 Factory = sessionmaker[Session]
+
+
+def lock_of(group: PlanGroup) -> PlanGroupLock:
+    return PlanGroupLock(group.tenant_id, group.id)
+
+
 Request = Callable[[Any, UUID, UUID], object]
 REQUESTS: dict[str, Request] = {
     "activate": lambda factory, tenant_id, group_id: activate(
@@ -46,6 +54,23 @@ def test_session_in_use_is_refused_and_keeps_its_uncommitted_changes(
         request_(db, group.tenant_id, group.id)
     db.commit()
     assert db.get_one(PlanGroup, (group.tenant_id, group.id)).name == "its own"
+    db.remove()
+
+
+@each_request
+def test_session_of_a_registry_has_its_options_again_after_the_request(
+    engine: sa.Engine, session_factory: Factory, request_: Request
+) -> None:
+    """The application goes on to use it, and relies on it to read again after its commits."""
+    group = stored_group(session_factory)
+    db: Any = scoped_session(sessionmaker(engine, execution_options={"yield_per": 7}))
+    before = (db().expire_on_commit, db().execution_options, dict(db().info))
+    request_(db, group.tenant_id, group.id)
+    assert (db().expire_on_commit, db().execution_options, dict(db().info)) == before
+    # Refused as busy, or as not found after a removal.
+    with suppress(DomainError), UnitOfWork(session_factory, lock=lock_of(group)):
+        contextvars.Context().run(enter, db, lock_of(group))
+    assert (db().expire_on_commit, db().execution_options, dict(db().info)) == before
     db.remove()
 
 
