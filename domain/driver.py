@@ -244,6 +244,7 @@ def _is_observed(connection: Connection) -> bool:
     return bool(
         connection._has_events  # noqa: SLF001 - SQLAlchemy has no accessor
         or connection.engine._has_events  # noqa: SLF001 - likewise
+        or connection.dialect._has_events  # noqa: SLF001 - likewise
         or connection._echo  # noqa: SLF001 - likewise
     )
 
