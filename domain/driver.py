@@ -95,6 +95,8 @@ def commit_after(
     driver = _driver_of(connection)
 
     def commit() -> None:
+        # Once: a pool with reset_on_return="commit" commits again as the connection returns to it.
+        del proxied.commit
         note(CommitState.SENT)
         try:
             _execute(driver, f"{check}; COMMIT")
@@ -113,7 +115,7 @@ def commit_after(
     try:
         yield
     finally:
-        del proxied.commit
+        vars(proxied).pop("commit", None)
 
 
 def roll_back_after(connection: Connection, query: str) -> Sequence[str | None]:
@@ -242,6 +244,7 @@ def _is_observed(connection: Connection) -> bool:
     return bool(
         connection._has_events  # noqa: SLF001 - SQLAlchemy has no accessor
         or connection.engine._has_events  # noqa: SLF001 - likewise
+        or connection.dialect._has_events  # noqa: SLF001 - likewise
         or connection._echo  # noqa: SLF001 - likewise
     )
 

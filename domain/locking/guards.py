@@ -134,8 +134,17 @@ def flush_groups(session: Session, connection: Connection, group_id: UUID) -> No
     """
     pending = chain(session.new, session.dirty, session.deleted)
     if any(isinstance(row, PlanGroup) for row in pending):
-        with translated(connection, group_id=group_id):
-            session.flush()
+        flush(session, connection, group_id)
+
+
+def flush(session: Session, connection: Connection, group_id: UUID) -> None:
+    """Flush, also if the Session does not autoflush, and translate errors of the database.
+
+    For statements that read and write plans. What is pending does not exist for them: a plan that
+    the application has marked as done would be planned again.
+    """
+    with translated(connection, group_id=group_id):
+        session.flush()
 
 
 def groups_of_another_student(session: Session) -> set[UUID]:

@@ -313,6 +313,12 @@ def _insert_new(session: Session, connection: Connection, rows: Sequence[models.
     A flush would need a round trip per table. All columns must have their values, including
     the keys of parents. Raises ``DBAPIError``.
     """
+    if session.in_nested_transaction():
+        # Only after a flush the Session forgets the rows with the savepoint that is rolled back.
+        for row in rows:  # one flush does not order rows by foreign keys alone
+            session.add(row)
+            session.flush()
+        return
     values: dict[Table, list[dict[str, Any]]] = {}
     for row in rows:
         mapper: Any = inspect(type(row))

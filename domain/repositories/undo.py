@@ -109,6 +109,8 @@ class UndoRepository:
                 "undone_at": record.generated_at,
                 "made_ids": made_ids,
             },
+            # A union has no mapper, by which a Session with only ``binds`` finds the engine.
+            bind_arguments={"mapper": StudentPlan},
         ).all()
         made, returning, others = _parted(found, versions)
         lineages = {row.lineage for row in made}

@@ -90,7 +90,11 @@ def one_run(connection: sa.Connection, wait: timedelta = DEFAULT_WAIT) -> Iterat
     missing, if an object of the same name exists, or if other objects depend on one to drop.
     """
     run = _in_outer_transaction if connection.in_transaction() else _in_new_transaction
-    with _never_prepared(connection), run(connection, _Deadline(wait)):
+    with (
+        _never_prepared(connection),
+        _without_cursors(connection),
+        run(connection, _Deadline(wait)),
+    ):
         yield
 
 
@@ -142,6 +146,22 @@ def _never_prepared(connection: sa.Connection) -> Iterator[None]:
         yield
     finally:
         driver.prepare_threshold = threshold
+
+
+@contextmanager
+def _without_cursors(connection: sa.Connection) -> Iterator[None]:
+    """Suspend options for large results, which would declare a cursor for each statement."""
+    suspended = {"stream_results": False, "yield_per": None}
+    options = connection.get_execution_options()
+    before = {name: value for name, value in options.items() if name in suspended}
+    if not before:
+        yield
+        return
+    connection.execution_options(**suspended)
+    try:
+        yield
+    finally:
+        connection.execution_options(**{**suspended, **before})
 
 
 class _Deadline:

@@ -17,7 +17,7 @@ from domain.repositories.plan_groups import PlanGroupRepository
 from domain.services.service import Service
 from domain.services.writing import flush, require_version, version
 from domain.unit_of_work.asynchronous import AsyncUnitOfWork
-from domain.unit_of_work.sessions import made_async_session, made_session
+from domain.unit_of_work.reading import read, read_async
 from domain.unit_of_work.unit import UnitOfWork
 
 if TYPE_CHECKING:  # needs greenlet, which only asyncio applications have to install
@@ -119,8 +119,7 @@ def activate(
     """
     activation = _Activation(tenant_id, group_id, wait, expected_version)
     for _ in range(ATTEMPTS):
-        with made_session(session_factory) as session:
-            other = activation.other(session)
+        other = read(session_factory, activation.other)
         with UnitOfWork(session_factory, lock=activation.lock(other)) as uow:
             changed = activation.attempt(uow, other)
             if changed is not None:
@@ -140,8 +139,7 @@ async def activate_async(
     """Activate a group like ``activate``, with asyncio."""
     activation = _Activation(tenant_id, group_id, wait, expected_version)
     for _ in range(ATTEMPTS):
-        async with made_async_session(async_session_factory)[0] as session:
-            other = await session.run_sync(activation.other)
+        other = await read_async(async_session_factory, activation.other)
         async with AsyncUnitOfWork(async_session_factory, lock=activation.lock(other)) as uow:
             changed = await uow.run(activation.attempt, other)
             if changed is not None:

@@ -21,7 +21,7 @@ from domain.errors import EditedMeanwhileError, InvalidInputError, PlanGroupNotF
 from domain.locking.policy import PlanGroupLock, StudentLock
 from domain.models import AcademySchedule, Exclusion, PlanGroup
 from domain.repositories.history import HistoryRepository
-from domain.unit_of_work.sessions import made_session
+from domain.unit_of_work.reading import read
 from domain.unit_of_work.unit import UnitOfWork
 
 BATCH: Final = 1000
@@ -199,8 +199,7 @@ def _group_ids(
     query = sa.select(PlanGroup.id).where(PlanGroup.tenant_id == tenant_id)
     if student_id is not None:
         query = query.where(PlanGroup.student_id == student_id)
-    with made_session(factory) as session, translated():
-        return list(session.scalars(query.order_by(PlanGroup.id)))
+    return _read(factory, query.order_by(PlanGroup.id))
 
 
 def _student_ids(factory: Callable[[], Session], tenant_id: UUID) -> list[UUID]:
@@ -208,5 +207,13 @@ def _student_ids(factory: Callable[[], Session], tenant_id: UUID) -> list[UUID]:
         sa.select(kind.student_id).where(kind.tenant_id == tenant_id)
         for kind in (PlanGroup, AcademySchedule, Exclusion)
     )
-    with made_session(factory) as session, translated():
-        return sorted(session.scalars(sa.union(*selects)))
+    return sorted(_read(factory, sa.union(*selects)))
+
+
+def _read(factory: Callable[[], Session], query: sa.Executable) -> list[UUID]:
+    def ids(session: Session) -> list[UUID]:
+        # A union has no mapper, by which a Session with only ``binds`` finds the engine.
+        return list(session.scalars(query, bind_arguments={"mapper": PlanGroup}))
+
+    with translated():
+        return read(factory, ids)

@@ -79,12 +79,14 @@ def save(uow: "UnitOfWork", row: HasVersion, group_id: UUID | None = None) -> Ro
 
 
 def editable_group(uow: "UnitOfWork", group_id: UUID) -> PlanGroup:
-    """Return the group with all its parts.
+    """Return the group with all its parts, after pending changes are written.
 
     Raises ``LockNotHeldError`` without the group's lock, and ``PlanGroupNotEditableError`` if the
     group is completed or cancelled.
     """
     uow.require_lock(group_id)
+    # A refused edit discards all pending changes of the group, and must discard only its own.
+    flush(uow, group_id)
     group = uow.groups.get(group_id)
     if group.status in FINISHED:
         raise errors.PlanGroupNotEditableError(group_id=group_id, group_status=group.status.value)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from inspect import iscoroutine
+from inspect import isasyncgenfunction, iscoroutine, isgeneratorfunction
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
 from uuid import UUID
@@ -118,6 +118,11 @@ class AsyncUnitOfWork:
         outside.
         """
         self._core.require_open()
+        if isgeneratorfunction(work) or isasyncgenfunction(work):
+            raise UnitOfWorkStateError(
+                "run() needs a plain function, not a generator function, whose body would not be "
+                "executed."
+            )
         result = await self._drive(lambda: work(self._core, *args, **kwargs))
         if iscoroutine(result):
             result.close()

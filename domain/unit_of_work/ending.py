@@ -17,6 +17,7 @@ from domain.database_errors import TRANSACTION_ENDED
 from domain.driver import CommitState, cancel, transaction_status
 from domain.errors import CommitOutcomeUnknownError, LockNotHeldError, UncommittedChangesError
 from domain.locking import statements
+from domain.unit_of_work.sessions import restore
 
 Callback: TypeAlias = "Callable[[Ending], object]"
 _LOG: Final = logging.getLogger("studyplan.unit_of_work")
@@ -202,6 +203,8 @@ def close(session: Session, connection: Connection | None) -> None:
         if connection is not None and not connection.closed:
             connection.invalidate()
             connection.close()
+    finally:
+        restore(session)
 
 
 def _unless_rolled_back(callback: Callback, session: Session) -> Callback:

@@ -19,11 +19,13 @@ from sqlalchemy.util.concurrency import in_greenlet
 from domain.driver import cancel, transaction_status
 from domain.errors import UnitOfWorkStateError, WrongSessionError, WrongTransactionError
 from domain.models import Base
+from domain.models.base import SCHEMA
 
 _MAPPERS: Final = tuple(Base.registry.mappers)
-# An engine's options for large results would declare a server-side cursor for statements that
-# write.
+# An engine's or a Session's options for large results would declare a server-side cursor for
+# statements that write.
 _CLIENT_SIDE_CURSOR: Final[dict[str, Any]] = {"stream_results": False, "yield_per": None}
+_OPTIONS_KEY: Final = "studyplan.options"
 _DRIVERS: Final = {("postgresql", "psycopg"), ("postgresql", "psycopg_async")}
 _claims: "ContextVar[tuple[Claim, ...]]" = ContextVar("studyplan_claims", default=())
 _OVERLAPPING: Final = (
@@ -43,14 +45,23 @@ def new_session(session_factory: Callable[[], Session]) -> tuple[Session, Engine
     bind = _only_bind(session)
     _refuse_driver(bind)
     _refuse_used(session, bind)
+    session.info[_OPTIONS_KEY] = session.expire_on_commit, session.execution_options
     # A commit ends the unit of work. The caller must be able to read its objects afterwards, but
     # there is no Session then that could reload expired ones.
     session.expire_on_commit = False
+    if not session.execution_options.keys().isdisjoint(_CLIENT_SIDE_CURSOR):
+        session.execution_options = session.execution_options.union(_CLIENT_SIDE_CURSOR)
     return session, bind
 
 
+def restore(session: Session) -> None:
+    """Undo what ``new_session`` has set: a Session of a registry is used again after its end."""
+    if (options := session.info.pop(_OPTIONS_KEY, None)) is not None:
+        session.expire_on_commit, session.execution_options = options
+
+
 def made_session(session_factory: Callable[[], Session]) -> Session:
-    """Return the new Session of a factory, also for reading without a unit of work.
+    """Return the Session of a factory.
 
     Raises ``WrongSessionError`` if the argument is not such a factory.
     """
@@ -79,7 +90,8 @@ def made_async_session(async_session_factory: object) -> tuple[Any, Session]:
 def begin(session: Session, bind: Engine | Connection) -> Connection:
     """Begin the Session's transaction; the application's listeners may execute statements first.
 
-    Raises ``WrongSessionError`` for an asynchronous engine outside ``AsyncUnitOfWork``.
+    Raises ``WrongSessionError`` for an asynchronous engine outside ``AsyncUnitOfWork``, and for a
+    ``schema_translate_map`` of the package's schema.
     """
     if bind.dialect.is_async and not in_greenlet():
         raise WrongSessionError(
@@ -90,6 +102,12 @@ def begin(session: Session, bind: Engine | Connection) -> Connection:
         session.begin()  # for a Session with ``autobegin=False``
     connection = session.connection(bind_arguments={"bind": bind})
     options = connection.get_execution_options()
+    if (options.get("schema_translate_map") or {}).get(SCHEMA, SCHEMA) != SCHEMA:
+        raise WrongSessionError(
+            f"The engine or the Session has a schema_translate_map for the schema {SCHEMA}. It has "
+            "no effect on the lock functions and on statements that the package writes as text, "
+            "so a group would be stored in one schema and looked for in the other."
+        )
     if not options.keys().isdisjoint(_CLIENT_SIDE_CURSOR):
         connection = connection.execution_options(**_CLIENT_SIDE_CURSOR)
     return connection

@@ -271,8 +271,8 @@ class UnitOfWork:
         For services that write plans, so that two groups of one student never plan the same hour.
         The first call acquires the locks of the students of all groups in one statement, in key
         order, so that two batches never deadlock; later calls cost nothing, unless the group was
-        removed or given to another student since. A pending group is written first. It is refused
-        inside a savepoint, whose rollback would release the lock.
+        removed or given to another student since. A pending group is written first, and all other
+        changes afterwards. It is refused inside a savepoint, whose rollback would release the lock.
 
         Raises ``PlanGroupNotFoundError`` (also for another tenant's group),
         ``PlanGroupLockedError``, ``LockTimeoutError``, ``LockNotHeldError`` under a shared
@@ -284,6 +284,7 @@ class UnitOfWork:
             self._identity = self._students.acquire(
                 self.connection, group_id, waited_ms=self.waited_ms, identity=self._identity
             )
+        guards.flush(self.session, self.connection, group_id)
         return self._students.of_group[group_id]
 
     def forget_students(self, *group_ids: UUID) -> None:

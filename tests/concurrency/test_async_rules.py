@@ -1,8 +1,10 @@
 """The rules of the synchronous unit of work also hold in tasks: usage, waiting and COPY."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import date, timedelta
+from functools import partial
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -146,6 +148,24 @@ def test_run_refuses_coroutine_functions(database_url: sa.URL, group: PlanGroup)
         async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
             with pytest.raises(UnitOfWorkStateError, match="plain function"):
                 _ = await uow.run(coroutine)
+
+    run_with_pool(database_url, work)
+
+
+def test_run_refuses_generator_functions(database_url: sa.URL, group: PlanGroup) -> None:
+    def generator(uow: UnitOfWork) -> Iterator[object]:
+        yield select_one(uow)
+
+    async def asynchronous(uow: UnitOfWork) -> AsyncIterator[object]:
+        yield select_one(uow)
+
+    async def work(factory: AsyncFactory) -> None:
+        async with AsyncUnitOfWork(factory, lock=PlanGroupLock(group.tenant_id, group.id)) as uow:
+            functions: list[Any] = [generator, asynchronous, partial(generator)]
+            for function in functions:
+                with pytest.raises(UnitOfWorkStateError, match="plain function"):
+                    await uow.run(function)
+            assert list(await uow.run(lambda _: (number for number in [1, 2]))) == [1, 2]
 
     run_with_pool(database_url, work)
 

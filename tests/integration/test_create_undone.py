@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroupLock, PlanGroupService, UnitOfWork
 from domain.errors import WrongTransactionError
+from domain.repositories import PlanGroupRepository, StudentTimeRepository
 from tests.integration.editing import everything
 from tests.unit.documents.documents import EXAMPLE
 
@@ -56,3 +57,38 @@ def test_create_that_a_listener_of_the_application_interrupts_stores_nothing(
         sa.event.remove(uow.session, "before_flush", interrupt)
         uow.commit()
     assert everything(session_factory) == before
+
+
+def test_create_can_be_repeated_after_its_savepoint_was_rolled_back(
+    session_factory: Factory,
+) -> None:
+    """The Session must not regard the group as stored, with the key of the second one."""
+    lock, fields = PlanGroupLock(uuid4(), uuid4()), {**FIELDS, "academy_schedules": []}
+    with UnitOfWork(session_factory, lock=lock) as uow:
+        savepoint = uow.session.begin_nested()
+        undone = PlanGroupService(uow).create(fields, student_id=uuid4())
+        savepoint.rollback()
+        assert undone not in uow.session
+        assert list(uow.session) == []
+        created = PlanGroupService(uow).create(fields, student_id=uuid4())
+        created.name = "다시"
+        uow.commit()
+    with session_factory() as session:
+        stored = PlanGroupRepository(session, lock.tenant_id).get(lock.group_id)
+        assert (stored.name, stored.student_id) == ("다시", created.student_id)
+        assert (
+            len(StudentTimeRepository(session, lock.tenant_id).exclusions_of_group(stored.id)) > 0
+        )
+
+
+def test_create_in_a_savepoint_that_is_released_stores_what_it_stores_without_one(
+    session_factory: Factory,
+) -> None:
+    lock, fields = PlanGroupLock(uuid4(), uuid4()), {**FIELDS, "academy_schedules": []}
+    with UnitOfWork(session_factory, lock=lock) as uow:
+        with uow.session.begin_nested():
+            created = PlanGroupService(uow).create(fields, student_id=uuid4())
+        uow.commit()
+    with session_factory() as session:
+        stored = PlanGroupRepository(session, lock.tenant_id).get(lock.group_id)
+        assert len(stored.all_rows()) == len(created.all_rows())

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from domain import PlanGroupLock, UnitOfWork, generate_plans_async
 from domain.errors import LockNotHeldError, WrongTransactionError
+from domain.locking.statements import ACQUIRING
 from domain.probe import probe
 from domain.testing import assert_lock_free, assert_lock_held
 from tests.integration.storing import FIRST, generate, stored_group
@@ -171,3 +172,19 @@ def test_listener_that_opens_a_savepoint_in_sql_is_detected_when_it_is_rolled_ba
         roll_back_to_the_savepoint()
     assert generate(sessionmaker(engine), group).generation == 1
     engine.dispose()
+
+
+def test_listener_that_executes_statements_itself_is_given_the_one_that_acquires_the_lock(
+    database_url: sa.URL, lock: PlanGroupLock
+) -> None:
+    """These are listeners of the dialect, not of the engine."""
+    engine = sa.create_engine(database_url, poolclass=sa.NullPool)
+    executed: list[str] = []
+
+    @sa.event.listens_for(engine, "do_execute_no_params")
+    @sa.event.listens_for(engine, "do_execute")
+    def note(_: Any, statement: str, *__: Any) -> None:
+        executed.append(statement)
+
+    with UnitOfWork(sessionmaker(engine), lock=lock):
+        assert [statement for statement in executed if ACQUIRING in statement] == executed[-1:]

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import Base, PlanGroup, PlanGroupLock, StudentPlan, UnitOfWork
 from domain.errors import WrongSessionError
 from domain.testing import assert_lock_free
-from tests.integration.storing import enter, stored_group
+from tests.integration.storing import enter, generate, stored_group
 
 Factory = sessionmaker[Session]
 
@@ -89,3 +89,25 @@ def test_sessions_without_a_unit_of_work_may_have_several_engines(
     with Session(engine) as session:
         session.scalar(sa.text("SELECT 1"))
         assert session.scalar(sa.text("SELECT 1"), bind_arguments={"bind": second}) == 1
+
+
+@pytest.mark.parametrize("of", ["engine", "session"])
+def test_schema_translate_map_of_the_packages_schema_is_refused(
+    engine: sa.Engine, session_factory: Factory, of: str
+) -> None:
+    """It would apply to the mapped classes, but not to the lock functions and to COPY."""
+    group = stored_group(session_factory)
+    lock = PlanGroupLock(group.tenant_id, group.id)
+
+    def factory(names: dict[str | None, str]) -> Factory:
+        options: Any = {"schema_translate_map": names}
+        if of == "session":
+            return sessionmaker(engine, execution_options=options)
+        return sessionmaker(engine.execution_options(**options))
+
+    with pytest.raises(WrongSessionError, match="schema_translate_map"):
+        enter(factory({"studyplan": "tenant_a"}), lock)
+    assert_lock_free(engine, group.id)
+    harmless: list[dict[str | None, str]] = [{None: "tenant_a"}, {"studyplan": "studyplan"}]
+    for names in harmless:
+        assert generate(factory(names), group).group_id == group.id

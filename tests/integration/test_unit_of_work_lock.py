@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain import PlanGroup, PlanGroupLock, PlanGroupLockedError, UnitOfWork
 from domain.errors import LockTimeoutError, SchemaError, WrongTransactionError
 from domain.locking import lock_status
+from domain.unit_of_work.ending import Ending
 from tests.integration.asking import acquire, backend_pid, check, locks_held
 
 Factory = sessionmaker[Session]
@@ -145,6 +146,40 @@ def test_connection_is_returned_to_the_pool_clean(
         assert locks_held(reused) == 0
         for name in ("lock_timeout", "idle_in_transaction_session_timeout"):
             assert reused.scalar(sa.text(f"SHOW {name}")) == "0"
+
+
+def test_pool_that_commits_on_return_keeps_the_connection(
+    database_url: sa.URL, lock: PlanGroupLock
+) -> None:
+    """The pool's own commit is not that of the unit of work, which checks the transaction."""
+    engine = sa.create_engine(database_url, pool_size=1, pool_reset_on_return="commit")
+    pids, endings = set(), list[Ending]()
+    for _ in range(2):
+        with UnitOfWork(sessionmaker(engine), lock=lock) as uow:
+            uow.call_at_end(endings.append)
+            pids.add(backend_pid(uow.connection))
+            uow.commit()
+    engine.dispose()
+    assert len(pids) == 1
+    assert endings == [Ending("committed")] * 2
+
+
+def test_commit_that_a_pool_repeats_is_reported_as_committed_if_a_listener_fails_afterwards(
+    database_url: sa.URL, lock: PlanGroupLock
+) -> None:
+    engine = sa.create_engine(database_url, pool_size=1, pool_reset_on_return="commit")
+    factory, endings = sessionmaker(engine), list[Ending]()
+
+    @sa.event.listens_for(factory, "after_transaction_end")
+    def fail_once(*_: object) -> None:
+        sa.event.remove(factory, "after_transaction_end", fail_once)
+        raise KeyError
+
+    with suppress(KeyError), UnitOfWork(factory, lock=lock) as uow:
+        uow.call_at_end(endings.append)
+        uow.commit()
+    engine.dispose()
+    assert [ending.outcome for ending in endings] == ["committed"]
 
 
 # --- transactions that the lock cannot protect ----------------------------------------

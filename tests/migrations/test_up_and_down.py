@@ -1,5 +1,7 @@
 """Upgrades of an empty database, downgrades to an empty one, and repeated upgrades."""
 
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 
@@ -121,6 +123,20 @@ def test_upgrade_after_is_current_is_committed(engine: sa.Engine) -> None:
             schema.upgrade(connection)
     with engine.connect() as connection:
         assert schema.is_current(connection)
+
+
+@pytest.mark.parametrize("option", [{"stream_results": True}, {"yield_per": 2}], ids=str)
+def test_run_works_with_options_for_large_results_and_keeps_them(
+    engine: sa.Engine, option: dict[str, Any]
+) -> None:
+    with engine.execution_options(**option).connect() as connection:
+        schema.upgrade(connection)
+        schema.require_current(connection)
+        with connection.begin():
+            schema.downgrade(connection)
+        assert not schema.is_current(connection)
+        options = connection.get_execution_options()
+        assert {name: options[name] for name in option} == option
 
 
 def test_search_path_of_the_caller_is_restored_after_the_upgrade(connection: sa.Connection) -> None:
