@@ -78,7 +78,7 @@ def reschedule(
     others = [plan for plan in planned if not request.today <= plan.date < first]
     stand = _Stand(problem, others, baseline, how)
     problem = stand.problem
-    if not stand.is_disturbed:
+    if not stand.is_disturbed and not stand.has_room_for_rests:
         return _unchanged(stand, planned, baseline)
     before = stand.standing_quality()
     caught = stand.caught_up()
@@ -111,7 +111,7 @@ def _unchanged(
         unplaced=baseline.unplaced,
         certificate=baseline.certificate,
         repairs=baseline.repairs,
-        warnings=(),
+        warnings=stand.warnings_of_rests,
         quality=found,
         quality_before=found,
     )
@@ -198,6 +198,24 @@ class _Stand:
             request.period_start,
         )
         return next(found, None) is not None
+
+    @property
+    def has_room_for_rests(self) -> bool:
+        """Whether what is left of a part done review finds room among the rows that stand."""
+        return self._offered_rests[0]
+
+    @property
+    def warnings_of_rests(self) -> tuple[PlanWarning, ...]:
+        """What is left of part done reviews, and has no room among the rows that stand."""
+        return self._offered_rests[1]
+
+    @cached_property
+    def _offered_rests(self) -> tuple[bool, tuple[PlanWarning, ...]]:
+        if self.problem.request.review_days == 0:
+            return False, ()
+        trial = self.timetable.copy()
+        warnings = Follow(self.problem, self._demands, trial).offer_rests()
+        return trial.rows != self.timetable.rows, tuple(warnings)
 
     def standing_quality(self) -> Quality:
         """Return the quality of the planned rows, before anything is caught up."""

@@ -83,15 +83,30 @@ class Follow:
         self._find_buffer(hit)
         changed = {one for one in self.demands if before.get(one, ()) != after.get(one, ())}
         touched = self._touched(before, after, changed)
-        keys = {self._key(row) for row in hit}.union(self._keys_behind_reviews(after))
+        hit_keys = {self._key(row) for row in hit}
+        keys = hit_keys.union(self._keys_behind_reviews(after))
         planned = list(self._reviews_in_doubt(changed, after))
         new = self._studied(after, touched.union(keys, (key for key, _ in planned)))
         old = self._studied(before, touched, is_whole=True)
         keys.update(key for key in touched if self._differs(old, new, key))
         keys.update(key for key, row in planned if _is_early(row, _ranges(new, key)))
         others = [one for key in sorted(keys) for one in self._of_other_cycles(key, new, hit)]
-        warnings = [found for key in sorted(keys) for found in self._renew(key, new)]
-        offers = ReviewOffers(
+        warnings = [found for key in sorted(keys) for found in self._renew(key, new, hit_keys)]
+        offers = self._offers()
+        for row in others:
+            was_planned = row in self._reviews.get(row.content, ())
+            warnings += offers.restore(row, self._key(row)[0], may_stay=was_planned)
+        for row in missed:
+            warnings += offers.offer(row, self._key(row)[0])
+        warnings += self._offered_rests(offers, missed)
+        return [*warnings, *self._unreviewed()]
+
+    def offer_rests(self) -> list[PlanWarning]:
+        """Offer only what is left of part done reviews, and return what could not be placed."""
+        return [*self._offered_rests(self._offers(), ())]
+
+    def _offers(self) -> ReviewOffers:
+        return ReviewOffers(
             self.demands,
             self._kept,
             self.timetable,
@@ -99,14 +114,10 @@ class Follow:
             days=self._review_days,
             start=self.problem.request.period_start,
         )
-        for row in others:
-            was_planned = row in self._reviews.get(row.content, ())
-            warnings += offers.restore(row, self._key(row)[0], may_stay=was_planned)
-        for row in missed:
-            warnings += offers.offer(row, self._key(row)[0])
+
+    def _offered_rests(self, offers: ReviewOffers, missed: Iterable[Row]) -> Iterator[PlanWarning]:
         for row in sorted(self._rests(missed)):
-            warnings += offers.offer(row, self._key(row)[0], earliest=row.day)
-        return [*warnings, *self._unreviewed()]
+            yield from offers.offer(row, self._key(row)[0], earliest=row.day)
 
     def _find_buffer(self, hit: Iterable[Row]) -> None:
         """Find the study days that had reviews."""
@@ -252,7 +263,7 @@ class Follow:
             for row in reviews
         )
 
-    def _renew(self, key: Key, studied: Studied) -> Iterator[PlanWarning]:
+    def _renew(self, key: Key, studied: Studied, hit_keys: Container[Key]) -> Iterator[PlanWarning]:
         cycle, position = key
         demand = self.demands[position]
         old = [row for row in self._reviews.get(position, ()) if self._key(row) == key]
@@ -261,8 +272,8 @@ class Follow:
             day for day in self._review_days if day < demand.stop and self._cycles[day] == cycle
         ] or [day for day in sorted(self._buffer[cycle]) if day < demand.stop]
         reviews, late = timely_reviews([demand], studied.get(cycle, {}), days)
-        if not days and not old:
-            return
+        if not days and not old and key not in hit_keys:
+            return  # there was no review: nothing is lost
         rows, warnings = self._places.renewed(cycle, reviews, days, old)
         self.timetable.add(rows)
         yield from warnings
