@@ -91,7 +91,8 @@ class Follow:
         keys.update(key for key in touched if self._differs(old, new, key))
         keys.update(key for key, row in planned if _is_early(row, _ranges(new, key)))
         others = [one for key in sorted(keys) for one in self._of_other_cycles(key, new, hit)]
-        warnings = [found for key in sorted(keys) for found in self._renew(key, new, hit_keys)]
+        known = {key: merged(units for units, _ in _ranges(old, key)) for key in keys - hit_keys}
+        warnings = [found for key in sorted(keys) for found in self._renew(key, new, known)]
         offers = self._offers()
         for row in others:
             was_planned = row in self._reviews.get(row.content, ())
@@ -263,7 +264,9 @@ class Follow:
             for row in reviews
         )
 
-    def _renew(self, key: Key, studied: Studied, hit_keys: Container[Key]) -> Iterator[PlanWarning]:
+    def _renew(
+        self, key: Key, studied: Studied, known: Mapping[Key, Sequence[Span]]
+    ) -> Iterator[PlanWarning]:
         cycle, position = key
         demand = self.demands[position]
         old = [row for row in self._reviews.get(position, ()) if self._key(row) == key]
@@ -272,8 +275,13 @@ class Follow:
             day for day in self._review_days if day < demand.stop and self._cycles[day] == cycle
         ] or [day for day in sorted(self._buffer[cycle]) if day < demand.stop]
         reviews, late = timely_reviews([demand], studied.get(cycle, {}), days)
-        if not days and not old and key not in hit_keys:
-            return  # there was no review: nothing is lost
+        if not days and not old:
+            # What the cycle had before has no review since it was planned, and was reported then.
+            late = [
+                Review.of(demand, units, [])
+                for one in late
+                for units in without([one.units], known.get(key, ()))
+            ]
         rows, warnings = self._places.renewed(cycle, reviews, days, old)
         self.timetable.add(rows)
         yield from warnings

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from domain.scheduling.result import Rescheduled
+from domain.scheduling.result import Schedule
+from domain.scheduling.schedule import schedule
 from domain.scheduling.types import Factors, PlanKind, SpecialDay, Strategy
-from tests.unit.scheduling.build import book, make_request, on
+from tests.unit.scheduling.build import block, book, make_request, on
 from tests.unit.scheduling.lives import Life, places
 
 STRATEGIES = pytest.mark.parametrize("strategy", list(Strategy))
@@ -32,7 +33,7 @@ def life_after_a_part(strategy: Strategy, through: int, **options: Any) -> Life:
     return life
 
 
-def early_reviews(result: Rescheduled) -> list[tuple[str, int, int]]:
+def early_reviews(result: Schedule) -> list[tuple[str, int, int]]:
     """Return the planned reviews of units 1 to 12."""
     return [
         (f"{plan.date:%m-%d}", plan.first_unit, plan.last_unit)
@@ -41,7 +42,7 @@ def early_reviews(result: Rescheduled) -> list[tuple[str, int, int]]:
     ]
 
 
-def unreviewed(result: Rescheduled) -> list[tuple[object, object]]:
+def unreviewed(result: Schedule) -> list[tuple[object, object]]:
     return [
         (one.data["first_unit"], one.data["last_unit"])
         for one in result.warnings
@@ -90,3 +91,20 @@ def test_review_that_a_deadline_takes_away_is_reported(strategy: Strategy) -> No
     found = life.reschedule(on("01-08"), request=replace(life.request, target_date=on("01-08")))
     assert [plan for plan in found.plans if plan.kind is PlanKind.REVIEW] == []
     assert unreviewed(found)[0] == (1, 12)
+
+
+@STRATEGIES
+def test_review_of_units_that_are_caught_up_in_a_cycle_without_review_days_is_reported(
+    strategy: Strategy,
+) -> None:
+    """Units 7 to 12 move from the first cycle to the second one, which is cut short."""
+    request = make_request(
+        book(1, 24, 6), period="01-06..01-10", cycle=(2, 1), blocks=block(10, 10.6)
+    )
+    life = Life(replace(request, strategy=strategy))
+    assert unreviewed(schedule(life.request)) == [(13, 24)]
+    life.do(on("01-07"))
+    found = life.reschedule(on("01-08"))
+    assert early_reviews(found) == [("01-08", 1, 6)]
+    assert unreviewed(found) == [(7, 12)]
+    assert unreviewed(life.reschedule(on("01-08"))) == []
