@@ -25,8 +25,6 @@ from domain.scheduling.rescheduling.contradictions import OpenTime, contradictio
 from domain.scheduling.rescheduling.remaining import remaining_contents
 from domain.scheduling.rescheduling.reviews import Follow
 from domain.scheduling.rescheduling.standing import (
-    behind_reviews,
-    kept_by_content,
     kept_minutes,
     renumbered,
     undone_units,
@@ -189,15 +187,14 @@ class _Stand:
         return undone != reported or left != minutes
 
     def _has_early_review(self) -> bool:
-        """Whether study that was moved by hand is not before its review any more."""
-        request = self.problem.request
-        found = behind_reviews(
-            self.timetable.reviews(),
-            study_by_content(self._planned),
-            kept_by_content(request),
-            request.period_start,
-        )
-        return next(found, None) is not None
+        """Whether a planned review has units that are not studied before it any more.
+
+        Their study was moved by hand, or lost while the review was frozen.
+        """
+        if self.problem.request.review_days == 0:
+            return False
+        follow = Follow(self.problem, self._demands, self.timetable)
+        return follow.has_early_review(study_by_content(self._planned))
 
     @property
     def has_room_for_rests(self) -> bool:

@@ -106,6 +106,10 @@ class Follow:
         """Offer only what is left of part done reviews, and return what could not be placed."""
         return [*self._offered_rests(self._offers(), ())]
 
+    def has_early_review(self, rows: RowsByContent) -> bool:
+        """Whether a review that may be changed is not after the study of all its units."""
+        return any(self._may_be_early(reviews, rows) for reviews in self._reviews.values())
+
     def _offers(self) -> ReviewOffers:
         return ReviewOffers(
             self.demands,

@@ -108,3 +108,16 @@ def test_review_of_units_that_are_caught_up_in_a_cycle_without_review_days_is_re
     assert early_reviews(found) == [("01-08", 1, 6)]
     assert unreviewed(found) == [(7, 12)]
     assert unreviewed(life.reschedule(on("01-08"))) == []
+
+
+@STRATEGIES
+def test_review_of_units_that_lost_their_study_while_it_was_frozen_leaves_afterwards(
+    strategy: Strategy,
+) -> None:
+    request = make_request(book(1, 12, 6), period="01-06..01-08", cycle=(2, 1))
+    life = Life(replace(request, strategy=strategy))
+    frozen = life.reschedule(on("01-08"), frozen_until=on("01-09"))
+    assert early_reviews(frozen) == [("01-08", 1, 12)]
+    found = life.reschedule(on("01-08"))
+    assert found.plans == ()
+    assert life.reschedule(on("01-08")).plans == ()
