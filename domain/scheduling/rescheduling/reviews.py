@@ -23,6 +23,7 @@ from domain.scheduling.rescheduling.standing import (
     behind_reviews,
     counted_whole,
     kept_by_content,
+    unfinished_units,
     within_period,
 )
 from domain.scheduling.rescheduling.timetable import RowsByContent, Timetable
@@ -246,12 +247,12 @@ class Follow:
     def _may_be_early(self, reviews: Sequence[Row], rows: RowsByContent) -> bool:
         """Whether a review is not after the last day on which its units are studied, if any are.
 
-        ``reviews`` are those of one content. Pieces of a unit that has others without a plan count
-        here as if it were whole.
+        ``reviews`` are those of one content.
         """
         content = reviews[0].content
-        first = self.demands[content].content.first_unit
-        last_days: list[float] = [inf] * len(self.demands[content].minutes)
+        demand = self.demands[content]
+        first = demand.content.first_unit
+        last_days: list[float] = [inf] * len(demand.minutes)
         studied = [(row.day, row.first_unit, row.last_unit) for row in rows.get(content, ())]
         start = self.problem.request.period_start
         studied += [
@@ -262,6 +263,8 @@ class Follow:
         for day, low, high in sorted(studied):
             units = slice(max(0, low - first), max(0, high + 1 - first))
             last_days[units] = [day] * len(last_days[units])
+        for unit in unfinished_units(demand, rows.get(content, ())):
+            last_days[unit - first] = inf
         return any(
             max(last_days[max(0, row.first_unit - first) : row.last_unit + 1 - first], default=0)
             >= row.day

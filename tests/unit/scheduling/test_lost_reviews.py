@@ -9,7 +9,7 @@ import pytest
 from domain.scheduling.result import Schedule
 from domain.scheduling.schedule import schedule
 from domain.scheduling.types import Factors, PlanKind, SpecialDay, Strategy
-from tests.unit.scheduling.build import block, book, make_request, on
+from tests.unit.scheduling.build import block, book, lecture, make_request, on
 from tests.unit.scheduling.lives import Life, places
 
 STRATEGIES = pytest.mark.parametrize("strategy", list(Strategy))
@@ -120,4 +120,16 @@ def test_review_of_units_that_lost_their_study_while_it_was_frozen_leaves_afterw
     assert early_reviews(frozen) == [("01-08", 1, 12)]
     found = life.reschedule(on("01-08"))
     assert found.plans == ()
+    assert life.reschedule(on("01-08")).plans == ()
+
+
+@STRATEGIES
+def test_review_of_a_unit_that_lost_a_piece_while_it_was_frozen_leaves_afterwards(
+    strategy: Strategy,
+) -> None:
+    request = make_request(lecture(100), period="01-06..01-08", cycle=(2, 1), blocks=block(10, 11))
+    life = Life(replace(request, strategy=strategy))
+    assert [plan.parts for plan in life.planned] == [2, 2, 1]
+    life.do(on("01-07"))
+    assert life.reschedule(on("01-08"), frozen_until=on("01-09")).plans
     assert life.reschedule(on("01-08")).plans == ()
