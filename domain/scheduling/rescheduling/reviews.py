@@ -13,6 +13,7 @@ from itertools import chain
 from math import inf
 from typing import TypeAlias
 
+from domain.scheduling.begun_reviews import begun_reviews
 from domain.scheduling.calendar import DayKind
 from domain.scheduling.demand import Demand, Problem
 from domain.scheduling.layout.comfort import comfort_of
@@ -28,7 +29,13 @@ from domain.scheduling.rescheduling.standing import (
 )
 from domain.scheduling.rescheduling.timetable import RowsByContent, Timetable
 from domain.scheduling.result import PlanWarning
-from domain.scheduling.review import Studied, studied_by_cycle, timely_reviews, unreviewed
+from domain.scheduling.review import (
+    Studied,
+    kept_within,
+    studied_by_cycle,
+    timely_reviews,
+    unreviewed,
+)
 from domain.scheduling.rows import Row, row_of
 from domain.scheduling.spans import Span, merged, without
 from domain.scheduling.types import KeptPlan, PlanKind
@@ -53,12 +60,9 @@ class Follow:
         self._places = ReviewPlaces(timetable, comfort_of(problem.request), factor)
         self._cycles = [day.cycle for day in problem.days]
         self._kept = kept_by_content(problem.request)
-        begun = {
-            (plan.content, plan.first_unit)
-            for plan in problem.request.kept
-            if plan.kind is PlanKind.REVIEW and plan.parts > 1
-        }
-        # The rest of a review of which a piece is kept stands as it is.
+        pieces = begun_reviews(kept_within(problem.request), problem)
+        begun = {unit for found in pieces.values() for unit in found}
+        # The rest of a review of which a piece is kept, and not all, stands as it is.
         self._reviews: dict[int, list[Row]] = defaultdict(list)
         for content, rows in timetable.reviews().items():
             for row in rows:
