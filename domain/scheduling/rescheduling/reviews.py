@@ -32,6 +32,7 @@ from domain.scheduling.result import PlanWarning
 from domain.scheduling.review import (
     Studied,
     kept_within,
+    not_among,
     studied_by_cycle,
     timely_reviews,
     unreviewed,
@@ -96,8 +97,11 @@ class Follow:
         keys.update(key for key in touched if self._differs(old, new, key))
         keys.update(key for key, row in planned if _is_early(row, _ranges(new, key)))
         others = [one for key in sorted(keys) for one in self._of_other_cycles(key, new, hit)]
-        known = {key: merged(units for units, _ in _ranges(old, key)) for key in keys - hit_keys}
-        warnings = [found for key in sorted(keys) for found in self._renew(key, new, known)]
+        warnings = [
+            found
+            for key in sorted(keys)
+            for found in self._renew(key, new, {} if key in hit_keys else old)
+        ]
         offers = self._offers()
         for row in others:
             was_planned = row in self._reviews.get(row.content, ())
@@ -275,9 +279,7 @@ class Follow:
             for row in reviews
         )
 
-    def _renew(
-        self, key: Key, studied: Studied, known: Mapping[Key, Sequence[Span]]
-    ) -> Iterator[PlanWarning]:
+    def _renew(self, key: Key, studied: Studied, known: Studied) -> Iterator[PlanWarning]:
         cycle, position = key
         demand = self.demands[position]
         old = [row for row in self._reviews.get(position, ()) if self._key(row) == key]
@@ -288,11 +290,7 @@ class Follow:
         reviews, late = timely_reviews([demand], studied.get(cycle, {}), days)
         if not days and not old:
             # What the cycle had before has no review since it was planned, and was reported then.
-            late = [
-                Review.of(demand, units, [])
-                for one in late
-                for units in without([one.units], known.get(key, ()))
-            ]
+            late = not_among(late, _ranges(known, key))
         rows, warnings = self._places.renewed(cycle, reviews, days, old)
         self.timetable.add(rows)
         yield from warnings
