@@ -23,7 +23,7 @@ from domain.scheduling.distribution.strategies import distribute, places_all
 from domain.scheduling.feasibility import DaySets
 from domain.scheduling.placement import Room
 from domain.scheduling.result import Certificate, Repair, RepairKind, Unplaced
-from domain.scheduling.spans import total
+from domain.scheduling.spans import Span, total
 from domain.scheduling.splitting import SHORTEST_DIVISIBLE
 from domain.scheduling.types import MINUTES_PER_DAY, UnplacedReason
 from domain.scheduling.validation import MAX_DAYS
@@ -189,7 +189,10 @@ def _more_minutes(problem: Problem, trials: _Trials) -> Repair | None:
     most = MINUTES_PER_DAY - max(used, default=MINUTES_PER_DAY)
 
     def change(amount: int, problem: Problem) -> Problem:
-        longer = {day: _extended(problem.rooms[day], amount) for day in study_days}
+        longer = {
+            day: _extended(problem.rooms[day], problem.days[day].study, amount)
+            for day in study_days
+        }
         return replace(problem, rooms={**problem.rooms, **longer})
 
     amount = _least(change, most, trials)
@@ -200,11 +203,17 @@ def _study_days(problem: Problem) -> list[int]:
     return [day for day in problem.rooms if problem.days[day].kind is DayKind.STUDY]
 
 
-def _extended(room: Room, minutes: int) -> Room:
-    """Return the room with more study time at the end of its last study span."""
+def _extended(room: Room, study: Sequence[Span], minutes: int) -> Room:
+    """Return the room with more study time at the end of its day's study time.
+
+    If another plan has the last minutes of ``study``, the time behind it is a span of its own.
+    """
     # The span may end after midnight: only its length matters here.
-    *others, (start, stop) = room.study or [(MINUTES_PER_DAY, MINUTES_PER_DAY)]
-    return Room([*others, (start, stop + minutes)], room.reserve)
+    spans = list(room.study)
+    if spans and study and spans[-1][1] == study[-1][1]:
+        start, _ = spans.pop()
+        return Room([*spans, (start, study[-1][1] + minutes)], room.reserve)
+    return Room([*spans, (MINUTES_PER_DAY, MINUTES_PER_DAY + minutes)], room.reserve)
 
 
 def _more_days(problem: Problem, trials: _Trials) -> Repair | None:

@@ -98,6 +98,16 @@ def timely_reviews(
     return timely, late
 
 
+def not_among(reviews: Sequence[Review], studied: Iterable[tuple[Span, int]]) -> list[Review]:
+    """Return what the reviews have besides studied ranges, without review days."""
+    ranges = merged(units for units, _ in studied)
+    return [
+        Review.of(one.demand, units, [])
+        for one in reviews
+        for units in without([one.units], ranges)
+    ]
+
+
 def _within(content: Content, studied: Iterable[tuple[Span, int]]) -> Iterator[tuple[Span, int]]:
     """Yield the studied ranges within the content's range.
 

@@ -25,8 +25,6 @@ from domain.scheduling.rescheduling.contradictions import OpenTime, contradictio
 from domain.scheduling.rescheduling.remaining import remaining_contents
 from domain.scheduling.rescheduling.reviews import Follow
 from domain.scheduling.rescheduling.standing import (
-    behind_reviews,
-    kept_by_content,
     kept_minutes,
     renumbered,
     undone_units,
@@ -78,7 +76,7 @@ def reschedule(
     others = [plan for plan in planned if not request.today <= plan.date < first]
     stand = _Stand(problem, others, baseline, how)
     problem = stand.problem
-    if not stand.is_disturbed:
+    if not stand.is_disturbed and not stand.has_room_for_rests:
         return _unchanged(stand, planned, baseline)
     before = stand.standing_quality()
     caught = stand.caught_up()
@@ -111,7 +109,7 @@ def _unchanged(
         unplaced=baseline.unplaced,
         certificate=baseline.certificate,
         repairs=baseline.repairs,
-        warnings=(),
+        warnings=stand.warnings_of_rests,
         quality=found,
         quality_before=found,
     )
@@ -189,15 +187,32 @@ class _Stand:
         return undone != reported or left != minutes
 
     def _has_early_review(self) -> bool:
-        """Whether study that was moved by hand is not before its review any more."""
-        request = self.problem.request
-        found = behind_reviews(
-            self.timetable.reviews(),
-            study_by_content(self._planned),
-            kept_by_content(request),
-            request.period_start,
-        )
-        return next(found, None) is not None
+        """Whether a planned review has units that are not studied before it any more.
+
+        Their study was moved by hand, or lost while the review was frozen.
+        """
+        if self.problem.request.review_days == 0:
+            return False
+        follow = Follow(self.problem, self._demands, self.timetable)
+        return follow.has_early_review(study_by_content(self._planned))
+
+    @property
+    def has_room_for_rests(self) -> bool:
+        """Whether what is left of a part done review finds room among the rows that stand."""
+        return self._offered_rests[0]
+
+    @property
+    def warnings_of_rests(self) -> tuple[PlanWarning, ...]:
+        """What is left of part done reviews, and has no room among the rows that stand."""
+        return self._offered_rests[1]
+
+    @cached_property
+    def _offered_rests(self) -> tuple[bool, tuple[PlanWarning, ...]]:
+        if self.problem.request.review_days == 0:
+            return False, ()
+        trial = self.timetable.copy()
+        warnings = Follow(self.problem, self._demands, trial).offer_rests()
+        return trial.rows != self.timetable.rows, tuple(warnings)
 
     def standing_quality(self) -> Quality:
         """Return the quality of the planned rows, before anything is caught up."""

@@ -57,6 +57,7 @@ class ReviewOffers:
         for units in due:
             review, minutes = self._places.whole(demand, units)
             if not minutes:
+                yield unreviewed(cycle, review)
                 continue
             first = max(earliest, self._first_day(demand, units))
             for day in self._days:

@@ -13,6 +13,7 @@ from itertools import chain
 from math import inf
 from typing import TypeAlias
 
+from domain.scheduling.begun_reviews import begun_reviews
 from domain.scheduling.calendar import DayKind
 from domain.scheduling.demand import Demand, Problem
 from domain.scheduling.layout.comfort import comfort_of
@@ -23,11 +24,19 @@ from domain.scheduling.rescheduling.standing import (
     behind_reviews,
     counted_whole,
     kept_by_content,
+    unfinished_units,
     within_period,
 )
 from domain.scheduling.rescheduling.timetable import RowsByContent, Timetable
 from domain.scheduling.result import PlanWarning
-from domain.scheduling.review import Studied, studied_by_cycle, timely_reviews, unreviewed
+from domain.scheduling.review import (
+    Studied,
+    kept_within,
+    not_among,
+    studied_by_cycle,
+    timely_reviews,
+    unreviewed,
+)
 from domain.scheduling.rows import Row, row_of
 from domain.scheduling.spans import Span, merged, without
 from domain.scheduling.types import KeptPlan, PlanKind
@@ -52,12 +61,9 @@ class Follow:
         self._places = ReviewPlaces(timetable, comfort_of(problem.request), factor)
         self._cycles = [day.cycle for day in problem.days]
         self._kept = kept_by_content(problem.request)
-        begun = {
-            (plan.content, plan.first_unit)
-            for plan in problem.request.kept
-            if plan.kind is PlanKind.REVIEW and plan.parts > 1
-        }
-        # The rest of a review of which a piece is kept stands as it is.
+        pieces = begun_reviews(kept_within(problem.request), problem)
+        begun = {unit for found in pieces.values() for unit in found}
+        # The rest of a review of which a piece is kept, and not all, stands as it is.
         self._reviews: dict[int, list[Row]] = defaultdict(list)
         for content, rows in timetable.reviews().items():
             for row in rows:
@@ -83,15 +89,38 @@ class Follow:
         self._find_buffer(hit)
         changed = {one for one in self.demands if before.get(one, ()) != after.get(one, ())}
         touched = self._touched(before, after, changed)
-        keys = {self._key(row) for row in hit}.union(self._keys_behind_reviews(after))
+        hit_keys = {self._key(row) for row in hit}
+        keys = hit_keys.union(self._keys_behind_reviews(after))
         planned = list(self._reviews_in_doubt(changed, after))
         new = self._studied(after, touched.union(keys, (key for key, _ in planned)))
         old = self._studied(before, touched, is_whole=True)
         keys.update(key for key in touched if self._differs(old, new, key))
         keys.update(key for key, row in planned if _is_early(row, _ranges(new, key)))
         others = [one for key in sorted(keys) for one in self._of_other_cycles(key, new, hit)]
-        warnings = [found for key in sorted(keys) for found in self._renew(key, new)]
-        offers = ReviewOffers(
+        warnings = [
+            found
+            for key in sorted(keys)
+            for found in self._renew(key, new, {} if key in hit_keys else old)
+        ]
+        offers = self._offers()
+        for row in others:
+            was_planned = row in self._reviews.get(row.content, ())
+            warnings += offers.restore(row, self._key(row)[0], may_stay=was_planned)
+        for row in missed:
+            warnings += offers.offer(row, self._key(row)[0])
+        warnings += self._offered_rests(offers, missed)
+        return [*warnings, *self._unreviewed()]
+
+    def offer_rests(self) -> list[PlanWarning]:
+        """Offer only what is left of part done reviews, and return what could not be placed."""
+        return [*self._offered_rests(self._offers(), ())]
+
+    def has_early_review(self, rows: RowsByContent) -> bool:
+        """Whether a review that may be changed is not after the study of all its units."""
+        return any(self._may_be_early(reviews, rows) for reviews in self._reviews.values())
+
+    def _offers(self) -> ReviewOffers:
+        return ReviewOffers(
             self.demands,
             self._kept,
             self.timetable,
@@ -99,14 +128,10 @@ class Follow:
             days=self._review_days,
             start=self.problem.request.period_start,
         )
-        for row in others:
-            was_planned = row in self._reviews.get(row.content, ())
-            warnings += offers.restore(row, self._key(row)[0], may_stay=was_planned)
-        for row in missed:
-            warnings += offers.offer(row, self._key(row)[0])
+
+    def _offered_rests(self, offers: ReviewOffers, missed: Iterable[Row]) -> Iterator[PlanWarning]:
         for row in sorted(self._rests(missed)):
-            warnings += offers.offer(row, self._key(row)[0], earliest=row.day)
-        return [*warnings, *self._unreviewed()]
+            yield from offers.offer(row, self._key(row)[0], earliest=row.day)
 
     def _find_buffer(self, hit: Iterable[Row]) -> None:
         """Find the study days that had reviews."""
@@ -230,12 +255,12 @@ class Follow:
     def _may_be_early(self, reviews: Sequence[Row], rows: RowsByContent) -> bool:
         """Whether a review is not after the last day on which its units are studied, if any are.
 
-        ``reviews`` are those of one content. Pieces of a unit that has others without a plan count
-        here as if it were whole.
+        ``reviews`` are those of one content.
         """
         content = reviews[0].content
-        first = self.demands[content].content.first_unit
-        last_days: list[float] = [inf] * len(self.demands[content].minutes)
+        demand = self.demands[content]
+        first = demand.content.first_unit
+        last_days: list[float] = [inf] * len(demand.minutes)
         studied = [(row.day, row.first_unit, row.last_unit) for row in rows.get(content, ())]
         start = self.problem.request.period_start
         studied += [
@@ -246,13 +271,15 @@ class Follow:
         for day, low, high in sorted(studied):
             units = slice(max(0, low - first), max(0, high + 1 - first))
             last_days[units] = [day] * len(last_days[units])
+        for unit in unfinished_units(demand, rows.get(content, ())):
+            last_days[unit - first] = inf
         return any(
             max(last_days[max(0, row.first_unit - first) : row.last_unit + 1 - first], default=0)
             >= row.day
             for row in reviews
         )
 
-    def _renew(self, key: Key, studied: Studied) -> Iterator[PlanWarning]:
+    def _renew(self, key: Key, studied: Studied, known: Studied) -> Iterator[PlanWarning]:
         cycle, position = key
         demand = self.demands[position]
         old = [row for row in self._reviews.get(position, ()) if self._key(row) == key]
@@ -262,7 +289,8 @@ class Follow:
         ] or [day for day in sorted(self._buffer[cycle]) if day < demand.stop]
         reviews, late = timely_reviews([demand], studied.get(cycle, {}), days)
         if not days and not old:
-            return
+            # What the cycle had before has no review since it was planned, and was reported then.
+            late = not_among(late, _ranges(known, key))
         rows, warnings = self._places.renewed(cycle, reviews, days, old)
         self.timetable.add(rows)
         yield from warnings

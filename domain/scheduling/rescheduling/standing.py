@@ -46,6 +46,15 @@ def undone_units(content: Content) -> Iterator[int]:
     return (unit for item, unit in enumerate(content.deal.units) if item not in standing)
 
 
+def unfinished_units(demand: Demand, planned: Iterable[Row]) -> list[int]:
+    """Return the units of which a piece is kept or planned, and another one is not."""
+    pieces = {unit: dict(own) for unit, own in demand.kept_pieces.items()}
+    for row in planned:
+        if row.parts > 1:
+            pieces.setdefault(row.first_unit, {})[row.part] = piece_of(row)
+    return [unit for unit, own in pieces.items() if not is_complete(own, demand.unit_minutes(unit))]
+
+
 def items_of(demand: Demand, planned: Iterable[Row]) -> tuple[Deal, list[tuple[int, int]]]:
     """Return the remaining units as items: pieces as they were planned, and whole units.
 

@@ -14,6 +14,7 @@ from tests.unit.scheduling.build import (
     checked_schedule,
     lecture,
     make_request,
+    off,
     on,
     reviews,
 )
@@ -111,3 +112,27 @@ def test_generation_reports_the_rest_of_a_review_for_which_no_day_is_left(
         (one["cycle"], one["content"], one["first_unit"]) for one in reported
     ]
     assert all(row.kind is not PlanKind.REVIEW or row.cycle > 1 for row in found.plans)
+
+
+@STRATEGIES
+def test_review_in_pieces_follows_its_unit_if_all_pieces_of_an_earlier_one_are_done(
+    strategy: Strategy,
+) -> None:
+    """A review without a missing piece is not begun, also if its unit is studied later."""
+    spans = ((600, 630), (700, 730))
+    request = make_request(
+        lecture(100),
+        period="01-06..01-14",
+        cycle=(2, 1),
+        blocks=block(10, 18),
+        non_study_blocks=(),
+        special_days=(SpecialDay(REVIEW_DAY, spans), SpecialDay(on("01-11"), spans)),
+    )
+    life = Life(replace(request, strategy=strategy))
+    for review in [plan for plan in life.planned if plan.date == REVIEW_DAY]:
+        assert review.parts == 2
+        life.mark(review)
+    found = life.reschedule(on("01-09"))
+    assert [(row.date, row.parts) for row in reviews(found)] == [(on("01-11"), 2)] * 2
+    found = life.reschedule(on("01-10"), request=replace(life.request, exclusions=off("01-10")))
+    assert [row.date for row in reviews(found)] == [on("01-14")]

@@ -16,7 +16,17 @@ from domain.scheduling.explanation import repairs
 from domain.scheduling.result import Certificate, Quality, Repair, RepairKind, Schedule, Unplaced
 from domain.scheduling.schedule import schedule
 from domain.scheduling.types import Request, SpecialDay, Strategy, UnplacedReason
-from tests.unit.scheduling.build import block, book, custom, lecture, make_request, on, reserve, row
+from tests.unit.scheduling.build import (
+    block,
+    book,
+    busy,
+    custom,
+    lecture,
+    make_request,
+    on,
+    reserve,
+    row,
+)
 from tests.unit.scheduling.checking.case import Case
 from tests.unit.scheduling.checking.explanations import (
     check_certificate,
@@ -146,6 +156,22 @@ def test_variation_is_rounded_half_up() -> None:
     assert variation([Fraction(0), Fraction(1)]) == 1000
     assert variation([Fraction(1), Fraction(2), Fraction(3)]) == 408
     assert variation([]) == variation([Fraction(0)]) == 0
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_minutes_per_day_are_enough_if_another_plan_has_the_last_minutes_of_a_day(
+    strategy: Strategy,
+) -> None:
+    """A unit that may not be cut does not go on behind that plan."""
+    request = make_request(
+        custom(1, 3, 19), period="01-06..01-06", blocks=block(10, 11),
+        busy=(busy("01-06", 10 + 2 / 3, 11),),
+    )  # fmt: skip
+    request = replace(request, strategy=strategy)
+    (more, *_) = schedule(request).repairs
+    assert (more.kind, more.amount) == (RepairKind.MINUTES_PER_DAY, 19)
+    longer = SpecialDay(on("01-06"), ((600, 660 + more.amount),))
+    assert schedule(replace(request, special_days=(longer,))).unplaced == ()
 
 
 def test_repair_is_not_tried_where_something_follows() -> None:
