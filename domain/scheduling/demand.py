@@ -89,7 +89,9 @@ class Demand:
 
     def limited(self, count: int) -> "Demand":
         """Return the same demand with only its first ``count`` units."""
-        return replace(self, units=self.units[:count], prefix=self.prefix[: count + 1])
+        prefix = self.prefix[: count + 1]
+        longest = max((after - before for before, after in pairwise(prefix)), default=0)
+        return replace(self, units=self.units[:count], prefix=prefix, longest=longest)
 
     def with_spare_days(self) -> "Demand":
         """Return the same demand, whose spare days are among its own days."""

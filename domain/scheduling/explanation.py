@@ -189,11 +189,12 @@ def _more_minutes(problem: Problem, trials: _Trials) -> Repair | None:
     most = MINUTES_PER_DAY - max(used, default=MINUTES_PER_DAY)
 
     def change(amount: int, problem: Problem) -> Problem:
-        longer = {
-            day: _extended(problem.rooms[day], problem.days[day].study, amount)
-            for day in study_days
-        }
-        return replace(problem, rooms={**problem.rooms, **longer})
+        rooms, days = dict(problem.rooms), list(problem.days)
+        for day in study_days:
+            study = days[day].study
+            rooms[day] = Room(_extended(rooms[day].study, study, amount), rooms[day].reserve)
+            days[day] = days[day]._replace(study=tuple(_extended(study, study, amount)))
+        return replace(problem, rooms=rooms, days=days)
 
     amount = _least(change, most, trials)
     return None if amount is None else Repair(RepairKind.MINUTES_PER_DAY, amount)
@@ -203,17 +204,17 @@ def _study_days(problem: Problem) -> list[int]:
     return [day for day in problem.rooms if problem.days[day].kind is DayKind.STUDY]
 
 
-def _extended(room: Room, study: Sequence[Span], minutes: int) -> Room:
-    """Return the room with more study time at the end of its day's study time.
+def _extended(free: Sequence[Span], study: Sequence[Span], minutes: int) -> list[Span]:
+    """Return the free spans with more time at the end of the day's study time.
 
     If another plan has the last minutes of ``study``, the time behind it is a span of its own.
     """
     # The span may end after midnight: only its length matters here.
-    spans = list(room.study)
+    spans = list(free)
     if spans and study and spans[-1][1] == study[-1][1]:
-        start, _ = spans.pop()
-        return Room([*spans, (start, study[-1][1] + minutes)], room.reserve)
-    return Room([*spans, (MINUTES_PER_DAY, MINUTES_PER_DAY + minutes)], room.reserve)
+        start, stop = spans.pop()
+        return [*spans, (start, stop + minutes)]
+    return [*spans, (MINUTES_PER_DAY, MINUTES_PER_DAY + minutes)]
 
 
 def _more_days(problem: Problem, trials: _Trials) -> Repair | None:

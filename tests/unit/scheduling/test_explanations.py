@@ -1,8 +1,9 @@
 """Certificates, repairs and measures of quality are those of the schedule, and of no other."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -11,11 +12,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from domain.errors import DomainError
-from domain.scheduling.demand import problem_of
+from domain.scheduling.demand import Problem, problem_of, study_times
 from domain.scheduling.explanation import repairs
 from domain.scheduling.result import Certificate, Quality, Repair, RepairKind, Schedule, Unplaced
 from domain.scheduling.schedule import schedule
-from domain.scheduling.types import Request, SpecialDay, Strategy, UnplacedReason
+from domain.scheduling.types import Factors, Request, SpecialDay, Strategy, UnplacedReason
 from tests.unit.scheduling.build import (
     block,
     book,
@@ -232,6 +233,47 @@ def test_repair_is_enough_after_the_day_shifts_are_stored(index: int) -> None:
     stored = request.with_day_shifts(result.day_shifts)
     (days,) = (repair for repair in result.repairs if repair.kind is RepairKind.DAYS)
     assert schedule(replace(stored, period_end=end_after(request, days.amount))).unplaced == ()
+
+
+def test_units_to_leave_out_are_enough_if_the_longest_one_is_among_them() -> None:
+    """What remains of the lecture can be packed in other ways, because its units are short."""
+    request = balanced(
+        make_request(
+            lecture(23, 7, 41, 41, weekly=2, wrap_up_minutes=10),
+            book(5, 14, 5, position=2, wrap_up_minutes=10),
+            book(5, 14, 8, position=3, wrap_up_minutes=5),
+            book(1, 40, None, weekly=3, position=4, wrap_up_minutes=5),
+            period="01-11..01-22",
+            blocks=(
+                *block(15, "15:43", weekdays=[0]),
+                *block(9, "9:23", weekdays=[1, 5]),
+                *block(15, "15:23", weekdays=[3, 6]),
+                *block(9, "9:43", weekdays=[4]),
+                *reserve(20, 21, weekdays=[0]),
+                *reserve(20, "20:30", weekdays=[4, 6]),
+            ),
+            cycle=(2, 1),
+            shortest_session=0,
+            factors=Factors(weakness=Decimal("1.2")),
+        )
+    )
+    result = schedule(request)
+    assert {repair.content for repair in result.repairs} == {None, 1, 4}
+    assert list(check_repairs(Case(request, result), schedule)) == []
+
+
+def test_more_minutes_per_day_are_tried_as_study_time_of_the_days() -> None:
+    """A strategy fills days to a share of their study time, which must be that of the repair."""
+    problem = problem_of(OVERFULL)
+    times: list[Mapping[int, int]] = []
+
+    def is_placed(changed: Problem) -> bool:
+        assert study_times(changed) == {day: room.minutes for day, room in changed.rooms.items()}
+        times.append(study_times(changed))
+        return True
+
+    repairs(problem, (Unplaced(1, 3, 4, 60, UnplacedReason.NO_ROOM),), is_placed)
+    assert {0: 60, 1: 60} in times
 
 
 def end_after(request: Request, days: int) -> date:
