@@ -22,12 +22,18 @@ from domain.services import (
 from tests.integration.editing import Factory, World
 from tests.integration.storing import FIRST
 
-EARLIER = {"start_minute": 600, "end_minute": 720}
+EARLIER = 600, 720
 
 
 @pytest.fixture(params=[True, False], ids=["autoflush", "no autoflush"])
 def factory(request: pytest.FixtureRequest, engine: sa.Engine) -> Factory:
     return sessionmaker(engine, autoflush=request.param)
+
+
+def study_earlier(uow: UnitOfWork, world: World) -> None:
+    """Move all blocks, without a flush."""
+    for block in uow.groups.get(world.group.id).blocks:
+        block.start_minute, block.end_minute = EARLIER
 
 
 def run(uow: UnitOfWork, name: str) -> Any:
@@ -41,11 +47,10 @@ def test_run_plans_in_the_time_of_blocks_that_were_not_flushed(
     factory: Factory, world: World, name: str
 ) -> None:
     with UnitOfWork(factory, lock=world.lock) as uow:
-        for block in uow.groups.get(world.group.id).blocks:
-            block.start_minute, block.end_minute = EARLIER.values()
+        study_earlier(uow, world)
         result = run(uow, name)
         uow.commit()
-    assert {plan.end_minute <= EARLIER["end_minute"] for plan in result.plans} == {True}
+    assert {plan.end_minute <= EARLIER[1] for plan in result.plans} == {True}
     with factory() as session:
         assert not stale_plans(session, tenant_id=world.tenant_id, group_id=world.group.id)
 
@@ -55,8 +60,7 @@ def test_run_keeps_a_plan_whose_mark_was_not_flushed(
     factory: Factory, world: World, name: str
 ) -> None:
     with UnitOfWork(factory, lock=world.lock) as uow:
-        for block in uow.groups.get(world.group.id).blocks:
-            block.start_minute, block.end_minute = EARLIER.values()
+        study_earlier(uow, world)
         plan = uow.plans.get(world.group.id, world.plans[-1].id)
         plan.state, plan.done_at = PlanState.DONE, datetime(2025, 1, 6, tzinfo=UTC)
         run(uow, name)
