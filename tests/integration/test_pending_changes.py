@@ -23,6 +23,8 @@ from tests.integration.editing import Factory, World
 from tests.integration.storing import FIRST
 
 EARLIER = 600, 720
+ELSEWHERE = 420, 540
+"""A time in which no stored plan is."""
 
 
 @pytest.fixture(params=[True, False], ids=["autoflush", "no autoflush"])
@@ -30,10 +32,10 @@ def factory(request: pytest.FixtureRequest, engine: sa.Engine) -> Factory:
     return sessionmaker(engine, autoflush=request.param)
 
 
-def study_earlier(uow: UnitOfWork, world: World) -> None:
+def move_blocks(uow: UnitOfWork, world: World, to: tuple[int, int]) -> None:
     """Move all blocks, without a flush."""
     for block in uow.groups.get(world.group.id).blocks:
-        block.start_minute, block.end_minute = EARLIER
+        block.start_minute, block.end_minute = to
 
 
 def run(uow: UnitOfWork, name: str) -> Any:
@@ -47,7 +49,7 @@ def test_run_plans_in_the_time_of_blocks_that_were_not_flushed(
     factory: Factory, world: World, name: str
 ) -> None:
     with UnitOfWork(factory, lock=world.lock) as uow:
-        study_earlier(uow, world)
+        move_blocks(uow, world, EARLIER)
         result = run(uow, name)
         uow.commit()
     assert {plan.end_minute <= EARLIER[1] for plan in result.plans} == {True}
@@ -60,7 +62,8 @@ def test_run_keeps_a_plan_whose_mark_was_not_flushed(
     factory: Factory, world: World, name: str
 ) -> None:
     with UnitOfWork(factory, lock=world.lock) as uow:
-        study_earlier(uow, world)
+        move_blocks(uow, world, ELSEWHERE)
+        uow.session.flush()  # so that all plans that are not kept are replaced
         plan = uow.plans.get(world.group.id, world.plans[-1].id)
         plan.state, plan.done_at = PlanState.DONE, datetime(2025, 1, 6, tzinfo=UTC)
         run(uow, name)
